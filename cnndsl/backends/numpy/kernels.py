@@ -1,0 +1,356 @@
+"""What every operation computes, in plain array maths.
+
+Arrays are `(N, C, *S)`, of float32 or float64, and the result has the input's type. No
+loop runs over samples' elements: only over samples, groups and the kernel's taps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+Array = npt.NDArray[Any]
+Size = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+
+
+# ── Windows ──────────────────────────────────────────────────────────────────────────
+
+
+def pad(x: Array, pads: Pads, value: float = 0.0) -> Array:
+    """A constant around the spatial axes.  (N, C, *S) → (N, C, *S + before + after)."""
+    if not any(map(any, pads)):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), *pads), constant_values=value)
+
+
+def windows(x: Array, kernel: Size, stride: Size, dilation: Size) -> Array:
+    """Every window, as a view.  (N, C, *S) → (N, C, *S′, *kernel)."""
+    spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    view = sliding_window_view(x, spans, axis=tuple(range(2, x.ndim)))
+    starts = tuple(slice(None, None, s) for s in stride)
+    taps = tuple(slice(None, None, d) for d in dilation)
+    strided: Array = view[:, :, *starts, *taps]
+    return strided
+
+
+def taps(
+    kernel: Size, out: Size, stride: Size, dilation: Size
+) -> Iterator[tuple[Size, tuple[slice | Any, ...]]]:
+    """Each tap of a kernel, with the index of what it sees in all windows at once."""
+    for tap in np.ndindex(*kernel):
+        axes = zip(tap, out, stride, dilation, strict=True)
+        seen = (slice(t * d, t * d + s * (n - 1) + 1, s) for t, n, s, d in axes)
+        yield tap, (..., *seen)
+
+
+# ── Convolutions ─────────────────────────────────────────────────────────────────────
+
+
+def conv(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    stride: Size,
+    pads: Pads,
+    dilation: Size,
+    groups: int,
+) -> Array:
+    """Cross-correlation.  (N, C, *S), (K, C / groups, *kernel) → (N, K, *S′)."""
+    x = pad(x, pads)
+    kernel = weight.shape[2:]
+    view = windows(x, kernel, stride, dilation)
+    out = view.shape[2 : x.ndim]
+    if groups > 1 and weight.shape[1] == 1:
+        y = _depthwise(x, weight, out, stride, dilation)
+    else:
+        y = _im2col(view, weight, out, groups)
+    return y if bias is None else y + channelwise(bias, y.ndim)
+
+
+def _im2col(view: Array, weight: Array, out: Size, groups: int) -> Array:
+    """A matrix product for each sample and group.  view: (N, C, *S′, *kernel)."""
+    n, c = view.shape[:2]
+    rank = len(out)
+    k = weight.shape[0]
+    rows = weight.reshape(groups, k // groups, -1)
+    y = np.empty((n, groups, k // groups, math.prod(out)), view.dtype)
+    # One sample at a time: the columns are ∏kernel times as large as the input.
+    for sample, windows_ in zip(y, view, strict=True):
+        columns = np.moveaxis(windows_, range(1 + rank, 1 + 2 * rank), range(1, 1 + rank))
+        size = c // groups * math.prod(weight.shape[2:])
+        np.matmul(rows, columns.reshape(groups, size, math.prod(out)), out=sample)
+    return y.reshape(n, k, *out)
+
+
+def _depthwise(x: Array, weight: Array, out: Size, stride: Size, dilation: Size) -> Array:
+    """One multiply-add of whole maps for each tap of the kernel."""
+    n, c = x.shape[:2]
+    x = np.repeat(x, weight.shape[0] // c, axis=1) if weight.shape[0] > c else x
+    y = np.zeros((n, weight.shape[0], *out), x.dtype)
+    for tap, seen in taps(weight.shape[2:], out, stride, dilation):
+        factor = weight[(..., *tap)].reshape(-1)
+        y += x[seen] * channelwise(factor, x.ndim)
+    return y
+
+
+def deconv(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    stride: Size,
+    pads: Pads,
+    extra: Size,
+    dilation: Size,
+    groups: int,
+) -> Array:
+    """Transposed convolution.  (N, C, *S), (C, K / groups, *kernel) → (N, K, *S′)."""
+    n, c, *size = x.shape
+    per_group, *kernel = weight.shape[1:]
+    rows = weight.reshape(groups, c // groups, -1).swapaxes(1, 2)
+    columns = np.matmul(rows, x.reshape(n, groups, c // groups, math.prod(size)))
+    columns = columns.reshape(n, groups * per_group, *kernel, *size)
+    axes = list(zip(size, stride, kernel, dilation, extra, strict=True))
+    full = tuple((m - 1) * s + d * (k - 1) + 1 + e for m, s, k, d, e in axes)
+    y = np.zeros((n, groups * per_group, *full), x.dtype)
+    for tap, seen in taps(tuple(kernel), tuple(size), stride, dilation):
+        y[seen] += columns[:, :, *tap]
+    inner = (slice(before, m - after) for m, (before, after) in zip(full, pads, strict=True))
+    y = y[:, :, *inner]
+    return y if bias is None else y + channelwise(bias, y.ndim)
+
+
+def linear(x: Array, weight: Array, bias: Array | None) -> Array:
+    """Over the last axis.  (N, *L, F), (K, F) → (N, *L, K)."""
+    y: Array = x @ weight.T
+    return y if bias is None else y + bias
+
+
+# ── Pooling ──────────────────────────────────────────────────────────────────────────
+
+
+def max_pool(
+    x: Array, kernel: Size, out: Size, *, stride: Size, pads: Pads, dilation: Size
+) -> Array:
+    """Maximum of each window.  (N, C, *S) → (N, C, *out)."""
+    x = pad(x, _reach(x.shape[2:], kernel, out, stride, pads, dilation), -math.inf)
+    y = np.full((*x.shape[:2], *out), -math.inf, x.dtype)
+    for _, seen in taps(kernel, out, stride, dilation):
+        np.maximum(y, x[seen], out=y)
+    return y
+
+
+def avg_pool(
+    x: Array, kernel: Size, out: Size, *, stride: Size, pads: Pads, count_include_pad: bool
+) -> Array:
+    """Mean of each window.  (N, C, *S) → (N, C, *out).
+
+    What a window reaches beyond the padding never counts.
+    """
+    ones = (1,) * len(kernel)
+    size = x.shape[2:]
+    reach = _reach(size, kernel, out, stride, pads, ones)
+    x = pad(x, reach)
+    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    for _, seen in taps(kernel, out, stride, ones):
+        y += x[seen]
+    for axis, n in enumerate(size):
+        before, after = pads[axis] if count_include_pad else (0, 0)
+        start = np.arange(out[axis]) * stride[axis] - pads[axis][0]
+        end = np.minimum(start + kernel[axis], n + after)
+        count = end - np.maximum(start, -before)
+        y /= count.reshape(-1, *ones[axis + 1 :]).astype(y.dtype)
+    return y
+
+
+def _reach(
+    size: Size, kernel: Size, out: Size, stride: Size, pads: Pads, dilation: Size
+) -> Pads:
+    """The padding, as far as the last window reaches (rounding up reaches further)."""
+    reach = []
+    axes = zip(size, kernel, out, stride, pads, dilation, strict=True)
+    for n, k, m, s, (before, after), d in axes:
+        beyond = (m - 1) * s + d * (k - 1) + 1 - n - before
+        reach.append((before, max(after, beyond)))
+    return tuple(reach)
+
+
+# ── Resizing ─────────────────────────────────────────────────────────────────────────
+
+
+def resize(x: Array, size: Size, mode: str, align_corners: bool) -> Array:
+    """Interpolation, one axis after another.  (N, C, *S) → (N, C, *size)."""
+    for axis, m in enumerate(size, start=2):
+        if mode == "nearest":
+            x = x.take(nearest(x.shape[axis], m), axis)
+        else:
+            x = _lerp(x, axis, m, align_corners)
+    return x
+
+
+def nearest(n: int, m: int) -> Array:
+    """For each of m positions, its source among n: ⌊i · n / m⌋ in float32, as PyTorch."""
+    scale = np.float32(n) / np.float32(m)
+    source = np.arange(m, dtype=np.float32) * scale
+    return np.minimum(source.astype(np.int64), n - 1)
+
+
+def _lerp(x: Array, axis: int, m: int, align_corners: bool) -> Array:
+    n = x.shape[axis]
+    at = np.arange(m).astype(x.dtype)
+    if align_corners:
+        source = at * x.dtype.type((n - 1) / (m - 1) if m > 1 else 0.0)
+    else:
+        source = np.maximum((at + 0.5) * x.dtype.type(n / m) - 0.5, 0)
+    left = np.minimum(source.astype(np.int64), n - 1)
+    right = np.minimum(left + 1, n - 1)
+    part = (source - left.astype(x.dtype)).reshape(-1, *(1,) * (x.ndim - axis - 1))
+    y: Array = x.take(left, axis) * (1 - part) + x.take(right, axis) * part
+    return y
+
+
+# ── Normalisation ────────────────────────────────────────────────────────────────────
+
+
+def channelwise(v: Array, rank: int) -> Array:
+    """A vector over the channels, to be broadcast.  (C,) → (C, 1, …)."""
+    return v.reshape(-1, *(1,) * (rank - 2))
+
+
+def batch_norm(
+    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float
+) -> Array:
+    """With given statistics.  (N, C, *S) → (N, C, *S)."""
+    scale = 1 / np.sqrt(var + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    y: Array = x * channelwise(scale, x.ndim) + channelwise(shift, x.ndim)
+    return y
+
+
+def group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float) -> Array:
+    """Over each group of channels and all positions.  (N, C, *S) → (N, C, *S)."""
+    split = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
+    y = _standardised(split, 2, eps).reshape(x.shape)
+    return y * channelwise(weight, x.ndim) + channelwise(bias, x.ndim)
+
+
+def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+    """Over the channels of each position.  (N, C, *S) → (N, C, *S)."""
+    y = _standardised(x, 1, eps)
+    return y * channelwise(weight, x.ndim) + channelwise(bias, x.ndim)
+
+
+def _standardised(x: Array, axis: int, eps: float) -> Array:
+    centred = x - x.mean(axis, keepdims=True)
+    var = np.square(centred).mean(axis, keepdims=True)
+    y: Array = centred / np.sqrt(var + eps)
+    return y
+
+
+def lrn(x: Array, n: int, alpha: float, beta: float, k: float) -> Array:
+    """Over n neighbouring channels, n // 2 of them before.  (N, C, *S) → (N, C, *S)."""
+    squares, c = np.square(x), x.shape[1]
+    total = np.zeros_like(x)
+    for shift in range(-(n // 2), (n - 1) // 2 + 1):
+        start, end = max(0, -shift), min(c, c - shift)
+        if start < end:
+            total[:, start:end] += squares[:, start + shift : end + shift]
+    y: Array = x / (total * (alpha / n) + k) ** beta
+    return y
+
+
+def l2norm(x: Array, axis: int, eps: float) -> Array:
+    """By the norm along an axis, `x / max(‖x‖₂, eps)`."""
+    norm = np.sqrt(np.square(x).sum(axis, keepdims=True))
+    y: Array = x / np.maximum(norm, x.dtype.type(eps))
+    return y
+
+
+# ── Activations ──────────────────────────────────────────────────────────────────────
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+def relu6(x: Array) -> Array:
+    """min(max(x, 0), 6)."""
+    return np.clip(x, 0, 6)
+
+
+def leaky(x: Array, slope: float) -> Array:
+    """The input where positive, `slope · x` elsewhere."""
+    return np.where(x > 0, x, x * float(slope))
+
+
+def elu(x: Array, alpha: float) -> Array:
+    """The input where positive, `alpha · (eˣ − 1)` elsewhere."""
+    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * float(alpha))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e⁻ˣ), where no exponential overflows."""
+    y: Array = np.exp(-np.logaddexp(0, -x))
+    return y
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent."""
+    y: Array = np.tanh(x)
+    return y
+
+
+def hardsigmoid(x: Array) -> Array:
+    """min(max(x + 3, 0), 6) / 6."""
+    return relu6(x + 3) / 6
+
+
+def hardswish(x: Array) -> Array:
+    """`x · hardsigmoid(x)`."""
+    return x * hardsigmoid(x)
+
+
+def silu(x: Array) -> Array:
+    """`x · sigmoid(x)`."""
+    return x * sigmoid(x)
+
+
+def gelu(x: Array) -> Array:
+    """`x · Φ(x)`, with the error function."""
+    y: Array = x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    return y
+
+
+def mish(x: Array) -> Array:
+    """`x · tanh(log(1 + eˣ))`."""
+    y: Array = x * np.tanh(np.logaddexp(0, x))
+    return y
+
+
+def softmax(x: Array, axis: int) -> Array:
+    """eˣ by its sum along an axis."""
+    exponentials = np.exp(x - x.max(axis, keepdims=True))
+    y: Array = exponentials / exponentials.sum(axis, keepdims=True)
+    return y
+
+
+_ERF_END = 6.0
+"""1 − erf(6) is less than the distance of two doubles at 1."""
+_ERF = np.polynomial.Chebyshev.interpolate(np.vectorize(math.erf), 48, (0.0, _ERF_END))
+
+
+def erf(x: Array) -> Array:
+    """The error function, to 1e-13: its Chebyshev interpolant, in float64."""
+    size = np.minimum(np.abs(x.astype(np.float64)), _ERF_END)
+    y: Array = np.copysign(_ERF(size), x).astype(x.dtype)
+    return y

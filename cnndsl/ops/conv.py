@@ -1,0 +1,326 @@
+"""Convolutions: plain, depthwise, transposed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TypeVar
+
+from cnndsl.backends.numpy import kernels
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Auto,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Pad,
+    Pads,
+    Shape,
+    Size,
+    Torch,
+    Weight,
+    Window,
+    compact,
+    even,
+    one,
+    op,
+    per_stride,
+    same_padding,
+    spatial,
+    torch_sides,
+    window_size,
+)
+
+Layer = TypeVar("Layer", "Conv", "DepthwiseConv", "Deconv")
+
+
+@op("conv", Family.CONV, fused=True)
+class Conv(Op):
+    """N-d cross-correlation.  (C, *S) → (K, *S′).
+
+    MACs: K · ∏S′ · (C / groups) · ∏kernel, padding included.
+    Raises OpError: groups does not divide C or K, or the kernel does not fit.
+    Source: Dumoulin & Visin 2016, arXiv:1603.07285, §2.
+    """
+
+    out: int
+    kernel: Size
+    stride: Size = 1  # type: ignore[assignment]
+    pad: Pad = Auto.SAME
+    dilation: Size = 1  # type: ignore[assignment]
+    groups: int = 1
+    bias: bool | Auto = Auto.AUTO
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """Padding in numbers, and a bias unless it was said or a norm follows."""
+        return _resolved(self, inputs[0])
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros before and after each axis."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(K, *S′)."""
+        (x,) = inputs
+        _check_groups(x[0], self.out, self.groups)
+        sizes = zip(x[1:], self.kernel, self.stride, self.pads, self.dilation, strict=True)
+        return (self.out, *(window_size(*size) for size in sizes))
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (K, C / groups, *kernel) and `bias` (K)."""
+        shape = (self.out, inputs[0][0] // self.groups, *self.kernel)
+        found = {"weight": Weight(shape, init="fan_out")}
+        return {**found, "bias": Weight((self.out,))} if self.bias else found
+
+    def macs(self, *inputs: Shape) -> int:
+        """K · ∏S′ · (C / groups) · ∏kernel."""
+        per_output = inputs[0][0] // self.groups * math.prod(self.kernel)
+        return math.prod(self.shape(*inputs)) * per_output
+
+    def window(self, *inputs: Shape) -> Window:
+        """The kernel."""
+        return Window(self.kernel, self.stride, self.pads, self.dilation)
+
+    def figure(self) -> str:
+        """`3×3, 64 /2`."""
+        return f"{compact(self.kernel)}, {int(self.out)}{per_stride(self.stride)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """im2col and one matrix product a group."""
+        return kernels.conv(
+            inputs[0],
+            weights["weight"],
+            weights.get("bias"),
+            stride=self.stride,
+            pads=self.pads,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Conv2d`; where the sides of the padding differ, `F.pad` before it."""
+        (x,) = inputs
+        padding = one(tuple(before for before, _ in self.pads)) if even(self.pads) else 0
+        module = Call(
+            f"nn.Conv{len(self.kernel)}d",
+            (x[0], self.out, one(self.kernel)),
+            {
+                "stride": (one(self.stride), 1),
+                "padding": (padding, 0),
+                "dilation": (one(self.dilation), 1),
+                "groups": (self.groups, 1),
+                "bias": (self.bias, True),
+            },
+        )
+        if even(self.pads):
+            return Torch(module)
+        return Torch(module, prepare=Call("F.pad", (Operand(0), torch_sides(self.pads))))
+
+
+@op("dwconv", Family.DEPTHWISE, fused=True)
+class DepthwiseConv(Op):
+    """Depthwise cross-correlation: each channel has its own kernel.  (C, *S) → (m·C, *S′).
+
+    MACs: m·C · ∏S′ · ∏kernel.
+    Source: Howard et al. 2017, arXiv:1704.04861, §3.1.
+    """
+
+    kernel: Size
+    stride: Size = 1  # type: ignore[assignment]
+    pad: Pad = Auto.SAME
+    dilation: Size = 1  # type: ignore[assignment]
+    multiplier: int = 1
+    bias: bool | Auto = Auto.AUTO
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """Padding in numbers, and a bias unless it was said or a norm follows."""
+        return _resolved(self, inputs[0])
+
+    def as_conv(self, x: Shape) -> Conv:
+        """The grouped convolution that it is.  Raises OpError: no channel is left."""
+        if self.multiplier < 1:
+            raise OpError(
+                f"multiplier={int(self.multiplier)}",
+                help="at least 1 is needed",
+                attribute="multiplier",
+            )
+        return Conv(
+            out=self.multiplier * x[0],
+            kernel=self.kernel,
+            stride=self.stride,
+            pad=self.pad,
+            dilation=self.dilation,
+            groups=x[0],
+            bias=self.bias,
+        )
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(m·C, *S′)."""
+        return self.as_conv(inputs[0]).shape(*inputs)
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (m·C, 1, *kernel) and `bias` (m·C)."""
+        out = self.multiplier * inputs[0][0]
+        found = {"weight": Weight((out, 1, *self.kernel), init="fan_out")}
+        return {**found, "bias": Weight((out,))} if self.bias else found
+
+    def macs(self, *inputs: Shape) -> int:
+        """m·C · ∏S′ · ∏kernel."""
+        return math.prod(self.shape(*inputs)) * math.prod(self.kernel)
+
+    def window(self, *inputs: Shape) -> Window:
+        """The kernel."""
+        return self.as_conv(inputs[0]).window()
+
+    def figure(self) -> str:
+        """`dw 3×3 /2`."""
+        return f"dw {compact(self.kernel)}{per_stride(self.stride)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A grouped convolution with one channel a group."""
+        return self.as_conv(inputs[0].shape[1:]).run(*inputs, **weights)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Conv2d` with as many groups as channels."""
+        return self.as_conv(inputs[0]).torch(*inputs)
+
+
+@op("deconv", Family.UPSAMPLE, fused=True)
+class Deconv(Op):
+    """Transposed convolution, the gradient of `conv`.  (C, *S) → (K, *S′).
+
+    S′ = (S − 1)·stride − padding + dilation·(kernel − 1) + output_pad + 1.
+    MACs: ∏S · C · (K / groups) · ∏kernel: it counts over input positions.
+    Raises OpError: groups does not divide C or K; the padding takes everything; output_pad
+    is not less than the stride or the dilation.
+    Source: Dumoulin & Visin 2016, arXiv:1603.07285, §4.
+    """
+
+    out: int
+    kernel: Size
+    stride: Size = 1  # type: ignore[assignment]
+    pad: Pad = 0
+    output_pad: Pad = 0
+    dilation: Size = 1  # type: ignore[assignment]
+    groups: int = 1
+    bias: bool | Auto = Auto.AUTO
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """Padding in numbers, and a bias unless it was said or a norm follows."""
+        return _resolved(self, inputs[0])
+
+    @property
+    def pads(self) -> Pads:
+        """Rows taken off before and after each axis."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
+
+    @property
+    def extra(self) -> Size:
+        """Rows added after each axis.  Raises OpError: not one number an axis."""
+        if not isinstance(self.output_pad, tuple) or not even(self.output_pad):
+            raise OpError("`output_pad` is one number an axis", attribute="output_pad")
+        return tuple(after for _, after in self.output_pad)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(K, *S′)."""
+        (x,) = inputs
+        _check_groups(x[0], self.out, self.groups)
+        sizes = []
+        for axis, n in enumerate(x[1:]):
+            before, after = self.pads[axis]
+            span = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            extra = self.extra[axis]
+            if extra and extra >= max(self.stride[axis], self.dilation[axis]):
+                raise OpError(
+                    f"output_pad={int(extra)} with stride {int(self.stride[axis])}",
+                    help="it is less than the stride or the dilation",
+                    attribute="output_pad",
+                )
+            size = (n - 1) * self.stride[axis] - before - after + span + extra
+            if size < 1:
+                raise OpError(f"padding {before} + {after} leaves nothing", attribute="pad")
+            sizes.append(size)
+        return (self.out, *sizes)
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (C, K / groups, *kernel) and `bias` (K)."""
+        shape = (inputs[0][0], self.out // self.groups, *self.kernel)
+        found = {"weight": Weight(shape, init="fan_out")}
+        return {**found, "bias": Weight((self.out,))} if self.bias else found
+
+    def macs(self, *inputs: Shape) -> int:
+        """∏S · C · (K / groups) · ∏kernel."""
+        return math.prod(inputs[0]) * (self.out // self.groups) * math.prod(self.kernel)
+
+    def window(self, *inputs: Shape) -> Window:
+        """The kernel, over the stretched input."""
+        return Window(self.kernel, self.stride, self.pads, self.dilation, transposed=True)
+
+    def figure(self) -> str:
+        """`up 2×2, 64`."""
+        return f"up {compact(self.kernel)}, {int(self.out)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One matrix product a group, then the columns are added where they overlap."""
+        return kernels.deconv(
+            inputs[0],
+            weights["weight"],
+            weights.get("bias"),
+            stride=self.stride,
+            pads=self.pads,
+            extra=self.extra,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.ConvTranspose2d`."""
+        if not even(self.pads):
+            raise OpError(
+                "PyTorch's transposed convolution pads both sides alike",
+                help="pad both sides, and crop the output",
+                attribute="pad",
+                code="E601",
+            )
+        module = Call(
+            f"nn.ConvTranspose{len(self.kernel)}d",
+            (inputs[0][0], self.out, one(self.kernel)),
+            {
+                "stride": (one(self.stride), 1),
+                "padding": (one(tuple(before for before, _ in self.pads)), 0),
+                "output_padding": (one(self.extra), 0),
+                "groups": (self.groups, 1),
+                "bias": (self.bias, True),
+                "dilation": (one(self.dilation), 1),
+            },
+        )
+        return Torch(module)
+
+
+def _resolved(layer: Layer, x: Shape) -> Layer:
+    spatial(x, layer.name)
+    if layer.pad is Auto.SAME:
+        layer = replace(layer, pad=same_padding(layer.kernel, layer.dilation))
+    return replace(layer, bias=True) if layer.bias is Auto.AUTO else layer
+
+
+def _check_groups(channels: int, out: int, groups: int) -> None:
+    if out < 1:
+        raise OpError(
+            f"{int(out)} output channels", help="at least 1 is needed", attribute="out"
+        )
+    if groups < 1:
+        raise OpError(f"groups={int(groups)}", help="at least 1 is needed", attribute="groups")
+    for count, what in ((channels, "input"), (out, "output")):
+        if count % groups:
+            near = [g for g in range(1, groups + 1) if channels % g == 0 and out % g == 0]
+            raise OpError(
+                f"groups={int(groups)} does not divide {int(count)} {what} channels",
+                help=f"groups={near[-1]} divides {int(channels)} and {int(out)}",
+                attribute="groups",
+            )

@@ -1,0 +1,286 @@
+"""Operations of several tensors: sums, products, concatenation and its inverse, einsum."""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+
+import numpy as np
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Family,
+    Integers,
+    Op,
+    Shape,
+    Template,
+    Torch,
+    Window,
+    check_axis,
+    op,
+    spell_shape,
+)
+from cnndsl.ops.pattern import Contraction
+
+
+@op("add", Family.ADD, arity=(2, None))
+class Add(Op):
+    """The sum of equal shapes; nothing is broadcast.  (*S), (*S), … → (*S).
+
+    Raises OpError: unequal shapes.
+    Source: He et al. 2015, arXiv:1512.03385, §3.2.
+    """
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The common shape."""
+        for number, x in enumerate(inputs[1:], 1):
+            if x != inputs[0]:
+                raise OpError(
+                    f"cannot add {spell_shape(x)} to {spell_shape(inputs[0])}",
+                    help=_projection(inputs[0], x),
+                    operand=number,
+                )
+        return inputs[0]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as elementwise."""
+        return 0
+
+    def figure(self) -> str:
+        """`+`."""
+        return "+"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """From the first to the last."""
+        total = inputs[0]
+        for x in inputs[1:]:
+            total = total + x
+        return total
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x + y`."""
+        text = " + ".join(f"{{{i}}}" for i in range(len(inputs)))
+        return Torch(function=Template(text, atomic=False))
+
+
+@op("mul", Family.ADD, arity=(1, 2))
+class Mul(Op):
+    """The product of two tensors, or with a constant `by`.  (*S), (*S) → (*S).
+
+    The only broadcasts: sizes of 1, and a gate (C,) on (C, *S).
+    Raises OpError: shapes that do not agree; both or neither of `by` and a second input.
+    Source: Hu, Shen & Sun 2017, arXiv:1709.01507, §3.2 (the gate).
+    """
+
+    by: float | None = None
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The larger shape."""
+        if (len(inputs) == 1) != (self.by is not None):
+            raise OpError(
+                "`mul` takes a constant and one tensor, or two tensors",
+                help="write mul(0.5), or mul { x; gate }",
+                attribute="by",
+            )
+        if len(inputs) == 1:
+            return inputs[0]
+        x, y = inputs
+        if _gates(x, y) or _gates(y, x):
+            return max(x, y, key=len)
+        pairs = zip(x, y, strict=False)
+        if len(x) != len(y) or any(a != b and 1 not in (a, b) for a, b in pairs):
+            raise OpError(
+                f"cannot multiply {spell_shape(x)} by {spell_shape(y)}",
+                help="equal shapes, sizes of 1, or a gate [C] on [C, *S]",
+                operand=1,
+            )
+        return tuple(b if a == 1 else a for a, b in zip(x, y, strict=True))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as elementwise."""
+        return 0
+
+    def figure(self) -> str:
+        """`×`."""
+        return "×" if self.by is None else f"× {self.by}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A gate's missing axes are added at its end."""
+        if self.by is not None:
+            scaled: Array = inputs[0] * float(self.by)
+            return scaled
+        rank = max(x.ndim for x in inputs)
+        x, y = (x.reshape(x.shape + (1,) * (rank - x.ndim)) for x in inputs)
+        product: Array = x * y
+        return product
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x * y`, or `x * gate[:, :, None, None]`."""
+        if self.by is not None:
+            return Torch(function=Template("{0} * {by}", {"by": self.by}, atomic=False))
+        rank = max(map(len, inputs))
+        missing = [", ".join([":", ":", *["None"] * (rank - len(x))]) for x in inputs]
+        texts = [
+            f"{{{i}}}" if len(x) == rank else f"{{{i}}}[{missing[i]}]"
+            for i, x in enumerate(inputs)
+        ]
+        return Torch(function=Template(" * ".join(texts), atomic=False))
+
+
+@op("concat", Family.CONCAT, arity=(1, None))
+class Concat(Op):
+    """The inputs one after another along an axis.  (A, *S), (B, *S), … → (A + B + …, *S).
+
+    Raises OpError: no such axis; other axes of unequal sizes.
+    Source: Szegedy et al. 2014, arXiv:1409.4842, §4.
+    """
+
+    axis: int = 0
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(A + B + …, *S)."""
+        first = inputs[0]
+        check_axis(self.axis, first, self.name)
+        for number, x in enumerate(inputs[1:], 1):
+            rest = [y[: self.axis] + y[self.axis + 1 :] for y in (first, x)]
+            if len(x) != len(first) or rest[0] != rest[1]:
+                raise OpError(
+                    f"cannot concatenate {spell_shape(x)} to {spell_shape(first)} "
+                    f"along axis {int(self.axis)}",
+                    help="the other axes must be equal: crop, resize or pad one of them",
+                    operand=number,
+                )
+        total = first[self.axis]
+        for x in inputs[1:]:
+            total = total + x[self.axis]
+        return (*first[: self.axis], total, *first[self.axis + 1 :])
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy."""
+        return np.concatenate(inputs, self.axis + 1)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`torch.cat([x, y], 1)`."""
+        return Torch(function=Template("torch.cat([{*}], {axis})", {"axis": self.axis + 1}))
+
+
+@op("split", Family.RESHAPE)
+class Split(Op):
+    """Consecutive parts along an axis.  (A + B, *S) → (A, *S), (B, *S).
+
+    `sections` is the number of equal parts, or the size of each.
+    Raises OpError: no such axis; the parts do not make up the axis.
+    Source: Ma et al. 2018, arXiv:1807.11164, §3 (channel split).
+    """
+
+    sections: int | Integers
+    axis: int = 0
+
+    def sizes(self, x: Shape) -> Integers:
+        """The size of each part.  Raises OpError."""
+        check_axis(self.axis, x, self.name)
+        size = x[self.axis]
+        if isinstance(self.sections, tuple):
+            total = sum(self.sections)
+            if total != size or any(part < 1 for part in self.sections):
+                raise OpError(
+                    f"parts of {spell_shape(self.sections)} make {total}, not {int(size)}",
+                    help=f"positive sizes whose sum is {int(size)}",
+                    attribute="sections",
+                )
+            return self.sections
+        if self.sections < 1 or size % self.sections:
+            raise OpError(
+                f"{int(size)} cannot be split into {int(self.sections)} equal parts",
+                help="give the size of each part in a list",
+                attribute="sections",
+            )
+        return (size // self.sections,) * self.sections
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The first part's."""
+        return self.shapes(*inputs)[0]
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """One a part."""
+        (x,) = inputs
+        sizes = self.sizes(x)
+        return tuple((*x[: self.axis], n, *x[self.axis + 1 :]) for n in sizes)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: nothing is computed."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
+        """Views."""
+        (x,) = inputs
+        *starts, _ = accumulate(self.sizes(x.shape[1:]))
+        return tuple(np.split(x, starts, self.axis + 1))
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.chunk(2, 1)`, or `x.split((4, 1, 80), 1)`."""
+        method = "split" if isinstance(self.sections, tuple) else "chunk"
+        values: dict[str, object] = {"sections": self.sections, "axis": self.axis + 1}
+        return Torch(function=Template(f"{{0}}.{method}({{sections}}, {{axis}})", values))
+
+
+@op("einsum", Family.MATMUL, arity=(1, None))
+class Einsum(Op):
+    """Contraction in Einstein's notation: `einsum("c i, c j -> i j")`.
+
+    The names of axes stand apart; the batch is not written.
+    MACs: ∏ of all indices' sizes with two inputs or more; 0 with one.
+    Raises OpError: a pattern that cannot be read; inputs of another number, rank or size.
+    Source: convention.
+    """
+
+    pattern: str
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The sizes of the output's indices."""
+        contraction = Contraction.parse(self.pattern)
+        sizes = contraction.sizes(inputs)
+        return tuple(sizes[name] for name in contraction.output)
+
+    def macs(self, *inputs: Shape) -> int:
+        """∏ of all indices' sizes."""
+        if len(inputs) == 1:
+            return 0
+        return math.prod(Contraction.parse(self.pattern).sizes(inputs).values())
+
+    def window(self, *inputs: Shape) -> Window | None:
+        """Everything, where an axis other than the channels is summed."""
+        contraction = Contraction.parse(self.pattern)
+        spatial = {name for operand in contraction.operands for name in operand[1:]}
+        return Window(whole=True) if spatial - set(contraction.output) else None
+
+    def figure(self) -> str:
+        """The pattern."""
+        return self.pattern.replace("->", "→")
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """NumPy's, as matrix products where it can."""
+        text = Contraction.parse(self.pattern).letters()
+        result: Array = np.einsum(text, *inputs, optimize=len(inputs) > 1)
+        return result
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`torch.einsum("nci,ncj->nij", x, y)`."""
+        text = Contraction.parse(self.pattern).letters()
+        return Torch(function=Template(f'torch.einsum("{text}", {{*}})'))
+
+
+def _gates(gate: Shape, x: Shape) -> bool:
+    return len(gate) == 1 < len(x) and gate[0] == x[0]
+
+
+def _projection(wanted: Shape, found: Shape) -> str:
+    """What would make the shapes equal."""
+    if len(wanted) == len(found) and wanted[1:] == found[1:]:
+        return f"project with a convolution: conv({int(wanted[0])}, 1x1)"
+    return "`add` needs equal shapes: nothing is broadcast"

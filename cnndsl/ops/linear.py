@@ -1,0 +1,152 @@
+"""Fully connected layers, and what drops parts of them in training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from cnndsl.backends.numpy import kernels
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Auto,
+    Call,
+    Family,
+    Op,
+    Shape,
+    Torch,
+    Weight,
+    Window,
+    op,
+)
+
+
+@op("linear", Family.LINEAR, fused=True)
+class Linear(Op):
+    """x · Wᵀ + b over the last axis; nothing is flattened.  (*L, F) → (*L, K).
+
+    MACs: ∏L · F · K.
+    Raises OpError: fewer than 1 output.
+    Source: convention.
+    """
+
+    out: int
+    bias: bool | Auto = Auto.AUTO
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """A bias unless it was said or a norm follows."""
+        return replace(self, bias=True) if self.bias is Auto.AUTO else self
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(*L, K)."""
+        if self.out < 1:
+            raise OpError(
+                f"{int(self.out)} output features", help="at least 1 is needed", attribute="out"
+            )
+        return (*inputs[0][:-1], self.out)
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (K, F) and `bias` (K)."""
+        found = {"weight": Weight((self.out, inputs[0][-1]), init="linear")}
+        return {**found, "bias": Weight((self.out,))} if self.bias else found
+
+    def macs(self, *inputs: Shape) -> int:
+        """∏L · F · K."""
+        return math.prod(inputs[0]) * self.out
+
+    def window(self, *inputs: Shape) -> Window:
+        """Everything."""
+        return Window(whole=True)
+
+    def figure(self) -> str:
+        """`1000`."""
+        return f"linear, {int(self.out)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One matrix product."""
+        return kernels.linear(inputs[0], weights["weight"], weights.get("bias"))
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Linear`."""
+        return Torch(Call("nn.Linear", (inputs[0][-1], self.out), {"bias": (self.bias, True)}))
+
+
+@op("dropout", Family.REGULARIZE)
+class Dropout(Op):
+    """Each element is dropped with probability p in training; else nothing.  (*S) → (*S).
+
+    Raises OpError: p is no probability.
+    Source: Srivastava et al. 2014, JMLR 15, §4.
+    """
+
+    p: float = 0.5
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        if not 0 <= self.p <= 1:
+            raise OpError(f"p={self.p}", help="p is from 0 to 1", attribute="p")
+        return inputs[0]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0."""
+        return 0
+
+    def figure(self) -> str:
+        """`dropout 0.5`."""
+        return f"dropout {self.p}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The input: evaluation drops nothing."""
+        return inputs[0]
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Dropout`: a module only, so that `eval()` reaches it."""
+        return Torch(Call("nn.Dropout", (), {"p": (self.p, 0.5)}))
+
+
+DROP_PATH = '''class DropPath(nn.Module):
+    """Drops whole samples with probability p in training, and scales up the others."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        keep = x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(1 - self.p)
+        return x * keep / (1 - self.p)
+'''
+
+
+@op("droppath", Family.REGULARIZE)
+class DropPath(Op):
+    """The whole sample is dropped with probability p in training.  (*S) → (*S).
+
+    Raises OpError: p is not at least 0 and less than 1.
+    Source: Huang et al. 2016, arXiv:1603.09382, §3 (stochastic depth).
+    """
+
+    p: float = 0.0
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        if not 0 <= self.p < 1:
+            raise OpError(f"p={self.p}", help="p is from 0 to less than 1", attribute="p")
+        return inputs[0]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0."""
+        return 0
+
+    def figure(self) -> str:
+        """`drop path 0.1`."""
+        return f"drop path {self.p}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The input: evaluation drops nothing."""
+        return inputs[0]
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module only, so that `eval()` reaches it."""
+        return Torch(Call("DropPath", (self.p,)), helper=DROP_PATH)

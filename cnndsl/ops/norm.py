@@ -1,0 +1,349 @@
+"""Normalisation, and learned factors."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cnndsl.backends.numpy import kernels
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Shape,
+    Torch,
+    Weight,
+    check_axis,
+    op,
+    spatial,
+)
+
+
+@op("bn", Family.NORM)
+class BatchNorm(Op):
+    """Batch normalisation; with the running statistics in evaluation.  (C, *S) → (C, *S).
+
+    y = (x − mean) / √(var + eps) · weight + bias.
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167, §3.
+    """
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+    affine: bool = True
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        spatial(inputs[0], self.name, (0, 1, 2, 3))
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` and `bias` (C); the running statistics are buffers."""
+        shape = inputs[0][:1]
+        affine = {"weight": Weight(shape, init="ones"), "bias": Weight(shape)}
+        return {
+            **(affine if self.affine else {}),
+            "running_mean": Weight(shape, trainable=False),
+            "running_var": Weight(shape, trainable=False, init="ones"),
+            "num_batches_tracked": Weight((), trainable=False, integer=True),
+        }
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """As in evaluation."""
+        mean, var = weights["running_mean"], weights["running_var"]
+        weight, bias = weights.get("weight"), weights.get("bias")
+        return kernels.batch_norm(inputs[0], mean, var, weight, bias, self.eps)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.BatchNorm2d`."""
+        rank = max(1, len(inputs[0]) - 1)
+        keywords: dict[str, tuple[object, object]] = {
+            "eps": (self.eps, 1e-5),
+            "momentum": (self.momentum, 0.1),
+            "affine": (self.affine, True),
+        }
+        return Torch(Call(f"nn.BatchNorm{rank}d", (inputs[0][0],), keywords))
+
+
+FROZEN_BATCH_NORM = '''class FrozenBatchNorm(nn.Module):
+    """Batch normalisation whose statistics and affine values are constants."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+'''
+
+
+@op("frozen_bn", Family.NORM)
+class FrozenBatchNorm(Op):
+    """Batch normalisation whose four vectors are constants.  (C, *S) → (C, *S).
+
+    Source: He et al. 2015, arXiv:1512.03385, appendix A (fixed after pre-training).
+    """
+
+    eps: float = 1e-5
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        spatial(inputs[0], self.name, (0, 1, 2, 3))
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """Four buffers (C)."""
+        shape = inputs[0][:1]
+        return {
+            "weight": Weight(shape, trainable=False, init="ones"),
+            "bias": Weight(shape, trainable=False),
+            "running_mean": Weight(shape, trainable=False),
+            "running_var": Weight(shape, trainable=False, init="ones"),
+        }
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """As `bn` in evaluation."""
+        mean, var = weights["running_mean"], weights["running_var"]
+        return kernels.batch_norm(
+            inputs[0], mean, var, weights["weight"], weights["bias"], self.eps
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module of the file's own."""
+        call = Call("FrozenBatchNorm", (inputs[0][0],), {"eps": (self.eps, 1e-5)})
+        return Torch(call, helper=FROZEN_BATCH_NORM)
+
+
+@op("gn", Family.NORM)
+class GroupNorm(Op):
+    """Normalisation over each group of channels and all positions.  (C, *S) → (C, *S).
+
+    Raises OpError: groups does not divide C.
+    Source: Wu & He 2018, arXiv:1803.08494, §3.1.
+    """
+
+    groups: int
+    eps: float = 1e-5
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        channels = inputs[0][0]
+        if self.groups < 1 or channels % self.groups:
+            near = [g for g in range(1, channels + 1) if channels % g == 0]
+            near.sort(key=lambda g: abs(g - self.groups))
+            raise OpError(
+                f"groups={int(self.groups)} does not divide {int(channels)} channels",
+                help=f"groups={near[0]} does",
+                attribute="groups",
+            )
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` and `bias` (C)."""
+        return _affine(inputs[0])
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def figure(self) -> str:
+        """`gn 32`."""
+        return f"gn {int(self.groups)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Mean and variance of each group of each sample."""
+        weight, bias = weights["weight"], weights["bias"]
+        return kernels.group_norm(inputs[0], self.groups, weight, bias, self.eps)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.GroupNorm`."""
+        keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
+        return Torch(Call("nn.GroupNorm", (self.groups, inputs[0][0]), keywords))
+
+
+CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each position."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+'''
+
+
+@op("ln", Family.NORM)
+class LayerNorm(Op):
+    """Normalisation over the channels of each position.  (C, *S) → (C, *S).
+
+    Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, §3; over the channels alone as in
+    Liu et al. 2022, arXiv:2201.03545, §2.6.
+    """
+
+    eps: float = 1e-6
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` and `bias` (C)."""
+        return _affine(inputs[0])
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Mean and variance of each position's channels."""
+        return kernels.layer_norm(inputs[0], weights["weight"], weights["bias"], self.eps)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.LayerNorm`; with spatial axes a subclass that moves the channels."""
+        (x,) = inputs
+        keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
+        if len(x) == 1:
+            return Torch(Call("nn.LayerNorm", (x[0],), keywords))
+        return Torch(Call("ChannelLayerNorm", (x[0],), keywords), helper=CHANNEL_LAYER_NORM)
+
+
+@op("lrn", Family.NORM)
+class LocalResponseNorm(Op):
+    """x / (k + alpha/n · Σ x²)^beta, the sum over n neighbouring channels.  (C, *S) → (C, *S).
+
+    `alpha` is divided by n, as in Caffe and PyTorch; the paper's alpha is not.
+    Raises OpError: n is less than 1.
+    Source: Krizhevsky, Sutskever & Hinton 2012, NIPS, §3.3.
+    """
+
+    n: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        spatial(inputs[0], self.name)
+        if self.n < 1:
+            raise OpError(f"n={int(self.n)}", help="at least 1 channel", attribute="n")
+        return inputs[0]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The sum over the neighbours one at a time."""
+        return kernels.lrn(inputs[0], self.n, self.alpha, self.beta, self.k)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.LocalResponseNorm`."""
+        keywords: dict[str, tuple[object, object]] = {
+            "alpha": (self.alpha, 1e-4),
+            "beta": (self.beta, 0.75),
+            "k": (self.k, 1.0),
+        }
+        return Torch(
+            Call("nn.LocalResponseNorm", (self.n,), keywords),
+            Call("F.local_response_norm", (Operand(0), self.n), keywords),
+        )
+
+
+@op("l2norm", Family.NORM)
+class L2Norm(Op):
+    """x / max(‖x‖₂, eps) along an axis.  (*S) → (*S).
+
+    Raises OpError: no such axis.
+    Source: Liu, Rabinovich & Berg 2015, arXiv:1506.04579, §3.2 (ParseNet).
+    """
+
+    axis: int
+    eps: float = 1e-12
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        check_axis(self.axis, inputs[0], self.name)
+        return inputs[0]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """By the norm."""
+        return kernels.l2norm(inputs[0], self.axis + 1, self.eps)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`F.normalize`."""
+        keywords: dict[str, tuple[object, object]] = {
+            "dim": (self.axis + 1, 1),
+            "eps": (self.eps, 1e-12),
+        }
+        return Torch(function=Call("F.normalize", (Operand(0),), keywords))
+
+
+SCALE = '''class Scale(nn.Module):
+    """A learned factor for each channel, or one for all."""
+
+    def __init__(self, channels: int, init: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), float(init)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight.view(-1, *[1] * (x.dim() - 2))
+'''
+
+
+@op("scale", Family.NORM)
+class Scale(Op):
+    """x · weight, a learned factor for each channel or one for all.  (C, *S) → (C, *S).
+
+    MACs: 0, counted as elementwise.
+    Source: Liu, Rabinovich & Berg 2015, arXiv:1506.04579, §3.3; Tian et al. 2019,
+    arXiv:1904.01355, §3.2 (one for all).
+    """
+
+    per: Literal["channel", "tensor"] = "channel"
+    init: float = 1.0
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (C) or (1)."""
+        shape = inputs[0][:1] if self.per == "channel" else (1,)
+        return {"weight": Weight(shape, init=float(self.init))}
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as elementwise."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One product an element."""
+        return inputs[0] * kernels.channelwise(weights["weight"], inputs[0].ndim)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module of the file's own."""
+        channels = inputs[0][0] if self.per == "channel" else 1
+        return Torch(Call("Scale", (channels,), {"init": (self.init, 1.0)}), helper=SCALE)
+
+
+def _affine(x: Shape) -> dict[str, Weight]:
+    return {"weight": Weight(x[:1], init="ones"), "bias": Weight(x[:1])}

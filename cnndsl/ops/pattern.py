@@ -1,0 +1,250 @@
+"""The two notations over axes: einops' for `rearrange`, Einstein's for `einsum`.
+
+Names of axes stand apart (`c h w`), and the batch is never written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnndsl.diagnostics import OpError, listing
+from cnndsl.ops.base import Integers, Shape, spell_shape
+
+Names = tuple[str, ...]
+Axes = tuple[tuple[str, int], ...]
+"""Sizes given by name: `g=3`."""
+
+ELLIPSIS = "..."
+TOKEN = re.compile(r"\s*(\(|\)|\.\.\.|1(?!\w)|[^\W\d]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """`c i, c j -> i j`: the names of each operand's axes, and of the output's."""
+
+    operands: tuple[Names, ...]
+    output: Names
+
+    @staticmethod
+    def parse(pattern: str) -> Contraction:
+        """Read the pattern.  Raises OpError."""
+        left, right = _sides(pattern)
+        operands = tuple(_names(pattern, part) for part in left.split(","))
+        output = _names(pattern, right)
+        unknown = set(output).difference(*operands)
+        if unknown:
+            raise _bad(pattern, f"{listing(sorted(unknown))} is on the right side only")
+        if len(set(output)) < len(output):
+            raise _bad(pattern, "a name stands twice on the right side")
+        if len(set(output).union(*operands)) >= len(string.ascii_lowercase):
+            raise _bad(pattern, "more names than letters")
+        return Contraction(operands, output)
+
+    def sizes(self, inputs: Sequence[Shape]) -> dict[str, int]:
+        """The size of each name.  Raises OpError: the inputs do not fit."""
+        if len(inputs) != len(self.operands):
+            raise OpError(
+                f"the pattern has {len(self.operands)} operands, and {len(inputs)} arrive",
+                attribute="pattern",
+            )
+        sizes: dict[str, int] = {}
+        for number, (names, x) in enumerate(zip(self.operands, inputs, strict=True)):
+            if len(names) != len(x):
+                raise OpError(
+                    f"`{' '.join(names)}` names {len(names)} axes of {spell_shape(x)}",
+                    help="one name an axis, apart: `c h w`; the batch is not written",
+                    operand=number,
+                )
+            for name, size in zip(names, x, strict=True):
+                if sizes.setdefault(name, size) != size:
+                    raise OpError(
+                        f"`{name}` is {int(sizes[name])} and {int(size)}",
+                        help="an index has one size",
+                        operand=number,
+                    )
+        return sizes
+
+    def letters(self) -> str:
+        """The pattern as NumPy and PyTorch read it, the batch put first: `nci,ncj->nij`."""
+        letters: dict[str, str] = {}
+        # A name of one letter keeps it; the others and the batch take what is left.
+        for name in sorted(set().union(*self.operands), key=lambda name: (len(name), name)):
+            letters[name] = _free(name.lower(), letters)
+        batch = _free("nb", letters)
+        parts = ["".join([batch, *(letters[n] for n in names)]) for names in self.operands]
+        return f"{','.join(parts)}->{batch}{''.join(letters[n] for n in self.output)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rearrangement:
+    """`(g c) h w -> (c g) h w`: the names that make up each axis, on both sides."""
+
+    left: tuple[Names, ...]
+    right: tuple[Names, ...]
+
+    @staticmethod
+    def parse(pattern: str, rank: int) -> Rearrangement:
+        """Read the pattern for an input of that rank.  Raises OpError."""
+        left, right = (_groups(pattern, side) for side in _sides(pattern))
+        known, wanted = ([name for group in side for name in group] for side in (left, right))
+        if (ELLIPSIS,) not in left and ELLIPSIS in known:
+            raise _bad(pattern, "`...` stands in parentheses on the left side")
+        for names in (known, wanted):
+            if len(set(names)) < len(names):
+                raise _bad(pattern, "a name stands twice on one side")
+        if set(known) ^ set(wanted):
+            odd = sorted(set(known) ^ set(wanted))
+            raise _bad(pattern, f"{listing(odd)} must stand on both sides")
+        named = sum(group != (ELLIPSIS,) for group in left)
+        if rank < named or (rank > named and named == len(left)):
+            raise _bad(pattern, f"the left side has {named} axes, and the input {rank}")
+        filler = tuple(f"{ELLIPSIS}{i}" for i in range(rank - named))
+        return Rearrangement(_filled(left, filler), _filled(right, filler))
+
+    def sizes(self, x: Shape, axes: Axes) -> dict[str, int]:
+        """The size of each name.  Raises OpError: a group does not divide its axis."""
+        given = dict(axes)
+        known = {name for group in self.left for name in group}
+        for name, size in axes:
+            if name not in known:
+                raise OpError(f"`{name}` is not in the pattern", attribute=name, code="E301")
+            if size < 1:
+                raise OpError(f"{name}={int(size)}", help="at least 1", attribute=name)
+        sizes: dict[str, int] = {}
+        for group, size in zip(self.left, x, strict=True):
+            sizes.update(_factors(group, size, given))
+        return sizes
+
+    def shape(self, sizes: dict[str, int]) -> Shape:
+        """The output's shape."""
+        return tuple(math.prod(sizes[name] for name in group) for group in self.right)
+
+    @property
+    def order(self) -> Integers:
+        """For each name on the right, its position on the left."""
+        left = [name for group in self.left for name in group]
+        return tuple(left.index(name) for group in self.right for name in group)
+
+    def torch(self, axes: Axes) -> tuple[str, dict[str, object]]:
+        """Methods to call one after another, and the sizes that they name.
+
+        `.unflatten(1, ({g}, -1)).transpose(1, 2).flatten(1, 2)`.
+        """
+        given = dict(axes)
+        values: dict[str, object] = {}
+        text = ""
+        # From the last axis to the first, so that the axes before keep their numbers.
+        for axis, group in reversed(list(enumerate(self.left, 1))):
+            if not group:
+                text += f".squeeze({axis})"
+            elif len(group) > 1:
+                values.update({name: given[name] for name in group if name in given})
+                parts = (f"{{{name}}}" if name in given else "-1" for name in group)
+                text += f".unflatten({axis}, ({', '.join(parts)}))"
+        text += _permuted(self.order)
+        axis = len(self.order)
+        for number, group in reversed(list(enumerate(self.right))):
+            axis -= len(group)
+            if not group:
+                text += f".unsqueeze({axis + 1})"
+            elif len(group) > 1:
+                last = number == len(self.right) - 1
+                text += f".flatten({axis + 1}{'' if last else f', {axis + len(group)}'})"
+        return text, values
+
+
+def _permuted(order: Integers) -> str:
+    """The text that brings the axes into an order, of which the batch is not part."""
+    moved = [i for i, j in enumerate(order) if i != j]
+    if not moved:
+        return ""
+    if len(moved) == 2:
+        return f".transpose({moved[0] + 1}, {moved[1] + 1})"
+    return f".permute(0, {', '.join(str(i + 1) for i in order)})"
+
+
+def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
+    """The sizes of the names that make up an axis; one of them may be left to find."""
+    unknown = [name for name in group if name not in given]
+    product = math.prod(given[name] for name in group if name in given)
+    if len(unknown) > 1:
+        raise OpError(
+            f"the sizes of {listing(unknown)} are not known",
+            help=f"give all but one: rearrange(…, {unknown[0]}=2)",
+            attribute="pattern",
+        )
+    if size % product or (not unknown and size != product):
+        shown = ", ".join(f"{name}={int(given[name])}" for name in group if name in given)
+        raise OpError(
+            f"`({' '.join(group)})` with {shown} does not make up an axis of {int(size)}"
+            if group
+            else f"`1` stands for an axis of {int(size)}",
+            attribute=next((name for name in group if name in given), "pattern"),
+        )
+    return {name: given.get(name, size // product) for name in group}
+
+
+def _sides(pattern: str) -> tuple[str, str]:
+    left, arrow, right = pattern.partition("->")
+    if not arrow or "->" in right:
+        raise _bad(pattern, "one `->` is needed")
+    return left, right
+
+
+def _names(pattern: str, text: str) -> Names:
+    names = tuple(text.split())
+    for name in names:
+        if not name.isidentifier():
+            raise _bad(pattern, f"`{name}` is no name of an axis")
+    return names
+
+
+def _groups(pattern: str, text: str) -> tuple[Names, ...]:
+    """The axes of one side; `1` is an axis of no names."""
+    groups: list[Names] = []
+    inner: list[str] | None = None
+    position, text = 0, text.rstrip()
+    while position < len(text):
+        match = TOKEN.match(text, position)
+        if match is None:
+            raise _bad(pattern, f"`{text[position:].strip()[0]}` is no name of an axis")
+        token, position = match[1], match.end()
+        if token in "()":
+            if (token == "(") != (inner is None):
+                raise _bad(pattern, "parentheses do not match")
+            if inner is not None:
+                groups.append(tuple(inner))
+            inner = [] if token == "(" else None
+        elif inner is not None:
+            inner += [token] if token != "1" else []
+        else:
+            groups.append((token,) if token != "1" else ())
+    if inner is not None:
+        raise _bad(pattern, "parentheses do not match")
+    return tuple(groups)
+
+
+def _filled(groups: tuple[Names, ...], filler: Names) -> tuple[Names, ...]:
+    """The right side with the names that `...` stands for."""
+    filled: list[Names] = []
+    for group in groups:
+        if group == (ELLIPSIS,):
+            filled += [(name,) for name in filler]
+            continue
+        names = [filler if name == ELLIPSIS else (name,) for name in group]
+        filled.append(tuple(name for part in names for name in part))
+    return tuple(filled)
+
+
+def _free(wanted: str, taken: dict[str, str]) -> str:
+    """A letter that is not taken, one of those wanted if there is one."""
+    letters = [c for c in wanted if c in string.ascii_lowercase] + list(string.ascii_lowercase)
+    return next(c for c in letters if c not in taken.values())
+
+
+def _bad(pattern: str, message: str) -> OpError:
+    return OpError(f'in "{pattern}": {message}', attribute="pattern", code="E401")

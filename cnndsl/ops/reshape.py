@@ -1,0 +1,176 @@
+"""Where tensors come from and how their axes are read: no arithmetic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Shape,
+    Template,
+    Torch,
+    op,
+    spell_shape,
+)
+from cnndsl.ops.pattern import Axes, Rearrangement
+from cnndsl.symbolic import formula
+
+
+@op("input", Family.INPUT, arity=(0, 0))
+class Input(Op):
+    """A tensor that the user gives.  → (*sizes).
+
+    Raises OpError: a size less than 1.
+    """
+
+    sizes: Integers
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The sizes."""
+        _check_sizes(self.sizes)
+        return self.sizes
+
+    def macs(self, *inputs: Shape) -> int:
+        """0."""
+        return 0
+
+
+@op("flatten", Family.RESHAPE)
+class Flatten(Op):
+    """All axes in one, the last changing fastest.  (*S) → (∏S,).
+
+    Source: convention.
+    """
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(∏S,)."""
+        return (math.prod(inputs[0]),)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: nothing is computed."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A view where the memory allows it."""
+        (x,) = inputs
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Flatten()`, or `x.flatten(1)`."""
+        return Torch(Call("nn.Flatten"), Template("{0}.flatten(1)"))
+
+
+@op("reshape", Family.RESHAPE)
+class Reshape(Op):
+    """The same elements in order, read as another shape.  (*S) → (*sizes).
+
+    Raises OpError: another number of elements, or a size less than 1.
+    Source: convention.
+    """
+
+    sizes: Integers
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The sizes."""
+        (x,) = inputs
+        _check_sizes(self.sizes)
+        if math.prod(self.sizes) != math.prod(x):
+            raise OpError(
+                f"{spell_shape(x)} has {int(math.prod(x))} elements, and "
+                f"{spell_shape(self.sizes)} has {int(math.prod(self.sizes))}",
+                attribute="sizes",
+            )
+        return self.sizes
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: nothing is computed."""
+        return 0
+
+    def figure(self) -> str:
+        """`8×49`."""
+        return "×".join(str(int(n)) for n in self.sizes)
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A view where the memory allows it."""
+        return inputs[0].reshape(inputs[0].shape[0], *self.sizes)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.unflatten(2, (h, w))` or `x.flatten(2)` where that says it, else `x.reshape`."""
+        before, after = (tuple(map(formula, sizes)) for sizes in (inputs[0], self.sizes))
+        start = end = 0
+        while start < min(len(before), len(after)) and before[start] == after[start]:
+            start += 1
+        shorter = min(len(before), len(after)) - start
+        while end < shorter and before[-1 - end] == after[-1 - end]:
+            end += 1
+        replaced, by = len(before) - start - end, self.sizes[start : len(after) - end]
+        if replaced == 1 and len(by) > 1:
+            values = {"axis": start + 1, "sizes": by}
+            return Torch(function=Template("{0}.unflatten({axis}, {sizes})", values))
+        if replaced > 1 and len(by) == 1:
+            last = f", {start + replaced}" if end else ""
+            return Torch(function=Template(f"{{0}}.flatten({start + 1}{last})"))
+        # −1 is the batch: the input is named once, whatever expression it is.
+        sizes = {f"n{i}": n for i, n in enumerate(self.sizes)}
+        text = ", ".join(["-1", *(f"{{{name}}}" for name in sizes)])
+        return Torch(function=Template(f"{{0}}.reshape({text})", dict(sizes)))
+
+
+@op("rearrange", Family.RESHAPE)
+class Rearrange(Op):
+    """Axes split, permuted and merged in einops' notation, the batch not written.
+
+    `rearrange("(g c) h w -> (c g) h w", g=3)`; `...` stands for the axes not named, `1`
+    for an axis of size 1.
+    Raises OpError: a pattern that cannot be read, or that does not fit the input.
+    Source: Rogozhnikov 2022, ICLR (einops), §3.
+    """
+
+    pattern: str
+    axes: Any = ()
+
+    def _plan(self, x: Shape) -> tuple[Rearrangement, dict[str, int]]:
+        axes: Axes = self.axes
+        plan = Rearrangement.parse(self.pattern, len(x))
+        return plan, plan.sizes(x, axes)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The right side's sizes."""
+        plan, sizes = self._plan(inputs[0])
+        return plan.shape(sizes)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def figure(self) -> str:
+        """The pattern."""
+        return self.pattern.replace("->", "→")
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Split, transpose, merge."""
+        (x,) = inputs
+        plan, sizes = self._plan(x.shape[1:])
+        batch = x.shape[0]
+        split = x.reshape(batch, *sizes.values())
+        moved = split.transpose(0, *(i + 1 for i in plan.order))
+        return moved.reshape(batch, *plan.shape(sizes))
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2)`."""
+        plan, _ = self._plan(inputs[0])
+        text, values = plan.torch(self.axes)
+        return Torch(function=Template("{0}" + text, values))
+
+
+def _check_sizes(sizes: Integers) -> None:
+    if not sizes or any(n < 1 for n in sizes):
+        raise OpError(
+            f"{spell_shape(sizes)} is no shape", help="sizes are at least 1", attribute="sizes"
+        )

@@ -1,0 +1,289 @@
+"""Other spatial sizes: crop, pad, resize."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cnndsl.backends.numpy import kernels
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Operand,
+    Pad,
+    Pads,
+    Shape,
+    Size,
+    Torch,
+    Window,
+    compact,
+    one,
+    op,
+    spatial,
+    spell_shape,
+    torch_sides,
+)
+
+CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """The middle of the spatial axes."""
+    for axis, length in enumerate(size, start=2):
+        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    return x
+'''
+
+CROP = '''def crop(x: Tensor, size: tuple[int, ...], offset: tuple[int, ...]) -> Tensor:
+    """The spatial axes from `offset` on."""
+    for axis, (length, start) in enumerate(zip(size, offset, strict=True), start=2):
+        x = x.narrow(axis, start, length)
+    return x
+'''
+
+
+@op("crop", Family.RESHAPE)
+class Crop(Op):
+    """A part of the spatial axes: the middle, or from `offset` on.  (C, *S) → (C, *size).
+
+    The middle starts at ⌊(S − size) / 2⌋.
+    Raises OpError: the part does not lie in the input.
+    Source: Ronneberger, Fischer & Brox 2015, arXiv:1505.04597, §2.
+    """
+
+    size: Size
+    offset: int | Integers | None = None
+
+    def offsets(self, x: Shape) -> Size:
+        """Where the part starts along each spatial axis.  Raises OpError."""
+        axes = spatial(x, self.name)
+        if self.offset is None:
+            offsets = tuple((n - m) // 2 for n, m in zip(axes, self.size, strict=True))
+        elif isinstance(self.offset, tuple):
+            offsets = self.offset
+        else:
+            offsets = (self.offset,) * len(axes)
+        if len(offsets) != len(axes):
+            raise OpError(
+                f"{len(offsets)} offsets for {len(axes)} spatial axes", attribute="offset"
+            )
+        for n, m, start in zip(axes, self.size, offsets, strict=True):
+            if start < 0 or start + m > n:
+                raise OpError(
+                    f"{int(m)} from {int(start)} on is not within {int(n)}"
+                    if self.offset is not None
+                    else f"cannot crop {spell_shape(x)} to {spell_shape(self.size)}",
+                    help="a crop only takes away",
+                    attribute="size" if self.offset is None else "offset",
+                )
+        return offsets
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *size)."""
+        self.offsets(inputs[0])
+        return (inputs[0][0], *self.size)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """One position, moved: a negative padding."""
+        ones = (1,) * len(self.size)
+        after = zip(inputs[0][1:], self.size, self.offsets(inputs[0]), strict=True)
+        return Window(ones, ones, tuple((-s, s + m - n) for n, m, s in after), ones)
+
+    def figure(self) -> str:
+        """`crop 64×64`."""
+        return f"crop {compact(self.size)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A view."""
+        (x,) = inputs
+        starts = self.offsets(x.shape[1:])
+        slices = (slice(s, s + m) for s, m in zip(starts, self.size, strict=True))
+        view: Array = x[:, :, *slices]
+        return view
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        if self.offset is None:
+            return Torch(
+                function=Call("center_crop", (Operand(0), self.size)), helper=CENTER_CROP
+            )
+        offsets = self.offsets(inputs[0])
+        return Torch(function=Call("crop", (Operand(0), self.size, offsets)), helper=CROP)
+
+
+@op("zeropad", Family.RESHAPE)
+class ZeroPad(Op):
+    """Zeros around the spatial axes.  (C, *S) → (C, *S + before + after).
+
+    Raises OpError: `same`, which says nothing without a kernel.
+    Source: convention.
+    """
+
+    sides: Pad
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros before and after each axis.  Raises OpError."""
+        if not isinstance(self.sides, tuple):
+            raise OpError(
+                "`zeropad` has no kernel to be the same for",
+                help="give the sides: zeropad([left, right, top, bottom])",
+                attribute="sides",
+            )
+        return self.sides
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *S + before + after)."""
+        (x,) = inputs
+        sizes = zip(spatial(x, self.name), self.pads, strict=True)
+        return (x[0], *(n + before + after for n, (before, after) in sizes))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """One position, moved."""
+        ones = (1,) * len(self.pads)
+        return Window(ones, ones, self.pads, ones)
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy."""
+        return kernels.pad(inputs[0], self.pads)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.ZeroPad2d`, or `F.pad`."""
+        sides = torch_sides(self.pads)
+        return Torch(
+            Call(f"nn.ZeroPad{len(self.pads)}d", (one(sides),)),
+            Call("F.pad", (Operand(0), sides)),
+        )
+
+
+@op("resize", Family.UPSAMPLE)
+class Resize(Op):
+    """Interpolation to a given size.  (C, *S) → (C, *size).
+
+    `bilinear` is linear along each spatial axis, whatever their number.
+    MACs: 0, counted as resizing.
+    Source: convention (PyTorch's `F.interpolate`, without antialiasing).
+    """
+
+    size: Size
+    mode: Literal["nearest", "bilinear"] = "nearest"
+    align_corners: bool = False
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *size)."""
+        spatial(inputs[0], self.name)
+        check_corners(self.mode, self.align_corners)
+        return (inputs[0][0], *self.size)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as resizing."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """That of `upsample` where the factors are whole numbers, else everything."""
+        sizes = list(zip(inputs[0][1:], self.size, strict=True))
+        if any(m % n for n, m in sizes):
+            return Window(whole=True)
+        factor = tuple(m // n for n, m in sizes)
+        return upsampling_window(factor, self.mode, self.align_corners)
+
+    def figure(self) -> str:
+        """`resize 64×64`."""
+        return f"resize {compact(self.size)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One axis at a time."""
+        return kernels.resize(inputs[0], self.size, self.mode, self.align_corners)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`F.interpolate(x, (64, 64))`."""
+        keywords = torch_mode(self.mode, self.align_corners, len(self.size))
+        return Torch(function=Call("F.interpolate", (Operand(0), self.size), keywords))
+
+
+@op("upsample", Family.UPSAMPLE)
+class Upsample(Op):
+    """Interpolation to a multiple of the size.  (C, *S) → (C, *factor·S).
+
+    MACs: 0, counted as resizing.
+    Source: convention (PyTorch's `nn.Upsample`).
+    """
+
+    factor: Size = 2  # type: ignore[assignment]
+    mode: Literal["nearest", "bilinear"] = "nearest"
+    align_corners: bool = False
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *factor·S)."""
+        check_corners(self.mode, self.align_corners)
+        sizes = zip(spatial(inputs[0], self.name), self.factor, strict=True)
+        return (inputs[0][0], *(n * factor for n, factor in sizes))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as resizing."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """That of the transposed convolution that it equals."""
+        return upsampling_window(self.factor, self.mode, self.align_corners)
+
+    def figure(self) -> str:
+        """`up 2`."""
+        return f"up {one(tuple(map(int, self.factor)))}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One axis at a time."""
+        (x,) = inputs
+        size = self.shape(x.shape[1:])[1:]
+        return kernels.resize(x, size, self.mode, self.align_corners)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.Upsample(scale_factor=2)`, or `F.interpolate`."""
+        keywords = {
+            "scale_factor": (one(self.factor), None),
+            **torch_mode(self.mode, self.align_corners, len(self.factor)),
+        }
+        return Torch(
+            Call("nn.Upsample", (), keywords), Call("F.interpolate", (Operand(0),), keywords)
+        )
+
+
+def check_corners(mode: str, align_corners: bool) -> None:
+    """Raises OpError: `align_corners` where nothing is interpolated."""
+    if align_corners and mode == "nearest":
+        raise OpError(
+            "`align_corners` has no meaning with nearest neighbours",
+            help='use mode="bilinear"',
+            attribute="align_corners",
+        )
+
+
+def upsampling_window(factor: Size, mode: str, align_corners: bool) -> Window:
+    """The transposed convolution that equals upsampling by whole factors."""
+    if mode == "nearest":
+        return Window(
+            factor, factor, ((0, 0),) * len(factor), (1,) * len(factor), transposed=True
+        )
+    if align_corners:
+        # The distance between samples is not the factor: no window slides.
+        return Window(whole=True)
+    kernel = tuple(2 * f - f % 2 for f in factor)
+    pads = tuple((f // 2, f // 2) for f in factor)
+    return Window(kernel, factor, pads, (1,) * len(factor), transposed=True)
+
+
+def torch_mode(mode: str, align_corners: bool, rank: int) -> dict[str, tuple[object, object]]:
+    """The keywords of `F.interpolate`."""
+    linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[rank]
+    return {
+        "mode": (linear if mode == "bilinear" else mode, "nearest"),
+        "align_corners": (align_corners or None, None),
+    }

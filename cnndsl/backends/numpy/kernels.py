@@ -95,8 +95,8 @@ def _depthwise(x: Array, weight: Array, out: Size, stride: Size, dilation: Size)
     x = np.repeat(x, weight.shape[0] // c, axis=1) if weight.shape[0] > c else x
     y = np.zeros((n, weight.shape[0], *out), x.dtype)
     for tap, seen in taps(weight.shape[2:], out, stride, dilation):
-        factor = weight[(..., *tap)].reshape(-1)
-        y += x[seen] * channelwise(factor, x.ndim)
+        index: tuple[Any, ...] = (..., *tap)
+        y += x[seen] * channelwise(weight[index], x.ndim)
     return y
 
 

@@ -1,0 +1,94 @@
+"""The weights of a network by their names in a `state_dict`: expected, drawn, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from cnndsl.graph import Network, Node, key_of
+from cnndsl.ops.base import Weight, spell_shape
+
+Array = npt.NDArray[Any]
+
+
+def weight_name(node: Node, name: str) -> str:
+    """The key in a `state_dict`: `stem.conv.weight`."""
+    return f"{key_of(node.path)}.{name}"
+
+
+def expected_weights(network: Network) -> dict[str, tuple[Node, Weight]]:
+    """Every weight with the node that owns it, in the order of the network."""
+    expected: dict[str, tuple[Node, Weight]] = {}
+    for node in network:
+        for name, weight in node.op.weights(*network.input_shapes(node.name)).items():
+            # The first of the nodes that share a weight owns it.
+            expected.setdefault(weight_name(node, name), (node, weight))
+    return expected
+
+
+def random_weights(network: Network, seed: int) -> dict[str, Array]:
+    """Values drawn as each layer's `Weight.init` says, in float32."""
+    rng = np.random.default_rng(seed)
+    expected = expected_weights(network)
+    return {name: draw(weight, rng) for name, (_, weight) in expected.items()}
+
+
+def draw(weight: Weight, rng: np.random.Generator) -> Array:
+    """One weight's first value, in float32 or int64.
+
+    `fan_out` is normal with deviation √(2 / fan_out): He et al. 2015, arXiv:1502.01852,
+    §2.2; `linear` is uniform within ±1 / √fan_in, PyTorch's convention.
+    """
+    shape = tuple(map(int, weight.shape))
+    if weight.integer:
+        return np.zeros(shape, np.int64)
+    match weight.init:
+        case "fan_out":
+            fan_out = shape[0] * math.prod(shape[2:])
+            return rng.normal(0, math.sqrt(2 / fan_out), shape).astype(np.float32)
+        case "linear":
+            bound = 1 / math.sqrt(math.prod(shape[1:]))
+            return rng.uniform(-bound, bound, shape).astype(np.float32)
+        case "zeros" | "ones":
+            return np.full(shape, weight.init == "ones", np.float32)
+        case str():
+            raise AssertionError(weight.init)
+        case constant:
+            return np.full(shape, constant, np.float32)
+
+
+def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """The weights that evaluation needs: all but counters.
+
+    Raises ArchError (E603): one is missing, unknown, of the wrong shape or no float array.
+    """
+    expected = expected_weights(network)
+    faults = [
+        Diagnostic(
+            "E603", f"no layer owns the weight `{name}`", help=did_you_mean(name, expected)
+        )
+        for name in weights
+        if name not in expected
+    ]
+    checked: dict[str, Array] = {}
+    for name, (node, weight) in expected.items():
+        if weight.integer:
+            continue
+        if name not in weights:
+            faults.append(Diagnostic("E603", f"the weight `{name}` is missing", node.span))
+            continue
+        checked[name] = value = np.asarray(weights[name])
+        if value.shape != weight.shape:
+            shapes = f"{spell_shape(value.shape)}, and must be {spell_shape(weight.shape)}"
+            faults.append(Diagnostic("E603", f"the weight `{name}` is {shapes}", node.span))
+        elif value.dtype not in (np.float32, np.float64):
+            kind = f"{value.dtype}, and must be float32 or float64"
+            faults.append(Diagnostic("E603", f"the weight `{name}` is {kind}", node.span))
+    if faults:
+        raise ArchError(faults)
+    return checked

@@ -1,0 +1,202 @@
+"""Places in a source text, and the messages that point at them."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text with the name it is shown under."""
+
+    name: str
+    text: str
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The offset at which each line begins."""
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """The 1-based (line, column) of an offset."""
+        row = bisect.bisect_right(self.starts, offset) - 1
+        return row + 1, offset - self.starts[row] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a 1-based line, without its end."""
+        start = self.starts[number - 1]
+        stop = self.starts[number] if number < len(self.starts) else len(self.text)
+        return self.text[start:stop].rstrip("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters `start` to `stop` of a source."""
+
+    source: Source = field(repr=False)
+    start: int
+    stop: int
+
+    @property
+    def line(self) -> int:
+        """The 1-based line on which it begins."""
+        return self.source.position(self.start)[0]
+
+    @property
+    def text(self) -> str:
+        """The characters themselves."""
+        return self.source.text[self.start : self.stop]
+
+    def __str__(self) -> str:
+        """`file:line:column`."""
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One fault: what rule is broken, where, with which values, and the mend."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    note: str = ""
+    """Written behind the caret."""
+    related: tuple[tuple[Span, str], ...] = ()
+    """Other places that matter, each with its note."""
+    stack: tuple[str, ...] = ()
+    """The block calls that led here, innermost last."""
+    help: str = ""
+
+    @property
+    def severity(self) -> str:
+        """`error`, or `warning` for codes that begin with W."""
+        return "warning" if self.code.startswith("W") else "error"
+
+    def __str__(self) -> str:
+        """The whole message, as a terminal shows it without colour."""
+        return "".join(text for text, _ in self.parts())
+
+    def parts(self) -> list[tuple[str, str]]:
+        """Pieces of text, each with a role: severity, text, gutter, source, caret, help."""
+        out = [(f"{self.severity}[{self.code}]", "severity"), (f": {self.message}\n", "text")]
+        places = [(self.span, self.note, "^")] if self.span else []
+        places += [(span, note, "-") for span, note in self.related]
+        if places:
+            width = max(len(str(span.line)) for span, _, _ in places)
+            out += _excerpts(places, width)
+        else:
+            width = 1
+        gutter = " " * (width + 2) + "= "
+        if self.stack:
+            out += [(gutter, "gutter"), (f"in: {' → '.join(self.stack)}\n", "text")]
+        if self.help:
+            out += [(gutter, "gutter"), (f"help: {self.help}\n", "help")]
+        return out
+
+
+def _excerpts(places: list[tuple[Span, str, str]], width: int) -> list[tuple[str, str]]:
+    """The source lines of some places, each with its mark below it."""
+    bar = f" {'':{width}} |"
+    out: list[tuple[str, str]] = []
+    shown = ""
+    for span, note, mark in places:
+        if span.source.name != shown:
+            arrow = "-->" if not shown else ":::"
+            out += [(f" {'':{width}}{arrow} ", "gutter"), (f"{span}\n", "text")]
+            out.append((f"{bar}\n", "gutter"))
+            shown = span.source.name
+        line, column = span.source.position(span.start)
+        text, start, length = _clip(span.source.line(line), column - 1, span.stop - span.start)
+        # Tabs are kept in the margin so that the caret stays below its character.
+        margin = "".join("\t" if c == "\t" else " " for c in text[:start])
+        out += [(f" {line:{width}} |", "gutter"), (f" {text}\n", "source")]
+        marks = f" {margin}{mark * length}{' ' + note if note else ''}\n"
+        out += [(bar, "gutter"), (marks, "caret")]
+    return out
+
+
+def _clip(text: str, start: int, length: int, width: int = 120) -> tuple[str, int, int]:
+    """Cut a long line to a window around the marked part; control characters to `·`."""
+    text = "".join(c if c.isprintable() or c == "\t" else "·" for c in text)
+    length = max(1, min(length, len(text) - start))
+    if len(text) <= width:
+        return text, start, length
+    left = max(0, start - width // 3)
+    cut = text[left : left + width]
+    head = "…" if left else ""
+    tail = "…" if left + width < len(text) else ""
+    return head + cut + tail, start - left + len(head), max(1, min(length, width - start + left))
+
+
+class ArchError(Exception):
+    """The faults found in a file: what a user of the library catches.
+
+    `diagnostics` holds one entry for each independent fault, in source order.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Hold the diagnostics."""
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(self.diagnostics)
+
+    def __str__(self) -> str:
+        """All the messages, a blank line between them."""
+        return "\n".join(map(str, self.diagnostics))
+
+
+class Fault(Exception):
+    """One diagnostic on its way to the place that collects them; never shown to a user."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        """Hold the diagnostic."""
+        self.diagnostic = diagnostic
+        super().__init__(diagnostic.message)
+
+
+class OpError(Exception):
+    """An operation's refusal, without a place: elaboration adds span, path and stack.
+
+    `attribute` names the argument to point at, `operand` the input.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        help: str = "",
+        attribute: str | None = None,
+        operand: int | None = None,
+        code: str = "E401",
+    ) -> None:
+        """Say which rule is broken, with the values seen, and the mend."""
+        super().__init__(message)
+        self.message = message
+        self.help = help
+        self.attribute = attribute
+        self.operand = operand
+        self.code = code
+
+
+def fault(code: str, message: str, span: Span | None = None, **more: object) -> Fault:
+    """A `Fault` around a new `Diagnostic`; `more` are the diagnostic's other fields."""
+    return Fault(replace(Diagnostic(code, message, span), **more))  # type: ignore[arg-type]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`did you mean "conv"?`, or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """The names in a sentence: `a`, `b` and `c`."""
+    quoted = [f"`{name}`" for name in names]
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -1,0 +1,291 @@
+"""The network: a `networkx.MultiDiGraph` of typed nodes, and the blocks they came from.
+
+The graph says what is computed: one frozen `Node` in each graph node (attribute `node`),
+the operand's number as the key of an edge, and on the edge which output of the producer
+it carries (attribute `output`). Insertion order is topological.
+
+The structure says how it was written: a tree of `Block`, `Line` and terms, with repeats
+and tables unrolled but kept together. Generated code, summaries and figures read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+
+from cnndsl.diagnostics import Diagnostic, Span
+from cnndsl.ops.base import Op, Shape
+
+if TYPE_CHECKING:
+    from cnndsl.language.tree import Expression
+
+Path = tuple[str | int, ...]
+"""The module path: labels, written steps' names and indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One layer of the network.
+
+    `path` is the prefix of its weights' names in a `state_dict`; two nodes share it where
+    a module is applied more than once (`each`), and then the first of them owns the
+    weights. `stack` names the block calls around it, outermost first. `rows` is the
+    number of times that it runs per sample, more than 1 below `each row`.
+    """
+
+    name: str
+    op: Op
+    path: Path
+    span: Span
+    stack: tuple[str, ...] = ()
+    shared: bool = False
+    rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One output of a node: its name, the output's number, and the shape."""
+
+    node: str
+    output: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """`@cite("arXiv:1801.04381", table=2)`."""
+
+    work: str
+    where: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """`arXiv:1801.04381, table 2`."""
+        return ", ".join([self.work, *(f"{kind} {value}" for kind, value in self.where)])
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What is written above a block or a model, and its name."""
+
+    name: str
+    span: Span
+    doc: str = ""
+    citations: tuple[Citation, ...] = ()
+    deviations: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Step:
+    """One written step that is an operation: `conv(64, 3x3, norm=bn)`.
+
+    `nodes` are its layers in order (operation, norm, activation); their slots in the
+    module path are in `slots`. `lines` are the operands in its braces.
+    """
+
+    key: int
+    name: str
+    nodes: tuple[str, ...]
+    slots: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    lines: list[Line] | None = None
+    span: Span | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One written step that is a block: `Bottleneck(64)`, with its operands in braces."""
+
+    key: int
+    name: str
+    block: Block
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    lines: list[Line] | None = None
+    span: Span | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """Bare braces: a sequence of lines."""
+
+    key: int
+    body: list[Line]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(slots=True)
+class Repeat:
+    """`term * n`: one term an iteration."""
+
+    key: int
+    items: list[Term]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(slots=True)
+class Loop:
+    """`for`, over the rows of a table or a range.
+
+    `names` are the columns, `rows` their values; `bodies` the lines of each iteration.
+    """
+
+    key: int
+    names: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    bodies: list[list[Line]]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    table: bool = False
+
+
+@dataclass(slots=True)
+class Each:
+    """`F each { … }`: one module, called once a line; `row` maps it over the first axis."""
+
+    key: int
+    calls: list[Term]
+    lines: list[Line] | None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    row: bool = False
+
+
+Term = Step | Call | Group | Repeat | Loop | Each
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of a file: `label: source -> term -> term when condition`.
+
+    `key` is the same for every instance of the line. A line whose condition is false has
+    `on` false and no terms. `alternative` marks an `else`, whose `condition` is the one
+    it is the alternative of. `source` is the written one; None continues the line above
+    (in a join: starts from `skip`).
+    """
+
+    key: int
+    labels: tuple[str, ...]
+    index: tuple[int, ...]
+    on: bool
+    condition: Expression | None
+    alternative: bool
+    source: tuple[Tensor, ...] | None
+    terms: list[Term]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    span: Span | None = None
+
+
+@dataclass(slots=True)
+class Block:
+    """One call of a block, or the model itself.
+
+    `arguments` maps its parameters to values in the caller's terms, `names` every value
+    that its lines can name (parameters, `let`, sizes) to the value itself; `inputs` and
+    `outputs` map ports to tensors, the inputs' shapes in the block's own terms.
+    """
+
+    definition: Definition
+    path: Path
+    arguments: dict[str, object]
+    names: dict[str, object]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    body: list[Line]
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Network:
+    """An elaborated model.
+
+    `graph` is a `networkx.MultiDiGraph`; `inputs` and `outputs` map names to tensors;
+    `structure` is the model's `Block`; `arguments` the values of its parameters.
+    """
+
+    name: str
+    graph: nx.MultiDiGraph[str] = field(repr=False)
+    structure: Block = field(repr=False)
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    arguments: dict[str, object]
+    shapes: dict[str, tuple[Shape, ...]] = field(repr=False)
+    """Each node's output shapes, per sample."""
+    dimensions: dict[str, int] = field(default_factory=dict)
+    """The named sizes of the model's ports: `H`, `N`."""
+    warnings: tuple[Diagnostic, ...] = ()
+
+    def node(self, name: str) -> Node:
+        """The node of that name.  Raises KeyError."""
+        node: Node = self.graph.nodes[name]["node"]
+        return node
+
+    def __iter__(self) -> Iterator[Node]:
+        """The nodes, in topological order."""
+        for _, node in self.graph.nodes(data="node"):
+            yield node
+
+    def operands(self, name: str) -> list[tuple[str, int]]:
+        """The producer and its output's number, for each input of a node in order."""
+        edges = self.graph.in_edges(name, keys=True, data="output")
+        return [(u, output) for u, _, _, output in sorted(edges, key=lambda edge: edge[2])]
+
+    def input_shapes(self, name: str) -> tuple[Shape, ...]:
+        """The shapes of a node's inputs, in order."""
+        return tuple(self.shapes[u][output] for u, output in self.operands(name))
+
+
+def connect(graph: nx.MultiDiGraph[str], node: Node, operands: tuple[Tensor, ...]) -> None:
+    """Add a node and the edges from its operands."""
+    graph.add_node(node.name, node=node)
+    for number, tensor in enumerate(operands):
+        graph.add_edge(tensor.node, node.name, key=number, output=tensor.output)
+
+
+def key_of(path: Path) -> str:
+    """The dotted form of a path, as in a `state_dict`."""
+    return ".".join(map(str, path))
+
+
+def blocks(block: Block) -> Iterator[Block]:
+    """The blocks called below one, in order, itself not included."""
+    stack: list[Any] = list(reversed(block.body))
+    while stack:
+        item = stack.pop()
+        match item:
+            case Line(terms=terms):
+                stack += reversed(terms)
+            case Step(lines=lines):
+                stack += reversed(lines or [])
+            case Call(block=inner, lines=lines):
+                yield inner
+                stack += reversed(inner.body)
+                stack += reversed(lines or [])
+            case Group(body=body):
+                stack += reversed(body)
+            case Repeat(items=items):
+                stack += reversed(items)
+            case Loop(bodies=bodies):
+                stack += [line for body in reversed(bodies) for line in reversed(body)]
+            case Each(calls=calls, lines=lines):
+                stack += reversed(calls)
+                stack += reversed(lines or [])
+
+
+def plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Values without the formulas that they carry: what JSON and messages show."""
+
+    def strip(value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return int(value)
+        if isinstance(value, tuple):
+            return tuple(strip(v) for v in value)
+        return value
+
+    return {name: strip(value) for name, value in values.items()}

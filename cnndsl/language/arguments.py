@@ -1,0 +1,158 @@
+"""What a step's parentheses say, together with the defaults that hold where it stands."""
+
+from __future__ import annotations
+
+from cnndsl.diagnostics import OpError, Span, did_you_mean, fault
+from cnndsl.language import tree
+from cnndsl.language.evaluate import evaluate, show
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import Env, OpRef
+from cnndsl.language.nodes import OpCall
+from cnndsl.ops.base import Auto, Op, bind, signature
+
+Given = dict[str, tuple[object, Span]]
+"""Argument name → its value and the place that gives it."""
+
+
+def block_arguments(
+    callee: BlockDefinition, term: tree.CallTerm, ref: OpRef, env: Env
+) -> Given:
+    """The arguments of a block call, by parameter.  Raises Fault."""
+    names = [param.name for param in callee.declaration.params]
+    given = _given(ref, term, env, names, variadic=None)
+    for name, (_, span) in given.items():
+        if name not in names:
+            takes = f"it takes {', '.join(names)}" if names else "it takes no arguments"
+            message = f"`{callee.name}` has no parameter `{name}`"
+            raise fault("E301", message, span, help=did_you_mean(name, names) or takes)
+    return given
+
+
+def op_arguments(term: tree.CallTerm, ref: OpRef, env: Env, rank: int) -> OpCall:
+    """An operation with its attributes.  Raises Fault."""
+    return _op_call(ref, term, term.span, env, rank)
+
+
+def _op_call(
+    ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank: int
+) -> OpCall:
+    cls = ref.target
+    assert isinstance(cls, type) and issubclass(cls, Op)
+    names = [parameter.name for parameter in cls.parameters]
+    types = {parameter.name: parameter.type for parameter in cls.parameters}
+    # An operation of one list takes it spread out: `reshape(m, *S)`.
+    variadic = names[0] if len(names) == 1 and types[names[0]] == "Integers" else None
+    given = _given(ref, term, env, names, variadic)
+    fused: tuple[OpCall | None, ...] = ()
+    if cls.fused:
+        parts = [given.pop(slot, (None, span)) for slot in ("norm", "act")]
+        fused = tuple(
+            _fused(value, place, env, rank, slot)
+            for (value, place), slot in zip(parts, ("norm", "act"), strict=True)
+        )
+        if "bias" in names and given.get("bias", (Auto.AUTO, span))[0] is Auto.AUTO:
+            given["bias"] = (fused[0] is None, span)
+    if "axes" in names:
+        extra = tuple((n, v) for n, (v, _) in given.items() if n not in names)
+        given = {n: v for n, v in given.items() if n in names} | {"axes": (extra, span)}
+    places = {name: place for name, (_, place) in given.items()}
+    try:
+        op = bind(cls, {name: value for name, (value, _) in given.items()}, rank)
+    except OpError as error:
+        where = places.get(error.attribute or "", span)
+        stack = env.frame.stack
+        raise fault(error.code, error.message, where, help=error.help, stack=stack) from None
+    return OpCall(op, span, places, fused)
+
+
+def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall | None:
+    """The normalisation or activation of a step."""
+    if value is None:
+        return None
+    if not isinstance(value, OpRef) or not isinstance(value.target, type):
+        help = "write an operation, `norm=bn` or `act=relu`, or `none`"
+        raise fault("E303", f"`{slot}` is {show(value)}", place, help=help)
+    if value.target.arity != (1, 1):
+        message = f"`{value.name}` takes several inputs and cannot be fused"
+        raise fault("E303", message, place)
+    return _op_call(value, None, place, env, rank)
+
+
+def _given(
+    ref: OpRef, term: tree.CallTerm | None, env: Env, names: list[str], variadic: str | None
+) -> Given:
+    """Defaults, then what a partial call holds, then what is written; the last one wins."""
+    target = ref.target
+    name = target.name
+    span = term.path.span if term is not None else None
+    given: Given = {}
+    for default, where in env.default_arguments(name):
+        for argument in default.arguments:
+            if argument.name is None or argument.rest is not None:
+                message = "a default names its arguments: `default conv(norm=bn)`"
+                raise fault("E307", message, argument.span)
+            given[argument.name] = (evaluate(argument.value, where), argument.span)
+    place = span or _anywhere(env)
+    positional: list[tuple[object, Span]] = [(value, place) for value in ref.positional]
+    for key, value in ref.named:
+        given[key] = (value, place)
+    written: set[str] = set()
+    for argument in term.arguments if term is not None else ():
+        if argument.name is not None:
+            if argument.name in written:
+                raise fault("E310", f"`{argument.name}` is given twice", argument.span)
+            written.add(argument.name)
+            given[argument.name] = (_value(argument, env), argument.span)
+        elif written:
+            message = "an argument without a name follows one with a name"
+            raise fault("E310", message, argument.span)
+        elif argument.spread:
+            values = _value(argument, env)
+            if not isinstance(values, tuple):
+                raise fault("E303", f"`*` spreads a list, and this is {show(values)}", argument.span)
+            positional += [(value, argument.span) for value in values]
+        else:
+            positional.append((_value(argument, env), argument.span))
+    _place_positional(positional, given, written, names, variadic, name, ref)
+    return given
+
+
+def _place_positional(
+    positional: list[tuple[object, Span]],
+    given: Given,
+    written: set[str],
+    names: list[str],
+    variadic: str | None,
+    callee: str,
+    ref: OpRef,
+) -> None:
+    """Give the arguments without a name the parameters' in order."""
+    if variadic is not None and positional:
+        first = positional[0]
+        listed = len(positional) == 1 and isinstance(first[0], tuple)
+        values = first[0] if listed else tuple(value for value, _ in positional)
+        given[variadic] = (values, first[1])
+        return
+    if len(positional) > len(names):
+        cls = ref.target
+        takes = signature(cls) if isinstance(cls, type) else ", ".join(names)
+        message = f"`{callee}` takes {len(names)} arguments, and {len(positional)} are given"
+        raise fault("E310", message, positional[len(names)][1], help=f"write {callee}({takes})")
+    for name, (value, span) in zip(names, positional, strict=False):
+        if name in written:
+            raise fault("E310", f"`{name}` is given twice", span)
+        given[name] = (value, span)
+
+
+def _value(argument: tree.Argument, env: Env) -> object:
+    """An argument's value; with `then`, of the first repeat or of the others."""
+    if argument.rest is None:
+        return evaluate(argument.value, env)
+    if env.repeat is None:
+        help = "it gives the first of the repeats of `* n` one value and the others another"
+        raise fault("E307", "`then` outside a repeated step", argument.span, help=help)
+    return evaluate(argument.value if env.repeat == 0 else argument.rest, env)
+
+
+def _anywhere(env: Env) -> Span:
+    return env.frame.file.tree.span

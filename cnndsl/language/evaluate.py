@@ -1,0 +1,364 @@
+"""The language's arithmetic: expressions to values.  Nothing here is Python's `eval`."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from cnndsl.diagnostics import Span, did_you_mean, fault
+from cnndsl.graph import Tensor
+from cnndsl.language import tree
+from cnndsl.language.names import Bound, Env, Family, Faulty, Flow, Off, OpRef, Silent
+from cnndsl.language.paths import resolve
+from cnndsl.ops.base import OPS, Auto, spell
+from cnndsl.symbolic import Axis, Sym, apply, axis, maximum, minimum
+
+WORDS: dict[str, object] = {
+    "same": Auto.SAME,
+    "valid": Auto.VALID,
+    "auto": Auto.AUTO,
+    "none": None,
+    "true": True,
+    "false": False,
+}
+MAX_BITS = 256
+MAX_ITEMS = 1_000_000
+
+
+def evaluate(expression: tree.Expression, env: Env) -> Any:
+    """The value of an expression.  Raises Fault."""
+    match expression:
+        case tree.Number(value=value) | tree.Text(value=value) | tree.SizeLiteral(value=value):
+            return value
+        case tree.ListLiteral(items=items):
+            return tuple(evaluate(item, env) for item in items)
+        case tree.Value():
+            return _value(expression, env)
+        case tree.Unary(operator="not", operand=operand):
+            return not _truth(operand, env)
+        case tree.Unary(operand=operand):
+            return -_number(operand, env)
+        case tree.Choice(condition=condition, then=then, otherwise=otherwise):
+            return evaluate(then if _truth(condition, env) else otherwise, env)
+        case tree.Binary(operator="and", left=left, right=right):
+            return _truth(left, env) and _truth(right, env)
+        case tree.Binary(operator="or", left=left, right=right):
+            return _truth(left, env) or _truth(right, env)
+        case tree.Binary(operator="==" | "!="):
+            same = evaluate(expression.left, env) == evaluate(expression.right, env)
+            return same == (expression.operator == "==")
+        case tree.Binary(operator=".."):
+            return _span(expression, env)
+        case _:
+            return _arithmetic(expression, env)
+
+
+def condition(expression: tree.Expression, env: Env) -> bool:
+    """The value of a `when`.  Raises Fault: it is neither true nor false."""
+    return _truth(expression, env)
+
+
+def _truth(expression: tree.Expression, env: Env) -> bool:
+    value = evaluate(expression, env)
+    if not isinstance(value, bool):
+        raise fault(
+            "E306",
+            f"a condition is true or false, and this is {show(value)}",
+            expression.span,
+            help="compare it: `!= 0`, `!= none`",
+        )
+    return value
+
+
+def _number(expression: tree.Expression, env: Env) -> Any:
+    value = evaluate(expression, env)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise fault("E306", f"a number is needed, and this is {show(value)}", expression.span)
+    return value
+
+
+def integer(expression: tree.Expression, env: Env, what: str) -> int:
+    """The value of an expression that must be an integer.  Raises Fault."""
+    value = evaluate(expression, env)
+    if isinstance(value, bool) or not isinstance(value, int):
+        help = "`//` divides integers" if isinstance(value, float) else ""
+        message = f"{what} is an integer, and this is {show(value)}"
+        raise fault("E306", message, expression.span, help=help)
+    return value
+
+
+def _span(expression: tree.Binary, env: Env) -> tuple[int, ...]:
+    low = int(integer(expression.left, env, "the start of a range"))
+    high = int(integer(expression.right, env, "the end of a range"))
+    if high - low > MAX_ITEMS:
+        message = f"the range has {high - low:,} numbers; the limit is {MAX_ITEMS:,}"
+        raise fault("E308", message, expression.span)
+    return tuple(range(low, high))
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _arithmetic(expression: tree.Expression, env: Env) -> Any:
+    assert isinstance(expression, tree.Binary)
+    name = expression.operator
+    left = evaluate(expression.left, env)
+    if name == "+" and isinstance(left, tuple):
+        right = evaluate(expression.right, env)
+        if isinstance(right, tuple) and len(left) + len(right) <= MAX_ITEMS:
+            return left + right
+        raise fault("E306", f"a list is needed, and this is {show(right)}", expression.right.span)
+    left, right = _number(expression.left, env), _number(expression.right, env)
+    if name in ("/", "//", "%") and right == 0:
+        raise fault("E305", "division by zero", expression.span, note="this is 0")
+    if name == "**":
+        value = _power(left, right, expression.span)
+    else:
+        value = _OPERATORS[name](left, right)
+    return _bounded(value, expression.span)
+
+
+def _power(left: Any, right: Any, span: Span) -> Any:
+    if abs(right) > MAX_BITS or (isinstance(left, int) and left.bit_length() * abs(right) > 4096):
+        raise fault("E305", f"{show(left)} ** {show(right)} is too large", span)
+    if left == 0 and right < 0:
+        raise fault("E305", "division by zero", span)
+    if left < 0 and not isinstance(right, int):
+        raise fault("E305", f"{show(left)} has no power {show(right)}", span)
+    return int(left) ** int(right) if _whole(left) and _whole(right) else left**right
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int)
+
+
+def _bounded(value: Any, span: Span) -> Any:
+    """The value.  Raises Fault: it is too large to be a size or a factor of anything."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise fault("E305", f"the number needs {value.bit_length()} bits", span)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise fault("E305", "the number is too large", span)
+    return value
+
+
+def _value(expression: tree.Value, env: Env) -> Any:
+    path, arguments = expression.path, expression.arguments
+    bound = env.lookup(path.name)
+    if bound is None and not path.parts:
+        if arguments is None and path.name in WORDS:
+            return WORDS[path.name]
+        if path.name in FUNCTIONS and arguments is not None:
+            return _function(expression, env)
+    if bound is None and path.name in OPS and not path.parts:
+        return _partial(OpRef(path.name, OPS[path.name]), arguments or (), env)
+    if bound is None:
+        raise unknown(path.name, path.span, env)
+    if isinstance(bound.meaning, OpRef) and not path.parts:
+        return _partial(bound.meaning, arguments or (), env)
+    if arguments is not None:
+        message = f"`{path}` is a {bound.kind}, which takes no arguments"
+        raise fault("E306", message, expression.span)
+    if isinstance(bound.meaning, Flow | Family | Off | Faulty):
+        return _tensor_value(path, env)
+    return _member(path, bound, env)
+
+
+def unknown(name: str, span: Span, env: Env) -> Exception:
+    """The fault of a name without a meaning, with the nearest that has one."""
+    known = {*env.visible(), *WORDS, *FUNCTIONS, *OPS}
+    return fault("E202", f"nothing here is named `{name}`", span, help=did_you_mean(name, known))
+
+
+def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
+    """A value, or an item of a list."""
+    value = bound.meaning
+    for part in path.parts:
+        if isinstance(part, tree.Member) or not isinstance(value, tuple):
+            raise fault("E306", f"{show(value)} has no parts", part.span)
+        for item in part.items:
+            if isinstance(item, tree.Every):
+                raise fault("E306", "`*` takes all of a family, not of a list", item.span)
+            number = integer(item, env, "an index")
+            if not 0 <= number < len(value):
+                message = f"the list has {len(value)} items, and the index is {int(number)}"
+                raise fault("E203", message, item.span)
+            value = value[number]
+    return value
+
+
+def _tensor_value(path: tree.NamePath, env: Env) -> Any:
+    """`in.c`, `up.size`, `v.shape[1]`: a size of a tensor, remembered as such."""
+    sizes = {"c", "d", "h", "w", "size", "shape"}
+    cut = next(
+        (
+            number
+            for number, part in enumerate(path.parts)
+            if isinstance(part, tree.Member) and part.name in sizes
+        ),
+        None,
+    )
+    if cut is None:
+        raise fault(
+            "E204",
+            f"`{path}` is a tensor, and a value is needed",
+            path.span,
+            help="a tensor's sizes are values: `.c`, `.h`, `.w`, `.size`, `.shape`",
+        )
+    member = path.parts[cut]
+    assert isinstance(member, tree.Member)
+    head = tree.NamePath(path.name, path.parts[:cut], path.span)
+    flow = resolve(head, env, evaluate)
+    if len(flow.all) != 1:
+        message = f"`{head.name}` has {len(flow.all)} tensors, and `.{member.name}` needs one"
+        raise fault("E205", message, path.span)
+    value = _size(flow.all[0], member, env)
+    rest = tree.NamePath(path.name, path.parts[cut + 1 :], path.span)
+    return _member(rest, Bound(value, None, "size"), env)
+
+
+def _size(tensor: Tensor, member: tree.Member, env: Env) -> Any:
+    sizes = tuple(_axis(tensor, number, env) for number in range(len(tensor.shape)))
+    if member.name == "shape":
+        return sizes
+    if member.name == "size":
+        return sizes[1:]
+    # From the last: a line has `.w`, an image `.h .w`, a video `.d .h .w`.
+    number = {"c": 0, "d": -3, "h": -2, "w": -1}[member.name]
+    if member.name != "c" and len(sizes) - 1 < -number:
+        message = f"the tensor has {len(sizes) - 1} spatial axes, and no `.{member.name}`"
+        raise fault("E205", message, member.span)
+    return sizes[number]
+
+
+def _axis(tensor: Tensor, number: int, env: Env) -> int:
+    """One size: of a port as it is, of another tensor by name, so that code can ask it."""
+    size = tensor.shape[number]
+    if isinstance(size, Sym):
+        atoms = list(size.formula.terms)
+        if len(atoms) == 1 and len(atoms[0]) == 1 and isinstance(atoms[0][0], Axis):
+            return size
+    name = f"{tensor.node}:{tensor.output}"
+    found = axis(name, number, size)
+    env.frame.symbols.setdefault(Axis(name, number), size)
+    return found
+
+
+def _partial(ref: OpRef, arguments: tuple[tree.Argument, ...], env: Env) -> OpRef:
+    """An operation with more arguments."""
+    positional, named = list(ref.positional), dict(ref.named)
+    for argument in arguments:
+        if argument.rest is not None:
+            raise fault("E307", "`then` belongs to a repeated step", argument.span)
+        value = evaluate(argument.value, env)
+        if argument.name is None:
+            positional.append(value)
+        else:
+            named[argument.name] = value
+    return OpRef(ref.name, ref.target, tuple(positional), tuple(named.items()))
+
+
+def _function(expression: tree.Value, env: Env) -> Any:
+    name = expression.path.name
+    arguments = expression.arguments or ()
+    if name == "len":
+        return _length(expression, env)
+    values = []
+    for argument in arguments:
+        if argument.name is not None or argument.rest is not None or argument.spread:
+            raise fault("E306", f"`{name}` takes plain numbers", argument.span)
+        value = evaluate(argument.value, env)
+        listed = isinstance(value, tuple) and len(arguments) == 1 and name in ("min", "max")
+        values += list(value) if listed else [_number(argument.value, env)]
+    least, most, function = FUNCTIONS[name]
+    if not least <= len(values) <= most:
+        many = "any number of" if most > least else str(least)
+        message = f"`{name}` takes {many} numbers, and {len(values)} are given"
+        raise fault("E306", message, expression.span)
+    try:
+        return _bounded(function(*values), expression.span)
+    except ValueError:
+        message = f"`{name}` has no value at {', '.join(map(show, values))}"
+        raise fault("E305", message, expression.span) from None
+
+
+def _length(expression: tree.Value, env: Env) -> int:
+    arguments = expression.arguments or ()
+    if len(arguments) != 1:
+        raise fault("E306", "`len` takes one list or family", expression.span)
+    value = arguments[0].value
+    if isinstance(value, tree.Value) and value.arguments is None:
+        bound = env.lookup(value.path.name)
+        if bound is not None and isinstance(bound.meaning, Flow | Family | Faulty):
+            if isinstance(bound.meaning, Faulty):
+                raise Silent
+            entry = bound.meaning
+            family = entry.family if isinstance(entry, Flow) else entry
+            return len(family.items) if family else len(bound.meaning.all)
+    found = evaluate(value, env)
+    if not isinstance(found, tuple):
+        raise fault("E306", f"`len` takes a list, and this is {show(found)}", value.span)
+    return len(found)
+
+
+def round8(value: float) -> int:
+    """The nearest multiple of 8, at least 8, and not below 90 % of the value.
+
+    Source: `_make_divisible` of the MobileNet authors' code.
+    """
+    rounded = max(8, int(value + 4) // 8 * 8)
+    if rounded < 0.9 * value:
+        rounded += 8
+    return apply("round8", rounded, value) if isinstance(value, int) else rounded
+
+
+def _floor(value: float) -> int:
+    return value if isinstance(value, int) else math.floor(value)
+
+
+def _ceil(value: float) -> int:
+    return value if isinstance(value, int) else math.ceil(value)
+
+
+def _largest(*values: Any) -> Any:
+    return maximum(*values) if all(map(_whole, values)) else max(values)
+
+
+def _smallest(*values: Any) -> Any:
+    return minimum(*values) if all(map(_whole, values)) else min(values)
+
+
+FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {
+    "min": (1, MAX_ITEMS, _smallest),
+    "max": (1, MAX_ITEMS, _largest),
+    "abs": (1, 1, abs),
+    "sqrt": (1, 1, math.sqrt),
+    "floor": (1, 1, _floor),
+    "ceil": (1, 1, _ceil),
+    "round": (1, 1, lambda v: int(round(v))),
+    "round8": (1, 1, round8),
+    "len": (1, 1, len),
+}
+"""Name → the least and largest number of arguments, and the function."""
+
+
+def show(value: object) -> str:
+    """A value in a message."""
+    if isinstance(value, OpRef):
+        return f"the operation `{value}`"
+    if isinstance(value, str):
+        return f'"{value[:40]}…"' if len(value) > 40 else f'"{value}"'
+    text = spell(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,238 @@
+"""Files: reading them, what they use of each other, and the blocks they define."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mean, fault
+from cnndsl.files import zoo
+from cnndsl.graph import Citation, Definition
+from cnndsl.language import syntax, tree
+from cnndsl.language.evaluate import evaluate
+from cnndsl.language.names import Bound, Env, Frame, OpRef
+from cnndsl.language.naming import line_numbers, step_names
+from cnndsl.ops.base import spell
+
+MAX_BYTES = 32_000_000
+
+
+@dataclass(eq=False)
+class FileScope:
+    """A parsed file with the meanings of its top-level names."""
+
+    path: Path
+    tree: tree.File
+    names: dict[str, Bound] = field(default_factory=dict)
+
+    @cached_property
+    def env(self) -> Env:
+        """Where the file's own values and defaults are evaluated."""
+        return Env(Frame(self))
+
+    @property
+    def models(self) -> dict[str, BlockDefinition]:
+        """The models declared here, in order."""
+        found = {}
+        for declaration in self.tree.declarations:
+            bound = self.names.get(declaration.name)
+            if declaration.kind == "model" and bound is not None:
+                assert isinstance(bound.meaning, OpRef)
+                assert isinstance(bound.meaning.target, BlockDefinition)
+                found[declaration.name] = bound.meaning.target
+        return found
+
+
+@dataclass(eq=False)
+class BlockDefinition:
+    """A block or model with the file whose names and defaults it sees."""
+
+    declaration: tree.Declaration
+    file: FileScope
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.declaration.name
+
+    @cached_property
+    def step_names(self) -> dict[int, tuple[str, ...]]:
+        """The module names of its written steps."""
+        return step_names(self.declaration)
+
+    @cached_property
+    def line_numbers(self) -> dict[int, int]:
+        """A number for each line and term, the same in every call of the block."""
+        return line_numbers(self.declaration)
+
+    @cached_property
+    def about(self) -> Definition:
+        """What is written above it."""
+        citations, deviations = [], []
+        for meta in self.declaration.metas:
+            if meta.name == "cite":
+                citations.append(_citation(meta, self.file.env))
+            elif meta.name == "deviates":
+                deviations += [str(evaluate(a.value, self.file.env)) for a in meta.arguments]
+        span = self.declaration.span
+        doc = self.declaration.doc
+        return Definition(self.name, span, doc, tuple(citations), tuple(deviations))
+
+
+def _citation(meta: tree.Meta, env: Env) -> Citation:
+    work, where = "", []
+    for argument in meta.arguments:
+        value = evaluate(argument.value, env)
+        if argument.name is None:
+            work = str(value)
+        else:
+            where.append((argument.name, value if isinstance(value, str) else spell(value)))
+    if not work:
+        raise fault("E110", "`@cite` names no work", meta.span, help='`@cite("arXiv:…", table=1)`')
+    return Citation(work, tuple(where))
+
+
+class Loader:
+    """Reads files, each once, and resolves what they use."""
+
+    def __init__(self) -> None:
+        """Nothing is read yet."""
+        self.files: dict[Path, FileScope] = {}
+        self.opening: list[Path] = []
+        self.root = Path()
+
+    def main(self, path: str | Path) -> FileScope:
+        """The file a user named.  Raises OSError, ArchError."""
+        found = Path(path).resolve()
+        self.root = found.parent
+        return self.scope(found, _read(found, str(path)))
+
+    def text(self, text: str, name: str) -> FileScope:
+        """A file that is only a text; what it uses is looked for in the working directory."""
+        self.root = Path.cwd()
+        return self.scope(self.root / name, Source(name, _clean(text)))
+
+    def scope(self, path: Path, source: Source) -> FileScope:
+        """The names of a parsed file."""
+        scope = FileScope(path, syntax.parse(source))
+        self.files[path] = scope
+        self.opening.append(path)
+        errors: list[Diagnostic] = []
+        for item in (*scope.tree.uses, *scope.tree.declarations, *scope.tree.lets):
+            try:
+                self._define(scope, item)
+            except Fault as error:
+                errors.append(error.diagnostic)
+            except ArchError as error:
+                errors += error.diagnostics
+        self.opening.pop()
+        if errors:
+            raise ArchError(errors)
+        return scope
+
+    def _define(self, scope: FileScope, item: tree.Use | tree.Declaration | tree.Let) -> None:
+        match item:
+            case tree.Use():
+                self._use(scope, item)
+            case tree.Declaration():
+                block = OpRef(item.name, BlockDefinition(item, scope))
+                scope.env.bind(item.name, block, item.name_span, item.kind)
+                _check_metas(item)
+            case tree.Let():
+                value = evaluate(item.value, scope.env)
+                scope.env.bind(item.name, value, item.name_span, "value")
+        scope.names |= scope.env.names
+        scope.env.names.clear()
+
+    def _use(self, scope: FileScope, use: tree.Use) -> None:
+        used = self._open(scope, use)
+        own = {d.name for d in used.tree.declarations} | {v.name for v in used.tree.lets}
+        wanted = use.names or tuple(tree.Used(n, n, use.span) for n in sorted(own))
+        for name in wanted:
+            if name.name not in own:
+                message = f"`{use.path}` defines no `{name.name}`"
+                raise fault("E207", message, name.span, help=did_you_mean(name.name, own))
+            bound = used.names[name.name]
+            scope.env.bind(name.alias, bound.meaning, name.span, bound.kind)
+
+    def _open(self, scope: FileScope, use: tree.Use) -> FileScope:
+        path = self._find(scope, use)
+        if path in self.opening:
+            chain = [p.name for p in self.opening[self.opening.index(path) :]] + [path.name]
+            message = f"files use each other in a circle: {' → '.join(chain)}"
+            raise fault("E208", message, use.path_span, help="move what both need to a third file")
+        if path in self.files:
+            return self.files[path]
+        try:
+            source = _read(path, _shown(path, self.root))
+        except OSError as error:
+            message = f"`{use.path}` cannot be read: {error.strerror}"
+            raise fault("E207", message, use.path_span) from None
+        return self.scope(path, source)
+
+    def _find(self, scope: FileScope, use: tree.Use) -> Path:
+        """The used file: beside this one, then in the shipped zoo; never outside both."""
+        shipped = zoo().resolve()
+        for folder in (scope.path.parent, shipped):
+            path = (folder / use.path).resolve() if "\0" not in use.path else folder
+            inside = any(path.is_relative_to(root.resolve()) for root in (self.root, shipped))
+            if not inside:
+                message = f"`{use.path}` is outside this file's folder and the shipped files"
+                raise fault("E209", message, use.path_span)
+            if path.is_file():
+                return path
+        near = {p.relative_to(shipped).as_posix() for p in shipped.rglob("*.arch")}
+        near |= {p.name for p in scope.path.parent.glob("*.arch")}
+        message = f"there is no file `{use.path}`, here or among the shipped ones"
+        raise fault("E207", message, use.path_span, help=did_you_mean(use.path, near))
+
+
+def _check_metas(declaration: tree.Declaration) -> None:
+    known = ("cite", "deviates", "expect")
+    for meta in declaration.metas:
+        if meta.name not in known:
+            help = did_you_mean(meta.name, known) or "there are @cite, @deviates and @expect"
+            raise fault("E110", f"`@{meta.name}` is unknown", meta.span, help=help)
+
+
+def _shown(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def _read(path: Path, name: str) -> Source:
+    """A file's text.  Raises OSError, ArchError: it is no text."""
+    if path.stat().st_size > MAX_BYTES:
+        size = path.stat().st_size / 1e6
+        limit = MAX_BYTES / 1e6
+        message = f"{name} has {size:.0f} MB; the limit is {limit:.0f} MB"
+        raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")])
+    return decode(path.read_bytes(), name)
+
+
+def decode(data: bytes, name: str) -> Source:
+    """The text of some bytes: UTF-8, with or without a mark.  Raises ArchError."""
+    try:
+        return Source(name, _clean(data.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        message = f"{name} is not a text: byte {error.start + 1} is not UTF-8"
+        raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")]) from None
+
+
+def _clean(text: str) -> str:
+    """One kind of line end."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+class deep_recursion:  # noqa: N801 - reads as a statement
+    """Room on the stack for files nested to the limit; Python's default is 1,000 calls."""
+
+    def __enter__(self) -> None:
+        """Raise the limit."""
+        self.before = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(self.before, 20_000))
+
+    def __exit__(self, *_: object) -> None:
+        """Restore it."""
+        sys.setrecursionlimit(self.before)

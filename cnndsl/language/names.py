@@ -1,0 +1,230 @@
+"""What a name can stand for, and where it is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cnndsl.diagnostics import Fault, Span, fault
+from cnndsl.graph import Path, Tensor
+from cnndsl.ops.base import Op
+from cnndsl.symbolic import Axis, Sym, Symbol
+
+if TYPE_CHECKING:
+    from cnndsl.language import tree
+    from cnndsl.language.modules import BlockDefinition, FileScope
+
+
+class Silent(Fault):
+    """Stops a line that depends on a faulty one: the fault has been reported already."""
+
+    def __init__(self) -> None:
+        """Nothing to say."""
+        Exception.__init__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class OpRef:
+    """An operation or a block as a value, with the arguments it was given: `bn(eps=1e-3)`."""
+
+    name: str
+    target: type[Op] | BlockDefinition
+    positional: tuple[object, ...] = ()
+    named: tuple[tuple[str, object], ...] = ()
+
+    def __str__(self) -> str:
+        """As it was written, with its values."""
+        from cnndsl.ops.base import spell
+
+        shown = [*map(spell, self.positional), *(f"{k}={spell(v)}" for k, v in self.named)]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+@dataclass(slots=True)
+class Flow:
+    """What a step yields: its tensors by name, and what is labelled inside it.
+
+    `family` holds the results of each iteration of a `for`, or of each call of an `each`.
+    """
+
+    tensors: dict[str, Tensor]
+    members: dict[str, Entry] = field(default_factory=dict)
+    family: Family | None = None
+
+    @property
+    def all(self) -> tuple[Tensor, ...]:
+        """The tensors in order."""
+        return tuple(self.tensors.values())
+
+
+@dataclass(slots=True)
+class Family:
+    """Indexed results: `x[0]`, `x[i, j]`."""
+
+    items: dict[tuple[int, ...], Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """A label whose line was removed by its condition."""
+
+    condition: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A label whose line has been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The value behind a line with a source of its own that a condition may remove."""
+
+    span: Span
+
+
+Entry = Flow | Family | Off | Faulty
+Value = Flow | Faulty | Uncertain | None
+"""What threads through the lines of a sequence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A name's meaning, and where it was given."""
+
+    meaning: Any
+    span: Span | None
+    kind: str
+
+
+@dataclass(slots=True)
+class Frame:
+    """One call of a block while it is elaborated.
+
+    `symbols` maps the atoms of formulas to their values; `opened` holds the blocks around
+    it, none of which may be called again.
+    """
+
+    file: FileScope
+    stack: tuple[str, ...] = ()
+    depth: int = 0
+    symbols: dict[Symbol | Axis, int] = field(default_factory=dict)
+    opened: tuple[BlockDefinition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step's module goes: `prefix.name.suffix`.
+
+    `suffix` holds the indices of the repeats around it; `name` is the prefix as shown,
+    which differs from the module path where one module is called several times. `loose`
+    is set inside a `for` without a label, where nothing may hold weights; `home` is where
+    the indexed labels in a `for` belong.
+    """
+
+    prefix: Path = ()
+    name: str = ""
+    suffix: Path = ()
+    loose: bool = False
+    shared: bool = False
+    rows: int = 1
+    home: Place | None = None
+
+    def path(self, segment: str) -> Path:
+        """The module path of a step or label here."""
+        return (*self.prefix, segment, *self.suffix)
+
+    def shown(self, segment: str) -> str:
+        """The node's name."""
+        parts = [self.name] if self.name else []
+        return ".".join([*parts, segment, *map(str, self.suffix)])
+
+    def below(self, segment: str, index: Path = ()) -> Place:
+        """The place inside a label or a block call."""
+        at = (self.home or self) if index else self
+        name = ".".join([at.shown(segment), *map(str, index)])
+        path = (*at.path(segment), *index)
+        return Place(path, name, (), at.loose and not index, self.shared, self.rows)
+
+    def repeated(self, index: int) -> Place:
+        """The place in one iteration of a repeat."""
+        return replace(self, suffix=(*self.suffix, index))
+
+    def iteration(self, index: int, *, labelled: bool) -> Place:
+        """The place in one iteration of a `for`, under its label."""
+        at = [*self.prefix, *self.suffix, index]
+        name = ".".join([*([self.name] if self.name else []), *map(str, (*self.suffix, index))])
+        loose = self.loose or not labelled
+        return Place(tuple(at), name, (), loose, self.shared, self.rows, self.home or self)
+
+    def called(self, index: int) -> Place:
+        """The place in one call of an `each`: the same path, another name."""
+        return replace(self, name=f"{self.name}[{index}]", shared=self.shared or index > 0)
+
+
+class Env:
+    """The names visible in some braces.
+
+    `members` collects the labels inside, for whoever labels the braces. An indexed label
+    belongs to the nearest braces that are not a `for`'s: `home`.
+    """
+
+    def __init__(self, frame: Frame, parent: Env | None = None, *, loop: bool = False) -> None:
+        """Open braces inside others."""
+        self.frame = frame
+        self.parent = parent
+        self.names: dict[str, Bound] = {}
+        self.members: dict[str, Entry] = {}
+        self.defaults: list[tuple[tree.Default, Env]] = []
+        self.home: Env = parent.home if loop and parent else self
+        self.skip: Value = parent.skip if parent else None
+        self.repeat: int | None = parent.repeat if parent else None
+
+    def lookup(self, name: str) -> Bound | None:
+        """The meaning of a name, in these braces or around them."""
+        env: Env | None = self
+        while env is not None:
+            if name in env.names:
+                return env.names[name]
+            env = env.parent
+        return self.frame.file.names.get(name)
+
+    def bind(self, name: str, meaning: Any, span: Span | None, kind: str) -> None:
+        """Give a name its meaning.  Raises Fault: it has one already."""
+        known = self.lookup(name)
+        if known is not None:
+            places = ((known.span, f"the {known.kind}"),) if known.span else ()
+            raise fault(
+                "E201",
+                f"`{name}` is the name of a {known.kind} already",
+                span,
+                related=places,
+                help=f"choose another name, for example `{name}_2`",
+            )
+        self.names[name] = Bound(meaning, span, kind)
+
+    def visible(self) -> Iterator[str]:
+        """Every name that could be meant here."""
+        env: Env | None = self
+        while env is not None:
+            yield from env.names
+            env = env.parent
+        yield from self.frame.file.names
+
+    def default_arguments(self, name: str) -> Iterator[tuple[tree.Default, Env]]:
+        """The defaults for an operation or block, the outermost first."""
+        chain: list[tuple[tree.Default, Env]] = []
+        env: Env | None = self
+        while env is not None:
+            chain = [*env.defaults, *chain]
+            env = env.parent
+        file = self.frame.file
+        for default, where in [*((d, file.env) for d in file.tree.defaults), *chain]:
+            if any(n == name for n, _ in default.names):
+                yield default, where
+
+
+def strip(value: object) -> object:
+    """A value without its formula."""
+    return int(value) if isinstance(value, Sym) else value

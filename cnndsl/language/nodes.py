@@ -1,0 +1,172 @@
+"""Adding layers to the graph: shapes are worked out here, and refusals get their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import networkx as nx
+
+from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
+from cnndsl.graph import Node, Path, Tensor, connect, key_of
+from cnndsl.language.names import Frame, Place
+from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, spell_shape
+
+EXTENT = 2**40
+"""No axis is longer: a size beyond it is a slip."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """An operation as it was written: its attributes, where each was given, what is fused."""
+
+    op: Op
+    span: Span
+    places: dict[str, Span]
+    fused: tuple[OpCall | None, ...] = ()
+
+
+class Nodes:
+    """The graph under construction."""
+
+    def __init__(self, graph: nx.MultiDiGraph[str]) -> None:
+        """Start with an empty graph."""
+        self.graph = graph
+        self.shapes: dict[str, tuple[Shape, ...]] = {}
+        self.spans: dict[str, Span] = {}
+        self.owners: dict[Path, tuple[Span, dict[str, Weight]]] = {}
+        self.warnings: list[Diagnostic] = []
+
+    def input(self, name: str, shape: Shape, span: Span) -> Tensor:
+        """A port of the model."""
+        if any(size < 1 for size in shape):
+            raise fault("E403", f"the input `{name}` is {spell_shape(shape)}", span)
+        op = OPS["input"](tuple(int(size) for size in shape))  # type: ignore[call-arg]
+        connect(self.graph, Node(name, op, (name,), span), ())
+        self.shapes[name], self.spans[name] = (shape,), span
+        return Tensor(name, 0, shape)
+
+    def add(
+        self, call: OpCall, operands: tuple[Tensor, ...], place: Place, segment: str, frame: Frame
+    ) -> tuple[Tensor, ...]:
+        """One layer.  Raises Fault: the operation refuses its inputs."""
+        inputs = tuple(tensor.shape for tensor in operands)
+        try:
+            op = call.op.resolved(*inputs)
+            shapes = op.shapes(*inputs)
+            weights = op.weights(*inputs)
+        except OpError as error:
+            raise self._placed(error, call, operands, frame) from None
+        self._check(op, shapes, inputs, call, frame)
+        path = place.path(segment)
+        if weights:
+            self._own(path, weights, place, call.span, frame)
+        name = self._unique(place.shown(segment))
+        node = Node(name, op, path, call.span, frame.stack, place.shared, int(place.rows))
+        connect(self.graph, node, operands)
+        self.shapes[name], self.spans[name] = shapes, call.span
+        return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))
+
+    def rows(self, tensor: Tensor, count: int, place: Place, span: Span) -> Tensor:
+        """`[N, …]` to `[…]`, the rows joined to the batch: the entry of `each row`."""
+        call = OpCall(OPS["unbatch"](count), span, {})  # type: ignore[call-arg]
+        return self.add(call, (tensor,), place, "rows", Frame(None))[0]  # type: ignore[arg-type]
+
+    def unrows(self, tensor: Tensor, count: int, place: Place, span: Span) -> Tensor:
+        """`[…]` back to `[N, …]`: the end of `each row`."""
+        call = OpCall(OPS["rebatch"](count), span, {})  # type: ignore[call-arg]
+        return self.add(call, (tensor,), place, "unrows", Frame(None))[0]  # type: ignore[arg-type]
+
+    def warn_hidden(self, name: str, span: Span) -> None:
+        """A label bears the name of an operation, which it hides."""
+        known = any(w.span == span for w in self.warnings)
+        if not known:
+            message = f"the label `{name}` hides the operation of that name"
+            self.warnings.append(Diagnostic("W201", message, span))
+
+    def _unique(self, name: str) -> str:
+        """A node's name; two layers without weights may share a path."""
+        if name not in self.graph:
+            return name
+        number = 2
+        while f"{name}~{number}" in self.graph:
+            number += 1
+        return f"{name}~{number}"
+
+    def _own(
+        self, path: Path, weights: dict[str, Weight], place: Place, span: Span, frame: Frame
+    ) -> None:
+        """Claim a module path for a layer's weights."""
+        if place.loose:
+            raise Fault(
+                Diagnostic(
+                    "E212",
+                    "a `for` that holds weights must be labelled, and this one is not",
+                    span,
+                    stack=frame.stack,
+                    help="label the `for` (`name: for …`) or the line (`name[i]: …`)",
+                )
+            )
+        if path not in self.owners:
+            self.owners[path] = (span, weights)
+            return
+        first, shapes = self.owners[path]
+        if not place.shared:
+            raise Fault(
+                Diagnostic(
+                    "E211",
+                    f"two modules would have the path `{key_of(path)}`",
+                    span,
+                    related=((first, "the other one"),),
+                    stack=frame.stack,
+                    help="give one of the lines a label of its own",
+                )
+            )
+        if {n: w.shape for n, w in shapes.items()} != {n: w.shape for n, w in weights.items()}:
+            name = next(n for n, w in weights.items() if shapes.get(n) != w)
+            message = (
+                f"one module cannot serve here: its `{name}` is {spell_shape(shapes[name].shape)}"
+                f" and would have to be {spell_shape(weights[name].shape)}"
+            )
+            raise Fault(Diagnostic("E405", message, span, stack=frame.stack))
+
+    def _check(
+        self,
+        op: Op,
+        shapes: tuple[Shape, ...],
+        inputs: tuple[Shape, ...],
+        call: OpCall,
+        frame: Frame,
+    ) -> None:
+        """Sizes are positive; only a number of boxes may be 0."""
+        empty = any(size < 1 for shape in inputs for size in shape)
+        for shape in shapes:
+            if any(size < 0 or size > EXTENT for size in shape) or (
+                not empty and op.family is not Family.BOXES and any(size == 0 for size in shape)
+            ):
+                seen = " and ".join(map(spell_shape, inputs))
+                raise Fault(
+                    Diagnostic(
+                        "E403",
+                        f"`{op.name}` would give {spell_shape(shape)} from {seen}",
+                        call.span,
+                        stack=frame.stack,
+                        help="every size must be at least 1" if any(n < 1 for n in shape) else "",
+                    )
+                )
+
+    def _placed(
+        self, error: OpError, call: OpCall, operands: tuple[Tensor, ...], frame: Frame
+    ) -> Fault:
+        """An operation's refusal with its place."""
+        span = call.places.get(error.attribute or "", call.span)
+        shown = operands if error.operand is None else (operands[error.operand],)
+        note = ", ".join(spell_shape(tensor.shape) for tensor in shown[:4])
+        related = tuple(
+            (place, f"{spell_shape(tensor.shape)} comes from here")
+            for tensor in shown[:4]
+            if (place := self.spans.get(tensor.node)) is not None and place != call.span
+        )
+        verb = "arrive" if len(shown) > 1 else "arrives"
+        found = Diagnostic(error.code, error.message, span, f"{note} {verb} here" if note else "")
+        found = replace(found, related=related, stack=frame.stack, help=error.help)
+        return Fault(found)

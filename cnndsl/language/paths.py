@@ -1,0 +1,119 @@
+"""Paths to tensors: `head[0].cls`, `fpn[*]`, `net.b[13].expand`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cnndsl.diagnostics import Span, did_you_mean, fault
+from cnndsl.language import tree
+from cnndsl.language.names import Entry, Env, Family, Faulty, Flow, Off, Silent
+
+Evaluate = Callable[[tree.Expression, Env], Any]
+
+
+def resolve(path: tree.NamePath, env: Env, evaluate: Evaluate) -> Flow:
+    """The tensors that a path names.  Raises Fault."""
+    bound = env.lookup(path.name)
+    assert bound is not None
+    entries: list[Entry] = [bound.meaning]
+    many = False
+    for part in path.parts:
+        if isinstance(part, tree.Member):
+            entries = [_member(entry, part, path) for entry in entries]
+        else:
+            entries = [e for entry in entries for e in _indexed(entry, part, path, env, evaluate)]
+            many = many or any(isinstance(i, tree.Every) for i in part.items)
+    flows = [_flow(entry, path) for entry in entries]
+    if not many:
+        return flows[0]
+    tensors = [tensor for flow in flows for tensor in flow.all]
+    return Flow({str(number): tensor for number, tensor in enumerate(tensors)})
+
+
+def _flow(entry: Entry, path: tree.NamePath) -> Flow:
+    match entry:
+        case Flow():
+            return entry
+        case Faulty():
+            raise Silent
+        case Off(condition=condition):
+            raise fault(
+                "E206",
+                f"`{path}` is not there: its line has `when {condition.text}`, which is false",
+                path.span,
+                related=((condition, "false here"),),
+                help="give this line the same condition",
+            )
+        case Family():
+            raise fault(
+                "E205",
+                f"`{path}` is a family of {len(entry.items)}",
+                path.span,
+                help=f"take one, `{path}[0]`, or all, `{path}[*]`",
+            )
+
+
+def _member(entry: Entry, part: tree.Member, path: tree.NamePath) -> Entry:
+    if isinstance(entry, Family):
+        raise fault(
+            "E205", f"`.{part.name}` of a family", part.span, help="take one of it first: `[0]`"
+        )
+    if isinstance(entry, Faulty):
+        raise Silent
+    flow = _flow(entry, path)
+    if part.name in flow.members:
+        return flow.members[part.name]
+    if part.name in flow.tensors:
+        return Flow({part.name: flow.tensors[part.name]})
+    known = {*flow.members, *flow.tensors} - {""}
+    there = f"there are {', '.join(f'`{k}`' for k in sorted(known)[:8])}" if known else ""
+    raise fault(
+        "E202",
+        f"`{path.name}` has nothing named `{part.name}` inside",
+        part.span,
+        help=did_you_mean(part.name, known) or there,
+    )
+
+
+def _indexed(
+    entry: Entry, part: tree.Index, path: tree.NamePath, env: Env, evaluate: Evaluate
+) -> list[Entry]:
+    if isinstance(entry, Faulty):
+        raise Silent
+    family = _family(entry, path)
+    if any(isinstance(item, tree.Every) for item in part.items):
+        if len(part.items) > 1:
+            raise fault("E203", "`*` stands alone in its brackets", part.span)
+        return [item for item in family.items.values() if not isinstance(item, Off)]
+    index = tuple(_index(item, env, evaluate) for item in part.items)
+    if index not in family.items:
+        raise _absent(index, family, part.span, path)
+    return [family.items[index]]
+
+
+def _index(item: tree.Expression | tree.Every, env: Env, evaluate: Evaluate) -> int:
+    assert not isinstance(item, tree.Every)
+    value = evaluate(item, env)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fault("E203", "an index is an integer", item.span)
+    return int(value)
+
+
+def _absent(index: tuple[int, ...], family: Family, span: Span, path: tree.NamePath) -> Exception:
+    known = [", ".join(map(str, key)) for key in family.items]
+    there = f"there are [{'], ['.join(known[:6])}]{' …' if len(known) > 6 else ''}"
+    wanted = ", ".join(map(str, index))
+    message = f"`{path.name}` has no [{wanted}]"
+    return fault("E203", message, span, help=there if known else "it is empty")
+
+
+def _family(entry: Entry, path: tree.NamePath) -> Family:
+    """Of a `for` or an `each` its results, of a call its declared outputs."""
+    if isinstance(entry, Family):
+        return entry
+    flow = _flow(entry, path)
+    if flow.family is not None:
+        return flow.family
+    outputs = enumerate(flow.tensors.items())
+    return Family({(number,): Flow({name: tensor}) for number, (name, tensor) in outputs})

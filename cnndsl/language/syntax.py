@@ -1,0 +1,263 @@
+"""Text to tree: the grammar, the post-lexer, and parse errors as sentences."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from lark import Lark, Token
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
+
+from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, fault
+from cnndsl.files import grammar
+from cnndsl.language import tree
+from cnndsl.language.build import Builder
+
+MAX_CHARACTERS = 8_000_000
+MAX_NESTING = 200
+MAX_ERRORS = 20
+
+_OPEN = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
+_CLOSE = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
+_CONTINUES = {"COLON", "COMMA", "EQUAL", "PLUS", "SLASH", "SLASHES", "POWER", "OR", "AND", "NOT"}
+_CONTINUES |= {"_ARROW", "IF"}
+
+
+class Newlines:
+    """Drops line ends where a statement cannot end, and checks the nesting."""
+
+    always_accept = ()
+    source: Source
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        """The tokens that the parser sees."""
+        opened: list[Token] = []
+        last = ""
+        for token in stream:
+            if token.type in _OPEN:
+                opened.append(token)
+                if len(opened) > MAX_NESTING:
+                    message = f"braces are nested more than {MAX_NESTING} deep"
+                    raise fault("E104", message, _span(self.source, token), help="use blocks")
+            elif token.type in _CLOSE:
+                self._close(token, opened)
+            elif token.type == "_NL" and (
+                (opened and opened[-1].type != "LBRACE") or last in _CONTINUES
+            ):
+                continue
+            last = token.type
+            yield token
+        if opened:
+            message = f"`{opened[-1]}` is never closed"
+            help = f"add the missing `{_OPEN[opened[-1].type]}`"
+            raise fault("E103", message, _span(self.source, opened[-1]), help=help)
+
+    def _close(self, token: Token, opened: list[Token]) -> None:
+        span = _span(self.source, token)
+        if not opened:
+            raise fault("E103", f"`{token}` closes nothing", span, help="remove it")
+        start = opened.pop()
+        if _OPEN[start.type] != token:
+            raise fault(
+                "E103",
+                f"`{token}` does not close `{start}`",
+                span,
+                related=((_span(self.source, start), "opened here"),),
+                help=f"close it with `{_OPEN[start.type]}` first",
+            )
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
+    newlines, builder = Newlines(), Builder()
+    lark = Lark(
+        grammar(),
+        parser="lalr",
+        lexer="basic",
+        start=start,
+        postlex=newlines,  # type: ignore[arg-type]
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+    return lark, newlines, builder
+
+
+def parse(source: Source) -> tree.File:
+    """The tree of a file.  Raises ArchError: every declaration's first syntax error."""
+    if len(source.text) > MAX_CHARACTERS:
+        size, limit = len(source.text) / 1e6, MAX_CHARACTERS / 1e6
+        raise ArchError([_whole(f"the file has {size:.1f} M characters; the limit is {limit:.0f} M")])
+    errors: list[Diagnostic] = []
+    text = source.text
+    for _ in range(MAX_ERRORS):
+        try:
+            found: tree.File = _run("start", source, text + "\n")
+        except Fault as error:
+            errors.append(error.diagnostic)
+            text = _without(text, error.diagnostic.span)
+            if not text.strip():
+                break
+        else:
+            if errors:
+                break
+            return found
+    raise ArchError(errors)
+
+
+def parse_value(text: str, name: str) -> tree.Expression:
+    """The tree of a value, as in `--set width=1.4`.  Raises ArchError."""
+    source = Source(name, text)
+    if len(text) > 10_000:
+        raise ArchError([_whole("the value is longer than 10,000 characters")])
+    try:
+        found: tree.Expression = _run("expr", source, text)
+    except Fault as error:
+        raise ArchError([error.diagnostic]) from None
+    return found
+
+
+def _whole(message: str) -> Diagnostic:
+    return Diagnostic("E105", message, help="is it an .arch file?")
+
+
+def _run(start: str, source: Source, text: str) -> Any:
+    with _lock:
+        lark, newlines, builder = _parser(start)
+        newlines.source = builder.source = source
+        try:
+            return builder.transform(lark.parse(text))
+        except UnexpectedCharacters as error:
+            raise _bad_character(source, error) from None
+        except UnexpectedToken as error:
+            raise _bad_token(source, error) from None
+        except VisitError as error:
+            raise error.orig_exc from None
+
+
+def _span(source: Source, token: Token) -> Span:
+    start = token.start_pos or 0
+    return Span(source, start, max(start + 1, token.end_pos or 0))
+
+
+def _without(text: str, span: Span | None) -> str:
+    """The text with the faulty declaration blanked, so that the others are still read."""
+    if span is None:
+        return ""
+    starts = [m.start() for m in _TOP_LEVEL.finditer(text)]
+    begin = max((s for s in starts if s <= span.start), default=0)
+    end = min((s for s in starts if s > span.start), default=len(text))
+    # What stands above a declaration goes with it.
+    for start in reversed([s for s in starts if s < begin]):
+        if text[start] != "@":
+            break
+        begin = start
+    return text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
+
+
+_TOP_LEVEL = re.compile(r"^(?:model|block|use|default|let)\b|^@", re.MULTILINE)
+
+
+def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
+    start = error.pos_in_stream
+    character = source.text[start] if start < len(source.text) else ""
+    span = Span(source, start, start + 1)
+    if character == '"':
+        return fault("E102", "the string has no end on its line", span, help='close it with `"`')
+    if character == "'":
+        return fault("E102", "strings are written in double quotes", span)
+    if character.isdigit():
+        word = re.match(r"\w+", source.text[start:])
+        wrong = word.group() if word else character
+        span = Span(source, start, start + len(wrong))
+        message = f"`{wrong}` is neither a number nor a name"
+        return fault("E102", message, span, help="a name begins with a letter or `_`")
+    shown = f"`{character}`" if character.isprintable() else f"character U+{ord(character):04X}"
+    return fault("E102", f"{shown} means nothing here", span)
+
+
+_SAID = {
+    "_NL": "the end of the line",
+    "_ARROW": "`->`",
+    "$END": "the end of the file",
+    "LONGSTRING": "a doc string",
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "STRING": "a string",
+    "SIZE": "a size such as 3x3",
+    "CMP": "a comparison",
+}
+_KEYWORDS = {
+    *("MODEL", "BLOCK", "USE", "AS", "DEFAULT", "LET", "FOR", "IN", "EACH", "WHEN", "ELSE"),
+    *("THEN", "IF", "OR", "AND", "NOT"),
+}
+
+
+def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
+    """A sentence from the token that came and those that could have."""
+    token, expected = error.token, set(error.accepts or error.expected)
+    end = len(source.text.rstrip())
+    span = Span(source, end, end + 1) if token.type == "$END" else _span(source, token)
+    if token.type == "_NL":
+        span = Span(source, span.start, span.start + 1)
+    said = _SAID.get(token.type, f"`{token}`") if token.type in ("_NL", "$END", "_ARROW") else f"`{token}`"
+    if token.type in _KEYWORDS and "NAME" in expected:
+        return fault(
+            "E101", f"`{token}` is a keyword, and a name is needed here", span, help="choose another name"
+        )
+    for wanted, message, help in _HINTS:
+        if wanted(token, expected):
+            return fault("E101", message.format(said), span, help=help)
+    return fault("E101", f"{said} cannot stand here{_alternatives(expected)}", span)
+
+
+def _alternatives(expected: set[str]) -> str:
+    """`; expected a name or …` where the choice is small enough to help."""
+    names = sorted({_SAID.get(e) or _literal(e) for e in expected} - {""})
+    return f"; expected {' or '.join(names)}" if 0 < len(names) <= 4 else ""
+
+
+def _literal(terminal: str) -> str:
+    spelled = {
+        **{"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"},
+        **{"COLON": ":", "COMMA": ",", "EQUAL": "=", "VBAR": "|", "DOT": ".", "AT": "@"},
+        **{"SEMICOLON": ";", "PLUS": "+", "MINUS": "-", "STAR": "*", "SLASH": "/"},
+        **{"SLASHES": "//", "PERCENT": "%", "POWER": "**", "__ANON_0": "", "__ANON_1": ""},
+    }
+    text = spelled.get(terminal, terminal.lower() if terminal in _KEYWORDS else "")
+    return f"`{text}`" if text else ""
+
+
+_HINTS = [
+    (
+        lambda token, expected: token.type == "EQUAL" and "COLON" in expected,
+        "{} does not name a line",
+        "a label is written `name: step`, a value `let name = value`",
+    ),
+    (
+        lambda token, expected: token.type == "NAME" and "_ARROW" in expected and "LBRACE" not in expected,
+        "{} follows a step directly",
+        "steps are joined by `->`, lines end with a new line or `;`",
+    ),
+    (
+        lambda token, expected: token.type == "VBAR",
+        "{} stands outside a table",
+        "a row begins on its own line and ends with `|`",
+    ),
+    (
+        lambda token, expected: token.type == "_NL" and "VBAR" in expected,
+        "the row does not end with `|`",
+        "every cell of a table is followed by `|`",
+    ),
+    (
+        lambda token, expected: token.type == "_ARROW" and "LBRACE" in expected and "COLON" in expected,
+        "{} needs ports on both sides",
+        "write `block Name(…): input -> output { … }`",
+    ),
+]
+

@@ -1,0 +1,334 @@
+"""What a file says, before anything is looked up: the syntax tree.
+
+Every node has its `Span`. Expressions outlive the tree: the conditions of lines keep
+theirs in the network's structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnndsl.diagnostics import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A literal; `text` keeps the digits as they were written."""
+
+    value: int | float
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string literal."""
+
+    value: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class SizeLiteral:
+    """`3x3`."""
+
+    value: tuple[int, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ListLiteral:
+    """`[1, k]`."""
+
+    items: tuple[Expression, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """`*` as an index: all of a family."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`.name` in a path."""
+
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`[i, j]` in a path."""
+
+    items: tuple[Expression | Every, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class NamePath:
+    """`head[0].cls`: a name, then members and indices."""
+
+    name: str
+    parts: tuple[Member | Index, ...]
+    span: Span
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.span.text
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A path as a value, or a call of a function or an operation in an expression."""
+
+    path: NamePath
+    arguments: tuple[Argument, ...] | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-a` or `not a`."""
+
+    operator: str
+    operand: Expression
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """Arithmetic, a comparison, `and`, `or`, or the range `a..b`."""
+
+    operator: str
+    left: Expression
+    right: Expression
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`a if condition else b`."""
+
+    condition: Expression
+    then: Expression
+    otherwise: Expression
+    span: Span
+
+
+Expression = Number | Text | SizeLiteral | ListLiteral | Value | Unary | Binary | Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """`name=value`, `value then rest`, or `*S`."""
+
+    name: str | None
+    value: Expression
+    rest: Expression | None
+    spread: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """`@cite(…)`, `@deviates(…)`, `@expect(…)`."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    '''`"""…"""`.'''
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """`Name as Other` in a `use`."""
+
+    name: str
+    alias: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """`use "resnet.arch" (Bottleneck)`; no names is everything."""
+
+    path: str
+    names: tuple[Used, ...] | None
+    span: Span
+    path_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """`default conv, dwconv(norm=bn)`."""
+
+    names: tuple[tuple[str, Span], ...]
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    """`let name = value`."""
+
+    name: str
+    value: Expression
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """`int`, `list[float]`, or the words of an enumeration."""
+
+    name: str
+    item: str | None
+    words: tuple[str, ...]
+    span: Span
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.span.text
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """`c: int = 64`."""
+
+    name: str
+    type: Type
+    default: Expression | None
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One size of a port: an expression, `H=224`, or `*S` for any number of axes."""
+
+    name: str | None
+    value: Expression | None
+    rest: bool
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """`x[C, *S]`, `*p[C, _, _]`, `o3 as p3`, `aux[classes] when aux`."""
+
+    name: str
+    shape: tuple[Dim, ...] | None
+    many: bool
+    alias: str | None
+    condition: Expression | None
+    span: Span
+
+    @property
+    def outside(self) -> str:
+        """The name that a caller sees."""
+        return self.alias or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerm:
+    """`conv(64, 3x3) { … }`: a path, arguments, operands in braces."""
+
+    path: NamePath
+    arguments: tuple[Argument, ...]
+    called: bool
+    """Whether it has parentheses."""
+    operands: tuple[Statement, ...] | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTerm:
+    """`{ … }`."""
+
+    body: tuple[Statement, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ForTerm:
+    """`for` over the rows of a table (`header`, `rows`) or a range (`header` of one)."""
+
+    header: tuple[tuple[str, Span], ...]
+    rows: tuple[tuple[Expression | None, ...], ...] | None
+    range: Expression | None
+    body: tuple[Statement, ...]
+    span: Span
+    row_spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatTerm:
+    """`term * n`."""
+
+    term: Term
+    times: Expression
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class EachTerm:
+    """`term each { … }` (operands) or `term each row`."""
+
+    term: Term
+    operands: tuple[Statement, ...] | None
+    span: Span
+
+
+Term = CallTerm | GroupTerm | ForTerm | RepeatTerm | EachTerm
+
+
+@dataclass(frozen=True, slots=True)
+class LineStatement:
+    """`[else] labels: term -> term when condition`; `number` counts them in the file."""
+
+    labels: tuple[NamePath, ...]
+    terms: tuple[Term, ...]
+    condition: Expression | None
+    alternative: bool
+    span: Span
+
+
+Statement = LineStatement | Let | Default
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A `block` or a `model`, with what is written above it."""
+
+    kind: str
+    name: str
+    params: tuple[Param, ...]
+    inputs: tuple[Port, ...] | None
+    outputs: tuple[Port, ...] | None
+    body: tuple[Statement, ...]
+    span: Span
+    name_span: Span
+    metas: tuple[Meta, ...] = ()
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A parsed file."""
+
+    uses: tuple[Use, ...]
+    defaults: tuple[Default, ...]
+    lets: tuple[Let, ...]
+    declarations: tuple[Declaration, ...]
+    doc: str
+    span: Span

@@ -1,0 +1,325 @@
+"""Integers that remember the formula they came from.
+
+A `Sym` is an `int`: it compares, hashes and prints as its value, so an operation's shape
+rule is written once, for plain numbers. Arithmetic on it also carries a `Formula`, a
+polynomial over the names of the block it stands in (its parameters, the sizes of its
+inputs). Leaving the block evaluates the formula over what the names were bound to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Union
+
+Atom = Union["Symbol", "Axis", "Apply"]
+Monomial = tuple[Atom, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A parameter, a `let` or a loop variable of the block."""
+
+    name: str
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The size of one axis (0 is channels) of a tensor that the block names."""
+
+    tensor: str
+    axis: int
+
+    def __str__(self) -> str:
+        """`up.shape[1]`."""
+        return f"{self.tensor}.shape[{self.axis}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of formulas that is no polynomial: `//`, `%`, `max`, `min`, a named one."""
+
+    function: str
+    arguments: tuple[Formula, ...]
+
+    def __str__(self) -> str:
+        """Infix for the two operators."""
+        if self.function in ("//", "%"):
+            left, right = (f"({a})" if len(a.terms) > 1 else str(a) for a in self.arguments)
+            return f"{left} {self.function} {right}"
+        return f"{self.function}({', '.join(map(str, self.arguments))})"
+
+
+class Formula:
+    """A polynomial with integer coefficients; `terms` maps monomials to coefficients."""
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, terms: dict[Monomial, int]) -> None:
+        """Take the terms as they are: no zero coefficient, each monomial sorted."""
+        self.terms = terms
+        self._hash: int | None = None
+
+    def __hash__(self) -> int:
+        """Equal formulas hash alike."""
+        if self._hash is None:
+            self._hash = hash(frozenset(self.terms.items()))
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        """Equality of the normal forms."""
+        return isinstance(other, Formula) and self.terms == other.terms
+
+    def __str__(self) -> str:
+        """As one would write it: `4 * c + 1`."""
+        return render(self, str)
+
+    __repr__ = __str__
+
+    @property
+    def constant(self) -> int | None:
+        """Its value, where it mentions no name."""
+        if not self.terms:
+            return 0
+        return self.terms.get(()) if len(self.terms) == 1 else None
+
+    def atoms(self) -> set[Symbol | Axis]:
+        """The names and axes that it mentions, at any depth."""
+        found: set[Symbol | Axis] = set()
+        for monomial in self.terms:
+            for atom in monomial:
+                if isinstance(atom, Apply):
+                    for argument in atom.arguments:
+                        found |= argument.atoms()
+                else:
+                    found.add(atom)
+        return found
+
+    def evaluate(self, bindings: Mapping[Symbol | Axis, int]) -> int:
+        """Its value, or a `Sym` where a binding is one.  Unbound names stay as they are.
+
+        Raises KeyError: a name is not bound.
+        """
+        total: int = 0
+        for monomial, coefficient in self.terms.items():
+            product: int = coefficient
+            for atom in monomial:
+                if isinstance(atom, Apply):
+                    values = [a.evaluate(bindings) for a in atom.arguments]
+                    product = FUNCTIONS[atom.function](*values) * product
+                else:
+                    product = bindings[atom] * product
+            total = total + product
+        return total
+
+
+def render(formula: Formula, atom: Callable[[Atom], str]) -> str:
+    """A formula as infix text that Python reads too; `atom` spells the atoms."""
+    parts: list[str] = []
+    # Names before the constant, positive before negative: `c - 1`, not `-1 + c`.
+    ordered = sorted(formula.terms.items(), key=lambda term: (not term[0], term[1] < 0))
+    for monomial, coefficient in ordered:
+        factors = [_factor(a, atom, len(monomial) > 1 or abs(coefficient) != 1) for a in monomial]
+        if abs(coefficient) != 1 or not factors:
+            factors.insert(0, str(abs(coefficient)))
+        sign = "-" if coefficient < 0 else "+"
+        parts += [sign, " * ".join(factors)]
+    if not parts:
+        return "0"
+    text = " ".join(parts)
+    return text[2:] if text.startswith("+") else "-" + text[2:]
+
+
+def _factor(item: Atom, atom: Callable[[Atom], str], inside: bool) -> str:
+    text = atom(item)
+    infix = isinstance(item, Apply) and item.function in ("//", "%")
+    return f"({text})" if infix and inside else text
+
+
+_ONE: Monomial = ()
+
+
+def _key(atom: Atom) -> tuple[int, str]:
+    return (isinstance(atom, Apply), str(atom))
+
+
+def formula(value: int) -> Formula:
+    """The formula of a number; a constant where it has none."""
+    if isinstance(value, Sym):
+        return value.formula
+    return Formula({_ONE: int(value)} if value else {})
+
+
+class Sym(int):
+    """An integer with its formula."""
+
+    formula: Formula
+
+    def __new__(cls, value: int, formula: Formula) -> Sym:
+        """Pair a value with the formula it came from."""
+        self = super().__new__(cls, value)
+        self.formula = formula
+        return self
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        """Pickled and copied as the plain number."""
+        return int, (int(self),)
+
+    def __add__(self, other: int) -> int:  # type: ignore[override]
+        """The sum, with its formula."""
+        return _add(self, other) if isinstance(other, int) else NotImplemented
+
+    def __radd__(self, other: int) -> int:  # type: ignore[override]
+        """The sum, the written order kept."""
+        return _add(other, self) if isinstance(other, int) else NotImplemented
+
+    def __sub__(self, other: int) -> int:  # type: ignore[override]
+        """The difference."""
+        return _add(self, -other) if isinstance(other, int) else NotImplemented
+
+    def __rsub__(self, other: int) -> int:  # type: ignore[override]
+        """The difference."""
+        return _add(other, -self) if isinstance(other, int) else NotImplemented
+
+    def __neg__(self) -> int:
+        """The negative."""
+        return _mul(self, -1)
+
+    def __mul__(self, other: int) -> int:  # type: ignore[override]
+        """The product."""
+        return _mul(self, other) if isinstance(other, int) else NotImplemented
+
+    def __rmul__(self, other: int) -> int:  # type: ignore[override]
+        """The product, the written order kept."""
+        return _mul(other, self) if isinstance(other, int) else NotImplemented
+
+    def __floordiv__(self, other: int) -> int:  # type: ignore[override]
+        """The floor of the quotient."""
+        return _floordiv(self, other) if isinstance(other, int) else NotImplemented
+
+    def __rfloordiv__(self, other: int) -> int:  # type: ignore[override]
+        """The floor of the quotient."""
+        return _floordiv(other, self) if isinstance(other, int) else NotImplemented
+
+    def __mod__(self, other: int) -> int:  # type: ignore[override]
+        """The remainder."""
+        return _mod(self, other) if isinstance(other, int) else NotImplemented
+
+    def __rmod__(self, other: int) -> int:  # type: ignore[override]
+        """The remainder."""
+        return _mod(other, self) if isinstance(other, int) else NotImplemented
+
+
+def symbol(name: str, value: int) -> Sym:
+    """A number that is known by a name of its block."""
+    return Sym(int(value), Formula({(Symbol(name),): 1}))
+
+
+def axis(tensor: str, number: int, value: int) -> Sym:
+    """The size of a named tensor's axis."""
+    return Sym(int(value), Formula({(Axis(tensor, number),): 1}))
+
+
+def made(value: int, terms: dict[Monomial, int]) -> int:
+    """A `Sym`, or the plain number where the formula is constant."""
+    if not terms or (len(terms) == 1 and _ONE in terms):
+        return int(value)
+    return Sym(value, Formula(terms))
+
+
+def apply(function: str, value: int, *arguments: int) -> int:
+    """The value of a named function, remembered as such where an argument is a `Sym`."""
+    if not any(isinstance(a, Sym) for a in arguments):
+        return int(value)
+    atom = Apply(function, tuple(formula(a) for a in arguments))
+    return Sym(int(value), Formula({(atom,): 1}))
+
+
+def _add(left: int, right: int) -> int:
+    return made(int(left) + int(right), _plus(formula(left).terms, formula(right).terms))
+
+
+def _plus(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomial, int]:
+    terms = dict(left)
+    for monomial, coefficient in right.items():
+        total = terms.get(monomial, 0) + coefficient
+        if total:
+            terms[monomial] = total
+        else:
+            del terms[monomial]
+    return terms
+
+
+def _mul(left: int, right: int) -> int:
+    terms: dict[Monomial, int] = {}
+    for m, a in formula(left).terms.items():
+        for n, b in formula(right).terms.items():
+            monomial = tuple(sorted(m + n, key=_key)) if m and n else m or n
+            total = terms.get(monomial, 0) + a * b
+            if total:
+                terms[monomial] = total
+            else:
+                terms.pop(monomial, None)
+    return made(int(left) * int(right), terms)
+
+
+def _floordiv(left: int, right: int) -> int:
+    value = int(left) // int(right)
+    divisor = formula(right).constant
+    if divisor is None:
+        return apply("//", value, left, right)
+    # floor((d·q + r) / d) = q + floor(r / d): what divides exactly leaves the floor.
+    whole: dict[Monomial, int] = {}
+    rest: dict[Monomial, int] = {}
+    for monomial, coefficient in formula(left).terms.items():
+        part = whole if coefficient % divisor == 0 else rest
+        part[monomial] = coefficient // divisor if part is whole else coefficient
+    if not any(rest.keys() - {_ONE}):
+        constant = rest.get(_ONE, 0) // divisor + whole.pop(_ONE, 0)
+        return made(value, {**whole, **({_ONE: constant} if constant else {})})
+    atom = _quotient(Formula(rest), divisor)
+    return made(value, _plus(whole, {(atom,): 1}))
+
+
+def _quotient(dividend: Formula, divisor: int) -> Atom:
+    """`dividend // divisor`; two floors in a row are one: `x // 2 // 2` is `x // 4`."""
+    if len(dividend.terms) == 1:
+        ((monomial, coefficient),) = dividend.terms.items()
+        inner = monomial[0] if len(monomial) == 1 and coefficient == 1 else None
+        if isinstance(inner, Apply) and inner.function == "//":
+            before = inner.arguments[1].constant
+            if before is not None and before > 0 and divisor > 0:
+                return _quotient(inner.arguments[0], before * divisor)
+    return Apply("//", (dividend, Formula({_ONE: divisor})))
+
+
+def _mod(left: int, right: int) -> int:
+    value = int(left) % int(right)
+    divisor = formula(right).constant
+    if divisor is not None:
+        terms = {m: c for m, c in formula(left).terms.items() if c % divisor}
+        if not terms.keys() - {_ONE}:
+            return value
+    return apply("%", value, left, right)
+
+
+def maximum(*values: int) -> int:
+    """The largest, with its formula."""
+    return apply("max", max(values), *values)
+
+
+def minimum(*values: int) -> int:
+    """The smallest, with its formula."""
+    return apply("min", min(values), *values)
+
+
+FUNCTIONS: dict[str, Callable[..., int]] = {
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+    "max": maximum,
+    "min": minimum,
+}

@@ -161,9 +161,16 @@ class Op:
     """The least and the largest number of inputs; None is any number."""
     fused: ClassVar[bool] = False
     """Takes `norm=` and `act=`."""
+    join: ClassVar[bool] = False
+    """With one operand, it is that operand: what is left where `when` removes the others."""
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     """The names of its outputs; `split` has as many as it makes."""
+
+    @classmethod
+    def output_names(cls, count: int) -> tuple[str, ...]:
+        """The names of that many outputs."""
+        return cls.outputs if len(cls.outputs) == count else tuple(map(str, range(count)))
 
     def resolved(self, *inputs: Shape) -> Op:
         """The operation with what depends on its inputs filled in (`pad=same`, `groups`)."""
@@ -215,6 +222,7 @@ def op(
     *,
     arity: tuple[int, int | None] = (1, 1),
     fused: bool = False,
+    join: bool = False,
     outputs: tuple[str, ...] = ("out",),
 ) -> Callable[[T], T]:
     """Make a class an operation, and register it under its name."""
@@ -222,7 +230,7 @@ def op(
     def decorate(cls: T) -> T:
         cls = dataclass(frozen=True, slots=True)(cls)  # type: ignore[assignment]
         cls.name, cls.family, cls.arity = name, family, arity
-        cls.fused, cls.outputs = fused, outputs
+        cls.fused, cls.join, cls.outputs = fused, join, outputs
         cls.parameters = tuple(
             Parameter(f.name, _words(str(f.type)), f.default)
             for f in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -430,7 +438,8 @@ def window_size(
     before, after = pads
     span = dilation * (kernel - 1) + 1
     room = size + before + after - span
-    if room < 0:
+    # Rounded up, a first window may be larger than the input.
+    if room < 0 and not (ceil and room + stride > 0):
         padded = f" with {before} + {after} padding" if before or after else ""
         raise OpError(
             f"a kernel of {span} does not fit {int(size)}{padded}",

@@ -24,7 +24,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.pattern import Contraction
 
 
-@op("add", Family.ADD, arity=(2, None))
+@op("add", Family.ADD, arity=(2, None), join=True)
 class Add(Op):
     """The sum of equal shapes; nothing is broadcast.  (*S), (*S), … → (*S).
 
@@ -128,7 +128,7 @@ class Mul(Op):
         return Torch(function=Template(" * ".join(texts), atomic=False))
 
 
-@op("concat", Family.CONCAT, arity=(1, None))
+@op("concat", Family.CONCAT, arity=(1, None), join=True)
 class Concat(Op):
     """The inputs one after another along an axis.  (A, *S), (B, *S), … → (A + B + …, *S).
 

@@ -89,21 +89,23 @@ class Rearrangement:
     @staticmethod
     def parse(pattern: str, rank: int) -> Rearrangement:
         """Read the pattern for an input of that rank.  Raises OpError."""
-        left, right = (_groups(pattern, side) for side in _sides(pattern))
+        sides = _sides(pattern)
+        left, right = (_groups(pattern, side) for side in sides)
         known, wanted = ([name for group in side for name in group] for side in (left, right))
-        if (ELLIPSIS,) not in left and ELLIPSIS in known:
-            raise _bad(pattern, "`...` stands in parentheses on the left side")
         for names in (known, wanted):
             if len(set(names)) < len(names):
                 raise _bad(pattern, "a name stands twice on one side")
         if set(known) ^ set(wanted):
             odd = sorted(set(known) ^ set(wanted))
             raise _bad(pattern, f"{listing(odd)} must stand on both sides")
-        named = sum(group != (ELLIPSIS,) for group in left)
+        named = len(left) - ((ELLIPSIS,) in left)
         if rank < named or (rank > named and named == len(left)):
             raise _bad(pattern, f"the left side has {named} axes, and the input {rank}")
-        filler = tuple(f"{ELLIPSIS}{i}" for i in range(rank - named))
-        return Rearrangement(_filled(left, filler), _filled(right, filler))
+        if re.search(r"\([^)]*\.\.\.", sides[0]):
+            raise _bad(pattern, "`...` stands in parentheses on the left side")
+        rest = " ".join(f"_{i}" for i in range(rank - named))
+        left, right = (_groups(pattern, side.replace(ELLIPSIS, f" {rest} ")) for side in sides)
+        return Rearrangement(left, right)
 
     def sizes(self, x: Shape, axes: Axes) -> dict[str, int]:
         """The size of each name.  Raises OpError: a group does not divide its axis."""
@@ -226,18 +228,6 @@ def _groups(pattern: str, text: str) -> tuple[Names, ...]:
     if inner is not None:
         raise _bad(pattern, "parentheses do not match")
     return tuple(groups)
-
-
-def _filled(groups: tuple[Names, ...], filler: Names) -> tuple[Names, ...]:
-    """The right side with the names that `...` stands for."""
-    filled: list[Names] = []
-    for group in groups:
-        if group == (ELLIPSIS,):
-            filled += [(name,) for name in filler]
-            continue
-        names = [filler if name == ELLIPSIS else (name,) for name in group]
-        filled.append(tuple(name for part in names for name in part))
-    return tuple(filled)
 
 
 def _free(wanted: str, taken: dict[str, str]) -> str:

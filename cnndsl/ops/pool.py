@@ -263,12 +263,10 @@ def _sizes(x: Shape, window: Window, ceil: bool) -> Size:
 
 def _check_pads(window: Window) -> None:
     """Raises OpError: a window could lie wholly in the padding (PyTorch's rule)."""
-    axes = zip(window.kernel, window.dilation, window.padding, strict=True)
-    for kernel, dilation, pads in axes:
-        span = dilation * (kernel - 1) + 1
-        if 2 * max(pads) > span:
+    for kernel, pads in zip(window.kernel, window.padding, strict=True):
+        if 2 * max(pads) > kernel:
             raise OpError(
-                f"a padding of {int(max(pads))} is more than half of a window of {int(span)}",
+                f"a padding of {int(max(pads))} is more than half of a kernel of {int(kernel)}",
                 help="the padding of a pool is at most half of its kernel",
                 attribute="pad",
             )

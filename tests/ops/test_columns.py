@@ -152,5 +152,6 @@ def test_helpers_are_formatted_and_lint_clean() -> None:
 
 
 def test_the_interpreter_and_the_operations_do_not_import_torch() -> None:
-    code = "import sys, cnndsl.ops, cnndsl.backends.numpy.interpreter; assert 'torch' not in sys.modules"
+    imports = "import sys, cnndsl.ops, cnndsl.backends.numpy.interpreter"
+    code = f"{imports}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -58,8 +58,7 @@ class Interpreter:
     def _run(
         self, node: Node, operands: list[Array], weights: dict[str, Array]
     ) -> tuple[Array, ...]:
-        """All outputs of one node."""
-        assert node.rows == 1, "below `each row` the rows are to be put into the batch"
+        """All outputs of one node.  Below `each row` the rows are part of the batch."""
         shapes = self.network.input_shapes(node.name)
         own = {
             name: weights[weight_name(node, name)]

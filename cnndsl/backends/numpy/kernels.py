@@ -189,16 +189,18 @@ def resize(x: Array, size: Size, mode: str, align_corners: bool) -> Array:
     """Interpolation, one axis after another.  (N, C, *S) → (N, C, *size)."""
     for axis, m in enumerate(size, start=2):
         if mode == "nearest":
-            x = x.take(nearest(x.shape[axis], m), axis)
+            x = x.take(nearest(x.shape[axis], m, x.dtype), axis)
         else:
             x = _lerp(x, axis, m, align_corners)
     return x
 
 
-def nearest(n: int, m: int) -> Array:
-    """For each of m positions, its source among n: ⌊i · n / m⌋ in float32, as PyTorch."""
-    scale = np.float32(n) / np.float32(m)
-    source = np.arange(m, dtype=np.float32) * scale
+def nearest(n: int, m: int, dtype: np.dtype[Any]) -> Array:
+    """For each of m positions, its source among n: ⌊i · (n / m)⌋.
+
+    Rounded in the type of the input, as in PyTorch.
+    """
+    source = np.arange(m).astype(dtype) * (dtype.type(n) / dtype.type(m))
     return np.minimum(source.astype(np.int64), n - 1)
 
 

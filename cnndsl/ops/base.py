@@ -448,7 +448,7 @@ def window_size(
         )
     if not ceil:
         return room // stride + 1
-    more = -(-room // stride)
+    more = (room + stride - 1) // stride
     if span - after < stride:
         more = minimum(more, (size + before - 1) // stride)
     return more + 1

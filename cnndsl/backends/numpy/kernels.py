@@ -201,7 +201,8 @@ def nearest(n: int, m: int, dtype: np.dtype[Any]) -> Array:
     Rounded in the type of the input, as in PyTorch.
     """
     source = np.arange(m).astype(dtype) * (dtype.type(n) / dtype.type(m))
-    return np.minimum(source.astype(np.int64), n - 1)
+    index: Array = np.minimum(source.astype(np.int64), n - 1)
+    return index
 
 
 def _lerp(x: Array, axis: int, m: int, align_corners: bool) -> Array:

@@ -131,7 +131,11 @@ def _clip(text: str, start: int, length: int, width: int = 120) -> tuple[str, in
     cut = text[left : left + width]
     head = "…" if left else ""
     tail = "…" if left + width < len(text) else ""
-    return head + cut + tail, start - left + len(head), max(1, min(length, width - start + left))
+    return (
+        head + cut + tail,
+        start - left + len(head),
+        max(1, min(length, width - start + left)),
+    )
 
 
 class ArchError(Exception):
@@ -150,7 +154,7 @@ class ArchError(Exception):
         return "\n".join(map(str, self.diagnostics))
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - an error of the file, not of the program
     """One diagnostic on its way to the place that collects them; never shown to a user."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:

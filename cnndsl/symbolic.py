@@ -123,7 +123,9 @@ def render(formula: Formula, atom: Callable[[Atom], str]) -> str:
     # Names before the constant, positive before negative: `c - 1`, not `-1 + c`.
     ordered = sorted(formula.terms.items(), key=lambda term: (not term[0], term[1] < 0))
     for monomial, coefficient in ordered:
-        factors = [_factor(a, atom, len(monomial) > 1 or abs(coefficient) != 1) for a in monomial]
+        factors = [
+            _factor(a, atom, len(monomial) > 1 or abs(coefficient) != 1) for a in monomial
+        ]
         if abs(coefficient) != 1 or not factors:
             factors.insert(0, str(abs(coefficient)))
         sign = "-" if coefficient < 0 else "+"
@@ -169,19 +171,19 @@ class Sym(int):
         """Pickled and copied as the plain number."""
         return int, (int(self),)
 
-    def __add__(self, other: int) -> int:  # type: ignore[override]
+    def __add__(self, other: int) -> int:
         """The sum, with its formula."""
         return _add(self, other) if isinstance(other, int) else NotImplemented
 
-    def __radd__(self, other: int) -> int:  # type: ignore[override]
+    def __radd__(self, other: int) -> int:
         """The sum, the written order kept."""
         return _add(other, self) if isinstance(other, int) else NotImplemented
 
-    def __sub__(self, other: int) -> int:  # type: ignore[override]
+    def __sub__(self, other: int) -> int:
         """The difference."""
         return _add(self, -other) if isinstance(other, int) else NotImplemented
 
-    def __rsub__(self, other: int) -> int:  # type: ignore[override]
+    def __rsub__(self, other: int) -> int:
         """The difference."""
         return _add(other, -self) if isinstance(other, int) else NotImplemented
 
@@ -189,27 +191,27 @@ class Sym(int):
         """The negative."""
         return _mul(self, -1)
 
-    def __mul__(self, other: int) -> int:  # type: ignore[override]
+    def __mul__(self, other: int) -> int:
         """The product."""
         return _mul(self, other) if isinstance(other, int) else NotImplemented
 
-    def __rmul__(self, other: int) -> int:  # type: ignore[override]
+    def __rmul__(self, other: int) -> int:
         """The product, the written order kept."""
         return _mul(other, self) if isinstance(other, int) else NotImplemented
 
-    def __floordiv__(self, other: int) -> int:  # type: ignore[override]
+    def __floordiv__(self, other: int) -> int:
         """The floor of the quotient."""
         return _floordiv(self, other) if isinstance(other, int) else NotImplemented
 
-    def __rfloordiv__(self, other: int) -> int:  # type: ignore[override]
+    def __rfloordiv__(self, other: int) -> int:
         """The floor of the quotient."""
         return _floordiv(other, self) if isinstance(other, int) else NotImplemented
 
-    def __mod__(self, other: int) -> int:  # type: ignore[override]
+    def __mod__(self, other: int) -> int:
         """The remainder."""
         return _mod(self, other) if isinstance(other, int) else NotImplemented
 
-    def __rmod__(self, other: int) -> int:  # type: ignore[override]
+    def __rmod__(self, other: int) -> int:
         """The remainder."""
         return _mod(other, self) if isinstance(other, int) else NotImplemented
 

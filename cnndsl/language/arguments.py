@@ -33,11 +33,10 @@ def op_arguments(term: tree.CallTerm, ref: OpRef, env: Env, rank: int) -> OpCall
     return _op_call(ref, term, term.span, env, rank)
 
 
-def _op_call(
-    ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank: int
-) -> OpCall:
+def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank: int) -> OpCall:
     cls = ref.target
-    assert isinstance(cls, type) and issubclass(cls, Op)
+    assert isinstance(cls, type)
+    assert issubclass(cls, Op)
     names = [parameter.name for parameter in cls.parameters]
     types = {parameter.name: parameter.type for parameter in cls.parameters}
     # An operation of one list takes it spread out: `reshape(m, *S)`.
@@ -109,7 +108,9 @@ def _given(
         elif argument.spread:
             values = _value(argument, env)
             if not isinstance(values, tuple):
-                raise fault("E303", f"`*` spreads a list, and this is {show(values)}", argument.span)
+                raise fault(
+                    "E303", f"`*` spreads a list, and this is {show(values)}", argument.span
+                )
             positional += [(value, argument.span) for value in values]
         else:
             positional.append((_value(argument, env), argument.span))

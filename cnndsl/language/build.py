@@ -12,6 +12,9 @@ from lark.visitors import Transformer_NonRecursive
 from cnndsl.diagnostics import Source, Span, fault
 from cnndsl.language import tree
 
+Items = list[Any]
+"""A rule's children; the name, because `Builder.list` hides the class in its body."""
+
 SUFFIXES = {
     "": 1,
     "%": 100,
@@ -50,30 +53,30 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     # Expressions
 
-    def number(self, place: Place, items: list[Any]) -> tree.Number:
+    def number(self, place: Place, items: Items) -> tree.Number:
         """`300M`."""
         value = read_number(items[0])
         if value is None:
             raise fault("E106", "the number is too large", self._span(place))
         return tree.Number(value, str(items[0]), self._span(place))
 
-    def string(self, place: Place, items: list[Any]) -> tree.Text:
+    def string(self, place: Place, items: Items) -> tree.Text:
         """`"v1"`."""
         return tree.Text(str(items[0])[1:-1], self._span(place))
 
-    def size(self, place: Place, items: list[Any]) -> tree.SizeLiteral:
+    def size(self, place: Place, items: Items) -> tree.SizeLiteral:
         """`3x3`."""
         parts = str(items[0]).split("x")
         if any(len(part) > 12 for part in parts):
             raise fault("E106", "the size is too large", self._span(place))
         return tree.SizeLiteral(tuple(map(int, parts)), self._span(place))
 
-    def list(self, place: Place, items: list[Any]) -> tree.ListLiteral:
+    def list(self, place: Place, items: Items) -> tree.ListLiteral:
         """`[1, k]`."""
         found = tuple(i for i in items if i is not None)
         return tree.ListLiteral(found, self._span(place))
 
-    def value(self, place: Place, items: list[Any]) -> tree.Value:
+    def value(self, place: Place, items: Items) -> tree.Value:
         """`in.c`, `sqrt(2)`, `bn(eps=1e-3)`."""
         path = items[0]
         called = self._called(place, path)
@@ -85,60 +88,60 @@ class Builder(Transformer_NonRecursive[Token, Any]):
         stop = self._span(place).stop
         return self.source.text[path.span.stop : stop].lstrip().startswith("(")
 
-    def _infix(self, place: Place, items: list[Any]) -> tree.Binary:
+    def _infix(self, place: Place, items: Items) -> tree.Binary:
         left, operator, right = items
         return tree.Binary(str(operator), left, right, self._span(place))
 
     sum = product = power = comparison = either = both = _infix
 
-    def span(self, place: Place, items: list[Any]) -> tree.Binary:
+    def span(self, place: Place, items: Items) -> tree.Binary:
         """`0..n`."""
         return tree.Binary("..", items[0], items[1], self._span(place))
 
-    def minus(self, place: Place, items: list[Any]) -> tree.Unary:
+    def minus(self, place: Place, items: Items) -> tree.Unary:
         """`-a`."""
         return tree.Unary("-", items[1], self._span(place))
 
-    def negate(self, place: Place, items: list[Any]) -> tree.Unary:
+    def negate(self, place: Place, items: Items) -> tree.Unary:
         """`not a`."""
         return tree.Unary("not", items[1], self._span(place))
 
-    def choice(self, place: Place, items: list[Any]) -> tree.Choice:
+    def choice(self, place: Place, items: Items) -> tree.Choice:
         """`a if c else b`."""
         then, _, condition, _, otherwise = items
         return tree.Choice(condition, then, otherwise, self._span(place))
 
-    def path(self, place: Place, items: list[Any]) -> tree.NamePath:
+    def path(self, place: Place, items: Items) -> tree.NamePath:
         """`head[0].cls`."""
         return tree.NamePath(str(items[0]), tuple(items[1:]), self._span(place))
 
-    def member(self, place: Place, items: list[Any]) -> tree.Member:
+    def member(self, place: Place, items: Items) -> tree.Member:
         """`.name`."""
         return tree.Member(str(items[0]), self._span(place))
 
-    def index(self, place: Place, items: list[Any]) -> tree.Index:
+    def index(self, place: Place, items: Items) -> tree.Index:
         """`[i, j]`."""
         return tree.Index(tuple(items), self._span(place))
 
-    def every(self, place: Place, items: list[Any]) -> tree.Every:
+    def every(self, place: Place, items: Items) -> tree.Every:
         """`*`."""
         return tree.Every(self._span(place))
 
-    def blank(self, place: Place, items: list[Any]) -> None:
+    def blank(self, place: Place, items: Items) -> None:
         """`-` in a table."""
         return
 
-    def args(self, place: Place, items: list[Any]) -> tuple[tree.Argument, ...]:
+    def args(self, place: Place, items: Items) -> tuple[tree.Argument, ...]:
         """All the arguments of a call."""
         return tuple(items)
 
-    def arg(self, place: Place, items: list[Any]) -> tree.Argument:
+    def arg(self, place: Place, items: Items) -> tree.Argument:
         """`name=value then rest`."""
         path, value, _, rest = items if len(items) == 4 else (*items, None, None)
         name = str(path) if path is not None else None
         return tree.Argument(name, value, rest, False, self._span(place))
 
-    def spread(self, place: Place, items: list[Any]) -> tree.Argument:
+    def spread(self, place: Place, items: Items) -> tree.Argument:
         """`*S`."""
         where = self._span(items[1])
         path = tree.NamePath(str(items[1]), (), where)
@@ -146,35 +149,39 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     # Steps
 
-    def call(self, place: Place, items: list[Any]) -> tree.CallTerm:
+    def call(self, place: Place, items: Items) -> tree.CallTerm:
         """`conv(64, 3x3) { … }`."""
         path, arguments, operands = items
         called = self._called(place, path)
         return tree.CallTerm(path, arguments or (), called, operands, self._span(place))
 
-    def operands(self, place: Place, items: list[Any]) -> tuple[tree.Statement, ...]:
+    def operands(self, place: Place, items: Items) -> tuple[tree.Statement, ...]:
         """The lines in a call's braces."""
         body: tuple[tree.Statement, ...] = items[0]
         return body
 
-    def group(self, place: Place, items: list[Any]) -> tree.GroupTerm:
+    def group(self, place: Place, items: Items) -> tree.GroupTerm:
         """`{ … }`."""
         return tree.GroupTerm(items[0], self._span(place))
 
-    def body(self, place: Place, items: list[Any]) -> tuple[tree.Statement, ...]:
+    def body(self, place: Place, items: Items) -> tuple[tree.Statement, ...]:
         """The statements between braces."""
         return tuple(items)
 
-    def row(self, place: Place, items: list[Any]) -> tuple[Span, tuple[tree.Expression | None, ...]]:
+    def row(
+        self, place: Place, items: Items
+    ) -> tuple[Span, tuple[tree.Expression | None, ...]]:
         """`| 6 | 24 |`."""
         return self._span(place), tuple(items)
 
-    def for_table(self, place: Place, items: list[Any]) -> tree.ForTerm:
+    def for_table(self, place: Place, items: Items) -> tree.ForTerm:
         """`for | t | c | …`."""
         _, (_, head), *rows, body = items
         header = []
         for cell in head:
-            plain = isinstance(cell, tree.Value) and not cell.path.parts and cell.arguments is None
+            plain = (
+                isinstance(cell, tree.Value) and not cell.path.parts and cell.arguments is None
+            )
             if not plain:
                 where = cell.span if cell is not None else self._span(place)
                 raise fault("E107", "the first row of a table names its columns", where)
@@ -192,13 +199,13 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             tuple(span for span, _ in rows),
         )
 
-    def for_range(self, place: Place, items: list[Any]) -> tree.ForTerm:
+    def for_range(self, place: Place, items: Items) -> tree.ForTerm:
         """`for i in 0..n`."""
         _, name, _, values, body = items
         header = ((str(name), self._span(name)),)
         return tree.ForTerm(header, None, values, body, self._span(place))
 
-    def each(self, place: Place, items: list[Any]) -> tuple[Any]:
+    def each(self, place: Place, items: Items) -> tuple[Any]:
         """`each { … }` or `each row`, in a tuple: its absence is None."""
         target = items[1]
         if not isinstance(target, Token):
@@ -212,7 +219,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             )
         return (None,)
 
-    def term(self, place: Place, items: list[Any]) -> tree.Term:
+    def term(self, place: Place, items: Items) -> tree.Term:
         """`term * n each { … }`."""
         found, star, times, each = items
         span = self._span(place)
@@ -222,15 +229,15 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             found = tree.EachTerm(found, each[0], span)
         return found  # type: ignore[no-any-return]
 
-    def chain(self, place: Place, items: list[Any]) -> tuple[tree.Term, ...]:
+    def chain(self, place: Place, items: Items) -> tuple[tree.Term, ...]:
         """`term -> term`."""
         return tuple(items)
 
-    def labels(self, place: Place, items: list[Any]) -> tuple[tree.NamePath, ...]:
+    def labels(self, place: Place, items: Items) -> tuple[tree.NamePath, ...]:
         """`boxes, scores:`."""
         return tuple(items)
 
-    def line(self, place: Place, items: list[Any]) -> tree.LineStatement:
+    def line(self, place: Place, items: Items) -> tree.LineStatement:
         """A whole line."""
         other, labels, chain, _, condition = items
         span = self._span(place)
@@ -238,85 +245,87 @@ class Builder(Transformer_NonRecursive[Token, Any]):
 
     # Declarations
 
-    def let(self, place: Place, items: list[Any]) -> tree.Let:
+    def let(self, place: Place, items: Items) -> tree.Let:
         """`let name = value`."""
         _, name, value = items
         return tree.Let(str(name), value, self._span(place), self._span(name))
 
-    def default(self, place: Place, items: list[Any]) -> tree.Default:
+    def default(self, place: Place, items: Items) -> tree.Default:
         """`default conv(norm=bn)`."""
         names = tuple((str(t), self._span(t)) for t in items[1:-1])
         return tree.Default(names, items[-1], self._span(place))
 
-    def use(self, place: Place, items: list[Any]) -> tree.Use:
+    def use(self, place: Place, items: Items) -> tree.Use:
         """`use "file" (names)`."""
         _, path, *names = items
         used = tuple(n for n in names if n is not None)
         return tree.Use(str(path)[1:-1], used or None, self._span(place), self._span(path))
 
-    def used(self, place: Place, items: list[Any]) -> tree.Used:
+    def used(self, place: Place, items: Items) -> tree.Used:
         """`Name as Other`."""
         name, _, alias = items
         return tree.Used(str(name), str(alias or name), self._span(place))
 
-    def meta(self, place: Place, items: list[Any]) -> tree.Meta:
+    def meta(self, place: Place, items: Items) -> tree.Meta:
         """`@expect(…)`."""
         return tree.Meta(str(items[0]), items[1] or (), self._span(place))
 
-    def doc(self, place: Place, items: list[Any]) -> tree.Doc:
+    def doc(self, place: Place, items: Items) -> tree.Doc:
         '''`"""…"""`.'''
         return tree.Doc(str(items[0])[3:-3].strip(), self._span(place))
 
-    def type_name(self, place: Place, items: list[Any]) -> tree.Type:
+    def type_name(self, place: Place, items: Items) -> tree.Type:
         """`list[int]`."""
         name, item = items
         return tree.Type(str(name), str(item) if item else None, (), self._span(place))
 
-    def type_words(self, place: Place, items: list[Any]) -> tree.Type:
+    def type_words(self, place: Place, items: Items) -> tree.Type:
         """`"v1" | "v1_5"`."""
         words = tuple(str(i)[1:-1] for i in items)
         return tree.Type("words", None, words, self._span(place))
 
-    def param(self, place: Place, items: list[Any]) -> tree.Param:
+    def param(self, place: Place, items: Items) -> tree.Param:
         """`c: int = 64`."""
         name, kind, default = items
         return tree.Param(str(name), kind, default, self._span(place), self._span(name))
 
-    def params(self, place: Place, items: list[Any]) -> tuple[tree.Param, ...]:
+    def params(self, place: Place, items: Items) -> tuple[tree.Param, ...]:
         """All the parameters."""
         return tuple(items)
 
-    def ports(self, place: Place, items: list[Any]) -> tuple[tree.Port, ...]:
+    def ports(self, place: Place, items: Items) -> tuple[tree.Port, ...]:
         """All the ports of one side."""
         return tuple(items)
 
-    def signature(self, place: Place, items: list[Any]) -> tuple[Any, Any]:
+    def signature(self, place: Place, items: Items) -> tuple[Any, Any]:
         """`inputs -> outputs`."""
         return items[0], items[1]
 
-    def port(self, place: Place, items: list[Any]) -> tree.Port:
+    def port(self, place: Place, items: Items) -> tree.Port:
         """`x[C, *S] as y when condition`."""
         star, name, shape, _, alias, _, condition = items
         other = str(alias) if alias else None
-        return tree.Port(str(name), shape, star is not None, other, condition, self._span(place))
+        return tree.Port(
+            str(name), shape, star is not None, other, condition, self._span(place)
+        )
 
-    def shape(self, place: Place, items: list[Any]) -> tuple[tree.Dim, ...]:
+    def shape(self, place: Place, items: Items) -> tuple[tree.Dim, ...]:
         """`[C, H, W]`."""
         return tuple(items)
 
-    def dim_size(self, place: Place, items: list[Any]) -> tree.Dim:
+    def dim_size(self, place: Place, items: Items) -> tree.Dim:
         """`2 * S`."""
         return tree.Dim(None, items[0], False, self._span(place))
 
-    def dim_default(self, place: Place, items: list[Any]) -> tree.Dim:
+    def dim_default(self, place: Place, items: Items) -> tree.Dim:
         """`H=224`."""
         return tree.Dim(str(items[0]), items[1], False, self._span(place))
 
-    def dim_rest(self, place: Place, items: list[Any]) -> tree.Dim:
+    def dim_rest(self, place: Place, items: Items) -> tree.Dim:
         """`*S`."""
         return tree.Dim(str(items[1]), None, True, self._span(place))
 
-    def decl(self, place: Place, items: list[Any]) -> tree.Declaration:
+    def decl(self, place: Place, items: Items) -> tree.Declaration:
         """`model Name(…): ports { … }`."""
         kind, name, params, signature, body = items
         inputs, outputs = signature or (None, None)
@@ -325,7 +334,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             self._span(place), self._span(name),
         )  # fmt: skip
 
-    def start(self, place: Place, items: list[Any]) -> tree.File:
+    def start(self, place: Place, items: Items) -> tree.File:
         """The file: what stands above a declaration belongs to it."""
         uses, defaults, lets = [], [], []
         declarations: list[tree.Declaration] = []
@@ -357,4 +366,3 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             tuple(uses), tuple(defaults), tuple(lets), tuple(declarations),
             file_doc, Span(self.source, 0, len(self.source.text)),
         )  # fmt: skip
-

@@ -13,7 +13,19 @@ from dataclasses import replace
 import networkx as nx
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
-from cnndsl.graph import Block, Call, Each, Group, Line, Loop, Network, Repeat, Step, Tensor, Term
+from cnndsl.graph import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Network,
+    Repeat,
+    Step,
+    Tensor,
+    Term,
+)
 from cnndsl.language import ports, tree
 from cnndsl.language.arguments import block_arguments, op_arguments
 from cnndsl.language.evaluate import condition, evaluate, integer, show, unknown
@@ -67,7 +79,9 @@ def elaborate(
             raise ArchError([*work.faults, error.diagnostic]) from None
         except RecursionError:
             message = "an expression is nested too deep"
-            raise ArchError([Diagnostic("E104", message, model.declaration.name_span)]) from None
+            raise ArchError(
+                [Diagnostic("E104", message, model.declaration.name_span)]
+            ) from None
 
 
 class Elaborator:
@@ -92,9 +106,9 @@ class Elaborator:
         declaration = model.declaration
         frame = Frame(model.file)
         env = Env(frame)
-        values = ports.model_sizes(declaration, inputs, env)
+        ports.model_sizes(declaration, inputs, env)
         arguments = ports.model_arguments(declaration, parameters, env)
-        shapes = ports.model_inputs(declaration, inputs, values, env)
+        shapes = ports.model_inputs(declaration, inputs, env)
         tensors: dict[str, Tensor] = {}
         for port in declaration.inputs or ():
             tensors[port.name] = self.nodes.input(port.name, shapes[port.name], port.span)
@@ -423,7 +437,9 @@ class Elaborator:
     ) -> tuple[Term, Flow]:
         times = integer(term.times, env, "the number of repeats")
         if times < 0:
-            raise fault("E307", f"a step cannot be repeated {int(times)} times", term.times.span)
+            raise fault(
+                "E307", f"a step cannot be repeated {int(times)} times", term.times.span
+            )
         entered = flow
         items: list[Term] = []
         for number in range(times):
@@ -546,13 +562,13 @@ class Elaborator:
             raise fault("E404", "`each row` needs inputs with one number of rows", term.span)
         rows = count.pop()
         inside = {
-            name: self.nodes.rows(tensor, rows, place, term.span)
+            name: self.nodes.rows(tensor, rows, place, term.span, env.frame)
             for name, tensor in entered.tensors.items()
         }
         within = replace(place, rows=place.rows * rows)
         found, result = self.term(term.term, env, Flow(inside), within, definition)
         outside = {
-            name: self.nodes.unrows(tensor, rows, place, term.span)
+            name: self.nodes.unrows(tensor, rows, place, term.span, env.frame)
             for name, tensor in result.tensors.items()
         }
         calls = [found] if found is not None else []
@@ -581,7 +597,9 @@ class Elaborator:
             lines, operands = self._operands(term.operands, env, flow, place, definition)
         names = definition.step_names.get(id(term)) or (term.path.name,)
         if isinstance(ref.target, BlockDefinition):
-            return self._block(term, ref, env, operands, lines, place.below(names[0]), definition)
+            return self._block(
+                term, ref, env, operands, lines, place.below(names[0]), definition
+            )
         return self._op(term, ref, env, operands, lines, place, names, definition)
 
     def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:
@@ -709,7 +727,8 @@ class Elaborator:
     ) -> tuple[Term, Flow]:
         """An operation, with the normalisation and activation fused to it."""
         cls = ref.target
-        assert isinstance(cls, type) and issubclass(cls, Op)
+        assert isinstance(cls, type)
+        assert issubclass(cls, Op)
         tensors = ports.op_inputs(cls, operands, term.span)
         key = definition.line_numbers[id(term)]
         if cls.join and lines is not None and len(tensors) == 1:
@@ -910,4 +929,3 @@ def _order(diagnostic: Diagnostic) -> tuple[str, int]:
 
 def _where(span: Span) -> str:
     return f"{span.source.name}:{span.line}"
-

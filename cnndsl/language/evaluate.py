@@ -120,7 +120,9 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
         right = evaluate(expression.right, env)
         if isinstance(right, tuple) and len(left) + len(right) <= MAX_ITEMS:
             return left + right
-        raise fault("E306", f"a list is needed, and this is {show(right)}", expression.right.span)
+        raise fault(
+            "E306", f"a list is needed, and this is {show(right)}", expression.right.span
+        )
     left, right = _number(expression.left, env), _number(expression.right, env)
     if name in ("/", "//", "%") and right == 0:
         raise fault("E305", "division by zero", expression.span, note="this is 0")
@@ -132,7 +134,9 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
 
 
 def _power(left: Any, right: Any, span: Span) -> Any:
-    if abs(right) > MAX_BITS or (isinstance(left, int) and left.bit_length() * abs(right) > 4096):
+    if abs(right) > MAX_BITS or (
+        isinstance(left, int) and left.bit_length() * abs(right) > 4096
+    ):
         raise fault("E305", f"{show(left)} ** {show(right)} is too large", span)
     if left == 0 and right < 0:
         raise fault("E305", "division by zero", span)
@@ -179,7 +183,9 @@ def _value(expression: tree.Value, env: Env) -> Any:
 def unknown(name: str, span: Span, env: Env) -> Exception:
     """The fault of a name without a meaning, with the nearest that has one."""
     known = {*env.visible(), *WORDS, *FUNCTIONS, *OPS}
-    return fault("E202", f"nothing here is named `{name}`", span, help=did_you_mean(name, known))
+    return fault(
+        "E202", f"nothing here is named `{name}`", span, help=did_you_mean(name, known)
+    )
 
 
 def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
@@ -294,19 +300,28 @@ def _function(expression: tree.Value, env: Env) -> Any:
         raise fault("E305", message, expression.span) from None
 
 
+def _plain_meaning(expression: tree.Expression, env: Env) -> object:
+    """What a bare name stands for; None where the expression is anything else."""
+    match expression:
+        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
+            bound = env.lookup(name)
+            return bound.meaning if bound is not None else None
+        case _:
+            return None
+
+
 def _length(expression: tree.Value, env: Env) -> int:
     arguments = expression.arguments or ()
     if len(arguments) != 1:
         raise fault("E306", "`len` takes one list or family", expression.span)
     value = arguments[0].value
-    if isinstance(value, tree.Value) and value.arguments is None:
-        bound = env.lookup(value.path.name)
-        if bound is not None and isinstance(bound.meaning, Flow | Family | Faulty):
-            if isinstance(bound.meaning, Faulty):
-                raise Silent
-            entry = bound.meaning
-            family = entry.family if isinstance(entry, Flow) else entry
-            return len(family.items) if family else len(bound.meaning.all)
+    match _plain_meaning(value, env):
+        case Faulty():
+            raise Silent
+        case Family(items=items) | Flow(family=Family(items=items)):
+            return len(items)
+        case Flow(tensors=tensors):
+            return len(tensors)
     found = evaluate(value, env)
     if not isinstance(found, tuple):
         raise fault("E306", f"`len` takes a list, and this is {show(found)}", value.span)

@@ -90,7 +90,9 @@ def _citation(meta: tree.Meta, env: Env) -> Citation:
         else:
             where.append((argument.name, value if isinstance(value, str) else spell(value)))
     if not work:
-        raise fault("E110", "`@cite` names no work", meta.span, help='`@cite("arXiv:…", table=1)`')
+        raise fault(
+            "E110", "`@cite` names no work", meta.span, help='`@cite("arXiv:…", table=1)`'
+        )
     return Citation(work, tuple(where))
 
 
@@ -120,7 +122,12 @@ class Loader:
         self.files[path] = scope
         self.opening.append(path)
         errors: list[Diagnostic] = []
-        for item in (*scope.tree.uses, *scope.tree.declarations, *scope.tree.lets):
+        items: list[tree.Use | tree.Declaration | tree.Let] = [
+            *scope.tree.uses,
+            *scope.tree.declarations,
+            *scope.tree.lets,
+        ]
+        for item in items:
             try:
                 self._define(scope, item)
             except Fault as error:
@@ -162,7 +169,9 @@ class Loader:
         if path in self.opening:
             chain = [p.name for p in self.opening[self.opening.index(path) :]] + [path.name]
             message = f"files use each other in a circle: {' → '.join(chain)}"
-            raise fault("E208", message, use.path_span, help="move what both need to a third file")
+            raise fault(
+                "E208", message, use.path_span, help="move what both need to a third file"
+            )
         if path in self.files:
             return self.files[path]
         try:

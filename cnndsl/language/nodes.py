@@ -46,7 +46,12 @@ class Nodes:
         return Tensor(name, 0, shape)
 
     def add(
-        self, call: OpCall, operands: tuple[Tensor, ...], place: Place, segment: str, frame: Frame
+        self,
+        call: OpCall,
+        operands: tuple[Tensor, ...],
+        place: Place,
+        segment: str,
+        frame: Frame,
     ) -> tuple[Tensor, ...]:
         """One layer.  Raises Fault: the operation refuses its inputs."""
         inputs = tuple(tensor.shape for tensor in operands)
@@ -66,15 +71,19 @@ class Nodes:
         self.shapes[name], self.spans[name] = shapes, call.span
         return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))
 
-    def rows(self, tensor: Tensor, count: int, place: Place, span: Span) -> Tensor:
+    def rows(
+        self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame
+    ) -> Tensor:
         """`[N, …]` to `[…]`, the rows joined to the batch: the entry of `each row`."""
         call = OpCall(OPS["unbatch"](count), span, {})  # type: ignore[call-arg]
-        return self.add(call, (tensor,), place, "rows", Frame(None))[0]  # type: ignore[arg-type]
+        return self.add(call, (tensor,), place, "rows", frame)[0]
 
-    def unrows(self, tensor: Tensor, count: int, place: Place, span: Span) -> Tensor:
+    def unrows(
+        self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame
+    ) -> Tensor:
         """`[…]` back to `[N, …]`: the end of `each row`."""
         call = OpCall(OPS["rebatch"](count), span, {})  # type: ignore[call-arg]
-        return self.add(call, (tensor,), place, "unrows", Frame(None))[0]  # type: ignore[arg-type]
+        return self.add(call, (tensor,), place, "unrows", frame)[0]
 
     def warn_hidden(self, name: str, span: Span) -> None:
         """A label bears the name of an operation, which it hides."""
@@ -121,13 +130,15 @@ class Nodes:
                     help="give one of the lines a label of its own",
                 )
             )
-        if {n: w.shape for n, w in shapes.items()} != {n: w.shape for n, w in weights.items()}:
-            name = next(n for n, w in weights.items() if shapes.get(n) != w)
-            message = (
-                f"one module cannot serve here: its `{name}` is {spell_shape(shapes[name].shape)}"
-                f" and would have to be {spell_shape(weights[name].shape)}"
-            )
-            raise Fault(Diagnostic("E405", message, span, stack=frame.stack))
+        for name in (*shapes, *weights):
+            held, wanted = _spelt(shapes.get(name)), _spelt(weights.get(name))
+            if held == wanted:
+                continue
+            message = f"one module cannot serve here: `{key_of(path)}.{name}` is {held}"
+            found = Diagnostic("E405", f"{message}, and this call needs {wanted}", span)
+            help = "what enters a shared module has one number of channels everywhere"
+            related = ((first, "the first call"),) if first != span else ()
+            raise Fault(replace(found, related=related, stack=frame.stack, help=help))
 
     def _check(
         self,
@@ -150,7 +161,9 @@ class Nodes:
                         f"`{op.name}` would give {spell_shape(shape)} from {seen}",
                         call.span,
                         stack=frame.stack,
-                        help="every size must be at least 1" if any(n < 1 for n in shape) else "",
+                        help="every size must be at least 1"
+                        if any(n < 1 for n in shape)
+                        else "",
                     )
                 )
 
@@ -167,6 +180,12 @@ class Nodes:
             if (place := self.spans.get(tensor.node)) is not None and place != call.span
         )
         verb = "arrive" if len(shown) > 1 else "arrives"
-        found = Diagnostic(error.code, error.message, span, f"{note} {verb} here" if note else "")
+        found = Diagnostic(
+            error.code, error.message, span, f"{note} {verb} here" if note else ""
+        )
         found = replace(found, related=related, stack=frame.stack, help=error.help)
         return Fault(found)
+
+
+def _spelt(weight: Weight | None) -> str:
+    return spell_shape(weight.shape) if weight is not None else "absent"

@@ -22,7 +22,9 @@ def resolve(path: tree.NamePath, env: Env, evaluate: Evaluate) -> Flow:
         if isinstance(part, tree.Member):
             entries = [_member(entry, part, path) for entry in entries]
         else:
-            entries = [e for entry in entries for e in _indexed(entry, part, path, env, evaluate)]
+            entries = [
+                e for entry in entries for e in _indexed(entry, part, path, env, evaluate)
+            ]
             many = many or any(isinstance(i, tree.Every) for i in part.items)
     flows = [_flow(entry, path) for entry in entries]
     if not many:
@@ -100,7 +102,9 @@ def _index(item: tree.Expression | tree.Every, env: Env, evaluate: Evaluate) -> 
     return int(value)
 
 
-def _absent(index: tuple[int, ...], family: Family, span: Span, path: tree.NamePath) -> Exception:
+def _absent(
+    index: tuple[int, ...], family: Family, span: Span, path: tree.NamePath
+) -> Exception:
     known = [", ".join(map(str, key)) for key in family.items]
     there = f"there are [{'], ['.join(known[:6])}]{' …' if len(known) > 6 else ''}"
     wanted = ", ".join(map(str, index))

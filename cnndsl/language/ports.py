@@ -12,7 +12,19 @@ from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
 from cnndsl.language.evaluate import condition, evaluate, show
-from cnndsl.language.names import Bound, Entry, Env, Family, Faulty, Flow, Off, OpRef, Silent, Uncertain, Value
+from cnndsl.language.names import (
+    Bound,
+    Entry,
+    Env,
+    Family,
+    Faulty,
+    Flow,
+    Off,
+    OpRef,
+    Silent,
+    Uncertain,
+    Value,
+)
 from cnndsl.language.syntax import parse_value
 from cnndsl.ops.base import Auto, Op, Shape, spell_shape
 from cnndsl.symbolic import Axis, Symbol, axis, symbol
@@ -115,10 +127,11 @@ def _named_axis(tensor: str, number: int, size: int, env: Env) -> int:
 def _bare(dim: tree.Dim) -> str | None:
     """The name, where a dimension is only a name."""
     value = dim.value
-    if dim.name is None and isinstance(value, tree.Value):
-        if not value.path.parts and value.arguments is None:
-            return value.path.name
-    return None
+    match value:
+        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
+            return name if dim.name is None else None
+        case _:
+            return None
 
 
 def model_arguments(
@@ -140,7 +153,9 @@ def model_arguments(
             value = evaluate(param.default, env)
         else:
             help = f"set it: --set {param.name}=…"
-            raise fault("E302", f"`{declaration.name}` needs `{param.name}`", param.span, help=help)
+            raise fault(
+                "E302", f"`{declaration.name}` needs `{param.name}`", param.span, help=help
+            )
         value = coerce(param, value, param.span)
         env.bind(param.name, value, param.name_span, "parameter")
         values[param.name] = value
@@ -159,7 +174,7 @@ def _from_outside(param: tree.Param, value: object, env: Env) -> object:
 
 
 def model_inputs(
-    declaration: tree.Declaration, inputs: dict[str, Shape], values: None, env: Env
+    declaration: tree.Declaration, inputs: dict[str, Shape], env: Env
 ) -> dict[str, Shape]:
     """The shapes of a model's ports, its sizes and parameters being bound."""
     found: dict[str, Shape] = {}
@@ -224,7 +239,7 @@ def dimensions(env: Env) -> dict[str, int]:
 def block_inputs(
     declaration: tree.Declaration, operands: Sequence[Flow], span: Span
 ) -> dict[str, Tensor]:
-    """The tensors that enter a block, by port; those of `*p` as `p[0]`, `p[1]`, …"""
+    """The tensors that enter a block, by port; those of `*p` as `p[0]`, `p[1]`, and on."""
     given = declaration.inputs
     tensors = [tensor for flow in operands for tensor in flow.all]
     if given is None:
@@ -449,7 +464,8 @@ def _output(
     if isinstance(entry, Off):
         raise fault(
             "E206",
-            f"the output `{port.name}` is not there: its line has `when {entry.condition.text}`",
+            f"the output `{port.name}` is not there:"
+            f" its line has `when {entry.condition.text}`",
             port.span,
             related=((entry.condition, "false here"),),
             help=f"write the condition behind the port: `{port.name} when …`",

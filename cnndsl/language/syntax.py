@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,18 @@ MAX_ERRORS = 20
 
 _OPEN = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
 _CLOSE = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
-_CONTINUES = {"COLON", "COMMA", "EQUAL", "PLUS", "SLASH", "SLASHES", "POWER", "OR", "AND", "NOT"}
+_CONTINUES = {
+    "COLON",
+    "COMMA",
+    "EQUAL",
+    "PLUS",
+    "SLASH",
+    "SLASHES",
+    "POWER",
+    "OR",
+    "AND",
+    "NOT",
+}
 _CONTINUES |= {"_ARROW", "IF"}
 
 
@@ -81,7 +92,7 @@ def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
         parser="lalr",
         lexer="basic",
         start=start,
-        postlex=newlines,  # type: ignore[arg-type]
+        postlex=newlines,
         propagate_positions=True,
         maybe_placeholders=True,
     )
@@ -92,7 +103,9 @@ def parse(source: Source) -> tree.File:
     """The tree of a file.  Raises ArchError: every declaration's first syntax error."""
     if len(source.text) > MAX_CHARACTERS:
         size, limit = len(source.text) / 1e6, MAX_CHARACTERS / 1e6
-        raise ArchError([_whole(f"the file has {size:.1f} M characters; the limit is {limit:.0f} M")])
+        raise ArchError(
+            [_whole(f"the file has {size:.1f} M characters; the limit is {limit:.0f} M")]
+        )
     errors: list[Diagnostic] = []
     text = source.text
     for _ in range(MAX_ERRORS):
@@ -164,11 +177,13 @@ _TOP_LEVEL = re.compile(r"^(?:model|block|use|default|let)\b|^@", re.MULTILINE)
 
 
 def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
-    start = error.pos_in_stream
+    start = error.pos_in_stream or 0
     character = source.text[start] if start < len(source.text) else ""
     span = Span(source, start, start + 1)
     if character == '"':
-        return fault("E102", "the string has no end on its line", span, help='close it with `"`')
+        return fault(
+            "E102", "the string has no end on its line", span, help='close it with `"`'
+        )
     if character == "'":
         return fault("E102", "strings are written in double quotes", span)
     if character.isdigit():
@@ -205,10 +220,17 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     span = Span(source, end, end + 1) if token.type == "$END" else _span(source, token)
     if token.type == "_NL":
         span = Span(source, span.start, span.start + 1)
-    said = _SAID.get(token.type, f"`{token}`") if token.type in ("_NL", "$END", "_ARROW") else f"`{token}`"
+    said = (
+        _SAID.get(token.type, f"`{token}`")
+        if token.type in ("_NL", "$END", "_ARROW")
+        else f"`{token}`"
+    )
     if token.type in _KEYWORDS and "NAME" in expected:
         return fault(
-            "E101", f"`{token}` is a keyword, and a name is needed here", span, help="choose another name"
+            "E101",
+            f"`{token}` is a keyword, and a name is needed here",
+            span,
+            help="choose another name",
         )
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
@@ -233,14 +255,16 @@ def _literal(terminal: str) -> str:
     return f"`{text}`" if text else ""
 
 
-_HINTS = [
+_HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "EQUAL" and "COLON" in expected,
         "{} does not name a line",
         "a label is written `name: step`, a value `let name = value`",
     ),
     (
-        lambda token, expected: token.type == "NAME" and "_ARROW" in expected and "LBRACE" not in expected,
+        lambda token, expected: (
+            token.type == "NAME" and "_ARROW" in expected and "LBRACE" not in expected
+        ),
         "{} follows a step directly",
         "steps are joined by `->`, lines end with a new line or `;`",
     ),
@@ -255,9 +279,10 @@ _HINTS = [
         "every cell of a table is followed by `|`",
     ),
     (
-        lambda token, expected: token.type == "_ARROW" and "LBRACE" in expected and "COLON" in expected,
+        lambda token, expected: (
+            token.type == "_ARROW" and "LBRACE" in expected and "COLON" in expected
+        ),
         "{} needs ports on both sides",
         "write `block Name(…): input -> output { … }`",
     ),
 ]
-

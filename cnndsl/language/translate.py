@@ -81,6 +81,7 @@ def _translate(entry: Entry, bindings: Leaving | Resuming, done: dict[int, Entry
 
 def _tensor(tensor: Tensor, bindings: Leaving | Resuming) -> Tensor:
     shape = tuple(
-        size.formula.evaluate(bindings) if isinstance(size, Sym) else size for size in tensor.shape
+        size.formula.evaluate(bindings) if isinstance(size, Sym) else size
+        for size in tensor.shape
     )
     return Tensor(tensor.node, tensor.output, shape)

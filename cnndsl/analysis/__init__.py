@@ -1,0 +1,1 @@
+"""Pure functions from a network to side tables: costs, the summary, what a file expects."""

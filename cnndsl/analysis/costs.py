@@ -1,0 +1,73 @@
+"""Parameters, buffers and multiply-adds, exactly: of each node, and of the whole.
+
+Conventions: multiply-adds of convolutions, linear layers and contractions, padding
+included; 0 for bias, normalisation, activation, pooling, resizing and joins. What is
+shared counts its parameters once and its multiply-adds at each call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cnndsl.graph import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one node costs, per sample: elements, elements, multiply-adds."""
+
+    parameters: int = 0
+    buffers: int = 0
+    macs: int = 0
+
+    @property
+    def flops(self) -> int:
+        """Two per multiply-add."""
+        return 2 * self.macs
+
+    def __add__(self, other: Cost) -> Cost:
+        """The cost of both."""
+        return Cost(
+            self.parameters + other.parameters,
+            self.buffers + other.buffers,
+            self.macs + other.macs,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Total(Cost):
+    """What a network costs, and its multiply-adds by operation, the largest first."""
+
+    macs_by_op: dict[str, int] = field(default_factory=dict)
+
+
+def costs(network: Network) -> dict[str, Cost]:
+    """The cost of each node, by its name."""
+    return {node.name: _cost(network, node.name) for node in network}
+
+
+def _cost(network: Network, name: str) -> Cost:
+    node = network.node(name)
+    inputs = network.input_shapes(name)
+    macs = int(node.op.macs(*inputs)) * int(node.rows)
+    if node.shared:
+        return Cost(macs=macs)
+    weights = node.op.weights(*inputs).values()
+    trained = sum(int(weight.size) for weight in weights if weight.trainable)
+    return Cost(trained, sum(int(weight.size) for weight in weights) - trained, macs)
+
+
+def total(network: Network, table: dict[str, Cost] | None = None) -> Total:
+    """The sums over a network; `table` is `costs(network)`, where it is known already."""
+    table = costs(network) if table is None else table
+    by_op: dict[str, int] = {}
+    for node in network:
+        name = node.op.name
+        by_op[name] = by_op.get(name, 0) + table[node.name].macs
+    ordered = sorted(by_op.items(), key=lambda item: -item[1])
+    return Total(
+        sum(cost.parameters for cost in table.values()),
+        sum(cost.buffers for cost in table.values()),
+        sum(cost.macs for cost in table.values()),
+        {name: macs for name, macs in ordered if macs},
+    )

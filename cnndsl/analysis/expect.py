@@ -1,0 +1,343 @@
+"""What a file expects of its models: `@expect(params=3_504_872, macs=301M, N=8732)`.
+
+A keyword that names a parameter of the model, or a size of its inputs, sets it; every
+other one is a claim. A figure is held to the digits that it is printed with: `301M`
+accepts 300.5M to 301.5M, `3_504_872` only itself. `<=` and `>=` are budgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from cnndsl.analysis.costs import Cost, costs, total
+from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
+from cnndsl.graph import Call, Each, Group, Line, Loop, Network, Repeat, Step, Term
+from cnndsl.language import tree
+from cnndsl.language.build import SUFFIXES
+from cnndsl.language.elaborate import elaborate
+from cnndsl.language.evaluate import evaluate
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.ops.base import Shape, spell, spell_shape
+
+FIGURES = {
+    "params": "parameters",
+    "parameters": "parameters",
+    "buffers": "buffers",
+    "macs": "macs",
+}
+"""What can be claimed of every network, and the field of a `Cost` it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`macs <= 301M`: what is measured, how it compares, and with what."""
+
+    subject: str
+    relation: str
+    value: tree.Expression
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One `@expect`: the settings it makes, the claims that hold under them."""
+
+    settings: dict[str, object]
+    sizes: dict[str, int]
+    claims: tuple[Claim, ...]
+
+    def __str__(self) -> str:
+        """The settings: `aux=true, H=320`."""
+        values = {**self.settings, **self.sizes}
+        return ", ".join(f"{name}={spell(value)}" for name, value in values.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A model that was elaborated and held against its file, once per set of settings."""
+
+    network: Network | None
+    """At the defaults, or under the first `@expect` where a parameter has none."""
+    claims: int
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def check(definition: BlockDefinition) -> Checked:
+    """Elaborate a model as it is and under each of its `@expect`, and test the claims."""
+    faults: list[Diagnostic] = []
+    wanted: list[Expectation] = []
+    for meta in definition.declaration.metas:
+        if meta.name == "expect":
+            try:
+                wanted.append(expectation(meta, definition))
+            except Fault as error:
+                faults.append(error.diagnostic)
+    if all(param.default is not None for param in definition.declaration.params) or not wanted:
+        wanted.insert(0, Expectation({}, {}, ()))
+    networks: dict[str, Network | None] = {}
+    for expected in wanted:
+        under = str(expected)
+        if under not in networks:
+            networks[under] = None
+            try:
+                shapes = _shapes(definition, expected)
+                networks[under] = elaborate(definition, expected.settings, shapes)
+            except ArchError as error:
+                faults += [_under(d, under) for d in error.diagnostics]
+            except Fault as error:
+                faults.append(_under(error.diagnostic, under))
+        network = networks[under]
+        if network is not None:
+            env = definition.file.env
+            values = {claim: evaluate(claim.value, env) for claim in expected.claims}
+            faults += [_under(d, under) for d in failures(network, values)]
+    warnings = [d for n in networks.values() if n is not None for d in n.warnings]
+    first = next((n for n in networks.values() if n is not None), None)
+    claims = sum(len(expected.claims) for expected in wanted)
+    return Checked(first, claims, tuple(dict.fromkeys([*faults, *warnings])))
+
+
+def _under(diagnostic: Diagnostic, settings: str) -> Diagnostic:
+    """The diagnostic with the settings under which it arose."""
+    if not settings:
+        return diagnostic
+    return replace(diagnostic, stack=(f"with {settings}", *diagnostic.stack))
+
+
+def expectation(meta: tree.Meta, definition: BlockDefinition) -> Expectation:
+    """The settings and claims of one `@expect`.  Raises Fault: it is none."""
+    declaration = definition.declaration
+    params = {param.name for param in declaration.params}
+    sizes = {dim.name for port in declaration.inputs or () for dim in port.shape or ()}
+    sizes |= {_bare(dim) for port in declaration.inputs or () for dim in port.shape or ()}
+    found = Expectation({}, {}, ())
+    claims = []
+    for argument in meta.arguments:
+        claim = _claim(argument)
+        if argument.name is None or claim.subject not in params | sizes:
+            claims.append(claim)
+            continue
+        value = evaluate(claim.value, definition.file.env)
+        if claim.subject in params:
+            found.settings[claim.subject] = value
+        elif isinstance(value, int) and not isinstance(value, bool):
+            found.sizes[claim.subject] = value
+        else:
+            message = f"`{claim.subject}` is a size of the input, and this is {spell(value)}"
+            raise fault("E502", message, claim.span)
+    return replace(found, claims=tuple(claims))
+
+
+def _claim(argument: tree.Argument) -> Claim:
+    """`name=value`, `name <= value` or `name >= value`.  Raises Fault: neither."""
+    if argument.name is not None and argument.rest is None:
+        return Claim(argument.name, "=", argument.value, argument.span)
+    match argument.value:
+        case tree.Binary(
+            operator="<=" | ">=" as relation, left=tree.Value() as left, right=right
+        ):
+            return Claim(left.span.text, relation, right, argument.span)
+    help = "write `params=3_504_872`, `macs <= 301M` or `p5=[256, 7, 7]`"
+    raise fault("E502", f"`{argument.span.text}` claims nothing", argument.span, help=help)
+
+
+def _bare(dim: tree.Dim) -> str | None:
+    """The name, where a dimension is only a name."""
+    match dim.value:
+        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
+            return name if dim.name is None else None
+    return None
+
+
+def _shapes(definition: BlockDefinition, expected: Expectation) -> dict[str, Shape]:
+    """The inputs' shapes where a size is set.  Raises Fault, ArchError."""
+    ports = [
+        port
+        for port in definition.declaration.inputs or ()
+        if {name for dim in port.shape or () for name in (dim.name, _bare(dim))}
+        & set(expected.sizes)
+    ]
+    return {port.name: _shape(port, definition, expected) for port in ports}
+
+
+def _shape(port: tree.Port, definition: BlockDefinition, expected: Expectation) -> Shape:
+    defaults = {p.name: p.default for p in definition.declaration.params}
+    shape = []
+    for dim in port.shape or ():
+        name = dim.name or _bare(dim)
+        if name in expected.sizes:
+            shape.append(expected.sizes[name])
+        elif name in expected.settings:
+            shape.append(_size(expected.settings[name], dim))
+        else:
+            value = defaults.get(name or "") or dim.value
+            if value is None:
+                raise fault("E502", f"`{dim.span.text}` must be set too", dim.span)
+            shape.append(_size(evaluate(value, definition.file.env), dim))
+    return tuple(shape)
+
+
+def _size(value: object, dim: tree.Dim) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise fault("E502", f"the size `{dim.span.text}` is {spell(value)}", dim.span)
+    return value
+
+
+def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
+    """A diagnostic for each claim that the network does not bear out, in order.
+
+    `claims` holds the value of each claim's expression.
+    """
+    if not claims:
+        return []
+    table = costs(network)
+    whole = total(network, table)
+    labels = labelled(network)
+    found = []
+    for claim, value in claims.items():
+        kind = FIGURES.get(claim.subject)
+        measured: object
+        if kind is not None:
+            measured = getattr(whole, kind)
+        elif claim.subject in network.dimensions:
+            measured = network.dimensions[claim.subject]
+        elif claim.subject in labels:
+            measured = labels[claim.subject]
+        else:
+            found.append(_unknown(claim, [*FIGURES, *network.dimensions, *labels]))
+            continue
+        if not holds(claim, value, measured):
+            help = _largest(table, kind) if kind is not None else ""
+            found.append(_broken(claim, value, measured, help))
+    return found
+
+
+def labelled(network: Network) -> dict[str, Shape]:
+    """The shapes of the outputs and of every labelled line: `logits`, `rpn.anchors`."""
+    found = {name: _plain(tensor.shape) for name, tensor in network.outputs.items()}
+    stack: list[tuple[str, Line | Term]] = [("", line) for line in network.structure.body]
+    while stack:
+        prefix, item = stack.pop()
+        for name, shape in _named(prefix, item):
+            found.setdefault(name, shape)
+        stack += _inside(prefix, item)
+    return found
+
+
+def _named(prefix: str, item: Line | Term) -> Iterator[tuple[str, Shape]]:
+    match item:
+        case Line(on=True, labels=labels, outputs=outputs):
+            for label, tensor in zip(labels, outputs, strict=False):
+                yield prefix + _indexed(label, item), _plain(tensor.shape)
+        case Call(block=block) if prefix:
+            for name, tensor in block.outputs.items():
+                yield f"{prefix}{name}", _plain(tensor.shape)
+
+
+def _inside(prefix: str, item: Line | Term) -> list[tuple[str, Line | Term]]:
+    """What is written in a line or a term, with the labels in front of its names."""
+    match item:
+        case Line(labels=labels, terms=terms):
+            inner = f"{prefix}{_indexed(labels[0], item)}." if labels else prefix
+            return [(inner, term) for term in terms]
+        case Step(lines=lines):
+            return [(prefix, line) for line in lines or []]
+        case Call(block=block, lines=lines):
+            # Labels inside a call are seen through the label of its line alone.
+            inside = block.body if prefix else []
+            return [(prefix, line) for line in [*inside, *(lines or [])]]
+        case Group(body=body):
+            return [(prefix, line) for line in body]
+        case Repeat(items=items) | Each(calls=items):
+            named = _iterations(prefix, len(items))
+            return list(zip(named, items, strict=True))
+        case Loop(bodies=bodies):
+            named = _iterations(prefix, len(bodies))
+            return [(n, line) for n, body in zip(named, bodies, strict=True) for line in body]
+
+
+def _iterations(prefix: str, count: int) -> list[str]:
+    stem = prefix.removesuffix(".")
+    return [f"{stem}[{number}]." if stem else "" for number in range(count)]
+
+
+def _indexed(label: str, line: Line) -> str:
+    return f"{label}[{', '.join(map(str, line.index))}]" if line.index else label
+
+
+def _plain(shape: Shape) -> Shape:
+    return tuple(int(n) for n in shape)
+
+
+def holds(claim: Claim, value: object, measured: object) -> bool:
+    """Whether what is measured bears out a claim."""
+    if isinstance(measured, tuple):
+        return claim.relation == "=" and value == measured
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    assert isinstance(measured, int)
+    match claim.relation:
+        case "<=":
+            return measured <= value
+        case ">=":
+            return measured >= value
+    low, high = bounds(claim.value, value)
+    return low <= measured <= high
+
+
+def bounds(expression: tree.Expression, value: float) -> tuple[Fraction, Fraction]:
+    """The figures that read as this one at the digits it is printed with."""
+    if not isinstance(expression, tree.Number):
+        return Fraction(value), Fraction(value)
+    digits = expression.text.replace("_", "")
+    suffix = next((s for s in sorted(SUFFIXES, key=len)[::-1] if digits.endswith(s)), "")
+    mantissa, _, power = digits.removesuffix(suffix).lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    scale = Fraction(1, 100) if suffix == "%" else Fraction(SUFFIXES[suffix])
+    scale *= Fraction(10) ** int(power or 0)
+    exact, unit = Fraction(mantissa) * scale, scale / 10**decimals
+    half = unit / 2 if unit > 1 else Fraction(0)
+    return exact - half, exact + half
+
+
+def _broken(claim: Claim, value: object, measured: object, help: str) -> Diagnostic:
+    seen = _figure(measured)
+    wanted = claim.value.span.text
+    message = (
+        f"`{claim.subject}` is {seen}, and {_RELATIONS[claim.relation]}{wanted} was expected"
+    )
+    note = f"measured {seen}"
+    if isinstance(measured, int) and isinstance(value, int | float) and claim.relation == "=":
+        low, high = bounds(claim.value, value)
+        note += f", {abs(measured - value):,} {'more' if measured > value else 'less'}"
+        if low < high:
+            note += f"; {float(low):,.0f} to {float(high):,.0f} would do"
+    return Diagnostic("E501", message, claim.span, note, help=help)
+
+
+_RELATIONS = {"=": "", "<=": "at most ", ">=": "at least "}
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, tuple):
+        return spell_shape(value)
+    return f"{value:,}"
+
+
+def _largest(table: Mapping[str, Cost], kind: str) -> str:
+    """The three nodes that count most."""
+    count = {name: int(getattr(cost, kind)) for name, cost in table.items()}
+    whole = sum(count.values())
+    largest = sorted((name for name in count if count[name]), key=lambda name: -count[name])[:3]
+    parts = [f"{name} {count[name]:,} ({100 * count[name] / whole:.1f} %)" for name in largest]
+    return f"the largest: {', '.join(parts)}" if parts else ""
+
+
+def _unknown(claim: Claim, known: list[str]) -> Diagnostic:
+    message = f"`{claim.subject}` is no figure, size, output or label of the network"
+    help = did_you_mean(claim.subject, known)
+    help = help or f"there are {', '.join(dict.fromkeys(FIGURES))}, sizes, outputs and labels"
+    return Diagnostic("E502", message, claim.span, help=help)

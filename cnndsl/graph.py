@@ -11,15 +11,22 @@ and tables unrolled but kept together. Generated code, summaries and figures rea
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from cnndsl.diagnostics import Diagnostic, Span
-from cnndsl.ops.base import Op, Shape
+from cnndsl.diagnostics import ArchError, Diagnostic, Span
+from cnndsl.ops.base import Array, Op, Shape
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from cnndsl.analysis.costs import Total
+    from cnndsl.analysis.summary import Summary
+    from cnndsl.backends.numpy.interpreter import Interpreter
     from cnndsl.language.tree import Expression
 
 Path = tuple[str | int, ...]
@@ -239,6 +246,86 @@ class Network:
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
         """The shapes of a node's inputs, in order."""
         return tuple(self.shapes[u][output] for u, output in self.operands(name))
+
+    # What a user does with a network: input and output stand here and in the command line.
+
+    @property
+    def parameters(self) -> int:
+        """The number of trainable parameters; what is shared counts once."""
+        return self._total().parameters
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds per sample."""
+        return self._total().macs
+
+    def _total(self) -> Total:
+        from cnndsl.analysis.costs import total
+
+        return total(self)
+
+    def summary(self) -> Summary:
+        """The table of its blocks; printed, it is text, and `json()` is data."""
+        from cnndsl.analysis.summary import summary
+
+        return summary(self)
+
+    def torch_source(self) -> str:
+        """The PyTorch source, which is what `to_torch` executes.  Raises ArchError."""
+        from cnndsl.backends.torch import source
+
+        return source(self)
+
+    def to_torch(self, weights: Mapping[str, Array] | None = None) -> nn.Module:
+        """An `nn.Module` with these weights, or freshly initialised ones.
+
+        Raises ImportError: torch is not installed. ArchError: weights of another network.
+        """
+        from cnndsl.backends.torch.execute import module
+
+        return module(self, weights)
+
+    def to_numpy(
+        self, weights: Mapping[str, Array] | None = None, seed: int = 0
+    ) -> Interpreter:
+        """A function of arrays, with these weights, or random ones from a seed.
+
+        It takes arrays with the batch first, and gives one array for one output, a
+        dictionary by name for several.  Raises ArchError: weights of another network.
+        """
+        from cnndsl.backends.numpy.interpreter import Interpreter
+        from cnndsl.backends.numpy.weights import random_weights
+
+        return Interpreter(self, random_weights(self, seed) if weights is None else weights)
+
+    def load_weights(
+        self, weights: str | PathLike[str] | Mapping[str, Any], **options: Any
+    ) -> dict[str, Array]:
+        """Weights in the network's own names, from a file or a foreign `state_dict`.
+
+        Raises OSError, and ArchError: they are not this network's, or not surely.
+        """
+        from cnndsl.weights import load_weights
+
+        return load_weights(self, weights, **options)
+
+    def draw(self, path: str | PathLike[str]) -> None:
+        """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.dot`.  Raises ArchError."""
+        from cnndsl.figures import draw
+
+        draw(self, path)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows: the picture where one can be drawn, and the table."""
+        import pathlib
+        import tempfile
+
+        shown = {"text/plain": str(self.summary())}
+        with tempfile.TemporaryDirectory() as folder, suppress(ArchError, ImportError, OSError):
+            path = pathlib.Path(folder) / "network.svg"
+            self.draw(path)
+            shown["image/svg+xml"] = path.read_text(encoding="utf-8")
+        return shown
 
 
 def connect(graph: nx.MultiDiGraph[str], node: Node, operands: tuple[Tensor, ...]) -> None:

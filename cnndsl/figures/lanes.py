@@ -1,0 +1,143 @@
+"""Which way is down: strides order the rows, and an upsampling path leads back up.
+
+A lane is log2 of a box's stride. Feature pyramids and U-Nets are drawn with their
+laterals horizontal: the boxes of a lane share a row, and the edges of the upsampling
+path point upwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from cnndsl.figures.plan import Box, Cluster, Edge, Item, Scene
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Edges drawn upwards, and rows of boxes, as keys."""
+
+    rising: set[tuple[str, str]] = field(default_factory=set)
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def lanes(network: Network, scene: Scene) -> Lanes:
+    """The rows of a scene that goes down and up again; nothing for one that does not."""
+    found = Lanes()
+    lane = _lanes(network, scene)
+    after: dict[str, list[str]] = defaultdict(list)
+    before: dict[str, list[str]] = defaultdict(list)
+    for edge in scene.edges:
+        after[edge.tail].append(edge.head)
+        before[edge.head].append(edge.tail)
+    risers = _risers(scene, lane, after, before)
+    if not risers:
+        return found
+    for edge in scene.edges:
+        if edge.tail in risers or edge.head in risers:
+            found.rising.add((edge.tail, edge.head))
+    rows: dict[float, list[str]] = defaultdict(list)
+    inside = _pyramids(scene.items, lane, before)
+    for box in scene.boxes():
+        here = lane.get(box.key)
+        if here is None or box.key in risers:
+            continue
+        if box.key in inside:
+            rows[here].append(box.key)
+            continue
+        fed = before[box.key]
+        if any(user in inside and lane.get(user) == here for user in after[box.key]) or (
+            fed
+            and all(f in rows[here] and (f in inside or _past(f, inside, before)) for f in fed)
+        ):
+            rows[here].append(box.key)
+    found.rows = [row for row in rows.values() if len(row) > 1]
+    for edge in scene.edges:
+        tail, head = lane.get(edge.tail), lane.get(edge.head)
+        if tail is not None and head is not None and head < tail:
+            found.rising.add((edge.tail, edge.head))
+    return found
+
+
+def _past(key: str, inside: set[str], before: dict[str, list[str]]) -> bool:
+    """Whether a box follows a pyramid, rather than feeds it."""
+    return bool(before[key]) and all(
+        other in inside or _past(other, inside, before) for other in before[key]
+    )
+
+
+def _lanes(network: Network, scene: Scene) -> dict[str, float]:
+    """log2 of each box's stride, where it still has a plane."""
+    strides: dict[str, int] = {}
+    for node in network:
+        shape = network.shapes[node.name][0]
+        if len(shape) < 3 or shape[-1] < 2:
+            continue
+        before = [u for u, _ in network.operands(node.name) if u in strides]
+        if not before:
+            strides[node.name] = 0
+            continue
+        size = network.shapes[before[0]][0][-1]
+        step = 0 if node.op.family is Family.RESHAPE else round(math.log2(size / shape[-1]))
+        strides[node.name] = strides[before[0]] + step
+    found: dict[str, float] = {}
+    for box in scene.boxes():
+        last = box.nodes[-1] if box.nodes else box.tensor.node if box.tensor else ""
+        if last in strides:
+            found[box.key] = strides[last]
+    return found
+
+
+def _risers(
+    scene: Scene,
+    lane: dict[str, float],
+    after: dict[str, list[str]],
+    before: dict[str, list[str]],
+) -> set[str]:
+    """Upsamplings that lead to a join with something finer from elsewhere."""
+    found: set[str] = set()
+    for box in scene.boxes():
+        if box.family is not Family.UPSAMPLE or box.key not in lane:
+            continue
+        if lane[box.key] >= max((lane.get(b, 0) for b in before[box.key]), default=0):
+            continue
+        reached = {box.key}
+        frontier = [box.key]
+        for _ in range(4):
+            frontier = [h for key in frontier for h in after[key] if h not in reached]
+            reached.update(frontier)
+        joins = [key for key in reached if len(set(before[key])) > 1]
+        if any(set(before[key]) - reached for key in joins):
+            found.add(box.key)
+    return found
+
+
+def _pyramids(
+    items: list[Item], lane: dict[str, float], before: dict[str, list[str]]
+) -> set[str]:
+    """The boxes in blocks with several inputs, at different strides."""
+    found: set[str] = set()
+    stack = list(items)
+    while stack:
+        item = stack.pop()
+        if not isinstance(item, Cluster):
+            continue
+        keys = {box.key for box in _boxes(item)}
+        entering = {b for key in keys for b in before[key]} - keys
+        if len({lane.get(key) for key in entering}) > 1:
+            found |= keys
+        else:
+            stack += item.children
+    return found
+
+
+def _boxes(item: Item) -> list[Box]:
+    if isinstance(item, Box):
+        return [item]
+    return [box for child in item.children for box in _boxes(child)]
+
+
+__all__ = ["Edge", "Lanes", "lanes"]

@@ -1,0 +1,681 @@
+"""What a picture shows: boxes in clusters, with repeats and blocks folded.
+
+Every node of the graph belongs to exactly one box of the main picture. A block that is
+called in several places is one box there, and is opened once, in a frame of its own, for
+each way in which its lines are on or off.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from cnndsl.graph import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Network,
+    Repeat,
+    Step,
+    Tensor,
+    Term,
+)
+from cnndsl.ops.base import Family, Op, Shape
+
+MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
+"""Families that are written as tags of the step before them."""
+OPEN_ALL = 24
+"""A network of at most so many boxes is shown whole."""
+OPEN_JOIN = 8
+"""A block with several inputs is opened in place if it has at most so many boxes."""
+
+
+@dataclass(slots=True)
+class Box:
+    """One box: a written step with its tags, a folded block, an input or an output.
+
+    `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
+    may fold; `count` is how many it stands for.
+    """
+
+    key: str
+    title: str
+    family: Family | None
+    nodes: list[str]
+    signature: object
+    labels: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    notes: str = ""
+    count: int = 1
+    frame: Frame | None = None
+    tensor: Tensor | None = None
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A block opened in place, or a repeated sequence."""
+
+    key: str
+    title: str
+    children: list[Item]
+    inputs: tuple[Tensor, ...] = ()
+    labels: list[str] = field(default_factory=list)
+    count: int = 1
+
+    @property
+    def signature(self) -> object:
+        """What must be equal for two clusters to fold."""
+        return (self.title, tuple(child.signature for child in self.children))
+
+    @property
+    def nodes(self) -> list[str]:
+        """The graph nodes inside."""
+        return [name for child in self.children for name in child.nodes]
+
+
+Item = Box | Cluster
+
+
+@dataclass(slots=True)
+class Frame:
+    """A block shown opened: `scene` is its first call, `calls` all that look like it."""
+
+    key: str
+    title: str
+    calls: list[Call]
+    nodes: list[tuple[str, ...]] = field(default_factory=list)
+    scene: Scene | None = None
+
+
+@dataclass(slots=True)
+class Edge:
+    """From a box to a box; `shapes` are those of the tensors, in order."""
+
+    tail: str
+    head: str
+    tensors: list[Tensor]
+
+
+@dataclass(slots=True)
+class Scene:
+    """The boxes of the main picture or of a frame, and the edges between them."""
+
+    items: list[Item]
+    edges: list[Edge]
+    owner: dict[str, str]
+
+    def boxes(self) -> Iterator[Box]:
+        """All boxes, in order."""
+        yield from boxes(self.items)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The main picture, the frames, and how every node is accounted for."""
+
+    network: Network
+    main: Scene
+    frames: list[Frame]
+    drawn: frozenset[str]
+    folded: frozenset[str]
+
+
+def boxes(items: Sequence[Item]) -> Iterator[Box]:
+    """The boxes of some items, clusters opened."""
+    for item in items:
+        if isinstance(item, Box):
+            yield item
+        else:
+            yield from boxes(item.children)
+
+
+def plan(network: Network) -> Plan:
+    """What the picture of a network shows."""
+    with _room():
+        whole = _Planner(network, folding=False).plan()
+        if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
+            return whole
+        return _Planner(network, folding=True).plan()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Room on the stack for blocks nested to the language's limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+class _Planner:
+    """One pass over the structure."""
+
+    def __init__(self, network: Network, *, folding: bool) -> None:
+        self.network = network
+        self.graph = network.graph
+        self.folding = folding
+        self.order = {name: number for number, name in enumerate(self.graph)}
+        self.users: dict[str, set[str]] = {n: set(self.graph.successors(n)) for n in self.graph}
+        self.sources: dict[str, set[str]] = {
+            n: set(self.graph.predecessors(n)) for n in self.graph
+        }
+        self.calls = list(_calls(network.structure.body))
+        self.uses = Counter(_identity(call.block) for call in self.calls)
+        self.members = {id(call): _nodes(call.block.body) for call in self.calls}
+        self.forms: dict[int, object] = {}
+        self.sizes: dict[object, int] = {}
+        self.frames: dict[object, Frame] = {}
+        self.varying: dict[object, tuple[str, ...]] = {}
+        self.number = 0
+
+    def plan(self) -> Plan:
+        """The whole plan."""
+        inputs: list[Item] = [
+            self._port(name, tensor.node) for name, tensor in self.network.inputs.items()
+        ]
+        items = [*inputs, *self._lines(self.network.structure.body)]
+        self._strays(items)
+        main = self._scene(items, list(self.graph), {}, self.network.outputs)
+        for call in self.calls if self.frames else ():
+            frame = self.frames.get(self._form(call, exact=False))
+            if frame is not None:
+                frame.calls.append(call)
+                frame.nodes.append(self.members[id(call)])
+        self._titles()
+        opened = [frame for frame in self.frames.values() if frame.scene is not None]
+        scenes = [main, *(frame.scene for frame in opened if frame.scene)]
+        drawn = {
+            box.nodes[0]
+            for scene in scenes
+            for box in scene.boxes()
+            if box.nodes and box.frame is None
+        }
+        everything = {name for box in main.boxes() for name in box.nodes}
+        assert everything == set(self.graph), "every node of the graph has a box"
+        return Plan(self.network, main, opened, frozenset(drawn), frozenset(everything - drawn))
+
+    # Boxes
+
+    def _key(self) -> str:
+        self.number += 1
+        return f"b{self.number}"
+
+    def _port(self, name: str, node: str) -> Box:
+        return Box(self._key(), name, Family.INPUT, [node], ("port", name, node))
+
+    def _lines(self, lines: Sequence[Line]) -> list[Item]:
+        """The items of a body, what repeats folded."""
+        items: list[Item] = []
+        for line in lines:
+            found = [item for term in line.terms for item in self._term(term)]
+            if line.labels and found:
+                index = "".join(f"[{i}]" for i in line.index)
+                _label(found, ", ".join(line.labels) + index)
+            items += found
+        return self._fold(self._tag(items))
+
+    def _term(self, term: Term) -> list[Item]:
+        match term:
+            case Step():
+                return self._lines(term.lines or []) + self._step(term)
+            case Call():
+                return [*self._lines(term.lines or []), self._call(term)]
+            case Group():
+                return self._lines(term.body)
+            case Repeat():
+                return self._series([self._term(item) for item in term.items])
+            case Loop():
+                return self._series([self._lines(body) for body in term.bodies])
+            case Each():
+                items = self._lines(term.lines or [])
+                calls = [item for call in term.calls for item in self._term(call)]
+                for box in boxes(calls):
+                    box.tags.append("each row" if term.row else "shared")
+                return items + calls
+
+    def _step(self, step: Step) -> list[Item]:
+        if not step.nodes:
+            return []
+        op = self._op(step.nodes[0])
+        box = Box(self._key(), "", op.family, list(step.nodes), self._signature(step.nodes))
+        box.tags = [self._op(name).figure() for name in step.nodes[1:]]
+        return [box]
+
+    def _call(self, call: Call) -> Item:
+        members = self.members[id(call)]
+        if not members:
+            return Cluster(self._key(), call.block.definition.name, [])
+        inputs = tuple(call.block.inputs.values())
+        if not self._folds(call):
+            children = self._lines(call.block.body)
+            title = call.block.definition.name
+            if len(children) == 1 and isinstance(children[0], Box) and len(inputs) == 1:
+                children[0].labels = []
+                return children[0]
+            return Cluster(self._key(), title, children, inputs)
+        ratio = _ratio(call.inputs, call.outputs)
+        title = call.block.definition.name + (f" /{ratio}" if ratio else "")
+        signature = (title, self._form(call, exact=True))
+        box = Box(self._key(), title, None, list(members), signature)
+        box.frame = self._frame(call)
+        box.notes = self._arguments(call)
+        return box
+
+    def _folds(self, call: Call) -> bool:
+        """Whether a call is one box, opened in a frame."""
+        if not self.folding or self.uses[_identity(call.block)] < 2:
+            return False
+        form = self._form(call, exact=False)
+        if form not in self.sizes:
+            self.sizes[form] = sum(1 for _ in boxes(self._lines(call.block.body)))
+        return self.sizes[form] > (OPEN_JOIN if len(call.block.inputs) > 1 else 1)
+
+    def _frame(self, call: Call) -> Frame:
+        """The frame in which a block is opened: one for each way its lines are on."""
+        form = self._form(call, exact=False)
+        if form not in self.frames:
+            frame = Frame(f"f{len(self.frames) + 1}", call.block.definition.name, [])
+            self.frames[form] = frame
+            frame.scene = self._scene(
+                self._lines(call.block.body),
+                list(self.members[id(call)]),
+                call.block.inputs,
+                call.block.outputs,
+            )
+        return self.frames[form]
+
+    def _arguments(self, call: Call) -> str:
+        """The arguments in which the calls of one block differ: `c=64, s=2`."""
+        identity = _identity(call.block)
+        if identity not in self.varying:
+            calls = [c for c in self.calls if _identity(c.block) == identity]
+            self.varying[identity] = _varying([c.block.arguments for c in calls])
+        names = self.varying[identity]
+        values = [_spell(call.block.arguments.get(name)) for name in names]
+        if len(names) > 3:
+            return f"({', '.join(values)})"
+        return ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True))
+
+    def _titles(self) -> None:
+        """Tell apart the frames of one block: by the labels of their lines, or a letter."""
+        groups: dict[str, list[Frame]] = defaultdict(list)
+        for frame in self.frames.values():
+            groups[frame.title].append(frame)
+        marks: dict[str, str] = {}
+        for frames in groups.values():
+            if len(frames) == 1:
+                continue
+            labels = [_labels(frame.calls[0].block.body) for frame in frames]
+            common = set.intersection(*labels)
+            extra = [", ".join(sorted(found - common)) for found in labels]
+            if len(set(extra)) < len(frames):
+                extra = [_letter(number) for number in range(len(frames))]
+            for frame, mark in zip(frames, extra, strict=True):
+                marks[frame.key] = mark
+                if mark:
+                    frame.title += f" ({mark})"
+        scenes = [f.scene for f in self.frames.values() if f.scene is not None]
+        for box in self._planned(scenes):
+            mark = marks.get(box.frame.key, "") if box.frame else ""
+            if mark:
+                name, slash, stride = box.title.partition(" /")
+                box.title = f"{name} ({mark}){slash}{stride}"
+
+    def _planned(self, scenes: list[Scene]) -> Iterator[Box]:
+        yield from boxes(self.items)
+        for scene in scenes:
+            yield from scene.boxes()
+
+    # Folding
+
+    def _series(self, parts: list[list[Item]]) -> list[Item]:
+        """Iterations: each is one item, so that what repeats folds as a whole."""
+        items: list[Item] = []
+        for number, part in enumerate(parts):
+            if len(part) == 1:
+                items += part
+                _label(part, f"[{number}]")
+            elif part:
+                _label(part, f"[{number}]")
+                items.append(Cluster(self._key(), "", part))
+        folded = self._fold(items)
+        flat: list[Item] = []
+        for item in folded:
+            alone = isinstance(item, Cluster) and not item.title and item.count == 1
+            flat += item.children if alone and isinstance(item, Cluster) else [item]
+        return flat
+
+    def _tag(self, items: list[Item]) -> list[Item]:
+        """Write what follows a box, and only it, as tags: dropout, `relu`."""
+        done: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                isinstance(item, Box)
+                and isinstance(last, Box)
+                and item.family in MINOR
+                and last.count == item.count == 1
+                and self._chained(last, item)
+                and (last.family in MINOR or self._takes_tags(last))
+                and not last.labels
+            ):
+                last.tags += [self._op(name).figure() for name in item.nodes]
+                last.nodes += item.nodes
+                last.signature = (last.signature, item.signature)
+                last.labels += item.labels
+                continue
+            done.append(item)
+        return done
+
+    @staticmethod
+    def _takes_tags(box: Box) -> bool:
+        small = (Family.ADD, Family.CONCAT, Family.INPUT, Family.RESHAPE, None)
+        return box.family not in small
+
+    def _fold(self, items: list[Item]) -> list[Item]:
+        """Fold runs of equal items, each fed by the one before it alone."""
+        done: list[Item] = []
+        ends: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                last is not None
+                and type(last) is type(item)
+                and item.count == 1
+                and item.signature == last.signature
+                and _nameless(last, item)
+                and self._chained(ends[-1], item)
+            ):
+                ends[-1] = _copy(item)
+                _merge(last, item)
+                continue
+            done.append(item)
+            ends.append(_copy(item))
+        return done
+
+    def _chained(self, first: Item, then: Item) -> bool:
+        """Whether all that enters `then` leaves `first`, and goes nowhere else."""
+        before, after = set(first.nodes), set(then.nodes)
+        if not before or not after:
+            return False
+        entering = {source for name in after for source in self.sources[name]} - after
+        leaving = {user for name in before for user in self.users[name]} - before
+        final = {tensor.node for tensor in self.network.outputs.values()}
+        return bool(entering) and entering <= before and leaving <= after and not before & final
+
+    # Equality
+
+    def _op(self, name: str) -> Op:
+        return self.network.node(name).op
+
+    def _signature(self, names: Sequence[str]) -> object:
+        return tuple(self._op(name) for name in names)
+
+    def _form(self, call: Call, *, exact: bool) -> object:
+        """A block's graph up to names: with attributes, or with the kinds alone."""
+        key = (id(call) << 1) | exact
+        if key not in self.forms:
+            names = self.members[id(call)]
+            place = {name: number for number, name in enumerate(names)}
+            outside: dict[tuple[str, int], int] = {}
+            rows = []
+            for name in names:
+                operands = []
+                for node, output in self.network.operands(name):
+                    known = place.get(node)
+                    if known is None:
+                        known = -1 - outside.setdefault((node, output), len(outside))
+                    operands.append((known, output))
+                op = self._op(name)
+                rows.append((op if exact else _kind(op), tuple(operands)))
+            self.forms[key] = (_identity(call.block), tuple(rows))
+        return self.forms[key]
+
+    # Edges
+
+    def _strays(self, items: list[Item]) -> None:
+        """Give nodes that no written step owns to a neighbour: `each row`'s reshaping."""
+        self.items = items
+        owner = {name: box for box in boxes(items) for name in box.nodes}
+        for name in self.graph:
+            if name in owner:
+                continue
+            near = [
+                *sorted(self.users[name], key=self.order.__getitem__),
+                *sorted(self.sources[name], key=self.order.__getitem__, reverse=True),
+            ]
+            box = next((owner[n] for n in near if n in owner), None)
+            if box is None:
+                box = Box(self._key(), "", self._op(name).family, [], self._op(name))
+                items.append(box)
+            box.nodes.append(name)
+            owner[name] = box
+
+    def _scene(
+        self,
+        items: list[Item],
+        nodes: list[str],
+        inputs: dict[str, Tensor],
+        outputs: dict[str, Tensor],
+    ) -> Scene:
+        """Boxes with their edges; the ports of a frame are boxes of it."""
+        owner = {name: box.key for box in boxes(items) for name in box.nodes}
+        turns = _turns(items)
+        entering: dict[tuple[str, int], str] = {}
+        ports: list[Item] = []
+        for name, tensor in inputs.items():
+            port = Box(self._key(), name or "in", Family.INPUT, [], ("in", name), tensor=tensor)
+            entering.setdefault((tensor.node, tensor.output), port.key)
+            ports.append(port)
+        edges: dict[tuple[str, str], Edge] = {}
+
+        def connect(tail: str, head: str, tensor: Tensor) -> None:
+            edge = edges.setdefault((tail, head), Edge(tail, head, []))
+            if tensor not in edge.tensors:
+                edge.tensors.append(tensor)
+
+        for name in nodes:
+            for node, output in self.network.operands(name):
+                tail = owner.get(node) or entering.get((node, output))
+                head = owner.get(name)
+                if tail is None or head is None or tail == head:
+                    continue
+                if _returns(turns.get(node, ()), turns.get(name, ())):
+                    continue
+                connect(tail, head, self._tensor(node, output))
+        ends: list[Item] = []
+        for name, tensor in outputs.items():
+            tail = owner.get(tensor.node) or entering.get((tensor.node, tensor.output))
+            end = Box(
+                self._key(), name or "out", Family.INPUT, [], ("out", name), tensor=tensor
+            )
+            ends.append(end)
+            if tail is not None:
+                connect(tail, end.key, self._tensor(tensor.node, tensor.output))
+        used = {edge.tail for edge in edges.values()}
+        ports = [port for port in ports if isinstance(port, Box) and port.key in used]
+        return Scene([*ports, *items, *ends], list(edges.values()), owner)
+
+    def _tensor(self, node: str, output: int) -> Tensor:
+        return Tensor(node, output, self.network.shapes[node][output])
+
+
+def _copy(item: Item) -> Item:
+    """The item as it is before others are folded into it."""
+    if isinstance(item, Box):
+        return Box(item.key, item.title, item.family, list(item.nodes), item.signature)
+    return Cluster(item.key, item.title, [_copy(child) for child in item.children])
+
+
+def _merge(first: Item, item: Item) -> None:
+    """Fold an item into an equal one."""
+    first.count += item.count
+    first.labels += item.labels
+    if isinstance(first, Box) and isinstance(item, Box):
+        first.nodes += item.nodes
+        return
+    assert isinstance(first, Cluster)
+    assert isinstance(item, Cluster)
+    for mine, other in zip(first.children, item.children, strict=True):
+        count = mine.count
+        _merge(mine, other)
+        mine.count = count
+        del mine.labels[len(mine.labels) - len(other.labels) :]
+
+
+def _nameless(*items: Item) -> bool:
+    """Items with labels of their own stay apart, so that each is found by its name."""
+    return all(label.startswith("[") for item in items for label in item.labels)
+
+
+def _turns(items: Sequence[Item]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """For nodes in folded sequences: which iteration of each they are in."""
+    found: dict[str, tuple[tuple[str, int], ...]] = {}
+    stack: list[tuple[Item, tuple[Cluster, ...]]] = [(item, ()) for item in items]
+    while stack:
+        item, around = stack.pop()
+        if isinstance(item, Cluster):
+            inner = (*around, item) if item.count > 1 else around
+            stack += [(child, inner) for child in item.children]
+            continue
+        if not around:
+            continue
+        for number, name in enumerate(item.nodes):
+            turn, size = number, len(item.nodes)
+            trail = []
+            for cluster in around:
+                size //= cluster.count
+                trail.append((cluster.key, turn // max(size, 1)))
+                turn %= max(size, 1)
+            found[name] = tuple(trail)
+    return found
+
+
+def _returns(tail: tuple[tuple[str, int], ...], head: tuple[tuple[str, int], ...]) -> bool:
+    """Whether an edge leads from one iteration of a folded sequence to the next."""
+    there = dict(head)
+    return any(there.get(key, turn) != turn for key, turn in tail)
+
+
+def _label(items: list[Item], label: str) -> None:
+    """Name iterations, and the last item: a label stands for its line's value."""
+    for item in items:
+        item.labels = [f"{label}{own}" if own.startswith("[") else own for own in item.labels]
+    if not items[-1].labels:
+        items[-1].labels = [label]
+
+
+def _calls(lines: Sequence[Line]) -> Iterator[Call]:
+    """Every call of a block below some lines, in order."""
+    stack: list[Line | Term] = list(reversed(lines))
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Call):
+            yield item
+        stack += reversed(_inside(item, opening=True))
+
+
+def _nodes(lines: Sequence[Line]) -> tuple[str, ...]:
+    """Every graph node that the lines made, blocks opened."""
+    found: list[str] = []
+    stack: list[Line | Term] = list(reversed(lines))
+    while stack:
+        item = stack.pop()
+        stack += reversed(_inside(item, opening=True))
+        if isinstance(item, Step):
+            found += item.nodes
+    return tuple(found)
+
+
+def _inside(item: Line | Term, *, opening: bool) -> list[Line | Term]:
+    match item:
+        case Line(terms=terms):
+            return [*terms]
+        case Step(lines=lines):
+            return [*(lines or [])]
+        case Call(block=block, lines=lines):
+            return [*(lines or []), *(block.body if opening else [])]
+        case Group(body=body):
+            return [*body]
+        case Repeat(items=items):
+            return [*items]
+        case Loop(bodies=bodies):
+            return [line for body in bodies for line in body]
+        case Each(calls=calls, lines=lines):
+            return [*(lines or []), *calls]
+
+
+def _labels(lines: Sequence[Line]) -> set[str]:
+    """The labels of the lines that are on, blocks not opened."""
+    found: set[str] = set()
+    stack: list[Line | Term] = list(lines)
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Line) and item.on:
+            found |= set(item.labels)
+        stack += _inside(item, opening=False)
+    return found
+
+
+def _identity(block: Block) -> object:
+    span = block.definition.span
+    return (block.definition.name, span.source.name, span.start)
+
+
+def _kind(op: Op) -> object:
+    """What must be equal for two steps to share a box of a frame."""
+    return op.family if op.family in MINOR else op.name
+
+
+def _ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    """The whole stride of a block with one input and one output; 0 where it has none."""
+    if len(inputs) != 1 or len(outputs) != 1:
+        return 0
+    before, after = inputs[0].shape, outputs[0].shape
+    if len(before) != len(after) or len(before) < 2 or after[-1] < 2:
+        return 0
+    ratio = round(before[-1] / after[-1])
+    return ratio if ratio > 1 else 0
+
+
+def _varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:
+    """The parameters of which the calls give different values, one of any equal pair."""
+    found: dict[tuple[str, ...], str] = {}
+    for name in arguments[0]:
+        column = tuple(_spell(row.get(name)) for row in arguments)
+        if len(set(column)) > 1:
+            found.setdefault(column, name)
+    return tuple(found.values())
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return "×".join(_spell(v) for v in value)
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else str(value)
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number) if number < 26 else str(number + 1)
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape as papers print it: `64×112²`, `64×112×96`, `1000`."""
+    sizes = [int(n) for n in shape]
+    power = {2: "²", 3: "³"}
+    channels, spatial = sizes[:1], sizes[1:]
+    if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
+        return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
+    return "×".join(map(str, sizes))

@@ -1,0 +1,59 @@
+"""What each family of operations looks like: a shape and two colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnndsl.ops.base import Family
+
+FONT = "Helvetica"
+INK = "#222222"
+GREY = "#666666"
+EDGE = "#555555"
+FRAME = "#9a9a9a"
+BLOCK_FILL = "#f6f9fd"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A shape of Graphviz's, its fill and border, and the family's name in the legend."""
+
+    name: str
+    shape: str
+    style: str
+    fill: str
+    border: str
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """The outline of a slanted polygon; empty for the others."""
+        return _SIDES.get(self.shape, {})
+
+
+_SIDES = {
+    "invtrapezium": {"shape": "polygon", "sides": "4", "distortion": "0.25"},
+    "trapezium": {"shape": "polygon", "sides": "4", "distortion": "-0.25"},
+    "parallelogram": {"shape": "polygon", "sides": "4", "skew": "0.25"},
+    "hexagon": {"shape": "hexagon"},
+    "octagon": {"shape": "octagon"},
+}
+
+BLOCK = Look("block (see its frame)", "box", "rounded,filled", BLOCK_FILL, "#3b6fb6")
+
+LOOKS: dict[Family, Look] = {
+    Family.INPUT: Look("input, output", "box", "rounded,filled", "#eeeeee", "#666666"),
+    Family.CONV: Look("convolution", "box", "rounded,filled", "#dbe9fb", "#3b6fb6"),
+    Family.DEPTHWISE: Look("depthwise convolution", "octagon", "filled", "#d5f0ee", "#1f8a84"),
+    Family.POOL: Look("pooling", "invtrapezium", "filled", "#fde2dc", "#c4513a"),
+    Family.LINEAR: Look("linear", "box", "filled", "#fbe3f1", "#b0437f"),
+    Family.CONCAT: Look("concatenation", "ellipse", "filled", "#fff0c9", "#a97b08"),
+    Family.ADD: Look("sum, product", "circle", "filled", "#dff2df", "#3c8c40"),
+    Family.MATMUL: Look("contraction", "hexagon", "filled", "#fff6e0", "#8a6d1d"),
+    Family.UPSAMPLE: Look("upsampling", "trapezium", "filled", "#ece3fa", "#7650b8"),
+    Family.NORM: Look("normalisation", "box", "rounded,filled", "#f5f5f5", "#888888"),
+    Family.ACTIVATION: Look("activation", "box", "rounded,filled", "#fffdf0", "#888888"),
+    Family.RESHAPE: Look("reshaping", "parallelogram", "filled", "#ffffff", "#888888"),
+    Family.REGULARIZE: Look("dropout", "box", "rounded,filled,dashed", "#ffffff", "#888888"),
+    Family.BOXES: Look("boxes", "note", "filled", "#e8ebd9", "#6b7a2f"),
+}
+"""In the order of the legend."""

@@ -1,8 +1,14 @@
-"""Where the shipped files are: in the package of a wheel, beside it in a checkout."""
+"""Files: where the shipped ones are, and how one is written whole or not at all.
+
+A wheel carries the grammar and the zoo in the package; in a checkout they stand beside it.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -50,3 +56,33 @@ def find(path: str | Path) -> Path:
     message = "there is no such file, here or among the shipped networks"
     help = did_you_mean(name, networks)
     raise FileNotFoundError(errno.ENOENT, f"{message}; {help}" if help else message, str(path))
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to; what is written there takes the file's place only when it is whole.
+
+    Raises OSError: nothing can be written there.
+    """
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        yield target  # a device or a pipe is written to, not replaced
+        return
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    # The ending stays, since it says what is to be written.
+    beside = target.with_name(f".{target.stem[:100]}.{os.getpid()}{target.suffix}")
+    try:
+        yield beside
+        if target.exists():
+            beside.chmod(target.stat().st_mode & 0o777)
+        beside.replace(target)
+    except OSError as error:
+        # The user asked for this file, and knows nothing of the one beside it.
+        if error.filename is not None and Path(error.filename) == beside:
+            raise type(error)(error.errno, error.strerror, str(path)) from None
+        raise
+    finally:
+        beside.unlink(missing_ok=True)

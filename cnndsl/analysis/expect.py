@@ -14,7 +14,7 @@ from typing import Any
 
 from cnndsl.analysis.costs import Cost, costs, total
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
-from cnndsl.graph import Call, Each, Group, Line, Loop, Network, Repeat, Step, Term
+from cnndsl.graph import Call, Each, Group, Line, Loop, Network, Repeat, Step, Tensor, Term
 from cnndsl.language import tree
 from cnndsl.language.build import SUFFIXES
 from cnndsl.language.elaborate import elaborate
@@ -228,13 +228,27 @@ def labelled(network: Network) -> dict[str, Shape]:
 
 
 def _named(prefix: str, item: Line | Term) -> Iterator[tuple[str, Shape]]:
+    """The names that a line or a term gives, with the shapes they stand for."""
     match item:
         case Line(on=True, labels=labels, outputs=outputs):
             for label, tensor in zip(labels, outputs, strict=False):
                 yield prefix + _indexed(label, item), _plain(tensor.shape)
         case Call(block=block) if prefix:
             for name, tensor in block.outputs.items():
-                yield f"{prefix}{name}", _plain(tensor.shape)
+                if name:
+                    yield f"{prefix}{name}", _plain(tensor.shape)
+        case Repeat(items=items) | Each(calls=items) if prefix:
+            yield from _family(prefix, [term.outputs for term in items])
+        case Loop(bodies=bodies) if prefix:
+            lasts = [[line.outputs for line in body if line.on][-1:] for body in bodies]
+            yield from _family(prefix, [last[0] if last else () for last in lasts])
+
+
+def _family(prefix: str, results: list[tuple[Tensor, ...]]) -> Iterator[tuple[str, Shape]]:
+    """`c3[0]`, `c3[1]`, …: what each iteration gives, where it is one tensor."""
+    for name, outputs in zip(_iterations(prefix, len(results)), results, strict=True):
+        if len(outputs) == 1:
+            yield name.removesuffix("."), _plain(outputs[0].shape)
 
 
 def _inside(prefix: str, item: Line | Term) -> list[tuple[str, Line | Term]]:

@@ -37,8 +37,25 @@ def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.M
         counters = {
             name for name, value in built.named_buffers() if not value.is_floating_point()
         }
-        assert not unexpected and set(missing) <= counters, (missing, unexpected)
+        assert not unexpected, unexpected
+        assert set(missing) <= counters, missing
     return built
+
+
+def outputs(
+    network: Network, arrays: Mapping[str, Array], weights: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What PyTorch computes in evaluation, by the outputs' names, in the inputs' type."""
+    import torch
+
+    dtype = torch.from_numpy(next(iter(arrays.values()))[:0].copy()).dtype
+    built = module(network, weights).to(dtype).eval()
+    with torch.inference_mode():
+        found = built(*(torch.tensor(arrays[name]) for name in network.inputs))
+    several = (found,) if isinstance(found, torch.Tensor) else tuple(found)
+    # An output that is off is None where the source keeps its place.
+    present = [tensor.numpy() for tensor in several if tensor is not None]
+    return dict(zip(network.outputs, present, strict=True))
 
 
 def load_source(source: str, name: str) -> ModuleType:

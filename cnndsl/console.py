@@ -1,0 +1,180 @@
+"""What the commands share: errors as sentences, diagnostics in colour, arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.files import shipped
+
+FAULTS, USAGE, INTERRUPTED = 1, 2, 130
+OUTSIDE = ("E602", "E603")
+"""Codes of inputs and weights that are not the network's."""
+
+STYLES: dict[str, dict[str, Any]] = {
+    "error": {"fg": "red", "bold": True},
+    "warning": {"fg": "yellow", "bold": True},
+    "gutter": {"fg": "blue"},
+    "caret": {"fg": "red", "bold": True},
+    "help": {"fg": "cyan"},
+}
+
+
+class Trouble(click.ClickException):
+    """Something is wrong with the call or its files: one sentence, status 2."""
+
+    exit_code = USAGE
+
+    def show(self, file: Any = None) -> None:
+        """`error: …`, on the error stream."""
+        head = click.style("error", fg="red", bold=True)
+        click.echo(f"{head}: {self.message}", file=file, err=True)
+
+
+class Commands(click.Group):
+    """The commands; whatever goes wrong in one of them ends in a sentence and a status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        if os.environ.get("NO_COLOR"):
+            ctx.color = False
+        try:
+            return super().invoke(ctx)
+        except ArchError as error:
+            report(error.diagnostics)
+            ctx.exit(FAULTS if any(map(_in_file, error.diagnostics)) else USAGE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # The reader has left (`| head`): the interpreter must not flush to it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(USAGE)
+        except OSError as error:
+            raise Trouble(sentence(error)) from None
+        except ImportError as error:
+            if error.name != "torch":
+                raise
+            raise Trouble('this needs PyTorch: pip install "cnndsl[torch]"') from None
+        except MemoryError:
+            raise Trouble("there is not enough memory for a network of this size") from None
+
+
+def _in_file(diagnostic: Diagnostic) -> bool:
+    """Whether a fault is the file's: not a value's, an input's, or the weights'."""
+    place = diagnostic.span.source.name if diagnostic.span is not None else ""
+    return not (place.startswith("--set ") or diagnostic.code in OUTSIDE)
+
+
+def sentence(error: OSError) -> str:
+    """`x.arch: no such file or directory`."""
+    reason = error.strerror or str(error)
+    reason = reason[:1].lower() + reason[1:]
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def report(diagnostics: Iterable[Diagnostic]) -> None:
+    """Print diagnostics on the error stream, in colour where it is a terminal."""
+    for diagnostic in diagnostics:
+        styles = {**STYLES, "severity": STYLES[diagnostic.severity]}
+        parts = [click.style(text, **styles.get(role, {})) for text, role in diagnostic.parts()]
+        click.echo("".join(parts), err=True)
+
+
+# Arguments
+
+
+class NetworkFile(click.ParamType):  # type: ignore[type-arg]
+    """An `.arch` file, `-`, or the name of a shipped network."""
+
+    name = "file"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The shipped networks and the files here."""
+        names = [name for name in shipped() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+def pairs(kind: str) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], Any]:
+    """A callback that splits `name=value`, each name once."""
+
+    def split(
+        ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+    ) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for text in values:
+            name, equal, value = text.partition("=")
+            if not (equal and name and value):
+                raise click.BadParameter(f"`{text}` is not {kind}", ctx, param)
+            if name in found:
+                raise click.BadParameter(f"`{name}` is given twice", ctx, param)
+            found[name] = value
+        return found
+
+    return split
+
+
+def _shapes(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """`image=3x320x320` as a shape by name."""
+    shapes = {}
+    for name, text in pairs("name=3x320x320")(ctx, param, values).items():
+        sizes = text.split("x")
+        if not all(size.isascii() and size.isdigit() and len(size) < 10 for size in sizes):
+            message = f"`{text}` is no shape: write {name}=3x320x320, without the batch"
+            raise click.BadParameter(message, ctx, param)
+        shapes[name] = tuple(map(int, sizes))
+    return shapes
+
+
+def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """`0.5,0.5,0.5` as numbers."""
+    try:
+        return tuple(float(part) for part in value.split(",")) if value else None
+    except ValueError:
+        message = f"`{value}` is not numbers with commas between: 0.5,0.5,0.5"
+        raise click.BadParameter(message, ctx, param) from None
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def network_arguments(command: F) -> F:
+    """FILE, --model and --set."""
+    options: tuple[Callable[[F], F], ...] = (
+        click.argument("file", type=NetworkFile()),
+        click.option("--model", metavar="NAME", help="Which model, where FILE holds several."),
+        click.option(
+            "--set",
+            "parameters",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=pairs("name=value"),
+            help="Set a parameter of the model; may be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+sized = click.option(
+    "--input",
+    "inputs",
+    metavar="NAME=3x320x320",
+    multiple=True,
+    callback=_shapes,
+    help="The shape of an input, without the batch; may be repeated.",
+)
+output_path = click.option(
+    "-o", "--output", metavar="PATH", help="Where to write; `-`: to the screen."
+)

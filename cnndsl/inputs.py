@@ -1,0 +1,122 @@
+"""Inputs of a network from files: arrays, and photos prepared as ImageNet's for validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.ops.base import Array, Shape, spell_shape
+
+if TYPE_CHECKING:
+    from cnndsl.language.tree import Port
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of red, green and blue.  Source: convention."""
+
+MAX_PIXELS = 100_000_000
+"""A photo may have no more once its shorter side is resized."""
+
+
+def read_array(path: Path) -> Array:
+    """The array of an .npy file.  Raises OSError, ArchError: it is none."""
+    with path.open("rb") as file:
+        try:
+            array = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise _refused(f"{path} is no array in NumPy's format: {error}") from None
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise _refused(f"{path} is an archive of arrays", "give one array, as .npy")
+    return array
+
+
+def batched(array: Array, port: Port) -> Array:
+    """The array with the batch first: one that has the rank of a sample is a batch of one."""
+    dims = port.shape or ()
+    sample = len(dims) == array.ndim and not any(dim.rest for dim in dims)
+    return array[None] if sample else array
+
+
+def _refused(message: str, help: str = "") -> ArchError:
+    return ArchError([Diagnostic("E602", message, help=help)])
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The array, the batch first, and a sentence on what was done."""
+
+    array: Array
+    said: str
+
+
+def photo(
+    path: Path,
+    shape: Shape,
+    mean: tuple[float, ...] | None,
+    deviation: tuple[float, ...] | None,
+) -> Prepared:
+    """A photo resized, cropped and scaled to `[C, H, W]`.  → (1, C, H, W), float32.
+
+    The shorter side becomes 256/224 of the crop's; mean and deviation are ImageNet's for
+    three channels, and 0 and 1 for one, unless given.
+    Raises OSError: it cannot be read. ArchError: it is no photo, or the shape no photo's.
+    """
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        message = (
+            f"a photo has 1 or 3 channels and 2 axes, and the input is {spell_shape(shape)}"
+        )
+        raise _refused(message, "give an array: --input name=x.npy")
+    channels, height, width = (int(n) for n in shape)
+    pixels, size = _pixels(path, channels, height, width)
+    own = IMAGENET if channels == 3 else ((0.0,), (1.0,))
+    mean, deviation = mean or own[0], deviation or own[1]
+    for name, values in (("mean", mean), ("deviation", deviation)):
+        if len(values) != channels or (name == "deviation" and 0 in values):
+            shown = ", ".join(map(str, values))
+            message = f"the {name} {shown} is not {channels} usable numbers, one a channel"
+            raise _refused(message)
+    array = (pixels - np.array(mean, np.float32)) / np.array(deviation, np.float32)
+    imagenet = "ImageNet's " if (mean, deviation) == IMAGENET else ""
+    said = (
+        f"{path}: resized to {size[0]}×{size[1]}, centre cropped to {width}×{height}, "
+        f"scaled to 0…1, less {imagenet}mean {mean}, by {imagenet}deviation {deviation}"
+    )
+    return Prepared(np.ascontiguousarray(array.transpose(2, 0, 1)[None], np.float32), said)
+
+
+def _pixels(
+    path: Path, channels: int, height: int, width: int
+) -> tuple[Array, tuple[int, int]]:
+    """The cropped photo in 0…1, and the size (width, height) before the crop."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        message = "a photo needs Pillow, which is not installed"
+        help = 'pip install "cnndsl[photo]", or give an array: --input name=x.npy'
+        raise _refused(message, help) from None
+    data = path.read_bytes()
+    try:
+        from io import BytesIO
+
+        image = ImageOps.exif_transpose(Image.open(BytesIO(data)))
+        image = image.convert("RGB" if channels == 3 else "L")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _refused(f"{path} is no photo that can be read: {error}") from None
+    scale = max(256 / 224 * height / image.height, 256 / 224 * width / image.width)
+    # As torchvision: the longer side is rounded down.
+    size = (
+        max(width, int(scale * image.width + 1e-6)),
+        max(height, int(scale * image.height + 1e-6)),
+    )
+    if size[0] * size[1] > MAX_PIXELS:
+        message = f"{path}, {image.width}×{image.height}, is too elongated: crop it first"
+        raise _refused(message)
+    image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    image = image.crop((left, top, left + width, top + height))
+    pixels = np.asarray(image, np.float32).reshape(height, width, channels) / np.float32(255)
+    return pixels, size

@@ -7,7 +7,7 @@ so that what depends on it stays silent and the other faults are still found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import networkx as nx
@@ -112,6 +112,7 @@ class Elaborator:
         tensors: dict[str, Tensor] = {}
         for port in declaration.inputs or ():
             tensors[port.name] = self.nodes.input(port.name, shapes[port.name], port.span)
+        ports.bind_tensors(declaration, tensors, env)
         block, flow = self.body(model, env, Place(), arguments, tensors)
         return Network(
             name=declaration.name,
@@ -137,7 +138,6 @@ class Elaborator:
         declaration = definition.declaration
         start = Flow(dict(tensors)) if len(tensors) == 1 else None
         env.skip = start
-        ports.bind_tensors(declaration, tensors, env)
         before = len(self.faults)
         lines, end, _ = self.lines(declaration.body, env, start, place, definition)
         if len(self.faults) > before or isinstance(end, Faulty):
@@ -496,8 +496,13 @@ class Elaborator:
         loop.outputs = result.all
         return loop, Flow(result.tensors, members, family)
 
-    def _iterations(self, term: tree.ForTerm, env: Env) -> list[tuple[tuple[object, ...], Env]]:
-        """The rows of a table or the numbers of a range, each with its names bound."""
+    def _iterations(
+        self, term: tree.ForTerm, env: Env
+    ) -> Iterator[tuple[tuple[object, ...], Env]]:
+        """The rows of a table or the numbers of a range, each with its names bound.
+
+        One at a time: within an iteration a name's value is that of its row.
+        """
         if term.rows is not None:
             rows = [
                 tuple(None if cell is None else evaluate(cell, env) for cell in cells)
@@ -510,14 +515,12 @@ class Elaborator:
                 message = f"`for` goes over a range or a list, and this is {show(values)}"
                 raise fault("E307", message, term.range.span, help="a range is written `0..n`")
             rows = [(value,) for value in values]
-        found = []
         for row in rows:
             self._spend(term.span)
             inner = Env(env.frame, env, loop=True)
             for (name, span), value in zip(term.header, row, strict=True):
                 inner.bind(name, _remembered(name, value, env), span, "loop variable")
-            found.append((row, inner))
-        return found
+            yield row, inner
 
     def _each(
         self,
@@ -773,6 +776,7 @@ class Elaborator:
         inner = Env(frame)
         arguments = block_arguments(callee, term, ref, env)
         inside = ports.bind_inputs(callee.declaration, outside, inner)
+        ports.bind_tensors(callee.declaration, inside, inner)
         values = ports.bind_parameters(callee.declaration, arguments, inner, term.span)
         ports.check_inputs(callee.declaration, inside, inner, term.span)
         block, flow = self.body(callee, inner, place, values, inside)

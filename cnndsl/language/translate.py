@@ -52,8 +52,11 @@ class Resuming(dict[Atom, int]):
                 self[Symbol(name)] = value
 
     def __missing__(self, atom: Atom) -> int:
-        """The atom itself."""
-        return Sym(int(self.frame.symbols[atom]), Formula({(atom,): 1}))
+        """The atom itself; what it stands for loses the loop's names."""
+        size = self.frame.symbols[atom]
+        if isinstance(size, Sym):
+            self.frame.symbols[atom] = size.formula.evaluate(self)
+        return Sym(int(size), Formula({(atom,): 1}))
 
 
 def translate(entry: Entry, bindings: Leaving | Resuming) -> Entry:

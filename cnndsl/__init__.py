@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cnndsl.diagnostics import ArchError, Diagnostic
     from cnndsl.graph import Network, Node
 
+__version__ = "0.1.0"
 __all__ = ["ArchError", "Diagnostic", "Network", "Node", "load", "loads", "zoo"]
 
 # Imported when first asked for: `import cnndsl` costs nothing, and never brings torch.
@@ -71,11 +72,7 @@ def zoo() -> tuple[str, ...]:
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name of `__all__`, or the version, when it is first used."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("cnndsl")
+    """Import a name of `__all__` when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'cnndsl' has no attribute {name!r}")
     from importlib import import_module

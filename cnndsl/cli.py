@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 from click.shell_completion import get_completion_class
 
+from cnndsl import __version__
 from cnndsl.console import (
     FAULTS,
     USAGE,
     Commands,
     NetworkFile,
     Trouble,
+    UnfitError,
     network_arguments,
     numbers,
     output_path,
@@ -68,9 +71,25 @@ def _elaborate(
     declaration = definition.declaration
     _known(definition, "parameter", parameters, [param.name for param in declaration.params])
     _known(definition, "input", inputs, [port.name for port in declaration.inputs or ()])
-    network = elaborate(definition, parameters, inputs)
+    try:
+        network = elaborate(definition, parameters, inputs)
+    except ArchError as error:
+        if (parameters or inputs) and _sound(definition):
+            raise UnfitError(error.diagnostics) from None
+        raise
     report(network.warnings)
     return network
+
+
+def _sound(definition: BlockDefinition) -> bool:
+    """Whether a model has no faults as it stands."""
+    from cnndsl.language import elaborate
+
+    try:
+        elaborate(definition)
+    except ArchError:
+        return False
+    return True
 
 
 def _known(
@@ -97,7 +116,7 @@ def _stem(file: str, scope: FileScope, definition: BlockDefinition) -> str:
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 96},
 )
-@click.version_option(package_name="cnndsl")
+@click.version_option(__version__)
 def cli() -> None:
     """Networks written as their papers show them.
 
@@ -156,8 +175,10 @@ def _check(file: str) -> int:
 
     scope = _scope(file)
     name = scope.tree.span.source.name
+    blocks = len(scope.tree.declarations)
+    if not blocks:
+        raise ArchError([Diagnostic("E224", f"{name} declares no model and no block")])
     if not scope.models:
-        blocks = len(scope.tree.declarations)
         click.echo(f"{_ok()} {name}: {blocks} {_plural('block', blocks)}, no model")
     status = 0
     for model, definition in scope.models.items():
@@ -185,7 +206,9 @@ def _plural(word: str, count: int) -> str:
 
 
 def _costs(network: Network) -> str:
-    return f"{network.parameters:,} parameters, {network.macs / 1e9:.3f} GMACs"
+    from cnndsl.analysis.costs import giga
+
+    return f"{network.parameters:,} parameters, {giga(network.macs)} GMACs"
 
 
 @cli.command()
@@ -298,13 +321,18 @@ def _run(
 
 
 def _save(path: str, outputs: dict[str, Array]) -> None:
+    from io import BytesIO
+
     import numpy as np
 
+    # Written at once: a pipe and a device cannot go back, as the format's writer does.
+    buffer = BytesIO()
+    np.savez(buffer, **outputs)  # type: ignore[arg-type]
     if path == "-":
-        np.savez(sys.stdout.buffer, **outputs)  # type: ignore[arg-type]
+        sys.stdout.buffer.write(buffer.getvalue())
         return
-    with replacing(path) as part, part.open("wb") as file:
-        np.savez(file, **outputs)  # type: ignore[arg-type]
+    with replacing(path) as part:
+        part.write_bytes(buffer.getvalue())
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in outputs.items())
     click.echo(f"{path}: {shapes}")
 
@@ -333,15 +361,11 @@ def draw(
     output: str | None,
 ) -> None:
     """Draw a network, as .svg, .png, .pdf or .dot (by the ending of -o)."""
-    endings = (".svg", ".png", ".pdf", ".dot")
-    if output is not None and Path(output).suffix.lower() not in endings:
-        raise Trouble(f"`{output}`: a picture ends in {', '.join(endings)}")
     scope = _scope(file)
     definition = _pick(scope, model)
     network = _elaborate(definition, parameters, inputs)
     path = output or f"{_stem(file, scope, definition)}.svg"
-    with replacing(path) as part:
-        network.draw(part)
+    network.draw(path)
     click.echo(path)
 
 
@@ -371,8 +395,10 @@ def list_(as_json: bool) -> None:
 
 
 def _print_list(rows: list[tuple[str, str, int, int]]) -> None:
+    from cnndsl.analysis.costs import giga
+
     head = ("name", "citation", "parameters", "GMACs")
-    cells = [(name, cited, f"{p:,}", f"{macs / 1e9:.3f}") for name, cited, p, macs in rows]
+    cells = [(name, cited, f"{p:,}", giga(macs)) for name, cited, p, macs in rows]
     widths = [max(len(row[n]) for row in [head, *cells]) for n in range(4)]
     for row in [head, *cells]:
         left = [row[n].ljust(widths[n]) for n in (0, 1)]
@@ -393,9 +419,12 @@ def completion(shell: str) -> None:
 
 def main() -> NoReturn:
     """The program."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show × gets a ?, not a traceback.
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif hasattr(stream, "reconfigure"):
+            # A terminal that cannot show × gets a ?, not a traceback.
             stream.reconfigure(errors="replace")
     cli(prog_name="cnndsl")
     raise AssertionError("click ends the program")

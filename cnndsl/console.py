@@ -13,9 +13,9 @@ from click.shell_completion import CompletionItem
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.files import shipped
 
-FAULTS, USAGE, INTERRUPTED = 1, 2, 130
-OUTSIDE = ("E602", "E603")
-"""Codes of inputs and weights that are not the network's."""
+FAULTS, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
+OPERATION = "E601"
+"""The one code of the backends (E6) that is a fault of the file, not of what is around it."""
 
 STYLES: dict[str, dict[str, Any]] = {
     "error": {"fg": "red", "bold": True},
@@ -37,6 +37,10 @@ class Trouble(click.ClickException):
         click.echo(f"{head}: {self.message}", file=file, err=True)
 
 
+class UnfitError(ArchError):
+    """Faults of what the command line sets, in a file that has none as it stands."""
+
+
 class Commands(click.Group):
     """The commands; whatever goes wrong in one of them ends in a sentence and a status."""
 
@@ -48,7 +52,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ArchError as error:
             report(error.diagnostics)
-            ctx.exit(FAULTS if any(map(_in_file, error.diagnostics)) else USAGE)
+            ctx.exit(_status(error))
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             ctx.exit(INTERRUPTED)
@@ -62,14 +66,35 @@ class Commands(click.Group):
             if error.name != "torch":
                 raise
             raise Trouble('this needs PyTorch: pip install "cnndsl[torch]"') from None
-        except MemoryError:
-            raise Trouble("there is not enough memory for a network of this size") from None
+        except (MemoryError, RecursionError):
+            raise Trouble("the network is too large for the memory here") from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get("CNNDSL_TRACEBACK"):
+                raise
+            click.echo(_bug(error), err=True)
+            ctx.exit(BUG)
 
 
-def _in_file(diagnostic: Diagnostic) -> bool:
-    """Whether a fault is the file's: not a value's, an input's, or the weights'."""
-    place = diagnostic.span.source.name if diagnostic.span is not None else ""
-    return not (place.startswith("--set ") or diagnostic.code in OUTSIDE)
+def _status(error: ArchError) -> int:
+    """1 for faults of the file; 2 for those of values, inputs and weights around it."""
+    around = [d.code.startswith("E6") and d.code != OPERATION for d in error.diagnostics]
+    return USAGE if isinstance(error, UnfitError) or all(around) else FAULTS
+
+
+def _bug(error: Exception) -> str:
+    """What to say of an exception that nobody foresaw."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+    said = f"{type(error).__name__}: {error}".strip(": ")
+    head = click.style("internal error", fg="red", bold=True)
+    return (
+        f"{head}: {said}{where}\nThis is a mistake of cnndsl's, please report it with the"
+        " file (CNNDSL_TRACEBACK=1 shows more)."
+    )
 
 
 def sentence(error: OSError) -> str:
@@ -81,10 +106,14 @@ def sentence(error: OSError) -> str:
 
 def report(diagnostics: Iterable[Diagnostic]) -> None:
     """Print diagnostics on the error stream, in colour where it is a terminal."""
-    for diagnostic in diagnostics:
+    for number, diagnostic in enumerate(diagnostics):
         styles = {**STYLES, "severity": STYLES[diagnostic.severity]}
-        parts = [click.style(text, **styles.get(role, {})) for text, role in diagnostic.parts()]
-        click.echo("".join(parts), err=True)
+        parts = [
+            click.style(text, **styles[role]) if role in styles else text
+            for text, role in diagnostic.parts()
+        ]
+        between = "\n" if number else ""
+        click.echo(between + "".join(parts), err=True, nl=False)
 
 
 # Arguments

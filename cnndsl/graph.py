@@ -317,14 +317,11 @@ class Network:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """What a notebook shows: the picture where one can be drawn, and the table."""
-        import pathlib
-        import tempfile
+        from cnndsl.figures import picture
 
         shown = {"text/plain": str(self.summary())}
-        with tempfile.TemporaryDirectory() as folder, suppress(ArchError, ImportError, OSError):
-            path = pathlib.Path(folder) / "network.svg"
-            self.draw(path)
-            shown["image/svg+xml"] = path.read_text(encoding="utf-8")
+        with suppress(ArchError):
+            shown["image/svg+xml"] = picture(self).decode()
         return shown
 
 

@@ -7,6 +7,7 @@ shared counts its parameters once and its multiply-adds at each call.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from cnndsl.graph import Network
@@ -39,6 +40,13 @@ class Total(Cost):
     """What a network costs, and its multiply-adds by operation, the largest first."""
 
     macs_by_op: dict[str, int] = field(default_factory=dict)
+
+
+def giga(count: int) -> str:
+    """A count in units of 10⁹, to three decimals, of a small one to three digits: `4.089`."""
+    value = count / 1e9
+    decimals = 3 if value >= 0.1 or not count else 2 - math.floor(math.log10(value))
+    return f"{value:.{decimals}f}"
 
 
 def costs(network: Network) -> dict[str, Cost]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
-from cnndsl.analysis.costs import Cost, Total, costs, total
+from cnndsl.analysis.costs import Cost, Total, costs, giga, total
 from cnndsl.graph import (
     Block,
     Call,
@@ -91,7 +91,7 @@ class Summary:
             *(str(citation) for citation in network.structure.definition.citations),
             " → ".join(ports),
             f"{total.parameters:,} parameters, {total.buffers:,} buffer elements",
-            f"{total.macs / 1e9:.3f} GMACs (= {total.flops / 1e9:.3f} GFLOPs)",
+            f"{giga(total.macs)} GMACs (= {giga(total.flops)} GFLOPs)",
         ]
         rows = {int(node.rows) for node in network} - {1}
         if rows:
@@ -111,7 +111,7 @@ class Summary:
                 yield (
                     "  " * level + row.name,
                     row.operation + times,
-                    " ".join(map(spell_shape, row.outputs)),
+                    _spell(row.outputs),
                     f"{row.cost.parameters:,}" if row.cost.parameters else "",
                     f"{row.cost.macs:,}" if row.cost.macs else "",
                     share,
@@ -361,6 +361,11 @@ def _shown(value: object) -> str:
 
 def _shapes(tensors: tuple[Tensor, ...]) -> tuple[Shape, ...]:
     return tuple(_plain(tensor.shape) for tensor in tensors)
+
+
+def _spell(outputs: tuple[Shape, ...]) -> str:
+    more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
+    return f"{spell_shape(outputs[0])}{more}" if outputs else ""
 
 
 def _plain(shape: Shape) -> Shape:

@@ -438,7 +438,8 @@ def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
         if not isinstance(end, Flow) or not end.tensors:
             message = f"`{declaration.name}` has no last line"
             raise fault("E223", message, declaration.name_span)
-        return Flow(end.tensors)
+        tensors = end.all
+        return Flow({"out": tensors[0]} if len(tensors) == 1 else end.tensors)
     found: dict[str, Tensor] = {}
     for port in declaration.outputs:
         if port.condition is not None and not condition(port.condition, env):

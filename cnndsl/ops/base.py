@@ -128,6 +128,8 @@ class Torch:
     helper: str = ""
     prepare: Call | Template | None = None
     """Applied to the input before the module (padding whose sides differ)."""
+    also: tuple[tuple[str, Call], ...] = ()
+    """Modules that must follow `module` in a chain, each with a name."""
 
 
 class Auto(Enum):

@@ -239,7 +239,11 @@ class GlobalAvgPool(Op):
                 Call(f"F.adaptive_avg_pool{rank}d", (Operand(0), 1)),
             )
         axes = tuple(range(-rank, 0))
-        return Torch(function=Template("{0}.mean({axes})", {"axes": one(axes)}))
+        return Torch(
+            Call(f"nn.AdaptiveAvgPool{rank}d", (1,)),
+            Template("{0}.mean({axes})", {"axes": one(axes)}),
+            also=(("flatten", Call("nn.Flatten")),),
+        )
 
 
 def torch_padding(pads: Pads) -> Size:

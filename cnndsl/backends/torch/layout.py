@@ -1,0 +1,92 @@
+"""Python text in the layout that `ruff format` leaves as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WIDTH = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Brackets:
+    """`head(item, item)`: the only place where a line may break."""
+
+    head: str
+    items: tuple[Doc, ...]
+    open: str = "("
+    close: str = ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixed:
+    """`name=value`, `*value`."""
+
+    prefix: str
+    value: Doc
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """`element for target in source`; stands alone in its brackets."""
+
+    element: Doc
+    target: str
+    source: Doc
+
+
+Doc = str | Brackets | Prefixed | Generated
+
+
+def flat(doc: Doc) -> str:
+    """The text on one line."""
+    match doc:
+        case str():
+            return doc
+        case Brackets():
+            inside = ", ".join(flat(item) for item in doc.items)
+            if doc.open == "(" and not doc.head and len(doc.items) == 1:
+                # A tuple of one; a generator or a group needs no comma.
+                inside += "" if isinstance(doc.items[0], Generated) else ","
+            return f"{doc.head}{doc.open}{inside}{doc.close}"
+        case Prefixed():
+            return f"{doc.prefix}{flat(doc.value)}"
+        case Generated():
+            return f"{flat(doc.element)} for {doc.target} in {flat(doc.source)}"
+
+
+def lines(doc: Doc, indent: int, before: str = "", after: str = "") -> list[str]:
+    """The lines of `before doc after` at an indentation, broken where it is too long."""
+    whole = f"{' ' * indent}{before}{flat(doc)}{after}"
+    if len(whole) <= WIDTH:
+        return [whole]
+    match doc:
+        case Prefixed():
+            return lines(doc.value, indent, before + doc.prefix, after)
+        case Brackets() if doc.items:
+            return _broken(doc, indent, before, after)
+        case Generated():
+            tail = f"for {doc.target} in "
+            first = lines(doc.element, indent, before)
+            return [*first, *lines(doc.source, indent, tail, after)]
+    return [whole]
+
+
+def _broken(doc: Brackets, indent: int, before: str, after: str) -> list[str]:
+    inner = indent + 4
+    first = f"{' ' * indent}{before}{doc.head}{doc.open}"
+    last = f"{' ' * indent}{doc.close}{after}"
+    together = f"{' ' * inner}{', '.join(flat(item) for item in doc.items)}"
+    if len(together) <= WIDTH and (len(doc.items) > 1 or isinstance(doc.items[0], str)):
+        if doc.head or doc.open != "(" or len(doc.items) > 1:
+            if not (doc.open == "[" or (doc.open == "(" and not doc.head)):
+                return [first, together, last]
+    if len(doc.items) == 1 and not _collection(doc):
+        return [first, *lines(doc.items[0], inner), last]
+    body = [line for item in doc.items for line in lines(item, inner, after=",")]
+    return [first, *body, last]
+
+
+def _collection(doc: Brackets) -> bool:
+    """A list or tuple written out: each item on its own line, with a comma behind it."""
+    alone = len(doc.items) == 1 and isinstance(doc.items[0], Generated)
+    return not alone and (doc.open == "[" or not doc.head)

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-import html
-import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
 
 import graphviz
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import theme
+from cnndsl.figures.columns import chains, depths, entry, wraps
 from cnndsl.figures.lanes import Lanes, lanes
-from cnndsl.figures.plan import Box, Edge, Frame, Item, Plan, Scene, plan, shape_text
+from cnndsl.figures.plan import plan
+from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene
+from cnndsl.figures.text import (
+    LONG,
+    clean,
+    common,
+    count_text,
+    html_text,
+    label_text,
+    plain,
+    shape_text,
+    short_formula,
+    spell_argument,
+    wrapped,
+)
 from cnndsl.graph import Network, Tensor
-from cnndsl.ops.base import Family, Op
+from cnndsl.ops.base import Family
 from cnndsl.symbolic import Sym
 
 WIDEST = 34
 """Characters of a title; what is longer is cut in the middle."""
 GAP = '<FONT POINT-SIZE="2"> </FONT>'
-ROWS = 12
-"""A chain without branches is broken into columns of about so many boxes."""
 
 
 def dot(network: Network) -> str:
@@ -78,31 +87,33 @@ class _Writer:
         found = lanes(self.network, main)
         heads = {head for _, head in found.rising}
         self.upward = heads & {box.key for box in main.boxes() if box.family is Family.UPSAMPLE}
-        wraps = [] if found.rows else _wraps(main, framed=bool(planned.frames))
-        if not found.rows:
-            self.groups |= _chains(main)
+        breaks = [] if found.rows else wraps(main, framed=bool(planned.frames))
+        self.groups |= chains(main, found)
         self._items(self.graph, main.items, main, None)
-        self._edges(main, found, wraps)
-        self._rows(found, main, wraps)
+        self._edges(main, found, breaks)
+        self._rows(found, main, breaks)
         if not found.rows:
             self._forks(main)
-        depth = -(-max(_depths(main, found).values()) // (len(wraps) + 1))
+        depth = -(-max(depths(main, found).values()) // (len(breaks) + 1))
         self._frames(max(depth, 8), main)
 
     # Text
 
     def _title(self) -> str:
         network = self.network
-        lines = [f'<FONT POINT-SIZE="15"><B>{_text(network.name, 60)}</B></FONT>']
-        about = network.structure.definition
-        small = [str(citation) for citation in about.citations]
+        lines = [f'<FONT POINT-SIZE="15"><B>{html_text(network.name, 60)}</B></FONT>']
         cost = total(network)
-        small.append(f"{_count(cost.parameters)} parameters, {_count(cost.macs)} multiply-adds")
-        if small:
-            cited = _text(" · ".join(small), 110)
-            lines.append(f'<FONT POINT-SIZE="9" COLOR="{theme.GREY}">{cited}</FONT>')
-        for words in about.deviations:
-            noted = _text(f"deviates: {words}", 110)
+        counted = (
+            f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
+        )
+        about = network.structure.definition
+        small = [*wrapped(" · ".join(map(str, about.citations))), counted]
+        for words in small:
+            lines.append(
+                f'<FONT POINT-SIZE="9" COLOR="{theme.GREY}">{html_text(words, 120)}</FONT>'
+            )
+        for words in wrapped("; ".join(f"deviates: {said}" for said in about.deviations)):
+            noted = html_text(words, 120)
             lines.append(f'<FONT POINT-SIZE="8" COLOR="{theme.GREY}"><I>{noted}</I></FONT>')
         left = '<BR ALIGN="LEFT"/>'
         return f"<{f'{left}{GAP}{left}'.join(lines)}{left}>"
@@ -135,9 +146,9 @@ class _Writer:
                 self._box(graph, item, frame)
                 continue
             with graph.subgraph(name=f"cluster_{item.key}") as inner:
-                title = _text(item.title or "repeat", WIDEST)
+                title = html_text(item.title or "repeat", WIDEST)
                 more = f" ×{item.count}" if item.count > 1 else ""
-                label = _labels(item.labels)
+                label = label_text(item.labels)
                 small = f'  <FONT COLOR="{theme.GREY}">{label}</FONT>' if label else ""
                 inner.attr(
                     label=f"<<B>{title}{more}</B>{small}>",
@@ -151,6 +162,24 @@ class _Writer:
                     margin="7",
                 )
                 self._items(inner, item.children, scene, frame)
+                entered = entry(item, scene)
+                if entered and item.title:
+                    self._spare(inner, item.key, entered, len(title + more) + len(label))
+
+    def _spare(self, graph: graphviz.Digraph, key: str, first: str, characters: int) -> None:
+        """Room at the left of a column, so that the arrow into it misses the title."""
+        width = characters * 0.075 - 0.9
+        if width <= 0:
+            return
+        spare = f"{key}s"
+        graph.node(
+            spare, label="", style="invis", width=f"{width:.2f}", height="0.1", fixedsize="true"
+        )
+        graph.edge(spare, first, style="invis")
+        with graph.subgraph() as row:
+            row.attr(rank="same")
+            row.node(spare)
+            row.node(first)
 
     def _box(self, graph: graphviz.Digraph, box: Box, frame: Frame | None) -> None:
         title, tags = self._words(box, frame)
@@ -163,7 +192,11 @@ class _Writer:
             if box.nodes or frame is None:
                 self.families.add(box.family)
         times = f" ×{box.count}" if box.count > 1 else ""
-        small = [part for part in (_labels(box.labels), box.notes, " ".join(tags)) if part]
+        small = [
+            part
+            for part in (label_text(box.labels), _arguments(box, frame), " ".join(tags))
+            if part
+        ]
         if box.family is Family.INPUT:
             node = box.nodes[0] if box.nodes else None
             shape = self.network.shapes[node][0] if node else box.tensor and box.tensor.shape
@@ -171,10 +204,10 @@ class _Writer:
         if box.family is Family.ADD and title in ("+", "×"):
             self._circle(graph, box, title, tooltip)
             return
-        lines = f"<B>{_text(title, WIDEST)}{times}</B>"
+        lines = f"<B>{html_text(title, WIDEST)}{times}</B>"
         words = ""
         if small:
-            words = _text(" · ".join(small), WIDEST + 8)
+            words = html_text(" · ".join(small), WIDEST + 8)
             lines += f'<BR/>{GAP}<BR/><FONT POINT-SIZE="8" COLOR="{theme.GREY}">{words}</FONT>'
         extra: dict[str, str] = {"shape": look.shape}
         if box.family is Family.ADD:
@@ -237,7 +270,7 @@ class _Writer:
         self,
         scene: Scene,
         found: Lanes,
-        wraps: Sequence[tuple[str, str]],
+        breaks: Sequence[tuple[str, str]],
         frame: Frame | None = None,
     ) -> None:
         rows = {key: number for number, row in enumerate(found.rows) for key in row}
@@ -263,7 +296,7 @@ class _Writer:
                 ):
                     said.add((tensor.node, tensor.output, edge.tail))
                     shapes.append(shape_text(shape))
-            self._edge(edge, shapes, found, flat=flat, wrapped=(edge.tail, edge.head) in wraps)
+            self._edge(edge, shapes, found, flat=flat, wrapped=(edge.tail, edge.head) in breaks)
 
     def _agreed(self, tensor: Tensor, frame: Frame | None) -> bool:
         """Whether a tensor has one shape in all the calls that a frame shows."""
@@ -311,12 +344,12 @@ class _Writer:
         self.graph.edge(edge.tail, f"w{self.wrapped}out", weight="4", **more)
         self.graph.edge(f"w{self.wrapped}in", edge.head, weight="4")
 
-    def _rows(self, found: Lanes, main: Scene, wraps: Sequence[tuple[str, str]]) -> None:
+    def _rows(self, found: Lanes, main: Scene, breaks: Sequence[tuple[str, str]]) -> None:
         for row in found.rows:
             self._same(row)
-        if wraps:
+        if breaks:
             first = next(main.boxes())
-            self._same([first.key, *(f"w{n + 1}in" for n in range(len(wraps)))])
+            self._same([first.key, *(f"w{n + 1}in" for n in range(len(breaks)))])
 
     def _forks(self, scene: Scene) -> None:
         """Branches begin side by side."""
@@ -345,10 +378,10 @@ class _Writer:
         for frame in self.plan.frames:
             assert frame.scene is not None
             scene = frame.scene
-            depth = max(_depths(scene, Lanes()).values()) + 1
+            depth = max(depths(scene, Lanes()).values()) + 1
             with self.graph.subgraph(name=f"cluster_{frame.key}") as inner:
                 inner.attr(
-                    label=f"<<B>{_text(frame.title, 60)}</B>>",
+                    label=f"<<B>{html_text(frame.title, 60)}</B>>",
                     labeljust="l",
                     fontname=theme.FONT,
                     fontsize="11",
@@ -358,7 +391,7 @@ class _Writer:
                     penwidth="1",
                     margin="10",
                 )
-                self.groups |= _chains(scene)
+                self.groups |= chains(scene, Lanes())
                 self._items(inner, scene.items, scene, frame)
             self._edges(scene, Lanes(), (), frame)
             self._forks(scene)
@@ -417,6 +450,21 @@ class _Writer:
             self._below(last, keys[0], keys[-1])
 
 
+def _arguments(box: Box, frame: Frame | None) -> str:
+    """`c=64, s=2`; in a frame that shows several calls, the formulas: `m=c // 4`."""
+    if frame is None or len(frame.calls) == 1:
+        values = [spell_argument(value) for _, value in box.arguments]
+        if len(values) > 3:
+            return f"({', '.join(values)})"
+        return ", ".join(
+            f"{name}={value}" for (name, _), value in zip(box.arguments, values, strict=True)
+        )
+    formulas = [
+        (name, short_formula(value)) for name, value in box.arguments if isinstance(value, Sym)
+    ]
+    return ", ".join(f"{name}={text}" for name, text in formulas if text)
+
+
 def _joins(look: theme.Look) -> str:
     """The legend's line for circles."""
     return (
@@ -427,161 +475,10 @@ def _joins(look: theme.Look) -> str:
     )
 
 
-def _chains(scene: Scene) -> dict[str, str]:
-    """Boxes in line, one after the other, that are drawn straight below each other."""
-    after: dict[str, list[str]] = defaultdict(list)
-    before: dict[str, list[str]] = defaultdict(list)
-    for edge in scene.edges:
-        after[edge.tail].append(edge.head)
-        before[edge.head].append(edge.tail)
-    found: dict[str, str] = {}
-    for box in scene.boxes():
-        above = before[box.key]
-        straight = len(above) == 1 and len(after[above[0]]) == 1
-        found[box.key] = found.get(above[0], box.key) if straight else box.key
-    return found
-
-
-def _depths(scene: Scene, found: Lanes) -> dict[str, int]:
-    """The row of each box from the top, counted in boxes."""
-    rows = {key: row[0] for row in found.rows for key in row}
-    after: dict[str, list[str]] = defaultdict(list)
-    count: dict[str, int] = defaultdict(int)
-    keys = list(dict.fromkeys(rows.get(box.key, box.key) for box in scene.boxes()))
-    for edge in scene.edges:
-        tail, head = edge.tail, edge.head
-        if (tail, head) in found.rising:
-            tail, head = head, tail
-        tail, head = rows.get(tail, tail), rows.get(head, head)
-        if tail != head:
-            after[tail].append(head)
-            count[head] += 1
-    depth = dict.fromkeys(keys, 1)
-    ready = [key for key in keys if not count[key]]
-    while ready:
-        key = ready.pop()
-        for head in after[key]:
-            depth[head] = max(depth[head], depth[key] + 1)
-            count[head] -= 1
-            if not count[head]:
-                ready.append(head)
-    return {box.key: depth[rows.get(box.key, box.key)] for box in scene.boxes()}
-
-
 def _ends(scene: Scene) -> tuple[str, str]:
     """The first box and the last."""
     keys = [box.key for box in scene.boxes()]
     return keys[0], keys[-1]
-
-
-def _wraps(scene: Scene, *, framed: bool) -> list[tuple[str, str]]:
-    """Edges at which a long chain goes on in a new column: each the only way through."""
-    depths = _depths(scene, Lanes())
-    deepest = max(depths.values())
-    columns = round(deepest / (ROWS if framed else ROWS - 2))
-    if columns < 2:
-        return []
-    listed = list(scene.boxes())
-    place = {box.key: number for number, box in enumerate(listed)}
-    crossing = [0] * len(listed)
-    for edge in scene.edges:
-        for number in range(*sorted((place[edge.tail], place[edge.head]))):
-            crossing[number] += 1
-    tops = {item.key for item in scene.items if isinstance(item, Box)}
-    between = {(edge.tail, edge.head) for edge in scene.edges}
-    cuts: dict[tuple[str, str], float] = {}
-    for number, (above, below) in enumerate(pairwise(listed)):
-        keys = (above.key, below.key)
-        if crossing[number] == 1 and keys in between and tops.issuperset(keys):
-            # Better where a stage begins than in its middle.
-            begins = above.family is Family.POOL
-            worse = 0.0 if begins else 0.25 if _stem(above) != _stem(below) else 0.5
-            cuts[keys] = depths[above.key] + worse
-    found: list[tuple[str, str]] = []
-    for column in range(1, columns):
-        wanted = column * deepest / columns
-        slack = deepest / columns / 3
-        near = {keys: at for keys, at in cuts.items() if abs(at - wanted) <= slack}
-        best = min(
-            near, key=lambda keys: (near[keys] % 1, abs(near[keys] - wanted)), default=None
-        )
-        if best is not None and best not in found:
-            found.append(best)
-    return found
-
-
-def _stem(box: Box) -> str:
-    return box.labels[0].partition("[")[0] if box.labels else ""
-
-
-LONG = re.compile(r"\d+\.\d{4,}")
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-def common(ops: Sequence[Op]) -> str:
-    """One text for the operations of several calls: what differs by its formula."""
-    texts = list(dict.fromkeys(op.figure() for op in ops))
-    if len(texts) == 1:
-        return texts[0]
-    stems = {NUMBER.sub("#", text.partition(" /")[0]) for text in texts}
-    if len(stems) > 1:
-        return " | ".join(texts[:3]) + (" …" if len(texts) > 3 else "")
-    every = [op.figure() for op in ops]
-    bodies = [NUMBER.findall(text.partition(" /")[0]) for text in every]
-    strides = {text.partition(" /")[2] or "1" for text in every}
-    first = every[0].partition(" /")[0]
-    columns = [[row[n] for row in bodies] for n in range(len(bodies[0]))]
-    names = iter([_column(column, ops) for column in columns])
-    text = NUMBER.sub(lambda _: next(names), first)
-    if strides == {"1"}:
-        return text
-    if len(strides) == 1:
-        return f"{text} /{strides.pop()}"
-    return f"{text} /{_column([t.partition(' /')[2] or '1' for t in every], ops)}"
-
-
-def _column(values: list[str], ops: Sequence[Op]) -> str:
-    """One number if all agree, else the formula behind them, else their range."""
-    if len(set(values)) == 1:
-        return values[0]
-    # A parameter left at its default is a plain number: it has no formula to compare.
-    formulas = {_formula(op, value) for op, value in zip(ops, values, strict=True)} - {""}
-    if len(formulas) == 1:
-        return formulas.pop()
-    numbers = sorted(map(float, values))
-    return f"{numbers[0]:g}–{numbers[-1]:g}"
-
-
-def _formula(op: Op, value: str) -> str:
-    """The formula of the attribute that has a value, in short."""
-    for parameter in op.parameters:
-        held = getattr(op, parameter.name)
-        for one in held if isinstance(held, tuple) else (held,):
-            if isinstance(one, Sym) and str(int(one)) == value:
-                text = str(one.formula).replace(" * ", "·")
-                text = re.sub(r"\b(\w+)\.shape\[0\]", r"\1.c", text)
-                return text if len(text) <= 14 else ""
-    return ""
-
-
-def _labels(labels: Sequence[str]) -> str:
-    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`."""
-    if len(labels) < 2:
-        return labels[0] if labels else ""
-    first, last = labels[0], labels[-1]
-    head, _, end = first.rpartition("[")
-    other, _, stop = last.rpartition("[")
-    if head == other and end.endswith("]") and stop.endswith("]"):
-        return f"{head}[{end[:-1]}–{stop[:-1]}]"
-    return f"{first} … {last}"
-
-
-def _count(number: int) -> str:
-    """`25.6M`."""
-    for power, suffix in ((9, "G"), (6, "M"), (3, "k")):
-        if number >= 10**power:
-            return f"{number / 10**power:.3g}{suffix}"
-    return str(number)
 
 
 def _certificate(planned: Plan) -> str:
@@ -589,29 +486,3 @@ def _certificate(planned: Plan) -> str:
     total = planned.network.graph.number_of_nodes()
     drawn, folded = len(planned.drawn), len(planned.folded)
     return f"nodes: {total} = {drawn} drawn + {folded} folded"
-
-
-def clean(text: str) -> str:
-    """Without line ends, control characters and marks that turn the direction of text."""
-    kept = (" " if c in "\n\r\t" else c for c in text)
-    return "".join(
-        c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn")
-    )
-
-
-def elide(text: str, width: int) -> str:
-    """Cut in the middle to a number of characters."""
-    if len(text) <= width:
-        return text
-    head = (width - 1) * 2 // 3
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
-
-
-def _text(text: str, width: int) -> str:
-    """For a label like HTML."""
-    return html.escape(elide(clean(text), width), quote=True)
-
-
-def plain(text: str) -> str:
-    """For a quoted string: no escape of Graphviz's has a meaning."""
-    return str(graphviz.escape(elide(clean(text), 160)))

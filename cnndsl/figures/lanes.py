@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from cnndsl.figures.plan import Box, Cluster, Edge, Item, Scene
+from cnndsl.figures.scene import Cluster, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -33,40 +33,93 @@ def lanes(network: Network, scene: Scene) -> Lanes:
     for edge in scene.edges:
         after[edge.tail].append(edge.head)
         before[edge.head].append(edge.tail)
+    _gates(scene, lane, after, before)
     risers = _risers(scene, lane, after, before)
     if not risers:
         return found
-    for edge in scene.edges:
-        if edge.tail in risers or edge.head in risers:
-            found.rising.add((edge.tail, edge.head))
-    rows: dict[float, list[str]] = defaultdict(list)
-    inside = _pyramids(scene.items, lane, before)
-    for box in scene.boxes():
-        here = lane.get(box.key)
-        if here is None or box.key in risers:
-            continue
-        if box.key in inside:
-            rows[here].append(box.key)
-            continue
-        fed = before[box.key]
-        if any(user in inside and lane.get(user) == here for user in after[box.key]) or (
-            fed
-            and all(f in rows[here] and (f in inside or _past(f, inside, before)) for f in fed)
-        ):
-            rows[here].append(box.key)
-    found.rows = [row for row in rows.values() if len(row) > 1]
+    inside = _pyramids(scene.items, lane, before) or _risen(risers, lane, after, before)
+    found.rows = _rows(scene, lane, after, before, inside, risers)
     for edge in scene.edges:
         tail, head = lane.get(edge.tail), lane.get(edge.head)
-        if tail is not None and head is not None and head < tail:
+        finer = tail is not None and head is not None and head < tail
+        if finer or edge.tail in risers or edge.head in risers:
             found.rising.add((edge.tail, edge.head))
     return found
 
 
-def _past(key: str, inside: set[str], before: dict[str, list[str]]) -> bool:
-    """Whether a box follows a pyramid, rather than feeds it."""
-    return bool(before[key]) and all(
-        other in inside or _past(other, inside, before) for other in before[key]
-    )
+def _rows(
+    scene: Scene,
+    lane: dict[str, float],
+    after: dict[str, list[str]],
+    before: dict[str, list[str]],
+    inside: set[str],
+    risers: set[str],
+) -> list[list[str]]:
+    """The boxes of each lane: the pyramid's, what feeds it there, and what follows it."""
+    rows: dict[float, list[str]] = defaultdict(list)
+    past: set[str] = set()
+    for box in scene.boxes():
+        here = lane.get(box.key)
+        fed = before[box.key]
+        if fed and all(key in inside or key in past for key in fed):
+            past.add(box.key)
+        if here is None or box.key in risers:
+            continue
+        feeds = any(user in inside and lane.get(user) == here for user in after[box.key])
+        follows = box.key in past and all(key in rows[here] for key in fed)
+        if box.key in inside or feeds or follows:
+            rows[here].append(box.key)
+    return [row for row in rows.values() if len(row) > 1]
+
+
+def _gates(
+    scene: Scene,
+    lane: dict[str, float],
+    after: dict[str, list[str]],
+    before: dict[str, list[str]],
+) -> None:
+    """A branch without a plane that comes back to its lane, as a gate does, stays in it."""
+    reached: dict[str, set[float]] = {}
+    for box in reversed(list(scene.boxes())):
+        if box.key in lane:
+            reached[box.key] = {lane[box.key]}
+        else:
+            reached[box.key] = {n for user in after[box.key] for n in reached.get(user, ())}
+    for box in scene.boxes():
+        from_ = [lane[key] for key in before[box.key] if key in lane]
+        if box.key not in lane and from_ and from_[0] in reached[box.key]:
+            lane[box.key] = from_[0]
+
+
+def _risen(
+    risers: set[str],
+    lane: dict[str, float],
+    after: dict[str, list[str]],
+    before: dict[str, list[str]],
+) -> set[str]:
+    """What the upsamplings lead to, and the branches of one lane that meet them there."""
+    found: set[str] = set()
+    stack = list(risers)
+    while stack:
+        for head in after[stack.pop()]:
+            if head in lane and head not in found and head not in risers:
+                found.add(head)
+                stack.append(head)
+    stack = list(found)
+    while stack:
+        key = stack.pop()
+        for tail in before[key]:
+            one_way = len(before[tail]) == len(after[tail]) == 1
+            level = lane.get(tail) == lane[key] and tail not in risers
+            if (
+                one_way
+                and level
+                and tail not in found
+                and lane.get(before[tail][0]) == lane[key]
+            ):
+                found.add(tail)
+                stack.append(tail)
+    return found
 
 
 def _lanes(network: Network, scene: Scene) -> dict[str, float]:
@@ -125,19 +178,10 @@ def _pyramids(
         item = stack.pop()
         if not isinstance(item, Cluster):
             continue
-        keys = {box.key for box in _boxes(item)}
+        keys = {box.key for box in boxes([item])}
         entering = {b for key in keys for b in before[key]} - keys
         if len({lane.get(key) for key in entering}) > 1:
             found |= keys
         else:
             stack += item.children
     return found
-
-
-def _boxes(item: Item) -> list[Box]:
-    if isinstance(item, Box):
-        return [item]
-    return [box for child in item.children for box in _boxes(child)]
-
-
-__all__ = ["Edge", "Lanes", "lanes"]

@@ -11,8 +11,10 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
+from cnndsl.figures.scene import Box, Cluster, Edge, Frame, Item, Plan, Scene, boxes
+from cnndsl.figures.text import letter, spell_argument
+from cnndsl.figures.walk import calls_of, labels_of, nodes_of
 from cnndsl.graph import (
     Block,
     Call,
@@ -26,7 +28,7 @@ from cnndsl.graph import (
     Tensor,
     Term,
 )
-from cnndsl.ops.base import Family, Op, Shape
+from cnndsl.ops.base import Family, Op
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
@@ -34,105 +36,6 @@ OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
 OPEN_JOIN = 8
 """A block with several inputs is opened in place if it has at most so many boxes."""
-
-
-@dataclass(slots=True)
-class Box:
-    """One box: a written step with its tags, a folded block, an input or an output.
-
-    `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
-    may fold; `count` is how many it stands for.
-    """
-
-    key: str
-    title: str
-    family: Family | None
-    nodes: list[str]
-    signature: object
-    labels: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    notes: str = ""
-    count: int = 1
-    frame: Frame | None = None
-    tensor: Tensor | None = None
-
-
-@dataclass(slots=True)
-class Cluster:
-    """A block opened in place, or a repeated sequence."""
-
-    key: str
-    title: str
-    children: list[Item]
-    inputs: tuple[Tensor, ...] = ()
-    labels: list[str] = field(default_factory=list)
-    count: int = 1
-
-    @property
-    def signature(self) -> object:
-        """What must be equal for two clusters to fold."""
-        return (self.title, tuple(child.signature for child in self.children))
-
-    @property
-    def nodes(self) -> list[str]:
-        """The graph nodes inside."""
-        return [name for child in self.children for name in child.nodes]
-
-
-Item = Box | Cluster
-
-
-@dataclass(slots=True)
-class Frame:
-    """A block shown opened: `scene` is its first call, `calls` all that look like it."""
-
-    key: str
-    title: str
-    calls: list[Call]
-    nodes: list[tuple[str, ...]] = field(default_factory=list)
-    scene: Scene | None = None
-
-
-@dataclass(slots=True)
-class Edge:
-    """From a box to a box; `shapes` are those of the tensors, in order."""
-
-    tail: str
-    head: str
-    tensors: list[Tensor]
-
-
-@dataclass(slots=True)
-class Scene:
-    """The boxes of the main picture or of a frame, and the edges between them."""
-
-    items: list[Item]
-    edges: list[Edge]
-    owner: dict[str, str]
-
-    def boxes(self) -> Iterator[Box]:
-        """All boxes, in order."""
-        yield from boxes(self.items)
-
-
-@dataclass(slots=True)
-class Plan:
-    """The main picture, the frames, and how every node is accounted for."""
-
-    network: Network
-    main: Scene
-    frames: list[Frame]
-    drawn: frozenset[str]
-    folded: frozenset[str]
-
-
-def boxes(items: Sequence[Item]) -> Iterator[Box]:
-    """The boxes of some items, clusters opened."""
-    for item in items:
-        if isinstance(item, Box):
-            yield item
-        else:
-            yield from boxes(item.children)
 
 
 def plan(network: Network) -> Plan:
@@ -167,9 +70,9 @@ class _Planner:
         self.sources: dict[str, set[str]] = {
             n: set(self.graph.predecessors(n)) for n in self.graph
         }
-        self.calls = list(_calls(network.structure.body))
+        self.calls = list(calls_of(network.structure.body))
         self.uses = Counter(_identity(call.block) for call in self.calls)
-        self.members = {id(call): _nodes(call.block.body) for call in self.calls}
+        self.members = {id(call): nodes_of(call.block.body) for call in self.calls}
         self.forms: dict[int, object] = {}
         self.sizes: dict[object, int] = {}
         self.frames: dict[object, Frame] = {}
@@ -266,7 +169,7 @@ class _Planner:
         signature = (title, self._form(call, exact=True))
         box = Box(self._key(), title, None, list(members), signature)
         box.frame = self._frame(call)
-        box.notes = self._arguments(call)
+        box.arguments = self._arguments(call)
         return box
 
     def _folds(self, call: Call) -> bool:
@@ -292,17 +195,13 @@ class _Planner:
             )
         return self.frames[form]
 
-    def _arguments(self, call: Call) -> str:
-        """The arguments in which the calls of one block differ: `c=64, s=2`."""
+    def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:
+        """The arguments in which the calls of one block differ."""
         identity = _identity(call.block)
         if identity not in self.varying:
             calls = [c for c in self.calls if _identity(c.block) == identity]
             self.varying[identity] = _varying([c.block.arguments for c in calls])
-        names = self.varying[identity]
-        values = [_spell(call.block.arguments.get(name)) for name in names]
-        if len(names) > 3:
-            return f"({', '.join(values)})"
-        return ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=True))
+        return tuple((name, call.block.arguments.get(name)) for name in self.varying[identity])
 
     def _titles(self) -> None:
         """Tell apart the frames of one block: by the labels of their lines, or a letter."""
@@ -313,11 +212,11 @@ class _Planner:
         for frames in groups.values():
             if len(frames) == 1:
                 continue
-            labels = [_labels(frame.calls[0].block.body) for frame in frames]
+            labels = [labels_of(frame.calls[0].block.body) for frame in frames]
             common = set.intersection(*labels)
             extra = [", ".join(sorted(found - common)) for found in labels]
             if len(set(extra)) < len(frames):
-                extra = [_letter(number) for number in range(len(frames))]
+                extra = [letter(number) for number in range(len(frames))]
             for frame, mark in zip(frames, extra, strict=True):
                 marks[frame.key] = mark
                 if mark:
@@ -573,58 +472,6 @@ def _label(items: list[Item], label: str) -> None:
         items[-1].labels = [label]
 
 
-def _calls(lines: Sequence[Line]) -> Iterator[Call]:
-    """Every call of a block below some lines, in order."""
-    stack: list[Line | Term] = list(reversed(lines))
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Call):
-            yield item
-        stack += reversed(_inside(item, opening=True))
-
-
-def _nodes(lines: Sequence[Line]) -> tuple[str, ...]:
-    """Every graph node that the lines made, blocks opened."""
-    found: list[str] = []
-    stack: list[Line | Term] = list(reversed(lines))
-    while stack:
-        item = stack.pop()
-        stack += reversed(_inside(item, opening=True))
-        if isinstance(item, Step):
-            found += item.nodes
-    return tuple(found)
-
-
-def _inside(item: Line | Term, *, opening: bool) -> list[Line | Term]:
-    match item:
-        case Line(terms=terms):
-            return [*terms]
-        case Step(lines=lines):
-            return [*(lines or [])]
-        case Call(block=block, lines=lines):
-            return [*(lines or []), *(block.body if opening else [])]
-        case Group(body=body):
-            return [*body]
-        case Repeat(items=items):
-            return [*items]
-        case Loop(bodies=bodies):
-            return [line for body in bodies for line in body]
-        case Each(calls=calls, lines=lines):
-            return [*(lines or []), *calls]
-
-
-def _labels(lines: Sequence[Line]) -> set[str]:
-    """The labels of the lines that are on, blocks not opened."""
-    found: set[str] = set()
-    stack: list[Line | Term] = list(lines)
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Line) and item.on:
-            found |= set(item.labels)
-        stack += _inside(item, opening=False)
-    return found
-
-
 def _identity(block: Block) -> object:
     span = block.definition.span
     return (block.definition.name, span.source.name, span.start)
@@ -650,32 +497,7 @@ def _varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:
     """The parameters of which the calls give different values, one of any equal pair."""
     found: dict[tuple[str, ...], str] = {}
     for name in arguments[0]:
-        column = tuple(_spell(row.get(name)) for row in arguments)
+        column = tuple(spell_argument(row.get(name)) for row in arguments)
         if len(set(column)) > 1:
             found.setdefault(column, name)
     return tuple(found.values())
-
-
-def _spell(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, tuple):
-        return "×".join(_spell(v) for v in value)
-    name = getattr(value, "name", None)
-    return name if isinstance(name, str) else str(value)
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number) if number < 26 else str(number + 1)
-
-
-def shape_text(shape: Shape) -> str:
-    """A shape as papers print it: `64×112²`, `64×112×96`, `1000`."""
-    sizes = [int(n) for n in shape]
-    power = {2: "²", 3: "³"}
-    channels, spatial = sizes[:1], sizes[1:]
-    if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
-        return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
-    return "×".join(map(str, sizes))

@@ -1,0 +1,108 @@
+"""The parts of a picture: boxes, clusters, edges, and the frames of opened blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cnndsl.graph import Call, Network, Tensor
+from cnndsl.ops.base import Family
+
+
+@dataclass(slots=True)
+class Box:
+    """One box: a written step with its tags, a folded block, an input or an output.
+
+    `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
+    may fold; `count` is how many it stands for.
+    """
+
+    key: str
+    title: str
+    family: Family | None
+    nodes: list[str]
+    signature: object
+    labels: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    arguments: tuple[tuple[str, object], ...] = ()
+    count: int = 1
+    frame: Frame | None = None
+    tensor: Tensor | None = None
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A block opened in place, or a repeated sequence."""
+
+    key: str
+    title: str
+    children: list[Item]
+    inputs: tuple[Tensor, ...] = ()
+    labels: list[str] = field(default_factory=list)
+    count: int = 1
+
+    @property
+    def signature(self) -> object:
+        """What must be equal for two clusters to fold."""
+        return (self.title, tuple(child.signature for child in self.children))
+
+    @property
+    def nodes(self) -> list[str]:
+        """The graph nodes inside."""
+        return [name for child in self.children for name in child.nodes]
+
+
+Item = Box | Cluster
+
+
+@dataclass(slots=True)
+class Frame:
+    """A block shown opened: `scene` is its first call, `calls` all that look like it."""
+
+    key: str
+    title: str
+    calls: list[Call]
+    nodes: list[tuple[str, ...]] = field(default_factory=list)
+    scene: Scene | None = None
+
+
+@dataclass(slots=True)
+class Edge:
+    """From a box to a box; `shapes` are those of the tensors, in order."""
+
+    tail: str
+    head: str
+    tensors: list[Tensor]
+
+
+@dataclass(slots=True)
+class Scene:
+    """The boxes of the main picture or of a frame, and the edges between them."""
+
+    items: list[Item]
+    edges: list[Edge]
+    owner: dict[str, str]
+
+    def boxes(self) -> Iterator[Box]:
+        """All boxes, in order."""
+        yield from boxes(self.items)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The main picture, the frames, and how every node is accounted for."""
+
+    network: Network
+    main: Scene
+    frames: list[Frame]
+    drawn: frozenset[str]
+    folded: frozenset[str]
+
+
+def boxes(items: Sequence[Item]) -> Iterator[Box]:
+    """The boxes of some items, clusters opened."""
+    for item in items:
+        if isinstance(item, Box):
+            yield item
+        else:
+            yield from boxes(item.children)

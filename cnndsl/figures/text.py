@@ -1,0 +1,151 @@
+"""What is written in a picture, and how it is kept harmless."""
+
+from __future__ import annotations
+
+import html
+import re
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+import graphviz
+
+from cnndsl.ops.base import Op, Shape
+from cnndsl.symbolic import Sym
+
+LONG = re.compile(r"\d+\.\d{4,}")
+
+
+RANGE = re.compile(r"(\d+)–(\d+)×\1–\2")
+
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def common(ops: Sequence[Op]) -> str:
+    """One text for the operations of several calls: what differs by its formula."""
+    texts = list(dict.fromkeys(op.figure() for op in ops))
+    if len(texts) == 1:
+        return texts[0]
+    stems = {NUMBER.sub("#", text.partition(" /")[0]) for text in texts}
+    if len(stems) > 1:
+        return " | ".join(texts[:3]) + (" …" if len(texts) > 3 else "")
+    every = [op.figure() for op in ops]
+    bodies = [NUMBER.findall(text.partition(" /")[0]) for text in every]
+    strides = {text.partition(" /")[2] or "1" for text in every}
+    first = every[0].partition(" /")[0]
+    columns = [[row[n] for row in bodies] for n in range(len(bodies[0]))]
+    names = iter([_column(column, ops) for column in columns])
+    text = RANGE.sub(r"\1×\1–\2×\2", NUMBER.sub(lambda _: next(names), first))
+    if strides == {"1"}:
+        return text
+    if len(strides) == 1:
+        return f"{text} /{strides.pop()}"
+    return f"{text} /{_column([t.partition(' /')[2] or '1' for t in every], ops)}"
+
+
+def _column(values: list[str], ops: Sequence[Op]) -> str:
+    """One number if all agree, else the formula behind them, else their range."""
+    if len(set(values)) == 1:
+        return values[0]
+    # A parameter left at its default is a plain number: it has no formula to compare.
+    formulas = {_formula(op, value) for op, value in zip(ops, values, strict=True)} - {""}
+    if len(formulas) == 1:
+        return formulas.pop()
+    numbers = sorted(map(float, values))
+    return f"{numbers[0]:g}–{numbers[-1]:g}"
+
+
+def _formula(op: Op, value: str) -> str:
+    """The formula of the attribute that has a value, in short."""
+    for parameter in op.parameters:
+        held = getattr(op, parameter.name)
+        for one in held if isinstance(held, tuple) else (held,):
+            if isinstance(one, Sym) and str(int(one)) == value:
+                return short_formula(one)
+    return ""
+
+
+def short_formula(value: Sym) -> str:
+    """`4·c`, `in.c // 2`; nothing where it is long."""
+    text = str(value.formula).replace(" * ", "·")
+    text = re.sub(r"\b(\w+)\.shape\[0\]", r"\1.c", text)
+    return text if len(text) <= 14 else ""
+
+
+def label_text(labels: Sequence[str]) -> str:
+    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`."""
+    if len(labels) < 2:
+        return labels[0] if labels else ""
+    first, last = labels[0], labels[-1]
+    head, _, end = first.rpartition("[")
+    other, _, stop = last.rpartition("[")
+    if head == other and end.endswith("]") and stop.endswith("]"):
+        return f"{head}[{end[:-1]}–{stop[:-1]}]"
+    return f"{first} … {last}"
+
+
+def wrapped(words: str) -> list[str]:
+    """A long text in lines, at most four."""
+    return textwrap.wrap(clean(words), 84, max_lines=4, placeholder=" …")
+
+
+def count_text(number: int) -> str:
+    """`25.6M`."""
+    for power, suffix in ((9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g}{suffix}"
+    return str(number)
+
+
+def clean(text: str) -> str:
+    """Without line ends, control characters and marks that turn the direction of text."""
+    kept = (" " if c in "\n\r\t" else c for c in text)
+    return "".join(
+        c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    )
+
+
+def elide(text: str, width: int) -> str:
+    """Cut in the middle to a number of characters."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def html_text(text: str, width: int) -> str:
+    """For a label like HTML."""
+    return html.escape(elide(clean(text), width), quote=True)
+
+
+def plain(text: str) -> str:
+    """For a quoted string: no escape of Graphviz's has a meaning."""
+    return str(graphviz.escape(elide(clean(text), 160)))
+
+
+def spell_argument(value: object) -> str:
+    """A value as the picture writes it."""
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return "×".join(spell_argument(v) for v in value)
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else str(value)
+
+
+def letter(number: int) -> str:
+    """The letters a, b, … for 0, 1, …."""
+    return chr(ord("a") + number) if number < 26 else str(number + 1)
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape as papers print it: `64×112²`, `64×112×96`, `1000`."""
+    sizes = [int(n) for n in shape]
+    power = {2: "²", 3: "³"}
+    channels, spatial = sizes[:1], sizes[1:]
+    if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
+        return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
+    return "×".join(map(str, sizes))

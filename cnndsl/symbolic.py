@@ -146,7 +146,8 @@ _ONE: Monomial = ()
 
 
 def _key(atom: Atom) -> tuple[int, str]:
-    return (isinstance(atom, Apply), str(atom))
+    """Names before sizes before functions: `t * in_channels`."""
+    return ((Symbol, Axis, Apply).index(type(atom)), str(atom))
 
 
 def formula(value: int) -> Formula:
@@ -224,6 +225,12 @@ def symbol(name: str, value: int) -> Sym:
 def axis(tensor: str, number: int, value: int) -> Sym:
     """The size of a named tensor's axis."""
     return Sym(int(value), Formula({(Axis(tensor, number),): 1}))
+
+
+def is_axis(formula: Formula) -> bool:
+    """Whether a formula is nothing but the size of one axis."""
+    ((monomial, coefficient),) = formula.terms.items() if len(formula.terms) == 1 else (((), 0),)
+    return coefficient == 1 and len(monomial) == 1 and isinstance(monomial[0], Axis)
 
 
 def made(value: int, terms: dict[Monomial, int]) -> int:

@@ -13,7 +13,7 @@ from cnndsl.language import tree
 from cnndsl.language.names import Bound, Env, Family, Faulty, Flow, Off, OpRef, Silent
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import OPS, Auto, spell
-from cnndsl.symbolic import Axis, Sym, apply, axis, maximum, minimum
+from cnndsl.symbolic import Axis, Sym, apply, axis, is_axis, maximum, minimum
 
 WORDS: dict[str, object] = {
     "same": Auto.SAME,
@@ -252,10 +252,8 @@ def _size(tensor: Tensor, member: tree.Member, env: Env) -> Any:
 def _axis(tensor: Tensor, number: int, env: Env) -> int:
     """One size: of a port as it is, of another tensor by name, so that code can ask it."""
     size = tensor.shape[number]
-    if isinstance(size, Sym):
-        atoms = list(size.formula.terms)
-        if len(atoms) == 1 and len(atoms[0]) == 1 and isinstance(atoms[0][0], Axis):
-            return size
+    if isinstance(size, Sym) and is_axis(size.formula):
+        return size
     name = f"{tensor.node}:{tensor.output}"
     found = axis(name, number, size)
     env.frame.symbols.setdefault(Axis(name, number), size)

@@ -32,6 +32,8 @@ from cnndsl.ops.base import Torch
 if TYPE_CHECKING:
     from cnndsl.backends.torch.source import Source
 
+NESTED = 30
+"""A call no longer than this is written inside the next one."""
 T = TypeVar("T")
 Views = list[tuple[Env, T]]
 """The same item in every instance that has it."""
@@ -62,7 +64,9 @@ class Registry:
     def add(self, name: str, doc: Doc) -> str:
         """Add a module; the text that reaches it."""
         self._reserve()
-        if name not in self.children:
+        known = self.children.get(name)
+        assert known is None or known == doc, f"two modules named {name}"
+        if known is None:
             self.children[name] = doc
             if self.statement:
                 self.statement(f"{self.access}.{name} = ", doc)
@@ -132,14 +136,19 @@ class Class:
         self.network: Network = source.network
         self.name = name
         self.instances = instances
-        self.pinned: set[tuple[str, int]] = set()
+        # What is named, in the file or by the result, keeps a variable of that name.
+        self.pinned = structure.named_tensors(instances[0])
+        if len(instances[0].outputs) > 1:
+            self.pinned |= {(t.node, t.output) for t in instances[0].outputs.values()}
+        self.overwritten: set[tuple[str, int]] = set()
         while True:
             try:
                 self._write()
                 return
             except Retry as retry:
-                if retry.key in self.pinned:
+                if retry.key in self.overwritten:
                     raise AssertionError(f"{retry.key} has no variable") from retry
+                self.overwritten.add(retry.key)
                 self.pinned.add(retry.key)
 
     # The whole class
@@ -156,7 +165,7 @@ class Class:
         self.envs = envs
         ports = list(self.instances[0].inputs)
         entering = {(t.node, t.output) for t in self.instances[0].inputs.values()}
-        variable = "y" if entering & self.pinned else "x"
+        variable = "y" if entering & self.overwritten else "x"
         start: Doc | None = None
         for port in ports:
             name = self._port(port)
@@ -336,6 +345,8 @@ class Class:
     def assign(self, variable: str, doc: Doc, views: Views[Any]) -> str:
         """`variable = doc`, and remember that it holds the outputs of these items."""
         first = views[0][1].outputs
+        if len(first) > 1:
+            return self._assign_several(variable, doc, views)
         if any((t.node, t.output) in self.pinned for t in first):
             labels = getattr(views[0][1], "labels", ())
             index = getattr(views[0][1], "index", ())
@@ -346,6 +357,23 @@ class Class:
             self.emit(f"{variable} = ", doc, self._comment(views))
         self.hold(variable, views)
         return variable
+
+    def _assign_several(self, variable: str, doc: Doc, views: Views[Any]) -> str:
+        """`keep, go = …`; a call's result has been kept where it was computed."""
+        env, item = views[0]
+        known = env.tensors.get((item.outputs[0].node, item.outputs[0].output), "")
+        if known.startswith((f"{flat(doc)}.", f"{flat(doc)}[")):
+            return flat(doc)
+        labels = [identifier(label) for label in getattr(item, "labels", ())]
+        if len(labels) != len(item.outputs):
+            self.emit(f"{variable} = ", doc)
+            self.hold(variable, views)
+            return variable
+        self.emit(f"{', '.join(labels)} = ", doc)
+        for other, line in views:
+            for label, tensor in zip(labels, line.outputs, strict=True):
+                other.tensors[tensor.node, tensor.output] = label
+        return labels[0]
 
     def hold(self, variable: str, views: Views[Any]) -> None:
         """A variable holds the outputs of these items, and nothing else any more."""
@@ -387,11 +415,12 @@ class Class:
         self, views: Views[list[Line]], current: Doc | None, registry: Registry, variable: str
     ) -> Doc | None:
         """Lines that continue each other; the value of the last, not yet assigned."""
-        chains = list(_chains(views))
+        chains = [c for c in _chains(views) if any(line.on for v in c for _, line in v)]
         for number, chain in enumerate(chains):
             current = self.chain(chain, current, registry, variable)
             shown = [(e, line) for alternative in chain for e, line in alternative if line.on]
-            if number < len(chains) - 1 and current is not None and shown:
+            written = any(line.terms for _, line in shown)
+            if number < len(chains) - 1 and current is not None and written:
                 current = self.assign(variable, current, shown)
         return current
 
@@ -509,9 +538,9 @@ class Class:
                         env.tensors.setdefault((tensor.node, tensor.output), text)
             return source
         within = registry
-        if first.labels and structure.has_modules(first.terms[0], self.network) | any(
-            structure.has_modules(t, self.network) for t in first.terms
-        ):
+        if len(first.outputs) > 1 and first.labels:
+            variable = self.fresh(identifier(first.labels[0]))
+        if first.labels and any(structure.has_modules(t, self.network) or isinstance(t, Call) for t in first.terms):
             within = registry.below(first.labels[0])
             for number in first.index:
                 within = within.below(str(number))
@@ -534,21 +563,43 @@ class Class:
                 access = registry.chain(entries)
                 assert current is not None
                 current = Brackets(access, (current,))
+                if len(views[0][1].terms[stop - 1].outputs) > 1:
+                    last = [(env, line.terms[stop - 1]) for env, line in views]
+                    current = self._several(current, last, variable)
             else:
                 stop = number + 1
                 current = self.term(inputs, current, registry, variable)
-            if stop < count and current is not None:
+            nested = (
+                stop < count
+                and isinstance(views[0][1].terms[stop - 1], Step)
+                and isinstance(views[0][1].terms[stop], Step)
+                and views[0][1].terms[stop].lines is None  # type: ignore[union-attr]
+                and len(views[0][1].terms[stop - 1].outputs) == 1
+                and len(flat(current or "")) <= NESTED
+                and self._only_next(views[0][1].terms[stop - 1])
+            )
+            if stop < count and current is not None and not nested:
                 done = [(env, line.terms[stop - 1]) for env, line in views]
                 current = self.assign(variable, current, done)
             number = stop
         return current
+
+    def _only_next(self, term: Term) -> bool:
+        """Whether one layer alone reads a term's output."""
+        tensor = term.outputs[0]
+        key = tensor.node, tensor.output
+        return self.network.graph.out_degree(tensor.node) == 1 and key not in self.pinned
 
     def _run(self, terms: Sequence[Term], start: int) -> int:
         """The end of the chain of modules that begins here; `start` where none does."""
         stop = start
         while stop < len(terms) and structure.is_modules(terms[stop], self.network):
             stop += 1
-        stateful = any(structure.has_modules(t, self.network) for t in terms[start:stop])
+        stop += stop < len(terms) and structure.ends_modules(terms[stop])
+        stateful = any(
+            structure.has_modules(t, self.network) or isinstance(t, Call)
+            for t in terms[start:stop]
+        )
         tapped = any(structure.is_tapped(t, self.network) for t in terms[start:stop])
         middle = stop - start > 1 and any(
             self._needed_elsewhere(t, terms[start:stop]) for t in terms[start : stop - 1]
@@ -771,9 +822,9 @@ class Class:
             return doc
         return self._several(doc, views, variable)
 
-    def _several(self, doc: Doc, views: Views[Call], variable: str) -> str:
+    def _several(self, doc: Doc, views: Views[Any], variable: str) -> str:
         """Keep a result of several tensors; each is reached by its name."""
-        name = self.fresh("outputs" if variable == "x" else variable)
+        name = self.fresh("outputs") if variable == "x" else variable
         self.emit(f"{name} = ", doc)
         for env, call in views:
             for port, tensor in zip(call.block.outputs, call.outputs, strict=True):
@@ -800,8 +851,10 @@ class Class:
         registry: Registry,
         number: int,
         count: int,
+        *,
+        keep: bool = False,
     ) -> list[Doc]:
-        """One operand; a `for` gives one an iteration."""
+        """One operand; a `for` gives one an iteration.  `keep` gives it a variable."""
         views = chain[0]
         terms = views[0][1].terms
         if len(terms) == 1 and isinstance(terms[0], Loop):
@@ -822,7 +875,7 @@ class Class:
         many = len(views[0][1].outputs)
         if many > 1:
             return [self._variable(views[0][0], t) for t in views[0][1].outputs]
-        if not label and len(flat(doc)) <= 36:
+        if not label and count <= 2 and len(flat(doc)) <= 36 and not keep:
             return [doc]
         return [self.assign(variable, doc, shown)]
 
@@ -868,11 +921,9 @@ class Class:
             if not any(line.on for v in chain for _, line in v):
                 continue
             if _always(chain):
-                (doc,) = self._operand(chain, current, registry, number, 2)
+                (doc,) = self._operand(chain, current, registry, number, 2, keep=True)
                 if not value:
-                    value = self.fresh("y") if not flat(doc).isidentifier() else flat(doc)
-                    if flat(doc) != value:
-                        self.emit(f"{value} = ", doc)
+                    value = flat(doc)
                     continue
                 assert joined is not None
                 value = self._joined(joined, envs, value, doc)
@@ -977,7 +1028,7 @@ class Class:
             for n, name in enumerate(names)
             if all(isinstance(row[n], int | float | str | tuple) for row in plain)
         }
-        table = Provider(known, len(plain))
+        table = Provider(known, len(plain), table=True)
         rows = [
             (env.inner({n: v[k] for n, v in known.items()}, table, k), body)
             for k, body in enumerate(loop.bodies)
@@ -1199,9 +1250,9 @@ def _runs(terms: Sequence[Term], network: Network) -> int:
     count = 0
     inside = False
     for term in terms:
-        chained = structure.is_modules(term, network)
+        chained = structure.is_modules(term, network) or structure.ends_modules(term)
         if chained:
-            if structure.has_modules(term, network) and not inside:
+            if (structure.has_modules(term, network) or isinstance(term, Call)) and not inside:
                 count, inside = count + 1, True
             continue
         inside = False

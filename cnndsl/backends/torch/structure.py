@@ -139,6 +139,36 @@ def is_modules(term: Term, network: Network) -> bool:
             return False
 
 
+def ends_modules(term: Term) -> bool:
+    """Whether a term may end a chain of modules, though it has several outputs."""
+    if not isinstance(term, Call) or len(term.inputs) != 1 or len(term.outputs) < 2:
+        return False
+    return term.lines is None and len(term.block.inputs) == 1
+
+
+def named_tensors(block: Block) -> set[tuple[str, int]]:
+    """The tensors that lines of a block name as their source."""
+    found: set[tuple[str, int]] = set()
+    stack: list[Line | Term] = list(block.body)
+    while stack:
+        item = stack.pop()
+        match item:
+            case Line(source=source, terms=terms):
+                found |= {(t.node, t.output) for t in source or ()}
+                stack += terms
+            case Step(lines=lines) | Call(lines=lines):
+                stack += lines or []
+            case Group(body=body):
+                stack += body
+            case Repeat(items=items):
+                stack += items
+            case Loop(bodies=bodies):
+                stack += [line for body in bodies for line in body]
+            case Each(calls=calls, lines=lines):
+                stack += [*calls, *(lines or [])]
+    return found
+
+
 def _plain(line: Line, network: Network) -> bool:
     if not line.on or line.condition is not None or line.source is not None or line.index:
         return False

@@ -41,6 +41,7 @@ class Provider:
     rows: int
     columns: dict[str, list[object]] = field(default_factory=dict)
     extra: set[str] = field(default_factory=set)
+    table: bool = False
 
     def use(self, name: str) -> None:
         """A name is used."""
@@ -75,9 +76,10 @@ class Provider:
         return name
 
     def ordered(self) -> list[str]:
-        """The used names: known ones in their order, then the new."""
+        """The used names: a class's own arguments first, a table's new columns first."""
         known = [name for name in self.known if name in self.columns]
-        return known + [name for name in self.columns if name not in self.known]
+        new = [name for name in self.columns if name not in self.known]
+        return new + known if self.table else known + new
 
 
 @dataclass(eq=False)
@@ -167,7 +169,7 @@ def same(values: Iterable[object]) -> bool:
 
 def spell(values: Sequence[object], envs: Sequence[Env]) -> str | None:
     """The constructor's text for values, one an environment; None where there is none."""
-    if same(values):
+    if same(values) and not _tabled(values, envs):
         return literal(values[0])
     if all(isinstance(v, tuple) for v in values):
         lengths = {len(v) for v in values if isinstance(v, tuple)}
@@ -179,6 +181,8 @@ def spell(values: Sequence[object], envs: Sequence[Env]) -> str | None:
         if all(_value(formula, e) == strip(v) for v, e in zip(values, envs, strict=True)):
             _use(formula, env)
             return render(formula, _speller(env))
+    if same(values):
+        return literal(values[0])
     plain = [strip(v) for v in values]
     for name in envs[0].names:
         here = [strip(e.names.get(name)) for e in envs]
@@ -186,6 +190,14 @@ def spell(values: Sequence[object], envs: Sequence[Env]) -> str | None:
             envs[0].owners[name].use(name)
             return name
     return None
+
+
+def _tabled(values: Sequence[object], envs: Sequence[Env]) -> bool:
+    """Whether a value comes from a table, whose columns are kept though they be constant."""
+    if not isinstance(values[0], Sym):
+        return False
+    names = [envs[0].atom(a) for a in envs[0].resolved(values[0].formula).atoms()]
+    return bool(names) and all(name and envs[0].owners[name].table for name in names)
 
 
 def _proposals(values: Sequence[object], envs: Sequence[Env]) -> list[tuple[Formula, Env]]:

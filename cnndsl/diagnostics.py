@@ -94,10 +94,18 @@ class Diagnostic:
             width = 1
         gutter = " " * (width + 2) + "= "
         if self.stack:
-            out += [(gutter, "gutter"), (f"in: {' → '.join(self.stack)}\n", "text")]
+            out += [(gutter, "gutter"), (f"in: {' → '.join(_ends(self.stack))}\n", "text")]
         if self.help:
             out += [(gutter, "gutter"), (f"help: {self.help}\n", "help")]
         return out
+
+
+def _ends(stack: tuple[str, ...], most: int = 8) -> tuple[str, ...]:
+    """The outermost and innermost calls of a deep stack."""
+    if len(stack) <= most:
+        return stack
+    half = most // 2
+    return (*stack[:half], f"{len(stack) - most} more", *stack[-half:])
 
 
 def _excerpts(places: list[tuple[Span, str, str]], width: int) -> list[tuple[str, str]]:

@@ -40,6 +40,18 @@ def dot(network: Network) -> str:
     return str(_Writer(plan(network)).graph.source)
 
 
+def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
+    """What a box says in bold; in a frame, what holds for all the calls that it shows."""
+    if box.family in (None, Family.INPUT) or not box.nodes:
+        return box.title
+    name = box.nodes[0]
+    ops = [network.node(name).op]
+    if frame is not None and name in frame.nodes[0]:
+        place = frame.nodes[0].index(name)
+        ops = [network.node(nodes[place]).op for nodes in frame.nodes]
+    return LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
+
+
 class _Writer:
     def __init__(self, planned: Plan) -> None:
         self.plan = planned
@@ -118,24 +130,6 @@ class _Writer:
         left = '<BR ALIGN="LEFT"/>'
         return f"<{f'{left}{GAP}{left}'.join(lines)}{left}>"
 
-    def _words(self, box: Box, frame: Frame | None) -> tuple[str, list[str]]:
-        """A box's title and its tags."""
-        if box.frame is not None or box.family is None:
-            return box.title, box.tags
-        if not box.nodes or box.family is Family.INPUT:
-            return box.title, box.tags
-        text = self._figures(box.nodes[0], frame)
-        return LONG.sub(lambda found: f"{float(found[0]):.3g}", text), box.tags
-
-    def _figures(self, name: str, frame: Frame | None) -> str:
-        """What an operation writes in its box; in a frame, for all the calls it shows."""
-        op = self.network.node(name).op
-        if frame is None or name not in frame.nodes[0]:
-            return op.figure()
-        place = frame.nodes[0].index(name)
-        ops = [self.network.node(nodes[place]).op for nodes in frame.nodes]
-        return common(ops)
-
     # Nodes
 
     def _items(
@@ -182,7 +176,7 @@ class _Writer:
             row.node(first)
 
     def _box(self, graph: graphviz.Digraph, box: Box, frame: Frame | None) -> None:
-        title, tags = self._words(box, frame)
+        title, tags = title_of(self.network, box, frame), box.tags
         tooltip = self._tooltip(box)
         if box.family is None:
             self.blocks = True

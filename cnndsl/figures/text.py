@@ -52,6 +52,8 @@ def _column(values: list[str], ops: Sequence[Op]) -> str:
     formulas = {_formula(op, value) for op, value in zip(ops, values, strict=True)} - {""}
     if len(formulas) == 1:
         return formulas.pop()
+    if any("×" in value for value in values):
+        return " | ".join(dict.fromkeys(values))
     numbers = sorted(map(float, values))
     return f"{numbers[0]:g}–{numbers[-1]:g}"
 

@@ -47,12 +47,15 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.nodes import Nodes
 from cnndsl.language.paths import resolve
+from cnndsl.language.size import least_work, least_work_of
 from cnndsl.language.translate import Leaving, Resuming, translate
 from cnndsl.ops.base import OPS, Op, Shape
 from cnndsl.symbolic import Symbol, symbol
 
 MAX_NODES = 1_000_000
+"""Of the network; lines, calls and repeats may be twice as many."""
 MAX_DEPTH = 200
+"""Of block calls and braces within each other."""
 MAX_FAULTS = 50
 
 
@@ -93,7 +96,8 @@ class Elaborator:
         self.nodes = Nodes(self.graph)
         self.faults: list[Diagnostic] = []
         self.reported: set[tuple[object, ...]] = set()
-        self.left = max_nodes
+        self.left = 2 * max_nodes
+        self.depth = 0
         self.max_nodes = max_nodes
         self.max_depth = max_depth
 
@@ -173,6 +177,25 @@ class Elaborator:
         In a sequence each continues the one above and the value threads through; in a
         join each starts from `skip` and contributes its value.
         """
+        self.depth += 1
+        if self.depth > self.max_depth and body:
+            message = f"blocks and braces are nested more than {self.max_depth} deep"
+            raise ArchError([*self.faults, _at(body[0].span, "E309", message, env)])
+        try:
+            return self._lines(body, env, flow, place, definition, join=join)
+        finally:
+            self.depth -= 1
+
+    def _lines(
+        self,
+        body: Sequence[tree.Statement],
+        env: Env,
+        flow: Value,
+        place: Place,
+        definition: BlockDefinition,
+        *,
+        join: bool,
+    ) -> tuple[list[Line], Value, list[Flow]]:
         done: list[Line] = []
         contributions: list[Flow] = []
         chain = _Chain()
@@ -440,6 +463,7 @@ class Elaborator:
             raise fault(
                 "E307", f"a step cannot be repeated {int(times)} times", term.times.span
             )
+        self._afford(times * (1 + least_work(term.term, definition)), term.span, env)
         entered = flow
         items: list[Term] = []
         for number in range(times):
@@ -477,7 +501,7 @@ class Elaborator:
         )
         family = Family()
         members: dict[str, Entry] = {}
-        for number, (row, inner) in enumerate(self._iterations(term, env)):
+        for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = place.iteration(number, labelled=labelled)
             before = len(self.faults)
             lines, end, _ = self.lines(term.body, inner, flow, at, definition)
@@ -497,7 +521,7 @@ class Elaborator:
         return loop, Flow(result.tensors, members, family)
 
     def _iterations(
-        self, term: tree.ForTerm, env: Env
+        self, term: tree.ForTerm, env: Env, definition: BlockDefinition
     ) -> Iterator[tuple[tuple[object, ...], Env]]:
         """The rows of a table or the numbers of a range, each with its names bound.
 
@@ -515,6 +539,7 @@ class Elaborator:
                 message = f"`for` goes over a range or a list, and this is {show(values)}"
                 raise fault("E307", message, term.range.span, help="a range is written `0..n`")
             rows = [(value,) for value in values]
+        self._afford(len(rows) * (1 + least_work_of(term.body, definition)), term.span, env)
         for row in rows:
             self._spend(term.span)
             inner = Env(env.frame, env, loop=True)
@@ -689,7 +714,7 @@ class Elaborator:
         operands: list[Flow] = []
         bodies, rows = [], []
         key = definition.line_numbers[id(term)]
-        for number, (row, inner) in enumerate(self._iterations(term, env)):
+        for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = inside.iteration(number, labelled=bool(label))
             lines, found = self._join(term.body, inner, flow, at, definition)
             resuming = Resuming(env.frame, names, row)
@@ -770,8 +795,10 @@ class Elaborator:
         assert isinstance(callee, BlockDefinition)
         self._enter(callee, env, term.span, place)
         outside = ports.block_inputs(callee.declaration, operands, term.span)
-        shown = f"{place.name or callee.name} ({_where(term.span)})"
-        frame = Frame(callee.file, (*env.frame.stack, shown), env.frame.depth + 1)
+        # Each entry of the stack is relative to the one before it.
+        relative = place.name.removeprefix(f"{env.frame.name}.")
+        shown = f"{relative or callee.name} ({_where(term.span)})"
+        frame = Frame(callee.file, (*env.frame.stack, shown), place.name)
         frame.opened = (*env.frame.opened, callee)
         inner = Env(frame)
         arguments = block_arguments(callee, term, ref, env)
@@ -794,15 +821,22 @@ class Elaborator:
         if callee in env.frame.opened:
             message = f"`{callee.name}` contains itself"
             raise fault("E217", message, span, help="a block cannot be recursive; use `* n`")
-        if env.frame.depth >= self.max_depth:
-            raise fault("E309", f"blocks are nested more than {self.max_depth} deep", span)
+        self._afford(least_work_of(callee.declaration.body, callee), span, env)
 
     def _spend(self, span: Span) -> None:
         """Count one step of the work allowed."""
         self.left -= 1
-        if self.left < 0:
-            message = f"the network has more than {self.max_nodes:,} nodes"
-            raise ArchError([*self.faults, Diagnostic("E309", message, span)])
+        if self.left < 0 or len(self.graph) > self.max_nodes:
+            raise ArchError([*self.faults, Diagnostic("E309", self._too_large(), span)])
+
+    def _afford(self, work: int, span: Span, env: Env) -> None:
+        """Refuse at once what cannot end within the bounds, instead of trying it."""
+        if work > self.left:
+            raise ArchError([*self.faults, _at(span, "E309", self._too_large(), env)])
+
+    def _too_large(self) -> str:
+        lines = f"or more than {2 * self.max_nodes:,} lines and repeats"
+        return f"the network has more than {self.max_nodes:,} nodes, {lines}"
 
 
 class _Chain:
@@ -924,6 +958,10 @@ def _is_step(bound: Bound | None) -> bool:
 
 def _is_value(bound: Bound) -> bool:
     return not isinstance(bound.meaning, Flow | Family | Off | Faulty)
+
+
+def _at(span: Span, code: str, message: str, env: Env) -> Diagnostic:
+    return Diagnostic(code, message, span, stack=env.frame.stack)
 
 
 def _order(diagnostic: Diagnostic) -> tuple[str, int]:

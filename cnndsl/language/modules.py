@@ -51,6 +51,8 @@ class BlockDefinition:
 
     declaration: tree.Declaration
     file: FileScope
+    work: dict[int, int] = field(default_factory=dict)
+    """The least work of each of its terms, by `id`, as far as it is known."""
 
     @property
     def name(self) -> str:

@@ -102,13 +102,13 @@ class Bound:
 class Frame:
     """One call of a block while it is elaborated.
 
-    `symbols` maps the atoms of formulas to their values; `opened` holds the blocks around
+    `name` is the call's as shown; `symbols` maps the atoms of formulas to their values; `opened` holds the blocks around
     it, none of which may be called again.
     """
 
     file: FileScope
     stack: tuple[str, ...] = ()
-    depth: int = 0
+    name: str = ""
     symbols: dict[Symbol | Axis, int] = field(default_factory=dict)
     opened: tuple[BlockDefinition, ...] = ()
 

@@ -11,13 +11,15 @@ from typing import Any
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
-from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, fault
+from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, did_you_mean, fault
 from cnndsl.files import grammar
 from cnndsl.language import tree
 from cnndsl.language.build import Builder
 
 MAX_CHARACTERS = 8_000_000
 MAX_NESTING = 200
+MAX_WORDS = 2_000
+"""No expression has more words: a tree of that depth is no longer read by anyone."""
 MAX_ERRORS = 20
 
 _OPEN = {"LPAR": ")", "LSQB": "]", "LBRACE": "}"}
@@ -37,17 +39,27 @@ _CONTINUES = {
 _CONTINUES |= {"_ARROW", "IF"}
 
 
+_ENDS = {"_NL", "COMMA", "SEMICOLON", "VBAR", "_ARROW", "LBRACE", "RBRACE", "COLON", "EQUAL"}
+
+
 class Newlines:
-    """Drops line ends where a statement cannot end, and checks the nesting."""
+    """Drops line ends where a statement cannot end; checks the nesting and the length."""
 
     always_accept = ()
     source: Source
+    opened: list[Token]
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         """The tokens that the parser sees."""
-        opened: list[Token] = []
+        opened = self.opened = []
         last = ""
+        words = 0
         for token in stream:
+            words = 0 if token.type in _ENDS else words + 1
+            if words > MAX_WORDS:
+                message = f"an expression has more than {MAX_WORDS:,} words"
+                help = "name its parts with `let`"
+                raise fault("E104", message, _span(self.source, token), help=help)
             if token.type in _OPEN:
                 opened.append(token)
                 if len(opened) > MAX_NESTING:
@@ -148,32 +160,55 @@ def _run(start: str, source: Source, text: str) -> Any:
         except UnexpectedCharacters as error:
             raise _bad_character(source, error) from None
         except UnexpectedToken as error:
-            raise _bad_token(source, error) from None
+            raise _unclosed(source, error.token, newlines.opened) or _bad_token(
+                source, error
+            ) from None
         except VisitError as error:
             raise error.orig_exc from None
 
 
 def _span(source: Source, token: Token) -> Span:
-    start = token.start_pos or 0
-    return Span(source, start, max(start + 1, token.end_pos or 0))
+    start, stop = token.start_pos or 0, token.end_pos or 0
+    if token.type == "_ARROW":
+        start = stop - len("->")
+    return Span(source, start, max(start + 1, stop))
+
+
+def _unclosed(source: Source, token: Token, opened: list[Token]) -> Fault | None:
+    """A token that shows that the bracket before it was meant to be closed."""
+    if not opened:
+        return None
+    last = opened[-1]
+    if last.type == "LBRACE":
+        # A declaration cannot stand in braces; which of them is open, columns tell.
+        if token.type not in ("MODEL", "BLOCK", "USE", "AT"):
+            return None
+        last = opened[0]
+    elif token.line == last.line:
+        return None
+    message = f"`{last}` is never closed"
+    related = ((_span(source, token), "this cannot stand inside"),)
+    help = f"add the missing `{_OPEN[last.type]}`"
+    return fault("E103", message, _span(source, last), related=related, help=help)
 
 
 def _without(text: str, span: Span | None) -> str:
     """The text with the faulty declaration blanked, so that the others are still read."""
     if span is None:
         return ""
-    starts = [m.start() for m in _TOP_LEVEL.finditer(text)]
-    begin = max((s for s in starts if s <= span.start), default=0)
-    end = min((s for s in starts if s > span.start), default=len(text))
+    starts = [m.start() for m in _TOP_LEVEL.finditer(text, 0, span.start + 1)]
+    following = _TOP_LEVEL.search(text, span.start + 1)
+    begin = starts.pop() if starts else 0
+    end = following.start() if following else len(text)
     # What stands above a declaration goes with it.
-    for start in reversed([s for s in starts if s < begin]):
-        if text[start] != "@":
-            break
-        begin = start
-    return text[:begin] + re.sub(r"[^\n]", " ", text[begin:end]) + text[end:]
+    while starts and text[starts[-1]] == "@":
+        begin = starts.pop()
+    blank = "\n".join(" " * len(line) for line in text[begin:end].split("\n"))
+    return text[:begin] + blank + text[end:]
 
 
-_TOP_LEVEL = re.compile(r"^(?:model|block|use|default|let)\b|^@", re.MULTILINE)
+_TOP_WORDS = ("model", "block", "use", "default", "let")
+_TOP_LEVEL = re.compile(rf"^(?:{'|'.join(_TOP_WORDS)})\b|^@", re.MULTILINE)
 
 
 def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
@@ -187,11 +222,11 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
     if character == "'":
         return fault("E102", "strings are written in double quotes", span)
     if character.isdigit():
-        word = re.match(r"\w+", source.text[start:])
-        wrong = word.group() if word else character
-        span = Span(source, start, start + len(wrong))
-        message = f"`{wrong}` is neither a number nor a name"
-        return fault("E102", message, span, help="a name begins with a letter or `_`")
+        word = re.compile(r"[\w.]+").match(source.text, start)
+        stop = word.end() if word else start + 1
+        message = f"`{_short(source.text[start:stop])}` is neither a number nor a name"
+        help = "a name begins with a letter or `_`"
+        return fault("E102", message, Span(source, start, stop), help=help)
     shown = f"`{character}`" if character.isprintable() else f"character U+{ord(character):04X}"
     return fault("E102", f"{shown} means nothing here", span)
 
@@ -220,11 +255,18 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     span = Span(source, end, end + 1) if token.type == "$END" else _span(source, token)
     if token.type == "_NL":
         span = Span(source, span.start, span.start + 1)
-    said = (
-        _SAID.get(token.type, f"`{token}`")
-        if token.type in ("_NL", "$END", "_ARROW")
-        else f"`{token}`"
-    )
+    said = f"`{_short(token)}`"
+    if token.type in ("_NL", "$END", "_ARROW"):
+        said = _SAID[token.type]
+    if token == '""' and source.text.startswith('"""', span.start):
+        help = 'close it with `"""`'
+        return fault("E102", "the doc string is never closed", span, help=help)
+    before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
+    if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:
+        stop = span.start - len(before[0]) + len(before[1])
+        message = f"`{before[1]}` is a keyword, and no label"
+        span = Span(source, stop - len(before[1]), stop)
+        return fault("E101", message, span, help="choose another name")
     if token.type in _KEYWORDS and "NAME" in expected:
         return fault(
             "E101",
@@ -234,13 +276,20 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         )
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
-            return fault("E101", message.format(said), span, help=help)
+            near = did_you_mean(token, _TOP_WORDS) if "MODEL" in expected else ""
+            return fault("E101", message.format(said), span, help=near or help.format())
     return fault("E101", f"{said} cannot stand here{_alternatives(expected)}", span)
+
+
+def _short(text: str) -> str:
+    """A word of the text in a message, cut where it is long."""
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _alternatives(expected: set[str]) -> str:
     """`; expected a name or …` where the choice is small enough to help."""
-    names = sorted({_SAID.get(e) or _literal(e) for e in expected} - {""})
+    named = expected - {"IN"} if "NAME" in expected else expected
+    names = sorted({_SAID.get(e) or _literal(e) for e in named} - {""})
     return f"; expected {' or '.join(names)}" if 0 < len(names) <= 4 else ""
 
 
@@ -255,18 +304,37 @@ def _literal(terminal: str) -> str:
     return f"`{text}`" if text else ""
 
 
+_WORDS = {"NAME", "NUMBER", "SIZE", "STRING", "IN"}
 _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
+    (
+        lambda token, expected: {"MODEL", "BLOCK"} <= expected,
+        "{} stands outside every block",
+        "a file holds `use`, `default`, `let`, `block` and `model`",
+    ),
     (
         lambda token, expected: token.type == "EQUAL" and "COLON" in expected,
         "{} does not name a line",
         "a label is written `name: step`, a value `let name = value`",
     ),
     (
-        lambda token, expected: (
-            token.type == "NAME" and "_ARROW" in expected and "LBRACE" not in expected
-        ),
+        lambda token, expected: token.type == "IF" and "WHEN" in expected,
+        "{} does not remove a step",
+        "a line's condition is written `when`; `a if c else b` is a value",
+    ),
+    (
+        lambda token, expected: token.type in _WORDS and {"_ARROW", "WHEN"} <= expected,
         "{} follows a step directly",
-        "steps are joined by `->`, lines end with a new line or `;`",
+        "steps are joined by `->`; lines end with a new line or `;`",
+    ),
+    (
+        lambda token, expected: token.type in _WORDS and {"COMMA", "RPAR"} <= expected,
+        "{} follows a value directly",
+        "arguments are separated by commas, and named with `=`",
+    ),
+    (
+        lambda token, expected: token.type == "COLON" and "LBRACE" in expected,
+        "{} does not open a body",
+        "a body stands in braces: `{{ … }}`",
     ),
     (
         lambda token, expected: token.type == "VBAR",
@@ -279,10 +347,18 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "every cell of a table is followed by `|`",
     ),
     (
-        lambda token, expected: (
-            token.type == "_ARROW" and "LBRACE" in expected and "COLON" in expected
-        ),
+        lambda token, expected: token.type == "_ARROW" and {"LBRACE", "COLON"} <= expected,
         "{} needs ports on both sides",
-        "write `block Name(…): input -> output { … }`",
+        "write `block Name(…): input -> output {{ … }}`",
+    ),
+    (
+        lambda token, expected: {"NUMBER", "STRING", "NAME"} <= expected,
+        "{} stands where a value is missing",
+        "",
+    ),
+    (
+        lambda token, expected: {"FOR", "LBRACE", "NAME"} <= expected,
+        "{} stands where a step is missing",
+        "a step is an operation, a block, a tensor or braces",
     ),
 ]

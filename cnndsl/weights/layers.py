@@ -1,0 +1,255 @@
+"""Both sides of a match: layers with what is known of their order and hierarchy.
+
+A layer is what a `state_dict` keeps below one prefix. Sets of layers are bit masks, the
+lowest bit for the first layer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cnndsl.graph import Network
+from cnndsl.ops.base import Shape
+
+COUNTER = "num_batches_tracked"
+ROLES = ("weight", "bias", "running_mean", "running_var", COUNTER)
+"""The last segments of a name that make one layer, in the order of a real module."""
+
+Path = tuple[str, ...]
+Signature = tuple[tuple[str, Shape], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The tensors below one prefix: role → (name, shape).  A counter is not among them.
+
+    A tensor whose last segment is no role (`gamma`) is a layer of its own, its `weight`.
+    """
+
+    path: Path
+    tensors: Mapping[str, tuple[str, Shape]] = field(hash=False)
+
+    def __str__(self) -> str:
+        """`stem.conv (weight 64×3×7×7)`."""
+        roles = [f"{role} {_times(shape)}" for role, (_, shape) in self.tensors.items()]
+        return f"{'.'.join(self.path)} ({', '.join(roles)})"
+
+    @property
+    def signature(self) -> Signature:
+        """Its kind: roles and shapes."""
+        return tuple((role, shape) for role, (_, shape) in self.tensors.items())
+
+
+def alike(a: Signature, b: Signature) -> bool:
+    """Whether two kinds of layer hold the same numbers in the same order.
+
+    A convolution over all that it sees is a linear layer, [K, C, 7, 7] for [K, 49·C], and
+    [K, C, 1, 1] for [K, C]; [C, 1, 1] is [C].
+    """
+    return len(a) == len(b) and all(
+        role == other and (x == y or _flattens(x, y))
+        for (role, x), (other, y) in zip(a, b, strict=True)
+    )
+
+
+def _flattens(x: Shape, y: Shape) -> bool:
+    same = x[:1] == y[:1] and math.prod(x) == math.prod(y)
+    return same and len(x) != len(y) and min(len(x), len(y)) <= 2
+
+
+def _times(shape: Shape) -> str:
+    return "×".join(str(int(n)) for n in shape) or "scalar"
+
+
+def layers(shapes: Mapping[str, Shape]) -> tuple[Layer, ...]:
+    """The layers of a `state_dict`, given as name → shape, in order of appearance."""
+    found: dict[Path, dict[str, tuple[str, Shape]]] = defaultdict(dict)
+    for name, shape in shapes.items():
+        *path, last = name.split(".")
+        if last == COUNTER:
+            continue
+        if last in ROLES:
+            found[tuple(path)][last] = (name, shape)
+        else:
+            found[(*path, last)]["weight"] = (name, shape)
+    return tuple(
+        Layer(path, {role: tensors[role] for role in ROLES if role in tensors})
+        for path, tensors in found.items()
+    )
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The numbers in a set, ascending."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+def union(members: Iterable[int]) -> int:
+    """The set of some numbers."""
+    mask = 0
+    for member in members:
+        mask |= 1 << member
+    return mask
+
+
+def modules(sides: Sequence[Layer]) -> tuple[int, ...]:
+    """The sets of two and more layers that the hierarchy makes.
+
+    They are what lies below each prefix, and what lies directly below it.
+    """
+    below: dict[Path, int] = defaultdict(int)
+    direct: dict[Path, int] = defaultdict(int)
+    for number, layer in enumerate(sides):
+        for depth in range(len(layer.path)):
+            below[layer.path[:depth]] |= 1 << number
+        direct[layer.path[:-1]] |= 1 << number
+    return _sets([*below.values(), *direct.values()])
+
+
+def _sets(masks: Iterable[int]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(mask for mask in masks if mask & (mask - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The network's layers in its order, with its modules, chains and data flow.
+
+    `chains` are sets of layers through which data runs without a branch or a join;
+    `above[y]` is the set of layers whose results reach layer y.
+    """
+
+    layers: tuple[Layer, ...]
+    modules: tuple[int, ...]
+    chains: tuple[int, ...]
+    above: tuple[int, ...]
+
+    def precedes(self, x: int, y: int) -> bool:
+        """Whether layer x comes before layer y in the flow of data."""
+        return bool(self.above[y] >> x & 1) and not self.above[x] >> y & 1
+
+
+def ours(network: Network, shapes: Mapping[str, Shape]) -> Ours:
+    """The network's side; `shapes` are its weights' by name, in order."""
+    found = layers(shapes)
+    number = {name: n for n, layer in enumerate(found) for name, _ in layer.tensors.values()}
+    owned: dict[str, int] = {}
+    reached: dict[str, int] = {}
+    above = [0] * len(found)
+    for node in network:
+        prefix = ".".join(map(str, node.path))
+        weights = node.op.weights(*network.input_shapes(node.name))
+        names = [f"{prefix}.{weight}" for weight in weights]
+        owned[node.name] = union(number[name] for name in names if name in number)
+        before = 0
+        for producer, _ in network.operands(node.name):
+            before |= reached[producer]
+        for layer in bits(owned[node.name]):
+            above[layer] |= before
+        reached[node.name] = before | owned[node.name]
+    return Ours(found, modules(found), _chains(network, owned), tuple(above))
+
+
+def _chains(network: Network, owned: Mapping[str, int]) -> tuple[int, ...]:
+    graph = network.graph
+    outputs = {tensor.node for tensor in network.outputs.values()}
+    chain: dict[str, str] = {}
+    found: dict[str, int] = {}
+    for name in graph:
+        above = [u for u, _ in network.operands(name)]
+        joined = len(above) == 1 and graph.out_degree(above[0]) == 1 and above[0] not in outputs
+        chain[name] = chain[above[0]] if joined else name
+        found[chain[name]] = found.get(chain[name], 0) | owned[name]
+    return _sets(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """A foreign mapping's layers, with its modules.
+
+    `trusted` says that the mapping is in the order of definition: a file may be sorted.
+    """
+
+    layers: tuple[Layer, ...]
+    modules: tuple[int, ...]
+    trusted: bool
+
+    def before(self, a: int, b: int, stems: Iterable[str]) -> bool | None:
+        """Whether layer a was defined before layer b; None where nothing says so.
+
+        The numbers of list items say it; those inside a name (`conv2`) too where they
+        agree with the order of definition, or their stem is among `stems`.
+        """
+        x, y = _fork(self.layers[a].path, self.layers[b].path)
+        numbers = dict(numbered(x)) if x else {}
+        pairs = [(stem, numbers[stem], n) for stem, n in numbered(y or "") if stem in numbers]
+        differing = [pair for pair in pairs if pair[1] != pair[2]]
+        if not differing:
+            return a < b if self.trusted else None
+        stem, first, second = differing[0]
+        if self.trusted:
+            return a < b if (a < b) == (first < second) else None
+        return first < second if stem == "#" or stem in stems else None
+
+
+def theirs(shapes: Mapping[str, Shape]) -> Theirs:
+    """The side of a foreign `state_dict`, given as name → shape."""
+    found = layers(shapes)
+    return Theirs(found, modules(found), _in_order_of_definition(list(shapes)))
+
+
+def _fork(a: Path, b: Path) -> tuple[str | None, str | None]:
+    """The first segments in which two paths differ."""
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            return x, y
+    return None, None
+
+
+def numbered(segment: str) -> list[tuple[str, int]]:
+    """The readings of a segment as a stem and a number: `conv_2` → (`conv#`, 2).
+
+    A segment without a number is the first of its stem; `inception4a` also counts in
+    letters.
+    """
+    found = []
+    for match in re.finditer(r"\d+|(?<=\d)[a-z]$", segment):
+        stem = f"{segment[: match.start()].rstrip('_')}#{segment[match.end() :]}"
+        text = match.group()
+        found.append((stem, int(text) if text.isdecimal() else ord(text)))
+    return found or [(f"{segment}#", 1)]
+
+
+def _in_order_of_definition(names: list[str]) -> bool:
+    """Whether a module may have written the names in this order.
+
+    A module's entries stand together, `weight` before `bias`, list items by number.
+    """
+    if len(names) > 1 and names == sorted(names):
+        return False
+    closed: set[Path] = set()
+    items: dict[Path, int] = {}
+    previous: Path = ()
+    for path in (tuple(name.split(".")) for name in names):
+        common = next(
+            (d for d, (x, y) in enumerate(zip(path, previous, strict=False)) if x != y), 0
+        )
+        closed |= {previous[:d] for d in range(common + 1, len(previous))}
+        parents = [path[:d] for d in range(1, len(path))]
+        if not closed.isdisjoint(parents):
+            return False
+        for *container, last in parents:
+            if last.isdecimal() and int(last) < items.setdefault(tuple(container), int(last)):
+                return False
+            if last.isdecimal():
+                items[tuple(container)] = int(last)
+        roles = [ROLES.index(p[-1]) for p in (previous, path) if p and p[-1] in ROLES]
+        if len(roles) == 2 and path[:-1] == previous[:-1] and roles[0] > roles[1]:
+            return False
+        previous = path
+    return True

@@ -28,7 +28,7 @@ from cnndsl.graph import (
 )
 from cnndsl.language import ports, tree
 from cnndsl.language.arguments import block_arguments, op_arguments
-from cnndsl.language.evaluate import condition, evaluate, integer, show, unknown
+from cnndsl.language.evaluate import condition, evaluate, integer, show, too_many_terms, unknown
 from cnndsl.language.modules import BlockDefinition, deep_recursion
 from cnndsl.language.names import (
     Bound,
@@ -50,7 +50,7 @@ from cnndsl.language.paths import resolve
 from cnndsl.language.size import least_work, least_work_of
 from cnndsl.language.translate import Leaving, Resuming, translate
 from cnndsl.ops.base import OPS, Op, Shape
-from cnndsl.symbolic import Symbol, symbol
+from cnndsl.symbolic import Symbol, TooManyTermsError, symbol
 
 MAX_NODES = 1_000_000
 """Of the network; lines, calls and repeats may be twice as many."""
@@ -80,6 +80,9 @@ def elaborate(
             raise ArchError(work.faults) from None
         except Fault as error:
             raise ArchError([*work.faults, error.diagnostic]) from None
+        except TooManyTermsError:
+            found = too_many_terms(model.declaration.name_span).diagnostic
+            raise ArchError([*work.faults, found]) from None
         except RecursionError:
             message = "an expression is nested too deep"
             raise ArchError(
@@ -213,8 +216,9 @@ class Elaborator:
                     line, result = self._line(statement, env, result, place, definition)
                     if join:
                         contributions.append(result)
-            except Fault as error:
-                self._report(error, env)
+            except (Fault, TooManyTermsError) as error:
+                known = error if isinstance(error, Fault) else too_many_terms(statement.span)
+                self._report(known, env)
                 self._mark(statement, env, chain)
                 result = Faulty()
             if line is not None:
@@ -617,7 +621,11 @@ class Elaborator:
         """A step that is an operation or a block."""
         ref = self._callee(term, env)
         if ref is None:
-            return None, _needed(flow, term.span)
+            # A step that is `none` keeps its place: another instance may have one here.
+            passed = _needed(flow, term.span)
+            key = definition.line_numbers[id(term)]
+            name = term.path.name
+            return Step(key, name, (), (), passed.all, passed.all, None, term.span), passed
         lines: list[Line] | None = None
         if term.operands is None:
             operands = [_needed(flow, term.span)]

@@ -8,9 +8,11 @@ repeats an activation, is written out in `forward`.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnndsl.backends.torch import conditions, structure
@@ -32,6 +34,9 @@ from cnndsl.ops.base import Torch
 if TYPE_CHECKING:
     from cnndsl.backends.torch.source import Source
 
+HOISTED = 4
+"""A product that a constructor writes as often as this gets a name."""
+_PRODUCT = re.compile(r"[A-Za-z_]\w*( \* [A-Za-z_]\w*)+")
 NESTED = 30
 """A call no longer than this is written inside the next one."""
 T = TypeVar("T")
@@ -237,22 +242,14 @@ class Class:
     def text(self) -> str:
         """The class as Python text."""
         out = [f"class {self.name}(nn.Module):", *self.source.docstring(self)]
-        signature = ", ".join(
-            f"{a.name}: {a.annotation}{f' = {a.default}' if a.default else ''}"
-            for a in self.arguments()
-        )
-        head = f"    def __init__({', '.join(filter(None, ['self', signature]))}) -> None:"
+        items = ["self"]
+        for a in self.arguments():
+            items.append(f"{a.name}: {a.annotation}{f' = {a.default}' if a.default else ''}")
         out += [""] if out[1:] else []
-        if len(head) > 88:
-            joined = f"        self, {signature}"
-            items = [f"        {i}," for i in ["self", *signature.split(", ")]]
-            out += ["    def __init__(", *([joined] if len(joined) <= 88 else items), "    ) -> None:"]
-        else:
-            out.append(head)
+        out += lines(Brackets("def __init__", tuple(items)), 4, after=" -> None:")
         out.append("        super().__init__()")
-        for indent, before, doc in self._initial():
-            found = doc.doc() if isinstance(doc, Registry) else doc
-            out += lines(found, indent, before)
+        for indent, before, doc in self._hoisted(list(self._initial())):
+            out += lines(doc, indent, before)
         out += self.source.initialisation(self)
         ports = ", ".join(f"{self._port(p)}: Tensor" for p in self.instances[0].inputs)
         returns = "Tensor"
@@ -271,6 +268,21 @@ class Class:
                 yield indent, "", f"{before}{doc}:"
             else:
                 yield indent, before, doc
+
+    def _hoisted(
+        self, statements: list[tuple[int, str, Doc | Registry]]
+    ) -> list[tuple[int, str, Doc]]:
+        """The statements, with a product that recurs often given the name `hidden`."""
+        found = [(i, b, d.doc() if isinstance(d, Registry) else d) for i, b, d in statements]
+        products = Counter(
+            text for _, _, doc in found for text in _leaves(doc) if _PRODUCT.fullmatch(text)
+        )
+        common = products.most_common(1)
+        if not common or common[0][1] < HOISTED or "hidden" in self.provider.known:
+            return found
+        product = common[0][0]
+        replaced = [(i, b, _with(d, product, "hidden")) for i, b, d in found]
+        return [(8, "hidden = ", product), *replaced]
 
     def arguments(self) -> list[Argument]:
         """The constructor's arguments, in order."""
@@ -758,6 +770,8 @@ class Class:
             assert current is not None
             operands = [current]
         views = [(env, step) for env, step in views if step.nodes]
+        if not views:
+            return operands[0]
         envs = [env for env, _ in views]
         said = [structure.torches(step, self.network) for _, step in views]
         doc: Doc = ""
@@ -1171,6 +1185,33 @@ class _Lists(Registry):
             return f"for {self.names[0]} in {self.accesses[0]}:"
         zipped = f"zip({', '.join(self.accesses)}, strict=True)"
         return f"for {', '.join(self.names)} in {zipped}:"
+
+
+def _leaves(doc: Doc) -> Iterator[str]:
+    """The texts in a document's brackets."""
+    match doc:
+        case str():
+            yield doc
+        case Brackets(items=items):
+            for item in items:
+                yield from _leaves(item)
+        case Prefixed(value=value):
+            yield from _leaves(value)
+        case Generated(element=element):
+            yield from _leaves(element)
+
+
+def _with(doc: Doc, old: str, new: str) -> Doc:
+    """A document with one text replaced by another."""
+    match doc:
+        case str():
+            return new if doc == old else doc
+        case Brackets(items=items):
+            return replace(doc, items=tuple(_with(item, old, new) for item in items))
+        case Prefixed(value=value):
+            return replace(doc, value=_with(value, old, new))
+        case Generated(element=element):
+            return replace(doc, element=_with(element, old, new))
 
 
 def _generated(element: Doc, target: str, source: str) -> Doc:

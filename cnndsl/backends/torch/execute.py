@@ -1,71 +1,49 @@
-"""The generated source, executed: a network as an `nn.Module`."""
+"""Running the written source: what a user reads is what is executed."""
 
 from __future__ import annotations
 
 import linecache
-import sys
 from collections.abc import Mapping
-from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from cnndsl.backends.numpy.weights import checked_weights
+import numpy as np
+
+from cnndsl.backends.torch.source import Source
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 
 if TYPE_CHECKING:
     from torch import nn
 
-_numbers = count()
-
 
 def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.Module:
-    """The network's class out of exactly `torch_source()`, with weights where given.
+    """An instance of the network's class, with these weights or freshly initialised ones.
 
     Raises ImportError: torch is not installed. ArchError: weights of another network.
     """
     import torch
 
-    found = load_source(network.torch_source(), network.name)
-    built: nn.Module = getattr(found, network.name)()
+    written = Source(network)
+    found: nn.Module = getattr(execute(written.text(), network.name), written.model.name)()
     if weights is not None:
-        tensors = {
-            name: torch.tensor(w) for name, w in checked_weights(network, weights).items()
-        }
-        # The counters of batch norms are no weights: they keep their zeros.
-        missing, unexpected = built.load_state_dict(tensors, strict=False)
-        counters = {
-            name for name, value in built.named_buffers() if not value.is_floating_point()
-        }
-        assert not unexpected, unexpected
-        assert set(missing) <= counters, missing
-    return built
+        from cnndsl.backends.numpy.weights import checked_weights
 
-
-def outputs(
-    network: Network, arrays: Mapping[str, Array], weights: Mapping[str, Array]
-) -> dict[str, Array]:
-    """What PyTorch computes in evaluation, by the outputs' names, in the inputs' type."""
-    import torch
-
-    dtype = torch.from_numpy(next(iter(arrays.values()))[:0].copy()).dtype
-    built = module(network, weights).to(dtype).eval()
-    with torch.inference_mode():
-        found = built(*(torch.tensor(arrays[name]) for name in network.inputs))
-    several = (found,) if isinstance(found, torch.Tensor) else tuple(found)
-    # An output that is off is None where the source keeps its place.
-    present = [tensor.numpy() for tensor in several if tensor is not None]
-    return dict(zip(network.outputs, present, strict=True))
-
-
-def load_source(source: str, name: str) -> ModuleType:
-    """Source as a module whose text tracebacks and `inspect` find."""
-    title = f"cnndsl_generated_{next(_numbers)}_{name}"
-    path = f"<{title}>"
-    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    found = ModuleType(title)
-    found.__file__ = path
-    # `torch.compile`, `pickle` and NamedTuples look their module up by name.
-    sys.modules[title] = found
-    exec(compile(source, path, "exec"), found.__dict__)
+        checked = checked_weights(network, weights)
+        # A copy: the arrays may be read-only, and training would write into them.
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in checked.items()}
+        found.load_state_dict(tensors)
     return found
+
+
+def execute(text: str, name: str) -> ModuleType:
+    """A module made from source; tracebacks and `inspect` find its lines."""
+    import sys
+
+    path = f"<cnndsl {name}>"
+    made = ModuleType(f"cnndsl_{name}")
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    # `NamedTuple` and torch's tracing look their module up by name.
+    sys.modules[made.__name__] = made
+    exec(compile(text, path, "exec"), made.__dict__)
+    return made

@@ -7,6 +7,7 @@ import textwrap
 
 from cnndsl.backends.torch import structure
 from cnndsl.backends.torch.classes import Class
+from cnndsl.backends.torch.taps import exposed
 from cnndsl.backends.torch.values import RESERVED, identifier
 from cnndsl.graph import Block, Network, blocks
 from cnndsl.ops.base import spell
@@ -30,9 +31,10 @@ class Source:
         self.helpers: dict[str, None] = {}
         self.results: dict[str, tuple[str, ...]] = {}
         self.taken: set[str] = {*RESERVED, identifier(network.name)}
-        self.groups = structure.grouped(blocks(network.structure), network)
+        self.structure = exposed(network)
+        self.groups = structure.grouped(blocks(self.structure), network)
         self.written: dict[int, Class] = {}
-        self.model = Class(self, identifier(network.name), [network.structure])
+        self.model = Class(self, identifier(network.name), [self.structure])
         self.classes.append(self.model)
 
     def class_of(self, block: Block) -> Class:
@@ -69,7 +71,7 @@ class Source:
         if about.citations:
             parts.append(f"Source: {'; '.join(map(str, about.citations))}.")
         parts += [f"Deviation: {text}." for text in about.deviations]
-        if cls.instances[0] is self.network.structure:
+        if cls.instances[0] is self.structure:
             parts += self._settings()
         if not parts:
             return []
@@ -86,9 +88,8 @@ class Source:
 
     def initialisation(self, cls: Class) -> list[str]:
         """The weights' first values, as the field sets them."""
-        if cls.instances[0] is not self.network.structure:
+        if cls.instances[0] is not self.structure:
             return []
-        ops = [node.op for node in self.network]
         kinds = set()
         for node in self.network:
             for weight in node.op.weights(*self.network.input_shapes(node.name)).values():
@@ -96,7 +97,6 @@ class Source:
                     said = node.op.torch(*self.network.input_shapes(node.name)).module
                     if said is not None and said.function.startswith("nn."):
                         kinds.add(said.function)
-        del ops
         if not kinds:
             return []
         joined = " | ".join(sorted(kinds))

@@ -53,7 +53,7 @@ def _term(
     key = (*at, term.key)
     match term:
         case Step():
-            if term.nodes:
+            if term.nodes or term.lines is None:
                 _put(found, (*key, "ops"), tuple(_kinds(term, network)))
             _lines(term.lines or [], key, network, found)
         case Call():

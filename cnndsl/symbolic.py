@@ -46,6 +46,11 @@ class Apply:
     function: str
     arguments: tuple[Formula, ...]
 
+    @property
+    def weight(self) -> int:
+        """The names and numbers in it."""
+        return 1 + sum(argument.weight for argument in self.arguments)
+
     def __str__(self) -> str:
         """Infix for the two operators."""
         if self.function in ("//", "%"):
@@ -54,14 +59,30 @@ class Apply:
         return f"{self.function}({', '.join(map(str, self.arguments))})"
 
 
+class TooManyTermsError(ArithmeticError):
+    """A formula that no one means: it would grow without bound."""
+
+
+MAX_WEIGHT = 2_000
+
+
 class Formula:
     """A polynomial with integer coefficients; `terms` maps monomials to coefficients."""
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "terms", "weight")
 
     def __init__(self, terms: dict[Monomial, int]) -> None:
-        """Take the terms as they are: no zero coefficient, each monomial sorted."""
+        """Take the terms as they are: no zero coefficient, each monomial sorted.
+
+        Raises TooManyTermsError: its names and numbers are more than `MAX_WEIGHT`.
+        """
         self.terms = terms
+        self.weight = len(terms)
+        for monomial in terms:
+            for atom in monomial:
+                self.weight += atom.weight if isinstance(atom, Apply) else 1
+        if self.weight > MAX_WEIGHT:
+            raise TooManyTermsError
         self._hash: int | None = None
 
     def __hash__(self) -> int:
@@ -229,7 +250,9 @@ def axis(tensor: str, number: int, value: int) -> Sym:
 
 def is_axis(formula: Formula) -> bool:
     """Whether a formula is nothing but the size of one axis."""
-    ((monomial, coefficient),) = formula.terms.items() if len(formula.terms) == 1 else (((), 0),)
+    ((monomial, coefficient),) = (
+        formula.terms.items() if len(formula.terms) == 1 else (((), 0),)
+    )
     return coefficient == 1 and len(monomial) == 1 and isinstance(monomial[0], Axis)
 
 

@@ -7,13 +7,23 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from cnndsl.diagnostics import Span, did_you_mean, fault
+from cnndsl.diagnostics import Fault, Span, did_you_mean, fault
 from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.names import Bound, Env, Family, Faulty, Flow, Off, OpRef, Silent
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import OPS, Auto, spell
-from cnndsl.symbolic import Axis, Sym, apply, axis, is_axis, maximum, minimum
+from cnndsl.symbolic import (
+    MAX_WEIGHT,
+    Axis,
+    Sym,
+    TooManyTermsError,
+    apply,
+    axis,
+    is_axis,
+    maximum,
+    minimum,
+)
 
 WORDS: dict[str, object] = {
     "same": Auto.SAME,
@@ -24,7 +34,7 @@ WORDS: dict[str, object] = {
     "false": False,
 }
 MAX_BITS = 256
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 100_000
 
 
 def evaluate(expression: tree.Expression, env: Env) -> Any:
@@ -33,7 +43,11 @@ def evaluate(expression: tree.Expression, env: Env) -> Any:
         case tree.Number(value=value) | tree.Text(value=value) | tree.SizeLiteral(value=value):
             return value
         case tree.ListLiteral(items=items):
-            return tuple(evaluate(item, env) for item in items)
+            found = tuple(evaluate(item, env) for item in items)
+            if _count(found) > MAX_ITEMS:
+                message = f"the list holds more than {MAX_ITEMS:,} values"
+                raise fault("E308", message, expression.span)
+            return found
         case tree.Value():
             return _value(expression, env)
         case tree.Unary(operator="not", operand=operand):
@@ -55,6 +69,18 @@ def evaluate(expression: tree.Expression, env: Env) -> Any:
             return _arithmetic(expression, env)
 
 
+def _count(value: object) -> int:
+    """The values in a list of lists, as far as `MAX_ITEMS`."""
+    if not isinstance(value, tuple):
+        return 1
+    total = 0
+    for item in value:
+        total += _count(item)
+        if total > MAX_ITEMS:
+            break
+    return total
+
+
 def condition(expression: tree.Expression, env: Env) -> bool:
     """The value of a `when`.  Raises Fault: it is neither true nor false."""
     return _truth(expression, env)
@@ -73,9 +99,12 @@ def _truth(expression: tree.Expression, env: Env) -> bool:
 
 
 def _number(expression: tree.Expression, env: Env) -> Any:
-    value = evaluate(expression, env)
+    return _as_number(evaluate(expression, env), expression.span)
+
+
+def _as_number(value: Any, span: Span) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise fault("E306", f"a number is needed, and this is {show(value)}", expression.span)
+        raise fault("E306", f"a number is needed, and this is {show(value)}", span)
     return value
 
 
@@ -115,22 +144,31 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 def _arithmetic(expression: tree.Expression, env: Env) -> Any:
     assert isinstance(expression, tree.Binary)
     name = expression.operator
-    left = evaluate(expression.left, env)
+    left, right = evaluate(expression.left, env), evaluate(expression.right, env)
     if name == "+" and isinstance(left, tuple):
-        right = evaluate(expression.right, env)
-        if isinstance(right, tuple) and len(left) + len(right) <= MAX_ITEMS:
+        if isinstance(right, tuple) and _count((left, right)) <= MAX_ITEMS:
             return left + right
         raise fault(
             "E306", f"a list is needed, and this is {show(right)}", expression.right.span
         )
-    left, right = _number(expression.left, env), _number(expression.right, env)
+    _as_number(left, expression.left.span)
+    _as_number(right, expression.right.span)
     if name in ("/", "//", "%") and right == 0:
-        raise fault("E305", "division by zero", expression.span, note="this is 0")
-    if name == "**":
-        value = _power(left, right, expression.span)
-    else:
-        value = _OPERATORS[name](left, right)
+        raise fault("E305", "division by zero", expression.right.span, note="this is 0")
+    try:
+        power = name == "**"
+        value = _power(left, right, expression.span) if power else _OPERATORS[name](left, right)
+    except OverflowError:
+        raise fault("E305", "the number is too large", expression.span) from None
+    except TooManyTermsError:
+        raise too_many_terms(expression.span) from None
     return _bounded(value, expression.span)
+
+
+def too_many_terms(span: Span) -> Fault:
+    """A formula that has grown out of bounds."""
+    message = f"the formula of this size has more than {MAX_WEIGHT:,} names and numbers"
+    return fault("E305", message, span, help="write the size as a number")
 
 
 def _power(left: Any, right: Any, span: Span) -> Any:
@@ -170,12 +208,14 @@ def _value(expression: tree.Value, env: Env) -> Any:
         return _partial(OpRef(path.name, OPS[path.name]), arguments or (), env)
     if bound is None:
         raise unknown(path.name, path.span, env)
+    if isinstance(bound.meaning, Faulty):
+        raise Silent
     if isinstance(bound.meaning, OpRef) and not path.parts:
         return _partial(bound.meaning, arguments or (), env)
     if arguments is not None:
         message = f"`{path}` is a {bound.kind}, which takes no arguments"
         raise fault("E306", message, expression.span)
-    if isinstance(bound.meaning, Flow | Family | Off | Faulty):
+    if isinstance(bound.meaning, Flow | Family | Off):
         return _tensor_value(path, env)
     return _member(path, bound, env)
 
@@ -285,7 +325,7 @@ def _function(expression: tree.Value, env: Env) -> Any:
             raise fault("E306", f"`{name}` takes plain numbers", argument.span)
         value = evaluate(argument.value, env)
         listed = isinstance(value, tuple) and len(arguments) == 1 and name in ("min", "max")
-        values += list(value) if listed else [_number(argument.value, env)]
+        values += list(value) if listed else [_as_number(value, argument.value.span)]
     least, most, function = FUNCTIONS[name]
     if not least <= len(values) <= most:
         many = "any number of" if most > least else str(least)
@@ -293,6 +333,10 @@ def _function(expression: tree.Value, env: Env) -> Any:
         raise fault("E306", message, expression.span)
     try:
         return _bounded(function(*values), expression.span)
+    except TooManyTermsError:
+        raise too_many_terms(expression.span) from None
+    except OverflowError:
+        raise fault("E305", "the number is too large", expression.span) from None
     except ValueError:
         message = f"`{name}` has no value at {', '.join(map(show, values))}"
         raise fault("E305", message, expression.span) from None
@@ -373,5 +417,9 @@ def show(value: object) -> str:
         return f"the operation `{value}`"
     if isinstance(value, str):
         return f'"{value[:40]}…"' if len(value) > 40 else f'"{value}"'
+    if isinstance(value, tuple):
+        shown = [show(item) for item in value[:6]] + ["…"] * (len(value) > 6)
+        size = 1 < len(value) <= 3 and all(isinstance(n, int) and n > 0 for n in value)
+        return "x".join(shown) if size else f"[{', '.join(shown)}]"
     text = spell(value)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -102,8 +102,8 @@ class Bound:
 class Frame:
     """One call of a block while it is elaborated.
 
-    `name` is the call's as shown; `symbols` maps the atoms of formulas to their values; `opened` holds the blocks around
-    it, none of which may be called again.
+    `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
+    `opened` holds the blocks around it, none of which may be called again.
     """
 
     file: FileScope

@@ -12,7 +12,6 @@ from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 
-
 DEPTH = 200
 """Deeper than this nothing is counted: such a file is refused for its depth."""
 

@@ -7,19 +7,18 @@ lowest bit for the first layer.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.graph import Network
 from cnndsl.ops.base import Shape
+from cnndsl.weights.numbering import Path, numbered
 
 COUNTER = "num_batches_tracked"
 ROLES = ("weight", "bias", "running_mean", "running_var", COUNTER)
 """The last segments of a name that make one layer, in the order of a real module."""
 
-Path = tuple[str, ...]
 Signature = tuple[tuple[str, Shape], ...]
 
 
@@ -209,20 +208,6 @@ def _fork(a: Path, b: Path) -> tuple[str | None, str | None]:
         if x != y:
             return x, y
     return None, None
-
-
-def numbered(segment: str) -> list[tuple[str, int]]:
-    """The readings of a segment as a stem and a number: `conv_2` → (`conv#`, 2).
-
-    A segment without a number is the first of its stem; `inception4a` also counts in
-    letters.
-    """
-    found = []
-    for match in re.finditer(r"\d+|(?<=\d)[a-z]$", segment):
-        stem = f"{segment[: match.start()].rstrip('_')}#{segment[match.end() :]}"
-        text = match.group()
-        found.append((stem, int(text) if text.isdecimal() else ord(text)))
-    return found or [(f"{segment}#", 1)]
 
 
 def _in_order_of_definition(names: list[str]) -> bool:

@@ -13,7 +13,7 @@ cell is settled. Cells are split by evidence until nothing more splits:
 4. series: layers of one signature through which data runs one after the other, in the
    order of definition, where what is settled has that order too;
 5. intervals: layers between the same settled ones, where all that is settled in the cell
-   stands in one order on both sides, some of it in parallel branches.
+   stands in one order on both sides, and two branches beside these layers are settled.
 
 Order alone never tells parallel layers apart that stand beside each other. What remains
 is an error, and so is a result that renames two modules of one form differently.
@@ -21,19 +21,19 @@ is an error, and so is a result that renames two modules of one form differently
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise, permutations
 
-from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
-from cnndsl.weights.layers import Layer, Ours, Path, Theirs, alike, bits, numbered, union
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.weights.faults import GIVEN, ambiguous, below, contradictions, lists, unequal
+from cnndsl.weights.layers import Layer, Ours, Theirs, alike, bits, union
+from cnndsl.weights.numbering import Family, Path, families, numbered
 
 Key = tuple[tuple[int, int], ...]
 """Signatures with their counts, sorted."""
-
-SHOWN = 8
-"""Layers listed of each side in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +104,19 @@ class _Matching:
         surplus = self.counts(whole[0], 0) - self.counts(whole[1], 1)
         missing = self.counts(whole[1], 1) - self.counts(whole[0], 0)
         if surplus or missing:
-            left = [n for n, kind in enumerate(self.kinds[0]) if kind in surplus]
-            wanted = [n for n, kind in enumerate(self.kinds[1]) if kind in missing]
-            raise ArchError(
-                [_unequal([theirs.layers[n] for n in left], [ours.layers[n] for n in wanted])]
-            )
+            kinds = enumerate(self.kinds[0]), enumerate(self.kinds[1])
+            unmatched = [theirs.layers[n] for n, kind in kinds[0] if kind in surplus]
+            unfilled = [ours.layers[n] for n, kind in kinds[1] if kind in missing]
+            raise ArchError([unequal(unmatched, unfilled)])
         cells = [Cell(*whole, theirs.modules, ours.modules, ours.chains).part(*whole)]
         for prefix, name in sorted(given.items(), key=lambda pair: pair[0].count(".")):
-            a, b = _below(theirs.layers, prefix, "theirs"), _below(ours.layers, name, "ours")
+            a, b = below(theirs.layers, prefix, "theirs"), below(ours.layers, name, "ours")
             cell = next((c for c in cells if not a & ~c.theirs and not b & ~c.ours), None)
             if cell is None or self.key(a, 0) != self.key(b, 1):
                 left = [theirs.layers[n] for n in bits(a)]
                 wanted = [ours.layers[n] for n in bits(b)]
-                message = f"`{prefix}` cannot be `{name}`\n{_lists(left, wanted)}"
-                raise ArchError([Diagnostic("E605", message, help=_GIVEN)])
+                message = f"`{prefix}` cannot be `{name}`\n{lists(left, wanted)}"
+                raise ArchError([Diagnostic("E605", message, help=GIVEN)])
             cells.remove(cell)
             cells += self._parts(cell, [(a, b)])
         self.cells = cells
@@ -218,21 +217,22 @@ class _Matching:
 
     def by_numbers(self, cell: Cell) -> list[tuple[int, int]]:
         """Layers that differ in one number, as their settled siblings do."""
+        their_paths = [layer.path for layer in self.theirs.layers]
+        our_paths = [layer.path for layer in self.ours.layers]
         pairs: list[tuple[int, int]] = []
         for a, b in self._open(cell):
             found = {
                 tuple(zip(a, result, strict=True))
-                for theirs in _families(
-                    [self.theirs.layers[n].path for n in a], self.theirs.layers
-                )
-                for ours in _families([self.ours.layers[n].path for n in b], self.ours.layers)
+                for theirs in families([their_paths[n] for n in a], their_paths)
+                for ours in families([our_paths[n] for n in b], our_paths)
                 if (result := self._by_number(theirs, ours, b))
+                and not self._against_the_flow(a, result)
             }
             if len(found) == 1:
                 pairs += [(1 << x, 1 << y) for x, y in found.pop()]
         return pairs
 
-    def _by_number(self, theirs: _Family, ours: _Family, b: list[int]) -> list[int]:
+    def _by_number(self, theirs: Family, ours: Family, b: list[int]) -> list[int]:
         """Our layers in their order, if the settled siblings fit n → ±n + c."""
         known = {
             (x, y)
@@ -251,6 +251,13 @@ class _Matching:
                     return [place[number] for number in numbers]
         return []
 
+    def _against_the_flow(self, a: list[int], b: list[int]) -> bool:
+        """Whether one of these pairs was defined in the opposite order of the data's."""
+        return any(
+            self.ours.precedes(y, other) and self.theirs.before(n, x, self.stems)
+            for (x, y), (n, other) in permutations(zip(a, b, strict=True), 2)
+        )
+
     def by_series(self, cell: Cell) -> list[tuple[int, int]]:
         """Layers of one signature, one after the other on both sides."""
         if not self._follows_the_flow(cell):
@@ -268,6 +275,10 @@ class _Matching:
         else:
             a = sorted(a, key=lambda mask: _natural(self.theirs.layers[_first(mask)].path))
         b = sorted(b, key=lambda mask: mask & -mask)
+        if not all(
+            self.theirs.before(_first(x), _first(y), self.stems) for x, y in combinations(a, 2)
+        ):
+            return None
         for first, second in pairwise(a):
             if not all(
                 self.theirs.before(x, y, self.stems) for x in bits(first) for y in bits(second)
@@ -309,85 +320,45 @@ class _Matching:
         return frozenset(stem for stem, rising in seen.items() if rising == {True})
 
     def by_intervals(self, cell: Cell) -> list[tuple[int, int]]:
-        """What lies between the same settled layers, where all of these are in one order."""
-        fixed = [(n, self.settled[n]) for n in bits(cell.theirs) if n in self.settled]
-        ours = [m for _, m in fixed]
+        """Layers of one signature between settled ones, all of which are in one order."""
+        theirs = [n for n in bits(cell.theirs) if n in self.settled]
+        ours = [self.settled[n] for n in theirs]
         if not self.theirs.trusted or ours != sorted(ours):
             return []
-        # Two branches in one order are what shows that branches were defined in ours.
-        if not any(not self.ours.precedes(x, y) for x, y in pairwise(ours)):
-            return []
-        pairs = []
-        theirs_rest, ours_rest = cell.theirs, cell.ours
-        for n, m in fixed:
-            below = theirs_rest & ((1 << n) - 1), ours_rest & ((1 << m) - 1)
-            pairs += [below, (1 << n, 1 << m)]
-            theirs_rest &= ~(2 << n) + 1
-            ours_rest &= ~(2 << m) + 1
-        pairs.append((theirs_rest, ours_rest))
-        if any(self.key(a, 0) != self.key(b, 1) for a, b in pairs):
-            return []
-        return [pair for pair in pairs if pair[0]]
+        pairs: list[tuple[int, int]] = []
+        for a, b in self._open(cell):
+            gaps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+            for side, members, fixed in ((0, a, theirs), (1, b, ours)):
+                for n in members:
+                    gaps[bisect(fixed, n)][side].append(n)
+            alike = all(len(xs) == len(ys) for xs, ys in gaps.values())
+            if len(gaps) > 1 and alike and self._branches_in_order(b, ours):
+                pairs += [(union(xs), union(ys)) for xs, ys in gaps.values()]
+        return pairs
+
+    def _branches_in_order(self, members: list[int], fixed: list[int]) -> bool:
+        """Whether two settled branches beside these layers are in one order on both sides.
+
+        That alone shows that branches were defined in the order in which ours are written.
+        """
+        beside = [m for m in fixed if all(self._parallel(m, n) for n in members)]
+        return any(self._parallel(x, y) for x, y in pairwise(beside))
+
+    def _parallel(self, x: int, y: int) -> bool:
+        return not self.ours.precedes(x, y) and not self.ours.precedes(y, x)
 
     def result(self) -> dict[int, int]:
         """Our layer → theirs.  Raises ArchError (E605)."""
         faults = [
-            _ambiguous([self.theirs.layers[n] for n in a], [self.ours.layers[n] for n in b])
+            ambiguous([self.theirs.layers[n] for n in a], [self.ours.layers[n] for n in b])
             for cell in self.cells
             for a, b in self._open(cell)
         ]
         if not faults:
-            faults = _contradictions(self.theirs.layers, self.ours.layers, self.settled)
+            faults = contradictions(self.theirs.layers, self.ours.layers, self.settled)
         if faults:
             raise ArchError(faults)
         return {m: n for n, m in self.settled.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Family:
-    """Layers whose paths differ in the number of one segment, and nothing else.
-
-    `stems` are those in the same place with the same numbers: its siblings and itself.
-    """
-
-    parent: Path
-    depth: int
-    numbers: tuple[int, ...]
-    stems: frozenset[Path]
-
-    def siblings(self, path: Path) -> Iterator[int]:
-        """The number that the path of a sibling has in that place."""
-        for stem, number in _stems(path, self.depth):
-            if stem in self.stems:
-                yield number
-
-
-def _stems(path: Path, depth: int) -> Iterator[tuple[Path, int]]:
-    """The readings of a path that has a number at some depth."""
-    if depth < len(path):
-        for stem, number in numbered(path[depth]):
-            yield (*path[:depth], stem), number
-
-
-def _families(paths: Sequence[Path], side: Sequence[Layer]) -> Iterator[_Family]:
-    """The ways to read some of a side's paths as one with different numbers."""
-    depth = _common(paths)
-    if len({(path[:depth], path[depth + 1 :]) for path in paths}) > 1:
-        return
-    # The items of a list have its siblings' items beside them.
-    parent = paths[0][: max(0, depth - paths[0][depth].isdecimal())]
-    present: dict[Path, set[int]] = defaultdict(set)
-    for layer in side:
-        if layer.path[: len(parent)] == parent:
-            for stem, number in _stems(layer.path, depth):
-                present[stem].add(number)
-    for (*_, stem), _ in list(_stems(paths[0], depth)):
-        readings = [dict(numbered(path[depth])).get(stem) for path in paths]
-        numbers = tuple(number for number in readings if number is not None)
-        if len(set(numbers)) == len(paths):
-            whole = present[*paths[0][:depth], stem]
-            stems = frozenset(other for other, found in present.items() if found == whole)
-            yield _Family(parent, depth, numbers, stems)
 
 
 def _natural(path: Path) -> list[tuple[str, int]]:
@@ -430,79 +401,3 @@ def _all(sets: Iterable[int]) -> int:
 
 def _first(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
-
-
-def _below(layers: Sequence[Layer], prefix: str, whose: str) -> int:
-    """The layers at or below a prefix; a tensor's name stands for its layer."""
-    path = tuple(prefix.split("."))
-    found = union(
-        n
-        for n, layer in enumerate(layers)
-        if layer.path[: len(path)] == path
-        or any(name == prefix for name, _ in layer.tensors.values())
-    )
-    if not found:
-        known = {
-            ".".join(layer.path[:d]) for layer in layers for d in range(1, len(layer.path) + 1)
-        }
-        help = did_you_mean(prefix, known) or _GIVEN
-        raise ArchError(
-            [Diagnostic("E605", f"no layer of {whose} begins with `{prefix}`", help=help)]
-        )
-    return found
-
-
-_GIVEN = 'map={"prefix of theirs": "prefix of ours"} says which is which'
-
-
-def _contradictions(
-    theirs: Sequence[Layer], ours: Sequence[Layer], settled: Mapping[int, int]
-) -> list[Diagnostic]:
-    """Modules with the same names inside, on both sides, whose layers were paired otherwise."""
-    below: dict[Path, list[int]] = defaultdict(list)
-    for n, layer in enumerate(theirs):
-        for depth in range(1, len(layer.path)):
-            below[layer.path[:depth]].append(n)
-    seen: dict[tuple[frozenset[Path], frozenset[Path]], tuple[Path, dict[Path, Path]]] = {}
-    for prefix, members in below.items():
-        images = [ours[settled[n]].path for n in members]
-        common = _common(images)
-        inner = {
-            theirs[n].path[len(prefix) :]: image[common:]
-            for n, image in zip(members, images, strict=True)
-        }
-        forms = frozenset(inner), frozenset(inner.values())
-        first, other = seen.setdefault(forms, (prefix, inner))
-        if other != inner:
-            names = f"`{'.'.join(first)}` and `{'.'.join(prefix)}`"
-            message = f"{names} are of one form, and would be loaded differently"
-            sides = [theirs[n] for n in members], [ours[settled[n]] for n in members]
-            return [Diagnostic("E605", f"{message}\n{_lists(*sides)}", help=_GIVEN)]
-    return []
-
-
-def _common(paths: Sequence[Path]) -> int:
-    """The number of segments with which all paths begin, the last one not counted."""
-    limit = min(map(len, paths)) - 1
-    return next((d for d in range(limit) if len({path[d] for path in paths}) > 1), limit)
-
-
-def _unequal(theirs: Sequence[Layer], ours: Sequence[Layer]) -> Diagnostic:
-    message = f"the weights are not this network's\n{_lists(theirs, ours)}"
-    return Diagnostic("E605", message, help="these layers have no partner of the same shapes")
-
-
-def _ambiguous(theirs: Sequence[Layer], ours: Sequence[Layer]) -> Diagnostic:
-    message = f"{len(ours)} layers of one shape cannot be told apart\n{_lists(theirs, ours)}"
-    return Diagnostic("E605", message, help=_GIVEN)
-
-
-def _lists(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
-    """Both sides, one layer a line."""
-    lines = []
-    for whose, layers in (("theirs", theirs), ("ours", ours)):
-        shown = [f"  {whose:6}  {layer}" for layer in layers[:SHOWN]]
-        if len(layers) > SHOWN:
-            shown.append(f"  {'':6}  … and {len(layers) - SHOWN} more")
-        lines += shown or [f"  {whose:6}  none"]
-    return "\n".join(lines)

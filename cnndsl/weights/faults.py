@@ -1,0 +1,83 @@
+"""What a mapping of weights is refused for: both sides, listed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from cnndsl.weights.layers import Layer, union
+from cnndsl.weights.numbering import Path, common
+
+SHOWN = 8
+"""Layers listed of each side in a message."""
+
+GIVEN = 'map={"prefix of theirs": "prefix of ours"} says which is which'
+
+
+def contradictions(
+    theirs: Sequence[Layer], ours: Sequence[Layer], settled: Mapping[int, int]
+) -> list[Diagnostic]:
+    """Modules with the same names inside, on both sides, whose layers were paired otherwise."""
+    modules: dict[Path, list[int]] = defaultdict(list)
+    for n, layer in enumerate(theirs):
+        for depth in range(1, len(layer.path)):
+            modules[layer.path[:depth]].append(n)
+    seen: dict[tuple[frozenset[Path], frozenset[Path]], tuple[Path, dict[Path, Path]]] = {}
+    for prefix, members in modules.items():
+        images = [ours[settled[n]].path for n in members]
+        start = common(images)
+        inner = {
+            theirs[n].path[len(prefix) :]: image[start:]
+            for n, image in zip(members, images, strict=True)
+        }
+        forms = frozenset(inner), frozenset(inner.values())
+        first, other = seen.setdefault(forms, (prefix, inner))
+        if other != inner:
+            names = f"`{'.'.join(first)}` and `{'.'.join(prefix)}`"
+            message = f"{names} are of one form, and would be loaded differently"
+            sides = [theirs[n] for n in members], [ours[settled[n]] for n in members]
+            return [Diagnostic("E605", f"{message}\n{lists(*sides)}", help=GIVEN)]
+    return []
+
+
+def unequal(theirs: Sequence[Layer], ours: Sequence[Layer]) -> Diagnostic:
+    """Layers of either side for which the other has none."""
+    message = f"the weights are not this network's\n{lists(theirs, ours)}"
+    return Diagnostic("E605", message, help="these layers have no partner of the same shapes")
+
+
+def ambiguous(theirs: Sequence[Layer], ours: Sequence[Layer]) -> Diagnostic:
+    """Layers of one signature between which nothing decides."""
+    message = f"{len(ours)} layers of one shape cannot be told apart\n{lists(theirs, ours)}"
+    return Diagnostic("E605", message, help=GIVEN)
+
+
+def lists(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
+    """Both sides, one layer a line."""
+    lines = []
+    for whose, layers in (("theirs", theirs), ("ours", ours)):
+        shown = [f"  {whose:6}  {layer}" for layer in layers[:SHOWN]]
+        if len(layers) > SHOWN:
+            shown.append(f"  {'':6}  … and {len(layers) - SHOWN} more")
+        lines += shown or [f"  {whose:6}  none"]
+    return "\n".join(lines)
+
+
+def below(layers: Sequence[Layer], prefix: str, whose: str) -> int:
+    """The layers at or below a prefix; a tensor's name stands for its layer."""
+    path = tuple(prefix.split("."))
+    found = union(
+        n
+        for n, layer in enumerate(layers)
+        if layer.path[: len(path)] == path
+        or any(name == prefix for name, _ in layer.tensors.values())
+    )
+    if not found:
+        known = {
+            ".".join(layer.path[:d]) for layer in layers for d in range(1, len(layer.path) + 1)
+        }
+        help = did_you_mean(prefix, known) or GIVEN
+        message = f"no layer of {whose} begins with `{prefix}`"
+        raise ArchError([Diagnostic("E605", message, help=help)])
+    return found

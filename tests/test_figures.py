@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -215,7 +216,7 @@ def test_frames_show_formulas_where_calls_differ() -> None:
 # Rows
 
 
-@pytest.mark.parametrize("name", [n for n in ("fpn_resnet50", "unet") if n in ZOO])
+@pytest.mark.parametrize("name", ["fpn_resnet50", "unet"])
 def test_laterals_are_horizontal_and_the_way_up_points_up(name: str) -> None:
     network, main = zoo(name).network, zoo(name).main
     found = lanes(network, main)
@@ -231,6 +232,34 @@ def test_laterals_are_horizontal_and_the_way_up_points_up(name: str) -> None:
     for row in joined:
         heights = [at[key][1] for key in row]
         assert max(heights) - min(heights) < 0.5
+
+
+def test_a_folded_decoder_rises_too() -> None:
+    network = net("""
+        block Up(c: int): (fine, deep) -> out {
+          up: deep -> upsample(2) -> conv(c, 3x3, norm=bn)
+          out: concat { fine -> conv(c, 1x1); up; fine -> conv(c, 5x5) }
+            -> conv(c, 3x3) -> conv(c, 1x1) -> conv(c, 5x5) -> conv(c, 3x3) -> conv(c, 1x1)
+        }
+        block Two(c: int) { conv(c, 3x3) -> conv(c, 1x1) -> conv(c, 5x5) }
+        model N: image[3, H=64, W=64] -> y {
+          d0: Two(8)
+          d1: maxpool(2x2) -> Two(16)
+          d2: maxpool(2x2) -> Two(32)
+          d3: maxpool(2x2) -> Two(64)
+          e2: Up(32) { d2; d3 }
+          e1: Up(16) { d1; e2 }
+          y: Up(8) { d0; e1 }
+        }
+    """)
+    main = plan(network).main
+    ups = [box.key for box in main.boxes() if box.title == "Up"]
+    assert len(ups) == 3
+    found = lanes(network, main)
+    assert {(ups[0], ups[1]), (ups[1], ups[2])} <= found.rising
+    at = places(dot(network))
+    for row in found.rows:
+        assert len({round(at[key][1]) for key in row}) == 1
 
 
 def test_a_network_that_only_goes_down_has_no_rows() -> None:
@@ -475,6 +504,17 @@ def test_the_zoos_pictures_are_well_formed_and_no_strips(name: str, no_dot: None
         float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")
     )
     assert max(width, height) / min(width, height) < 3
+
+
+def test_folding_is_linear_in_the_number_of_repeats() -> None:
+    seconds = []
+    for count in (2_000, 8_000):
+        network = flat(f"y: conv(3, 1x1) * {count}")
+        started = time.perf_counter()
+        planned = plan(network)
+        seconds.append(time.perf_counter() - started)
+        assert titles(planned) == ["image", f"1×1, 3 ×{count}", "y"]
+    assert seconds[1] < 12 * seconds[0] + 0.5
 
 
 def test_deep_nesting_is_no_recursion_error() -> None:

@@ -9,7 +9,7 @@ from cnndsl.figures.lanes import Lanes
 from cnndsl.figures.scene import Box, Cluster, Scene, boxes
 from cnndsl.ops.base import Family
 
-ROWS = 12
+ROWS = 11
 """A chain without branches is broken into columns of about so many boxes."""
 
 
@@ -70,7 +70,7 @@ def wraps(scene: Scene, *, framed: bool) -> list[tuple[str, str]]:
     """Edges at which a long chain goes on in a new column: each the only way through."""
     depth = depths(scene, Lanes())
     deepest = max(depth.values())
-    columns = round(deepest / (ROWS if framed else ROWS - 2))
+    columns = round(deepest / (ROWS if framed else ROWS - 1))
     if columns < 2:
         return []
     listed = list(scene.boxes())

@@ -445,7 +445,7 @@ class _Writer:
 
 
 def _arguments(box: Box, frame: Frame | None) -> str:
-    """`c=64, s=2`; in a frame that shows several calls, the formulas: `m=c // 4`."""
+    """`c=64, s=2`; in a frame that shows several calls, the formulas: `m=c/4`."""
     if frame is None or len(frame.calls) == 1:
         values = [spell_argument(value) for _, value in box.arguments]
         if len(values) > 3:

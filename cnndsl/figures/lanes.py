@@ -35,9 +35,11 @@ def lanes(network: Network, scene: Scene) -> Lanes:
         before[edge.head].append(edge.tail)
     _gates(scene, lane, after, before)
     risers = _risers(scene, lane, after, before)
-    if not risers:
+    lifts = _lifts(scene, lane, before)
+    if not risers and not lifts:
         return found
     inside = _pyramids(scene.items, lane, before) or _risen(risers, lane, after, before)
+    inside |= lifts
     found.rows = _rows(scene, lane, after, before, inside, risers)
     for edge in scene.edges:
         tail, head = lane.get(edge.tail), lane.get(edge.head)
@@ -164,6 +166,17 @@ def _risers(
             reached.update(frontier)
         joins = [key for key in reached if len(set(before[key])) > 1]
         if any(set(before[key]) - reached for key in joins):
+            found.add(box.key)
+    return found
+
+
+def _lifts(scene: Scene, lane: dict[str, float], before: dict[str, list[str]]) -> set[str]:
+    """Folded blocks that bring what is coarser up to something fine: a decoder's stages."""
+    found: set[str] = set()
+    for box in scene.boxes():
+        fed = [lane[key] for key in before[box.key] if key in lane]
+        here = lane.get(box.key)
+        if box.frame is not None and fed and min(fed) == here and here < max(fed):
             found.add(box.key)
     return found
 

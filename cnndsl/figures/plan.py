@@ -430,9 +430,10 @@ def _merge(first: Item, item: Item) -> None:
         del mine.labels[len(mine.labels) - len(other.labels) :]
 
 
-def _nameless(*items: Item) -> bool:
+def _nameless(first: Item, then: Item) -> bool:
     """Items with labels of their own stay apart, so that each is found by its name."""
-    return all(label.startswith("[") for item in items for label in item.labels)
+    # One label of `first` speaks for all: what is folded into it had none of its own.
+    return all(label.startswith("[") for label in [*first.labels[:1], *then.labels])
 
 
 def _turns(items: Sequence[Item]) -> dict[str, tuple[tuple[str, int], ...]]:

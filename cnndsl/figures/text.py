@@ -69,8 +69,8 @@ def _formula(op: Op, value: str) -> str:
 
 
 def short_formula(value: Sym) -> str:
-    """`4·c`, `in.c // 2`; nothing where it is long."""
-    text = str(value.formula).replace(" * ", "·")
+    """`4·c`, `in.c/2`; nothing where it is long."""
+    text = str(value.formula).replace(" * ", "·").replace(" // ", "/")
     text = re.sub(r"\b(\w+)\.shape\[0\]", r"\1.c", text)
     return text if len(text) <= 14 else ""
 
@@ -89,7 +89,7 @@ def label_text(labels: Sequence[str]) -> str:
 
 def wrapped(words: str) -> list[str]:
     """A long text in lines, at most four."""
-    return textwrap.wrap(clean(words), 84, max_lines=4, placeholder=" …")
+    return textwrap.wrap(clean(words), 100, max_lines=4, placeholder=" …")
 
 
 def count_text(number: int) -> str:

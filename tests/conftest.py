@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from hypothesis import settings
+
 # Two workers with as many threads each as there are cores would only wait for each other.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-
-import pytest
-from hypothesis import settings
 
 settings.register_profile("cnndsl", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("cnndsl")

@@ -8,9 +8,10 @@ shared counts its parameters once and its multiply-adds at each call.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnndsl.graph import Network
+from cnndsl.ops.base import Op, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,26 @@ def giga(count: int) -> str:
 
 def costs(network: Network) -> dict[str, Cost]:
     """The cost of each node, by its name."""
-    return {node.name: _cost(network, node.name) for node in network}
+    # Layers that are alike, as in a repeat, are worked out once.
+    known: dict[tuple[Op, tuple[Shape, ...]], Cost] = {}
+    table = {}
+    for node in network:
+        inputs = network.input_shapes(node.name)
+        cost = known.get((node.op, inputs))
+        if cost is None:
+            cost = known[node.op, inputs] = of_layer(node.op, inputs)
+        if node.shared:
+            cost = Cost(macs=cost.macs)
+        table[node.name] = cost if node.rows == 1 else replace(cost, macs=node.rows * cost.macs)
+    return table
 
 
-def _cost(network: Network, name: str) -> Cost:
-    node = network.node(name)
-    inputs = network.input_shapes(name)
-    macs = int(node.op.macs(*inputs)) * int(node.rows)
-    if node.shared:
-        return Cost(macs=macs)
-    weights = node.op.weights(*inputs).values()
+def of_layer(op: Op, inputs: tuple[Shape, ...]) -> Cost:
+    """The cost of one layer."""
+    weights = op.weights(*inputs).values()
     trained = sum(int(weight.size) for weight in weights if weight.trainable)
-    return Cost(trained, sum(int(weight.size) for weight in weights) - trained, macs)
+    buffers = sum(int(weight.size) for weight in weights) - trained
+    return Cost(trained, buffers, int(op.macs(*inputs)))
 
 
 def total(network: Network, table: dict[str, Cost] | None = None) -> Total:

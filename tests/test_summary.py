@@ -1,0 +1,215 @@
+"""Costs and the summary: exact, and every column adds up."""
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from conftest import Golden
+from rich.console import Console
+
+import cnndsl
+from cnndsl.analysis.costs import Cost, costs, giga, total
+from cnndsl.analysis.summary import Row, summary
+from cnndsl.files import shipped
+
+NETWORKS = list(shipped())
+
+
+def rows(network: cnndsl.Network) -> Iterator[tuple[int, Row]]:
+    for top in summary(network).rows:
+        yield from top.walk()
+
+
+def model(lines: str) -> cnndsl.Network:
+    return cnndsl.loads(f"model M: x[3, H=8, W=8] -> y {{\n{lines}\n}}")
+
+
+def test_a_convolution_with_a_norm_has_the_parameters_buffers_and_macs_of_the_formulas() -> (
+    None
+):
+    found = total(model("y: conv(4, 3x3, norm=bn, act=relu)"))
+    assert found.parameters == 3 * 4 * 9 + 2 * 4
+    assert found.buffers == 2 * 4 + 1
+    assert found.macs == 8 * 8 * 4 * 3 * 9
+    assert found.flops == 2 * found.macs
+
+
+def test_a_transposed_convolution_counts_over_its_input() -> None:
+    assert model("y: deconv(4, 2x2, stride=2)").macs == 8 * 8 * 3 * 4 * 4
+
+
+def test_a_shared_module_counts_its_parameters_once_and_its_macs_per_call() -> None:
+    network = cnndsl.loads("""
+block Head(): x -> y { y: x -> conv(5, 3x3) }
+model M: a[3, H=8, W=8] -> (p, q) {
+  small: a -> maxpool(2x2)
+  heads: Head each { a; small }
+  p: heads[0]
+  q: heads[1]
+}
+""")
+    found = total(network)
+    assert found.parameters == 5 * (27 + 1)
+    assert found.macs == (64 + 16) * 5 * 27
+    first, second = (cost for cost in costs(network).values() if cost.macs)
+    assert first.parameters == found.parameters
+    assert second.parameters == second.buffers == 0
+
+
+def test_macs_are_split_by_operation_the_largest_first() -> None:
+    found = total(model("y: conv(4, 1x1) -> dwconv(3x3) -> gap -> linear(2)")).macs_by_op
+    assert found == {"dwconv": 64 * 4 * 9, "conv": 64 * 12, "linear": 8}
+    assert list(found) == ["dwconv", "conv", "linear"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_row_counts_what_is_below_it_and_the_rows_count_the_network(name: str) -> None:
+    network = cnndsl.load(name)
+    found = summary(network)
+    whole = total(network)
+    assert sum((row.cost for row in found.rows), Cost()) == Cost(
+        whole.parameters, whole.buffers, whole.macs
+    )
+    for _, row in rows(network):
+        below = sum((inner.cost for inner in row.below), Cost())
+        assert below.macs <= row.cost.macs
+        assert below.parameters <= row.cost.parameters
+        if row.below and row.cost.macs:
+            assert below.macs == row.cost.macs
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_nodes_of_the_data_add_up_and_name_each_other(name: str) -> None:
+    network = cnndsl.load(name)
+    data = json.loads(network.summary().json())
+    assert (
+        data["parameters"]
+        == network.parameters
+        == sum(node["parameters"] for node in data["nodes"])
+    )
+    assert data["macs"] == network.macs == sum(node["macs"] for node in data["nodes"])
+    assert sum(data["macs_by_op"].values()) == data["macs"]
+    seen: set[str] = set()
+    for node in data["nodes"]:
+        for name_ in node["inputs"]:
+            assert name_.partition(":")[0] in seen
+        seen.add(node["name"])
+
+
+def test_the_data_has_the_keys_that_the_documentation_promises() -> None:
+    data = cnndsl.load("mobilenetv2").summary().data()
+    assert list(data) == [
+        *("schema", "model", "parameters", "buffers", "macs", "flops", "macs_by_op"),
+        *("inputs", "outputs", "nodes"),
+    ]
+    assert data["schema"] == 1
+    assert data["inputs"] == {"image": [3, 224, 224]}
+    assert data["outputs"] == {"logits": [1000]}
+    keys = {"name", "op", "inputs", "shape", "parameters", "macs", "line"}
+    assert all(set(node) == keys for node in data["nodes"])
+    assert all(type(n) is int for node in data["nodes"] for n in node["shape"])
+
+
+def test_the_second_output_of_a_producer_is_named_with_its_number() -> None:
+    network = cnndsl.loads("""
+model M: x[4, H=8, W=8] -> y {
+  a, b: split(2)
+  y: mul { a; b }
+}
+""")
+    nodes = {node["op"]: node for node in network.summary().data()["nodes"]}
+    split = nodes["split"]["name"]
+    assert nodes["mul"]["inputs"] == [split, f"{split}:1"]
+    assert nodes["split"]["shapes"] == [[2, 8, 8], [2, 8, 8]]
+
+
+def test_a_node_stands_on_the_line_of_its_step_not_of_the_default_that_fused_it() -> None:
+    network = cnndsl.loads("""default conv(norm=bn)
+model M: x[3, H=8, W=8] -> y {
+  y: conv(4, 3x3)
+}
+""")
+    lines = {node["op"]: node["line"] for node in network.summary().data()["nodes"]}
+    assert lines == {"input": 2, "conv": 3, "bn": 3}
+
+
+def test_repeats_that_are_alike_are_one_row_that_counts_them_all() -> None:
+    network = model("y: conv(4, 3x3) * 5")
+    folded = [row for _, row in rows(network) if row.count > 1]
+    assert [(row.name, row.count) for row in folded] == [("[1…4]", 4)]
+    assert folded[0].cost.parameters == 4 * (4 * 4 * 9 + 4)
+
+
+def test_a_repeat_of_ten_thousand_is_a_short_table() -> None:
+    text = str(model("y: conv(3, 1x1) * 10000").summary())
+    assert len(text.splitlines()) < 20
+    assert "×10000" in text
+
+
+def test_a_line_that_is_off_has_no_row() -> None:
+    network = cnndsl.loads("""
+model M(wide: bool = false): x[3, H=8, W=8] -> y {
+  more: conv(9, 3x3) when wide
+  y: conv(4, 3x3)
+}
+""")
+    assert [row.name for _, row in rows(network)] == ["x", "y"]
+
+
+def test_a_depth_cuts_the_tree() -> None:
+    table = cnndsl.load("resnet50").summary()
+    levels = [len(list(table.cells(depth))) for depth in (1, 2, 9)]
+    assert levels[0] < levels[1] < levels[2]
+    assert levels[0] == len(table.rows)
+
+
+def test_the_header_never_calls_macs_flops() -> None:
+    assert "\n4.089 GMACs (= 8.178 GFLOPs)\n" in str(cnndsl.load("resnet50").summary())
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (4_089_184_256, "4.089"),
+        (300_774_272, "0.301"),
+        (416_520, "0.000417"),
+        (1_000_000, "0.00100"),
+        (0, "0.000"),
+        (1, "0.00000000100"),
+    ],
+)
+def test_a_count_in_units_of_a_billion_has_three_digits(count: int, text: str) -> None:
+    assert giga(count) == text
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mobilenetv2", "googlenet"])
+def test_the_text_is_the_golden_one(name: str, golden: Golden) -> None:
+    golden(f"goldens/summary/{name}.txt", f"{cnndsl.load(name).summary()}\n")
+
+
+@pytest.mark.parametrize("width", [72, 100, 160])
+def test_in_a_terminal_it_fits_the_width_and_no_figure_is_cut(width: int) -> None:
+    table = cnndsl.load("mobilenetv2").summary()
+    shown = StringIO()
+    Console(width=width, file=shown).print(table)
+    text = shown.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for *_, parameters, macs, share in table.cells():
+        assert parameters in text
+        assert macs in text
+        assert share in text
+
+
+def test_a_network_prints_its_summary_in_a_notebook() -> None:
+    network = cnndsl.load("lenet5")
+    assert network._repr_mimebundle_()["text/plain"] == str(network.summary())
+
+
+def test_what_a_nesting_of_two_hundred_blocks_costs_is_shown() -> None:
+    blocks = [f"block B{n}: x -> y {{ y: x -> B{n + 1} }}" for n in range(150)]
+    blocks.append("block B150: x -> y { y: x -> conv(3, 1x1) }")
+    text = "\n".join(blocks) + "\nmodel M: x[3, H=8, W=8] -> y { y: x -> B0 }"
+    found = summary(cnndsl.loads(text))
+    assert found.total.macs == 64 * 9
+    assert str(found).count("B149") == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnndsl.diagnostics import Fault, Span, did_you_mean, fault, listing
+from cnndsl.diagnostics import Fault, Span, did_you_mean, fault, listing, tensors
 from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
@@ -92,9 +92,9 @@ def _model_size(port: tree.Port, number: int, dim: tree.Dim, size: object, env: 
         if name == "_" and size is None:
             raise _unsized(port, dim)
         return
+    if bare is not None and any(p.name == bare for p in _params(env, port)):
+        return  # the parameter says it; `model_inputs` holds a given shape against it
     if size is None:
-        if bare is not None and any(p.name == bare for p in _params(env, port)):
-            return
         raise _unsized(port, dim)
     if isinstance(size, tuple):
         sizes = tuple(_named_axis(port.name, number + i, n, env) for i, n in enumerate(size))
@@ -220,7 +220,8 @@ def _dimension(dim: tree.Dim, env: Env) -> int | tuple[int, ...] | None:
 def _mismatch(port: tree.Port, dim: tree.Dim, size: int, written: int, shape: Shape) -> Fault:
     formula = dim.span.text
     shown = formula if formula == str(int(written)) else f"{formula} = {int(written)}"
-    message = f"`{port.name}` is {spell_shape(shape)}, but its `{shown}` is {int(size)}"
+    seen = f"`{port.name}` is {spell_shape(shape)}"
+    message = f"{seen}: `{shown}` is declared, and this size is {int(size)}"
     return fault("E402", message, dim.span)
 
 
@@ -236,6 +237,11 @@ def dimensions(env: Env) -> dict[str, int]:
 # Blocks
 
 
+def enter(count: int) -> str:
+    """`1 tensor enters`, `2 tensors enter`."""
+    return f"{tensors(count)} enter{'s' if count == 1 else ''}"
+
+
 def block_inputs(
     declaration: tree.Declaration, operands: Sequence[Flow], span: Span
 ) -> dict[str, Tensor]:
@@ -244,7 +250,7 @@ def block_inputs(
     tensors = [tensor for flow in operands for tensor in flow.all]
     if given is None:
         if len(tensors) != 1:
-            message = f"`{declaration.name}` has one input, and {len(tensors)} tensors enter"
+            message = f"`{declaration.name}` has one input, and {enter(len(tensors))}"
             raise fault("E205", message, span)
         return {"in": tensors[0]}
     if len(operands) == 1 and len(given) > 1:
@@ -254,7 +260,7 @@ def block_inputs(
     many = [number for number, port in enumerate(given) if port.many]
     if not many and len(tensors) != len(given):
         wanted = f"{len(given)} inputs ({', '.join(port.name for port in given)})"
-        message = f"`{declaration.name}` has {wanted}, and {len(tensors)} tensors enter"
+        message = f"`{declaration.name}` has {wanted}, and {enter(len(tensors))}"
         help = "one line for each in the braces, or outputs of the same names"
         raise fault("E205", message, span, help=help)
     if many and len(tensors) < len(given) - 1:
@@ -418,7 +424,7 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
         if most is not None and least != most:
             wanted = f"{least} to {most}"
         inputs = "input" if wanted == "1" else "inputs"
-        message = f"`{cls.name}` takes {wanted} {inputs}, and {len(tensors)} tensors enter"
+        message = f"`{cls.name}` takes {wanted} {inputs}, and {enter(len(tensors))}"
         help = "write them in braces, one a line" if len(tensors) < least else ""
         if len(operands) == 1 and len(tensors) > 1:
             help = "label the step with several outputs, and use one of them"

@@ -84,7 +84,8 @@ class Diagnostic:
 
     def parts(self) -> list[tuple[str, str]]:
         """Pieces of text, each with a role: severity, text, gutter, source, caret, help."""
-        out = [(f"{self.severity}[{self.code}]", "severity"), (f": {self.message}\n", "text")]
+        message = _printable(self.message)
+        out = [(f"{self.severity}[{self.code}]", "severity"), (f": {message}\n", "text")]
         places = [(self.span, self.note, "^")] if self.span else []
         places += [(span, note, "-") for span, note in self.related]
         if places:
@@ -96,8 +97,13 @@ class Diagnostic:
         if self.stack:
             out += [(gutter, "gutter"), (f"in: {' → '.join(_ends(self.stack))}\n", "text")]
         if self.help:
-            out += [(gutter, "gutter"), (f"help: {self.help}\n", "help")]
+            out += [(gutter, "gutter"), (f"help: {_printable(self.help)}\n", "help")]
         return out
+
+
+def _printable(text: str) -> str:
+    """The text with `·` for what a terminal would obey instead of showing it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in text)
 
 
 def _ends(stack: tuple[str, ...], most: int = 8) -> tuple[str, ...]:
@@ -131,7 +137,7 @@ def _excerpts(places: list[tuple[Span, str, str]], width: int) -> list[tuple[str
 
 def _clip(text: str, start: int, length: int, width: int = 120) -> tuple[str, int, int]:
     """Cut a long line to a window around the marked part; control characters to `·`."""
-    text = "".join(c if c.isprintable() or c == "\t" else "·" for c in text)
+    text = _printable(text)
     length = max(1, min(length, len(text) - start))
     if len(text) <= width:
         return text, start, length
@@ -204,6 +210,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`did you mean "conv"?`, or nothing where no known name is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+def spell_tensors(count: int) -> str:
+    """`1 tensor`, `2 tensors`."""
+    return f"{count} tensor{'' if count == 1 else 's'}"
 
 
 def listing(names: Iterable[str]) -> str:

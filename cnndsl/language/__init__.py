@@ -32,7 +32,8 @@ def pick(scope: FileScope, model: str | None = None) -> BlockDefinition:
         return models[model]
     name = scope.tree.span.source.name
     if not models:
-        raise ArchError([Diagnostic("E224", f"{name} declares no model")])
+        help = "a model is written `model Name: image[3, H=224, W=224] -> logits { … }`"
+        raise ArchError([Diagnostic("E224", f"{name} declares no model", help=help)])
     help = did_you_mean(model or "", models) or f"its models are {listing(models)}"
     raise ArchError([Diagnostic("E224", f"{name} has no model `{model}`", help=help)])
 

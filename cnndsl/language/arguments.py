@@ -99,7 +99,8 @@ def _given(
     for argument in term.arguments if term is not None else ():
         if argument.name is not None:
             if argument.name in written:
-                raise fault("E310", f"`{argument.name}` is given twice", argument.span)
+                message = f"`{argument.name}` is given twice"
+                raise fault("E310", message, argument.span, help="remove one of the two")
             written.add(argument.name)
             given[argument.name] = (_value(argument, env), argument.span)
         elif written:
@@ -141,7 +142,8 @@ def _place_positional(
         raise fault("E310", message, positional[len(names)][1], help=f"write {callee}({takes})")
     for name, (value, span) in zip(names, positional, strict=False):
         if name in written:
-            raise fault("E310", f"`{name}` is given twice", span)
+            message = f"`{name}` is given by its place and by its name"
+            raise fault("E310", message, span, help="remove one of the two")
         given[name] = (value, span)
 
 

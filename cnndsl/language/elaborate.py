@@ -12,7 +12,15 @@ from dataclasses import replace
 
 import networkx as nx
 
-from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
+from cnndsl.diagnostics import (
+    ArchError,
+    Diagnostic,
+    Fault,
+    Span,
+    did_you_mean,
+    fault,
+    spell_tensors,
+)
 from cnndsl.graph import (
     Block,
     Call,
@@ -49,7 +57,7 @@ from cnndsl.language.nodes import Nodes
 from cnndsl.language.paths import resolve
 from cnndsl.language.size import least_work, least_work_of
 from cnndsl.language.translate import Leaving, Resuming, translate
-from cnndsl.ops.base import OPS, Op, Shape
+from cnndsl.ops.base import OPS, Op, Shape, spell_shape
 from cnndsl.symbolic import Symbol, TooManyTermsError, symbol
 
 MAX_NODES = 1_000_000
@@ -368,8 +376,10 @@ class Elaborator:
             self._bind_label(labels[0], index, result, env)
             return
         if len(labels) != len(result.tensors):
-            message = f"{len(labels)} labels for {len(result.tensors)} tensors"
-            raise fault("E215", message, statement.span)
+            span = Span(labels[0].span.source, labels[0].span.start, labels[-1].span.stop)
+            yields = spell_tensors(len(result.tensors))
+            message = f"the line has {len(labels)} labels and yields {yields}"
+            raise fault("E215", message, span, help="one label for each, or one for all")
         for label, (name, tensor) in zip(labels, result.tensors.items(), strict=True):
             one = Flow({name: tensor})
             self._bind_label(label, _label_index(label, env), one, env)
@@ -380,7 +390,8 @@ class Elaborator:
         """Give a label its meaning; an indexed one joins its family."""
         name = label.name
         if name in ("skip", "in"):
-            raise fault("E216", f"`{name}` has a meaning of its own", label.span)
+            message = f"`{name}` has a meaning of its own"
+            raise fault("E216", message, label.span, help="choose another label")
         if name.startswith("__"):
             message = f"`{name}`: names that begin with two underscores are reserved"
             raise fault("E216", message, label.span, help="choose another label")
@@ -567,7 +578,7 @@ class Elaborator:
         family = Family()
         tensors: dict[str, Tensor] = {}
         calls: list[Term] = []
-        for number, operand in enumerate(operands):
+        for number, operand in enumerate(_one_by_one(operands)):
             at = place.called(number)
             found, result = self.term(term.term, env, operand, at, definition)
             family.items[number,] = result
@@ -591,7 +602,9 @@ class Elaborator:
         entered = _needed(flow, term.span)
         count = {tensor.shape[0] for tensor in entered.all}
         if len(count) != 1:
-            raise fault("E404", "`each row` needs inputs with one number of rows", term.span)
+            seen = " and ".join(spell_shape(tensor.shape) for tensor in entered.all)
+            message = f"`each row` needs as many rows of every input, and these are {seen}"
+            raise fault("E404", message, term.span)
         rows = count.pop()
         inside = {
             name: self.nodes.rows(tensor, rows, place, term.span, env.frame)
@@ -606,7 +619,8 @@ class Elaborator:
         calls = [found] if found is not None else []
         key = definition.line_numbers[id(term)]
         record = Each(key, calls, None, entered.all, tuple(outside.values()), row=True)
-        return record, Flow(outside, result.members)
+        # What is inside has no rows, so only the outputs can be reached by name.
+        return record, Flow(outside)
 
     # Calls
 
@@ -773,6 +787,7 @@ class Elaborator:
             return step, Flow({"": tensors[0]})
         self._spend(term.span)
         call = op_arguments(term, ref, env, len(tensors[0].shape) - 1 if tensors else 0)
+        call.places.update(_operand_places(lines or [], len(tensors)))
         outputs = self.nodes.add(call, tensors, place, names[0], env.frame)
         added = [outputs[0].node] if outputs else []
         slots = [names[0]]
@@ -931,6 +946,22 @@ def _flow(flow: Value) -> Flow:
 
 def _tensors(flow: Value) -> tuple[Tensor, ...]:
     return flow.all if isinstance(flow, Flow) else ()
+
+
+def _one_by_one(operands: Sequence[Flow]) -> list[Flow]:
+    """The operands of an `each`: all of a family, `p[*]`, are as many."""
+    found: list[Flow] = []
+    for flow in operands:
+        spread = len(flow.tensors) > 1 and all(name.isdigit() for name in flow.tensors)
+        found += [Flow({"": tensor}) for tensor in flow.all] if spread else [flow]
+    return found
+
+
+def _operand_places(lines: Sequence[Line], count: int) -> dict[str, Span]:
+    """Where each operand of a join is written, if each line gives one."""
+    spans = [line.span for line in lines if line.on and line.span and len(line.outputs) == 1]
+    same = len(spans) == count
+    return {f"operand {n}": span for n, span in enumerate(spans)} if same else {}
 
 
 def _label_index(label: tree.NamePath, env: Env) -> tuple[int, ...]:

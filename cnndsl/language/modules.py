@@ -192,10 +192,11 @@ class Loader:
             if not inside:
                 message = f"`{use.path}` is outside this file's folder and the shipped files"
                 raise fault("E209", message, use.path_span)
-            if path.is_file():
+            if _is_file(path):
                 return path
         near = {p.relative_to(shipped).as_posix() for p in shipped.rglob("*.arch")}
-        near |= {p.name for p in scope.path.parent.glob("*.arch")}
+        wanted = Path(use.path).parent
+        near |= {(wanted / p.name).as_posix() for p in _beside(scope.path.parent / use.path)}
         message = f"there is no file `{use.path}`, here or among the shipped ones"
         raise fault("E207", message, use.path_span, help=did_you_mean(use.path, near))
 
@@ -206,6 +207,21 @@ def _check_metas(declaration: tree.Declaration) -> None:
         if meta.name not in known:
             help = did_you_mean(meta.name, known) or "there are @cite, @deviates and @expect"
             raise fault("E110", f"`@{meta.name}` is unknown", meta.span, help=help)
+
+
+def _beside(path: Path) -> list[Path]:
+    """The `.arch` files in the folder of a file that is not there."""
+    try:
+        return list(path.parent.glob("*.arch"))
+    except OSError:
+        return []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file system takes
+        return False
 
 
 def _shown(path: Path, root: Path) -> str:

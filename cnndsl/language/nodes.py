@@ -38,8 +38,9 @@ class Nodes:
 
     def input(self, name: str, shape: Shape, span: Span) -> Tensor:
         """A port of the model."""
-        if any(size < 1 for size in shape):
-            raise fault("E403", f"the input `{name}` is {spell_shape(shape)}", span)
+        if any(not 1 <= size <= EXTENT for size in shape):
+            message = f"the input `{name}` is {spell_shape(shape)}"
+            raise fault("E403", message, span, help=_extent(shape))
         op = OPS["input"](tuple(int(size) for size in shape))  # type: ignore[call-arg]
         connect(self.graph, Node(name, op, (name,), span), ())
         self.shapes[name], self.spans[name] = (shape,), span
@@ -161,9 +162,7 @@ class Nodes:
                         f"`{op.name}` would give {spell_shape(shape)} from {seen}",
                         call.span,
                         stack=frame.stack,
-                        help="every size must be at least 1"
-                        if any(n < 1 for n in shape)
-                        else "",
+                        help=_extent(shape),
                     )
                 )
 
@@ -171,7 +170,8 @@ class Nodes:
         self, error: OpError, call: OpCall, operands: tuple[Tensor, ...], frame: Frame
     ) -> Fault:
         """An operation's refusal with its place."""
-        span = call.places.get(error.attribute or "", call.span)
+        where = error.attribute or ("" if error.operand is None else f"operand {error.operand}")
+        span = call.places.get(where, call.span)
         shown = operands if error.operand is None else (operands[error.operand],)
         note = ", ".join(spell_shape(tensor.shape) for tensor in shown[:4])
         related = tuple(
@@ -185,6 +185,10 @@ class Nodes:
         )
         found = replace(found, related=related, stack=frame.stack, help=error.help)
         return Fault(found)
+
+
+def _extent(shape: Shape) -> str:
+    return "every size is at least 1" if min(shape) < 1 else f"no size is over {EXTENT:,}"
 
 
 def _spelt(weight: Weight | None) -> str:

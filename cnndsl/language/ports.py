@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnndsl.diagnostics import Fault, Span, did_you_mean, fault, listing, tensors
+from cnndsl.diagnostics import Fault, Span, did_you_mean, fault, listing, spell_tensors
 from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
@@ -239,7 +239,7 @@ def dimensions(env: Env) -> dict[str, int]:
 
 def enter(count: int) -> str:
     """`1 tensor enters`, `2 tensors enter`."""
-    return f"{tensors(count)} enter{'s' if count == 1 else ''}"
+    return f"{spell_tensors(count)} enter{'s' if count == 1 else ''}"
 
 
 def block_inputs(

@@ -260,6 +260,7 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         said = _SAID[token.type]
     if token == '""' and source.text.startswith('"""', span.start):
         help = 'close it with `"""`'
+        span = Span(source, span.start, span.start + 3)
         return fault("E102", "the doc string is never closed", span, help=help)
     before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
     if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:

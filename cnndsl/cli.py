@@ -315,7 +315,7 @@ def _run(
         result = network.to_numpy(weights)(**arrays)
         return result if isinstance(result, dict) else {next(iter(network.outputs)): result}
     from cnndsl.backends.numpy.interpreter import checked_inputs
-    from cnndsl.backends.torch.execute import outputs
+    from cnndsl.backends.torch.evaluate import outputs
 
     return outputs(network, checked_inputs(network, (), arrays), weights)
 

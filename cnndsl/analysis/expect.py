@@ -91,13 +91,24 @@ def check(definition: BlockDefinition) -> Checked:
                 faults.append(_under(error.diagnostic, under))
         network = networks[under]
         if network is not None:
-            env = definition.file.env
-            values = {claim: evaluate(claim.value, env) for claim in expected.claims}
-            faults += [_under(d, under) for d in failures(network, values)]
+            faults += [_under(d, under) for d in _failures(network, expected, definition)]
     warnings = [d for n in networks.values() if n is not None for d in n.warnings]
     first = next((n for n in networks.values() if n is not None), None)
     claims = sum(len(expected.claims) for expected in wanted)
     return Checked(first, claims, tuple(dict.fromkeys([*faults, *warnings])))
+
+
+def _failures(
+    network: Network, expected: Expectation, definition: BlockDefinition
+) -> list[Diagnostic]:
+    """What fails of the claims, those whose value cannot be worked out included."""
+    values, faults = {}, []
+    for claim in expected.claims:
+        try:
+            values[claim] = evaluate(claim.value, definition.file.env)
+        except Fault as error:
+            faults.append(error.diagnostic)
+    return faults + failures(network, values)
 
 
 def _under(diagnostic: Diagnostic, settings: str) -> Diagnostic:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Mapping
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from cnndsl.ops.base import Array
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_numbers = count()
 
 
 def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.Module:
@@ -40,8 +44,9 @@ def execute(text: str, name: str) -> ModuleType:
     """A module made from source; tracebacks and `inspect` find its lines."""
     import sys
 
-    path = f"<cnndsl {name}>"
-    made = ModuleType(f"cnndsl_{name}")
+    # Two networks may bear one name: their modules must not.
+    made = ModuleType(f"cnndsl_{name}_{next(_numbers)}")
+    made.__file__ = path = f"<{made.__name__}>"
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
     # `NamedTuple` and torch's tracing look their module up by name.
     sys.modules[made.__name__] = made

@@ -574,7 +574,7 @@ class Elaborator:
         key = definition.line_numbers[id(term)]
         if term.operands is None:
             return self._each_row(term, env, flow, place, definition)
-        lines, operands = self._operands(term.operands, env, flow, place, definition)
+        lines, operands, labels = self._operands(term.operands, env, flow, place, definition)
         family = Family()
         tensors: dict[str, Tensor] = {}
         calls: list[Term] = []
@@ -588,7 +588,7 @@ class Elaborator:
                 calls.append(found)
         outputs = tuple(tensors.values())
         inputs = tuple(tensor for operand in operands for tensor in operand.all)
-        return Each(key, calls, lines, inputs, outputs), Flow(tensors, {}, family)
+        return Each(key, calls, lines, inputs, outputs), Flow(tensors, labels, family)
 
     def _each_row(
         self,
@@ -641,16 +641,21 @@ class Elaborator:
             name = term.path.name
             return Step(key, name, (), (), passed.all, passed.all, None, term.span), passed
         lines: list[Line] | None = None
+        labels: dict[str, Entry] = {}
         if term.operands is None:
             operands = [_needed(flow, term.span)]
         else:
-            lines, operands = self._operands(term.operands, env, flow, place, definition)
-        names = definition.step_names.get(id(term)) or (term.path.name,)
-        if isinstance(ref.target, BlockDefinition):
-            return self._block(
-                term, ref, env, operands, lines, place.below(names[0]), definition
+            lines, operands, labels = self._operands(
+                term.operands, env, flow, place, definition
             )
-        return self._op(term, ref, env, operands, lines, place, names, definition)
+        names = definition.step_names.get(id(term)) or (term.path.name,)
+        found: Term
+        if isinstance(ref.target, BlockDefinition):
+            at = place.below(names[0])
+            found, result = self._block(term, ref, env, operands, lines, at, definition)
+        else:
+            found, result = self._op(term, ref, env, operands, lines, place, names, definition)
+        return found, Flow(result.tensors, {**labels, **result.members}, result.family)
 
     def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:
         """What a step's name stands for; None is the identity."""
@@ -683,17 +688,18 @@ class Elaborator:
         flow: Value,
         place: Place,
         definition: BlockDefinition,
-    ) -> tuple[list[Line], list[Flow]]:
-        """The lines in a call's braces; a `for` among them contributes every iteration's."""
+    ) -> tuple[list[Line], list[Flow], dict[str, Entry]]:
+        """The lines in a call's braces, the operands that they give, and their labels.
+
+        A `for` among the lines contributes every iteration's.
+        """
         inner = Env(env.frame, env)
         inner.skip = flow
         before = len(self.faults)
         lines, operands = self._join(body, inner, flow, place, definition)
         if len(self.faults) > before:
             raise Silent
-        for name, entry in inner.members.items():
-            env.members.setdefault(name, entry)
-        return lines, operands
+        return lines, operands, inner.members
 
     def _join(
         self,

@@ -169,6 +169,69 @@ class Rearrange(Op):
         return Torch(function=Template("{0}" + text, values))
 
 
+@op("unbatch", Family.RESHAPE)
+class Unbatch(Op):
+    """The rows join the batch: the entry of `each row`.  (N, *S) → (*S), N times.
+
+    Source: convention.
+    """
+
+    rows: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(*S)."""
+        return inputs[0][1:]
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a view."""
+        return 0
+
+    def figure(self) -> str:
+        """`each row`."""
+        return "each row"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The first two axes in one."""
+        (x,) = inputs
+        return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.flatten(0, 1)`."""
+        return Torch(function=Template("{0}.flatten(0, 1)"))
+
+
+@op("rebatch", Family.RESHAPE)
+class Rebatch(Op):
+    """The rows leave the batch: the end of `each row`.  (*S), N times → (N, *S).
+
+    Source: convention.
+    """
+
+    rows: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(N, *S)."""
+        return (self.rows, *inputs[0])
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a view."""
+        return 0
+
+    def figure(self) -> str:
+        """`rows`."""
+        return "rows"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The batch in two axes; without rows its size is not known, and is 1."""
+        (x,) = inputs
+        batch = x.shape[0] // self.rows if self.rows else 1
+        return x.reshape(batch, self.rows, *x.shape[1:])
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.unflatten(0, (-1, N))`."""
+        return Torch(function=Template("{0}.unflatten(0, (-1, {rows}))", {"rows": self.rows}))
+
+
 def _check_sizes(sizes: Integers) -> None:
     if not sizes or any(n < 1 for n in sizes):
         raise OpError(

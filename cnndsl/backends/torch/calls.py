@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from cnndsl.backends.torch.layout import Brackets, Doc, Prefixed, flat
@@ -22,7 +23,7 @@ from cnndsl.ops.base import Call, Operand, Template
 T = TypeVar("T")
 
 
-class NeedsName(Exception):
+class NeedsName(Exception):  # noqa: N818 - control flow, not a fault
     """A value that only a new name could give, where none is wanted."""
 
 
@@ -59,7 +60,7 @@ class Speller:
                 return None
             numbers = [int(v) for v in own]  # type: ignore[call-overload]
             step = numbers[1] - numbers[0] if count > 1 else 0
-            if any(b - a != step for a, b in zip(numbers, numbers[1:], strict=False)):
+            if any(b - a != step for a, b in pairwise(numbers)):
                 return None
             starts.append(values[position])
             steps.append(step)
@@ -108,9 +109,7 @@ class Speller:
             return "()"
         parts = [self.kept(column, envs, hint) for column in zip(*values, strict=True)]
         whole = re.fullmatch(r"(\w+(?:\.\w+)*)\.shape\[2\]", parts[0])
-        if whole and all(
-            p == f"{whole[1]}.shape[{n}]" for n, p in enumerate(parts, 2)
-        ):
+        if whole and all(p == f"{whole[1]}.shape[{n}]" for n, p in enumerate(parts, 2)):
             return f"{whole[1]}.shape[2:]"
         return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
 
@@ -135,7 +134,7 @@ def call_doc(
     return Brackets(function, tuple(items))
 
 
-_HINTS = {
+_HINTS: dict[str, tuple[str, ...]] = {
     f"nn.{kind}{rank}d": ("in_channels", "out_channels", "kernel_size")
     for kind in ("Conv", "ConvTranspose")
     for rank in (1, 2, 3)
@@ -154,7 +153,9 @@ def function_doc(
     """An expression of `forward`."""
     first = functions[0]
     if isinstance(first, Template):
-        return _template([f for f in functions if isinstance(f, Template)], envs, operands, speller)
+        return _template(
+            [f for f in functions if isinstance(f, Template)], envs, operands, speller
+        )
     calls = [f for f in functions if isinstance(f, Call)]
     items: list[Doc] = []
     for values in zip(*(call.arguments for call in calls), strict=True):
@@ -170,7 +171,10 @@ def function_doc(
 
 
 def _template(
-    templates: Sequence[Template], envs: Sequence[Env], operands: Sequence[Doc], speller: Speller
+    templates: Sequence[Template],
+    envs: Sequence[Env],
+    operands: Sequence[Doc],
+    speller: Speller,
 ) -> Doc:
     first = templates[0]
     assert all(t.text == first.text for t in templates), "instances say it in one way"
@@ -189,8 +193,7 @@ def _template(
         # A list of operands may break over lines.
         rest = re.sub(r"\{(\w+|\*)\}", part, match[2])
         return Brackets(match[1], (Brackets("", tuple(operands), "[", "]"), rest))
-    text = re.sub(r"\{(\w+|\*)\}", part, first.text)
-    return text
+    return re.sub(r"\{(\w+|\*)\}", part, first.text)
 
 
 def _atomic(text: str) -> bool:

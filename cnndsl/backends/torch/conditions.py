@@ -76,8 +76,8 @@ def _logic(expression: tree.Binary, envs: Sequence[Env]) -> Said | None:
     if left is None or right is None:
         return None
     both = expression.operator == "and"
-    combine = (lambda a, b: a and b) if both else (lambda a, b: a or b)
-    values = [combine(a, b) for a, b in zip(left[0], right[0], strict=True)]
+    pairs = list(zip(left[0], right[0], strict=True))
+    values = [(a and b) if both else (a or b) for a, b in pairs]
     # A side that decides nothing is left out.
     for one, other in ((left, right), (right, left)):
         if all(v is both for v in one[0]):
@@ -106,7 +106,9 @@ def _name(expression: tree.Value, envs: Sequence[Env]) -> Said | None:
     if same(values):
         return values, literal(values[0]), 4
     words = spell(values, envs)
-    return None if words is None else ([strip(v) for v in values], words, 3 if ' ' in words else 4)
+    return (
+        None if words is None else ([strip(v) for v in values], words, 3 if " " in words else 4)
+    )
 
 
 def _value(path: tree.NamePath, env: Env) -> Any:

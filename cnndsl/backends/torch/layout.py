@@ -76,10 +76,9 @@ def _broken(doc: Brackets, indent: int, before: str, after: str) -> list[str]:
     first = f"{' ' * indent}{before}{doc.head}{doc.open}"
     last = f"{' ' * indent}{doc.close}{after}"
     together = f"{' ' * inner}{', '.join(flat(item) for item in doc.items)}"
-    if len(together) <= WIDTH and (len(doc.items) > 1 or isinstance(doc.items[0], str)):
-        if doc.head or doc.open != "(" or len(doc.items) > 1:
-            if not (doc.open == "[" or (doc.open == "(" and not doc.head)):
-                return [first, together, last]
+    joinable = len(doc.items) > 1 or isinstance(doc.items[0], str)
+    if joinable and doc.head and doc.open == "(" and len(together) <= WIDTH:
+        return [first, together, last]
     if len(doc.items) == 1 and not _collection(doc):
         return [first, *lines(doc.items[0], inner), last]
     body = [line for item in doc.items for line in lines(item, inner, after=",")]

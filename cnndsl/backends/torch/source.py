@@ -78,10 +78,11 @@ class Source:
         return _docstring(parts, 4)
 
     def _settings(self) -> list[str]:
-        values = {k: v for k, v in self.network.arguments.items()}
+        values = dict(self.network.arguments)
         shown = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
         inputs = ", ".join(
-            f"{name} {[int(n) for n in tensor.shape]}" for name, tensor in self.network.inputs.items()
+            f"{name} {[int(n) for n in tensor.shape]}"
+            for name, tensor in self.network.inputs.items()
         )
         parts = [f"Parameters: {shown}."] if shown else []
         return [*parts, f"Written for {inputs} (sizes per image)."]
@@ -130,6 +131,8 @@ def _docstring(parts: list[str], indent: int) -> list[str]:
             lines.append("")
         lines += textwrap.wrap(part, 88 - indent - (3 if number == 0 else 0)) or [""]
     lines[0] = f'"""{lines[0]}'
+    if len(lines) == 1:
+        return [f'{margin}{lines[0]}"""']
     return [f"{margin}{line}".rstrip() for line in [*lines, '"""']]
 
 

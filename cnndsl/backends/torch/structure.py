@@ -25,7 +25,9 @@ def form(block: Block, network: Network) -> dict[tuple[object, ...], object]:
     return found
 
 
-def _put(found: dict[tuple[object, ...], object], key: tuple[object, ...], value: object) -> None:
+def _put(
+    found: dict[tuple[object, ...], object], key: tuple[object, ...], value: object
+) -> None:
     """Note a fact; where the iterations of a loop differ, note that."""
     known = found.setdefault(key, value)
     if known != value:
@@ -128,20 +130,21 @@ def is_modules(term: Term, network: Network) -> bool:
                 return False
             return all(t.module and t.prepare is None for t in torches(term, network))
         case Call():
-            return term.lines is None and len(term.block.inputs) == 1
+            ports = len(term.block.inputs), len(term.block.outputs)
+            return term.lines is None and ports == (1, 1)
         case Repeat(items=items):
             single = all(not isinstance(i, Step) or len(i.nodes) == 1 for i in items)
             plain = all(isinstance(i, Step | Call) and is_modules(i, network) for i in items)
             return bool(items) and single and plain
         case Group(body=body):
-            return all(_plain(line, network) for line in body)
+            return all(is_plain(line, network) for line in body)
         case _:
             return False
 
 
 def ends_modules(term: Term) -> bool:
     """Whether a term may end a chain of modules, though it has several outputs."""
-    if not isinstance(term, Call) or len(term.inputs) != 1 or len(term.outputs) < 2:
+    if not isinstance(term, Call) or len(term.inputs) != 1 or len(term.block.outputs) < 2:
         return False
     return term.lines is None and len(term.block.inputs) == 1
 
@@ -169,7 +172,8 @@ def named_tensors(block: Block) -> set[tuple[str, int]]:
     return found
 
 
-def _plain(line: Line, network: Network) -> bool:
+def is_plain(line: Line, network: Network) -> bool:
+    """Whether a line, unconditional and without a source, is a chain of modules."""
     if not line.on or line.condition is not None or line.source is not None or line.index:
         return False
     return all(is_modules(term, network) for term in line.terms)
@@ -177,10 +181,11 @@ def _plain(line: Line, network: Network) -> bool:
 
 def has_modules(term: Term, network: Network) -> bool:
     """Whether a term needs a module: it holds weights, or differs in training."""
-    return any(_stateful(name, network) for name in nodes_of(term))
+    return any(is_stateful(name, network) for name in nodes_of(term))
 
 
-def _stateful(name: str, network: Network) -> bool:
+def is_stateful(name: str, network: Network) -> bool:
+    """Whether a layer holds weights, or differs in training."""
     op = network.node(name).op
     if op.family is Family.REGULARIZE:
         return True

@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnndsl.backends.torch.structure import nodes_of
-from cnndsl.graph import Block, Call, Each, Group, Line, Loop, Network, Repeat, Step, Tensor, Term
+from cnndsl.graph import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Network,
+    Repeat,
+    Step,
+    Tensor,
+    Term,
+)
 
 
 def exposed(network: Network) -> Block:
@@ -50,10 +62,9 @@ def _call(call: Call, network: Network) -> Call:
         key = tensor.node, tensor.output
         if tensor.node in inside and key not in ends:
             wanted.add(key)
+    # The call's own outputs stay as declared: they are what flows on to the next step.
     block = _block(call.block, network, wanted)
-    more = tuple(block.outputs.values())[len(call.block.outputs) :]
-    lines = _lines(call.lines, network)
-    return replace(call, block=block, outputs=(*call.outputs, *more), lines=lines)
+    return replace(call, block=block, lines=_lines(call.lines, network))
 
 
 def _lines(lines: list[Line] | None, network: Network) -> list[Line] | None:

@@ -87,7 +87,8 @@ class Env:
     """What can be named at one place of one instance.
 
     `names` maps Python names to their values here, `owners` to who provides them; `rows`
-    says which instance, or which row of a table, this is to each provider; `tensors` maps tensors to the variables that hold them.
+    says which instance, or which row of a table, this is to each provider; `tensors` maps
+    tensors to the variables that hold them.
     """
 
     block: Block
@@ -125,7 +126,9 @@ class Env:
         for atom in inside:
             bindings[atom] = self.size(atom)
         value = formula.evaluate(bindings)
-        return value.formula if isinstance(value, Sym) else Formula({(): value} if value else {})
+        return (
+            value.formula if isinstance(value, Sym) else Formula({(): value} if value else {})
+        )
 
     def size(self, atom: Axis) -> int:
         """The size of a tensor that is no port, in the block's terms."""
@@ -175,7 +178,7 @@ def spell(values: Sequence[object], envs: Sequence[Env]) -> str | None:
         lengths = {len(v) for v in values if isinstance(v, tuple)}
         if len(lengths) != 1:
             return None
-        parts = [spell(column, envs) for column in zip(*values, strict=True)]  # type: ignore[arg-type]
+        parts = [spell(column, envs) for column in zip(*values, strict=True)]
         return None if None in parts else f"({', '.join(p for p in parts if p)})"
     for formula, env in _proposals(values, envs):
         if all(_value(formula, e) == strip(v) for v, e in zip(values, envs, strict=True)):

@@ -1,0 +1,359 @@
+"""Terms written out in `forward`: steps, calls, loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cnndsl.backends.torch import structure
+from cnndsl.backends.torch.calls import call_doc, function_doc
+from cnndsl.backends.torch.joins import Joins
+from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed, flat
+from cnndsl.backends.torch.registry import Registry, sequential
+from cnndsl.backends.torch.values import Env, identifier
+from cnndsl.backends.torch.views import Views, alternatives, fields, segment, word
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.graph import Call, Each, Group, Loop, Network, Repeat, Step
+from cnndsl.ops.base import Torch
+
+
+class Terms(Joins):
+    """Writes terms."""
+
+    def term(
+        self, views: Views[Any], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """The value of a term, not yet assigned."""
+        match views[0][1]:
+            case Step():
+                return self.step(views, current, registry, variable)
+            case Call():
+                return self.call(views, current, registry, variable)
+            case Group():
+                inside = [(env, group.body) for env, group in views]
+                return self.sequence(inside, current, registry, variable)
+            case Repeat():
+                return self.repeat(views, current, registry, variable)
+            case Loop():
+                return self.loop(views, current, registry, variable)
+            case Each():
+                return self.each(views, current, registry, variable)
+        raise AssertionError(views)
+
+    def step(
+        self, views: Views[Step], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc:
+        """`F.relu(self.norm(self.conv(x)))`."""
+        first = views[0][1]
+        if first.lines is not None:
+            operands = self.operands(views, current, registry)
+            if isinstance(operands, str):
+                return operands
+        else:
+            assert current is not None
+            operands = [current]
+        views = [(env, step) for env, step in views if step.nodes]
+        if not views:
+            return operands[0]
+        envs = [env for env, _ in views]
+        said = [structure.torches(step, self.network) for _, step in views]
+        doc: Doc = ""
+        for number, slot in enumerate(views[0][1].slots):
+            torches = [each[number] for each in said]
+            self._help(torches)
+            doc = self._layer(torches, envs, slot, operands, registry)
+            operands = [doc]
+        return doc
+
+    def _layer(
+        self,
+        torches: list[Torch],
+        envs: list[Env],
+        slot: str,
+        operands: Sequence[Doc],
+        registry: Registry,
+    ) -> Doc:
+        """One operation applied."""
+        functions = [t.function for t in torches if t.function is not None]
+        names = {getattr(f, "function", "") for f in functions}
+        if len(functions) == len(torches) and len(names) == 1:
+            return function_doc(functions, envs, operands, self.speller)
+        calls = [t.module for t in torches if t.module is not None]
+        if isinstance(registry, _Lists):
+            access = registry.each(
+                slot, lambda at, inside: call_doc([calls[n] for n in at], inside, self.speller)
+            )
+        else:
+            access = registry.add(slot, call_doc(calls, envs, self.speller, slot))
+        prepared = [t.prepare for t in torches if t.prepare is not None]
+        if prepared:
+            operands = [function_doc(prepared, envs, operands, self.speller)]
+        return Brackets(access, tuple(operands))
+
+    def call(
+        self, views: Views[Call], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc:
+        """`self.Bottleneck(x)`."""
+        first = views[0][1]
+        name = segment(first.block)
+        if isinstance(registry, _Lists):
+            access = registry.each(
+                name,
+                lambda at, inside: self._construct(
+                    [(env, views[n][1]) for env, n in zip(inside, at, strict=True)]
+                ),
+            )
+        else:
+            access = registry.add(name, self._construct(views))
+        if first.lines is not None:
+            found = self.operands(views, current, registry)
+            assert not isinstance(found, str)
+            operands = found
+        elif len(first.inputs) > 1:
+            operands = [self._variable(views[0][0], tensor) for tensor in first.inputs]
+        else:
+            assert current is not None
+            operands = [current]
+        doc = Brackets(access, tuple(operands))
+        if len(first.block.outputs) == 1:
+            return doc
+        return self._several(doc, views, variable)
+
+    def _several(self, doc: Doc, views: Views[Any], variable: str) -> str:
+        """Keep a result of several tensors; each is reached by its name."""
+        name = self.fresh("outputs") if variable == "x" else variable
+        self.emit(f"{name} = ", doc)
+        for env, call in views:
+            for port, tensor in call.block.outputs.items():
+                env.tensors[tensor.node, tensor.output] = f"{name}.{identifier(word(port))}"
+        env, call = views[0]
+        if len(call.outputs) > 1:
+            return name
+        return env.tensors[call.outputs[0].node, call.outputs[0].output]
+
+    def repeat(
+        self, views: Views[Repeat], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """`term * n`: a chain of modules, or a loop over lists of them."""
+        views = [(env, repeat) for env, repeat in views if repeat.items]
+        if not views:
+            return current
+        first = views[0][1]
+        assert current is not None
+        if structure.is_modules(first, self.network) and structure.has_modules(
+            first, self.network
+        ):
+            access = registry.add(*self._modules(list(views))[0])
+            return Brackets(access, (current,))
+        if flat(current) != variable:
+            self.emit(f"{variable} = ", current)
+        lists = _Lists(self, registry, views)
+        items = [(env, item) for env, repeat in views for item in repeat.items]
+        head = len(self.body)
+        self.body.append("")
+        self.body_depth += 4
+        end = self.term(items, variable, lists, variable)
+        assert end is not None
+        if flat(end) != variable:
+            self.emit(f"{variable} = ", end)
+        self.body_depth -= 4
+        self.body[head] = f"{' ' * self.body_depth}{lists.head()}"
+        self.hold(variable, list(views))
+        return variable
+
+    def loop(
+        self, views: Views[Loop], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """`for`: a chain made from a table; written out where its lines have other sources."""
+        first = views[0][1]
+        if first.bodies and self._tabular(views):
+            doc = self._table(views)
+            tapped = structure.is_tapped(first, self.network) or self._kept(first)
+            above, name = registry.parent or (registry, "")
+            kind = "nn.ModuleList" if tapped else "nn.Sequential"
+            items: tuple[Doc, ...] = (doc,)
+            if tapped:
+                assert isinstance(doc, Prefixed)
+                inner = doc.value
+                assert isinstance(inner, Brackets)
+                items = (Brackets("", inner.items, "[", "]") if inner.open == "(" else inner,)
+            access = above.add(name, Brackets(kind, items))
+            assert current is not None
+            if not tapped:
+                return Brackets(access, (current,))
+            return self._collect(views, current, access, name, variable)
+        return self._unrolled(views, current, registry, variable)
+
+    def _tabular(self, views: Views[Loop]) -> bool:
+        loop = views[0][1]
+        if len(views) > 1 or not any(structure.has_modules(t, self.network) for t in [loop]):
+            return False
+        return all(
+            bool(body)
+            and all(structure.is_plain(line, self.network) for line in body if line.on)
+            and all(line.condition is None for line in body)
+            and not any(structure.is_tapped(line, self.network) for line in body[:-1])
+            for body in loop.bodies
+        )
+
+    def _kept(self, loop: Loop) -> bool:
+        """Whether the result of an iteration but the last is used by name."""
+        inside = set(structure.nodes_of(loop))
+        ends = [body[-1].outputs[0] for body in loop.bodies[:-1]]
+        return any(
+            target not in inside
+            for tensor in ends
+            for _, target in self.network.graph.out_edges(tensor.node)
+        )
+
+    def _collect(
+        self, views: Views[Loop], current: Doc, access: str, name: str, variable: str
+    ) -> str:
+        """Run a table's modules and keep each result."""
+        kept = self.fresh(identifier(name))
+        if flat(current) != variable:
+            self.emit(f"{variable} = ", current)
+        indent = " " * self.body_depth
+        self.body += [f"{indent}{kept} = []", f"{indent}for module in {access}:"]
+        self.body += [
+            f"{indent}    {variable} = module({variable})",
+            f"{indent}    {kept}.append({variable})",
+        ]
+        self.hold(variable, list(views))
+        for env, loop in views:
+            for number, body in enumerate(loop.bodies):
+                tensor = body[-1].outputs[0]
+                env.tensors[tensor.node, tensor.output] = f"{kept}[{number}]"
+        return variable
+
+    def _unrolled(
+        self, views: Views[Loop], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """One iteration after the other."""
+        labelled = registry is not self.root
+        for number in range(len(views[0][1].bodies)):
+            bodies = [(env, loop.bodies[number]) for env, loop in views]
+            within = registry.below(str(number)) if labelled else registry
+            current = self.sequence(bodies, current, within, variable)
+            last = [
+                (env, [line for line in body if line.on][-1]) for env, body in bodies if body
+            ]
+            if number < len(views[0][1].bodies) - 1 and current is not None and last:
+                current = self.assign(variable, current, last)
+        return current
+
+    def each(
+        self, views: Views[Each], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """One module called for each of some tensors, or for each row of one."""
+        if views[0][1].row:
+            return self._each_row(views, current, registry, variable)
+        operands: list[Doc] = []
+        for chain in alternatives([(env, each.lines or []) for env, each in views]):
+            operands += self._operand(chain, current, registry, 0, 3)
+        access = self._callable([(env, each.calls[0]) for env, each in views], registry)
+        name = self.fresh(variable if variable != "x" else "outputs")
+        source = Brackets("", tuple(operands), "[", "]")
+        called = Generated(Brackets(access, ("level",)), "level", source)
+        self.emit(f"{name} = ", Brackets("", (called,), "[", "]"))
+        for env, each in views:
+            for number, call in enumerate(each.calls):
+                for tensor, dot in fields(call):
+                    env.tensors[tensor.node, tensor.output] = f"{name}[{number}]{dot}"
+        return name
+
+    def _callable(self, views: Views[Any], registry: Registry) -> str:
+        """The module that an `each` calls."""
+        first = views[0][1]
+        if isinstance(first, Call):
+            return registry.add(segment(first.block), self._construct(views))
+        if structure.is_modules(first, self.network):
+            entries = self._modules(views)
+            doc = entries[0][1] if len(entries) == 1 else sequential(entries)
+            if len(entries) == 1:
+                return registry.add(entries[0][0], doc)
+            return registry.chain(entries)
+        raise ArchError([_unsaid("`each` over more than one module", self.network)])
+
+    def _each_row(
+        self, views: Views[Each], current: Doc | None, registry: Registry, variable: str
+    ) -> Doc | None:
+        """The rows join the batch, and leave it again."""
+        env, each = views[0]
+        texts: list[str] = []
+        for tensor in each.inputs:
+            if len(each.inputs) == 1 and current is not None:
+                if not flat(current).isidentifier():
+                    self.emit(f"{variable} = ", current)
+                    current = variable
+                texts.append(flat(current))
+            else:
+                texts.append(self._variable(env, tensor))
+        for other, item in views:
+            for tensor, text in zip(item.calls[0].inputs, texts, strict=True):
+                other.tensors[tensor.node, tensor.output] = f"{text}.flatten(0, 1)"
+        calls = [(other, item.calls[0]) for other, item in views]
+        doc = self.term(calls, f"{texts[0]}.flatten(0, 1)", registry, variable)
+        back = f".unflatten(0, {texts[0]}.shape[:2])"
+        if len(each.outputs) == 1:
+            assert doc is not None
+            return f"{flat(doc)}{back}"
+        for number, (tensor, dot) in enumerate(fields(each.calls[0])):
+            name = self.fresh(dot.lstrip(".") or "y")
+            self.emit(f"{name} = ", f"{self._variable(env, tensor)}{back}")
+            for other, item in views:
+                end = item.outputs[number]
+                other.tensors[end.node, end.output] = name
+        return variable
+
+
+class _Lists(Registry):
+    """The modules of a repeat that is written out: each is a list, and a loop walks them."""
+
+    def __init__(self, writer: Terms, registry: Registry, views: Views[Repeat]) -> None:
+        super().__init__(registry.access)
+        self.writer = writer
+        self.above = registry
+        self.views = views
+        self.names: list[str] = []
+        self.accesses: list[str] = []
+        items = [item for _, repeat in views for item in repeat.items]
+        self.order = {id(item): number for number, item in enumerate(items)}
+
+    def each(self, name: str, build: Callable[[list[int], list[Env]], Doc]) -> str:
+        """Register a list of modules, one an iteration; the loop's variable.
+
+        `build` writes the module for some iterations, given their numbers.
+        """
+
+        def element(views: Views[Any]) -> Doc:
+            return build([self.order[id(item)] for _, item in views], [env for env, _ in views])
+
+        docs = self.writer.repeated(list(self.views), element)
+        content = Brackets("", tuple(docs), "[", "]")
+        if len(docs) == 1 and isinstance(docs[0], Prefixed):
+            inner = docs[0].value
+            assert isinstance(inner, Brackets)
+            content = Brackets("", inner.items, "[", "]")
+        access = self.above.add(name, Brackets("nn.ModuleList", (content,)))
+        variable: str = self.writer.fresh(identifier(name))
+        self.names.append(variable)
+        self.accesses.append(access)
+        return variable
+
+    def head(self) -> str:
+        """The loop's head."""
+        if not self.names:
+            counts = [len(repeat.items) for _, repeat in self.views]
+            envs = [env for env, _ in self.views]
+            count = self.writer.speller.kept(counts, envs, "n")
+            return f"for _ in range({count}):"
+        if len(self.names) == 1:
+            return f"for {self.names[0]} in {self.accesses[0]}:"
+        zipped = f"zip({', '.join(self.accesses)}, strict=True)"
+        return f"for {', '.join(self.names)} in {zipped}:"
+
+
+def _unsaid(what: str, network: Network) -> Diagnostic:
+    message = f"the PyTorch backend cannot write {what}"
+    return Diagnostic("E601", message, network.structure.definition.span)

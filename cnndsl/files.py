@@ -58,6 +58,22 @@ def find(path: str | Path) -> Path:
     raise FileNotFoundError(errno.ENOENT, f"{message}; {help}" if help else message, str(path))
 
 
+def cached(name: str) -> str | None:
+    """Where the user's cache keeps a file of that name; None where there is no such place.
+
+    What is kept is trusted when it is read, so the folder must be the user's own.
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    folder = Path(root) / "cnndsl"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
+    except OSError:
+        return None
+    shared = hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022)
+    return None if shared or not os.access(folder, os.W_OK) else str(folder / name)
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path to write to; what is written there takes the file's place only when it is whole.

@@ -11,8 +11,9 @@ from typing import Any
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
 
+from cnndsl import __version__
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, did_you_mean, fault
-from cnndsl.files import grammar
+from cnndsl.files import cached, grammar
 from cnndsl.language import tree
 from cnndsl.language.build import Builder
 
@@ -107,6 +108,8 @@ def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
         postlex=newlines,
         propagate_positions=True,
         maybe_placeholders=True,
+        # Working the tables out takes half a second, reading them a fiftieth of it.
+        cache=cached(f"{start}-{__version__}.lark") or False,
     )
     return lark, newlines, builder
 

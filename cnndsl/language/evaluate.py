@@ -13,6 +13,7 @@ from cnndsl.language import tree
 from cnndsl.language.names import Bound, Env, Family, Faulty, Flow, Off, OpRef, Silent
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import OPS, Auto, spell
+from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,
     Axis,
@@ -379,6 +380,10 @@ def round8(value: float) -> int:
     if rounded < 0.9 * value:
         rounded += 8
     return apply("round8", rounded, value) if isinstance(value, int) else rounded
+
+
+# A formula that holds it is evaluated where its size leaves the block.
+REMEMBERED["round8"] = round8
 
 
 def _floor(value: float) -> int:

@@ -23,7 +23,7 @@ def contradictions(
     for n, layer in enumerate(theirs):
         for depth in range(1, len(layer.path)):
             modules[layer.path[:depth]].append(n)
-    seen: dict[tuple[frozenset[Path], frozenset[Path]], tuple[Path, dict[Path, Path]]] = {}
+    seen: dict[object, tuple[Path, dict[Path, Path]]] = {}
     for prefix, members in modules.items():
         images = [ours[settled[n]].path for n in members]
         start = common(images)
@@ -31,7 +31,8 @@ def contradictions(
             theirs[n].path[len(prefix) :]: image[start:]
             for n, image in zip(members, images, strict=True)
         }
-        forms = frozenset(inner), frozenset(inner.values())
+        kinds = frozenset((theirs[n].path[len(prefix) :], theirs[n].kind) for n in members)
+        forms = kinds, frozenset(inner.values())
         first, other = seen.setdefault(forms, (prefix, inner))
         if other != inner:
             names = f"`{'.'.join(first)}` and `{'.'.join(prefix)}`"

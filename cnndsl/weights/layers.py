@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.graph import Network
-from cnndsl.ops.base import Shape
+from cnndsl.ops.base import Family, Shape
 from cnndsl.weights.numbering import Path, numbered
 
 COUNTER = "num_batches_tracked"
@@ -39,12 +39,17 @@ class Layer:
 
     @property
     def signature(self) -> Signature:
-        """Its kind: roles and shapes."""
+        """Its roles and shapes."""
         return tuple((role, shape) for role, (_, shape) in self.tensors.items())
+
+    @property
+    def kind(self) -> tuple[tuple[str, int], ...]:
+        """Its roles and ranks."""
+        return tuple((role, len(shape)) for role, shape in self.signature)
 
 
 def alike(a: Signature, b: Signature) -> bool:
-    """Whether two kinds of layer hold the same numbers in the same order.
+    """Whether layers of two signatures hold the same numbers in the same order.
 
     A convolution over all that it sees is a linear layer, [K, C, 7, 7] for [K, 49·C], and
     [K, C, 1, 1] for [K, C]; [C, 1, 1] is [C].
@@ -119,7 +124,8 @@ def _sets(masks: Iterable[int]) -> tuple[int, ...]:
 class Ours:
     """The network's layers in its order, with its modules, chains and data flow.
 
-    `chains` are sets of layers through which data runs without a branch or a join;
+    `chains` are layers through which data runs without a branch or a join, and pairs of a
+    layer and its norm;
     `above[y]` is the set of layers whose results reach layer y.
     """
 
@@ -155,16 +161,21 @@ def ours(network: Network, shapes: Mapping[str, Shape]) -> Ours:
 
 
 def _chains(network: Network, owned: Mapping[str, int]) -> tuple[int, ...]:
+    """What data runs through without a branch, whole, and each layer with its norm."""
     graph = network.graph
     outputs = {tensor.node for tensor in network.outputs.values()}
     chain: dict[str, str] = {}
     found: dict[str, int] = {}
-    for name in graph:
+    normed: list[int] = []
+    for node in network:
+        name = node.name
         above = [u for u, _ in network.operands(name)]
         joined = len(above) == 1 and graph.out_degree(above[0]) == 1 and above[0] not in outputs
         chain[name] = chain[above[0]] if joined else name
         found[chain[name]] = found.get(chain[name], 0) | owned[name]
-    return _sets(found.values())
+        if joined and node.op.family is Family.NORM:
+            normed.append(owned[above[0]] | owned[name])
+    return _sets([*found.values(), *normed])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,16 @@ cell is settled. Cells are split by evidence until nothing more splits:
 
 1. blocks: a module of theirs and a module or chain of ours with equal signatures, no other
    such sets in the cell, and one signature that occurs in the cell only there; several
-   such sets where both sides order them;
-2. parts: the cell's modules against ours, all different, all with a partner;
+   such sets where data runs through them one after the other, in the order of definition;
+2. parts: the cell's modules against ours, all of them with a partner;
 3. numbers: `layer_blocks.2` is `p4` where the siblings `inner_blocks.0`, `.1` are settled
    as `m2`, `m3`, so that numbers differ by 2 (siblings have the same numbers);
-4. series: layers of one signature through which data runs one after the other, in the
-   order of definition, where what is settled has that order too;
-5. intervals: layers between the same settled ones, where all that is settled in the cell
-   stands in one order on both sides, and two branches beside these layers are settled.
+4. series: as for blocks, layers of one signature;
+5. flow: sets or layers that no other assignment defines before what they feed;
+6. gaps: sets or layers between settled ones, where all that is settled in the cell stands
+   in one order on both sides, two branches beside these among it.
 
+The last three hold only where what is settled was defined in the order in which data runs.
 Order alone never tells parallel layers apart that stand beside each other. What remains
 is an error, and so is a result that renames two modules of one form differently.
 """
@@ -23,9 +24,10 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, permutations
+from typing import Any
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.weights.faults import GIVEN, ambiguous, below, contradictions, lists, unequal
@@ -34,6 +36,9 @@ from cnndsl.weights.numbering import Family, Path, families, numbered
 
 Key = tuple[tuple[int, int], ...]
 """Signatures with their counts, sorted."""
+
+_Sides = tuple[list[int], list[int]]
+_Assign = Callable[[list[int], list[int]], list[tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ class _Matching:
     def split(self) -> None:
         """Split cells by evidence, the strongest first, until none splits."""
         evidence = [self.by_blocks, self.by_parts, self.by_numbers, self.by_series]
-        evidence.append(self.by_intervals)
+        evidence += [self.by_flow, self.by_gaps]
         level = 0
         self._settle(self.cells)
         while level < len(evidence):
@@ -170,50 +175,182 @@ class _Matching:
     # Evidence: each takes a cell and gives pairs of sets, or nothing.
 
     def by_blocks(self, cell: Cell) -> list[tuple[int, int]]:
-        """Modules that are the only ones of their signatures."""
+        """Modules that are the only ones of their signatures, or stand in series."""
+        return self._assigned(self._families_of_sets(cell), self._in_series(cell))
+
+    def by_parts(self, cell: Cell) -> list[tuple[int, int]]:
+        """All modules of a cell against all of ours."""
+        found: list[list[tuple[int, int]]] = []
+        for sets in dict.fromkeys((cell.blocks, cell.chains)):
+            theirs, ours = self._partitions(cell, sets)
+            if len(theirs) > 1 and _sizes(theirs) == _sizes(ours):
+                families = ((parts, ours[key]) for key, parts in theirs.items())
+                found.append(self._assigned(families, self._in_series(cell)))
+        agree = all(
+            (a & x).bit_count() == (b & y).bit_count()
+            for first, second in combinations(found, 2)
+            for a, b in first
+            for x, y in second
+        )
+        return next(filter(None, found), []) if agree else []
+
+    def by_series(self, cell: Cell) -> list[tuple[int, int]]:
+        """Layers of one signature, one after the other on both sides."""
+        return self._assigned(self._families_of_one(cell), self._in_series(cell))
+
+    def by_flow(self, cell: Cell) -> list[tuple[int, int]]:
+        """What would else be defined before that which feeds it."""
+        assign = self._with_the_flow(cell)
+        pairs = self._assigned(self._families_of_sets(cell), assign)
+        return pairs or self._assigned(self._families_of_one(cell), assign)
+
+    def by_gaps(self, cell: Cell) -> list[tuple[int, int]]:
+        """What stands between settled layers, all of which are in one order."""
+        assign = self._between(cell)
+        pairs = self._assigned(self._families_of_sets(cell), assign)
+        return pairs or self._assigned(self._families_of_one(cell), assign)
+
+    # Families: sets of theirs that are, in some order, these sets of ours.
+
+    def _families_of_sets(self, cell: Cell) -> Iterator[_Sides]:
+        """Modules of equal signatures, one of which occurs nowhere else; largest first."""
         total = self.counts(cell.theirs, 0)
         found: tuple[dict[Key, list[int]], ...] = (defaultdict(list), defaultdict(list))
         for side, sets in enumerate((cell.modules, (*cell.blocks, *cell.chains))):
             for members in dict.fromkeys(sets):
                 found[side][self.key(members, side)].append(members)
-        ordered_too = self._follows_the_flow(cell)
+        for key in sorted(found[0], key=lambda key: -sum(n for _, n in key)):
+            a, b = found[0][key], found[1].get(key, [])
+            alone = any(total[kind] == n * len(a) for kind, n in key)
+            if alone and len(a) == len(b):
+                yield a, b
+
+    def _families_of_one(self, cell: Cell) -> Iterator[_Sides]:
+        for a, b in self._open(cell):
+            yield [1 << n for n in a], [1 << n for n in b]
+
+    def _assigned(self, families: Iterable[_Sides], assign: _Assign) -> list[tuple[int, int]]:
+        """The pairs of sets that are decided; of overlapping ones the first."""
         pairs: list[tuple[int, int]] = []
         taken = [0, 0]
-        for key in sorted(found[0], key=lambda key: -sum(n for _, n in key)):
-            sides = found[0][key], found[1].get(key, [])
-            alone = any(total[kind] == n * len(sides[0]) for kind, n in key)
-            if not alone or len(sides[0]) != len(sides[1]):
-                continue
-            if len(sides[0]) > 1 and not ordered_too:
-                continue
+        for sides in families:
             if not all(_disjoint(sets, mask) for sets, mask in zip(sides, taken, strict=True)):
                 continue
-            ordered = self._in_series(*sides) if len(sides[0]) > 1 else sides
-            if ordered:
-                pairs += zip(*ordered, strict=True)
+            decided = list(zip(*sides, strict=True)) if len(sides[0]) == 1 else assign(*sides)
+            pairs += decided
+            if decided:
                 taken = [mask | _all(sets) for mask, sets in zip(taken, sides, strict=True)]
         return pairs
 
-    def by_parts(self, cell: Cell) -> list[tuple[int, int]]:
-        """All modules of a cell against all of ours, each with one possible partner."""
-        theirs = self._partition(cell.modules, cell.theirs, 0)
+    def _partitions(self, cell: Cell, blocks: Sequence[int]) -> list[dict[Key, list[int]]]:
+        """Both sides in the largest sets that have their like on the other, and the rest."""
+        sides = (cell.theirs, cell.modules), (cell.ours, blocks)
+        keys = [{self.key(members, n) for members in sets} for n, (_, sets) in enumerate(sides)]
         found = []
-        for sets in dict.fromkeys((cell.blocks, cell.chains)):
-            ours = self._partition(sets, cell.ours, 1)
-            if len(theirs) > 1 and theirs.keys() == ours.keys():
-                found.append([(theirs[key], ours[key]) for key in theirs])
-        return found[0] if found and all(pairs == found[0] for pairs in found) else []
+        for side, (whole, sets) in enumerate(sides):
+            common = [s for s in sets if self.key(s, side) in keys[1 - side]]
+            largest: list[int] = []
+            for members in sorted(common, key=int.bit_count, reverse=True):
+                if all(members & ~other for other in largest):
+                    largest.append(members)
+            rest = whole & ~_all(largest)
+            keyed: dict[Key, list[int]] = defaultdict(list)
+            for members in [*largest, rest] if _disjoint(largest, 0) else ():
+                keyed[self.key(members, side)].append(members)
+            keyed.pop((), None)
+            found.append(keyed)
+        return found
 
-    def _partition(self, sets: Sequence[int], whole: int, side: int) -> dict[Key, int]:
-        """The largest sets, and the rest; nothing where two overlap or are alike."""
-        largest: list[int] = []
-        for members in sorted(sets, key=int.bit_count, reverse=True):
-            if all(members & ~other for other in largest):
-                largest.append(members)
-        rest = whole & ~_all(largest)
-        parts = [*largest, rest] if rest else largest
-        keyed = {self.key(members, side): members for members in parts}
-        return keyed if _disjoint(parts, 0) and len(keyed) == len(parts) else {}
+    # Assignments within a family: a list of pairs, empty where nothing is decided.
+
+    def _in_series(self, cell: Cell) -> _Assign:
+        """Data runs through them one after the other, and they were defined in order."""
+        follows = self._follows_the_flow(cell)
+
+        def assign(a: list[int], b: list[int]) -> list[tuple[int, int]]:
+            a = sorted(a, key=self._definition)
+            b = sorted(b, key=_first)
+            ordered = (
+                follows
+                and all(self._before(x, y) for x, y in combinations(map(_lowest, a), 2))
+                and all(self._before(x, y) for x, y in pairwise(a))
+                and all(self._feeds(x, y) for x, y in pairwise(b))
+            )
+            return list(zip(a, b, strict=True)) if ordered else []
+
+        return assign
+
+    def _definition(self, members: int) -> Any:
+        """Sorts by definition, or by the numbers in the names where a file is sorted."""
+        first = _first(members)
+        if self.theirs.trusted:
+            return first
+        return [numbered(segment)[-1] for segment in self.theirs.layers[first].path]
+
+    def _before(self, a: int, b: int) -> bool:
+        """Whether all of a set was defined before all of another."""
+        return all(self.theirs.before(x, y, self.stems) for x in bits(a) for y in bits(b))
+
+    def _feeds(self, a: int, b: int) -> bool:
+        """Whether all of our set a comes before all of our set b in the flow of data."""
+        above = self.ours.above
+        forth = all(not a & ~above[y] for y in bits(b))
+        return forth and not any(b & above[x] for x in bits(a))
+
+    def _with_the_flow(self, cell: Cell) -> _Assign:
+        """The one assignment in which data runs in the order of definition."""
+        settled = self._around(cell)
+        usable = self.theirs.trusted and self._follows_the_flow(cell)
+
+        def possible(a: int, b: int) -> bool:
+            return all(
+                self._possible(x, y, n, m)
+                for x, y in ((_first(a), _first(b)), (_last(a), _last(b)))
+                for n, m in settled
+                if not a >> n & 1
+            )
+
+        def assign(a: list[int], b: list[int]) -> list[tuple[int, int]]:
+            options = {x: {y for y in b if possible(x, y)} for x in a} if usable else {}
+            pairs: list[tuple[int, int]] = []
+            while decided := [x for x, ys in options.items() if len(ys) == 1]:
+                pairs.append((decided[0], options.pop(decided[0]).pop()))
+                for ys in options.values():
+                    ys.discard(pairs[-1][1])
+            return pairs if len(pairs) == len(a) and not options else []
+
+        return assign
+
+    def _possible(self, a: int, b: int, n: int, m: int) -> bool:
+        """Whether a may be our b, n being our m, if data runs in the order of definition."""
+        return not self.ours.precedes(*((b, m) if n < a else (m, b)))
+
+    def _between(self, cell: Cell) -> _Assign:
+        """Those in one gap between settled layers are those in the same gap of ours."""
+        settled = self._around(cell)
+        theirs, ours = [n for n, _ in settled], [m for _, m in settled]
+        usable = self.theirs.trusted and ours == sorted(ours)
+
+        def assign(a: list[int], b: list[int]) -> list[tuple[int, int]]:
+            a, b = sorted(a, key=_first), sorted(b, key=_first)
+            gaps = [bisect(theirs, _first(x)) for x in a], [bisect(ours, _first(y)) for y in b]
+            apart = len(set(gaps[0])) == len(a) and gaps[0] == gaps[1]
+            if usable and apart and self._branches_in_order(_all(b), ours):
+                return list(zip(a, b, strict=True))
+            return []
+
+        return assign
+
+    def _branches_in_order(self, members: int, fixed: list[int]) -> bool:
+        """Whether two settled branches beside these layers are in one order on both sides.
+
+        That alone shows that branches were defined in the order in which ours are written.
+        """
+        beside = [m for m in fixed if all(self._parallel(m, n) for n in bits(members))]
+        return any(self._parallel(x, y) for x, y in pairwise(beside))
+
+    def _parallel(self, x: int, y: int) -> bool:
+        return not self.ours.precedes(x, y) and not self.ours.precedes(y, x)
 
     def by_numbers(self, cell: Cell) -> list[tuple[int, int]]:
         """Layers that differ in one number, as their settled siblings do."""
@@ -258,43 +395,16 @@ class _Matching:
             for (x, y), (n, other) in permutations(zip(a, b, strict=True), 2)
         )
 
-    def by_series(self, cell: Cell) -> list[tuple[int, int]]:
-        """Layers of one signature, one after the other on both sides."""
-        if not self._follows_the_flow(cell):
-            return []
-        pairs: list[tuple[int, int]] = []
-        for a, b in self._open(cell):
-            ordered = self._in_series([1 << n for n in a], [1 << n for n in b])
-            pairs += zip(*ordered, strict=True) if ordered else ()
-        return pairs
-
-    def _in_series(self, a: list[int], b: list[int]) -> tuple[list[int], list[int]] | None:
-        """Sets of both sides in order of definition and of the flow of data."""
-        if self.theirs.trusted:
-            a = sorted(a, key=lambda mask: mask & -mask)
-        else:
-            a = sorted(a, key=lambda mask: _natural(self.theirs.layers[_first(mask)].path))
-        b = sorted(b, key=lambda mask: mask & -mask)
-        if not all(
-            self.theirs.before(_first(x), _first(y), self.stems) for x, y in combinations(a, 2)
-        ):
-            return None
-        for first, second in pairwise(a):
-            if not all(
-                self.theirs.before(x, y, self.stems) for x in bits(first) for y in bits(second)
-            ):
-                return None
-        for first, second in pairwise(b):
-            for y in bits(second):
-                if first & ~self.ours.above[y]:
-                    return None
-            if any(second & self.ours.above[x] for x in bits(first)):
-                return None
-        return a, b
+    def _around(self, cell: Cell) -> list[tuple[int, int]]:
+        """What is settled in the smallest module of theirs with all of a cell."""
+        whole = union(range(len(self.theirs.layers)))
+        holding = [s for s in self.theirs.modules if not cell.theirs & ~s]
+        scope = min([*holding, whole], key=int.bit_count)
+        return [(n, self.settled[n]) for n in bits(scope) if n in self.settled]
 
     def _follows_the_flow(self, cell: Cell) -> bool:
         """Whether what is settled was defined in the order in which data runs."""
-        back = {self.settled[n]: n for n in bits(cell.theirs) if n in self.settled}
+        back = {m: n for n, m in self._around(cell)}
         known = union(back)
         for y, n in back.items():
             above = self.ours.above[y] & known & ~(1 << y)
@@ -319,34 +429,6 @@ class _Matching:
                     seen[stem].add(self.ours.precedes(x, y))
         return frozenset(stem for stem, rising in seen.items() if rising == {True})
 
-    def by_intervals(self, cell: Cell) -> list[tuple[int, int]]:
-        """Layers of one signature between settled ones, all of which are in one order."""
-        theirs = [n for n in bits(cell.theirs) if n in self.settled]
-        ours = [self.settled[n] for n in theirs]
-        if not self.theirs.trusted or ours != sorted(ours):
-            return []
-        pairs: list[tuple[int, int]] = []
-        for a, b in self._open(cell):
-            gaps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-            for side, members, fixed in ((0, a, theirs), (1, b, ours)):
-                for n in members:
-                    gaps[bisect(fixed, n)][side].append(n)
-            alike = all(len(xs) == len(ys) for xs, ys in gaps.values())
-            if len(gaps) > 1 and alike and self._branches_in_order(b, ours):
-                pairs += [(union(xs), union(ys)) for xs, ys in gaps.values()]
-        return pairs
-
-    def _branches_in_order(self, members: list[int], fixed: list[int]) -> bool:
-        """Whether two settled branches beside these layers are in one order on both sides.
-
-        That alone shows that branches were defined in the order in which ours are written.
-        """
-        beside = [m for m in fixed if all(self._parallel(m, n) for n in members)]
-        return any(self._parallel(x, y) for x, y in pairwise(beside))
-
-    def _parallel(self, x: int, y: int) -> bool:
-        return not self.ours.precedes(x, y) and not self.ours.precedes(y, x)
-
     def result(self) -> dict[int, int]:
         """Our layer → theirs.  Raises ArchError (E605)."""
         faults = [
@@ -359,10 +441,6 @@ class _Matching:
         if faults:
             raise ArchError(faults)
         return {m: n for n, m in self.settled.items()}
-
-
-def _natural(path: Path) -> list[tuple[str, int]]:
-    return [numbered(segment)[-1] for segment in path]
 
 
 def _kinds(theirs: Sequence[Layer], ours: Sequence[Layer]) -> tuple[list[int], list[int]]:
@@ -400,4 +478,16 @@ def _all(sets: Iterable[int]) -> int:
 
 
 def _first(mask: int) -> int:
-    return (mask & -mask).bit_length() - 1
+    return _lowest(mask).bit_length() - 1
+
+
+def _last(mask: int) -> int:
+    return mask.bit_length() - 1
+
+
+def _lowest(mask: int) -> int:
+    return mask & -mask
+
+
+def _sizes(families: Mapping[Key, list[int]]) -> dict[Key, int]:
+    return {key: len(sets) for key, sets in families.items()}

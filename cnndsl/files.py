@@ -66,6 +66,8 @@ def cached(name: str) -> str | None:
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     folder = Path(root) / "cnndsl"
     try:
+        if not folder.parent.parent.is_dir():
+            return None  # a home that does not exist is not made
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()
     except OSError:

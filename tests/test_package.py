@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cnndsl
-from cnndsl.files import grammar, shipped, zoo
+from cnndsl.files import cached, grammar, shipped, zoo
 
 ROOT = Path(__file__).resolve().parents[1]
 checkout = pytest.mark.skipif(
@@ -225,3 +225,30 @@ def test_an_editable_install_finds_them_beside_the_package(tmp_path: Path) -> No
     executable = installed(tmp_path / "env", "-e", str(ROOT))
     home = python(USE, "-I", executable=executable).strip()
     assert Path(home) == ROOT / "cnndsl"
+
+
+# The cache of the parser's tables
+
+
+def test_the_cache_is_the_users_own_folder_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cached("x") == str(tmp_path / "cache" / "cnndsl" / "x")
+    (tmp_path / "cache" / "cnndsl").chmod(0o777)
+    assert cached("x") is None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no" / "home" / "cache"))
+    assert cached("x") is None
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04."])
+def test_a_broken_cache_is_made_anew_in_silence(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "cnndsl"
+    folder.mkdir(mode=0o700)
+    file = folder / f"start-{cnndsl.__version__}.lark"
+    file.write_bytes(content)
+    code = "import cnndsl; print(cnndsl.load('lenet5').parameters)"
+    found = python(code, XDG_CACHE_HOME=str(tmp_path), PYTHONPATH=str(ROOT))
+    assert found == "61706\n"
+    assert len(file.read_bytes()) > 10_000

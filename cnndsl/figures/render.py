@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
+from cnndsl.files import replacing
 
 FORMATS = ("svg", "png", "pdf", "dot")
 ENGINES = ("dot", "pygraphviz")
@@ -72,22 +73,8 @@ def render(source: str, format: str, engine: str | None = None) -> bytes:
 
 def write(path: Path, data: bytes) -> None:
     """Replace a file whole or not at all.  Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        shutil.copymode(path, name) if path.exists() else Path(name).chmod(_mode())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _mode() -> int:
-    """What a new file's permissions are here."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    with replacing(path) as part:
+        part.write_bytes(data)
 
 
 def _options(format: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Import this before torchvision where torch is the CPU build.
+"""`from tests.torchvision_cpu import torchvision`, where torch is the CPU build.
 
 torchvision's wheel carries an extension for CUDA, which a CPU torch cannot load; its import
 then fails because operators that it describes do not exist. Defining them is enough:
@@ -8,6 +8,8 @@ models, their parameters and their forward passes work.
 from __future__ import annotations
 
 import torch
+
+__all__ = ["torchvision"]
 
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -41,3 +43,6 @@ def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) 
         shared = width * height
         order = order[shared / (areas[best] + areas[order] - shared) <= iou_threshold]
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
+
+
+import torchvision  # noqa: E402 - the operators come first

@@ -1,11 +1,10 @@
 """Costs and the summary: exact, and every column adds up."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import StringIO
 
 import pytest
-from conftest import Golden
 from rich.console import Console
 
 import cnndsl
@@ -184,7 +183,7 @@ def test_a_count_in_units_of_a_billion_has_three_digits(count: int, text: str) -
 
 
 @pytest.mark.parametrize("name", ["lenet5", "mobilenetv2", "googlenet"])
-def test_the_text_is_the_golden_one(name: str, golden: Golden) -> None:
+def test_the_text_is_the_golden_one(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"goldens/summary/{name}.txt", f"{cnndsl.load(name).summary()}\n")
 
 

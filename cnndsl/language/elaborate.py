@@ -119,7 +119,7 @@ class Elaborator:
     ) -> Network:
         """The whole network."""
         declaration = model.declaration
-        frame = Frame(model.file)
+        frame = Frame(model.file, opened=(model,))
         env = Env(frame)
         ports.model_sizes(declaration, inputs, env)
         arguments = ports.model_arguments(declaration, parameters, env)
@@ -319,11 +319,16 @@ class Elaborator:
         entered = current
         terms: list[Term] = []
         members: dict[str, Entry] = {}
+        owners = len(self.nodes.owners)
         for term in statement.terms[1:] if source is not None else statement.terms:
             found, current = self.term(term, env, current, inner, definition, labelled=labelled)
             if found is not None:
                 terms.append(found)
             members |= current.members
+        if len(statement.labels) > 1 and len(self.nodes.owners) > owners:
+            message = "a line that holds weights has one label: a module has one path"
+            help = "label it once, and use its outputs as `label.name` or `label[0]`"
+            raise fault("E215", message, _labels_span(statement), help=help)
         result = _needed(current, statement.span)
         result = Flow(result.tensors, members or result.members, result.family)
         if statement.labels:
@@ -376,10 +381,10 @@ class Elaborator:
             self._bind_label(labels[0], index, result, env)
             return
         if len(labels) != len(result.tensors):
-            span = Span(labels[0].span.source, labels[0].span.start, labels[-1].span.stop)
             yields = spell_tensors(len(result.tensors))
             message = f"the line has {len(labels)} labels and yields {yields}"
-            raise fault("E215", message, span, help="one label for each, or one for all")
+            help = "one label for each, or one for all"
+            raise fault("E215", message, _labels_span(statement), help=help)
         for label, (name, tensor) in zip(labels, result.tensors.items(), strict=True):
             one = Flow({name: tensor})
             self._bind_label(label, _label_index(label, env), one, env)
@@ -968,6 +973,11 @@ def _operand_places(lines: Sequence[Line], count: int) -> dict[str, Span]:
     spans = [line.span for line in lines if line.on and line.span and len(line.outputs) == 1]
     same = len(spans) == count
     return {f"operand {n}": span for n, span in enumerate(spans)} if same else {}
+
+
+def _labels_span(statement: tree.LineStatement) -> Span:
+    first, last = statement.labels[0].span, statement.labels[-1].span
+    return Span(first.source, first.start, last.stop)
 
 
 def _label_index(label: tree.NamePath, env: Env) -> tuple[int, ...]:

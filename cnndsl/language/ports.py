@@ -60,6 +60,9 @@ def model_sizes(declaration: tree.Declaration, inputs: dict[str, Shape], env: En
 def _check_rank(port: tree.Port, shape: Shape) -> None:
     dims = port.shape or ()
     rest = any(dim.rest for dim in dims)
+    if sum(dim.rest for dim in dims) > 1:
+        message = f"`{port.span.text}`: one `*` at most takes any number of axes"
+        raise fault("E220", message, port.span)
     if len(shape) < len(dims) - rest or (len(shape) > len(dims) and not rest):
         message = f"`{port.span.text}` cannot be {spell_shape(shape)}: the ranks differ"
         raise fault("E402", message, port.span)
@@ -189,7 +192,8 @@ def model_inputs(
                 shape.append(_integer(size, dim))
             else:
                 if size is not None and size != written:
-                    raise _mismatch(port, dim, _integer(size, dim), written, given or ())
+                    message = _mismatch(port, dim, size, written, given or ())
+                    raise fault("E402", message, dim.span)
                 shape.append(written)
         found[port.name] = tuple(shape)
     return found
@@ -217,12 +221,13 @@ def _dimension(dim: tree.Dim, env: Env) -> int | tuple[int, ...] | None:
     return value
 
 
-def _mismatch(port: tree.Port, dim: tree.Dim, size: int, written: int, shape: Shape) -> Fault:
-    formula = dim.span.text
-    shown = formula if formula == str(int(written)) else f"{formula} = {int(written)}"
+def _mismatch(
+    port: tree.Port, dim: tree.Dim, size: object, written: object, shape: Shape
+) -> str:
+    formula, value = dim.span.text, show(written)
+    declared = formula if formula == value else f"{formula} = {value}"
     seen = f"`{port.name}` is {spell_shape(shape)}"
-    message = f"{seen}: `{shown}` is declared, and this size is {int(size)}"
-    return fault("E402", message, dim.span)
+    return f"{seen}: `{declared}` is declared, and this size is {show(size)}"
 
 
 def dimensions(env: Env) -> dict[str, int]:
@@ -311,7 +316,7 @@ def bind_inputs(
                 continue
             _check_rank(port, tensor.shape)
             for dim, size in _aligned(port, tensor.shape):
-                name = dim.name if dim.rest else _bare(dim)
+                name = dim.name or _bare(dim)
                 parameter = any(p.name == name for p in declaration.params)
                 if name and name != "_" and not parameter and env.lookup(name) is None:
                     env.bind(name, size, dim.span, SIZE)
@@ -387,7 +392,10 @@ def _check_shape(
         return
     _check_rank(port, tensor.shape)
     for dim, size in _aligned(port, tensor.shape):
-        name = dim.name if dim.rest else _bare(dim)
+        if bind and dim.value is not None and dim.name is not None:
+            message = f"`{dim.span.text}`: only the size of an input has a default"
+            raise fault("E220", message, dim.span, help=f"write `{dim.name}`")
+        name = dim.name or _bare(dim)
         if name == "_":
             continue
         if bind and name is not None and env.lookup(name) is None:
@@ -400,11 +408,8 @@ def _check_shape(
         written = _dimension(dim, env)
         if written is not None and written != size:
             related = ((span, "called here"),) if span is not None else ()
-            error = _mismatch(
-                port, dim, size if isinstance(size, int) else -1,
-                written if isinstance(written, int) else -1, tensor.shape,
-            )  # fmt: skip
-            raise fault("E402", error.diagnostic.message, dim.span, related=related)
+            message = _mismatch(port, dim, size, written, tensor.shape)
+            raise fault("E402", message, dim.span, related=related)
 
 
 # Operations
@@ -413,6 +418,10 @@ def _check_shape(
 def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tensor, ...]:
     """The tensors that enter an operation.  Raises Fault: too few or too many."""
     tensors = tuple(tensor for flow in operands for tensor in flow.all)
+    if len(operands) == 1 and len(tensors) > 1 and cls.ports:
+        # Wiring by name: `topk(…) -> nms(…)`.
+        named = [operands[0].tensors.get(name) for name in cls.ports]
+        tensors = tuple(tensor for tensor in named if tensor is not None)
     least, most = cls.arity
     if cls.join and len(tensors) == 1:
         return tensors

@@ -8,6 +8,7 @@ line would.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ def faults(path: Path) -> tuple[Diagnostic, ...]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_message_is_the_golden(path: Path, golden, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_is_the_golden(
+    path: Path, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(FOLDER)
     found = faults(path)
     assert path.stem[:4] in {diagnostic.code for diagnostic in found}

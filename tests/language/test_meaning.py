@@ -183,8 +183,8 @@ class TestRule10:
         assert fault("for i in 0..2 { conv(3, 3x3) }\ny: relu").code == "E212"
 
     def test_two_indices_make_one_family(self) -> None:
-        body = "for i in 0..2 { for j in 0..2 { x[i, j]: image -> conv(4, 1x1) } }\ny: concat { x[*] }"
-        network = net(body)
+        body = "for i in 0..2 { for j in 0..2 { x[i, j]: image -> conv(4, 1x1) } }"
+        network = net(f"{body}\ny: concat {{ x[*] }}")
         assert shape(network) == (16, 8, 8)
         assert keys(network)[2] == "x.0.1.conv.weight"
 
@@ -296,14 +296,14 @@ class TestRule15:
         assert ops(net("relu when true\nelse sigmoid\ny: tanh")) == ["relu", "tanh"]
 
     def test_a_chain_takes_the_first_that_holds(self) -> None:
-        body = "relu when H == 7\nelse sigmoid when H == 8\nelse swish\ny: tanh"
+        body = "relu when H == 7\nelse sigmoid when H == 8\nelse silu\ny: tanh"
         assert ops(net(body)) == ["sigmoid", "tanh"]
 
     def test_else_without_when_is_an_error(self) -> None:
         assert fault("relu\nelse sigmoid\ny: tanh").code == "E218"
 
     def test_else_after_else_is_an_error(self) -> None:
-        assert fault("relu when true\nelse sigmoid\nelse swish\ny: tanh").code == "E218"
+        assert fault("relu when true\nelse sigmoid\nelse silu\ny: tanh").code == "E218"
 
 
 class TestRule16:
@@ -338,7 +338,8 @@ class TestRule17:
     """Ports bind first, then parameter defaults in order, then contracts are checked."""
 
     def test_a_default_may_use_a_port_s_size(self) -> None:
-        above = "block B(m: int = C // 2): x[C, H, W] -> y[C, H, W] {\n  y: x -> conv(m, 1x1) -> conv(C, 1x1)\n}"
+        lines = "y: x -> conv(m, 1x1) -> conv(C, 1x1)"
+        above = f"block B(m: int = C // 2): x[C, H, W] -> y[C, H, W] {{\n  {lines}\n}}"
         network = net("a: conv(8, 3x3)\ny: B", above=above)
         assert shape(network, "y.B.y.conv") == (4, 8, 8)
 

@@ -1,6 +1,17 @@
 """Every operation: importing this module registers them."""
 
-from cnndsl.ops import activation, conv, join, linear, norm, pool, reshape, resize
+from cnndsl.ops import (
+    activation,
+    conv,
+    detection,
+    dynamic,
+    join,
+    linear,
+    norm,
+    pool,
+    reshape,
+    resize,
+)
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
 
 __all__ = [
@@ -12,6 +23,8 @@ __all__ = [
     "Window",
     "activation",
     "conv",
+    "detection",
+    "dynamic",
     "join",
     "linear",
     "norm",

@@ -165,6 +165,8 @@ class Op:
     """Takes `norm=` and `act=`."""
     join: ClassVar[bool] = False
     """With one operand, it is that operand: what is left where `when` removes the others."""
+    ports: ClassVar[tuple[str, ...]] = ()
+    """The names by which a step with several outputs feeds it; the last may be missing."""
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     """The names of its outputs; `split` has as many as it makes."""

@@ -39,7 +39,7 @@ class Written(nn.Module):
         if form == "module":
             assert text.module is not None
             self.layer = eval(expression(text.module, []), self.scope)
-            source = expression(text.prepare, names) if text.prepare else names[0]
+            source = expression(text.prepare, names) if text.prepare else ", ".join(names)
             self.scope["layer"], source = self.layer, f"layer({source})"
         else:
             assert text.function is not None

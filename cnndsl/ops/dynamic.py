@@ -1,0 +1,338 @@
+"""Layers whose kernel or whose reading places depend on the input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from cnndsl.backends.numpy import sampling
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import (
+    Array,
+    Auto,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Pad,
+    Pads,
+    Shape,
+    Size,
+    Template,
+    Torch,
+    Weight,
+    Window,
+    compact,
+    even,
+    op,
+    per_stride,
+    same_padding,
+    spatial,
+    spell_shape,
+)
+from cnndsl.ops.conv import Conv
+
+DEFORM_CONV = '''class DeformConv2d(nn.Module):
+    """Convolution whose taps are moved by `offset` (y, x) and weighed by `mask`."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+        dilation: tuple[int, int] = (1, 1),
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.groups = groups
+        shape = (out_channels, in_channels // groups, *kernel_size)
+        self.weight = nn.Parameter(torch.empty(shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+
+    def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        kernel, out = self.weight.shape[2:], offset.shape[2:]
+        moved = offset.unflatten(1, (-1, *kernel, 2))
+        places = []
+        for axis, shape in enumerate(((-1, 1, 1, 1), (-1, 1, 1))):
+            taps = torch.arange(kernel[axis], device=x.device) * self.dilation[axis]
+            start = torch.arange(out[axis], device=x.device) * self.stride[axis]
+            start = start.reshape(-1, *[1] * (1 - axis)) - self.padding[axis]
+            place = moved[:, :, :, :, axis] + taps.reshape(shape) + start
+            places.append((2 * place.flatten(2, 4) + 1) / x.shape[axis + 2] - 1)
+        y, x_at = places
+        grid = torch.stack((x_at, y), -1).flatten(0, 1)
+        parts = x.unflatten(1, (moved.shape[1], -1)).flatten(0, 1)
+        read = F.grid_sample(parts, grid.to(x.dtype), align_corners=False)
+        read = read.unflatten(2, (-1, out[0])).unflatten(0, (-1, moved.shape[1]))
+        if mask is not None:
+            read = read * mask.unflatten(1, (moved.shape[1], 1, -1))
+        columns = read.flatten(4).flatten(1, 2).unflatten(1, (self.groups, -1))
+        rows = self.weight.unflatten(0, (self.groups, -1)).flatten(2)
+        y = torch.matmul(rows, columns.flatten(2, 3)).flatten(1, 2).unflatten(2, out)
+        return y if self.bias is None else y + self.bias[:, None, None]
+'''
+
+INVOLVE = '''def involve(
+    x: Tensor,
+    kernel: Tensor,
+    size: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """Each place's own kernel over its window, one for the channels of a group."""
+    windows = F.unfold(x, size, padding=padding, stride=stride)
+    kernel = kernel.unflatten(1, (-1, 1, size[0] * size[1]))
+    windows = windows.reshape(len(x), kernel.shape[1], -1, *kernel.shape[3:])
+    return (kernel * windows).sum(3).flatten(1, 2)
+'''
+
+REORG = '''def reorg(x: Tensor, stride: int) -> Tensor:
+    """Pixels to channels in darknet's own order, which is not `F.pixel_unshuffle`'s."""
+    n, c, h, w = x.shape
+    cells = x.reshape(n, c // stride**2, h, stride, w, stride).permute(0, 3, 5, 1, 2, 4)
+    return cells.reshape(n, c * stride**2, h // stride, w // stride)
+'''
+
+
+@op("deform_conv", Family.CONV, arity=(2, 3), fused=True)
+class DeformConv(Op):
+    """Cross-correlation whose taps are moved.  (C, H, W), (2·D·k², H′, W′) → (K, H′, W′).
+
+    The offsets are pairs (y, x), tap by tap, for each of D parts of the channels; a third
+    input (D·k², H′, W′) weighs the taps (v2). Taps are read bilinearly, 0 outside.
+    MACs: K · H′ · W′ · (C / groups) · k²; the sampling is not counted.
+    Raises OpError: groups does not divide C or K; offsets or mask of another shape.
+    Source: Dai et al. 2017, arXiv:1703.06211, §2.1; Zhu et al. 2018, arXiv:1811.11168, §3.2.
+    """
+
+    out: int
+    kernel: Size
+    stride: Size = 1  # type: ignore[assignment]
+    pad: Pad = Auto.SAME
+    dilation: Size = 1  # type: ignore[assignment]
+    groups: int = 1
+    bias: bool | Auto = Auto.AUTO
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """Padding in numbers, and a bias unless it was said or a norm follows."""
+        spatial(inputs[0], self.name, (2,))
+        pad = same_padding(self.kernel, self.dilation) if self.pad is Auto.SAME else self.pad
+        return replace(self, pad=pad, bias=True if self.bias is Auto.AUTO else self.bias)
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros before and after each axis."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
+
+    @property
+    def as_conv(self) -> Conv:
+        """The convolution that it is where nothing is moved."""
+        return Conv(
+            out=self.out,
+            kernel=self.kernel,
+            stride=self.stride,
+            pad=self.pad,
+            dilation=self.dilation,
+            groups=self.groups,
+            bias=self.bias,
+        )
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(K, H′, W′)."""
+        x, offset, *masks = inputs
+        shape = self.as_conv.shape(x)
+        taps = math.prod(self.kernel)
+        parts = offset[0] // (2 * taps)
+        fits = parts > 0 and offset[0] == 2 * taps * parts and x[0] % parts == 0
+        if not fits or offset[1:] != shape[1:]:
+            raise OpError(
+                f"offsets {spell_shape(offset)} for {taps} taps at {spell_shape(shape[1:])}",
+                help=f"they are {spell_shape((2 * taps, *shape[1:]))}",
+                operand=1,
+            )
+        for mask in masks:
+            if mask != (taps * parts, *shape[1:]):
+                wanted = spell_shape((taps * parts, *shape[1:]))
+                raise OpError(f"a mask {spell_shape(mask)}, not {wanted}", operand=2)
+        if not even(self.pads):
+            raise OpError("both sides are padded alike", attribute="pad")
+        return shape
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (K, C / groups, *kernel) and `bias` (K)."""
+        return self.as_conv.weights(inputs[0])
+
+    def macs(self, *inputs: Shape) -> int:
+        """K · H′ · W′ · (C / groups) · k²."""
+        return self.as_conv.macs(inputs[0])
+
+    def window(self, *inputs: Shape) -> Window:
+        """Everything: a tap may be moved anywhere."""
+        return Window(whole=True)
+
+    def figure(self) -> str:
+        """`deform 3×3, 64 /2`."""
+        return f"deform {self.as_conv.figure()}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Bilinear columns and one matrix product a group."""
+        x, offset, mask = (*inputs, None)[:3]
+        assert x is not None
+        assert offset is not None
+        return sampling.deform_conv(
+            x,
+            offset,
+            mask,
+            weights["weight"],
+            weights.get("bias"),
+            stride=self.stride,
+            pads=self.pads,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module of the file's own, on `F.grid_sample`."""
+        module = Call(
+            "DeformConv2d",
+            (inputs[0][0], self.out, self.kernel),
+            {
+                "stride": (self.stride, (1, 1)),
+                "padding": (tuple(before for before, _ in self.pads), (0, 0)),
+                "dilation": (self.dilation, (1, 1)),
+                "groups": (self.groups, 1),
+                "bias": (self.bias, True),
+            },
+        )
+        return Torch(module, helper=DEFORM_CONV)
+
+
+@op("involve", Family.CONV, arity=(2, 2))
+class Involve(Op):
+    """Each place's own kernel over its window.  (C, H, W), (G·k², H′, W′) → (C, H′, W′).
+
+    A kernel serves the C / G channels of its group; the second input holds it group by
+    group, tap by tap.
+    MACs: k² · C · H′ · W′.
+    Raises OpError: kernels of another size or number; G does not divide C.
+    Source: Li et al. 2021, arXiv:2103.06255, §3.
+    """
+
+    kernel: Size
+    stride: Size = 1  # type: ignore[assignment]
+    groups: int = 1
+    pad: Pad = Auto.SAME
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """Padding in numbers."""
+        spatial(inputs[0], self.name, (2,))
+        if self.pad is not Auto.SAME:
+            return self
+        return replace(self, pad=same_padding(self.kernel, (1,) * len(self.kernel)))
+
+    @property
+    def pads(self) -> Pads:
+        """Zeros before and after each axis."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, H′, W′)."""
+        x, kernel = inputs
+        conv = Conv(
+            out=x[0],
+            kernel=self.kernel,
+            stride=self.stride,
+            pad=self.pad,
+            dilation=(1,) * len(self.kernel),
+            groups=self.groups,
+        )
+        shape = conv.shape(x)
+        wanted = (self.groups * math.prod(self.kernel), *shape[1:])
+        if kernel != wanted:
+            raise OpError(
+                f"kernels {spell_shape(kernel)}, and {spell_shape(wanted)} are needed",
+                help="groups times the taps, at every place of the output",
+                operand=1,
+            )
+        if not even(self.pads):
+            raise OpError("both sides are padded alike", attribute="pad")
+        return shape
+
+    def macs(self, *inputs: Shape) -> int:
+        """k² · C · H′ · W′."""
+        return math.prod(self.kernel) * math.prod(self.shape(*inputs))
+
+    def window(self, *inputs: Shape) -> Window:
+        """The kernel."""
+        return Window(self.kernel, self.stride, self.pads, (1,) * len(self.kernel))
+
+    def figure(self) -> str:
+        """`involve 7×7 /2`."""
+        return f"involve {compact(self.kernel)}{per_stride(self.stride)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One contraction over the windows."""
+        x, kernel = inputs
+        return sampling.involve(x, kernel, size=self.kernel, stride=self.stride, pads=self.pads)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own, on `F.unfold`."""
+        keywords: dict[str, tuple[object, object]] = {
+            "stride": (self.stride, (1, 1)),
+            "padding": (tuple(before for before, _ in self.pads), (0, 0)),
+        }
+        call = Call("involve", (Operand(0), Operand(1), self.kernel), keywords)
+        return Torch(function=call, helper=INVOLVE)
+
+
+@op("reorg", Family.RESHAPE)
+class Reorg(Op):
+    """Pixels to channels, in darknet's own order.  (C, H, W) → (s²·C, H / s, W / s).
+
+    Not `pixel_unshuffle`: darknet reads the input as if it were (C / s², s·H, s·W).
+    Raises OpError: s² does not divide C, or s not H and W.
+    Source: Redmon & Farhadi 2016, arXiv:1612.08242, §2 (passthrough), and darknet's
+    `reorg_cpu`.
+    """
+
+    stride: int = 2
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(s²·C, H / s, W / s)."""
+        c, h, w = (inputs[0][0], *spatial(inputs[0], self.name, (2,)))
+        s = self.stride
+        if s < 1 or c % (s * s) or h % s or w % s:
+            raise OpError(
+                f"{spell_shape(inputs[0])} cannot be taken apart by {int(s)}",
+                help=f"{int(s * s)} must divide the channels, and {int(s)} the sides",
+                attribute="stride",
+            )
+        return (c * s * s, h // s, w // s)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """The cells that a place of the output gathers lie apart: everything."""
+        return Window(whole=True)
+
+    def figure(self) -> str:
+        """`reorg 2`."""
+        return f"reorg {int(self.stride)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy."""
+        return sampling.reorg(inputs[0], self.stride)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        text = Template("reorg({0}, {stride})", {"stride": self.stride})
+        return Torch(function=text, helper=REORG)

@@ -10,6 +10,7 @@ and tables unrolled but kept together. Generated code, summaries and figures rea
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,10 +28,33 @@ if TYPE_CHECKING:
     from cnndsl.analysis.costs import Total
     from cnndsl.analysis.summary import Summary
     from cnndsl.backends.numpy.interpreter import Interpreter
-    from cnndsl.language.tree import Expression
+    from cnndsl.expressions import Expression
 
 Path = tuple[str | int, ...]
 """The module path: labels, written steps' names and indices."""
+
+
+MODULE_ATTRIBUTES = frozenset(
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
+    double dump_patches eval extra_repr float forward get_buffer get_extra_state
+    get_parameter get_submodule half ipu load_state_dict modules mtia named_buffers
+    named_children named_modules named_parameters parameters register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+    register_parameter register_state_dict_post_hook register_state_dict_pre_hook
+    requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty train
+    training type xpu zero_grad
+    """.split()  # noqa: SIM905 - a list of seventy strings is no pleasure to read
+)
+"""What `torch.nn.Module` has already; a test compares."""
+
+
+def module_name(label: str) -> str:
+    """A label as a part of a module path: `class` is `class_`, `forward` is `forward_`."""
+    taken = keyword.iskeyword(label) or label in MODULE_ATTRIBUTES or label.startswith("_")
+    return f"{label}_" if taken else label
 
 
 @dataclass(frozen=True, slots=True)

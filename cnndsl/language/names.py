@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
-from cnndsl.graph import Path, Tensor
+from cnndsl.graph import Path, Tensor, module_name
 from cnndsl.ops.base import Op
 from cnndsl.symbolic import Axis, Sym, Symbol
 
@@ -133,7 +133,7 @@ class Place:
 
     def path(self, segment: str) -> Path:
         """The module path of a step or label here."""
-        return (*self.prefix, segment, *self.suffix)
+        return (*self.prefix, module_name(segment), *self.suffix)
 
     def shown(self, segment: str) -> str:
         """The node's name."""

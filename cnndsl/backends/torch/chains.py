@@ -12,7 +12,7 @@ from cnndsl.backends.torch.registry import generated, sequential
 from cnndsl.backends.torch.values import Provider, identifier, literal, strip
 from cnndsl.backends.torch.views import Views, segment, side_by_side
 from cnndsl.backends.torch.writer import Writer
-from cnndsl.graph import Call, Group, Line, Loop, Repeat, Step
+from cnndsl.graph import Call, Group, Line, Loop, Repeat, Step, module_name
 
 
 class Chains(Writer):
@@ -44,7 +44,7 @@ class Chains(Writer):
                 for aligned in side_by_side([(env, t.body) for env, t in views]):
                     inner = self._entries(aligned)
                     label = aligned[0][1].labels
-                    entries += [(label[0], sequential(inner))] if label else inner
+                    entries += [(module_name(label[0]), sequential(inner))] if label else inner
                 return entries
             case _:
                 raise AssertionError(first)
@@ -141,7 +141,7 @@ class Chains(Writer):
         for aligned in side_by_side(rows):
             inner = self._entries(aligned)
             label = aligned[0][1].labels
-            entries += [(label[0], sequential(inner))] if label else inner
+            entries += [(module_name(label[0]), sequential(inner))] if label else inner
         self.speller.providers.pop()
         columns = table.ordered()
         element = sequential(entries)

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cnndsl import expressions
 from cnndsl.backends.torch.values import Env, identifier, literal, same, spell, strip
-from cnndsl.language import tree
 
 _MISSING = object()
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -28,7 +28,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def text(
-    expression: tree.Expression | None, envs: Sequence[Env], expected: Sequence[bool]
+    expression: expressions.Expression | None, envs: Sequence[Env], expected: Sequence[bool]
 ) -> str | None:
     """The condition's text; None where it cannot be said, or would be wrong somewhere."""
     if expression is None:
@@ -45,20 +45,24 @@ Said = tuple[list[Any], str, int]
 comparison 2, arithmetic 3, an atom 4."""
 
 
-def _said(expression: tree.Expression, envs: Sequence[Env]) -> Said | None:
+def _said(expression: expressions.Expression, envs: Sequence[Env]) -> Said | None:
     match expression:
-        case tree.Number(value=value) | tree.Text(value=value) | tree.SizeLiteral(value=value):
+        case (
+            expressions.Number(value=value)
+            | expressions.Text(value=value)
+            | expressions.SizeLiteral(value=value)
+        ):
             return [value] * len(envs), literal(value), 4
-        case tree.Value():
+        case expressions.Value():
             return _name(expression, envs)
-        case tree.Unary(operator="not", operand=operand):
+        case expressions.Unary(operator="not", operand=operand):
             inner = _said(operand, envs)
             if inner is None:
                 return None
             return _folded([not v for v in inner[0]], f"not {_wrapped(inner, 2)}", 2)
-        case tree.Binary(operator="and" | "or"):
+        case expressions.Binary(operator="and" | "or"):
             return _logic(expression, envs)
-        case tree.Binary(operator=sign) if sign in _COMPARE or sign in _ARITHMETIC:
+        case expressions.Binary(operator=sign) if sign in _COMPARE or sign in _ARITHMETIC:
             left, right = _said(expression.left, envs), _said(expression.right, envs)
             if left is None or right is None:
                 return None
@@ -71,7 +75,7 @@ def _said(expression: tree.Expression, envs: Sequence[Env]) -> Said | None:
             return None
 
 
-def _logic(expression: tree.Binary, envs: Sequence[Env]) -> Said | None:
+def _logic(expression: expressions.Binary, envs: Sequence[Env]) -> Said | None:
     left, right = _said(expression.left, envs), _said(expression.right, envs)
     if left is None or right is None:
         return None
@@ -97,7 +101,7 @@ def _wrapped(said: Said, bind: int) -> str:
     return said[1] if said[2] >= bind else f"({said[1]})"
 
 
-def _name(expression: tree.Value, envs: Sequence[Env]) -> Said | None:
+def _name(expression: expressions.Value, envs: Sequence[Env]) -> Said | None:
     if expression.arguments is not None:
         return None
     values = [_value(expression.path, env) for env in envs]
@@ -111,7 +115,7 @@ def _name(expression: tree.Value, envs: Sequence[Env]) -> Said | None:
     )
 
 
-def _value(path: tree.NamePath, env: Env) -> Any:
+def _value(path: expressions.NamePath, env: Env) -> Any:
     words = {"true": True, "false": False, "none": None}
     name = path.name
     if not path.parts:
@@ -120,7 +124,11 @@ def _value(path: tree.NamePath, env: Env) -> Any:
             return found if isinstance(found, int | float | str | tuple) else _MISSING
         return env.names.get(identifier(name), words.get(name, _MISSING))
     part = path.parts[0]
-    if len(path.parts) == 1 and isinstance(part, tree.Member) and name in env.block.inputs:
+    if (
+        len(path.parts) == 1
+        and isinstance(part, expressions.Member)
+        and name in env.block.inputs
+    ):
         shape = env.block.inputs[name].shape
         places = {"c": 0, "h": len(shape) - 2, "w": len(shape) - 1}
         if part.name in places:

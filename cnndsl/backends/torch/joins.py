@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cnndsl.backends.torch import structure
@@ -11,7 +13,7 @@ from cnndsl.backends.torch.layout import Brackets, Doc, flat
 from cnndsl.backends.torch.registry import Registry, sequential
 from cnndsl.backends.torch.values import Env, identifier
 from cnndsl.backends.torch.views import Views, alternatives, always, first_name, trivial
-from cnndsl.graph import Line, Loop, Step
+from cnndsl.graph import Line, Loop, Step, module_name
 
 
 class Joins(Chains):
@@ -83,7 +85,7 @@ class Joins(Chains):
             if not any(line.on for _, line in plain[0]):
                 return self.line(on, current, registry, variable) or ""
             self.init.append((self.init_depth, "if ", self.condition(plain[0])))
-            label = on[0][1].labels[0]
+            label = module_name(on[0][1].labels[0])
             self.init.append((self.init_depth + 4, f"self.{label} = ", "nn.Identity()"))
             self.init.append((self.init_depth, "else", ""))
             with self._indented():
@@ -104,31 +106,79 @@ class Joins(Chains):
         registry: Registry,
     ) -> str:
         """A join some of whose operands are there in some instances only."""
-        value = ""
         joined = next((step for _, step in views if step.nodes), None)
         envs = [env for env, step in views if step.nodes]
-        for number, chain in enumerate(chains):
-            if not any(line.on for v in chain for _, line in v):
-                continue
+        live = [c for c in chains if any(line.on for v in c for _, line in v)]
+        if joined is not None and not always(live[0]):
+            return self._listed(live, joined, envs, current, registry)
+        value = ""
+        for number, chain in enumerate(live):
             if always(chain):
                 (doc,) = self._operand(chain, current, registry, number, 2, keep=True)
-                if not value:
-                    value = flat(doc)
-                    continue
-                assert joined is not None
-                value = self._joined(joined, envs, value, doc)
+                value = self._joined(joined, envs, value, doc) if value else flat(doc)
                 continue
-            on = [(env, line) for env, line in chain[0] if line.on]
-            simple = len(on[0][1].terms) == 0
-            name = "residual" if simple else f"has_{first_name(on[0][1])}"
-            flag = self._attribute(name, self.condition(chain[0]))
-            doc = self.line(on, current, registry, self.fresh("z")) or ""
             assert joined is not None
-            both = self._text(joined, envs, [value, doc])
-            value = f"{flat(both)} if {flag} else {value}"
+            on = [(env, line) for env, line in chain[0] if line.on]
+            flag = self._there(chain)
+            if not on[0][1].terms:
+                doc = self.line(on, current, registry, "") or ""
+                value = f"{self._joined(joined, envs, value, doc)} if {flag} else {value}"
+                continue
+            if not value.isidentifier():
+                kept = self.fresh("y")
+                self.emit(f"{kept} = ", value)
+                value = kept
+            with self._branch(flag):
+                doc = self.line(on, current, registry, self.fresh("z")) or ""
+                self.emit(f"{value} = ", self._text(joined, envs, [value, doc]))
         return value
 
-    def _joined(self, step: Step, envs: list[Env], left: str, right: Doc) -> str:
+    def _there(self, chain: list[Views[Line]]) -> str:
+        """An attribute that says whether an operand is there."""
+        on = [(env, line) for env, line in chain[0] if line.on]
+        name = "residual" if not on[0][1].terms else f"has_{first_name(on[0][1])}"
+        return self._attribute(name, self.condition(chain[0]))
+
+    def _listed(
+        self,
+        chains: list[list[Views[Line]]],
+        joined: Step,
+        envs: list[Env],
+        current: Doc | None,
+        registry: Registry,
+    ) -> str:
+        """The operands in a list, where already the first may be missing."""
+        parts = self.fresh("parts")
+        self.emit(f"{parts} = ", "[]")
+        for number, chain in enumerate(chains):
+            if always(chain):
+                (doc,) = self._operand(chain, current, registry, number, 3)
+                self.emit("", Brackets(f"{parts}.append", (doc,)))
+                continue
+            on = [(env, line) for env, line in chain[0] if line.on]
+            with self._branch(self._there(chain)):
+                doc = self.line(on, current, registry, self.fresh("z")) or ""
+                self.emit("", Brackets(f"{parts}.append", (doc,)))
+        if self.network.node(joined.nodes[0]).op.name == "concat":
+            return flat(self._text(joined, envs, [f"*{parts}"]))
+        value = self.fresh("y")
+        self.emit(f"{value} = ", f"{parts}[0]")
+        self.body.append(f"{' ' * self.body_depth}for part in {parts}[1:]:")
+        self.body_depth += 4
+        self.emit(f"{value} = ", self._text(joined, envs, [value, "part"]))
+        self.body_depth -= 4
+        return value
+
+    @contextmanager
+    def _branch(self, flag: str) -> Iterator[None]:
+        """`if flag:` in the constructor and in `forward`."""
+        self.init.append((self.init_depth, "if ", flag))
+        self.body.append(f"{' ' * self.body_depth}if {flag}:")
+        with self._indented():
+            yield
+
+    def _joined(self, step: Step | None, envs: list[Env], left: str, right: Doc) -> str:
+        assert step is not None
         return flat(self._text(step, envs, [left, right]))
 
     def _text(self, step: Step, envs: list[Env], operands: list[Doc]) -> Doc:
@@ -143,7 +193,7 @@ class Joins(Chains):
         found: list[Doc] = []
         loops = [(env, line.terms[0]) for env, line in views]
         label = views[0][1].labels
-        within = registry.below(label[0]) if label else registry
+        within = registry.below(module_name(label[0])) if label else registry
         for number in range(len(loops[0][1].bodies)):  # type: ignore[union-attr]
             bodies = [(env, loop.bodies[number]) for env, loop in loops]  # type: ignore[union-attr]
             place = within.below(str(number)) if label else registry

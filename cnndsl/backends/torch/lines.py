@@ -9,8 +9,8 @@ from cnndsl.backends.torch.layout import Brackets, Doc, flat
 from cnndsl.backends.torch.registry import Registry, sequential
 from cnndsl.backends.torch.terms import Terms
 from cnndsl.backends.torch.values import identifier
-from cnndsl.backends.torch.views import Views, alternatives, first_name, runs
-from cnndsl.graph import Call, Line, Step, Term
+from cnndsl.backends.torch.views import Views, alternatives, first_name, label_of, runs
+from cnndsl.graph import Call, Line, Step, Term, module_name
 from cnndsl.ops.base import Template
 
 NESTED = 30
@@ -70,7 +70,7 @@ class Lines(Terms):
     ) -> Doc:
         """A labelled module that some instances lack is the identity there."""
         self.init.append((self.init_depth, "if ", self.condition(views)))
-        label = on[0][1].labels[0]
+        label = module_name(on[0][1].labels[0])
         with self._indented():
             access = registry.add(label, sequential(self._entries(on)))
         self.init.append((self.init_depth, "else", ""))
@@ -81,9 +81,12 @@ class Lines(Terms):
         self, live: list[Views[Line]], current: Doc, registry: Registry, variable: str
     ) -> Doc:
         """`if self.has_conv:` in the constructor and in `forward`."""
-        if flat(current) != variable:
+        ends = [line for views in live for _, line in views if line.on]
+        if any((t.node, t.output) in self.pinned for line in ends for t in line.outputs):
+            variable = self.fresh(identifier(label_of(ends[0]) or "y"))
+        if flat(current) != variable and not self._complete(live):
             self.emit(f"{variable} = ", current)
-        start = dict(self.envs[0].tensors)
+            current = variable
         kept = [(env, dict(env.tensors)) for env, _ in live[0]]
         for number, views in enumerate(live):
             on = [(env, line) for env, line in views if line.on]
@@ -97,10 +100,12 @@ class Lines(Terms):
                 self.init.append((self.init_depth, "if ", flag))
                 self.body.append(f"{' ' * self.body_depth}{word} {flag}:")
             with self._indented():
-                end = self.line(on, variable, registry, variable)
+                # Lines of one label are one module, which each branch makes its own way.
+                for label in on[0][1].labels:
+                    registry.children.pop(module_name(label), None)
+                end = self.line(on, current, registry, variable)
                 assert end is not None
-                self.assign(variable, end, on)
-        del start
+                self.assign(variable, end, on, exact=True)
         for env, before in kept:
             for key, text in before.items():
                 if text != variable:
@@ -157,7 +162,7 @@ class Lines(Terms):
         if first.labels and any(
             structure.has_modules(t, self.network) or isinstance(t, Call) for t in first.terms
         ):
-            within = registry.below(first.labels[0])
+            within = registry.below(module_name(first.labels[0]))
             for number in first.index:
                 within = within.below(str(number))
             within.single = runs(first.terms, self.network) == 1

@@ -209,7 +209,16 @@ def _proposals(values: Sequence[object], envs: Sequence[Env]) -> list[tuple[Form
     for value, env in zip(values, envs, strict=True):
         if isinstance(value, Sym):
             found.setdefault(env.resolved(value.formula), env)
-    return list(found.items())
+    return [(formula, env) for formula, env in found.items() if _is_python(formula)]
+
+
+def _is_python(formula: Formula) -> bool:
+    """Whether Python has all the functions of a formula: not the language's `round8`."""
+    applied = [a for monomial in formula.terms for a in monomial if isinstance(a, Apply)]
+    return all(
+        atom.function in ("//", "%", "max", "min") and all(map(_is_python, atom.arguments))
+        for atom in applied
+    )
 
 
 def _value(formula: Formula, env: Env) -> int | None:
@@ -271,6 +280,8 @@ def at_run_time(value: object, env: Env) -> str | None:
         return f"self.{identifier(atom.name)}"
 
     if any(isinstance(a, Symbol) or _variable(a, env) is None for a in atoms):
+        return None
+    if not _is_python(value.formula):
         return None
     return render(value.formula, text)
 

@@ -77,12 +77,18 @@ class Writer:
         self.init_depth -= 4
         self.body_depth -= 4
 
-    def assign(self, variable: str, doc: Doc, views: Views[Any]) -> str:
-        """`variable = doc`, and remember that it holds the outputs of these items."""
+    def assign(self, variable: str, doc: Doc, views: Views[Any], *, exact: bool = False) -> str:
+        """`variable = doc`, and remember that it holds the outputs of these items.
+
+        A tensor that must keep a variable gets one of its own, unless `exact`.
+        """
         first = views[0][1].outputs
         if len(first) > 1:
             return self._assign_several(variable, doc, views)
-        if any((t.node, t.output) in self.pinned for t in first):
+        held = (env.tensors.get((t.node, t.output)) for env, item in views for t in item.outputs)
+        if isinstance(doc, str) and all(text == doc for text in held):
+            return doc
+        if not exact and any((t.node, t.output) in self.pinned for t in first):
             variable = self.fresh(identifier(label_of(views[0][1]) or "y"))
         variable = identifier(variable)
         if flat(doc) != variable:

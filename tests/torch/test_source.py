@@ -1,0 +1,384 @@
+"""The PyTorch source: what it says, what it computes, and how it reads."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cnndsl
+from cnndsl import files
+from cnndsl.backends.numpy.weights import expected_weights, random_weights
+from cnndsl.backends.torch.execute import module
+from cnndsl.graph import MODULE_ATTRIBUTES, Network
+from cnndsl.language import load, loads, read
+from cnndsl.ops.base import Array
+from tests.conftest import Golden
+
+FIRST = [
+    *("lenet5", "vgg16", "nin_cifar10", "googlenet", "googlenet_bn", "resnet18", "resnet50"),
+    *("mobilenetv2", "densenet121", "unet", "fpn_resnet50", "nonlocal_resnet50"),
+]
+REST = sorted(p.stem for p in files.zoo().glob("*.arch") if p.stem not in FIRST)
+SMALL = {
+    "unet": {"image": (1, 188, 188)},
+    "unetpp": {"image": (3, 64, 64)},
+    "attention_unet": {"image": (3, 64, 64)},
+    "unet_bn": {"image": (3, 64, 64)},
+    "fcn8s": {"image": (3, 64, 64)},
+    "fcn_resnet50": {"image": (3, 65, 65)},
+    "deeplabv3_resnet50": {"image": (3, 65, 65)},
+    "lraspp_mobilenetv3": {"image": (3, 65, 65)},
+    "hypercolumn_vgg16": {"image": (3, 64, 64)},
+    "c2d_resnet50": {"video": (3, 8, 64, 64)},
+    "i3d_resnet50": {"video": (3, 8, 64, 64)},
+    "nonlocal_i3d_resnet50": {"video": (3, 8, 64, 64)},
+}
+"""Sizes that give the same layers in less time."""
+
+
+def weights_of(network: Network, seed: int = 0) -> dict[str, Array]:
+    """Random weights, and statistics that normalisation must not ignore."""
+    weights = random_weights(network, seed)
+    rng = np.random.default_rng(seed)
+    for name, array in weights.items():
+        if name.endswith("running_mean"):
+            weights[name] = rng.normal(0, 0.1, array.shape).astype(np.float32)
+        if name.endswith("running_var"):
+            weights[name] = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
+    return weights
+
+
+def inputs_of(network: Network, dtype: str = "float32", batch: int = 2) -> list[Array]:
+    rng = np.random.default_rng(1)
+    shapes = [tuple(map(int, tensor.shape)) for tensor in network.inputs.values()]
+    return [rng.normal(size=(batch, *shape)).astype(dtype) for shape in shapes]
+
+
+def outputs(found: object) -> list[Array]:
+    """The outputs as arrays: of one tensor, of several, or of a dictionary by name."""
+    if isinstance(found, dict):
+        return list(found.values())
+    several = found if isinstance(found, tuple) else (found,)
+    return [t.detach().numpy() if isinstance(t, torch.Tensor) else t for t in several]
+
+
+def difference(first: list[Array], second: list[Array]) -> float:
+    """max |a − b| / max |b| over the outputs."""
+    pairs = zip(first, second, strict=True)
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+
+
+def compare(name: str) -> None:
+    """Both backends on the same weights, in both precisions."""
+    network = load(name, inputs=SMALL.get(name))
+    weights = weights_of(network)
+    arrays = inputs_of(network, batch=1 if name in SMALL else 2)
+    made = network.to_torch(weights).eval()
+    with torch.inference_mode():
+        found = outputs(made(*map(torch.from_numpy, arrays)))
+    assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-4
+    double = {
+        n: w.astype(np.float64) if w.dtype == np.float32 else w for n, w in weights.items()
+    }
+    arrays = [array.astype(np.float64) for array in arrays]
+    with torch.inference_mode():
+        found = outputs(made.double()(*map(torch.from_numpy, arrays)))
+    assert difference(outputs(network.to_numpy(double)(*arrays)), found) <= 1e-9
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_both_backends_agree(name: str) -> None:
+    compare(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REST)
+def test_both_backends_agree_on_the_rest_of_the_zoo(name: str) -> None:
+    compare(name)
+
+
+def models() -> list[tuple[str, str]]:
+    paths = sorted(files.zoo().glob("*.arch"))
+    return [(path.stem, model) for path in paths for model in read(path).models]
+
+
+@pytest.mark.parametrize(("name", "model"), models())
+def test_state_dict_has_the_languages_keys_and_shapes(name: str, model: str) -> None:
+    network = load(name, model)
+    with torch.device("meta"):
+        found = module(network).state_dict()
+    expected = expected_weights(network)
+    assert set(found) == set(expected)
+    for key, (_, weight) in expected.items():
+        assert tuple(found[key].shape) == weight.shape, key
+    trained = {key for key, (_, weight) in expected.items() if weight.trainable}
+    with torch.device("meta"):
+        assert {key for key, _ in module(network).named_parameters()} == trained
+
+
+def test_source_is_clean_and_formatted_as_ruff_leaves_it(tmp_path: Path) -> None:
+    for name, model in models():
+        text = load(name, model).torch_source()
+        (tmp_path / f"{name}_{model.lower()}.py").write_text(text, encoding="utf-8")
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["check"], ["format", "--check", "--diff"]):
+        done = subprocess.run(
+            [*ruff, *command, "--isolated", "."],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "googlenet", "unet", "fpn_resnet50"])
+def test_source_is_the_golden(name: str, golden: Golden) -> None:
+    golden(f"goldens/torch/{name}.py", load(name).torch_source())
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "unet", "fpn_resnet50"])
+def test_keys_are_the_golden(name: str, golden: Golden) -> None:
+    golden(f"goldens/keys/{name}.txt", "\n".join(expected_weights(load(name))) + "\n")
+
+
+def lines_of(text: str) -> int:
+    """The lines of `ast.unparse` without docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return len([line for line in ast.unparse(tree).splitlines() if line.strip()])
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("mobilenetv2", 67), ("resnet50", 102), ("googlenet", 147), ("googlenet_bn", 147),
+     ("densenet121", 97)],
+)  # fmt: skip
+def test_source_is_no_longer_than_torchvisions(name: str, limit: int) -> None:
+    assert lines_of(load(name).torch_source()) <= limit
+
+
+def test_pyramid_is_no_longer_than_torchvisions() -> None:
+    # torchvision's 69 lines hold the pyramid alone, without the backbone.
+    tree = ast.parse(load("fpn_resnet50").torch_source())
+    names = ("FPNOutput", "FPN")
+    parts = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name in names]
+    assert len(parts) == 2
+    assert sum(lines_of(ast.unparse(part)) for part in parts) <= 69
+
+
+def test_to_torch_executes_exactly_the_source() -> None:
+    network = load("lenet5")
+    made = network.to_torch()
+    assert inspect.getsource(type(made)).strip() in network.torch_source()
+    assert isinstance(made, nn.Module)
+
+
+def test_writing_source_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, cnndsl\n"
+        "cnndsl.load('mobilenetv2').torch_source()\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "mobilenetv2", "googlenet", "densenet121", "unet"])
+def test_gradients_reach_every_parameter(name: str) -> None:
+    network = load(name, inputs=SMALL.get(name))
+    made = network.to_torch().train()
+    found = made(*map(torch.from_numpy, inputs_of(network)))
+    several = found if isinstance(found, tuple) else (found,)
+    torch.stack([t.square().mean() for t in several]).sum().backward()
+    for key, parameter in made.named_parameters():
+        assert parameter.grad is not None, key
+        assert bool(parameter.grad.isfinite().all()), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenetv2", "unet", "fpn_resnet50", "nonlocal_resnet50"])
+def test_exports_and_compiles_as_one_graph(name: str) -> None:
+    network = load(name, inputs=SMALL.get(name))
+    made = network.to_torch(weights_of(network)).eval()
+    arrays = tuple(map(torch.from_numpy, inputs_of(network)))
+    with torch.inference_mode():
+        expected = outputs(made(*arrays))
+    exported = torch.export.export(made, arrays)
+    with torch.no_grad():
+        assert difference(outputs(exported.module()(*arrays)), expected) <= 1e-5
+    # The default backend needs a C++ compiler; this one traces and runs the same graph.
+    compiled = torch.compile(made, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        found = compiled(*arrays)
+    assert difference(outputs(found), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "unet"])
+def test_runs_channels_last_and_under_autocast(name: str) -> None:
+    network = load(name, inputs=SMALL.get(name))
+    made = network.to_torch(weights_of(network)).eval()
+    arrays = [torch.from_numpy(array) for array in inputs_of(network, batch=1)]
+    with torch.inference_mode():
+        expected = outputs(made(*arrays))
+        last = made.to(memory_format=torch.channels_last)
+        found = last(*[a.to(memory_format=torch.channels_last) for a in arrays])
+        assert difference(outputs(found), expected) <= 1e-4
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = made(*arrays).float()
+    assert difference(outputs(half), expected) <= 0.1
+
+
+def test_weights_begin_as_the_field_sets_them() -> None:
+    made = load("resnet18").to_torch()
+    weight = made.get_submodule("c1.conv").weight
+    fan_out = 64 * 7 * 7
+    assert float(weight.std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+    assert bool((made.get_submodule("c1.norm").weight == 1).all())
+    assert bool((made.get_submodule("c1.norm").bias == 0).all())
+
+
+def test_sizes_are_taken_at_run_time_where_the_language_leaves_them_free() -> None:
+    made = load("unet").to_torch().eval()
+    with torch.inference_mode():
+        assert made(torch.zeros(1, 1, 204, 236)).shape == (1, 2, 20, 52)
+        # A size at which no level is odd, other than the one it was written for.
+        assert made(torch.zeros(1, 1, 188, 188)).shape == (1, 2, 4, 4)
+
+
+TAPPED = """
+default conv(act=relu)
+block Inner(c: int) { wide: conv(2 * c, 1x1); conv(c, 3x3) }
+block Body: image[3, H, W] -> last[8, H, W] {
+  b:
+  for | c |
+      | 4 |
+      | 6 |
+  { Inner(c) }
+  last: conv(8, 1x1)
+}
+model Tapped: image[3, H=8, W=8] -> (y[8, H, W], z[5, H, W]) {
+  body: Body
+  y: body.last
+  z: body.b[1].wide -> conv(5, 1x1)
+}
+"""
+
+BRANCHES = """
+default conv(norm=bn, act=relu)
+block Unit(c: int, wide: bool, act: op, k: size = 3) {
+  squeeze: conv(c // 2, 1x1) when wide
+  else squeeze: conv(c, 1x1)
+  concat {
+    conv(c, k, act=act)
+    conv(c, 1x1) -> conv(c, k) when wide
+    skip
+  }
+  conv(c, 1x1) * 3
+  add { skip; conv(c, 3x3, act=act) when not wide }
+  concat { conv(2, 1x1) when wide; skip; conv(3, 1x1) -> conv(2, 3x3) when not wide }
+  conv(c, 1x1)
+  add { conv(c, 1x1) when wide; conv(c, 1x1, act=none); skip when not wide }
+  { relu -> dwconv(3x3) -> conv(c, 1x1, norm=none) } * 2
+}
+model Branches: image[3, H=8, W=8] -> y {
+  a: Unit(8, true, relu)
+  b: Unit(8, false, hardswish)
+  c: Unit(6, true, none, k=[1, 3])
+  y: in_shape(8)
+}
+block in_shape(c: int) { conv(c, 1x1) }
+"""
+
+EACH = """
+block Head(c: int): x[C, H, W] -> (cls[c, H, W], box[4, H, W]) {
+  cls: x -> conv(C, 3x3, act=relu) * 2 -> conv(c, 1x1)
+  box: x -> conv(4, 1x1)
+}
+block RoI(k: int): roi[C, S, S] -> (p[k], q[2]) {
+  f: roi -> flatten -> linear(6, act=relu)
+  p: f -> linear(k)
+  q: f -> linear(2)
+}
+model Each: (a[4, H=8, W=8], b[4, h=4, w=4], rois[5, 4, 3, 3])
+    -> (x[3, H, W], y[4, h, w], p[5, 7], q[5, 2], r[5, 2, 3, 3]) {
+  head: Head(3) each { a; b }
+  x: head[0].cls
+  y: head[1].box
+  box: rois -> RoI(7) each row
+  p: box.p
+  q: box.q
+  r: rois -> conv(2, 3x3) each row
+}
+"""
+
+
+@pytest.mark.parametrize("text", [TAPPED, BRANCHES, EACH], ids=["tapped", "branches", "each"])
+def test_unusual_structures_agree_with_numpy(text: str) -> None:
+    network = loads(text)
+    weights = weights_of(network)
+    made = network.to_torch(weights).eval()
+    arrays = inputs_of(network)
+    with torch.inference_mode():
+        found = outputs(made(*map(torch.from_numpy, arrays)))
+    assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-5
+    assert set(made.state_dict()) == set(expected_weights(network))
+
+
+KEYWORDS = """
+model Words: image[3, H=8, W=8] -> out {
+  lambda: conv(4, 3x3)
+  class: conv(4, 3x3)
+  self: conv(4, 3x3)
+  F: conv(4, 3x3)
+  forward: conv(4, 3x3)
+  training: conv(4, 3x3)
+  items: { a: conv(4, 3x3); concat { skip; b: conv(4, 3x3) } }
+  out: add { lambda; class; self; F; forward -> conv(4, 1x1); training; items -> conv(4, 1x1) }
+}
+"""
+
+
+def test_labels_that_python_or_torch_reserve_are_no_trouble() -> None:
+    network = loads(KEYWORDS)
+    weights = weights_of(network)
+    made = network.to_torch(weights).eval()
+    arrays = inputs_of(network)
+    with torch.inference_mode():
+        found = outputs(made(*map(torch.from_numpy, arrays)))
+    assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-5
+
+
+def test_text_of_a_file_is_never_code() -> None:
+    text = '''
+    """Ends \\"\\"\\" here; import os \\\\"""
+    @cite("x\\\\", table="1; import os")
+    @deviates("a quote \\\\' and a line")
+    model M(name: str = "a\\\\nb"): image[3, H=8, W=8] -> y { y: conv(4, 3x3) }
+    '''
+    network = loads(text.replace('\\"\\"\\"', "'''"))
+    tree = ast.parse(network.torch_source())
+    assert [type(node).__name__ for node in tree.body].count("ClassDef") == 1
+    assert isinstance(network.to_torch(), nn.Module)
+
+
+def test_reserved_labels_are_those_of_the_module_class() -> None:
+    public = {name for name in dir(nn.Module()) if not name.startswith("_")}
+    assert public == MODULE_ATTRIBUTES
+
+
+def test_package_says_which_parameters_it_was_written_for() -> None:
+    text = cnndsl.load("mobilenetv2", width=1.4).torch_source()
+    assert "width=1.4" in text
+    assert "nn.Linear(1792, 1000)" in text

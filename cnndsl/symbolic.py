@@ -54,8 +54,9 @@ class Apply:
     def __str__(self) -> str:
         """Infix for the two operators."""
         if self.function in ("//", "%"):
-            left, right = (f"({a})" if len(a.terms) > 1 else str(a) for a in self.arguments)
-            return f"{left} {self.function} {right}"
+            left, right = self.arguments
+            spelled = f"({left})" if len(left.terms) > 1 else str(left)
+            return f"{spelled} {self.function} {right if simple(right) else f'({right})'}"
         return f"{self.function}({', '.join(map(str, self.arguments))})"
 
 
@@ -144,9 +145,9 @@ def render(formula: Formula, atom: Callable[[Atom], str]) -> str:
     # Names before the constant, positive before negative: `c - 1`, not `-1 + c`.
     ordered = sorted(formula.terms.items(), key=lambda term: (not term[0], term[1] < 0))
     for monomial, coefficient in ordered:
-        factors = [
-            _factor(a, atom, len(monomial) > 1 or abs(coefficient) != 1) for a in monomial
-        ]
+        # `-(a // b)`: a leading minus binds tighter than `//`.
+        inside = len(monomial) > 1 or abs(coefficient) != 1 or (coefficient < 0 and not parts)
+        factors = [_factor(a, atom, inside) for a in monomial]
         if abs(coefficient) != 1 or not factors:
             factors.insert(0, str(abs(coefficient)))
         sign = "-" if coefficient < 0 else "+"
@@ -155,6 +156,15 @@ def render(formula: Formula, atom: Callable[[Atom], str]) -> str:
         return "0"
     text = " ".join(parts)
     return text[2:] if text.startswith("+") else "-" + text[2:]
+
+
+def simple(formula: Formula) -> bool:
+    """Whether it stands on the right of `//` without parentheses: a name or a number."""
+    if formula.constant is not None:
+        return True
+    ((monomial, coefficient), *rest) = formula.terms.items()
+    infix = isinstance(monomial[0], Apply) and monomial[0].function in ("//", "%")
+    return not rest and coefficient == 1 and len(monomial) == 1 and not infix
 
 
 def _factor(item: Atom, atom: Callable[[Atom], str], inside: bool) -> str:

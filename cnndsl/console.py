@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from cnndsl.commands import HOMES
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.files import shipped
 
@@ -42,7 +43,24 @@ class UnfitError(ArchError):
 
 
 class Commands(click.Group):
-    """The commands; whatever goes wrong in one of them ends in a sentence and a status."""
+    """The commands; whatever goes wrong in one of them ends in a sentence and a status.
+
+    Those of analysis are imported when they are called.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all."""
+        return sorted({*super().list_commands(ctx), *HOMES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command."""
+        if cmd_name not in HOMES:
+            return super().get_command(ctx, cmd_name)
+        from importlib import import_module
+
+        module = import_module(f"cnndsl.commands.{HOMES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

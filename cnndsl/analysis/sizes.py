@@ -1,0 +1,108 @@
+"""What a network is at every input size: closed forms, and which sizes it accepts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from cnndsl.analysis.accepts import Acceptance, Blame, Valid
+from cnndsl.analysis.closed import ClosedForms, closed_forms
+from cnndsl.analysis.propagate import propagate
+from cnndsl.graph import Network
+from cnndsl.symbolic import Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The answer of `cnndsl sizes`; printed, it is that answer."""
+
+    name: str
+    forms: ClosedForms
+    valid: dict[str, Valid]
+    """The sizes of each axis that fit, the others as the network was built."""
+    coupled: tuple[str, ...]
+    """Axes that do not fit independently: what fits one depends on the others."""
+    rules: Acceptance = field(repr=False)
+
+    def accepts(self, **sizes: int) -> bool:
+        """Whether a forward pass at these sizes succeeds, the others as it was built."""
+        return self.rules.accepts(sizes)
+
+    def blame(self, **sizes: int) -> Blame | None:
+        """The first layer that refuses these sizes, and why; None where all accept them."""
+        return self.rules.blame(sizes)
+
+    @property
+    def smallest(self) -> dict[str, int | None]:
+        """The least size of each axis."""
+        return {name: valid.smallest for name, valid in self.valid.items()}
+
+    def nearest(self, **sizes: int) -> dict[str, int | None]:
+        """For each size given, the nearest that fits."""
+        return {name: self.valid[name].nearest(size) for name, size in sizes.items()}
+
+    def words(self) -> str:
+        """The predicate: `H and W divisible by 16, at least 32`."""
+        said: dict[str, list[str]] = {}
+        for name, valid in self.valid.items():
+            said.setdefault(valid.words().removeprefix(name).strip(), []).append(name)
+        parts = [f"{_listed(names)} {rule}" for rule, names in said.items()]
+        return "; ".join(parts) if parts else "the sizes are fixed"
+
+    def refused(self) -> dict[str, tuple[int, Blame]]:
+        """For each axis, the size nearest to the network's own that does not fit, and why."""
+        found = {}
+        for name, valid in self.valid.items():
+            own = self.forms.sizes[name]
+            near = sorted(range(1, valid.checked + 1), key=lambda n: (abs(n - own), n))
+            size = next((n for n in near if n not in valid), None)
+            blame = None if size is None else self.rules.blame({name: size})
+            if size is not None and blame is not None:
+                found[name] = (size, blame)
+        return found
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row an axis, for a data frame."""
+        return [
+            {"size": name, "valid": valid.words(), "smallest": valid.smallest}
+            for name, valid in self.valid.items()
+        ]
+
+    def __str__(self) -> str:
+        """What `cnndsl sizes` prints."""
+        lines = [self.name, str(self.forms), "", f"accepts    {self.words()}"]
+        if self.coupled:
+            lines.append(f"           {_listed(list(self.coupled))} depend on each other")
+        smallest = [f"{name}={size}" for name, size in self.smallest.items()]
+        lines.append(f"smallest   {', '.join(smallest)}")
+        for name, (size, blame) in self.refused().items():
+            lines.append(f"refuses    {name}={size}: {blame}")
+        return "\n".join(lines)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sizes(network: Network) -> Sizes:
+    """Closed forms and valid input sizes of a network."""
+    found = propagate(network)
+    rules = Acceptance(found)
+    axes = [name for atom, name in found.names.items() if isinstance(atom, Axis)]
+    valid = {name: rules.valid(name) for name in axes}
+    coupled = _coupled(rules, valid)
+    return Sizes(network.name, closed_forms(network, found), valid, coupled, rules)
+
+
+def _coupled(rules: Acceptance, valid: dict[str, Valid], tries: int = 16) -> tuple[str, ...]:
+    """The axes where sizes that fit one by one do not fit together, as far as is seen."""
+    if len(valid) < 2:
+        return ()
+    chance = random.Random(0)
+    spans = {name: max(2 * rules.sizes[name], 64) for name in valid}
+    for _ in range(tries):
+        chosen = {name: chance.randint(1, span) for name, span in spans.items()}
+        apart = all(size in valid[name] for name, size in chosen.items())
+        if apart != rules.accepts(chosen):
+            return tuple(valid)
+    return ()

@@ -1,0 +1,8 @@
+"""The commands of analysis, each imported when it is called: a start costs what it needs."""
+
+from __future__ import annotations
+
+HOMES = {
+    "sizes": "sizes",
+}
+"""Each command's name, and the module here that holds it."""

@@ -52,12 +52,14 @@ from cnndsl.language.names import (
     Silent,
     Uncertain,
     Value,
+    operation,
+    operations,
 )
 from cnndsl.language.nodes import Nodes
 from cnndsl.language.paths import resolve
 from cnndsl.language.size import least_work, least_work_of
 from cnndsl.language.translate import Leaving, Resuming, translate
-from cnndsl.ops.base import OPS, Op, Shape, spell_shape
+from cnndsl.ops.base import Op, Shape, spell_shape
 from cnndsl.symbolic import Symbol, TooManyTermsError, symbol
 
 MAX_NODES = 1_000_000
@@ -244,7 +246,7 @@ class Elaborator:
                 )
             else:
                 for name, span in statement.names:
-                    if name not in OPS and env.lookup(name) is None:
+                    if operation(name) is None and env.lookup(name) is None:
                         raise unknown(name, span, env)
                 env.defaults.append((statement, env))
         except Fault as error:
@@ -400,7 +402,7 @@ class Elaborator:
         if name.startswith("__"):
             message = f"`{name}`: names that begin with two underscores are reserved"
             raise fault("E216", message, label.span, help="choose another label")
-        if name in OPS:
+        if operation(name) is not None:
             self.nodes.warn_hidden(name, label.span)
         home = env.home if index else env
         known = home.names.get(name)
@@ -666,15 +668,17 @@ class Elaborator:
         """What a step's name stands for; None is the identity."""
         name = term.path.name
         bound = env.lookup(name)
-        if bound is None and name not in OPS:
-            known = {*OPS, *(n for n in env.visible() if _is_step(env.lookup(n)))}
+        op = operation(name)
+        if bound is None and op is None:
+            known = {*operations(), *(n for n in env.visible() if _is_step(env.lookup(n)))}
             help = did_you_mean(name, known)
             kind = "block" if name[:1].isupper() else "operation or tensor"
             raise fault("E202", f"there is no {kind} `{name}`", term.path.span, help=help)
         if term.path.parts:
             raise fault("E214", f"`{term.path}` is not a step", term.path.span)
         if bound is None:
-            return OpRef(name, OPS[name])
+            assert op is not None
+            return OpRef(name, op)
         if isinstance(bound.meaning, Faulty):
             raise Silent
         if bound.meaning is None:

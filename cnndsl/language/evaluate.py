@@ -10,9 +10,20 @@ from typing import Any
 from cnndsl.diagnostics import Fault, Span, did_you_mean, fault
 from cnndsl.graph import Tensor
 from cnndsl.language import tree
-from cnndsl.language.names import Bound, Env, Family, Faulty, Flow, Off, OpRef, Silent
+from cnndsl.language.names import (
+    Bound,
+    Env,
+    Family,
+    Faulty,
+    Flow,
+    Off,
+    OpRef,
+    Silent,
+    operation,
+    operations,
+)
 from cnndsl.language.paths import resolve
-from cnndsl.ops.base import OPS, Auto, spell
+from cnndsl.ops.base import Auto, spell
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,
@@ -205,8 +216,9 @@ def _value(expression: tree.Value, env: Env) -> Any:
             return WORDS[path.name]
         if path.name in FUNCTIONS and arguments is not None:
             return _function(expression, env)
-    if bound is None and path.name in OPS and not path.parts:
-        return _partial(OpRef(path.name, OPS[path.name]), arguments or (), env)
+    op = operation(path.name)
+    if bound is None and op is not None and not path.parts:
+        return _partial(OpRef(path.name, op), arguments or (), env)
     if bound is None:
         raise unknown(path.name, path.span, env)
     if isinstance(bound.meaning, Faulty):
@@ -223,7 +235,7 @@ def _value(expression: tree.Value, env: Env) -> Any:
 
 def unknown(name: str, span: Span, env: Env) -> Exception:
     """The fault of a name without a meaning, with the nearest that has one."""
-    known = {*env.visible(), *WORDS, *FUNCTIONS, *OPS}
+    known = {*env.visible(), *WORDS, *FUNCTIONS, *operations()}
     return fault(
         "E202", f"nothing here is named `{name}`", span, help=did_you_mean(name, known)
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
 from cnndsl.graph import Path, Tensor, module_name
-from cnndsl.ops.base import Op
+from cnndsl.ops.base import OPS, Op
 from cnndsl.symbolic import Axis, Sym, Symbol
 
 if TYPE_CHECKING:
@@ -223,6 +223,20 @@ class Env:
         for default, where in [*((d, file.env) for d in file.tree.defaults), *chain]:
             if any(n == name for n, _ in default.names):
                 yield default, where
+
+
+UNWRITTEN = ("input", "unbatch", "rebatch")
+"""Operations that a port or `each row` stands for: no file names them."""
+
+
+def operation(name: str) -> type[Op] | None:
+    """The operation that a file may write by this name."""
+    return None if name in UNWRITTEN else OPS.get(name)
+
+
+def operations() -> list[str]:
+    """The names that `operation` knows."""
+    return [name for name in OPS if name not in UNWRITTEN]
 
 
 def strip(value: object) -> object:

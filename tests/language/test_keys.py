@@ -137,9 +137,9 @@ def test_inserting_a_labelled_line_renames_nothing_that_has_a_label() -> None:
     assert set(before) <= set(after)
 
 
-def test_a_label_may_be_a_python_keyword_or_any_word() -> None:
-    network = net("class: conv(4, 3x3)\nGröße: relu\n层: relu\ny: relu")
-    assert keys(network)[0] == "class.conv.weight"
+def test_a_label_may_be_any_word_and_a_python_keyword_takes_an_underscore_as_a_module() -> None:
+    network = net("class: conv(4, 3x3)\nGröße: conv(4, 3x3)\n层: relu\ny: class -> relu")
+    assert keys(network)[::2] == ["class_.conv.weight", "Größe.conv.weight"]
 
 
 def test_a_label_with_two_underscores_is_reserved() -> None:

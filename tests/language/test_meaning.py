@@ -360,3 +360,9 @@ def test_a_model_s_parameter_is_its_own_default_or_the_value_set() -> None:
     assert shape(loads(text)) == (4, 8, 8)
     assert shape(loads(text, parameters={"c": 6})) == (6, 8, 8)
     assert shape(loads(text, parameters={"c": "3 + 4"})) == (7, 8, 8)
+
+
+def test_what_a_port_stands_for_is_no_step() -> None:
+    for name in ("input(3)", "unbatch(3)", "rebatch(3)"):
+        assert fault(f"y: {name}").code == "E202"
+    assert net("input: relu\ny: input -> tanh").warnings == ()

@@ -33,3 +33,19 @@ block B(m: int = in.c // 4) { conv(m, 1x1) }
 model M: x[12, H=8, W=8] -> out { out: B }
 """)
     assert network.outputs["out"].shape == (3, 8, 8)
+
+
+def test_an_indexed_label_keeps_its_row_where_its_block_is_left() -> None:
+    network = loads("""
+block B: x[3, H, W] -> *y {
+  for | i | c  |
+      | 0 |  8 |
+      | 1 | 16 |
+  { for j in 0..2 { y[i, j]: x -> conv(c + j, 1x1) } }
+}
+model M: x[3, H=8, W=8] -> out { b: B
+                                 out: concat { b.y[*] } }
+""")
+    assert network.input_shapes("out.concat") == (
+        (8, 8, 8), (9, 8, 8), (16, 8, 8), (17, 8, 8),
+    )  # fmt: skip

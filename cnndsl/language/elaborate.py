@@ -58,7 +58,7 @@ from cnndsl.language.names import (
 from cnndsl.language.nodes import Nodes
 from cnndsl.language.paths import resolve
 from cnndsl.language.size import least_work, least_work_of
-from cnndsl.language.translate import Leaving, Resuming, translate
+from cnndsl.language.translate import Leaving, Resuming, resume_indexed, translate
 from cnndsl.ops.base import Op, Shape, spell_shape
 from cnndsl.symbolic import Symbol, TooManyTermsError, symbol
 
@@ -426,6 +426,7 @@ class Elaborator:
             raise fault("E201", f"`{name}[{shown}]` is given twice", label.span)
         family.items[index] = entry
         home.members[name] = family
+        env.frame.indexed.append((family, index))
 
     # Terms
 
@@ -525,11 +526,12 @@ class Elaborator:
         members: dict[str, Entry] = {}
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = place.iteration(number, labelled=labelled)
-            before = len(self.faults)
+            before, indexed = len(self.faults), len(env.frame.indexed)
             lines, end, _ = self.lines(term.body, inner, flow, at, definition)
             if len(self.faults) > before:
                 raise Silent
             resuming = Resuming(env.frame, loop.names, row)
+            resume_indexed(env.frame, indexed, resuming)
             result = translate(Flow(_flow(end).tensors, inner.members), resuming)
             assert isinstance(result, Flow)
             flow = result if isinstance(end, Flow) else end
@@ -753,8 +755,10 @@ class Elaborator:
         key = definition.line_numbers[id(term)]
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = inside.iteration(number, labelled=bool(label))
+            indexed = len(env.frame.indexed)
             lines, found = self._join(term.body, inner, flow, at, definition)
             resuming = Resuming(env.frame, names, row)
+            resume_indexed(env.frame, indexed, resuming)
             for one in found:
                 moved = translate(one, resuming)
                 assert isinstance(moved, Flow)

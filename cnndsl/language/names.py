@@ -103,7 +103,8 @@ class Frame:
     """One call of a block while it is elaborated.
 
     `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
-    `opened` holds the blocks around it, none of which may be called again.
+    `opened` holds the blocks around it, none of which may be called again; `indexed` the
+    places of indexed labels, in order, which loops leave in terms of their own row.
     """
 
     file: FileScope
@@ -111,6 +112,7 @@ class Frame:
     name: str = ""
     symbols: dict[Symbol | Axis, int] = field(default_factory=dict)
     opened: tuple[BlockDefinition, ...] = ()
+    indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

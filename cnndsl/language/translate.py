@@ -64,6 +64,12 @@ def translate(entry: Entry, bindings: Leaving | Resuming) -> Entry:
     return _translate(entry, bindings, {})
 
 
+def resume_indexed(frame: Frame, start: int, bindings: Resuming) -> None:
+    """Free the indexed labels of an iteration from its loop's names."""
+    for family, index in frame.indexed[start:]:
+        family.items[index] = translate(family.items[index], bindings)
+
+
 def _translate(entry: Entry, bindings: Leaving | Resuming, done: dict[int, Entry]) -> Entry:
     if id(entry) in done:
         return done[id(entry)]

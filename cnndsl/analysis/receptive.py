@@ -251,10 +251,10 @@ def _behind(inputs: tuple[Field, ...], step: tuple[Reads, ...], over: bool) -> F
         axes.append(axis)
     kept = any(axes)
     for number, one in enumerate(inputs):
-        for position, axis in enumerate(one.axes):
+        for position, given in enumerate(one.axes):
             if over or (number, position) not in read:
                 # All of this axis is summed, or its order is lost.
-                everything |= axis.keys()
+                everything |= given.keys()
     before = {place: seen for one in inputs for place, seen in one.shown.items()}
     return Field(tuple(axes), everything, {} if kept else before)
 

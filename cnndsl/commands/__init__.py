@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HOMES = {
+    "memory": "memory",
     "sizes": "sizes",
 }
 """Each command's name, and the module here that holds it."""

@@ -1,0 +1,110 @@
+"""The buffers that a network's activations live in, and what keeps each of them alive.
+
+A view (`flatten`, `split`, dropout in evaluation) needs no buffer of its own: it keeps
+that of its input alive. The network's inputs belong to the caller and count nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cnndsl.graph import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Network,
+    Repeat,
+    Step,
+    blocks,
+)
+
+VIEWS = frozenset({"flatten", "reshape", "dropout", "droppath", "split", "unbatch", "rebatch"})
+BYTES = 4
+"""Of one element, in single precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """What one node writes: the nodes that read it or a view of it."""
+
+    node: str
+    size: int
+    readers: frozenset[str]
+    kept: bool
+    """It is an output of the network: nothing frees it."""
+
+
+def buffers(network: Network, batch: int = 1) -> dict[str, Buffer]:
+    """The buffer that each node's output is in, by the node's name, views too."""
+    roots: dict[str, str] = {}
+    for node in network:
+        operands = network.operands(node.name)
+        view = node.op.name in VIEWS and bool(operands)
+        roots[node.name] = roots[operands[0][0]] if view else node.name
+    readers: dict[str, set[str]] = {root: set() for root in roots.values()}
+    for node in network:
+        if roots[node.name] != node.name:
+            readers[roots[node.name]].add(node.name)
+        for producer, _ in network.operands(node.name):
+            readers[roots[producer]].add(node.name)
+    outputs = {roots[tensor.node] for tensor in network.outputs.values()}
+    made = {
+        root: Buffer(root, _size(network, root, batch), frozenset(found), root in outputs)
+        for root, found in readers.items()
+    }
+    return {name: made[root] for name, root in roots.items()}
+
+
+def _size(network: Network, name: str, batch: int) -> int:
+    if name in network.inputs:
+        return 0
+    elements = sum(math.prod(map(int, shape)) for shape in network.shapes[name])
+    return BYTES * batch * elements * int(network.node(name).rows)
+
+
+def held(network: Network) -> dict[str, str]:
+    """For each node that is the input of blocks, the last node of the last of them.
+
+    A function holds its arguments until it returns, so a block's input outlives its last
+    reader.
+    """
+    position = {node.name: number for number, node in enumerate(network)}
+    found: dict[str, str] = {}
+    for block in blocks(network.structure):
+        inside = list(nodes_below(block))
+        if not inside:
+            continue
+        last = max(inside, key=position.__getitem__)
+        for tensor in block.inputs.values():
+            known = found.get(tensor.node)
+            if known is None or position[last] > position[known]:
+                found[tensor.node] = last
+    return found
+
+
+def nodes_below(block: Block) -> Iterator[str]:
+    """The nodes of the steps in a block, at any depth."""
+    stack: list[object] = list(block.body)
+    while stack:
+        item = stack.pop()
+        match item:
+            case Line(terms=terms):
+                stack += terms
+            case Step(nodes=nodes, lines=lines):
+                yield from nodes
+                stack += lines or []
+            case Call(block=inner, lines=lines):
+                stack += [*inner.body, *(lines or [])]
+            case Group(body=body):
+                stack += body
+            case Repeat(items=items):
+                stack += items
+            case Loop(bodies=bodies):
+                stack += [line for body in bodies for line in body]
+            case Each(calls=calls, lines=lines):
+                stack += [*calls, *(lines or [])]

@@ -1,0 +1,251 @@
+"""How much memory a network needs: parameters, activations by liveness, and training.
+
+`peak` is that of the written PyTorch, run line by line and unfused: a buffer is alive
+from its node until its last reader has run, and a block's input until the block returns.
+`freed` is the same order where each buffer goes at its last reader, `best` the order that
+needs least. The network's inputs belong to the caller and count nothing.
+Source: convention (single precision, 4 bytes an element).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from cnndsl.analysis.buffers import BYTES, Buffer, buffers, held
+from cnndsl.analysis.costs import total
+from cnndsl.analysis.schedule import best_order, timeline
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family
+
+OPTIMIZERS = {"sgd": 0, "momentum": 1, "adam": 2}
+"""Numbers that an optimizer keeps for each parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Bytes in training: what is kept from the forward pass, and what the parameters need."""
+
+    saved: int
+    gradients: int
+    optimizer: int
+    parameters: int
+    backward: int
+    """The largest gradient of an activation with what it is computed from."""
+
+    @property
+    def total(self) -> int:
+        """All of it at the beginning of the backward pass."""
+        return self.saved + self.gradients + self.optimizer + self.parameters + self.backward
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a buffer lies in the arena, and from which step to which it is alive."""
+
+    buffer: str
+    offset: int
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The answer of `cnndsl memory`, in bytes; printed, it is that answer."""
+
+    network: Network = field(repr=False)
+    batch: int
+    parameters: int
+    buffers: int
+    peak: int
+    at: str
+    """The node that runs where the peak is reached."""
+    freed: int
+    best: int
+    proven: bool
+    """Whether no order needs less than `best`; else it is the best that was found."""
+    order: tuple[str, ...] = field(repr=False)
+    """The best order."""
+    steps: tuple[tuple[str, int], ...] = field(repr=False)
+    """The bytes alive while each node runs, in source order."""
+    arena: tuple[Slot, ...] = field(repr=False)
+    training: Training
+
+    @property
+    def arena_size(self) -> int:
+        """What one allocation must hold for the best order."""
+        return max((slot.offset + slot.size for slot in self.arena), default=0)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a node, for a data frame."""
+        return [{"node": name, "bytes": alive} for name, alive in self.steps]
+
+    def data(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "model": self.network.name,
+            "batch": self.batch,
+            "parameters": self.parameters,
+            "buffers": self.buffers,
+            "peak": self.peak,
+            "at": self.at,
+            "freed": self.freed,
+            "best": self.best,
+            "proven": self.proven,
+            "arena": self.arena_size,
+            "order": list(self.order),
+            "steps": [[name, alive] for name, alive in self.steps],
+            "training": self.training.total,
+        }
+
+    def __str__(self) -> str:
+        """What `cnndsl memory` prints."""
+        from cnndsl.analysis.plots import bars
+
+        train = self.training
+        best = f"{mebi(self.best)}" + (
+            "" if self.proven else " (no proof that it is the least)"
+        )
+        lines = [
+            f"{self.network.name}, {self.batch} image{'s' if self.batch > 1 else ''},"
+            " single precision, MiB",
+            f"parameters          {mebi(self.parameters):>10}",
+            f"buffers             {mebi(self.buffers):>10}",
+            f"activations, peak   {mebi(self.peak):>10}  at {self.at}",
+            f"  freed at last use {mebi(self.freed):>10}",
+            f"  in the best order {best:>10}",
+            f"  planned arena     {mebi(self.arena_size):>10}",
+            f"training            {mebi(train.total):>10}  ="
+            f" parameters {mebi(train.parameters)} + gradients {mebi(train.gradients)}"
+            f" + optimizer {mebi(train.optimizer)} + saved {mebi(train.saved)}"
+            f" + backward {mebi(train.backward)}",
+            "",
+            bars([alive for _, alive in self.steps], mebi(self.peak)),
+        ]
+        return "\n".join(lines)
+
+    def svg(self) -> str:
+        """The timeline as a picture."""
+        from cnndsl.analysis.plots import area
+
+        return area(list(self.steps), f"{self.network.name}: activations alive, MiB")
+
+
+def mebi(size: int) -> str:
+    """Bytes in MiB, to two decimals."""
+    return f"{size / 2**20:,.2f}"
+
+
+def memory(network: Network, batch: int = 1, optimizer: str = "momentum") -> Memory:
+    """What a network needs for a batch of images.
+
+    `optimizer` is `sgd`, `momentum` or `adam`.  Raises ValueError: it is none of them.
+    """
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"`{optimizer}` is no optimizer: {', '.join(OPTIMIZERS)}")
+    found = buffers(network, batch)
+    source = [node.name for node in network]
+    alive = timeline(source, _longer(network, found))
+    order, proven = best_order(network, batch)
+    whole = total(network)
+    at = max(range(len(source)), key=alive.__getitem__)
+    return Memory(
+        network,
+        batch,
+        BYTES * whole.parameters,
+        BYTES * whole.buffers,
+        max(alive),
+        source[at],
+        max(timeline(source, found)),
+        max(timeline(order, found)),
+        proven,
+        tuple(order),
+        tuple(zip(source, alive, strict=True)),
+        tuple(arena(order, found)),
+        training(network, found, whole.parameters, optimizer, batch),
+    )
+
+
+def source_peak(network: Network) -> int:
+    """The peak in source order alone, in bytes: what `@expect(peak<=…)` holds."""
+    found = _longer(network, buffers(network))
+    return max(timeline([node.name for node in network], found), default=0)
+
+
+def _longer(network: Network, found: dict[str, Buffer]) -> dict[str, Buffer]:
+    """Buffers that live as long as the blocks that they enter."""
+    extra: dict[str, set[str]] = {}
+    for name, last in held(network).items():
+        extra.setdefault(found[name].node, set()).add(last)
+    longer = {
+        buffer.node: Buffer(
+            buffer.node,
+            buffer.size,
+            buffer.readers | extra.get(buffer.node, set()),
+            buffer.kept,
+        )
+        for buffer in found.values()
+    }
+    return {name: longer[buffer.node] for name, buffer in found.items()}
+
+
+def arena(order: list[str], found: dict[str, Buffer]) -> list[Slot]:
+    """A place for each buffer in one allocation: those alive together never overlap.
+
+    The largest first, each at the lowest offset that is free as long as it lives.
+    """
+    position = {name: number for number, name in enumerate(order)}
+    slots: list[Slot] = []
+    unique = {buffer.node: buffer for buffer in found.values() if buffer.size}
+    for buffer in sorted(unique.values(), key=lambda b: (-b.size, position[b.node])):
+        first = position[buffer.node]
+        last = max((position[name] for name in buffer.readers), default=first)
+        last = len(order) if buffer.kept else last
+        offset = 0
+        beside = [s for s in slots if s.first <= last and first <= s.last]
+        for slot in sorted(beside, key=lambda s: s.offset):
+            if offset + buffer.size <= slot.offset:
+                break
+            offset = max(offset, slot.offset + slot.size)
+        slots.append(Slot(buffer.node, offset, buffer.size, first, last))
+    return slots
+
+
+SAVES_INPUT = (Family.CONV, Family.DEPTHWISE, Family.LINEAR, Family.NORM, Family.MATMUL)
+
+
+def training(
+    network: Network, found: dict[str, Buffer], parameters: int, optimizer: str, batch: int
+) -> Training:
+    """What training needs, unfused.
+
+    Convolutions, linear layers, norms and products keep their inputs, activations and
+    maxima their outputs (a maximum 8 bytes an index too); sums and copies keep nothing.
+    """
+    kept: set[str] = set()
+    extra = 0
+    largest = 0
+    for node in network:
+        read = [found[producer] for producer, _ in network.operands(node.name)]
+        own = found[node.name]
+        name = node.op.name
+        if node.op.family in SAVES_INPUT or name in ("deconv", "mul", "scale"):
+            kept |= {buffer.node for buffer in read}
+        if node.op.family is Family.ACTIVATION or name == "maxpool":
+            kept.add(own.node)
+        if name == "maxpool":
+            extra += own.size // BYTES * 8
+        largest = max(largest, own.size + sum(buffer.size for buffer in read))
+    sizes = {buffer.node: buffer.size for buffer in found.values()}
+    # The images are kept too: the first convolution needs them.
+    for name in kept & network.inputs.keys():
+        shape = network.shapes[name][0]
+        extra += BYTES * batch * math.prod(map(int, shape))
+    return Training(
+        saved=sum(sizes[name] for name in kept) + extra,
+        gradients=BYTES * parameters,
+        optimizer=BYTES * OPTIMIZERS[optimizer] * parameters,
+        parameters=BYTES * parameters,
+        backward=largest,
+    )

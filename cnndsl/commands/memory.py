@@ -1,0 +1,50 @@
+"""`cnndsl memory`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cnndsl.commands.opening import network_of
+from cnndsl.console import network_arguments, sized
+
+
+@click.command()
+@network_arguments
+@sized
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(["sgd", "momentum", "adam"]),
+    default="momentum",
+    show_default=True,
+    help="What training keeps for each parameter: nothing, one number, or two.",
+)
+@click.option("--svg", metavar="PATH", help="Write the timeline as a picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object, bytes.")
+def memory(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    batch: int,
+    optimizer: str,
+    svg: str | None,
+    as_json: bool,
+) -> None:
+    """Print what a network needs: parameters, activations at their peak, training.
+
+    The peak is that of the written PyTorch, unfused; beside it stands what the best order
+    of execution needs.
+    """
+    from cnndsl.analysis.memory import memory as found_memory
+    from cnndsl.files import replacing
+
+    _, network = network_of(file, model, parameters, inputs)
+    found = found_memory(network, batch, optimizer)
+    click.echo(json.dumps(found.data()) if as_json else str(found))
+    if svg is not None:
+        with replacing(svg) as part:
+            part.write_text(found.svg(), encoding="utf-8")
+        click.echo(svg, err=True)

@@ -248,6 +248,11 @@ def _named(prefix: str, item: Line | Term) -> Iterator[tuple[str, Shape]]:
             for name, tensor in block.outputs.items():
                 if name:
                     yield f"{prefix}{name}", _plain(tensor.shape)
+        case Each(row=True, calls=[Call(block=block)], outputs=outputs) if prefix:
+            for name, tensor in zip(block.outputs, outputs, strict=True):
+                yield f"{prefix}{name}", _plain(tensor.shape)
+        case Each(row=True):
+            return
         case Repeat(items=items) | Each(calls=items) if prefix:
             yield from _family(prefix, [term.outputs for term in items])
         case Loop(bodies=bodies) if prefix:
@@ -265,6 +270,9 @@ def _family(prefix: str, results: list[tuple[Tensor, ...]]) -> Iterator[tuple[st
 def _inside(prefix: str, item: Line | Term) -> list[tuple[str, Line | Term]]:
     """What is written in a line or a term, with the labels in front of its names."""
     match item:
+        case Line(labels=(), terms=[Loop(bodies=bodies)]):
+            # What stands in a loop without a label is named as if it stood outside.
+            return [(prefix, line) for body in bodies for line in body]
         case Line(labels=labels, terms=terms):
             inner = f"{prefix}{_indexed(labels[0], item)}." if labels else prefix
             return [(inner, term) for term in terms]
@@ -276,6 +284,8 @@ def _inside(prefix: str, item: Line | Term) -> list[tuple[str, Line | Term]]:
             return [(prefix, line) for line in [*inside, *(lines or [])]]
         case Group(body=body):
             return [(prefix, line) for line in body]
+        case Each(row=True, calls=calls):
+            return [(prefix, call) for call in calls]
         case Repeat(items=items) | Each(calls=items):
             named = _iterations(prefix, len(items))
             return list(zip(named, items, strict=True))

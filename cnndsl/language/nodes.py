@@ -41,7 +41,7 @@ class Nodes:
         if any(not 1 <= size <= EXTENT for size in shape):
             message = f"the input `{name}` is {spell_shape(shape)}"
             raise fault("E403", message, span, help=_extent(shape))
-        op = OPS["input"](tuple(int(size) for size in shape))  # type: ignore[call-arg]
+        op = OPS["input"](tuple(int(size) for size in shape))
         connect(self.graph, Node(name, op, (name,), span), ())
         self.shapes[name], self.spans[name] = (shape,), span
         return Tensor(name, 0, shape)
@@ -76,14 +76,14 @@ class Nodes:
         self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame
     ) -> Tensor:
         """`[N, …]` to `[…]`, the rows joined to the batch: the entry of `each row`."""
-        call = OpCall(OPS["unbatch"](count), span, {})  # type: ignore[call-arg]
+        call = OpCall(OPS["unbatch"](count), span, {})
         return self.add(call, (tensor,), place, "rows", frame)[0]
 
     def unrows(
         self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame
     ) -> Tensor:
         """`[…]` back to `[N, …]`: the end of `each row`."""
-        call = OpCall(OPS["rebatch"](count), span, {})  # type: ignore[call-arg]
+        call = OpCall(OPS["rebatch"](count), span, {})
         return self.add(call, (tensor,), place, "unrows", frame)[0]
 
     def warn_hidden(self, name: str, span: Span) -> None:
@@ -153,7 +153,10 @@ class Nodes:
         empty = any(size < 1 for shape in inputs for size in shape)
         for shape in shapes:
             if any(size < 0 or size > EXTENT for size in shape) or (
-                not empty and op.family is not Family.BOXES and any(size == 0 for size in shape)
+                not empty
+                and op.family is not Family.BOXES
+                and op.name != "rebatch"
+                and any(size == 0 for size in shape)
             ):
                 seen = " and ".join(map(spell_shape, inputs))
                 raise Fault(

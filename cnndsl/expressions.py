@@ -6,13 +6,12 @@ Every node has its `Span`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cnndsl.diagnostics import Span
+from cnndsl.records import Record, record
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+@record
+class Number(Record):
     """A literal; `text` keeps the digits as they were written."""
 
     value: int | float
@@ -20,55 +19,55 @@ class Number:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+@record
+class Text(Record):
     """A string literal."""
 
     value: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class SizeLiteral:
+@record
+class SizeLiteral(Record):
     """`3x3`."""
 
     value: tuple[int, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ListLiteral:
+@record
+class ListLiteral(Record):
     """`[1, k]`."""
 
     items: tuple[Expression, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+@record
+class Every(Record):
     """`*` as an index: all of a family."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+@record
+class Member(Record):
     """`.name` in a path."""
 
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+@record
+class Index(Record):
     """`[i, j]` in a path."""
 
     items: tuple[Expression | Every, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class NamePath:
+@record
+class NamePath(Record):
     """`head[0].cls`: a name, then members and indices."""
 
     name: str
@@ -80,8 +79,8 @@ class NamePath:
         return self.span.text
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+@record
+class Value(Record):
     """A path as a value, or a call of a function or an operation in an expression."""
 
     path: NamePath
@@ -89,8 +88,8 @@ class Value:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+@record
+class Unary(Record):
     """`-a` or `not a`."""
 
     operator: str
@@ -98,8 +97,8 @@ class Unary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+@record
+class Binary(Record):
     """Arithmetic, a comparison, `and`, `or`, or the range `a..b`."""
 
     operator: str
@@ -108,8 +107,8 @@ class Binary:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+@record
+class Choice(Record):
     """`a if condition else b`."""
 
     condition: Expression
@@ -121,8 +120,8 @@ class Choice:
 Expression = Number | Text | SizeLiteral | ListLiteral | Value | Unary | Binary | Choice
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+@record
+class Argument(Record):
     """`name=value`, `value then rest`, or `*S`."""
 
     name: str | None

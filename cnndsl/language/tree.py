@@ -5,8 +5,6 @@ Every node has its `Span`; expressions are in `cnndsl.expressions`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cnndsl.diagnostics import Span
 from cnndsl.expressions import (
     Argument,
@@ -24,10 +22,11 @@ from cnndsl.expressions import (
     Unary,
     Value,
 )
+from cnndsl.records import Record, record
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+@record
+class Meta(Record):
     """`@cite(…)`, `@deviates(…)`, `@expect(…)`."""
 
     name: str
@@ -35,16 +34,16 @@ class Meta:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Doc:
+@record
+class Doc(Record):
     '''`"""…"""`.'''
 
     text: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+@record
+class Used(Record):
     """`Name as Other` in a `use`."""
 
     name: str
@@ -52,8 +51,8 @@ class Used:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+@record
+class Use(Record):
     """`use "resnet.arch" (Bottleneck)`; no names is everything."""
 
     path: str
@@ -62,8 +61,8 @@ class Use:
     path_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Default:
+@record
+class Default(Record):
     """`default conv, dwconv(norm=bn)`."""
 
     names: tuple[tuple[str, Span], ...]
@@ -71,8 +70,8 @@ class Default:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Let:
+@record
+class Let(Record):
     """`let name = value`."""
 
     name: str
@@ -81,8 +80,8 @@ class Let:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+@record
+class Type(Record):
     """`int`, `list[float]`, or the words of an enumeration."""
 
     name: str
@@ -95,8 +94,8 @@ class Type:
         return self.span.text
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+@record
+class Param(Record):
     """`c: int = 64`."""
 
     name: str
@@ -106,8 +105,8 @@ class Param:
     name_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Dim:
+@record
+class Dim(Record):
     """One size of a port: an expression, `H=224`, or `*S` for any number of axes."""
 
     name: str | None
@@ -116,8 +115,8 @@ class Dim:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+@record
+class Port(Record):
     """`x[C, *S]`, `*p[C, _, _]`, `o3 as p3`, `aux[classes] when aux`."""
 
     name: str
@@ -133,8 +132,8 @@ class Port:
         return self.alias or self.name
 
 
-@dataclass(frozen=True, slots=True)
-class CallTerm:
+@record
+class CallTerm(Record):
     """`conv(64, 3x3) { … }`: a path, arguments, operands in braces."""
 
     path: NamePath
@@ -145,16 +144,16 @@ class CallTerm:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class GroupTerm:
+@record
+class GroupTerm(Record):
     """`{ … }`."""
 
     body: tuple[Statement, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ForTerm:
+@record
+class ForTerm(Record):
     """`for` over the rows of a table (`header`, `rows`) or a range (`header` of one)."""
 
     header: tuple[tuple[str, Span], ...]
@@ -165,8 +164,8 @@ class ForTerm:
     row_spans: tuple[Span, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatTerm:
+@record
+class RepeatTerm(Record):
     """`term * n`."""
 
     term: Term
@@ -174,8 +173,8 @@ class RepeatTerm:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class EachTerm:
+@record
+class EachTerm(Record):
     """`term each { … }` (operands) or `term each row`."""
 
     term: Term
@@ -186,8 +185,8 @@ class EachTerm:
 Term = CallTerm | GroupTerm | ForTerm | RepeatTerm | EachTerm
 
 
-@dataclass(frozen=True, slots=True)
-class LineStatement:
+@record
+class LineStatement(Record):
     """`[else] labels: term -> term when condition`; `number` counts them in the file."""
 
     labels: tuple[NamePath, ...]
@@ -200,8 +199,8 @@ class LineStatement:
 Statement = LineStatement | Let | Default
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+@record
+class Declaration(Record):
     """A `block` or a `model`, with what is written above it."""
 
     kind: str
@@ -216,8 +215,8 @@ class Declaration:
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+@record
+class File(Record):
     """A parsed file."""
 
     uses: tuple[Use, ...]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-from cnndsl.backends.numpy import kernels
+from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
     Array,
     Call,
@@ -23,11 +22,10 @@ from cnndsl.ops.base import (
 class Elementwise(Op):
     """A function of each element.  (*S) → (*S).
 
-    A subclass names what computes it; `words` says how PyTorch spells an attribute, and
+    A kernel of its name computes it; `words` says how PyTorch spells an attribute, and
     PyTorch's default.
     """
 
-    compute: ClassVar[Callable[..., Array]]
     module: ClassVar[str]
     function: ClassVar[str]
     words: ClassVar[dict[str, tuple[str, float]]] = {}
@@ -41,9 +39,10 @@ class Elementwise(Op):
         return 0
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
-        """The kernel of that name."""
+        """The kernel that bears the operation's name."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.words}
-        return type(self).compute(inputs[0], **values)
+        found: Array = getattr(kernels, self.name)(inputs[0], **values)
+        return found
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.ReLU()`, or `F.relu(x)`."""
@@ -62,7 +61,6 @@ class ReLU(Elementwise):
     Source: Glorot, Bordes & Bengio 2011, AISTATS, §3.
     """
 
-    compute = staticmethod(kernels.relu)
     module, function = "nn.ReLU", "F.relu"
 
 
@@ -73,7 +71,6 @@ class ReLU6(Elementwise):
     Source: Howard et al. 2017, arXiv:1704.04861.
     """
 
-    compute = staticmethod(kernels.relu6)
     module, function = "nn.ReLU6", "F.relu6"
 
 
@@ -86,7 +83,6 @@ class LeakyReLU(Elementwise):
 
     slope: float = 0.01
 
-    compute = staticmethod(kernels.leaky)
     module, function = "nn.LeakyReLU", "F.leaky_relu"
     words = {"slope": ("negative_slope", 0.01)}  # noqa: RUF012
 
@@ -100,7 +96,6 @@ class ELU(Elementwise):
 
     alpha: float = 1.0
 
-    compute = staticmethod(kernels.elu)
     module, function = "nn.ELU", "F.elu"
     words = {"alpha": ("alpha", 1.0)}  # noqa: RUF012
 
@@ -112,7 +107,6 @@ class Sigmoid(Elementwise):
     Source: convention.
     """
 
-    compute = staticmethod(kernels.sigmoid)
     module, function = "nn.Sigmoid", "torch.sigmoid"
 
 
@@ -123,7 +117,6 @@ class Tanh(Elementwise):
     Source: convention.
     """
 
-    compute = staticmethod(kernels.tanh)
     module, function = "nn.Tanh", "torch.tanh"
 
 
@@ -134,7 +127,6 @@ class HardSigmoid(Elementwise):
     Source: Howard et al. 2019, arXiv:1905.02244, §5.2.
     """
 
-    compute = staticmethod(kernels.hardsigmoid)
     module, function = "nn.Hardsigmoid", "F.hardsigmoid"
 
 
@@ -145,7 +137,6 @@ class HardSwish(Elementwise):
     Source: Howard et al. 2019, arXiv:1905.02244, §5.2.
     """
 
-    compute = staticmethod(kernels.hardswish)
     module, function = "nn.Hardswish", "F.hardswish"
 
 
@@ -156,7 +147,6 @@ class SiLU(Elementwise):
     Source: Ramachandran, Zoph & Le 2017, arXiv:1710.05941, §3.
     """
 
-    compute = staticmethod(kernels.silu)
     module, function = "nn.SiLU", "F.silu"
 
 
@@ -167,7 +157,6 @@ class GELU(Elementwise):
     Source: Hendrycks & Gimpel 2016, arXiv:1606.08415, §2.
     """
 
-    compute = staticmethod(kernels.gelu)
     module, function = "nn.GELU", "F.gelu"
 
 
@@ -178,7 +167,6 @@ class Mish(Elementwise):
     Source: Misra 2019, arXiv:1908.08681, §2.
     """
 
-    compute = staticmethod(kernels.mish)
     module, function = "nn.Mish", "F.mish"
 
 

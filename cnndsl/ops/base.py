@@ -12,15 +12,19 @@ import math
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeVar, dataclass_transform
-
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnndsl.diagnostics import OpError, did_you_mean
+from cnndsl.records import Record, record
 from cnndsl.symbolic import minimum
 
 Shape = tuple[int, ...]
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+else:
+    Array = Any  # only annotations ask: importing NumPy costs more than a whole `check`
 Size = tuple[int, ...]
 Integers = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -149,7 +153,7 @@ class Parameter:
     default: object = MISSING
 
 
-class Op:
+class Op(Record):
     """One operation with its attributes.
 
     A subclass is decorated with `@op(name, family)`, which makes it a frozen dataclass.
@@ -232,7 +236,7 @@ def op(
     """Make a class an operation, and register it under its name."""
 
     def decorate(cls: T) -> T:
-        cls = dataclass(frozen=True, slots=True)(cls)  # type: ignore[assignment]
+        cls = record(cls)
         cls.name, cls.family, cls.arity = name, family, arity
         cls.fused, cls.join, cls.outputs = fused, join, outputs
         cls.parameters = tuple(

@@ -9,11 +9,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import numpy as np
-
-from cnndsl.backends.numpy import boxes as arrays
-from cnndsl.backends.numpy import sampling
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import boxes as arrays
+from cnndsl.ops.arrays import np, sampling
 from cnndsl.ops.base import (
     Array,
     Call,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from cnndsl.backends.numpy import sampling
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import sampling
 from cnndsl.ops.base import (
     Array,
     Auto,

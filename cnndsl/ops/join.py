@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from itertools import accumulate
 
-import numpy as np
-
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import np
 from cnndsl.ops.base import (
     Array,
     Family,

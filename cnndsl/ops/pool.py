@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from cnndsl.backends.numpy import kernels
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
     Array,
     Auto,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cnndsl.backends.numpy import kernels
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
     Array,
     Call,

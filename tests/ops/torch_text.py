@@ -38,7 +38,9 @@ class Written(nn.Module):
         names = list(NAMES[:arity])
         if form == "module":
             assert text.module is not None
-            self.layer = eval(expression(text.module, []), self.scope)
+            chain = [text.module, *(call for _, call in text.also)]
+            modules = [eval(expression(call, []), self.scope) for call in chain]
+            self.layer = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
             source = expression(text.prepare, names) if text.prepare else ", ".join(names)
             self.scope["layer"], source = self.layer, f"layer({source})"
         else:

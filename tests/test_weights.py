@@ -387,6 +387,38 @@ def test_a_decoder_numbered_downwards_is_refused_in_a_sorted_file() -> None:
     assert "cannot be told apart" in message(network, dict(sorted(foreign.items())))
 
 
+def ends(*between: str) -> tuple[Network, dict[str, np.ndarray]]:
+    """Branches of which the first and the last are of one shape, defined as a, b, c …"""
+    branches = "; ".join(["conv(4, 1x1)", *between, "conv(4, 1x1)"])
+    network = cnndsl.loads(f"model M: x[3, H=4, W=4] -> y {{ y: concat {{ {branches} }} }}")
+    names = [name for name in expected_weights(network) if name.endswith("weight")]
+    order = zip([n.removesuffix(".weight") for n in names], "abcdefg", strict=False)
+    return network, renamed(network, **dict(order))
+
+
+def test_one_branch_between_two_others_does_not_order_them() -> None:
+    network, foreign = ends("conv(8, 3x3)")
+    assert "cannot be told apart" in message(network, foreign)
+
+
+def test_two_branches_between_two_others_show_that_all_are_in_order() -> None:
+    network, foreign = ends("conv(8, 3x3)", "conv(8, 5x5)")
+    assert same(load_weights(network, foreign), own_numbers(network))
+    turned = ["a", "c", "b", "d"]
+    other = {f"{p}.{r}": foreign[f"{p}.{r}"] for p in turned for r in ("weight", "bias")}
+    assert "cannot be told apart" in message(network, other)
+
+
+def test_mappings_of_hardly_anything_are_refused() -> None:
+    assert "theirs  none" in message(small(), {})
+    network = cnndsl.loads(
+        "model M: x[4] -> y { y: linear(4, bias=false) -> linear(4, bias=false) }"
+    )
+    eye = np.eye(4, dtype=np.float32)
+    assert "cannot be told apart" in message(network, {"a.weight": eye, "weight": eye})
+    assert "ours    y.linear_2" in message(network, {"weight": eye})
+
+
 def test_a_linear_layer_may_be_a_convolution_over_its_whole_input() -> None:
     network = cnndsl.loads("""
 model M: x[4, H=2, W=2] -> y {
@@ -512,9 +544,14 @@ def linear_extension(network: Network, shuffle: random.Random) -> list[str]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(networks(), st.randoms(use_true_random=False), st.sampled_from(["run", "sort", "any"]))
+@given(
+    networks(),
+    st.randoms(use_true_random=False),
+    st.sampled_from(["run", "sort", "any"]),
+    st.booleans(),
+)
 def test_a_renamed_mapping_loads_right_or_is_refused(
-    text: str, shuffle: random.Random, kind: str
+    text: str, shuffle: random.Random, kind: str, flat: bool
 ) -> None:
     """However it is ordered; words are renamed, numbers kept, modules kept or flattened."""
     network = cnndsl.loads(text)
@@ -525,6 +562,8 @@ def test_a_renamed_mapping_loads_right_or_is_refused(
 
     def foreign(name: str) -> str:
         *path, role = name.split(".")
+        if flat and path[-2:-1] in (["projection"], ["right"]):
+            path[-2:] = [path[-2] + path[-1]]
         segments = []
         for segment in path:
             word, _, number = segment.partition("_")
@@ -537,7 +576,15 @@ def test_a_renamed_mapping_loads_right_or_is_refused(
     if kind == "run":
         place = {node: n for n, node in enumerate(linear_extension(network, shuffle))}
         owner = {name: node.name for name, (node, _) in expected_weights(network).items()}
-        names.sort(key=lambda name: place[owner[name]])
+        first: dict[tuple[str, ...], int] = {}
+        for name in names:
+            path = name.split(".")
+            for prefix in (tuple(path[:d]) for d in range(1, len(path))):
+                first[prefix] = min(first.get(prefix, len(place)), place[owner[name]])
+        # Modules stay together, in the order of their first layers.
+        names.sort(
+            key=lambda n: [first[tuple(n.split(".")[:d])] for d in range(1, n.count(".") + 1)]
+        )
     elif kind == "any":
         shuffle.shuffle(names)
     mapping = {foreign(name): own[name] for name in names}

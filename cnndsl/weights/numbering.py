@@ -53,7 +53,7 @@ def _stems(path: Path, depth: int) -> Iterator[tuple[Path, int]]:
 def families(paths: Sequence[Path], side: Sequence[Path]) -> Iterator[Family]:
     """The ways to read some of a side's paths as one with different numbers."""
     depth = common(paths)
-    if len({(path[:depth], path[depth + 1 :]) for path in paths}) > 1:
+    if depth < 0 or len({(path[:depth], path[depth + 1 :]) for path in paths}) > 1:
         return
     # The items of a list have its siblings' items beside them.
     parent = paths[0][: max(0, depth - paths[0][depth].isdecimal())]
@@ -72,6 +72,9 @@ def families(paths: Sequence[Path], side: Sequence[Path]) -> Iterator[Family]:
 
 
 def common(paths: Sequence[Path]) -> int:
-    """The number of segments with which all paths begin, the last one not counted."""
+    """The number of segments with which all paths begin, the last one not counted.
+
+    Less than 0 where one of them is empty.
+    """
     limit = min(map(len, paths)) - 1
     return next((d for d in range(limit) if len({path[d] for path in paths}) > 1), limit)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "cnndsl"
 
 LAYERS = [
-    {"diagnostics", "files"},
+    {"diagnostics", "files", "records"},
     {"symbolic", "expressions"},
     {"ops", *(f"backends.numpy.{leaf}" for leaf in ("kernels", "boxes", "sampling"))},
     {"graph"},

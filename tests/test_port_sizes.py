@@ -19,5 +19,5 @@ def test_a_given_shape_agrees_with_the_parameter() -> None:
 
 
 def test_a_given_shape_that_disagrees_is_told() -> None:
-    with pytest.raises(ArchError, match="its `c = 3` is 1"):
+    with pytest.raises(ArchError, match="`c = 3` is declared, and this size is 1"):
         loads(TEXT, inputs={"x": (1, 16, 16)})

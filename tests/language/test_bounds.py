@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import fault, faults, model, net, ops
+from short import fault, faults, model, net, ops
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.language import load, loads, pick

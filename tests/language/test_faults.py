@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers import faults, model
+from short import faults, model
 
 from cnndsl.language.elaborate import MAX_FAULTS
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers import attribute, keys, ops
+from short import attribute, keys, ops
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.files import zoo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers import attribute, fault, faults, keys, model, names, net, ops, shape
+from short import attribute, fault, faults, keys, model, names, net, ops, shape
 
 from cnndsl.language import loads
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers import attribute, fault, faults, model, net, ops, shape
+from short import attribute, fault, faults, model, net, ops, shape
 
 from cnndsl.language import loads
 from cnndsl.language.build import read_number

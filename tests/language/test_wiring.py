@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from helpers import fault, faults, keys, model, net, ops, shape
+from short import fault, faults, keys, model, net, ops, shape
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.language import loads

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+import cnndsl
 from cnndsl.losses import (
     BACKGROUND,
     IGNORED,
@@ -145,9 +146,50 @@ def test_iou_equals_torchvisions_and_is_0_without_an_area() -> None:
 
 def test_encode_equals_torchvisions_coder() -> None:
     boxes, anchors = random_boxes(20), random_boxes(20)
-    weights = (10.0, 10.0, 5.0, 5.0)
-    theirs = _utils.BoxCoder(weights).encode_single(boxes, anchors)
-    torch.testing.assert_close(encode(boxes, anchors, weights), theirs)
+    divisors = (10.0, 10.0, 5.0, 5.0)
+    theirs = _utils.BoxCoder(divisors).encode_single(boxes, anchors)
+    torch.testing.assert_close(encode(boxes, anchors, divisors), theirs)
+
+
+def decoded(line: str, *inputs: Tensor) -> Tensor:
+    """What the operation makes of predictions and anchors (B, N, 4)."""
+    text = f"model M: (t[N, 4], a[N, 4]) -> boxes[N, 4] {{ boxes: {line} {{ t; a }} }}"
+    rows = inputs[0].shape[1:]
+    net = cnndsl.loads(text, inputs={"t": tuple(rows), "a": tuple(rows)}).to_torch()
+    found: Tensor = net(*inputs)
+    return found
+
+
+def test_what_is_encoded_the_operation_decodes() -> None:
+    boxes, anchors = random_boxes(20)[None], random_boxes(20)[None]
+    offsets = encode(boxes, anchors, (10, 10, 5, 5))
+    found = decoded("decode(divisors=[10, 10, 5, 5])", offsets, anchors)
+    torch.testing.assert_close(found, boxes)
+
+
+def test_boxes_that_decode_rightly_have_no_loss_in_yolo() -> None:
+    """The losses read the raw numbers as the operation does."""
+    y = torch.rand(1, 3, 4, 6)
+    corner = torch.stack(
+        torch.meshgrid(torch.arange(4) * 32.0, torch.arange(3) * 32.0, indexing="xy"), -1
+    ).view(1, -1, 2)
+    image = torch.tensor([128.0, 96])
+    grid = torch.cat([corner - image / 2, corner + image / 2], -1)
+    boxes = decoded('decode("yolov1", stride=[32, 32])', y[..., 2:].view(1, -1, 4), grid)[0]
+    labels = torch.zeros(12, dtype=torch.long)
+    loss = yolov1_loss(y, [boxes], [labels], SIZE, predictors=1)
+    assert loss.location == pytest.approx(0, abs=1e-9)
+
+    raw = torch.randn(1, 6, 3, 4)
+    prior = torch.tensor([30.0, 20])
+    grid = torch.cat([corner - prior / 2, corner + prior / 2], -1)
+    rows = raw[:, :4].permute(0, 2, 3, 1).reshape(1, -1, 4)
+    boxes = decoded('decode("yolo", stride=[32, 32])', rows, grid)[0]
+    raw.requires_grad_()
+    found = yolov3_loss([raw], [boxes], [labels], SIZE, priors=(((30.0, 20.0),),))
+    found.location.backward()
+    assert raw.grad is not None
+    torch.testing.assert_close(raw.grad, torch.zeros_like(raw), atol=1e-5, rtol=0)
 
 
 @given(seed=st.integers(0, 1000), count=st.integers(1, 6), forced=st.booleans())
@@ -321,9 +363,9 @@ def test_anchors_across_the_border_are_ignored_on_request() -> None:
 
 def test_yolov1_loss_by_hand() -> None:
     # Two classes, two predictors, 2×2 cells of 50 pixels; one object in the cell (1, 0).
-    y = torch.zeros(1, 12, 2, 2)
-    y[0, :, 0, 1] = torch.tensor([0.7, 0.1, 0.4, 0.2, 0, 0, 0.1, 0.1, 0.5, 0.5, 0.5, 0.5])
-    y[0, 2:4, 1, 0] = torch.tensor([0.3, 0.5])
+    y = torch.zeros(1, 2, 2, 12)
+    y[0, 0, 1] = torch.tensor([0.7, 0.1, 0.4, 0.2, 0, 0, 0.1, 0.1, 0.5, 0.5, 0.5, 0.5])
+    y[0, 1, 0, 2:4] = torch.tensor([0.3, 0.5])
     box = torch.tensor([[60.0, 10, 80, 50]])
     loss = yolov1_loss(y, [box], [torch.tensor([0])], (100, 100))
     # The second predictor overlaps it: its centre is (75, 25), its sides 25, the truth's
@@ -340,17 +382,17 @@ def test_yolov1_loss_by_hand() -> None:
 
 
 def test_where_nothing_overlaps_the_nearest_predictor_answers() -> None:
-    y = torch.zeros(1, 11, 1, 1)
-    y[0, 3:, 0, 0] = torch.tensor([0.9, 0.9, 0.1, 0.1, 0.4, 0.4, 0.1, 0.1])
+    y = torch.zeros(1, 1, 1, 11)
+    y[0, 0, 0, 3:] = torch.tensor([0.9, 0.9, 0.1, 0.1, 0.4, 0.4, 0.1, 0.1])
     box = torch.tensor([[0.0, 0, 2, 2]])
-    y[0, 1:3] = torch.tensor([1.0, 3]).view(2, 1, 1)
+    y[0, 0, 0, 1:3] = torch.tensor([1.0, 3])
     loss = yolov1_loss(y, [box], [torch.tensor([0])], (100, 100))
     assert loss.confidence == 9
     assert loss.background == 0.5
 
 
 def test_of_two_objects_in_a_cell_the_first_counts() -> None:
-    y = torch.rand(1, 12, 2, 2)
+    y = torch.rand(1, 2, 2, 12)
     boxes = torch.tensor([[0.0, 0, 40, 40], [4, 4, 30, 30]])
     both = yolov1_loss(y, [boxes], [torch.tensor([1, 0])], (100, 100))
     assert both == yolov1_loss(y, [boxes[:1]], [torch.tensor([1])], (100, 100))
@@ -361,10 +403,10 @@ def test_a_perfect_yolov1_has_no_loss() -> None:
         [torch.tensor([[20.0, 30, 60, 80], [90, 2, 128, 40]])],
         [torch.tensor([2, 0])],
     )
-    y = torch.zeros(1, 3 + 10, 7, 7)
+    y = torch.zeros(1, 7, 7, 3 + 10)
     for box, label in zip(boxes[0], labels[0], strict=True):
         x, v = (box[0] + box[2]) / 2 / 128 * 7, (box[1] + box[3]) / 2 / 96 * 7
-        at = y[0, :, int(v), int(x)]
+        at = y[0, int(v), int(x)]
         at[label], at[3] = 1, 1
         sides = ((box[2] - box[0]) / 128).sqrt(), ((box[3] - box[1]) / 96).sqrt()
         at[5:9] = torch.stack([x - int(x), v - int(v), *sides])
@@ -447,7 +489,7 @@ def test_an_object_at_the_far_border_is_in_the_last_cell() -> None:
     assert raw.grad is not None
     assert raw.grad[0].nonzero()[:, 1:].unique(dim=0).tolist() == [[2, 3]]
     assert yolov1_loss(
-        torch.rand(1, 11, 3, 4), [box], [torch.tensor([0])], SIZE
+        torch.rand(1, 3, 4, 11), [box], [torch.tensor([0])], SIZE
     ).total.isfinite()
 
 
@@ -473,7 +515,7 @@ LOSSES: dict[str, tuple[Loss, list[tuple[int, ...]]]] = {
     ),
     "yolov1": (
         lambda x, b, n: yolov1_loss(x[0], b, n, SIZE, rescore=False),
-        [(14, 3, 3)],
+        [(3, 3, 14)],
     ),
     "yolov3": (
         lambda x, b, n: yolov3_loss(x, b, n, SIZE, priors=SMALL_PRIORS),
@@ -606,8 +648,8 @@ def test_maps_that_do_not_fit_the_priors_are_refused(shapes: list[tuple[int, ...
 
 
 def test_a_grid_without_a_class_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"y is \(1, 10, 3, 3\), and not"):
-        yolov1_loss(torch.zeros(1, 10, 3, 3), [NONE], [NO_LABELS], SIZE)
+    with pytest.raises(ValueError, match=r"y is \(1, 3, 3, 10\), and not"):
+        yolov1_loss(torch.zeros(1, 3, 3, 10), [NONE], [NO_LABELS], SIZE)
 
 
 @every_anchored

@@ -14,8 +14,8 @@ from torch import Tensor
 BACKGROUND, IGNORED = -1, -2
 """What an anchor is matched with where it is no object's."""
 
-Weights = tuple[float, float, float, float]
-"""Factors of the four offsets of a box: the inverse of their deviations."""
+Divisors = tuple[float, float, float, float]
+"""What `decode` divides the four offsets of a box by."""
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
@@ -32,11 +32,11 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(union > 0, both / union.where(union > 0, 1), 0)
 
 
-def encode(boxes: Tensor, anchors: Tensor, weights: Weights = (1, 1, 1, 1)) -> Tensor:
+def encode(boxes: Tensor, anchors: Tensor, divisors: Divisors = (1, 1, 1, 1)) -> Tensor:
     """What a network should say for these boxes at these anchors.  (N, 4), (N, 4) → (N, 4).
 
-    w_x (x − x_a) / W_a, w_y (y − y_a) / H_a, w_w log(W / W_a), w_h log(H / H_a), of centres
-    and sides; no unit.
+    (x − x_a) / W_a, (y − y_a) / H_a, log(W / W_a), log(H / H_a), of centres and sides, times
+    the divisors of the operation `decode`, which gives the boxes back; no unit.
     Source: Girshick et al. 2013, arXiv:1311.2524, appendix C.
     """
     box_sides, anchor_sides = (
@@ -45,7 +45,7 @@ def encode(boxes: Tensor, anchors: Tensor, weights: Weights = (1, 1, 1, 1)) -> T
     )
     moved = ((boxes[..., :2] + boxes[..., 2:]) - (anchors[..., :2] + anchors[..., 2:])) / 2
     offsets = torch.cat([moved / anchor_sides, (box_sides / anchor_sides).log()], -1)
-    return offsets * offsets.new_tensor(weights)
+    return offsets * offsets.new_tensor(divisors)
 
 
 def matches(

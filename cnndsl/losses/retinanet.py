@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnndsl.losses.boxes import IGNORED, Weights, check_rows, encode, matches, objects
+from cnndsl.losses.boxes import IGNORED, Divisors, check_rows, encode, matches, objects
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -95,7 +95,7 @@ def retinanet_loss(
     gamma: float = 2.0,
     alpha: float = 0.25,
     beta: float = 1 / 9,
-    weights: Weights = (1, 1, 1, 1),
+    divisors: Divisors = (1, 1, 1, 1),
 ) -> RetinaNetLoss:
     """Focal loss over all anchors but the ignored.  (B, N, K), (B, N, 4), (N, 4) → ().
 
@@ -114,7 +114,7 @@ def retinanet_loss(
     target[(*hit.nonzero().unbind(1), given.labels[row])] = 1
     classes = focal_loss(cls, target, gamma=gamma, alpha=alpha, reduction="none").sum(2)
     location = cls.new_zeros(hit.shape)
-    wanted = encode(given.boxes[row], anchors[hit], weights)
+    wanted = encode(given.boxes[row], anchors[hit], divisors)
     location[hit] = smooth_l1(reg[hit], wanted, beta=beta, reduction="none").sum(1)
 
     share = max(1, len(cls)) * hit.sum(1).clamp(min=1)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cnndsl.losses.boxes import (
     BACKGROUND,
     IGNORED,
-    Weights,
+    Divisors,
     check_rows,
     encode,
     matches,
@@ -64,7 +64,7 @@ def rpn_loss(
     fraction: float = 0.5,
     within: tuple[int, int] | None = None,
     beta: float = 1 / 9,
-    weights: Weights = (1, 1, 1, 1),
+    divisors: Divisors = (1, 1, 1, 1),
     generator: torch.Generator | None = None,
 ) -> RPNLoss:
     """Binary cross-entropy and smooth L1 of 256 anchors.  (B, N), (B, N, 4), (N, 4) → ().
@@ -96,7 +96,7 @@ def rpn_loss(
         objectness[chosen], target[chosen], reduction="sum"
     )
     wanted = encode(
-        given.boxes[given.rows(matched.where(hit, BACKGROUND))], anchors[hit], weights
+        given.boxes[given.rows(matched.where(hit, BACKGROUND))], anchors[hit], divisors
     )
     location = smooth_l1(deltas[hit], wanted, beta=beta, reduction="sum")
     number = chosen.sum().clamp(min=1)

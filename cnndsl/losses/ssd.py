@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnndsl.losses.boxes import Weights, check_rows, encode, iou, matches, objects
+from cnndsl.losses.boxes import Divisors, check_rows, encode, iou, matches, objects
 from cnndsl.losses.retinanet import smooth_l1
 
 
@@ -64,7 +64,7 @@ def multibox_loss(
     *,
     threshold: float = 0.5,
     negatives: float = 3.0,
-    weights: Weights = (10, 10, 5, 5),
+    divisors: Divisors = (10, 10, 5, 5),
 ) -> MultiboxLoss:
     """Cross-entropy and smooth L1 of the matched boxes.  (B, N, K), (B, N, 4), (N, 4) → ().
 
@@ -79,7 +79,7 @@ def multibox_loss(
     matched = given.matched(anchors, lambda b, a: multibox_matches(b, a, threshold))
     hit, row = matched >= 0, given.rows(matched)
 
-    wanted = encode(given.boxes[row], anchors[hit], weights)
+    wanted = encode(given.boxes[row], anchors[hit], divisors)
     location = smooth_l1(reg[hit], wanted, reduction="sum")
     target = torch.zeros_like(matched)
     target[hit] = given.labels[row]

@@ -49,9 +49,9 @@ def yolov1_loss(
     background: float = 0.5,
     rescore: bool = True,
 ) -> YOLOv1Loss:
-    """Squared errors over the cells.  (B, C + 5·predictors, S, S′) → (), mean over the batch.
+    """Squared errors over the cells.  (B, S, S′, C + 5·predictors) → (), mean over the batch.
 
-    Channels: C classes, a confidence for each predictor, then x, y, √w, √h for each; x and y
+    Of a cell: C classes, a confidence for each predictor, then x, y, √w, √h for each; x and y
     from the cell's corner, in cells, w and h as parts of the image, whose `size` is (H, W) in
     pixels. The cell with an object's centre answers for it, and in it the predictor of the
     highest IoU (of the smallest distance, where all are 0), whose confidence should be that
@@ -59,28 +59,28 @@ def yolov1_loss(
     Raises ValueError: shapes, boxes or labels that do not fit; a centre outside the image.
     Source: Redmon et al. 2015, arXiv:1506.02640, §2.2, equation 3; ties as in darknet.
     """
-    known = y.shape[1] - 5 * predictors if y.ndim == 4 else 0
+    known = y.shape[3] - 5 * predictors if y.ndim == 4 else 0
     if known < 1:
-        rule = f"(B, C + 5·{predictors}, S, S′), with a class at least"
+        rule = f"(B, S, S′, C + 5·{predictors}), with a class at least"
         raise ValueError(f"y is {tuple(y.shape)}, and not {rule}")
     given = objects(boxes, labels, y, range(known))
     centres, sides = given.centres(size)
-    grid = y.new_tensor((y.shape[3], y.shape[2]))
+    grid = y.new_tensor((y.shape[2], y.shape[1]))
     cell = (centres * grid).floor().clamp(max=grid - 1)
     column, row = cell.long().unbind(1)
     kept = _unique(torch.stack([given.image, row, column], 1), first=True)
     image, row, column, cell = given.image[kept], row[kept], column[kept], cell[kept]
     centres, sides, labelled = centres[kept], sides[kept], given.labels[kept]
 
-    said = y[image, :, row, column]
+    said = y[image, row, column]
     box = said[:, known + predictors :].view(-1, predictors, 4)
     found = torch.cat([(box[..., :2] + cell[:, None]) / grid, box[..., 2:] ** 2], -1)
     best, overlap = _responsible(found.detach(), torch.cat([centres, sides], 1))
     each = torch.arange(len(best), device=y.device)
     wanted = torch.cat([centres * grid - cell, sides.sqrt()], 1)
-    confidences = y[:, known : known + predictors]
+    confidences = y[..., known : known + predictors]
     empty = torch.ones_like(confidences, dtype=torch.bool)
-    empty[image, best, row, column] = False
+    empty[image, row, column, best] = False
     reached = overlap if rescore else torch.ones_like(overlap)
     classes = functional.one_hot(labelled, known).to(y)
     batch = max(1, len(y))

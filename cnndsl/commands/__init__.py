@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HOMES = {
+    "counts": "counts",
     "memory": "memory",
     "sizes": "sizes",
 }

@@ -1,0 +1,67 @@
+"""`cnndsl counts`."""
+
+from __future__ import annotations
+
+import click
+
+from cnndsl.commands.opening import network_of, unknown
+from cnndsl.console import Trouble, network_arguments, pairs, sized
+
+
+@click.command()
+@network_arguments
+@sized
+@click.option("--as", "tool", metavar="TOOL", help="What this counter would print.")
+@click.option(
+    "--functional",
+    metavar="NAME",
+    multiple=True,
+    help="An operation or node that the network calls as a function: hooks do not see it.",
+)
+@click.option(
+    "--explain",
+    "figures",
+    metavar="TOOL=FIGURE",
+    multiple=True,
+    callback=pairs("tool=4133.743M"),
+    help="Find the buckets that lead from the exact count to a printed figure.",
+)
+def counts(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    tool: str | None,
+    functional: tuple[str, ...],
+    figures: dict[str, str],
+) -> None:
+    """Print what a network computes by bucket, or what the field's counters say of it.
+
+    TOOL is one of exact, torchvision, fvcore, ptflops, ptflops-aten, torchinfo,
+    torchprofile, thop, darknet and ultralytics. The count with all of them is printed
+    where none is named.
+    """
+    from cnndsl.analysis.counts import TOOLS, explain
+    from cnndsl.analysis.counts import counts as counted
+    from cnndsl.analysis.work import work
+
+    _, network = network_of(file, model, parameters, inputs)
+    if tool is not None and tool not in TOOLS:
+        raise unknown("preset", tool, TOOLS, "counts")
+    known = {name for node in network for name in (node.name, node.op.name)}
+    for name in functional:
+        if name not in known:
+            raise unknown("node or operation", name, sorted(known), network.name)
+    for name, figure in figures.items():
+        try:
+            click.echo(str(explain(network, name, figure)))
+        except ValueError as error:
+            raise Trouble(str(error)) from None
+    if tool is not None:
+        click.echo(str(counted(network, tool, functional)))
+    elif not figures:
+        click.echo(str(work(network)))
+        click.echo()
+        for name in TOOLS:
+            total = counted(network, name, functional).total
+            click.echo(f"{name:14}{total / 1e6:>14,.3f} M")

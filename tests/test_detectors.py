@@ -1,0 +1,219 @@
+"""The detectors against torchvision's: raw outputs, anchors, and the boxes of one image."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import cnndsl
+from cnndsl.files import zoo
+from tests.torchvision_cpu import torchvision
+
+models = torchvision.models.detection
+# The operators are there (`torchvision_cpu`), though not from torchvision's extension.
+torchvision.extension._has_ops = lambda: True
+
+CLASSES = 7
+SETTINGS: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": CLASSES}
+LEVELS = {f"backbone.fpn.layer_blocks.{n}.0": f"fpn.RetinaFPN.p{n + 3}.conv" for n in range(3)}
+LEVELS |= {f"backbone.fpn.extra_blocks.{p}": f"fpn.RetinaFPN.{p}.conv" for p in ("p6", "p7")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, torchvision's builder, an image's size, and what is set on either side.
+
+    `last` names torchvision's predictors, with factors on their weights that bring scores
+    to where they differ, and boxes to where they overlap but in part.
+    """
+
+    file: str
+    detector: str
+    build: Callable[..., nn.Module]
+    size: int
+    ours: dict[str, object]
+    theirs: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def resized(size: int) -> dict[str, Any]:
+    return {"min_size": size, "max_size": size}
+
+
+CASES = {
+    "retinanet": Case(
+        "retinanet_resnet50_fpn",
+        "RetinaNetDetector",
+        models.retinanet_resnet50_fpn,
+        128,
+        {"norm": "bn", "detections": 20},
+        {**resized(128), "detections_per_img": 20},
+        {"cls_logits": 6.0},
+        LEVELS,
+    ),
+    "ssd300": Case(
+        "ssd300_vgg16",
+        "SSD300Detector",
+        models.ssd300_vgg16,
+        300,
+        {"scales": "torchvision", "detections": 20},
+        {"detections_per_img": 20},
+        {"classification_head": 0.3, "regression_head": 0.2},
+    ),
+    "ssdlite": Case(
+        "ssdlite320_mobilenetv3",
+        "SSDLite320Detector",
+        models.ssdlite320_mobilenet_v3_large,
+        320,
+        {"detections": 20},
+        {"detections_per_img": 20},
+        {"classification_head": 40.0, "regression_head": 20.0},
+    ),
+    "faster_rcnn": Case(
+        "faster_rcnn_resnet50_fpn",
+        "FasterRCNNDetector",
+        models.fasterrcnn_resnet50_fpn,
+        128,
+        {"norm": "bn", "proposals": 50, "detections": 10},
+        {**resized(128), "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 10},
+        {"rpn.head.cls_logits": 0.5, "rpn.head.bbox_pred": 0.1, "cls_score": 0.2},
+    ),
+    "mask_rcnn": Case(
+        "mask_rcnn_resnet50_fpn",
+        "MaskRCNNDetector",
+        models.maskrcnn_resnet50_fpn,
+        128,
+        {"norm": "bn", "proposals": 50, "detections": 5},
+        {**resized(128), "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 5},
+        {"rpn.head.cls_logits": 0.5, "rpn.head.bbox_pred": 0.1, "cls_score": 0.2},
+    ),
+}
+
+
+class Pair:
+    """Both sides with the same weights, and one image."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        torch.manual_seed(0)
+        self.theirs = case.build(**SETTINGS, **case.theirs).eval()
+        generator = torch.Generator().manual_seed(1)
+        for path, module in self.theirs.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1, generator=generator)
+                module.running_var.uniform_(0.8, 1.2, generator=generator)
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                factor = next((f for name, f in case.last.items() if name in path), 1.0)
+                module.weight.data *= factor
+                if factor != 1.0 and module.bias is not None:
+                    module.bias.data.zero_()
+        self.image = torch.rand(1, 3, case.size, case.size, generator=generator)
+        self.prepared, _ = self.theirs.transform(list(self.image))
+        assert self.prepared.tensors.shape == self.image.shape
+        with torch.no_grad():
+            self.features = list(self.theirs.backbone(self.prepared.tensors).values())
+        self.net = self.load(None)
+        self.weights = self.net.load_weights(self.theirs.state_dict(), map=case.names)
+
+    def load(self, model: str | None) -> cnndsl.Network:
+        settings = dict(self.case.ours)
+        if model is None and "mask" not in self.case.file:
+            del settings["detections"]
+        path = zoo() / f"{self.case.file}.arch"
+        return cnndsl.load(
+            path,
+            model,
+            inputs={"image": (3, *self.image.shape[2:])},
+            classes=CLASSES,
+            **settings,
+        )
+
+    def detector(self) -> tuple[cnndsl.Network, dict[str, np.ndarray]]:
+        """The second model of the file, which calls the first as `net`."""
+        prefix = f"net.{self.net.name}."
+        return self.load(self.case.detector), {prefix + k: v for k, v in self.weights.items()}
+
+    def detected(self) -> dict[str, np.ndarray]:
+        """What torchvision finds, its transform undone."""
+        with torch.no_grad():
+            found = self.theirs(list(self.image))[0]
+        return {name: value.numpy() for name, value in found.items()}
+
+
+@functools.cache
+def pair(name: str) -> Pair:
+    return Pair(CASES[name])
+
+
+def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-4) -> None:
+    """The largest difference, relative to the largest value."""
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() <= tolerance * np.abs(theirs).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["retinanet", "ssd300", "ssdlite"])
+def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
+    sides = pair(name)
+    ours = sides.net.to_numpy(sides.weights)(sides.prepared.tensors.numpy())
+    with torch.no_grad():
+        theirs = sides.theirs.head(sides.features)
+        anchors = sides.theirs.anchor_generator(sides.prepared, sides.features)[0]
+    close(ours["cls"], theirs["cls_logits"].numpy())
+    close(ours["reg"], theirs["bbox_regression"].numpy())
+    # RetinaNet's anchors are whole numbers; SSD's are rounded after another order of steps.
+    np.testing.assert_allclose(ours["anchors"][0], anchors, rtol=0, atol=1e-4 * ("ssd" in name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn"])
+def test_two_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
+    sides = pair(name)
+    ours = sides.net.to_numpy(sides.weights)(sides.prepared.tensors.numpy())
+    with torch.no_grad():
+        rpn = sides.theirs.rpn
+        maps = rpn.head(sides.features)
+        objectness, deltas = torchvision.models.detection.rpn.concat_box_prediction_layers(
+            *maps
+        )
+        anchors = rpn.anchor_generator(sides.prepared, sides.features)[0]
+        names = [*map(str, range(4)), "pool"]
+        named = dict(zip(names, sides.features, strict=True))
+        proposals, _ = rpn(sides.prepared, named)
+        heads = sides.theirs.roi_heads
+        rois = heads.box_roi_pool(named, proposals, sides.prepared.image_sizes)
+        scores, boxes = heads.box_predictor(heads.box_head(rois))
+    if name == "mask_rcnn":
+        return
+    close(ours["objectness"][0], objectness[:, 0].numpy())
+    close(ours["rpn_deltas"][0], deltas.numpy())
+    np.testing.assert_array_equal(ours["anchors"][0], anchors)
+    count = len(proposals[0])
+    assert ours["valid"][0].sum() == count
+    close(ours["rois"][0, :count], proposals[0].numpy())
+    close(ours["cls"][0, :count], scores.numpy())
+    close(ours["deltas"][0, :count], boxes.numpy())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_the_boxes_of_one_image_equal_torchvisions(name: str) -> None:
+    sides = pair(name)
+    net, weights = sides.detector()
+    ours = net.to_numpy(weights)(sides.prepared.tensors.numpy())
+    theirs = sides.detected()
+    count = len(theirs["scores"])
+    assert count > 3
+    assert ours["valid"][0].sum() == count
+    assert not ours["boxes"][0, count:].any()
+    np.testing.assert_array_equal(ours["labels"][0, :count], theirs["labels"])
+    np.testing.assert_allclose(ours["scores"][0, :count], theirs["scores"], atol=1e-4)
+    np.testing.assert_allclose(ours["boxes"][0, :count], theirs["boxes"], atol=1e-2)

@@ -1,0 +1,286 @@
+"""The plan of a network: steps made once for a batch and a type, and run many times."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cnndsl.backends.numpy.interpreter import Interpreter, checked_inputs
+from cnndsl.backends.numpy.plan.arena import aligned, buffer, lay_out, live_peak
+from cnndsl.backends.numpy.plan.calls import Call, Phase, execute
+from cnndsl.backends.numpy.plan.choose import Choice
+from cnndsl.backends.numpy.plan.lower import Draft, Lowering
+from cnndsl.backends.numpy.plan.rewrites import Key, Program, Task, rewrite
+from cnndsl.backends.numpy.plan.threads import Pool, cores, shares, single_threaded_products
+from cnndsl.graph import Network
+from cnndsl.ops.base import Array
+
+KEPT = 4
+"""Plans of so many batch sizes and types are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: the layers that it computes, how, where to, and the calls of each thread."""
+
+    names: tuple[str, ...]
+    algorithm: str
+    buffer: str
+    shape: tuple[int, ...]
+    macs: int
+    phases: tuple[Phase, ...]
+
+
+class Compiled:
+    """The steps for one batch size and type, with the memory that they use."""
+
+    def __init__(
+        self, network: Network, program: Program, batch: int, dtype: Any, plan: Plan
+    ) -> None:
+        """Choose algorithms, lay out the memory, and bind every call to its arrays."""
+        self.network, self.program, self.batch = network, program, batch
+        self.dtype = np.dtype(dtype)
+        self.threads = plan.threads
+        lowering = Lowering(program, batch, self.dtype, plan.threads, plan.choice)
+        drafts = [d for d in map(lowering.draft, program.tasks) if d is not None]
+        self.sizes: dict[Key, int] = {}
+        for key in self._roots(drafts):
+            size = lowering.samples(key) * math.prod(program.shapes[key])
+            self.sizes[key] = aligned(size, self.dtype.itemsize)
+        self.lives = self._lives(drafts)
+        self.sizes = {key: self.sizes[key] for key in self.lives}
+        self.offsets, self.arena_size = lay_out(self.sizes, self.lives)
+        self.arena = buffer(self.arena_size, self.dtype)
+        widths = [
+            [aligned(size, self.dtype.itemsize) for size in draft.spaces] for draft in drafts
+        ]
+        self.workspace_size = max(map(sum, widths), default=0)
+        workspace = buffer(self.workspace_size, self.dtype)
+        views = self._views(lowering)
+        self.inputs = {name: views[key] for name, key in program.inputs.items()}
+        self.outputs = {name: views[key] for name, key in program.outputs.items()}
+        self.steps = [
+            self._step(draft, views, [*_carved(workspace, spaces)])
+            for draft, spaces in zip(drafts, widths, strict=True)
+        ]
+
+    @property
+    def peak(self) -> int:
+        """Elements alive at once, at the most: the least that a layout could take."""
+        return live_peak(self.sizes, self.lives)
+
+    def root(self, key: Key) -> tuple[Key, int]:
+        """The tensor whose memory a tensor lies in, and its first channel there."""
+        start = 0
+        while key in self.program.within:
+            key, more = self.program.within[key]
+            start += more
+        return key, start
+
+    def _roots(self, drafts: list[Draft]) -> list[Key]:
+        keys = [*self.program.inputs.values(), *self.program.outputs.values()]
+        for draft in drafts:
+            keys += [*draft.task.outputs, *draft.task.reads]
+        return list(dict.fromkeys(self.root(key)[0] for key in keys))
+
+    def _lives(self, drafts: list[Draft]) -> dict[Key, tuple[int, int]]:
+        """The first and the last step of each tensor with memory of its own."""
+        lives: dict[Key, tuple[int, int]] = {}
+
+        def at(step: int, keys: list[Key]) -> None:
+            for root in (self.root(key)[0] for key in keys):
+                first, last = lives.get(root, (step, step))
+                lives[root] = min(first, step), max(last, step)
+
+        at(-1, list(self.program.inputs.values()))
+        for step, draft in enumerate(drafts):
+            at(step, [*draft.task.reads, *draft.task.outputs])
+        at(len(drafts), list(self.program.outputs.values()))
+        return lives
+
+    def _views(self, lowering: Lowering) -> dict[Key, Array]:
+        """Every tensor's array, channels last, in the arena."""
+        views: dict[Key, Array] = {}
+        for key, shape in self.program.shapes.items():
+            root, start = self.root(key)
+            if root not in self.offsets:
+                continue
+            whole = self.program.shapes[root]
+            full = (lowering.samples(root), *whole[1:], whole[0])
+            offset = self.offsets[root]
+            memory = self.arena[offset : offset + math.prod(full)].reshape(full)
+            views[key] = memory[..., start : start + shape[0]]
+        return views
+
+    def _step(self, draft: Draft, views: dict[Key, Array], spaces: list[Array]) -> Step:
+        task = draft.task
+        root, start = self.root(task.out)
+        offset = self.offsets[root] * self.dtype.itemsize
+        place = f"@{offset:,}" + (
+            f" channel {start}" if task.out in self.program.within else ""
+        )
+        phases = draft.bind(views.__getitem__, spaces)
+        return Step(
+            tuple(task.names),
+            draft.algorithm,
+            place,
+            self.program.shapes[task.out],
+            _macs(self.network, task) * self.batch,
+            tuple(phase for phase in phases if phase),
+        )
+
+    def run(self, inputs: Mapping[str, Array], pool: Pool) -> dict[str, Array]:
+        """The outputs, in new arrays; everything else is done in place."""
+        for name, array in inputs.items():
+            pool.run(_entry(array, self.inputs[name], self.threads))
+        for step in self.steps:
+            run_step(step, pool)
+        return {
+            name: np.moveaxis(view, -1, 1).copy(order="C")
+            for name, view in self.outputs.items()
+        }
+
+
+def run_step(step: Step, pool: Pool) -> None:
+    """One step: its phases in turn, the threads of each side by side."""
+    for phase in step.phases:
+        if len(phase) == 1:
+            execute(phase[0])
+        else:
+            pool.run([_Job(calls) for calls in phase])
+
+
+class _Job:
+    """Calls, to be done by a thread."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self, calls: list[Call]) -> None:
+        self.calls = calls
+
+    def __call__(self) -> None:
+        execute(self.calls)
+
+
+def _entry(array: Array, view: Array, threads: int) -> list[Any]:
+    """The copies that bring an input's channels last, by runs of its first spatial axis."""
+    last = np.moveaxis(array, 1, -1)
+    if array.size < 1 << 15 or array.ndim < 3:
+        return [_Job([(np.copyto, (view, last))])]
+    return [
+        _Job([(np.copyto, (view[:, a:b], last[:, a:b]))])
+        for a, b in shares(view.shape[1], threads)
+    ]
+
+
+def _macs(network: Network, task: Task) -> int:
+    name = task.node.name
+    return int(task.node.op.macs(*network.input_shapes(name))) * task.node.rows
+
+
+def _carved(flat: Array, sizes: list[int]) -> list[Array]:
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [flat[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+
+class Plan(Interpreter):
+    """A network with its weights, to be called like `Interpreter`, and faster.
+
+    The first call with a batch size and type makes the steps; `print(plan)` shows those of
+    the last one. `threads` is the number of cores used, all by default; `winograd=False`
+    keeps to products whose sums are those of the definition, in another order. Calls from
+    several threads wait for one another.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        weights: Mapping[str, Array],
+        *,
+        threads: int | None = None,
+        winograd: bool = True,
+    ) -> None:
+        """Check the weights, and rewrite the graph.  Raises ArchError, ValueError."""
+        super().__init__(network, weights)
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads={threads}, and at least 1 is needed")
+        self.threads = cores() if threads is None else threads
+        self.choice = Choice(winograd)
+        self.program = rewrite(network, self.weights)
+        self.compiled: dict[tuple[int, str], Compiled] = {}
+        self.last: Compiled | None = None
+        self.pool = Pool(self.threads)
+        self.lock = threading.Lock()
+
+    def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
+        """The output, or a dictionary by name where there are several.
+
+        Inputs that are not all finite, and an empty batch, go through the plain
+        interpreter: a tile of Winograd's would spread a NaN to its neighbours.
+        Raises ArchError (E602): inputs that are not the network's.
+        """
+        inputs = checked_inputs(self.network, arrays, named)
+        first = next(iter(inputs.values()))
+        finite = all(np.isfinite(array).all() for array in inputs.values())
+        if not len(first) or not finite:
+            return super().__call__(**inputs)
+        with self.lock, single_threaded_products(), np.errstate(all="ignore"):
+            compiled = self.prepare(len(first), first.dtype)
+            outputs = compiled.run(inputs, self.pool)
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def prepare(self, batch: int, dtype: Any = np.float32) -> Compiled:
+        """The steps for a batch size and a type, made unless they are there."""
+        key = (batch, np.dtype(dtype).str)
+        found = self.compiled.pop(key, None)
+        if found is None:
+            found = Compiled(self.network, self.program, batch, dtype, self)
+            while len(self.compiled) >= KEPT:
+                del self.compiled[next(iter(self.compiled))]
+        self.compiled[key] = self.last = found
+        return found
+
+    def profile(self, *arrays: Array, repeats: int = 5, **named: Array) -> list[float]:
+        """The median time of each step, in seconds.  Raises ArchError (E602)."""
+        inputs = checked_inputs(self.network, arrays, named)
+        first = next(iter(inputs.values()))
+        times: list[list[float]] = []
+        with self.lock, single_threaded_products(), np.errstate(all="ignore"):
+            compiled = self.prepare(len(first), first.dtype)
+            compiled.run(inputs, self.pool)
+            for _ in range(repeats):
+                for name, array in inputs.items():
+                    np.copyto(compiled.inputs[name], np.moveaxis(array, 1, -1))
+                marks = [time.perf_counter()]
+                for step in compiled.steps:
+                    run_step(step, self.pool)
+                    marks.append(time.perf_counter())
+                times.append([b - a for a, b in zip(marks, marks[1:], strict=False)])
+        return [float(value) for value in np.median(times, axis=0)]
+
+    def __str__(self) -> str:
+        """Each step with its algorithm, its output's shape and place, and the totals."""
+        compiled = self.last or self.prepare(1)
+        rows = [
+            (str(n), step.algorithm, "×".join(map(str, step.shape)), step.buffer, text)
+            for n, step in enumerate(compiled.steps)
+            for text in ["  ".join(step.names)]
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+        lines = [
+            "  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]) for row in rows
+        ]
+        size = compiled.dtype.itemsize
+        weights = f"{compiled.batch} × {compiled.dtype}, {self.threads} threads"
+        lines.append(
+            f"{self.network.name}, {weights}: feature maps "
+            f"{compiled.arena_size * size:,} bytes (at least {compiled.peak * size:,}), "
+            f"workspace {compiled.workspace_size * size:,} bytes"
+        )
+        return "\n".join(lines)

@@ -1,0 +1,307 @@
+"""Tasks as steps: an algorithm for each, and its weights in the form that it wants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from cnndsl.backends.numpy.plan.calls import Geometry, Phase
+from cnndsl.backends.numpy.plan.choose import Choice, choose
+from cnndsl.backends.numpy.plan.depthwise import Depthwise
+from cnndsl.backends.numpy.plan.pooling import Pool
+from cnndsl.backends.numpy.plan.product import Im2col, Product
+from cnndsl.backends.numpy.plan.rewrites import Affine, Key, Program, Stage, Task, Times
+from cnndsl.backends.numpy.plan.simple import Each, GlobalMean, Plain, Spread
+from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
+from cnndsl.ops.activation import Elementwise
+from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
+from cnndsl.ops.join import Add, Concat, Mul
+from cnndsl.ops.linear import Linear
+from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
+from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
+
+Views = Callable[[Any], Array]
+"""A tensor's array, channels last; a vector is itself."""
+
+
+class Algorithm(Protocol):
+    """How a step computes: its workspaces, then its calls on given arrays."""
+
+    @property
+    def name(self) -> str:
+        """For `print(plan)`."""
+
+    @property
+    def spaces(self) -> Any:
+        """The number of elements of each workspace."""
+
+    def bind(self, x: Array, y: Array, others: Views, spaces: list[Array]) -> list[Phase]:
+        """The calls on these arrays."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A step before it has its arrays: `bind` takes the tensors and the workspaces."""
+
+    task: Task
+    algorithm: str
+    spaces: list[int]
+    bind: Callable[[Views, list[Array]], list[Phase]]
+
+
+class Lowering:
+    """What all tasks share: the program, the batch, the type, the threads, the choice."""
+
+    def __init__(
+        self,
+        program: Program,
+        batch: int,
+        dtype: np.dtype[Any],
+        threads: int,
+        choice: Choice,
+    ) -> None:
+        """Nothing is computed yet."""
+        self.program, self.dtype, self.threads = program, dtype, threads
+        self.batch, self.choice = batch, choice
+
+    def draft(self, task: Task) -> Draft | None:
+        """The step that computes a task; None where there is nothing to do."""
+        op = task.node.op
+        shape = self.program.shapes[task.inputs[0]]
+        match op:
+            case Conv() | DepthwiseConv() if len(op.kernel) <= 2:
+                return self._conv(task, op if isinstance(op, Conv) else op.as_conv(shape))
+            case Linear() if len(shape) == 1 or task.unflattened:
+                return self._linear(task)
+            case Deconv() if _apart(op):
+                return self._deconv(task, op)
+            case MaxPool() | AvgPool() if len(op.kernel) <= 2:
+                return self._pool(task, op)
+            case GlobalAvgPool():
+                return self._global_mean(task)
+            case Concat() if op.axis == 0:
+                return self._concat(task)
+            case Add():
+                return self._each(task, [*task.inputs[1:], *task.after])
+            case BatchNorm() | FrozenBatchNorm():
+                return self._each(task, task.after)
+            case Elementwise():
+                return self._each(task, [op, *task.after])
+            case Mul() if len(task.inputs) == 2 and self._gates(task):
+                return self._each(task, [Times(task.inputs[1]), *task.after])
+            case _:
+                return self._plain(task)
+
+    def samples(self, key: Key) -> int:
+        """The batch of a tensor: below `each row`, the rows too."""
+        return self.batch * self.program.rows[key]
+
+    def _cast(self, stages: list[Stage]) -> list[Stage]:
+        """The stages with vectors of the type that is computed in."""
+        return [
+            Affine(
+                None if stage.scale is None else stage.scale.astype(self.dtype),
+                stage.shift.astype(self.dtype),
+            )
+            if isinstance(stage, Affine)
+            else stage
+            for stage in stages
+        ]
+
+    def _folded(self, task: Task) -> tuple[Array, list[Stage]]:
+        """The weight with batch norm inside, and the stages with the bias first."""
+        weight, bias = task.weights["weight"], task.weights.get("bias")
+        shift = bias
+        if task.fold is not None:
+            assert task.fold.scale is not None
+            scale = task.fold.scale
+            weight = weight * scale.astype(weight.dtype).reshape(-1, *(1,) * (weight.ndim - 1))
+            shift = task.fold.shift if bias is None else bias * scale + task.fold.shift
+        after = self._cast(task.after)
+        if shift is not None and np.any(shift):
+            after = [Affine(None, shift.astype(self.dtype)), *after]
+        return weight.astype(self.dtype, copy=False), after
+
+    def _one(self, task: Task, algorithm: Algorithm, form: Callable[[Array], Array]) -> Draft:
+        """A step with one input and one output, whose arrays are seen through `form`."""
+
+        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
+            def others(what: Any) -> Array:
+                return what if isinstance(what, np.ndarray) else form(views(what))
+
+            x, y = form(views(task.inputs[0])), form(views(task.out))
+            return algorithm.bind(x, y, others, spaces)
+
+        return Draft(task, algorithm.name, list(algorithm.spaces), bind)
+
+    # Convolutions
+
+    def geometry(
+        self, task: Task, op: Conv | MaxPool | AvgPool, stride: Shape, dilation: Shape
+    ) -> Geometry:
+        """The numbers of a window over one or two axes, the first of size 1 for one."""
+        x, y = self.program.shapes[task.inputs[0]], self.program.shapes[task.out]
+        more = 2 - len(op.kernel)
+        ones = (1,) * more
+        return Geometry(
+            batch=self.samples(task.out),
+            size=(*ones, *x[1:]),
+            channels=x[0],
+            out=(*ones, *y[1:]),
+            outputs=y[0],
+            kernel=(*ones, *map(int, op.kernel)),
+            stride=(*ones, *map(int, stride)),
+            pads=(*((0, 0),) * more, *((int(a), int(b)) for a, b in op.pads)),
+            dilation=(*ones, *map(int, dilation)),
+        )
+
+    def _conv(self, task: Task, op: Conv) -> Draft:
+        g = self.geometry(task, op, op.stride, op.dilation)
+        weight, after = self._folded(task)
+        weight = weight.reshape(g.outputs, -1, *g.kernel)
+        algorithm = choose(g, int(op.groups), bool(task.before), self.choice)
+        match algorithm:
+            case "product":
+                before = self._cast(task.before)
+                rows = math.prod(g.out)
+                matrix = weight.reshape(g.outputs, g.channels)
+                made: Algorithm = Product(g.batch, rows, matrix, before, after, self.threads)
+                return self._one(task, made, _rows)
+            case "depthwise":
+                taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+                return self._one(task, Depthwise(g, taps, after, self.threads), _image)
+            case "winograd 2×2" | "winograd 4×4":
+                m = int(algorithm[-1])
+                kernels = transformed_kernel(weight, m)
+                made = Winograd(g, kernels, m, after, self.threads)
+                return self._one(task, made, _image)
+            case _:
+                groups = int(op.groups)
+                last = np.moveaxis(weight, 1, -1)
+                matrix = np.ascontiguousarray(last).reshape(groups, g.outputs // groups, -1)
+                return self._one(task, Im2col(g, matrix, after, self.threads), _image)
+
+    def _linear(self, task: Task) -> Draft:
+        weight, after = self._folded(task)
+        if task.unflattened is not None:
+            split = weight.reshape(len(weight), task.unflattened[0], -1)
+            weight = np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1)
+        batch = self.samples(task.out)
+        product = Product(1, batch, weight, [], after, self.threads)
+        return self._one(task, product, lambda array: array.reshape(1, batch, -1))
+
+    def _deconv(self, task: Task, op: Deconv) -> Draft:
+        x = self.program.shapes[task.inputs[0]]
+        kernel, outputs = tuple(map(int, op.kernel)), int(op.out)
+        last = np.moveaxis(task.weights["weight"].astype(self.dtype, copy=False), 0, -1)
+        matrix = np.ascontiguousarray(np.moveaxis(last, 0, -2)).reshape(-1, x[0])
+        bias, after = task.weights.get("bias"), self._cast(task.after)
+        if bias is not None:
+            after = [Affine(None, bias.astype(self.dtype)), *after]
+        assert len(matrix) == math.prod(kernel) * outputs
+        return self._one(task, Spread(matrix, kernel, after, x[1:], self.threads), _image)
+
+    # Others
+
+    def _pool(self, task: Task, op: MaxPool | AvgPool) -> Draft:
+        ones = (1,) * len(op.kernel)
+        dilation = op.dilation if isinstance(op, MaxPool) else ones
+        g = self.geometry(task, op, op.strides, dilation)
+        mean = isinstance(op, AvgPool)
+        counted = isinstance(op, AvgPool) and op.count_include_pad
+        return self._one(task, Pool(g, mean, counted, self.threads), _image)
+
+    def _global_mean(self, task: Task) -> Draft:
+        mean = GlobalMean(self.threads)
+
+        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
+            x, y = _rows(views(task.inputs[0])), views(task.out)
+            return mean.bind(x, y.reshape(len(y), -1), views, spaces)
+
+        return Draft(task, mean.name, [], bind)
+
+    def _gates(self, task: Task) -> bool:
+        x, gate = (self.program.shapes[key] for key in task.inputs)
+        return math.prod(gate[1:]) == 1 and gate[0] == x[0] == self.program.shapes[task.out][0]
+
+    def _each(self, task: Task, stages: list[Stage]) -> Draft:
+        shape = self.program.shapes[task.out]
+        rows = math.prod(shape[1:])
+        batch = self.samples(task.out)
+        each = Each(batch, rows, shape[0], self._cast(stages), self.threads)
+        return self._one(task, each, _rows)
+
+    def _concat(self, task: Task) -> Draft | None:
+        drafts: list[Draft] = []
+        start = 0
+        for key in task.inputs:
+            size = self.program.shapes[key][0]
+            if self.program.within.get(key) != (task.out, start):
+                drafts.append(self._copy(task, key, start))
+            start += size
+        if not drafts:
+            return None
+        spaces = [max(column) for column in zip(*(d.spaces for d in drafts), strict=False)]
+
+        def bind(views: Views, given: list[Array]) -> list[Phase]:
+            return [phase for draft in drafts for phase in draft.bind(views, given)]
+
+        return Draft(task, "copy", spaces, bind)
+
+    def _copy(self, task: Task, key: Key, start: int) -> Draft:
+        shape = self.program.shapes[key]
+        batch = self.samples(key)
+        each = Each(batch, math.prod(shape[1:]), shape[0], [], self.threads)
+
+        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
+            target = views(task.out)[..., start : start + shape[0]]
+            return each.bind(_rows(views(key)), _rows(target), views, spaces)
+
+        return Draft(task, "copy", [0, 0], bind)
+
+    def _plain(self, task: Task) -> Draft:
+        weights = {n: w.astype(self.dtype, copy=False) for n, w in task.weights.items()}
+        after = self._cast(task.after)
+        if task.fold is not None:
+            after = [*self._cast([task.fold]), *after]
+        largest = self.samples(task.out) * math.prod(self.program.shapes[task.out])
+        plain = Plain(task.node.op, weights, after, largest)
+
+        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
+            def others(what: Any) -> Array:
+                return what if isinstance(what, np.ndarray) else views(what)
+
+            inputs = [views(key) for key in task.inputs]
+            return plain.bind_all(inputs, [views(key) for key in task.outputs], others, spaces)
+
+        return Draft(task, plain.name, plain.spaces, bind)
+
+
+def _apart(op: Deconv) -> bool:
+    """Whether the windows tile the output."""
+    return (
+        len(op.kernel) == 2
+        and op.kernel == op.stride
+        and op.groups == 1
+        and not any(map(any, op.pads))
+        and not any(op.extra)
+        and set(op.dilation) == {1}
+    )
+
+
+def _rows(array: Array) -> Array:
+    """(B, *S, C) → (B, ∏S, C); (B, C) → (B, 1, C)."""
+    return array.reshape(len(array), -1, array.shape[-1])
+
+
+def _image(array: Array) -> Array:
+    """(B, L, C) → (B, 1, L, C); an image as it is."""
+    return array[:, None] if array.ndim == 3 else array
+
+
+__all__ = ["Draft", "Lowering", "replace"]

@@ -1,0 +1,175 @@
+"""Steps that are no convolution: elementwise, global mean, upsampling, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cnndsl.backends.numpy.plan.calls import Call, Phase, as_view, elementwise, space
+from cnndsl.backends.numpy.plan.product import _merged, _picker, _strips
+from cnndsl.backends.numpy.plan.rewrites import Stage, Times
+from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.ops.base import Array, Op, Size
+
+STRIP = 1 << 15
+"""Elements at a time: small enough that several passes find them in the cache."""
+
+
+@dataclass(slots=True)
+class Each:
+    """Stages over every element.  (B, R, C) → (B, R, C)."""
+
+    name = "elementwise"
+    batch: int
+    rows: int
+    channels: int
+    stages: list[Stage]
+    threads: int
+
+    @property
+    def strip(self) -> int:
+        """Rows at a time."""
+        return max(1, STRIP // self.channels)
+
+    @property
+    def spaces(self) -> list[int]:
+        """For each thread a strip and a spare."""
+        return [min(self.strip, self.batch * self.rows) * self.channels] * (2 * self.threads)
+
+    def bind(
+        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
+    ) -> list[Phase]:
+        """The calls; x is kept as it is."""
+        merged = not any(isinstance(stage, Times) for stage in self.stages)
+        if merged:
+            x, y = _merged(x), _merged(y)
+        batch, rows = x.shape[:2]
+        phase: Phase = []
+        for number, (first, last) in enumerate(shares(batch * rows, self.threads)):
+            strip, spare = spaces[2 * number : 2 * number + 2]
+            calls: list[Call] = []
+            for b, start, end in _strips(first, last, rows, self.strip):
+                pick = _picker(others, b, slice(start, end), slice(None), merged)
+                source, target = x[b, start:end], y[b, start:end]
+                if self.stages:
+                    made = space(strip, *source.shape)
+                    calls += elementwise(self.stages[:1], source, made, spare, pick)
+                    source = made
+                calls += elementwise(self.stages[1:], source, target, spare, pick)
+            phase.append(calls)
+        return [phase]
+
+
+@dataclass(slots=True)
+class GlobalMean:
+    """The mean over all positions.  (B, R, C) → (B, C)."""
+
+    name = "global mean"
+    threads: int
+    spaces: tuple[int, ...] = ()
+
+    def bind(
+        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
+    ) -> list[Phase]:
+        """The calls.  The threads share the channels."""
+        factor = np.asarray(1 / x.shape[1], x.dtype)
+        phase: Phase = []
+        for first, last in shares(x.shape[2], self.threads if x.size > STRIP else 1, 16):
+            into = y[:, first:last]
+            mean = partial(np.add.reduce, x[:, :, first:last], axis=1, out=into)
+            phase.append([(mean, ()), (np.multiply, (into, factor, into))])
+        return [phase]
+
+
+@dataclass(slots=True)
+class Spread:
+    """Transposed convolution whose windows do not overlap.  (B, H, W, C) → (B, H′, W′, K).
+
+    One product gives each position's window, which is then copied where it belongs.
+    """
+
+    name = "product, spread"
+    weight: Array
+    """(kh · kw · K, C)."""
+    kernel: Size
+    after: list[Stage]
+    size: Size
+    threads: int
+
+    @property
+    def strip(self) -> int:
+        """Input rows at a time."""
+        return max(1, min(self.size[0], STRIP * 4 // (self.size[1] * len(self.weight))))
+
+    @property
+    def spaces(self) -> list[int]:
+        """For each thread the windows of a strip and a spare."""
+        return [self.strip * self.size[1] * len(self.weight)] * (2 * self.threads)
+
+    def bind(
+        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
+    ) -> list[Phase]:
+        """The calls."""
+        (height, width), (kh, kw) = self.size, self.kernel
+        outputs = y.shape[-1]
+        phase: Phase = []
+        for number, (first, last) in enumerate(shares(len(x) * height, self.threads)):
+            windows, spare = spaces[2 * number : 2 * number + 2]
+            calls: list[Call] = []
+            for b, start, end in _strips(first, last, height, self.strip):
+                count = end - start
+                made = space(windows, count * width, len(self.weight))
+                flat = as_view(x[b, start:end], count * width, x.shape[-1])
+                calls.append((np.matmul, (flat, self.weight.T, made)))
+                source = made.reshape(count, width, kh, kw, outputs)
+                rows = y[b, start * kh : end * kh]
+                target = as_view(rows, count, kh, width, kw, outputs).swapaxes(1, 2)
+                calls += elementwise(self.after, source, target, spare, others)
+            phase.append(calls)
+        return [phase]
+
+
+@dataclass(slots=True)
+class Plain:
+    """Any other operation, as the interpreter computes it: it allocates its result."""
+
+    op: Op
+    weights: dict[str, Array]
+    after: list[Stage]
+    largest: int
+
+    @property
+    def name(self) -> str:
+        """`plain`."""
+        return "plain"
+
+    @property
+    def spaces(self) -> list[int]:
+        """A spare for the stages."""
+        return [self.largest if self.after else 0]
+
+    def bind_all(
+        self,
+        inputs: list[Array],
+        outputs: list[Array],
+        others: Callable[[Any], Array],
+        spaces: list[Array],
+    ) -> list[Phase]:
+        """The call on arrays with the channels first, and copies of its results."""
+        first = [np.moveaxis(x, -1, 1) for x in inputs]
+        targets = [np.moveaxis(y, -1, 1) for y in outputs]
+        calls: list[Call] = [(_run, (self.op, first, self.weights, targets))]
+        (y, *_) = outputs
+        calls += elementwise(self.after, y, y, spaces[0], others)
+        return [[calls]]
+
+
+def _run(op: Op, inputs: list[Array], weights: dict[str, Array], outputs: list[Array]) -> None:
+    result = op.run(*inputs, **weights)
+    results = result if isinstance(result, tuple) else (result,)
+    for target, made in zip(outputs, results, strict=True):
+        np.copyto(target, made)

@@ -1,0 +1,118 @@
+"""Both cores: jobs over a few threads, with NumPy's BLAS held to one thread in each.
+
+NumPy releases the interpreter's lock in a product, a copy and a ufunc, so strips of one
+step run side by side; the elementwise work between two products then runs on all cores
+too, which it does not where BLAS alone is threaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+Job = Callable[[], None]
+
+SYMBOLS = ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_")
+SYMBOLS_32 = ("scipy_openblas_{}_num_threads", "openblas_{}_num_threads")
+
+
+@cache
+def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
+    """How many threads NumPy's OpenBLAS uses, and how that is set; None where it is not."""
+    package = Path(np.__file__).parent
+    folders = (package.parent / "numpy.libs", package / ".dylibs", package / ".libs")
+    for library in (p for f in folders if f.is_dir() for p in sorted(f.glob("*openblas*"))):
+        try:
+            loaded = ctypes.CDLL(str(library))
+        except OSError:
+            continue
+        for symbol in (*SYMBOLS, *SYMBOLS_32):
+            if hasattr(loaded, symbol.format("set")):
+                return getattr(loaded, symbol.format("get")), getattr(
+                    loaded, symbol.format("set")
+                )
+    return None
+
+
+@contextmanager
+def single_threaded_products() -> Iterator[None]:
+    """Each product in the thread that asks for it; as it was before, afterwards."""
+    blas = _blas()
+    if blas is None:
+        yield
+        return
+    get, set_ = blas
+    before = get()
+    set_(1)
+    try:
+        yield
+    finally:
+        set_(before)
+
+
+def cores() -> int:
+    """The cores that this process may use; 1 where BLAS cannot be held to one thread."""
+    if _blas() is None:
+        return 1
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
+
+
+class Pool:
+    """Some threads that wait for jobs; the caller's own thread takes the first of them."""
+
+    def __init__(self, threads: int) -> None:
+        """Start all but one of the threads; they end with the program."""
+        self.threads = threads
+        self.tasks: SimpleQueue[Job | None] = SimpleQueue()
+        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self.lock = threading.Lock()
+        for _ in range(threads - 1):
+            threading.Thread(target=_work, args=(self.tasks, self.done), daemon=True).start()
+
+    def run(self, jobs: list[Job]) -> None:
+        """Run them all, and return when the last has ended."""
+        for job in jobs[1:]:
+            self.tasks.put(job)
+        faults: list[BaseException | None] = []
+        try:
+            jobs[0]()
+        finally:
+            faults += [self.done.get() for _ in jobs[1:]]
+        for fault in faults:
+            if fault is not None:
+                raise fault
+
+    def __del__(self) -> None:
+        """Let the threads go."""
+        for _ in range(self.threads - 1):
+            self.tasks.put(None)
+
+
+def _work(tasks: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
+    # An exponential may overflow to the right answer; the setting is the thread's own.
+    np.seterr(all="ignore")
+    while (job := tasks.get()) is not None:
+        try:
+            job()
+        except BaseException as fault:  # noqa: BLE001, RUF100 - it is raised by `run`
+            done.put(fault)
+        else:
+            done.put(None)
+        del job
+
+
+def shares(count: int, parts: int, least: int = 1) -> list[tuple[int, int]]:
+    """`count` things in at most `parts` runs of nearly equal length, none below `least`."""
+    parts = max(1, min(parts, count // max(1, least)))
+    cuts = [count * i // parts for i in range(parts + 1)]
+    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 HOMES = {
+    "solve": "solve",
+    "diff": "diff",
+    "roofline": "roofline",
     "counts": "counts",
     "memory": "memory",
     "sizes": "sizes",

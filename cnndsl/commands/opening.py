@@ -11,6 +11,8 @@ from cnndsl.cli import _scope as scope
 from cnndsl.console import Trouble
 from cnndsl.diagnostics import did_you_mean
 
+__all__ = ["build", "elaborated", "network_of", "pick", "scope", "unknown"]
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

@@ -1,0 +1,180 @@
+"""How long each node takes at best: by what it computes, or by what it moves.
+
+intensity = FLOPs / (bytes read + written + weights);
+time = max(FLOPs / peak, bytes / bandwidth).
+Source: Williams, Waterman & Patterson 2009, CACM 52(4), "Roofline".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cnndsl.analysis.work import layers
+from cnndsl.graph import Network
+
+FREE = {"flatten", "reshape", "dropout", "droppath", "split"}
+"""Views: nothing is moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Peak FLOP/s and bytes/s, and the bytes of an element."""
+
+    name: str
+    peak: float
+    bandwidth: float
+    element: int = 4
+
+    @property
+    def ridge(self) -> float:
+        """The intensity from which on arithmetic is what limits."""
+        return self.peak / self.bandwidth
+
+
+DEVICES = {
+    # NVIDIA H200 SXM data sheet: 67 TFLOP/s in FP32, 989 in BF16 (dense), 4.8 TB/s.
+    "h200": Device("h200", 67e12, 4.8e12),
+    "h200-bf16": Device("h200-bf16", 989e12, 4.8e12, 2),
+    # A desktop processor: 8 cores, 4 GHz, 32 FLOPs a cycle; two channels of DDR5.
+    "cpu": Device("cpu", 1e12, 80e9),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One node on the roofline."""
+
+    node: str
+    flops: int
+    bytes: int
+    time: float
+    limit: Literal["compute", "memory"]
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs a byte."""
+        return self.flops / self.bytes if self.bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """All nodes; their times sum to the total."""
+
+    network: Network = field(repr=False)
+    device: Device
+    points: tuple[Point, ...] = field(repr=False)
+
+    @property
+    def time(self) -> float:
+        """Seconds, each node on its own."""
+        return math.fsum(point.time for point in self.points)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a node, for a data frame."""
+        return [
+            {
+                "node": p.node,
+                "flops": p.flops,
+                "bytes": p.bytes,
+                "intensity": p.intensity,
+                "seconds": p.time,
+                "limit": p.limit,
+            }
+            for p in self.points
+        ]
+
+    def text(self, top: int | None = 20) -> str:
+        """The slowest nodes, the total, and the plot."""
+        device = self.device
+        slow = sorted(self.points, key=lambda point: -point.time)[:top]
+        width = max((len(point.node) for point in slow), default=4)
+        bound = math.fsum(p.time for p in self.points if p.limit == "memory")
+        lines = [
+            f"{self.network.name} on {device.name}: {device.peak / 1e12:g} TFLOP/s,"
+            f" {device.bandwidth / 1e9:g} GB/s, ridge at {device.ridge:.1f} FLOP/byte",
+            f"at best {_micro(self.time)} µs, {100 * bound / (self.time or 1):.1f} % of it"
+            " limited by memory",
+            "",
+            f"{'node':{width}}  {'GFLOPs':>9}  {'MiB':>8}  {'FLOP/byte':>9}  {'µs':>9}  limit",
+        ]
+        lines += [
+            f"{p.node:{width}}  {p.flops / 1e9:9.3f}  {p.bytes / 2**20:8.2f}"
+            f"  {p.intensity:9.2f}  {_micro(p.time):>9}  {p.limit}"
+            for p in slow
+        ]
+        return "\n".join([*lines, "", self.plot()])
+
+    __str__ = text
+
+    def plot(self, width: int = 64, height: int = 12) -> str:
+        """Attainable FLOP/s over intensity, both logarithmic; a digit is that many nodes."""
+        points = [p for p in self.points if p.flops and p.time]
+        if not points:
+            return "nothing computes"
+        left = min(math.log10(p.intensity) for p in points) - 0.2
+        right = max(*(math.log10(p.intensity) for p in points), math.log10(self.device.ridge))
+        right += 0.5
+        top = math.log10(self.device.peak)
+        bottom = min(math.log10(p.flops / p.time) for p in points) - 0.3
+        grid = [[" "] * width for _ in range(height)]
+        crowd: dict[tuple[int, int], int] = {}
+
+        def cell(x: float, y: float) -> tuple[int, int]:
+            column = int((x - left) / (right - left) * (width - 1))
+            row = int((top - y) / (top - bottom) * (height - 1))
+            return min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+
+        for column in range(width):
+            x = left + (right - left) * column / (width - 1)
+            roof = min(top, x + math.log10(self.device.bandwidth))
+            if roof >= bottom:
+                row, _ = cell(x, roof)
+                grid[row][column] = "─" if roof == top else "╱"
+        for point in points:
+            place = cell(math.log10(point.intensity), math.log10(point.flops / point.time))
+            crowd[place] = crowd.get(place, 0) + 1
+        for (row, column), count in crowd.items():
+            grid[row][column] = str(count) if count < 10 else "#"
+        body = [f"{'':>9} │{''.join(cells)}".rstrip() for cells in grid]
+        body[0] = f"{self.device.peak / 1e12:6g} TF/s"[:10].rjust(9) + body[0][9:]
+        axis = f"{'':>9} └{'─' * width}"
+        foot = f"{'':>11}{10**left:<.3g}{'FLOP/byte':^{width - 12}}{10**right:.3g}"
+        return "\n".join([*body, axis, foot])
+
+
+def _micro(seconds: float) -> str:
+    return f"{1e6 * seconds:,.2f}"
+
+
+def roofline(network: Network, device: Device | str = "h200", batch: int = 1) -> Roofline:
+    """The roofline of a network.  Raises ValueError: the device is unknown."""
+    found = read_device(device) if isinstance(device, str) else device
+    points = []
+    for layer in layers(network):
+        flops = 2 * batch * layer.macs
+        moved = sum(math.prod(shape) for shape in (*layer.inputs, *layer.outputs))
+        weights = sum(math.prod(shape) for shape in layer.weights.values())
+        size = found.element * (batch * layer.rows * moved + weights)
+        size = 0 if layer.op in FREE else size
+        compute, memory = flops / found.peak, size / found.bandwidth
+        limit: Literal["compute", "memory"] = "compute" if compute > memory else "memory"
+        points.append(Point(layer.node.name, flops, size, max(compute, memory), limit))
+    return Roofline(network, found, tuple(points))
+
+
+def read_device(text: str) -> Device:
+    """`h200`, or `PEAK,BANDWIDTH` in FLOP/s and bytes/s: `10T,100G`.  Raises ValueError."""
+    if text in DEVICES:
+        return DEVICES[text]
+    from cnndsl.analysis.counts import read_figure
+
+    parts = text.split(",")
+    if len(parts) != 2:
+        known = ", ".join(DEVICES)
+        raise ValueError(f"`{text}` is no device: {known}, or PEAK,BANDWIDTH as 10T,100G")
+    peak, bandwidth = (float(read_figure(part)[0]) for part in parts)
+    if peak <= 0 or bandwidth <= 0:
+        raise ValueError(f"`{text}`: both figures must be positive")
+    return Device(text, peak, bandwidth)

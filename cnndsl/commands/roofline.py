@@ -1,0 +1,43 @@
+"""`cnndsl roofline`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cnndsl.commands.opening import network_of
+from cnndsl.console import Trouble, network_arguments, sized
+
+
+@click.command()
+@network_arguments
+@sized
+@click.option(
+    "--device",
+    default="h200",
+    show_default=True,
+    help="h200, h200-bf16, cpu, or PEAK,BANDWIDTH as 10T,100G.",
+)
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
+def roofline(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    device: str,
+    batch: int,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Print how long each layer takes at best, and whether arithmetic or memory limits it."""
+    from cnndsl.analysis.roofline import roofline as found_roofline
+
+    _, network = network_of(file, model, parameters, inputs)
+    try:
+        found = found_roofline(network, device, batch)
+    except ValueError as error:
+        raise Trouble(str(error)) from None
+    click.echo(json.dumps(found.rows()) if as_json else found.text(top))

@@ -10,6 +10,8 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
@@ -124,8 +126,8 @@ def _sets(masks: Iterable[int]) -> tuple[int, ...]:
 class Ours:
     """The network's layers in its order, with its modules, chains and data flow.
 
-    `chains` are layers through which data runs without a branch or a join, and pairs of a
-    layer and its norm;
+    `chains` are layers through which data runs without a branch or a join, pairs of a
+    layer and its norm, and the branches of each join;
     `above[y]` is the set of layers whose results reach layer y.
     """
 
@@ -157,16 +159,22 @@ def ours(network: Network, shapes: Mapping[str, Shape]) -> Ours:
         for layer in bits(owned[node.name]):
             above[layer] |= before
         reached[node.name] = before | owned[node.name]
-    return Ours(found, modules(found), _chains(network, owned), tuple(above))
+    return Ours(found, modules(found), _chains(network, owned, reached), tuple(above))
 
 
-def _chains(network: Network, owned: Mapping[str, int]) -> tuple[int, ...]:
-    """What data runs through without a branch, whole, and each layer with its norm."""
+def _chains(
+    network: Network, owned: Mapping[str, int], reached: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Runs without a branch, each layer with its norm, and what only one operand needs.
+
+    `reached` are the layers that a node's result depends on.
+    """
     graph = network.graph
     outputs = {tensor.node for tensor in network.outputs.values()}
     chain: dict[str, str] = {}
     found: dict[str, int] = {}
     normed: list[int] = []
+    branches: list[int] = []
     for node in network:
         name = node.name
         above = [u for u, _ in network.operands(name)]
@@ -175,7 +183,10 @@ def _chains(network: Network, owned: Mapping[str, int]) -> tuple[int, ...]:
         found[chain[name]] = found.get(chain[name], 0) | owned[name]
         if joined and node.op.family is Family.NORM:
             normed.append(owned[above[0]] | owned[name])
-    return _sets([*found.values(), *normed])
+        for operand in above if len(above) > 1 else ():
+            others = [reached[other] for other in above if other != operand]
+            branches.append(reached[operand] & ~reduce(or_, others, 0))
+    return _sets([*found.values(), *normed, *branches])
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise, permutations
+from itertools import combinations, pairwise, permutations, product
 from typing import Any
 
 from cnndsl.diagnostics import ArchError, Diagnostic
@@ -181,8 +181,8 @@ class _Matching:
     def by_parts(self, cell: Cell) -> list[tuple[int, int]]:
         """All modules of a cell against all of ours."""
         found: list[list[tuple[int, int]]] = []
-        for sets in dict.fromkeys((cell.blocks, cell.chains)):
-            theirs, ours = self._partitions(cell, sets)
+        for blocks, paired in product(dict.fromkeys((cell.blocks, cell.chains)), (False, True)):
+            theirs, ours = self._partitions(cell, blocks, paired)
             if len(theirs) > 1 and _sizes(theirs) == _sizes(ours):
                 families = ((parts, ours[key]) for key, parts in theirs.items())
                 found.append(self._assigned(families, self._in_series(cell)))
@@ -242,15 +242,17 @@ class _Matching:
                 taken = [mask | _all(sets) for mask, sets in zip(taken, sides, strict=True)]
         return pairs
 
-    def _partitions(self, cell: Cell, blocks: Sequence[int]) -> list[dict[Key, list[int]]]:
-        """Both sides in the largest sets that have their like on the other, and the rest."""
+    def _partitions(
+        self, cell: Cell, blocks: Sequence[int], paired: bool
+    ) -> list[dict[Key, list[int]]]:
+        """Both sides in their largest sets and the rest; or in those with their like."""
         sides = (cell.theirs, cell.modules), (cell.ours, blocks)
         keys = [{self.key(members, n) for members in sets} for n, (_, sets) in enumerate(sides)]
         found = []
         for side, (whole, sets) in enumerate(sides):
-            common = [s for s in sets if self.key(s, side) in keys[1 - side]]
+            usable = [s for s in sets if not paired or self.key(s, side) in keys[1 - side]]
             largest: list[int] = []
-            for members in sorted(common, key=int.bit_count, reverse=True):
+            for members in sorted(usable, key=int.bit_count, reverse=True):
                 if all(members & ~other for other in largest):
                     largest.append(members)
             rest = whole & ~_all(largest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HOMES = {
+    "explain": "explain",
     "solve": "solve",
     "diff": "diff",
     "roofline": "roofline",

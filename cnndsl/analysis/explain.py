@@ -1,0 +1,240 @@
+"""One layer, or all of a label, explained: attributes, shape, costs, neighbours, sources."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, dataclass
+
+from cnndsl.analysis.closed import ClosedForms, closed_forms
+from cnndsl.analysis.costs import Cost, costs
+from cnndsl.analysis.measures import find_node, labels
+from cnndsl.analysis.receptive import receptive
+from cnndsl.graph import Block, Call, Definition, Each, Group, Line, Loop, Network, Repeat, Step
+from cnndsl.ops.base import Auto, Op, Shape, spell, spell_shape
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is known of one node; printed, it is a few lines."""
+
+    node: str
+    operation: str
+    document: str
+    written: str
+    """The text of the step, and where it stands."""
+    attributes: tuple[tuple[str, str, str], ...]
+    """Name, value, and where the value comes from."""
+    derivation: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    cost: Cost
+    weights: dict[str, Shape]
+    macs: str
+    """The closed form of its multiply-adds."""
+    sees: str
+    stride: str
+    padding: str
+    fed_by: tuple[str, ...]
+    feeds: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    """Citations and deviations of the blocks around it, the innermost first."""
+
+    def row(self) -> dict[str, object]:
+        """As one row of a data frame."""
+        return {
+            "node": self.node,
+            "operation": self.operation,
+            "shape": self.shapes[0],
+            "parameters": self.cost.parameters,
+            "macs": self.cost.macs,
+            "receptive field": self.sees,
+        }
+
+    def __str__(self) -> str:
+        """What `cnndsl explain` prints."""
+        lines = [
+            f"{self.node}  {self.operation}",
+            f"  {self.document}",
+            f"  {self.written}",
+            "",
+        ]
+        width = max((len(name) for name, _, _ in self.attributes), default=0)
+        lines += [f"  {n:{width}} = {v:12} {w}" for n, v, w in self.attributes]
+        if self.attributes:
+            lines.append("")
+        lines.append(f"shape       {', '.join(map(spell_shape, self.shapes))}")
+        lines += [f"            {line}" for line in self.derivation]
+        tensors = ", ".join(f"{n} {spell_shape(s)}" for n, s in self.weights.items())
+        lines.append(f"parameters  {self.cost.parameters:,}{'  ' + tensors if tensors else ''}")
+        lines.append(
+            f"MACs        {self.cost.macs:,}{'  = ' + self.macs if self.macs != '0' else ''}"
+        )
+        lines.append(
+            f"sees        {self.sees or 'nothing of the input'}"
+            + (f", stride {self.stride}, padding {self.padding}" if self.stride else "")
+        )
+        lines.append(f"fed by      {', '.join(self.fed_by) or 'the caller'}")
+        lines.append(f"feeds       {', '.join(self.feeds) or 'the caller'}")
+        lines += [f"source      {line}" for line in self.sources]
+        return "\n".join(lines)
+
+
+def explain(network: Network, label: str) -> tuple[Explained, ...]:
+    """The nodes of a step or of a label's last step.
+
+    Raises LookupError: nothing has that name, with the nearest that is there.
+    """
+    name = find_node(network, label)
+    step, around = _step(network, name)
+    # A label stands for the whole step: convolution, normalisation, activation.
+    whole = label in labels(network) and step is not None
+    nodes = step.nodes if whole and step is not None else (name,)
+    forms = closed_forms(network)
+    table = costs(network)
+    fields = receptive(network)
+    return tuple(_one(network, n, step, around, forms, table[n], fields[n]) for n in nodes)
+
+
+def _one(
+    network: Network,
+    name: str,
+    step: Step | None,
+    around: list[Definition],
+    forms: ClosedForms,
+    cost: Cost,
+    seen: object,
+) -> Explained:
+    from cnndsl.analysis.receptive import Field
+
+    assert isinstance(seen, Field)
+    node = network.node(name)
+    span = step.span if step is not None and step.span is not None else node.span
+    inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(name))
+    operands = network.operands(name)
+    weights = {k: tuple(map(int, w.shape)) for k, w in node.op.weights(*inputs).items()}
+    followers = [v for _, v in network.graph.out_edges(name)]
+    outputs = [f"output {o}" for o, t in network.outputs.items() if t.node == name]
+    return Explained(
+        name,
+        node.op.name,
+        (type(node.op).__doc__ or "").strip().splitlines()[0],
+        f"`{' '.join(span.text.split())}` at {span}",
+        tuple(_attributes(node.op, span.text, network, name)),
+        tuple(_derivation(node.op, inputs)),
+        tuple(tuple(map(int, shape)) for shape in network.shapes[name]),
+        cost,
+        weights,
+        str(forms.by_node[name]),
+        str(seen),
+        seen.stride,
+        seen.padding,
+        tuple(f"{u} {spell_shape(s)}" for (u, _), s in zip(operands, inputs, strict=True)),
+        (*dict.fromkeys(followers), *outputs),
+        tuple(_sources(around)),
+    )
+
+
+def _attributes(op: Op, text: str, network: Network, name: str) -> list[tuple[str, str, str]]:
+    """Each attribute with where its value comes from."""
+    found = []
+    written = text.replace(" ", "")
+    for parameter in op.parameters:
+        value = getattr(op, parameter.name)
+        line = _default_line(op.name, parameter.name, network, name)
+        if f"{parameter.name}=" in written or parameter.default is MISSING:
+            origin = "written here"
+        elif line and not _same(value, parameter.default):
+            origin = line
+        elif isinstance(parameter.default, Auto):
+            origin = f"`{spell(parameter.default)}`, the default of {op.name}, worked out"
+        elif _same(value, parameter.default):
+            origin = f"the default of {op.name}"
+        else:
+            origin = line or "written here, by its place"
+        found.append((parameter.name, spell(value), origin))
+    return found
+
+
+def _same(value: object, default: object) -> bool:
+    if isinstance(value, tuple) and not isinstance(default, tuple):
+        return all(_same(item, default) for item in value)
+    return type(value) is type(default) and value == default
+
+
+def _default_line(operation: str, attribute: str, network: Network, name: str) -> str:
+    """The `default` line that sets an attribute, in the file that the step stands in."""
+    source = network.node(name).span.source
+    last = ""
+    for number, line in enumerate(source.text.splitlines(), 1):
+        head = line.strip()
+        if not head.startswith("default "):
+            continue
+        names = head.removeprefix("default ").partition("(")[0]
+        if operation in (part.strip() for part in names.split(",")) and f"{attribute}=" in head:
+            last = f"`{head}` at {source.name}:{number}"
+    return last
+
+
+def _derivation(op: Op, inputs: tuple[Shape, ...]) -> list[str]:
+    """The output-size formula with the numbers in it, an axis a line."""
+    window = op.window(*inputs) if inputs else None
+    if window is None or window.whole or not window.kernel:
+        return []
+    ceil = bool(getattr(op, "ceil", False))
+    lines = []
+    for axis, (kernel, stride) in enumerate(zip(window.kernel, window.stride, strict=True)):
+        size, (before, after) = int(inputs[0][axis + 1]), map(int, window.padding[axis])
+        dilation = int(window.dilation[axis])
+        if window.transposed:
+            extra = int(op.extra[axis]) if hasattr(op, "extra") else 0
+            total = (size - 1) * stride - before - after + dilation * (kernel - 1) + 1 + extra
+            more = f" + {extra}" if extra else ""
+            text = (
+                f"({size} − 1)·{int(stride)} − {before} − {after}"
+                f" + {dilation}·({int(kernel)} − 1) + 1{more} = {int(total)}"
+            )
+        else:
+            room = size + before + after - dilation * (kernel - 1) - 1
+            left, right = ("⌈", "⌉") if ceil else ("⌊", "⌋")
+            quotient = math.ceil(room / stride) if ceil else room // stride
+            text = (
+                f"{left}({size} + {before} + {after} − {dilation}·({int(kernel)} − 1) − 1)"
+                f"/{int(stride)}{right} + 1 = {int(quotient) + 1}"
+            )
+        if text not in lines:
+            lines.append(text)
+    return lines
+
+
+def _sources(around: list[Definition]) -> list[str]:
+    found = []
+    for definition in around:
+        found += [f"{definition.name}: {citation}" for citation in definition.citations]
+        found += [f"{definition.name} deviates: {text}" for text in definition.deviations]
+    return found
+
+
+def _step(network: Network, name: str) -> tuple[Step | None, list[Definition]]:
+    """The step that a node belongs to, and the blocks around it, the innermost first."""
+    top = network.structure
+    stack: list[tuple[object, tuple[Block, ...]]] = [(line, (top,)) for line in top.body]
+    while stack:
+        item, around = stack.pop()
+        match item:
+            case Line(terms=terms):
+                stack += [(term, around) for term in terms]
+            case Step(nodes=nodes, lines=lines):
+                if name in nodes:
+                    return item, [block.definition for block in reversed(around)]
+                stack += [(line, around) for line in lines or []]
+            case Call(block=block, lines=lines):
+                stack += [(line, (*around, block)) for line in block.body]
+                stack += [(line, around) for line in lines or []]
+            case Group(body=body):
+                stack += [(line, around) for line in body]
+            case Repeat(items=terms) | Each(calls=terms):
+                stack += [(term, around) for term in terms]
+                if isinstance(item, Each):
+                    stack += [(line, around) for line in item.lines or []]
+            case Loop(bodies=bodies):
+                stack += [(line, around) for body in bodies for line in body]
+    return None, [top.definition]

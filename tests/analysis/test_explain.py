@@ -1,0 +1,45 @@
+"""An explanation says the numbers, and where they come from."""
+
+import pytest
+
+import cnndsl
+from cnndsl.analysis.explain import explain
+
+
+def test_a_label_is_its_whole_step_with_the_formula_and_the_numbers_in_it() -> None:
+    conv, norm, act = explain(cnndsl.load("resnet50"), "c1")
+    assert conv.derivation == ("⌊(224 + 3 + 3 − 1·(7 − 1) − 1)/2⌋ + 1 = 112",)
+    assert conv.shapes == ((64, 112, 112),)
+    assert conv.macs == "9408⌈H/2⌉⌈W/2⌉"
+    assert conv.cost.macs == 118_013_952
+    assert (conv.sees, conv.stride, conv.padding) == ("7", "2", "3")
+    assert (norm.operation, act.operation) == ("bn", "relu")
+    assert conv.feeds == (norm.node,)
+    text = str(conv)
+    assert "1512.03385" in text
+    assert "deviates" in text
+    assert "resnet50.arch:" in text
+
+
+def test_a_default_says_the_line_that_it_comes_from() -> None:
+    (conv,) = explain(cnndsl.load("unet"), "d4.DoubleConv.conv")
+    origins = {name: origin for name, _, origin in conv.attributes}
+    assert origins["out"] == "written here"
+    assert origins["pad"].startswith("`default conv(pad=valid, act=relu)` at ")
+    assert origins["stride"] == "the default of conv"
+
+
+def test_a_transposed_convolution_has_its_own_formula() -> None:
+    (up,) = explain(cnndsl.load("unet"), "e3.up")
+    assert up.derivation == ("(28 − 1)·2 − 0 − 0 + 1·(2 − 1) + 1 = 56",)
+
+
+def test_every_node_of_a_network_can_be_explained() -> None:
+    network = cnndsl.load("nonlocal_resnet50")
+    for name in list(network.graph)[::9]:
+        assert str(explain(network, name)[0])
+
+
+def test_an_unknown_label_suggests_the_nearest() -> None:
+    with pytest.raises(LookupError, match="did you mean `logits`"):
+        explain(cnndsl.load("resnet50"), "logit")

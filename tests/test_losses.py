@@ -568,6 +568,18 @@ def test_the_order_of_the_images_does_not_matter(name: str) -> None:
 
 
 @every_loss
+def test_half_precision_is_read_as_its_numbers_and_has_a_gradient_of_its_own(name: str) -> None:
+    boxes, labels = batch(2, 1)
+    half = outputs(name, 2, torch.bfloat16)
+    found = LOSSES[name][0](half, boxes, labels).total
+    assert found == LOSSES[name][0]([x.float() for x in half], boxes, labels).total
+    found.backward()
+    for x in half:
+        assert x.grad is not None
+        assert x.grad.isfinite().all()
+
+
+@every_loss
 def test_an_empty_batch_has_a_loss_of_0(name: str) -> None:
     assert LOSSES[name][0](outputs(name, 0), [], []).total == 0
 

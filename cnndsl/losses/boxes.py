@@ -71,6 +71,11 @@ def matches(
     return torch.where(((overlaps == most) & (most > 0)).any(0), found, matched)
 
 
+def full(given: Tensor) -> Tensor:
+    """The same numbers, as float32 at least: halves of pixels are too coarse for boxes."""
+    return given.to(torch.promote_types(given.dtype, torch.float32))
+
+
 @dataclass(frozen=True, slots=True)
 class Objects:
     """The objects of a batch, one after another: image (O,), boxes (O, 4), labels (O,)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnndsl.losses.boxes import IGNORED, Divisors, check_rows, encode, matches, objects
+from cnndsl.losses.boxes import IGNORED, Divisors, check_rows, encode, full, matches, objects
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -105,6 +105,7 @@ def retinanet_loss(
     Raises ValueError: shapes, boxes or labels that do not fit.
     Source: Lin et al. 2017, arXiv:1708.02002, §4; β from Detectron.
     """
+    cls, reg, anchors = full(cls), full(reg), full(anchors)
     anchors = check_rows(anchors, cls=(cls, (None,)), reg=(reg, (4,)))
     given = objects(boxes, labels, cls, range(cls.shape[2]))
     matched = given.matched(anchors, lambda b, a: matches(b, a, positive, negative, forced))

@@ -15,6 +15,7 @@ from cnndsl.losses.boxes import (
     Divisors,
     check_rows,
     encode,
+    full,
     matches,
     objects,
 )
@@ -76,6 +77,7 @@ def rpn_loss(
     Raises ValueError: shapes or boxes that do not fit.
     Source: Ren et al. 2015, arXiv:1506.01497, §3.1.2, equation 1; β from torchvision.
     """
+    objectness, deltas, anchors = full(objectness), full(deltas), full(anchors)
     anchors = check_rows(anchors, objectness=(objectness, ()), deltas=(deltas, (4,)))
     unlabelled = [torch.zeros(len(box)) for box in boxes]
     given = objects(boxes, unlabelled, objectness, range(1))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnndsl.losses.boxes import Divisors, check_rows, encode, iou, matches, objects
+from cnndsl.losses.boxes import Divisors, check_rows, encode, full, iou, matches, objects
 from cnndsl.losses.retinanet import smooth_l1
 
 
@@ -74,6 +74,7 @@ def multibox_loss(
     Raises ValueError: shapes, boxes or labels that do not fit.
     Source: Liu et al. 2015, arXiv:1512.02325, §2.2, equations 1 to 3.
     """
+    cls, reg, anchors = full(cls), full(reg), full(anchors)
     anchors = check_rows(anchors, cls=(cls, (None,)), reg=(reg, (4,)))
     given = objects(boxes, labels, cls, range(1, cls.shape[2]))
     matched = given.matched(anchors, lambda b, a: multibox_matches(b, a, threshold))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnndsl.losses.boxes import iou, objects
+from cnndsl.losses.boxes import full, iou, objects
 
 YOLOV3_PRIORS = (
     ((116, 90), (156, 198), (373, 326)),
@@ -63,6 +63,7 @@ def yolov1_loss(
     if known < 1:
         rule = f"(B, S, S′, C + 5·{predictors}), with a class at least"
         raise ValueError(f"y is {tuple(y.shape)}, and not {rule}")
+    y = full(y)
     given = objects(boxes, labels, y, range(known))
     centres, sides = given.centres(size)
     grid = y.new_tensor((y.shape[2], y.shape[1]))
@@ -137,7 +138,7 @@ def yolov3_loss(
     Source: Redmon & Farhadi 2018, arXiv:1804.02767, §2.1; terms as in darknet's
     `yolo_layer.c`, whose cfg sets `ignore` to 0.7.
     """
-    rows, grid = _rows(maps, priors, size)
+    rows, grid = _rows([full(raw) for raw in maps], priors, size)
     given = objects(boxes, labels, rows, range(rows.shape[2] - 5))
     centres, sides = given.centres(size)
     truth = _corners(torch.cat([centres, sides], 1))

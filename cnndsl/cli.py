@@ -213,34 +213,6 @@ def _costs(network: Network) -> str:
 
 @cli.command()
 @network_arguments
-@sized
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object.")
-@click.option("--depth", type=click.IntRange(1), help="Show the tree to this depth only.")
-def summary(
-    file: str,
-    model: str | None,
-    parameters: dict[str, str],
-    inputs: dict[str, tuple[int, ...]],
-    as_json: bool,
-    depth: int | None,
-) -> None:
-    """Print the blocks of a network with shapes, parameters and multiply-adds.
-
-    A row with ×N counts all N, so that each column adds up.
-    """
-    table = _elaborate(_pick(_scope(file), model), parameters, inputs).summary()
-    if as_json:
-        click.echo(table.json())
-    elif sys.stdout.isatty():
-        from rich.console import Console
-
-        Console().print(table.rich(depth))
-    else:
-        click.echo(table.text(depth))
-
-
-@cli.command()
-@network_arguments
 @click.option(
     "--input",
     "inputs",

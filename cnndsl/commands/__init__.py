@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HOMES = {
+    "summary": "summary",
     "explain": "explain",
     "solve": "solve",
     "diff": "diff",

@@ -42,6 +42,14 @@ class Case:
     theirs: dict[str, Any] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+def as_observed(module: nn.Module) -> None:
+    """Let a normalisation take its statistics from the batch that it sees next."""
+    if isinstance(module, nn.BatchNorm2d):
+        module.train()
+        module.momentum = 1.0
 
 
 def resized(size: int) -> dict[str, Any]:
@@ -75,7 +83,7 @@ CASES = {
         320,
         {"detections": 20},
         {"detections_per_img": 20},
-        {"classification_head": 40.0, "regression_head": 20.0},
+        {"classification_head": 3.0, "regression_head": 2.0},
     ),
     "faster_rcnn": Case(
         "faster_rcnn_resnet50_fpn",
@@ -84,7 +92,8 @@ CASES = {
         128,
         {"norm": "bn", "proposals": 50, "detections": 10},
         {**resized(128), "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 10},
-        {"rpn.head.cls_logits": 0.5, "rpn.head.bbox_pred": 0.1, "cls_score": 0.2},
+        {"rpn.head.cls_logits": 0.1, "rpn.head.bbox_pred": 0.1, "cls_score": 0.2},
+        seed=2,
     ),
     "mask_rcnn": Case(
         "mask_rcnn_resnet50_fpn",
@@ -93,7 +102,12 @@ CASES = {
         128,
         {"norm": "bn", "proposals": 50, "detections": 5},
         {**resized(128), "rpn_post_nms_top_n_test": 50, "box_detections_per_img": 5},
-        {"rpn.head.cls_logits": 0.5, "rpn.head.bbox_pred": 0.1, "cls_score": 0.2},
+        {
+            "rpn.head.cls_logits": 0.1,
+            "rpn.head.bbox_pred": 0.1,
+            "cls_score": 0.2,
+            "mask_fcn_logits": 0.1,
+        },
     ),
 }
 
@@ -103,23 +117,25 @@ class Pair:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        torch.manual_seed(0)
+        torch.manual_seed(case.seed)
         self.theirs = case.build(**SETTINGS, **case.theirs).eval()
         generator = torch.Generator().manual_seed(1)
         for path, module in self.theirs.named_modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(0, 0.1, generator=generator)
-                module.running_var.uniform_(0.8, 1.2, generator=generator)
             if isinstance(module, nn.Conv2d | nn.Linear):
                 factor = next((f for name, f in case.last.items() if name in path), 1.0)
                 module.weight.data *= factor
                 if factor != 1.0 and module.bias is not None:
                     module.bias.data.zero_()
+        self.theirs.backbone.apply(as_observed)
+        with torch.no_grad():
+            self.theirs.backbone(torch.randn(4, 3, case.size, case.size, generator=generator))
+        self.theirs.eval()
         self.image = torch.rand(1, 3, case.size, case.size, generator=generator)
         self.prepared, _ = self.theirs.transform(list(self.image))
         assert self.prepared.tensors.shape == self.image.shape
         with torch.no_grad():
-            self.features = list(self.theirs.backbone(self.prepared.tensors).values())
+            self.named = self.theirs.backbone(self.prepared.tensors)
+        self.features = list(self.named.values())
         self.net = self.load(None)
         self.weights = self.net.load_weights(self.theirs.state_dict(), map=case.names)
 
@@ -142,9 +158,14 @@ class Pair:
         return self.load(self.case.detector), {prefix + k: v for k, v in self.weights.items()}
 
     def detected(self) -> dict[str, np.ndarray]:
-        """What torchvision finds, its transform undone."""
+        """What torchvision finds; masks before they are pasted into the image."""
         with torch.no_grad():
-            found = self.theirs(list(self.image))[0]
+            if hasattr(self.theirs, "roi_heads"):
+                sizes = self.prepared.image_sizes
+                proposals, _ = self.theirs.rpn(self.prepared, self.named)
+                (found,), _ = self.theirs.roi_heads(self.named, proposals, sizes)
+            else:
+                found = self.theirs(list(self.image))[0]
         return {name: value.numpy() for name, value in found.items()}
 
 
@@ -174,9 +195,8 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn"])
-def test_two_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
-    sides = pair(name)
+def test_two_stage_outputs_and_anchors_equal_torchvisions() -> None:
+    sides = pair("faster_rcnn")
     ours = sides.net.to_numpy(sides.weights)(sides.prepared.tensors.numpy())
     with torch.no_grad():
         rpn = sides.theirs.rpn
@@ -185,14 +205,10 @@ def test_two_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
             *maps
         )
         anchors = rpn.anchor_generator(sides.prepared, sides.features)[0]
-        names = [*map(str, range(4)), "pool"]
-        named = dict(zip(names, sides.features, strict=True))
-        proposals, _ = rpn(sides.prepared, named)
+        proposals, _ = rpn(sides.prepared, sides.named)
         heads = sides.theirs.roi_heads
-        rois = heads.box_roi_pool(named, proposals, sides.prepared.image_sizes)
+        rois = heads.box_roi_pool(sides.named, proposals, sides.prepared.image_sizes)
         scores, boxes = heads.box_predictor(heads.box_head(rois))
-    if name == "mask_rcnn":
-        return
     close(ours["objectness"][0], objectness[:, 0].numpy())
     close(ours["rpn_deltas"][0], deltas.numpy())
     np.testing.assert_array_equal(ours["anchors"][0], anchors)
@@ -217,3 +233,5 @@ def test_the_boxes_of_one_image_equal_torchvisions(name: str) -> None:
     np.testing.assert_array_equal(ours["labels"][0, :count], theirs["labels"])
     np.testing.assert_allclose(ours["scores"][0, :count], theirs["scores"], atol=1e-4)
     np.testing.assert_allclose(ours["boxes"][0, :count], theirs["boxes"], atol=1e-2)
+    if "masks" in theirs:
+        np.testing.assert_allclose(ours["masks"][0, :count], theirs["masks"][:, 0], atol=1e-4)

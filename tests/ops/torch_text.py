@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from cnndsl.ops.base import Call, Op, Operand, Shape, Template, Torch
 
-NAMES = ("x", "y", "z")
+NAMES = ("x", "y", "z", "u", "v")
 
 
 def expression(form: Call | Template, inputs: list[str]) -> str:

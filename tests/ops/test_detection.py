@@ -206,7 +206,7 @@ def test_nothing_good_is_an_empty_result(name: str) -> None:
 def test_regions_are_read_as_torchvision_reads_them() -> None:
     sizes = [(20, 24), (10, 12), (5, 6)]
     levels = [RNG.normal(size=(1, 3, *size)) for size in sizes]
-    boxes = boxes_of(40, 80.0, 90.0)
+    boxes = boxes_of(40, 80.0, 90.0).clip(0, (96, 80, 96, 80))
     boxes[0, :3] = [[-50, -50, -40, -40], [200, 10, 220, 30], [0, 0, 0, 0]]
     pooler = torchvision.ops.MultiScaleRoIAlign(["0", "1", "2"], (3, 2), 2)
     pooler.map_levels = torchvision.ops.poolers.initLevelMapper(2, 4)
@@ -215,7 +215,8 @@ def test_regions_are_read_as_torchvision_reads_them() -> None:
     theirs = pooler(named, [torch.from_numpy(boxes[0])], [(80, 96)])
     arguments = {"size": (3, 2), "strides": (4, 8, 16)}
     (ours,) = both("roi_align", arguments, boxes, *levels)
-    np.testing.assert_allclose(ours[0], theirs.numpy(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ours[0, 2:], theirs[2:].numpy(), rtol=1e-9, atol=1e-12)
+    # Outside, as torchvision's compiled kernels; its text in Python repeats the border.
     assert not ours[0, :2].any()
 
 
@@ -318,7 +319,7 @@ REFUSED: list[tuple[str, dict[str, object], tuple[Shape, ...], str]] = [
     ("gather", {"axis": 2}, ((5, 3), (5, 3)), "axis 2"),
     ("deform_conv", {"out": 4, "kernel": 3}, ((4, 5, 5), (17, 5, 5)), "offsets"),
     ("deform_conv", {"out": 4, "kernel": 3}, ((4, 5, 5), (18, 5, 5), (8, 5, 5)), "a mask"),
-    ("deform_conv", {"out": 4, "kernel": 2, "pad": (0, 1, 0, 1)}, ((4, 5, 5), (8, 5, 5)), "both"),
+    ("deform_conv", {"out": 4, "kernel": 2, "pad": (0, 1) * 2}, ((4, 5, 5), (8, 5, 5)), "both"),
     ("involve", {"kernel": 3}, ((4, 5, 5), (18, 5, 5)), "kernels"),
     ("involve", {"kernel": 3, "groups": 3}, ((4, 5, 5), (27, 5, 5)), "does not divide"),
     ("reorg", {}, ((6, 4, 4),), "cannot be taken apart"),

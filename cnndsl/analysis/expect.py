@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from cnndsl.analysis.costs import Cost, costs, total
+from cnndsl.analysis.measures import FIELD, measure
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
 from cnndsl.graph import Call, Each, Group, Line, Loop, Network, Repeat, Step, Tensor, Term
 from cnndsl.language import tree
@@ -213,6 +214,12 @@ def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
         measured: object
         if kind is not None:
             measured = getattr(whole, kind)
+        elif claim.subject == "peak" or FIELD.fullmatch(claim.subject):
+            try:
+                measured = measure(network, claim.subject)
+            except LookupError as error:
+                found.append(Diagnostic("E502", str(error.args[0]), claim.span))
+                continue
         elif claim.subject in network.dimensions:
             measured = network.dimensions[claim.subject]
         elif claim.subject in labels:
@@ -221,7 +228,7 @@ def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
             found.append(_unknown(claim, [*FIGURES, *network.dimensions, *labels]))
             continue
         if not holds(claim, value, measured):
-            help = _largest(table, kind) if kind is not None else ""
+            help = _largest(table, kind) if kind is not None else _most_alive(network, claim)
             found.append(_broken(claim, value, measured, help))
     return found
 
@@ -369,6 +376,16 @@ def _largest(table: Mapping[str, Cost], kind: str) -> str:
     largest = sorted((name for name in count if count[name]), key=lambda name: -count[name])[:3]
     parts = [f"{name} {count[name]:,} ({100 * count[name] / whole:.1f} %)" for name in largest]
     return f"the largest: {', '.join(parts)}" if parts else ""
+
+
+def _most_alive(network: Network, claim: Claim) -> str:
+    """Where most memory is in use, for a claim of the peak."""
+    if claim.subject != "peak":
+        return ""
+    from cnndsl.analysis.memory import memory
+
+    found = memory(network)
+    return f"the peak is reached at {found.at}; the best order needs {found.best:,}"
 
 
 def _unknown(claim: Claim, known: list[str]) -> Diagnostic:

@@ -20,13 +20,14 @@ SUFFIXES = {
     "%": 100,
     **{"K": 10**3, "M": 10**6, "G": 10**9},
     **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
 }
 
 
 def read_number(text: str) -> int | float | None:
     """The value of a numeric literal; None where it is too large to be meant."""
     digits = text.replace("_", "")
-    suffix = next((s for s in ("Ki", "Mi", "Gi", "K", "M", "G", "%") if digits.endswith(s)), "")
+    suffix = next((s for s in sorted(SUFFIXES, key=len)[::-1] if digits.endswith(s)), "")
     digits = digits.removesuffix(suffix)
     if len(digits) > 40:
         return None

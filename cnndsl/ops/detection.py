@@ -36,6 +36,7 @@ from cnndsl.ops.detection_torch import (
     DECODE_LTRB,
     DECODE_YOLO,
     DECODE_YOLOV1,
+    GATHER,
     NMS,
     ROI_ALIGN,
     TOPK,
@@ -461,12 +462,9 @@ class Gather(Op):
         return np.take_along_axis(x, index, self.axis + 1).squeeze(self.axis + 1)
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`torch.take_along_dim`."""
-        x, index = inputs
-        rest = ", ".join(["..."] + ["None"] * (len(x) - len(index)))
-        axis = self.axis + 1
-        text = f"torch.take_along_dim({{0}}, {{1}}.long()[{rest}], {axis}).squeeze({axis})"
-        return Torch(function=Template(text))
+        """`gather(x, index, 2)`."""
+        call = Call("gather", (Operand(0), Operand(1), self.axis + 1))
+        return Torch(function=call, helper=GATHER)
 
 
 def _spelt(pairs: Pairs) -> tuple[tuple[float, ...], ...]:

@@ -293,3 +293,9 @@ ROI_ALIGN = '''def roi_align(
     bins = (batch, channels, count, size[0], sampling_ratio, size[1], sampling_ratio)
     return total.reshape(bins).mean((4, 6)).transpose(1, 2)
 '''
+
+GATHER = '''def gather(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """The entry of that number along an axis, for each row."""
+    index = index.long().reshape(*index.shape, *[1] * (x.dim() - index.dim()))
+    return torch.take_along_dim(x, index, axis).squeeze(axis)
+'''

@@ -161,11 +161,12 @@ class Class(Lines):
         for indent, before, doc in self._hoisted(list(self._initial())):
             out += lines(doc, indent, before)
         out += self.source.initialisation(self)
-        ports = ", ".join(f"{self._port(p)}: Tensor" for p in self.instances[0].inputs)
         returns = "Tensor"
         if len(self.instances[0].outputs) > 1:
             returns = self.source.result_of(self)
-        out += ["", f"    def forward(self, {ports}) -> {returns}:", *self.body]
+        items = ["self", *(f"{self._port(p)}: Tensor" for p in self.instances[0].inputs)]
+        head = lines(Brackets("def forward", tuple(items)), 4, after=f" -> {returns}:")
+        out += ["", *head, *self.body]
         return "\n".join(out) + "\n"
 
     def _initial(self) -> Iterator[tuple[int, str, Doc | Registry]]:

@@ -24,6 +24,7 @@ class Joins(Chains):
     ) -> list[Doc] | str:
         """The values of the lines in braces; text where `when` leaves one operand or two."""
         chains = list(alternatives([(env, term.lines) for env, term in views]))
+        chains = [c for c in chains if any(line.on for v in c for _, line in v)]
         optional = [chain for chain in chains if not always(chain)]
         if optional:
             return self._optional_operands(views, chains, current, registry)

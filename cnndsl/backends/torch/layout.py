@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 WIDTH = 88
@@ -68,7 +69,36 @@ def lines(doc: Doc, indent: int, before: str = "", after: str = "") -> list[str]
             tail = f"for {doc.target} in "
             first = lines(doc.element, indent, before)
             return [*first, *lines(doc.source, indent, tail, after)]
+        case str() if (keyword := re.match(r"\w+=(?!=)", doc)) is not None:
+            prefix = keyword.group()
+            return lines(doc.removeprefix(prefix), indent, before + prefix, after)
+        case str() if (call := _call(doc)) is not None:
+            return lines(call, indent, before, after)
+        case str() if before.endswith(" = ") or before == "return ":
+            inner = f"{' ' * (indent + 4)}{doc}{after}"
+            if len(inner) <= WIDTH:
+                return [f"{' ' * indent}{before}(", inner, f"{' ' * indent})"]
     return [whole]
+
+
+def _call(text: str) -> Brackets | None:
+    """The brackets of a text that is one call or one list; None for others."""
+    match = re.fullmatch(r"([\w.]*)([\[(])(.*)([\])])", text, re.DOTALL)
+    if match is None:
+        return None
+    items: list[Doc] = []
+    depth = start = 0
+    for position, character in enumerate(match[3]):
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return None  # the first bracket closes before the end: `f(x).g(y)`
+        if character == "," and depth == 0:
+            items.append(match[3][start:position].strip())
+            start = position + 1
+    items.append(match[3][start:].strip())
+    if not match[1] and match[2] == "(" and len(items) < 2:
+        return None  # parentheses, not a tuple
+    return Brackets(match[1], tuple(i for i in items if i), match[2], match[4])
 
 
 def _broken(doc: Brackets, indent: int, before: str, after: str) -> list[str]:

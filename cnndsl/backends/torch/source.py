@@ -54,8 +54,9 @@ class Source:
         return name
 
     def help(self, text: str) -> None:
-        """A function or class that the file needs."""
-        self.helpers.setdefault(text.strip("\n"))
+        """Functions or classes that the file needs; each is written once."""
+        for part in text.strip("\n").split("\n\n\n"):
+            self.helpers.setdefault(part.strip("\n"))
 
     def result_of(self, cls: Class) -> str:
         """The `NamedTuple` that a class with several outputs returns."""

@@ -57,6 +57,8 @@ def _term(
         case Step():
             if term.nodes or term.lines is None:
                 _put(found, (*key, "ops"), tuple(_kinds(term, network)))
+            if term.nodes and not network.node(term.nodes[0]).op.join:
+                _put(found, (*key, "inputs"), len(term.inputs))
             _lines(term.lines or [], key, network, found)
         case Call():
             _put(found, (*key, "block"), _definition(term.block))
@@ -213,6 +215,10 @@ def nodes_of(term: Term | Line) -> Iterator[str]:
             case Loop(bodies=bodies):
                 stack += [line for body in reversed(bodies) for line in reversed(body)]
             case Each(calls=calls, lines=lines):
+                if item.row:
+                    # The layers where the rows join the batch and leave it.
+                    yield from (tensor.node for call in calls for tensor in call.inputs)
+                    yield from (tensor.node for tensor in item.outputs)
                 stack += reversed(calls)
                 stack += reversed(lines or [])
 

@@ -8,13 +8,16 @@ from typing import Any
 from cnndsl.backends.torch import structure
 from cnndsl.backends.torch.calls import call_doc, function_doc
 from cnndsl.backends.torch.joins import Joins
-from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed, flat
+from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed, flat, lines
 from cnndsl.backends.torch.registry import Registry, sequential
 from cnndsl.backends.torch.values import Env, identifier
 from cnndsl.backends.torch.views import Views, alternatives, fields, segment, word
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Call, Each, Group, Loop, Network, Repeat, Step
 from cnndsl.ops.base import Torch
+
+LONG = 60
+"""A longer expression is two statements."""
 
 
 class Terms(Joins):
@@ -49,6 +52,8 @@ class Terms(Joins):
             operands = self.operands(views, current, registry)
             if isinstance(operands, str):
                 return operands
+        elif len(first.inputs) > 1:
+            operands = [self._variable(views[0][0], tensor) for tensor in first.inputs]
         else:
             assert current is not None
             operands = [current]
@@ -157,7 +162,9 @@ class Terms(Joins):
         if flat(end) != variable:
             self.emit(f"{variable} = ", end)
         self.body_depth -= 4
-        self.body[head] = f"{' ' * self.body_depth}{lists.head()}"
+        self.body[head : head + 1] = lines(
+            lists.source(), self.body_depth, lists.targets(), ":"
+        )
         self.hold(variable, list(views))
         return variable
 
@@ -297,6 +304,9 @@ class Terms(Joins):
         back = f".unflatten(0, {texts[0]}.shape[:2])"
         if len(each.outputs) == 1:
             assert doc is not None
+            if len(flat(doc)) + len(back) > LONG:
+                self.emit(f"{variable} = ", doc)
+                doc = variable
             return f"{flat(doc)}{back}"
         for number, (tensor, dot) in enumerate(fields(each.calls[0])):
             name = self.fresh(dot.lstrip(".") or "y")
@@ -341,17 +351,19 @@ class _Lists(Registry):
         self.accesses.append(access)
         return variable
 
-    def head(self) -> str:
-        """The loop's head."""
+    def targets(self) -> str:
+        """The beginning of the loop's head."""
+        return f"for {', '.join(self.names) or '_'} in "
+
+    def source(self) -> Doc:
+        """What the loop goes over."""
         if not self.names:
             counts = [len(repeat.items) for _, repeat in self.views]
             envs = [env for env, _ in self.views]
-            count = self.writer.speller.kept(counts, envs, "n")
-            return f"for _ in range({count}):"
+            return f"range({self.writer.speller.kept(counts, envs, 'n')})"
         if len(self.names) == 1:
-            return f"for {self.names[0]} in {self.accesses[0]}:"
-        zipped = f"zip({', '.join(self.accesses)}, strict=True)"
-        return f"for {', '.join(self.names)} in {zipped}:"
+            return self.accesses[0]
+        return Brackets("zip", (*self.accesses, "strict=True"))
 
 
 def _unsaid(what: str, network: Network) -> Diagnostic:

@@ -85,8 +85,11 @@ class Writer:
         first = views[0][1].outputs
         if len(first) > 1:
             return self._assign_several(variable, doc, views)
-        held = (env.tensors.get((t.node, t.output)) for env, item in views for t in item.outputs)
-        if isinstance(doc, str) and all(text == doc for text in held):
+        kept = not any((t.node, t.output) in self.pinned for t in first) or doc != variable
+        held = (
+            env.tensors.get((t.node, t.output)) for env, item in views for t in item.outputs
+        )
+        if isinstance(doc, str) and kept and all(text == doc for text in held):
             return doc
         if not exact and any((t.node, t.output) in self.pinned for t in first):
             variable = self.fresh(identifier(label_of(views[0][1]) or "y"))

@@ -81,14 +81,26 @@ def elementwise(
     `spare` is a workspace of at least the source's size; `pick` gives the part of another
     tensor, or of a vector over the channels, that stands beside the source.
     """
+    if not stages:
+        return [] if source is target else [(np.copyto, (target, source))]
     calls: list[Call] = []
     temporary = space(spare, *source.shape)
     for number, stage in enumerate(stages, 1):
         into = target if number == len(stages) else source
         calls += _stage(stage, source, into, temporary, pick)
-    if not stages and source is not target:
-        calls.append((np.copyto, (target, source)))
     return calls
+
+
+def apart(
+    stages: list[Stage],
+    source: Array,
+    target: Array,
+    spare: Array,
+    pick: Callable[[Any], Array],
+) -> list[Call]:
+    """The stages over `source`, which is kept, into `target`."""
+    calls = elementwise(stages[:1], source, target, spare, pick)
+    return calls + elementwise(stages[1:], target, target, spare, pick)
 
 
 def _stage(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,7 @@ class Plan(Interpreter):
                 for step in compiled.steps:
                     run_step(step, self.pool)
                     marks.append(time.perf_counter())
-                times.append([b - a for a, b in zip(marks, marks[1:], strict=False)])
+                times.append([b - a for a, b in pairwise(marks)])
         return [float(value) for value in np.median(times, axis=0)]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from cnndsl.backends.numpy.plan.depthwise import Depthwise
 from cnndsl.backends.numpy.plan.pooling import Pool
 from cnndsl.backends.numpy.plan.product import Im2col, Product
 from cnndsl.backends.numpy.plan.rewrites import Affine, Key, Program, Stage, Task, Times
-from cnndsl.backends.numpy.plan.simple import Each, GlobalMean, Plain, Spread
+from cnndsl.backends.numpy.plan.simple import Each, GlobalMean, Permute, Plain, Spread
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Shape
@@ -24,6 +24,7 @@ from cnndsl.ops.join import Add, Concat, Mul
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
+from cnndsl.ops.reshape import Rearrange
 
 Views = Callable[[Any], Array]
 """A tensor's array, channels last; a vector is itself."""
@@ -92,6 +93,8 @@ class Lowering:
                 return self._each(task, task.after)
             case Elementwise():
                 return self._each(task, [op, *task.after])
+            case Rearrange() if self._splits(task, op):
+                return self._permute(task, op)
             case Mul() if len(task.inputs) == 2 and self._gates(task):
                 return self._each(task, [Times(task.inputs[1]), *task.after])
             case _:
@@ -229,6 +232,16 @@ class Lowering:
         x, gate = (self.program.shapes[key] for key in task.inputs)
         return math.prod(gate[1:]) == 1 and gate[0] == x[0] == self.program.shapes[task.out][0]
 
+    def _splits(self, task: Task, op: Rearrange) -> bool:
+        """Whether both sides have the same spatial axes, so that all are views."""
+        x, y = self.program.shapes[task.inputs[0]], self.program.shapes[task.out]
+        return len(x) == len(y) and x[1:] == y[1:] and not task.after
+
+    def _permute(self, task: Task, op: Rearrange) -> Draft:
+        arrangement, sizes = op._plan(self.program.shapes[task.inputs[0]])
+        permute = Permute(tuple(sizes.values()), tuple(arrangement.order))
+        return self._one(task, permute, lambda array: array)
+
     def _each(self, task: Task, stages: list[Stage]) -> Draft:
         shape = self.program.shapes[task.out]
         rows = math.prod(shape[1:])
@@ -246,12 +259,11 @@ class Lowering:
             start += size
         if not drafts:
             return None
-        spaces = [max(column) for column in zip(*(d.spaces for d in drafts), strict=False)]
 
         def bind(views: Views, given: list[Array]) -> list[Phase]:
             return [phase for draft in drafts for phase in draft.bind(views, given)]
 
-        return Draft(task, "copy", spaces, bind)
+        return Draft(task, "copy", [], bind)
 
     def _copy(self, task: Task, key: Key, start: int) -> Draft:
         shape = self.program.shapes[key]
@@ -262,7 +274,7 @@ class Lowering:
             target = views(task.out)[..., start : start + shape[0]]
             return each.bind(_rows(views(key)), _rows(target), views, spaces)
 
-        return Draft(task, "copy", [0, 0], bind)
+        return Draft(task, "copy", [], bind)
 
     def _plain(self, task: Task) -> Draft:
         weights = {n: w.astype(self.dtype, copy=False) for n, w in task.weights.items()}
@@ -303,5 +315,3 @@ def _image(array: Array) -> Array:
     """(B, L, C) → (B, 1, L, C); an image as it is."""
     return array[:, None] if array.ndim == 3 else array
 
-
-__all__ = ["Draft", "Lowering", "replace"]

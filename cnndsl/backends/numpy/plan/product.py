@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from cnndsl.backends.numpy.plan.calls import (
     Call,
     Geometry,
     Phase,
+    apart,
     as_view,
     elementwise,
     padded_rows,
@@ -94,7 +96,7 @@ class Product:
                 source = x[b, start:end]
                 if self.before:
                     made = space(strip, *source.shape)
-                    calls += elementwise(self.before, source, made, spare, pick)
+                    calls += apart(self.before, source, made, spare, pick)
                     source = made
                 target = y[b, start:end]
                 calls.append((np.matmul, (source, self.weight.T, target)))
@@ -114,7 +116,7 @@ class Product:
             calls: list[Call] = []
             for b in range(batch):
                 pick = _picker(others, b, everything, everything, merged)
-                calls += elementwise(self.before, x[b], made[b], spaces[1], pick)
+                calls += apart(self.before, x[b], made[b], spaces[1], pick)
             phases.append([calls])
             x = made
         phase: Phase = []
@@ -269,7 +271,7 @@ def _strips(first: int, last: int, rows: int, size: int) -> list[tuple[int, int,
         # Strips of one length rather than a short one at the end.
         parts = max(1, -(-(end - start) // size))
         cuts = [start + (end - start) * i // parts for i in range(parts + 1)]
-        strips += [(b, a, z) for a, z in zip(cuts, cuts[1:], strict=False)]
+        strips += [(b, a, z) for a, z in pairwise(cuts)]
         first += end - start
     return strips
 

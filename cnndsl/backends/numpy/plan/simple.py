@@ -37,7 +37,9 @@ class Each:
 
     @property
     def spaces(self) -> list[int]:
-        """For each thread a strip and a spare."""
+        """For each thread a strip and a spare; for a copy nothing."""
+        if not self.stages:
+            return []
         return [min(self.strip, self.batch * self.rows) * self.channels] * (2 * self.threads)
 
     def bind(
@@ -50,16 +52,14 @@ class Each:
         batch, rows = x.shape[:2]
         phase: Phase = []
         for number, (first, last) in enumerate(shares(batch * rows, self.threads)):
-            strip, spare = spaces[2 * number : 2 * number + 2]
+            strip, spare = spaces[2 * number : 2 * number + 2] if self.stages else (x, x)
             calls: list[Call] = []
             for b, start, end in _strips(first, last, rows, self.strip):
                 pick = _picker(others, b, slice(start, end), slice(None), merged)
                 source, target = x[b, start:end], y[b, start:end]
-                if self.stages:
-                    made = space(strip, *source.shape)
-                    calls += elementwise(self.stages[:1], source, made, spare, pick)
-                    source = made
-                calls += elementwise(self.stages[1:], source, target, spare, pick)
+                made = space(strip, *source.shape) if len(self.stages) > 1 else target
+                calls += elementwise(self.stages[:1], source, made, spare, pick)
+                calls += elementwise(self.stages[1:], made, target, spare, pick)
             phase.append(calls)
         return [phase]
 
@@ -131,6 +131,26 @@ class Spread:
                 calls += elementwise(self.after, source, target, spare, others)
             phase.append(calls)
         return [phase]
+
+
+@dataclass(slots=True)
+class Permute:
+    """Axes split and permuted: one strided copy.  (B, *S, C) → (B, *S′, C′)."""
+
+    name = "permuted copy"
+    split: Size
+    order: Size
+    spaces: tuple[int, ...] = ()
+
+    def bind(
+        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
+    ) -> list[Phase]:
+        """The call, on views whose channels come first."""
+        channels_first = np.moveaxis(x, -1, 1)
+        seen = as_view(channels_first, len(x), *self.split)
+        seen = seen.transpose(0, *(i + 1 for i in self.order))
+        made = as_view(np.moveaxis(y, -1, 1), *seen.shape)
+        return [[[(np.copyto, (made, seen))]]]
 
 
 @dataclass(slots=True)

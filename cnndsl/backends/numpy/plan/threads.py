@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -115,4 +116,4 @@ def shares(count: int, parts: int, least: int = 1) -> list[tuple[int, int]]:
     """`count` things in at most `parts` runs of nearly equal length, none below `least`."""
     parts = max(1, min(parts, count // max(1, least)))
     cuts = [count * i // parts for i in range(parts + 1)]
-    return [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(cuts) if a < b]

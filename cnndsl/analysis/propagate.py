@@ -117,8 +117,9 @@ class _Work:
         rows = max((self.rows[producer] for producer, _ in operands), key=len, default=())
         if op.name == "unbatch":
             rows = (*rows, inputs[0][0])
+            op = dataclasses.replace(op, rows=rows[-1])  # type: ignore[type-var]
         elif op.name == "rebatch":
-            op = dataclasses.replace(op, count=rows[-1])  # type: ignore[type-var]
+            op = dataclasses.replace(op, rows=rows[-1])  # type: ignore[type-var]
             rows = rows[:-1]
         self.rows[name] = rows
         kind, outputs = self._kind(op, inputs)

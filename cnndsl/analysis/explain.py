@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, dataclass
+from pathlib import PurePath
 
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.measures import find_node, labels
 from cnndsl.analysis.receptive import receptive
+from cnndsl.diagnostics import Span
 from cnndsl.graph import Block, Call, Definition, Each, Group, Line, Loop, Network, Repeat, Step
 from cnndsl.ops.base import Auto, Op, Shape, spell, spell_shape
 
@@ -117,7 +119,7 @@ def _one(
         name,
         node.op.name,
         (type(node.op).__doc__ or "").strip().splitlines()[0],
-        f"`{' '.join(span.text.split())}` at {span}",
+        f"`{' '.join(span.text.split())}` at {_place(span)}",
         tuple(_attributes(node.op, span.text, network, name)),
         tuple(_derivation(node.op, inputs)),
         tuple(tuple(map(int, shape)) for shape in network.shapes[name]),
@@ -131,6 +133,11 @@ def _one(
         (*dict.fromkeys(followers), *outputs),
         tuple(_sources(around)),
     )
+
+
+def _place(span: Span) -> str:
+    """`unet.arch:6`: the file without its folders."""
+    return f"{PurePath(span.source.name).name}:{span.line}"
 
 
 def _attributes(op: Op, text: str, network: Network, name: str) -> list[tuple[str, str, str]]:
@@ -170,7 +177,7 @@ def _default_line(operation: str, attribute: str, network: Network, name: str) -
             continue
         names = head.removeprefix("default ").partition("(")[0]
         if operation in (part.strip() for part in names.split(",")) and f"{attribute}=" in head:
-            last = f"`{head}` at {source.name}:{number}"
+            last = f"`{head}` at {PurePath(source.name).name}:{number}"
     return last
 
 

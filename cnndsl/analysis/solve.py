@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import groupby
 
 from cnndsl.analysis.counts import read_figure
 from cnndsl.analysis.measures import measure
@@ -96,10 +97,17 @@ class Solved:
                     f" {self.budget.name} here"
                 )
         lines = [head, "", f"{self.name:>12}  {self.budget.name:>16}"]
-        for tried in sorted(self.tried, key=lambda t: t.setting):
-            figure = f"{tried.measured:,}" if tried.measured is not None else "not legal"
-            mark = " ✓" if self._fits(tried) else ""
-            lines.append(f"{_shown(tried.setting):>12}  {figure:>16}{mark}")
+        for legal, group in groupby(
+            sorted(self.tried, key=lambda t: t.setting), lambda t: t.measured is not None
+        ):
+            if not legal:
+                refused = list(group)
+                more = f"  to {_shown(refused[-1].setting)}" if len(refused) > 1 else ""
+                lines.append(f"{_shown(refused[0].setting):>12}{more}  not legal")
+                continue
+            for tried in group:
+                mark = " ✓" if self._fits(tried) else ""
+                lines.append(f"{_shown(tried.setting):>12}  {tried.measured:>16,}{mark}")
         return "\n".join(lines)
 
 

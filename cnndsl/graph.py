@@ -310,17 +310,28 @@ class Network:
         return module(self, weights)
 
     def to_numpy(
-        self, weights: Mapping[str, Array] | None = None, seed: int = 0
+        self,
+        weights: Mapping[str, Array] | None = None,
+        seed: int = 0,
+        *,
+        optimize: bool = False,
+        threads: int | None = None,
     ) -> Interpreter:
         """A function of arrays, with these weights, or random ones from a seed.
 
         It takes arrays with the batch first, and gives one array for one output, a
-        dictionary by name for several.  Raises ArchError: weights of another network.
+        dictionary by name for several. With `optimize` it is planned at its first call,
+        and then fast, on so many threads.  Raises ArchError: weights of another network.
         """
         from cnndsl.backends.numpy.interpreter import Interpreter
         from cnndsl.backends.numpy.weights import random_weights
 
-        return Interpreter(self, random_weights(self, seed) if weights is None else weights)
+        weights = random_weights(self, seed) if weights is None else weights
+        if not optimize:
+            return Interpreter(self, weights)
+        from cnndsl.backends.numpy.plan import Plan
+
+        return Plan(self, weights, threads=threads)
 
     def load_weights(
         self, weights: str | PathLike[str] | Mapping[str, Any], **options: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HOMES = {
+    "bench": "bench",
     "summary": "summary",
     "explain": "explain",
     "solve": "solve",

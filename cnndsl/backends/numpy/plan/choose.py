@@ -25,13 +25,20 @@ def choose(g: Geometry, groups: int, before: bool, choice: Choice) -> str:
         return "depthwise"
     if g.kernel != (3, 3) or not ones or groups != 1 or not choice.winograd:
         return "im2col"
-    costs = {name: cost(g, name) for name in ("im2col", "winograd 2×2", "winograd 4×4")}
+    costs = {
+        name: cost(g, name) * (1 if name == "im2col" else 1.1)
+        for name in ("im2col", "winograd 2×2", "winograd 4×4")
+    }
     return min(costs, key=lambda name: costs[name])
 
 
 PRODUCT, PASS, WEIGHT = 1 / 80, 1 / 3.5, 1 / 3
 """Nanoseconds of a thread: a multiply-add and an add in a product (two operations at 160
 for both), an element of an elementwise pass, an element of the weights read."""
+
+
+CALLS = 100_000
+"""Nanoseconds that the calls of one block of Winograd's tiles take by themselves."""
 
 
 def cost(g: Geometry, algorithm: str) -> float:
@@ -48,4 +55,10 @@ def cost(g: Geometry, algorithm: str) -> float:
     # A pass along one axis widens n / m times, and the second again.
     passes = there * g.channels * (n * m + n * n) + back * g.outputs * (n * m + m * m)
     products = 2 * tiles * n * n * weights
-    return products * PRODUCT * 1.15 + tiles * passes * PASS + n * n * weights * WEIGHT
+    blocks = max(2, tiles * n * n * (g.channels + g.outputs) >> 20)
+    return (
+        products * PRODUCT * 1.15
+        + tiles * passes * PASS
+        + n * n * weights * WEIGHT
+        + blocks * CALLS
+    )

@@ -314,4 +314,3 @@ def _rows(array: Array) -> Array:
 def _image(array: Array) -> Array:
     """(B, L, C) → (B, 1, L, C); an image as it is."""
     return array[:, None] if array.ndim == 3 else array
-

@@ -31,8 +31,8 @@ from cnndsl.backends.numpy.plan.rewrites import Stage, Times
 from cnndsl.backends.numpy.plan.threads import shares
 from cnndsl.ops.base import Array
 
-STRIP = 1 << 18
-"""Elements of the larger side of a strip: about what a core's second cache holds."""
+STRIP = 1 << 16
+"""Elements of the larger side of a strip: half of what a core's second cache holds."""
 ROWS = 192
 """Fewer rows than this and BLAS copies its other operand too often."""
 

@@ -38,8 +38,11 @@ KERNEL_TRANSFORM = {
 }
 """G of the paper, §4.1 and §4.3."""
 
-BLOCK = 1 << 19
-"""Elements of the transformed tiles at a time, over which a block's calls are spread."""
+SMALL, LARGE = 1 << 19, 1 << 21
+"""Elements of the transformed tiles at a time: as the caches like them; or more, so that
+large kernels, which a product copies each time, serve more tiles."""
+MANY = 8192
+"""Products of channels from which on the kernels are large."""
 
 
 def transformed_kernel(weight: Array, m: int) -> Array:
@@ -148,16 +151,16 @@ class Winograd:
         g = self.geometry
         row = (self.m + 2) ** 2 * across * (g.channels + g.outputs)
         per_thread = -(-g.batch * down // self.threads)
-        parts = max(1, -(-per_thread * row // (2 * BLOCK)))
+        block = SMALL if g.channels * g.outputs <= MANY else LARGE
+        parts = max(1, -(-per_thread * row // block))
         return max(1, min(down, -(-per_thread // parts)))
 
     def sizes(self, rows: int, channels: int, outputs: int) -> list[int]:
         """Elements of: the padded input, half transformed, transformed; and the same back."""
         m, across = self.m, self.tiles[1]
         wide, n = m * across + 2, m + 2
-        there = [(m * rows + 2) * wide, (n + 2) * rows * wide, (n * n + 2) * rows * across]
-        back = [n * n * rows * across, (n * m + 2) * rows * across, m * m * rows * across * 2]
-        back[2] += 2 * rows * m * across
+        there = [(m * rows + 2) * wide, (n + 2) * rows * wide, (n * n + 2 * n) * rows * across]
+        back = [n * n * rows * across, n * (m + 2) * rows * across, m * m * rows * across * 2]
         return [*(size * channels for size in there), *(size * outputs for size in back)]
 
     @property
@@ -204,7 +207,7 @@ class Winograd:
             there: Phase = []
             for first, last in parts:
                 own = [flat[size * first :] for flat, size in zip(spaces, whole, strict=False)]
-                own[2] = spare[2 * down * across * first :]
+                own[2] = spare[2 * (self.m + 2) * down * across * first :]
                 part = slice(first, last)
                 there.append(self._there(x, b, 0, down, part, own, v[..., part])[1])
             back: Phase = []
@@ -246,10 +249,9 @@ class Winograd:
         else:
             spare = spaces[2]
         tiles = v.reshape(n, n, rows, across, channels)
-        spares = list(space(spare, 2, rows, across, channels))
-        for i in range(n):
-            columns = [half[i, :, j : j + m * (across - 1) + 1 : m] for j in range(n)]
-            calls += input_calls(columns, list(tiles[i]), spares)
+        spares = list(space(spare, 2, n, rows, across, channels))
+        columns = [half[:n, :, j : j + m * (across - 1) + 1 : m] for j in range(n)]
+        calls += input_calls(columns, [tiles[:, j] for j in range(n)], spares)
         return v, calls
 
     def _back(
@@ -270,15 +272,17 @@ class Winograd:
         products = space(spaces[3], n * n, rows * across, outputs)
         calls: list[Call] = [(np.matmul, (v, self.weight[:, part].swapaxes(1, 2), products))]
         tiles = products.reshape(n, n, rows, across, outputs)
-        half = space(spaces[4], n * m + 2, rows, across, outputs)
-        rest, spares = half[: n * m].reshape(m, n, *half.shape[1:]), list(half[n * m :])
-        for j in range(n):
-            calls += output_calls(list(tiles[:, j]), list(rest[:, j]), spares)
+        half = space(spaces[4], n * (m + 2), rows, across, outputs)
+        rest = half[: n * m].reshape(m, n, *half.shape[1:])
+        spares = list(half[n * m :].reshape(2, n, *half.shape[1:]))
+        calls += output_calls(list(tiles), list(rest), spares)
         image = space(spaces[5], rows, m, across, m, outputs)
-        for i in range(m):
-            calls += output_calls(list(rest[i]), [image[:, i, :, j] for j in range(m)], spares)
+        places = image.swapaxes(0, 1)
+        made = [places[:, :, :, j] for j in range(m)]
+        spares = [spare[:m] for spare in spares]
+        calls += output_calls([rest[:, j] for j in range(n)], made, spares)
         start, end = first * m, min(last * m, g.out[0])
-        made = image.reshape(rows * m, across * m, outputs)[: end - start, : g.out[1]]
+        shown = image.reshape(rows * m, across * m, outputs)[: end - start, : g.out[1]]
         pick = _picker(others, b, slice(start, end), part, merged=False)
         spare = spaces[5][image.size :]
-        return calls + elementwise(self.after, made, y[b, start:end, :, part], spare, pick)
+        return calls + elementwise(self.after, shown, y[b, start:end, :, part], spare, pick)

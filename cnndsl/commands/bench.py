@@ -1,0 +1,177 @@
+"""`cnndsl bench`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from cnndsl.commands.opening import network_of
+from cnndsl.console import Trouble, network_arguments, sized
+
+if TYPE_CHECKING:
+    from cnndsl.backends.numpy.plan import Compiled, Plan
+    from cnndsl.graph import Network
+    from cnndsl.ops.base import Array
+
+PEERS = ("torch", "onnxruntime")
+SIDE = 1024
+"""Rows and columns of the matrices whose product is the machine's peak."""
+
+
+def _peers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    names = tuple(value.split(",")) if value else ()
+    for name in names:
+        if name not in PEERS:
+            raise click.BadParameter(f"`{name}` is none of {', '.join(PEERS)}", ctx, param)
+    return names
+
+
+@click.command()
+@network_arguments
+@sized
+@click.option("--against", metavar="torch,onnxruntime", callback=_peers, help="Time these too.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="Cores to use; all by default.")
+@click.option("--repeats", type=click.IntRange(1), default=9, show_default=True)
+def bench(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    against: tuple[str, ...],
+    batch: int,
+    threads: int | None,
+    repeats: int,
+) -> None:
+    """Time a network in NumPy, step by step, with random weights.
+
+    A step's share is of the machine's own matrix product, measured in the same run. Peers
+    run in turn with it, and the figures are medians.
+    """
+    from cnndsl.backends.numpy.plan import Plan
+    from cnndsl.backends.numpy.weights import random_weights
+
+    _, network = network_of(file, model, parameters, inputs)
+    weights = random_weights(network, 0)
+    rng = np.random.default_rng(1)
+    arrays = {
+        name: rng.standard_normal((batch, *tensor.shape), dtype=np.float32)
+        for name, tensor in network.inputs.items()
+    }
+    plan = Plan(network, weights, threads=threads)
+    calls: dict[str, Callable[[], object]] = {"numpy": lambda: plan(**arrays)}
+    for name in against:
+        calls[name] = _peer(name, network, weights, arrays, plan.threads)
+    with click.progressbar(
+        length=repeats * (len(calls) + 2), label="timing", file=sys.stderr
+    ) as bar:
+        times = _in_turn(calls, repeats, lambda: bar.update(1))
+        peak = max(_product(plan) for _ in range(repeats))
+        bar.update(repeats)
+        steps = plan.profile(repeats=repeats, **arrays)
+        bar.update(repeats)
+    compiled = plan.prepare(batch)
+    for line in _table(compiled, steps, peak):
+        click.echo(line)
+    total = sum(step.macs for step in compiled.steps)
+    for name, value in times.items():
+        rate = 2 * total / value / 1e9
+        click.echo(f"{name}: {1e3 * value:.2f} ms, {rate:.1f} GFLOP/s, {rate / peak:.0%}")
+    click.echo(f"peak of NumPy's product here: {peak:.1f} GFLOP/s on {plan.threads} threads")
+
+
+def _in_turn(
+    calls: dict[str, Callable[[], object]], repeats: int, tick: Callable[[], None]
+) -> dict[str, float]:
+    """The median of each in seconds, one after another in each round."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+            tick()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _product(plan: Plan) -> float:
+    """GFLOP/s of square products, one in each thread."""
+    from functools import partial
+
+    from cnndsl.backends.numpy.plan.threads import single_threaded_products
+
+    x = np.ones((SIDE, SIDE), np.float32)
+    outputs = [np.empty_like(x) for _ in range(plan.threads)]
+    with single_threaded_products():
+        start = time.perf_counter()
+        plan.pool.run([partial(_multiply, x, y) for y in outputs])
+        taken = time.perf_counter() - start
+    return 2 * SIDE**3 * len(outputs) / taken / 1e9
+
+
+def _multiply(x: Array, y: Array) -> None:
+    np.matmul(x, x, out=y)
+
+
+def _table(compiled: Compiled, times: list[float], peak: float) -> list[str]:
+    rows = [("ms", "GFLOP/s", "peak", "algorithm", "shape", "layers")]
+    for step, taken in zip(compiled.steps, times, strict=True):
+        rate = 2 * step.macs / taken / 1e9
+        shape = "×".join(map(str, step.shape))
+        shown = (f"{rate:.1f}", f"{rate / peak:.0%}") if step.macs else ("", "")
+        rows.append((f"{1e3 * taken:.3f}", *shown, step.algorithm, shape, " ".join(step.names)))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return [
+        "  ".join(
+            [
+                *(row[i].rjust(widths[i]) for i in range(3)),
+                *(row[i].ljust(widths[i]) for i in (3, 4)),
+                row[5],
+            ]
+        )
+        for row in rows
+    ]
+
+
+def _peer(
+    name: str,
+    network: Network,
+    weights: dict[str, Array],
+    arrays: dict[str, Array],
+    threads: int,
+) -> Callable[[], object]:
+    """Another way to run it."""
+    import torch
+
+    torch.set_num_threads(threads)
+    module = network.to_torch(weights).eval()
+    images = tuple(torch.from_numpy(array) for array in arrays.values())
+    if name == "torch":
+
+        def eager() -> object:
+            with torch.inference_mode():
+                return module(*images)
+
+        return eager
+    from io import BytesIO
+
+    try:
+        import onnxruntime
+    except ImportError:
+        raise Trouble("this needs ONNX Runtime: pip install onnxruntime onnx") from None
+    model = BytesIO()
+    torch.onnx.export(module, images, model, dynamo=False, input_names=list(arrays))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        model.getvalue(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda: session.run(None, arrays)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
     gate: list[Call] = [
         (np.multiply, (x, constant(1 / 6), spare)),
         (np.add, (spare, constant(0.5), spare)),
-        (np.maximum, (spare, zero, spare)),
+        _maximum(spare, zero, spare),
     ]
     logistic: list[Call] = [
         (np.negative, (x, spare)),
@@ -137,13 +138,13 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
     ]
     match op:
         case ReLU():
-            return [(np.maximum, (x, zero, into))]
+            return [_maximum(x, zero, into)]
         case ReLU6():
-            return [(np.maximum, (x, zero, spare)), (np.minimum, (spare, constant(6), into))]
+            return [_maximum(x, zero, spare), _minimum(spare, constant(6), into)]
         case HardSigmoid():
-            return [*gate, (np.minimum, (spare, one, into))]
+            return [*gate, _minimum(spare, one, into)]
         case HardSwish():
-            return [*gate, (np.minimum, (spare, one, spare)), (np.multiply, (x, spare, into))]
+            return [*gate, _minimum(spare, one, spare), (np.multiply, (x, spare, into))]
         case Sigmoid():
             return [*logistic, (np.divide, (one, spare, into))]
         case SiLU():
@@ -151,6 +152,19 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
         case _:
             assert isinstance(op, Elementwise)
             return [(_allocating, (op, x, into))]
+
+
+def extreme(function: np.ufunc, x: Array, other: Array, into: Array) -> Call:
+    """`np.maximum` or `np.minimum`, which take their output by name."""
+    return partial(function, x, other, out=into), ()
+
+
+def _maximum(x: Array, other: Array, into: Array) -> Call:
+    return extreme(np.maximum, x, other, into)
+
+
+def _minimum(x: Array, other: Array, into: Array) -> Call:
+    return extreme(np.minimum, x, other, into)
 
 
 def _allocating(op: Op, x: Array, into: Array) -> None:

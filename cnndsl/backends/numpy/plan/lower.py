@@ -123,7 +123,8 @@ class Lowering:
         if task.fold is not None:
             assert task.fold.scale is not None
             scale = task.fold.scale
-            weight = weight * scale.astype(weight.dtype).reshape(-1, *(1,) * (weight.ndim - 1))
+            column = scale.astype(self.dtype).reshape(-1, *(1,) * (weight.ndim - 1))
+            weight = weight.astype(self.dtype, copy=False) * column
             shift = task.fold.shift if bias is None else bias * scale + task.fold.shift
         after = self._cast(task.after)
         if shift is not None and np.any(shift):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, space
+from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, extreme, space
 from cnndsl.backends.numpy.plan.product import _strips
 from cnndsl.backends.numpy.plan.threads import shares
 from cnndsl.ops.base import Array
@@ -91,7 +91,7 @@ class Pool:
             if whole and isinstance(calls[0][1][0], int | float):
                 calls = [(np.copyto, (b, a))]
             else:
-                calls.append((combine, (b, a, b)))
+                calls.append(extreme(combine, b, a, b))
         return calls
 
     def _divisor(self, dtype: np.dtype[Any]) -> Array:

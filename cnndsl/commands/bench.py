@@ -161,14 +161,22 @@ def _peer(
                 return module(*images)
 
         return eager
+    from importlib import import_module
     from io import BytesIO
 
     try:
-        import onnxruntime
+        onnxruntime = import_module("onnxruntime")
+        import_module("onnx")
     except ImportError:
         raise Trouble("this needs ONNX Runtime: pip install onnxruntime onnx") from None
     model = BytesIO()
-    torch.onnx.export(module, images, model, dynamo=False, input_names=list(arrays))
+    torch.onnx.export(
+        module,
+        images,
+        model,  # type: ignore[arg-type]  # the exporter that needs no more packages takes it
+        dynamo=False,
+        input_names=list(arrays),
+    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(

@@ -296,9 +296,14 @@ def test_blas_has_its_threads_back_after_a_run() -> None:
     if blas is None:
         pytest.skip("NumPy's BLAS is not an OpenBLAS that can be asked")
     before = blas[0]()
-    with pytest.raises(KeyError), single_threaded_products():
-        assert blas[0]() == 1
-        raise KeyError
+
+    def fail() -> None:
+        with single_threaded_products():
+            assert blas[0]() == 1
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert blas[0]() == before
 
 

@@ -167,26 +167,26 @@ class Lowering:
     def _conv(self, task: Task, op: Conv) -> Draft:
         g = self.geometry(task, op, op.stride, op.dilation)
         weight, after = self._folded(task)
-        weight = weight.reshape(g.outputs, -1, *g.kernel)
+        kernels: Array = weight.reshape(g.outputs, -1, *g.kernel)
         algorithm = choose(g, int(op.groups), bool(task.before), self.choice)
         match algorithm:
             case "product":
                 before = self._cast(task.before)
                 rows = math.prod(g.out)
-                matrix = weight.reshape(g.outputs, g.channels)
+                matrix: Array = kernels.reshape(g.outputs, g.channels)
                 made: Algorithm = Product(g.batch, rows, matrix, before, after, self.threads)
                 return self._one(task, made, _rows)
             case "depthwise":
-                taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+                taps = np.ascontiguousarray(np.moveaxis(kernels[:, 0], 0, -1))
                 return self._one(task, Depthwise(g, taps, after, self.threads), _image)
             case "winograd 2×2" | "winograd 4×4":
                 m = int(algorithm[-1])
-                kernels = transformed_kernel(weight, m)
-                made = Winograd(g, kernels, m, after, self.threads)
+                transformed = transformed_kernel(kernels, m)
+                made = Winograd(g, transformed, m, after, self.threads)
                 return self._one(task, made, _image)
             case _:
                 groups = int(op.groups)
-                last = np.moveaxis(weight, 1, -1)
+                last = np.moveaxis(kernels, 1, -1)
                 matrix = np.ascontiguousarray(last).reshape(groups, g.outputs // groups, -1)
                 return self._one(task, Im2col(g, matrix, after, self.threads), _image)
 

@@ -62,13 +62,13 @@ class Product:
         """Rows at a time."""
         per_thread = -(-self.batch * self.rows // self.threads)
         if not self.before and not self.after:
-            return per_thread
+            return int(per_thread)
         return min(per_thread, max(ROWS, STRIP // max(self.weight.shape)))
 
     @property
     def spaces(self) -> list[int]:
         """For each thread the input of a strip and a spare; for all, the whole input."""
-        outputs, channels = self.weight.shape
+        outputs, channels = map(int, self.weight.shape)
         if self.by_channels:
             whole = self.batch * self.rows
             spare = whole * max(outputs, channels)
@@ -282,7 +282,7 @@ def _picker(
     """The part of a tensor or vector that stands beside a strip."""
 
     def pick(what: Any) -> Array:
-        array = others(what)
+        array: Array = others(what)
         if array.ndim == 1:
             return array[part]
         if merged:

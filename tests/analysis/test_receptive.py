@@ -66,6 +66,7 @@ def test_branches_that_do_not_align_are_a_warning() -> None:
         model("y: add {\n conv(3, 3x3, stride=2)\n maxpool(2x2) -> conv(3, 1x1)\n}")
     )
     (warning,) = apart.warnings
+    assert warning.code == "W401"
     assert warning.message == "the branches of `y.add` are centred 1/2 positions apart"
     aligned = receptive(model("y: add {\n conv(3, 3x3, stride=2)\n conv(3, 1x1, stride=2)\n}"))
     assert not aligned.warnings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from short import faults, model
 
-from cnndsl.language.elaborate import MAX_FAULTS
+from cnndsl.language.budget import MAX_FAULTS
 
 
 def test_independent_faults_are_all_told_in_the_order_of_the_text() -> None:

@@ -1,0 +1,311 @@
+"""Steps: operations, blocks, and the operands in their braces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cnndsl.diagnostics import (
+    Span,
+    did_you_mean,
+    fault,
+)
+from cnndsl.graph import (
+    Call,
+    Line,
+    Loop,
+    Step,
+    Term,
+)
+from cnndsl.language import ports, tree
+from cnndsl.language.arguments import block_arguments, op_arguments
+from cnndsl.language.budget import Budget
+from cnndsl.language.evaluate import condition, evaluate, show
+from cnndsl.language.flows import (
+    is_step,
+    needed,
+    only_loop,
+    operand_places,
+    remembered,
+    tensors_of,
+    where,
+)
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import (
+    Entry,
+    Env,
+    Faulty,
+    Flow,
+    Frame,
+    OpRef,
+    Place,
+    Silent,
+    Value,
+    operation,
+    operations,
+)
+from cnndsl.language.size import least_work_of
+from cnndsl.language.translate import Leaving, Resuming, resume_indexed, translate
+from cnndsl.ops.base import Op
+
+
+class Calls(Budget):
+    """Elaborates calls."""
+
+    def _call(
+        self,
+        term: tree.CallTerm,
+        env: Env,
+        flow: Value,
+        place: Place,
+        definition: BlockDefinition,
+    ) -> tuple[Term | None, Flow]:
+        """A step that is an operation or a block."""
+        ref = self._callee(term, env)
+        if ref is None:
+            # A step that is `none` keeps its place: another instance may have one here.
+            passed = needed(flow, term.span)
+            key = definition.line_numbers[id(term)]
+            name = term.path.name
+            return Step(key, name, (), (), passed.all, passed.all, None, term.span), passed
+        lines: list[Line] | None = None
+        labels: dict[str, Entry] = {}
+        if term.operands is None:
+            operands = [needed(flow, term.span)]
+        else:
+            lines, operands, labels = self._operands(
+                term.operands, env, flow, place, definition
+            )
+        names = definition.step_names.get(id(term)) or (term.path.name,)
+        found: Term
+        if isinstance(ref.target, BlockDefinition):
+            at = place.below(names[0])
+            found, result = self._block(term, ref, env, operands, lines, at, definition)
+        else:
+            found, result = self._op(term, ref, env, operands, lines, place, names, definition)
+        return found, Flow(result.tensors, {**labels, **result.members}, result.family)
+
+    def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:
+        """What a step's name stands for; None is the identity."""
+        name = term.path.name
+        bound = env.lookup(name)
+        op = operation(name)
+        if bound is None and op is None:
+            known = {*operations(), *(n for n in env.visible() if is_step(env.lookup(n)))}
+            help = did_you_mean(name, known)
+            kind = "block" if name[:1].isupper() else "operation or tensor"
+            raise fault("E202", f"there is no {kind} `{name}`", term.path.span, help=help)
+        if term.path.parts:
+            raise fault("E214", f"`{term.path}` is not a step", term.path.span)
+        if bound is None:
+            assert op is not None
+            return OpRef(name, op)
+        if isinstance(bound.meaning, Faulty):
+            raise Silent
+        if bound.meaning is None:
+            return None
+        if not isinstance(bound.meaning, OpRef):
+            help = "a tensor stands at the beginning of a line"
+            raise fault(
+                "E214", f"`{name}` is a {bound.kind}, not a step", term.path.span, help=help
+            )
+        return bound.meaning
+
+    def _operands(
+        self,
+        body: tuple[tree.Statement, ...],
+        env: Env,
+        flow: Value,
+        place: Place,
+        definition: BlockDefinition,
+    ) -> tuple[list[Line], list[Flow], dict[str, Entry]]:
+        """The lines in a call's braces, the operands that they give, and their labels.
+
+        A `for` among the lines contributes every iteration's.
+        """
+        inner = Env(env.frame, env)
+        inner.skip = flow
+        before = len(self.faults)
+        lines, operands = self._join(body, inner, flow, place, definition)
+        if len(self.faults) > before:
+            raise Silent
+        return lines, operands, inner.members
+
+    def _join(
+        self,
+        body: Sequence[tree.Statement],
+        env: Env,
+        flow: Value,
+        place: Place,
+        definition: BlockDefinition,
+    ) -> tuple[list[Line], list[Flow]]:
+        lines: list[Line] = []
+        operands: list[Flow] = []
+        run: list[tree.Statement] = []
+        for statement in body:
+            loop = only_loop(statement)
+            if loop is None:
+                run.append(statement)
+                continue
+            done, _, found = self.lines(run, env, flow, place, definition, join=True)
+            lines, operands, run = lines + done, operands + found, []
+            assert isinstance(statement, tree.LineStatement)
+            if statement.condition is None or condition(statement.condition, env):
+                line, found = self._join_loop(statement, loop, env, flow, place, definition)
+                lines, operands = [*lines, line], operands + found
+        done, _, found = self.lines(run, env, flow, place, definition, join=True)
+        return lines + done, operands + found
+
+    def _join_loop(
+        self,
+        statement: tree.LineStatement,
+        term: tree.ForTerm,
+        env: Env,
+        flow: Value,
+        place: Place,
+        definition: BlockDefinition,
+    ) -> tuple[Line, list[Flow]]:
+        """A `for` in a join: every iteration's lines are operands."""
+        names = tuple(name for name, _ in term.header)
+        label = statement.labels[0].name if statement.labels else ""
+        inside = place.below(label) if label else place
+        operands: list[Flow] = []
+        bodies, rows = [], []
+        key = definition.line_numbers[id(term)]
+        for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
+            at = inside.iteration(number, labelled=bool(label))
+            indexed = len(env.frame.indexed)
+            lines, found = self._join(term.body, inner, flow, at, definition)
+            resuming = Resuming(env.frame, names, row)
+            resume_indexed(env.frame, indexed, resuming)
+            for one in found:
+                moved = translate(one, resuming)
+                assert isinstance(moved, Flow)
+                operands.append(moved)
+            bodies.append(lines)
+            rows.append(row)
+        outputs = tuple(tensor for operand in operands for tensor in operand.all)
+        inputs = tensors_of(flow)
+        loop = Loop(key, names, rows, bodies, inputs, outputs, term.rows is not None)
+        line = Line(
+            key=definition.line_numbers[id(statement)],
+            labels=(label,) if label else (),
+            index=(),
+            on=True,
+            condition=statement.condition,
+            alternative=False,
+            source=None,
+            terms=[loop],
+            inputs=inputs,
+            outputs=outputs,
+            span=statement.span,
+        )
+        return line, operands
+
+    def _op(
+        self,
+        term: tree.CallTerm,
+        ref: OpRef,
+        env: Env,
+        operands: list[Flow],
+        lines: list[Line] | None,
+        place: Place,
+        names: tuple[str, ...],
+        definition: BlockDefinition,
+    ) -> tuple[Term, Flow]:
+        """An operation, with the normalisation and activation fused to it."""
+        cls = ref.target
+        assert isinstance(cls, type)
+        assert issubclass(cls, Op)
+        tensors = ports.op_inputs(cls, operands, term.span)
+        key = definition.line_numbers[id(term)]
+        if cls.join and lines is not None and len(tensors) == 1:
+            # A join left with one line is that line.
+            step = Step(key, names[0], (), (), tensors, tensors, lines, term.span)
+            return step, Flow({"": tensors[0]})
+        self.spend(term.span)
+        call = op_arguments(term, ref, env, len(tensors[0].shape) - 1 if tensors else 0)
+        call.places.update(operand_places(lines or [], len(tensors)))
+        outputs = self.nodes.add(call, tensors, place, names[0], env.frame)
+        added = [outputs[0].node] if outputs else []
+        slots = [names[0]]
+        for fused, slot in zip(call.fused, (*names[1:], "norm", "act"), strict=False):
+            if fused is None:
+                continue
+            outputs = self.nodes.add(fused, outputs, place, slot, env.frame)
+            added.append(outputs[0].node)
+            slots.append(slot)
+        flow = Flow(dict(zip(cls.output_names(len(outputs)), outputs, strict=True)))
+        step = Step(
+            key, names[0], tuple(added), tuple(slots), tensors, outputs, lines, term.span
+        )
+        return step, flow
+
+    def _block(
+        self,
+        term: tree.CallTerm,
+        ref: OpRef,
+        env: Env,
+        operands: list[Flow],
+        lines: list[Line] | None,
+        place: Place,
+        definition: BlockDefinition,
+    ) -> tuple[Term, Flow]:
+        """A call of a block."""
+        callee = ref.target
+        assert isinstance(callee, BlockDefinition)
+        self._enter(callee, env, term.span, place)
+        outside = ports.block_inputs(callee.declaration, operands, term.span)
+        # Each entry of the stack is relative to the one before it.
+        relative = place.name.removeprefix(f"{env.frame.name}.")
+        shown = f"{relative or callee.name} ({where(term.span)})"
+        frame = Frame(callee.file, (*env.frame.stack, shown), place.name)
+        frame.opened = (*env.frame.opened, callee)
+        inner = Env(frame)
+        arguments = block_arguments(callee, term, ref, env)
+        inside = ports.bind_inputs(callee.declaration, outside, inner)
+        ports.bind_tensors(callee.declaration, inside, inner)
+        values = ports.bind_parameters(callee.declaration, arguments, inner, term.span)
+        ports.check_inputs(callee.declaration, inside, inner, term.span)
+        block, flow = self.body(callee, inner, place, values, inside)
+        leaving = Leaving(frame, values, outside)
+        result = translate(Flow(flow.tensors, inner.members), leaving)
+        assert isinstance(result, Flow)
+        inputs = tuple(outside.values())
+        key = definition.line_numbers[id(term)]
+        call = Call(key, term.path.name, block, inputs, result.all, lines, term.span)
+        return call, result
+
+    def _enter(self, callee: BlockDefinition, env: Env, span: Span, place: Place) -> None:
+        """Check that opening this block ends."""
+        self.spend(span)
+        if callee in env.frame.opened:
+            message = f"`{callee.name}` contains itself"
+            raise fault("E217", message, span, help="a block cannot be recursive; use `* n`")
+        self.afford(least_work_of(callee.declaration.body, callee), span, env)
+
+    def _iterations(
+        self, term: tree.ForTerm, env: Env, definition: BlockDefinition
+    ) -> Iterator[tuple[tuple[object, ...], Env]]:
+        """The rows of a table or the numbers of a range, each with its names bound.
+
+        One at a time: within an iteration a name's value is that of its row.
+        """
+        if term.rows is not None:
+            rows = [
+                tuple(None if cell is None else evaluate(cell, env) for cell in cells)
+                for cells in term.rows
+            ]
+        else:
+            assert term.range is not None
+            values = evaluate(term.range, env)
+            if not isinstance(values, tuple):
+                message = f"`for` goes over a range or a list, and this is {show(values)}"
+                raise fault("E307", message, term.range.span, help="a range is written `0..n`")
+            rows = [(value,) for value in values]
+        self.afford(len(rows) * (1 + least_work_of(term.body, definition)), term.span, env)
+        for row in rows:
+            self.spend(term.span)
+            inner = Env(env.frame, env, loop=True)
+            for (name, span), value in zip(term.header, row, strict=True):
+                inner.bind(name, remembered(name, value, env), span, "loop variable")
+            yield row, inner

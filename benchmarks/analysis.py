@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 COMMANDS = [
     ["summary", "resnet50"],
@@ -28,6 +29,9 @@ PEER = """
 import torch
 library = torch.library.Library("torchvision", "DEF")
 library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("qroi_align(Tensor input, Tensor rois, float spatial_scale, "
+    "SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor")
 import torchinfo, torchvision
 torchinfo.summary(torchvision.models.resnet50(weights=None), (1, 3, 224, 224))
 """
@@ -60,7 +64,7 @@ def inside(runs: int) -> None:
         marks.append(time.perf_counter())
         str(summary(network))
         marks.append(time.perf_counter())
-        steps = [1e3 * (b - a) for a, b in zip(marks, marks[1:], strict=False)]
+        steps = [1e3 * (b - a) for a, b in pairwise(marks)]
         for name, value in zip(parts, [*steps, sum(steps)], strict=True):
             parts[name].append(value)
     for name, values in parts.items():

@@ -151,8 +151,7 @@ class Acceptance:
 
         Sizes not given are those that the network was built at.
         """
-        values = {**self.sizes, **sizes}
-        bindings = {atom: values[name] for atom, name in self.names.items()}
+        bindings = self._bound(sizes)
         shapes: dict[int, tuple[Shape, ...]] = {}
         for step in self.steps:
             inputs = tuple(shapes[kind][output] for kind, output in step.reads)
@@ -172,6 +171,33 @@ class Acceptance:
     def valid(self, name: str) -> Valid:
         """The sizes of one axis that fit, the others as the network was built."""
         return self._valid((name,))
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether two axes are treated alike everywhere: then what fits one fits the other.
+
+        Every window is the same along both, and exchanging two sizes exchanges the axes of
+        every map.
+        """
+        if self.sizes[one] != self.sizes[other]:
+            return False
+        for sizes in ({one: 211, other: 353}, {one: 480, other: 97}):
+            exchanged = {one: sizes[other], other: sizes[one]}
+            here, there = self._bound(sizes), self._bound(exchanged)
+            for step in self.steps:
+                layer = step.layer
+                window = layer.op.window(*layer.inputs) if layer.inputs else None
+                sides = (window.kernel, window.stride, window.padding) if window else ()
+                if any(len(set(side)) > 1 for side in sides):
+                    return False
+                for shape in layer.outputs:
+                    turned = (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 2 else shape
+                    if len(shape) == 2 or _at(shape, here) != _at(turned, there):
+                        return False
+        return True
+
+    def _bound(self, sizes: Mapping[str, int]) -> dict[Symbol | Axis, int]:
+        values = {**self.sizes, **sizes}
+        return {atom: values[name] for atom, name in self.names.items()}
 
     def square(self, names: tuple[str, ...]) -> Valid:
         """The sizes that fit where several axes have the same one."""

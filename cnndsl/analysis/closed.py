@@ -145,6 +145,7 @@ def free_parameters(build: Build, network: Network) -> Network:
     values: dict[str, object] = dict(network.arguments)
     shapes = {name: _plain(tensor.shape) for name, tensor in network.inputs.items()}
     free: dict[str, object] = {}
+    only = network
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int):
             continue
@@ -152,7 +153,10 @@ def free_parameters(build: Build, network: Network) -> Network:
         candidate = _built(build, {**values, **marked}, shapes)
         if candidate is not None and _holds(build, values, shapes, candidate, name):
             free |= marked
-    return (_built(build, {**values, **free}, shapes) or network) if free else network
+            only = candidate
+    if len(free) > 1:
+        return _built(build, {**values, **free}, shapes) or network
+    return only
 
 
 def _holds(

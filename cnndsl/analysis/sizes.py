@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnndsl.analysis.accepts import Acceptance, Blame, Valid
 from cnndsl.analysis.closed import ClosedForms, closed_forms
@@ -89,7 +89,10 @@ def sizes(network: Network) -> Sizes:
     found = propagate(network)
     rules = Acceptance(found)
     axes = [name for atom, name in found.names.items() if isinstance(atom, Axis)]
-    valid = {name: rules.valid(name) for name in axes}
+    valid: dict[str, Valid] = {}
+    for name in axes:
+        twin = next((known for known in valid if rules.alike(known, name)), None)
+        valid[name] = replace(valid[twin], name=name) if twin else rules.valid(name)
     coupled = _coupled(rules, valid)
     return Sizes(network.name, closed_forms(network, found), valid, coupled, rules)
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from cnndsl.analysis.costs import total
 from cnndsl.analysis.forms import Form, normal, product_of, size_form
 from cnndsl.analysis.propagate import Layer, Propagated, propagate
 from cnndsl.graph import Network
@@ -177,7 +178,8 @@ def _holds(
         if network is None:
             continue
         figures = forms.at(**{name: other})
-        if (figures["parameters"], figures["macs"]) != (network.parameters, network.macs):
+        whole = total(network)
+        if (figures["parameters"], figures["macs"]) != (whole.parameters, whole.macs):
             return False
         tried += 1
         if tried == 2:

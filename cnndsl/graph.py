@@ -106,6 +106,8 @@ class Definition:
     doc: str = ""
     citations: tuple[Citation, ...] = ()
     deviations: tuple[str, ...] = ()
+    dimensions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Of each output port the names of its sizes, empty where one is an expression."""
 
 
 @dataclass(slots=True)

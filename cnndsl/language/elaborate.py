@@ -35,6 +35,7 @@ from cnndsl.language.names import (
     Place,
     Silent,
 )
+from cnndsl.language.rows import check_rows
 from cnndsl.ops.base import Shape
 from cnndsl.symbolic import TooManyTermsError
 
@@ -88,7 +89,7 @@ class Elaborator(Lines):
             tensors[port.name] = self.nodes.input(port.name, shapes[port.name], port.span)
         ports.bind_tensors(declaration, tensors, env)
         block, flow = self.body(model, env, Place(), arguments, tensors)
-        return Network(
+        network = Network(
             name=declaration.name,
             graph=self.graph,
             structure=block,
@@ -99,6 +100,8 @@ class Elaborator(Lines):
             dimensions=ports.dimensions(env),
             warnings=tuple(self.nodes.warnings),
         )
+        check_rows(network)
+        return network
 
     def body(
         self,

@@ -80,7 +80,24 @@ class BlockDefinition:
                 deviations += [str(evaluate(a.value, self.file.env)) for a in meta.arguments]
         span = self.declaration.span
         doc = self.declaration.doc
-        return Definition(self.name, span, doc, tuple(citations), tuple(deviations))
+        return Definition(
+            self.name, span, doc, tuple(citations), tuple(deviations), self._dimensions()
+        )
+
+    def _dimensions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return tuple(
+            (port.outside, tuple(map(_named, port.shape)))
+            for port in self.declaration.outputs or ()
+            if port.shape is not None and not port.many
+        )
+
+
+def _named(dim: tree.Dim) -> str:
+    """A size's name, where it is no more than a name."""
+    match dim.value:
+        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
+            return name if dim.name is None and name != "_" else ""
+    return ""
 
 
 def _citation(meta: tree.Meta, env: Env) -> Citation:

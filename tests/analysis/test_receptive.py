@@ -122,7 +122,8 @@ def test_the_field_is_the_support_of_the_gradient_of_a_central_unit(name: str) -
         for parameter in module.parameters():
             fan = parameter[0].numel() if parameter.dim() > 1 else 1
             parameter.fill_(1 / fan)
-    image = torch.ones(1, 3, height, 64, dtype=torch.double, requires_grad=True)
+    # Small: no clipped activation (ReLU6) is at its limit.
+    image = torch.full((1, 3, height, 64), 1e-3, dtype=torch.double, requires_grad=True)
     with one_unit_and_means(torch) as noted:
         outputs = module(image)
     found = receptive(network)

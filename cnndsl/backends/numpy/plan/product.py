@@ -63,7 +63,7 @@ class Product:
         per_thread = -(-self.batch * self.rows // self.threads)
         if not self.before and not self.after:
             return int(per_thread)
-        return min(per_thread, max(ROWS, STRIP // max(self.weight.shape)))
+        return int(min(per_thread, max(ROWS, STRIP // max(self.weight.shape))))
 
     @property
     def spaces(self) -> list[int]:
@@ -289,7 +289,9 @@ def _picker(
             array = _merged(array)
         # A gate has one row, which stands beside all.
         if array.shape[1] == 1 and array.ndim == 3:
-            return array[b][..., part]
-        return array[b, rows, ..., part]
+            array = array[b]
+            return array[..., part]
+        array = array[b, rows]
+        return array[..., part]
 
     return pick

@@ -35,12 +35,14 @@ MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
 OPEN_JOIN = 8
-"""A block with several inputs is opened in place if it has at most so many boxes."""
+"""A block of several inputs and one output is opened in place if it is this small."""
 
 
-def plan(network: Network) -> Plan:
-    """What the picture of a network shows."""
+def plan(network: Network, *, folding: bool | None = None) -> Plan:
+    """What the picture of a network shows; a small one is not folded, unless it is asked."""
     with _room():
+        if folding is not None:
+            return _Planner(network, folding=folding).plan()
         whole = _Planner(network, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
@@ -179,7 +181,8 @@ class _Planner:
         form = self._form(call, exact=False)
         if form not in self.sizes:
             self.sizes[form] = sum(1 for _ in boxes(self._lines(call.block.body)))
-        return self.sizes[form] > (OPEN_JOIN if len(call.block.inputs) > 1 else 1)
+        joins = len(call.block.inputs) > 1 and len(call.block.outputs) == 1
+        return self.sizes[form] > (OPEN_JOIN if joins else 1)
 
     def _frame(self, call: Call) -> Frame:
         """The frame in which a block is opened: one for each way its lines are on."""

@@ -1,0 +1,159 @@
+"""A placed scene as parts to paint: boxes by their family, wires, scopes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import CARD, HEIGHT, LABEL, SMALL, TITLE, Card, Cards, behind
+from cnndsl.figures.layout.piece import Piece, Scope, Spot
+from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
+from cnndsl.figures.palette import role_of
+from cnndsl.figures.scene import Box
+from cnndsl.ops.base import Family
+
+SLANT = 7.0
+
+
+def scope(found: Scope) -> Part:
+    """The outline of a block opened in place."""
+    children: list[Part] = [
+        Area(found.x, found.y, found.width, found.height, "scope", 8, dashed=not found.repeated)
+    ]
+    x = found.x + 8
+    if found.title:
+        children.append(Text(x, found.y + 13, found.title, TITLE - 1, bold=True))
+        x += font.width(found.title, TITLE - 1, bold=True) + 5
+    if found.small:
+        children.append(Text(x, found.y + 13, found.small, LABEL, "faint"))
+    return Group(tuple(children), title=found.title, kind="scope")
+
+
+def wires(piece: Piece) -> list[Part]:
+    """All edges; arrows point at the boxes."""
+    parts: list[Part] = []
+    for (tail, head), line in piece.wires.items():
+        data = (("from", tail), ("to", head))
+        parts.append(Group((Path(line, arrow=True),), data=data, kind="edge"))
+    return parts
+
+
+def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
+    """A box with its words; `said` is its title and description for a reader's ears."""
+    card = cards[spot.box]
+    role = role or role_of(spot.box.family)
+    children: list[Part] = list(_outline(spot, card, role))
+    children += _words(spot, card)
+    data: tuple[tuple[str, str], ...] = (
+        ("count", str(spot.box.count)),
+        ("layers", str(len(spot.box.nodes))),
+    )
+    if spot.box.frame is not None:
+        data += (("opens", spot.box.frame.key),)
+    return Group(
+        tuple(children),
+        title=said.get("title", card.title),
+        desc=said.get("desc", ""),
+        key=spot.box.key,
+        data=data,
+    )
+
+
+def _words(spot: Spot, card: Card) -> list[Part]:
+    if card.round:
+        words: list[Part] = [Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")]
+        if card.label:
+            label = font.fitted(card.label, LABEL, 60)
+            words.append(Text(spot.left - 2, spot.top + 3, label, LABEL, "faint", anchor="end"))
+        return words
+    words = []
+    if card.height >= HEIGHT:
+        words.append(Text(spot.x, spot.y - 2.5, card.title, TITLE, bold=True, anchor="middle"))
+        words.append(Text(spot.x, spot.y + 11, card.small, SMALL, "grey", anchor="middle"))
+    else:
+        words.append(Text(spot.x, spot.y + 4, card.title, TITLE, bold=True, anchor="middle"))
+    if card.label:
+        label = font.fitted(card.label, LABEL, spot.width / 2 - 8)
+        words.append(
+            Text(spot.left + 2, spot.top - 3 - behind(spot.box), label, LABEL, "faint")
+        )
+    return words
+
+
+def _outline(spot: Spot, card: Card, role: str) -> list[Part]:
+    """Shape carries meaning: pools narrow, upsampling widens, joins are round."""
+    found: list[Part] = []
+    for step in (2, 1) if spot.box.count > 1 else ():
+        shift = CARD * step
+        found += _shape(spot, card, role, shift)
+    return found + _shape(spot, card, role, 0.0)
+
+
+def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT) -> list[Part]:
+    left, right = spot.left + shift, spot.right + shift
+    top, bottom = spot.top - shift, spot.bottom - shift
+    area = (left, top, right - left, bottom - top)
+    if card.round:
+        return [Area(*area, role, (right - left) / 2)]
+    middle = (top + bottom) / 2
+    points: tuple[Point, ...]
+    match spot.box.family:
+        case Family.POOL:
+            points = (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
+        case Family.UPSAMPLE if not spot.up:
+            points = (left + slant, top), (right - slant, top), (right, bottom), (left, bottom)
+        case Family.UPSAMPLE:
+            points = (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
+        case Family.RESHAPE:
+            points = (left + slant, top), (right, top), (right - slant, bottom), (left, bottom)
+        case Family.MATMUL:
+            points = (
+                (left + slant, top),
+                (right - slant, top),
+                (right, middle),
+                (right - slant, bottom),
+                (left + slant, bottom),
+                (left, middle),
+            )
+        case Family.DEPTHWISE:
+            cut = slant
+            points = (
+                (left + cut, top),
+                (right - cut, top),
+                (right, top + cut),
+                (right, bottom - cut),
+                (right - cut, bottom),
+                (left + cut, bottom),
+                (left, bottom - cut),
+                (left, top + cut),
+            )
+        case Family.CONCAT:
+            return [Area(*area, role, (bottom - top) / 2)]
+        case Family.LINEAR | Family.BOXES:
+            return [Area(*area, role, 0)]
+        case Family.REGULARIZE:
+            return [Area(*area, role, 6, dashed=True)]
+        case _:
+            return [Area(*area, role, 6)]
+    return [Polygon(points, role)]
+
+
+def swatch(x: float, y: float, role: str, family: Family | None) -> Part:
+    """The shape of a family, small."""
+    round_ = family is Family.ADD
+    wide = 12.0 if round_ else 18.0
+    card = Card("", "", "", wide, 12, round=round_)
+    sample = Box("", "", family, [], None)
+    shown = Spot(sample, x + 9, y + 6, wide, 12)
+    return Group(tuple(_shape(shown, card, role, 0.0, slant=4.0)), kind="swatch")
+
+
+def shifted(part: Part, dx: float, dy: float) -> Part:
+    """A part, elsewhere."""
+    match part:
+        case Area() | Text():
+            return replace(part, x=part.x + dx, y=part.y + dy)
+        case Polygon() | Path():
+            return replace(part, points=tuple((x + dx, y + dy) for x, y in part.points))
+        case Group():
+            return replace(part, children=tuple(shifted(c, dx, dy) for c in part.children))

@@ -1,0 +1,242 @@
+"""What is not series and parallel: rows by the longest way, order by what lies above.
+
+Source: Sugiyama, Tagawa & Toda 1981; the series and parallel parts inside are single
+nodes of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire
+from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
+from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
+
+BETWEEN = 34.0
+"""Between rows: room for edges that run across."""
+SWEEPS = 4
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node, a composite part, or the place where an edge passes a row."""
+
+    key: str
+    piece: Piece
+    rank: int = 0
+    x: float = 0.0
+    above: list[str] = field(default_factory=list)
+    below: list[str] = field(default_factory=list)
+    links: list[list[Ends]] = field(default_factory=list)
+    """The edges of its links to what stands below."""
+
+
+def layered(links: list[Link], leaves: dict[str, Piece]) -> Piece:
+    """The kernel of a graph in rows."""
+    nodes = _nodes(links, leaves)
+    rows = _rows(nodes)
+    _order(rows, nodes)
+    _place(rows, nodes)
+    done = Piece(0, 0, 0)
+    y = 0.0
+    tops: dict[str, float] = {}
+    for row in rows:
+        height = max(nodes[key].piece.height for key in row)
+        for key in row:
+            piece = nodes[key].piece
+            tops[key] = y + (height - piece.height) / 2
+            done.take(piece.moved(nodes[key].x, tops[key]))
+        y += height + BETWEEN
+    done.height = max(y - BETWEEN, GAP)
+    _lead(done, nodes, tops)
+    xs = [x for spot in done.spots for x in (spot.left, spot.right)]
+    xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]
+    xs += [x for line in done.wires.values() for x, _ in line]
+    middle = (min(xs) + max(xs)) / 2 if not (done.opening or done.closing) else 0.0
+    shifted = done.moved(-middle, 0)
+    shifted.left = max(middle - min(xs), 0) + 6
+    shifted.right = max(max(xs) - middle, 0) + 12
+    return shifted
+
+
+def _nodes(links: list[Link], leaves: dict[str, Piece]) -> dict[str, _Node]:
+    nodes: dict[str, _Node] = {}
+
+    def node(key: str) -> _Node:
+        if key not in nodes:
+            empty = Piece(0, 0, 0)
+            nodes[key] = _Node(key, leaves.get(key, empty))
+        return nodes[key]
+
+    for number, link in enumerate(sorted(links, key=lambda link: link.order)):
+        outside = SOURCE in (link.tail, link.head) or SINK in (link.tail, link.head)
+        if outside and isinstance(link.part, Wire) and not link.part.edges:
+            # Only an order: nothing is drawn.
+            node(link.head if link.tail == SOURCE else link.tail)
+            continue
+        tail, head = node(link.tail), node(link.head)
+        if isinstance(link.part, Wire):
+            tail.below.append(head.key)
+            head.above.append(tail.key)
+            tail.links.append(link.part.edges)
+            continue
+        part = node(f"@{number}")
+        part.piece = stacked(link.part, leaves)
+        tail.below.append(part.key)
+        part.above.append(tail.key)
+        part.below.append(head.key)
+        head.above.append(part.key)
+    return nodes
+
+
+def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
+    """Nodes by rank; ends that are only an order are left out."""
+    count = {key: len(node.above) for key, node in nodes.items()}
+    ready = [key for key in nodes if not count[key]]
+    order: list[str] = []
+    while ready:
+        key = ready.pop(0)
+        order.append(key)
+        for below in nodes[key].below:
+            nodes[below].rank = max(nodes[below].rank, nodes[key].rank + 1)
+            count[below] -= 1
+            if not count[below]:
+                ready.append(below)
+    last = max(node.rank for node in nodes.values())
+    for key in reversed(order):
+        node = nodes[key]
+        # What nothing above holds comes down to what it feeds.
+        if node.below and node.above in ([], [SOURCE]) and key != SOURCE:
+            node.rank = min(nodes[below].rank for below in node.below) - 1
+        if node.below == [SINK]:
+            node.rank = min(node.rank, last - 1)
+    ranks: dict[int, list[str]] = defaultdict(list)
+    for key in order:
+        ranks[nodes[key].rank].append(key)
+    return [ranks[rank] for rank in sorted(ranks)]
+
+
+def _order(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
+    """Sort each row by the mean place of its neighbours, what is equal as it is declared."""
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        place = {key: n - (len(row) - 1) / 2 for row in rows for n, key in enumerate(row)}
+        for row in rows if down else reversed(rows):
+            means = {}
+            for key in row:
+                near = nodes[key].above if down else nodes[key].below
+                near = [other for other in near if other not in (SOURCE, SINK)]
+                means[key] = sum(place[o] for o in near) / len(near) if near else place[key]
+            row.sort(key=means.__getitem__)
+            place |= {key: n - (len(row) - 1) / 2 for n, key in enumerate(row)}
+
+
+def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
+    """Columns: under what feeds them, as far as their neighbours leave room."""
+    for sweep in range(SWEEPS):
+        for row in rows if sweep % 2 == 0 else reversed(rows):
+            wishes = []
+            for key in row:
+                node = nodes[key]
+                near = node.above if sweep % 2 == 0 else node.below
+                xs = [nodes[o].x for o in near if o not in (SOURCE, SINK)] or [node.x]
+                wishes.append(sum(xs) / len(xs))
+            _spread(row, wishes, nodes)
+
+
+def _spread(row: list[str], wishes: list[float], nodes: dict[str, _Node]) -> None:
+    """Places near the wished ones, none over another: groups that touch share their error."""
+    groups: list[tuple[list[str], list[float], float]] = []
+    for key, wish in zip(row, wishes, strict=True):
+        groups.append(([key], [0.0], wish))
+        while len(groups) > 1 and _touching(groups[-2], groups[-1], nodes):
+            right, left = groups.pop(), groups.pop()
+            gap = left[1][-1] + _room(left[0][-1], right[0][0], nodes)
+            offsets = left[1] + [gap + offset for offset in right[1]]
+            keys = left[0] + right[0]
+            total = left[2] * len(left[0]) + (right[2] - gap) * len(right[0])
+            groups.append((keys, offsets, total / len(keys)))
+    for keys, offsets, start in groups:
+        for key, offset in zip(keys, offsets, strict=True):
+            nodes[key].x = start + offset
+
+
+def _room(one: str, two: str, nodes: dict[str, _Node]) -> float:
+    return nodes[one].piece.right + nodes[two].piece.left + BESIDE * 1.5
+
+
+def _touching(
+    left: tuple[list[str], list[float], float],
+    right: tuple[list[str], list[float], float],
+    nodes: dict[str, _Node],
+) -> bool:
+    end = left[2] + left[1][-1]
+    return right[2] - end < _room(left[0][-1], right[0][0], nodes)
+
+
+def _lead(done: Piece, nodes: dict[str, _Node], tops: dict[str, float]) -> None:
+    """Lead the edges between the rows, from the foot of one node to the top of another."""
+    exits: dict[str, Line] = {}
+    entries: dict[str, Line] = {}
+    passing: list[tuple[Ends, Line, Line]] = []
+    pieces = {key: node.piece.moved(node.x, tops[key]) for key, node in nodes.items()}
+    links: list[Ends] = []
+    first: dict[Ends, Line] = {}
+    last: dict[Ends, Line] = {}
+    for key, piece in pieces.items():
+        if key in (SOURCE, SINK):
+            continue
+        if not key.startswith("@"):
+            exits |= {ends[0]: line for ends, line in piece.closing.items()}
+            entries |= {ends[1]: line for ends, line in piece.opening.items()}
+            continue
+        last |= piece.opening
+        first |= piece.closing
+        top: Line = ((nodes[key].x, tops[key]),)
+        passing += [(ends, top, line) for ends, line in piece.through.items()]
+    for node in nodes.values():
+        links += [ends for made in node.links for ends in made]
+    ports: dict[str, Line] = {
+        SOURCE: ((nodes[SOURCE].x if SOURCE in nodes else 0.0, 0.0),),
+        SINK: ((nodes[SINK].x if SINK in nodes else 0.0, done.height),),
+    }
+    legs: dict[tuple[Ends, int], tuple[Line, Line]] = {}
+    for ends in [*links, *last, *first]:
+        begin = first.get(ends) or exits.get(ends[0]) or ports[SOURCE]
+        end = last.get(ends) or entries.get(ends[1]) or ports[SINK]
+        legs[ends, 0] = (begin, end)
+    for ends, start, line in passing:
+        legs[ends, 0] = (exits.get(ends[0], ports[SOURCE]), start)
+        legs[ends, 1] = (line, entries.get(ends[1], ports[SINK]))
+    _join(done, legs)
+
+
+def _join(done: Piece, legs: dict[tuple[Ends, int], tuple[Line, Line]]) -> None:
+    rects = [bounds(s) for s in done.spots]
+    asked = {
+        (ends, leg): Wanted(ends, (Port(*begin[-1], DOWN),), (Port(*end[0], DOWN),))
+        for (ends, leg), (begin, end) in legs.items()
+    }
+    ports = [port for want in asked.values() for port in (*want.tails, *want.heads)]
+    router = Router(rects, ports)
+    ways = router.all(list(asked.values()))
+    for (ends, leg), way in zip(asked, ways, strict=True):
+        begin, end = legs[ends, leg]
+        line = tidy(begin + way + end)
+        if leg:
+            line = tidy(_drawn(done, ends) + line)
+        kind = done.wires
+        if ends[0] == SOURCE:
+            kind = done.opening
+        elif ends[1] == SINK:
+            kind = done.closing
+        kind[ends] = line
+
+
+def _drawn(done: Piece, ends: Ends) -> Line:
+    for kind in (done.wires, done.opening, done.closing):
+        if ends in kind:
+            return kind[ends]
+    return ()

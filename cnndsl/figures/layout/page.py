@@ -1,0 +1,280 @@
+"""The page: the main picture on its stride lanes, insets beside it, title and legend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cnndsl.analysis.costs import total
+from cnndsl.figures import font, theme
+from cnndsl.figures.layout import inking
+from cnndsl.figures.layout.bands import Band, bands
+from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.piece import Piece, Spot
+from cnndsl.figures.layout.scene import placed
+from cnndsl.figures.layout.wrapping import wrapped as folded
+from cnndsl.figures.paint import Area, Group, Part, Picture, Text
+from cnndsl.figures.palette import role_of
+from cnndsl.figures.scene import Box, Frame, Plan, Scene
+from cnndsl.figures.text import clean, count_text, label_text, shape_text, wrapped
+from cnndsl.ops.base import Family
+
+MARGIN = 18.0
+GUTTER = 40.0
+INSET_PAD, INSET_BAR, INSET_GAP = 14.0, 26.0, 16.0
+
+Said = Callable[[Box], str]
+"""What is said of a box in its description, one line."""
+
+
+@dataclass(slots=True)
+class Panel:
+    """A placed scene; `x`, `y` is where its axis begins."""
+
+    piece: Piece
+    cards: Cards
+    scene: Scene
+    frame: Frame | None = None
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def width(self) -> float:
+        """With its outline, if it has one."""
+        if self.frame is None:
+            return self.piece.width
+        title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
+        return max(self.piece.width, title) + 2 * INSET_PAD
+
+    @property
+    def height(self) -> float:
+        """The same."""
+        more = 0.0 if self.frame is None else INSET_BAR + INSET_PAD
+        return self.piece.height + more
+
+    @property
+    def heading(self) -> str:
+        """The name of an opened block."""
+        return font.fitted(clean(self.frame.title), 11, 240, bold=True) if self.frame else ""
+
+    @property
+    def said(self) -> str:
+        """How often it is called."""
+        count = len(self.frame.calls) if self.frame else 1
+        return f"×{count} in the network" if count > 1 else ""
+
+
+@dataclass(slots=True)
+class Page:
+    """The panels of a plan in their places."""
+
+    plan: Plan
+    main: Panel
+    insets: list[Panel]
+    bands: list[Band]
+    width: float = 0.0
+    height: float = 0.0
+
+
+def page(plan: Plan, *, insets: bool = True, opened: tuple[str, ...] = ()) -> Page:
+    """The page of a plan; without `insets`, only the blocks in `opened` are shown inside."""
+    network = plan.network
+    cards = Cards(network, plan.main, None)
+    main = Panel(placed(network, plan.main, cards, main=True), cards, plan.main)
+    panels = []
+    for frame in plan.frames:
+        name = frame.calls[0].block.definition.name if frame.calls else frame.title
+        if frame.scene is None or not (insets or name in opened):
+            continue
+        inner = Cards(network, frame.scene, frame)
+        piece = placed(network, frame.scene, inner, main=False)
+        panels.append(Panel(piece, inner, frame.scene, frame))
+    done = Page(plan, main, panels, [])
+    main.piece = folded(main.piece, sum(p.width * p.height for p in panels))
+    _arrange(done)
+    done.bands = bands(network, plan.main, main.piece)
+    return done
+
+
+def _arrange(done: Page) -> None:
+    """Put the insets beside the main picture, in columns as high as the whole needs."""
+    main = done.main
+    main.x, main.y = GUTTER + main.piece.left, 0.0
+    wide = GUTTER + main.piece.width
+    tall = max([main.piece.height, *(panel.height for panel in done.insets)])
+    best: tuple[float, float, float] | None = None
+    for share in range(1, 13):
+        height = tall * (1 + (share - 1) / 8)
+        width, used = _columns(done.insets, wide, height)
+        ratio = max(width / 1.5, used, main.piece.height)
+        if best is None or ratio < best[0]:
+            best = (ratio, height, used)
+    assert best is not None
+    width, used = _columns(done.insets, wide, best[1])
+    done.width, done.height = width, max(used, main.piece.height)
+
+
+def _columns(insets: list[Panel], x: float, height: float) -> tuple[float, float]:
+    """Fill columns with insets from the left; the width of all, and the height used."""
+    x += 2 * INSET_GAP if insets else 0.0
+    y, wide, used = 0.0, 0.0, 0.0
+    for panel in insets:
+        if y and y + panel.height > height:
+            x, y, wide = x + wide + INSET_GAP, 0.0, 0.0
+        panel.x = x + INSET_PAD + panel.piece.left
+        panel.x += (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
+        panel.y = y + INSET_BAR
+        wide = max(wide, panel.width)
+        used = max(used, y + panel.height)
+        y += panel.height + INSET_GAP
+    return x + wide, used
+
+
+def picture(
+    done: Page,
+    *,
+    said: Said | None = None,
+    role: Callable[[Box], str] | None = None,
+    legend: list[Part] | None = None,
+) -> Picture:
+    """The page as parts to paint."""
+    plan = done.plan
+    parts: list[Part] = []
+    top, title_width = _title(plan, parts)
+    x, y = MARGIN, top
+    for band in done.bands:
+        parts += _band(band, x, y, GUTTER, done.main)
+    families: dict[Family | None, None] = {}
+    for panel in (done.main, *done.insets):
+        if panel.frame is not None:
+            parts.append(_inset(panel, x, y))
+        moved = panel.piece.moved(x + panel.x, y + panel.y)
+        parts += [inking.scope(found) for found in moved.scopes]
+        parts += inking.wires(moved)
+        for spot in moved.spots:
+            families[spot.box.family] = None
+            parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
+    width = max(done.width, title_width)
+    keys = legend if legend is not None else _legend(list(families), width)
+    foot = y + done.height + 24
+    parts += _shifted(keys, x, foot)
+    height = foot + max((_bottom(part) for part in keys), default=0.0) + MARGIN
+    counted = certificate(plan)
+    return Picture(
+        width + 2 * MARGIN, height, parts, clean(plan.network.name), _about(plan), counted
+    )
+
+
+def certificate(plan: Plan) -> dict[str, object]:
+    """How every node of the graph is accounted for, with the totals of the summary."""
+    cost = total(plan.network)
+    return {
+        "nodes": plan.network.graph.number_of_nodes(),
+        "drawn": len(plan.drawn),
+        "folded": len(plan.folded),
+        "left_out": 0,
+        "parameters": int(cost.parameters),
+        "macs": int(cost.macs),
+    }
+
+
+def _about(plan: Plan) -> str:
+    cost = total(plan.network)
+    return (
+        f"{plan.network.graph.number_of_nodes()} layers, {cost.parameters:,} parameters, "
+        f"{cost.macs:,} multiply-adds; {len(plan.drawn)} layers drawn, "
+        f"{len(plan.folded)} folded"
+    )
+
+
+def _title(plan: Plan, parts: list[Part]) -> tuple[float, float]:
+    """The name, where it is from, and what it costs; the height used, and the width."""
+    network = plan.network
+    cost = total(network)
+    about = network.structure.definition
+    name = font.fitted(clean(network.name), 16, 560, bold=True)
+    parts.append(Text(MARGIN, MARGIN + 14, name, 16, bold=True))
+    counted = f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
+    lines = [*wrapped(" · ".join(map(str, about.citations))), counted]
+    lines += wrapped("; ".join(f"deviates: {words}" for words in about.deviations))
+    y, width = MARGIN + 14, font.width(name, 16, bold=True)
+    for line in lines:
+        y += 13
+        fitted = font.fitted(line, 9, 560)
+        width = max(width, font.width(fitted, 9))
+        parts.append(Text(MARGIN, y, fitted, 9, "grey"))
+    return y + 26, width
+
+
+def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Part]:
+    left = x + main.x + band.left - gutter
+    parts: list[Part] = []
+    if band.tinted:
+        width = band.right - band.left + gutter
+        parts.append(
+            Area(left, y + band.top, width, band.bottom - band.top, "band", 0, stroke=0)
+        )
+    middle = y + (band.top + band.bottom) / 2 + 3
+    parts.append(Text(left + 6, middle, band.text, 9, "faint"))
+    return [Group(tuple(parts), kind="lane")]
+
+
+def _inset(panel: Panel, x: float, y: float) -> Part:
+    assert panel.frame is not None
+    slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
+    left = x + panel.x - panel.piece.left - INSET_PAD - slack
+    top = y + panel.y - INSET_BAR
+    title = Text(left + 10, top + 17, panel.heading, 11, bold=True)
+    aside = left + 16 + font.width(panel.heading, 11, bold=True)
+    words = (Text(aside, top + 17, panel.said, 9, "faint"),) if panel.said else ()
+    area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
+    return Group((area, title, *words), title=panel.heading, key=panel.frame.key, kind="inset")
+
+
+def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:
+    card = panel.cards[spot.box]
+    shape = panel.cards.shape(spot.box)
+    words = [label_text(spot.box.labels), shape_text(shape) if shape else ""]
+    count = len(spot.box.nodes)
+    words.append(f"{count} layers" if count > 1 else "")
+    if spot.box.nodes:
+        words.append(spot.box.nodes[0])
+    if not spot.box.nodes:
+        words.append("where the block begins or ends")
+    words.append(said(spot.box) if said and spot.box.nodes else "")
+    desc = clean(" · ".join(word for word in words if word))
+    return inking.box(spot, panel.cards, role, title=card.title, desc=desc)
+
+
+def _legend(families: list[Family | None], width: float) -> list[Part]:
+    """The families that are in the picture, in rows."""
+    looks: list[tuple[str, str, Family | None]] = []
+    if None in families:
+        looks.append((role_of(None), "block, opened in its frame", None))
+    looks += [(role_of(f), look.name, f) for f, look in theme.LOOKS.items() if f in families]
+    parts: list[Part] = []
+    x, y = 0.0, 0.0
+    for role, name, family in looks:
+        wide = font.width(name, 9) + 38
+        if x and x + wide > width:
+            x, y = 0.0, y + 18
+        parts.append(inking.swatch(x, y, role, family))
+        parts.append(Text(x + 24, y + 9.5, name, 9, "grey"))
+        x += wide
+    return parts
+
+
+def _shifted(parts: list[Part], dx: float, dy: float) -> list[Part]:
+    return [inking.shifted(part, dx, dy) for part in parts]
+
+
+def _bottom(part: Part) -> float:
+    match part:
+        case Area(y=y, height=height):
+            return y + height
+        case Text(y=y):
+            return y + 3
+        case Group(children=children):
+            return max(map(_bottom, children), default=0.0)
+        case _:
+            return max(y for _, y in part.points)

@@ -1,0 +1,140 @@
+"""A placed part of a picture, with the ends of edges that lead out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cnndsl.figures.layout.cards import behind
+from cnndsl.figures.paint import Point
+from cnndsl.figures.scene import Box
+
+Ends = tuple[str, str]
+"""An edge, as the keys of its boxes; `@in` and `@out` stand for what is outside."""
+Line = tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A box in its place: `x`, `y` are its centre."""
+
+    box: Box
+    x: float
+    y: float
+    width: float
+    height: float
+    up: bool = False
+
+    @property
+    def left(self) -> float:
+        """The left side."""
+        return self.x - self.width / 2
+
+    @property
+    def right(self) -> float:
+        """The right side."""
+        return self.x + self.width / 2
+
+    @property
+    def top(self) -> float:
+        """The upper side."""
+        return self.y - self.height / 2
+
+    @property
+    def bottom(self) -> float:
+        """The lower side."""
+        return self.y + self.height / 2
+
+
+def bounds(spot: Spot) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a box with the cards behind it."""
+    more = behind(spot.box)
+    return spot.left, spot.top - more, spot.right + more, spot.bottom
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The outline of a block that is opened in place, or of a repeated sequence."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    title: str
+    small: str
+    repeated: bool
+    keys: frozenset[str]
+
+
+@dataclass(slots=True)
+class Piece:
+    """Boxes around the vertical axis x = 0, from y = 0 down to `height`.
+
+    `opening` are lines from the top of the axis to a box, `closing` from a box to its
+    foot, `through` from top to foot; `wires` have both their ends inside.
+    """
+
+    left: float
+    right: float
+    height: float
+    spots: list[Spot] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
+    wires: dict[Ends, Line] = field(default_factory=dict)
+    opening: dict[Ends, Line] = field(default_factory=dict)
+    closing: dict[Ends, Line] = field(default_factory=dict)
+    through: dict[Ends, Line] = field(default_factory=dict)
+    folds: list[tuple[float, float]] = field(default_factory=list)
+    """The sides of the columns of a wrapped tower."""
+    exits: dict[Ends, Line] = field(default_factory=dict)
+    """While it is built: lines from the last node's boxes to its foot."""
+
+    @property
+    def width(self) -> float:
+        """From the left to the right side."""
+        return self.left + self.right
+
+    def moved(self, dx: float, dy: float) -> Piece:
+        """The same, elsewhere; `left` and `right` are still of its own axis."""
+        return Piece(
+            self.left,
+            self.right,
+            self.height,
+            [Spot(s.box, s.x + dx, s.y + dy, s.width, s.height, s.up) for s in self.spots],
+            [
+                Scope(
+                    c.x + dx, c.y + dy, c.width, c.height, c.title, c.small, c.repeated, c.keys
+                )
+                for c in self.scopes
+            ],
+            _moved(self.wires, dx, dy),
+            _moved(self.opening, dx, dy),
+            _moved(self.closing, dx, dy),
+            _moved(self.through, dx, dy),
+        )
+
+    def take(self, other: Piece) -> None:
+        """Add what another piece has drawn; its open ends are the caller's."""
+        self.spots += other.spots
+        self.scopes += other.scopes
+        self.wires |= other.wires
+
+
+def _moved(lines: dict[Ends, Line], dx: float, dy: float) -> dict[Ends, Line]:
+    return {ends: tuple((x + dx, y + dy) for x, y in line) for ends, line in lines.items()}
+
+
+def tidy(line: Line) -> Line:
+    """Without points that repeat or that lie between two others on one straight line."""
+    kept: list[Point] = []
+    for point in line:
+        if kept and abs(kept[-1][0] - point[0]) < 0.01 and abs(kept[-1][1] - point[1]) < 0.01:
+            continue
+        if len(kept) > 1 and _straight(kept[-2], kept[-1], point):
+            kept.pop()
+        kept.append(point)
+    return tuple(kept)
+
+
+def _straight(a: Point, b: Point, c: Point) -> bool:
+    level = abs(a[1] - b[1]) < 0.01 and abs(b[1] - c[1]) < 0.01
+    upright = abs(a[0] - b[0]) < 0.01 and abs(b[0] - c[0]) < 0.01
+    return level or upright

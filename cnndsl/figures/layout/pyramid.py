@@ -1,0 +1,252 @@
+"""Networks that go down by strides and up again: rows are lanes, columns are roles.
+
+The spine runs down at the left. What leaves it runs to the right in its lane. What comes
+up from a coarser lane stands under the join that it feeds, and what goes up again over it:
+laterals and copies are horizontal, and a U looks like one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cnndsl.figures.layout.piece import Ends
+
+Cell = tuple[int, int, int]
+"""Lane, row in the lane, column."""
+
+
+@dataclass(slots=True)
+class Grid:
+    """Nodes in cells, and the nodes of the spine."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    spine: list[str] = field(default_factory=list)
+
+
+class Roles:
+    """Who feeds whom, and in which lane each stands."""
+
+    def __init__(
+        self, nodes: list[str], edges: Iterable[Ends], lanes: dict[str, int], inner: set[str]
+    ) -> None:
+        """`inner` are nodes of blocks that join several lanes: they are not of the spine."""
+        self.nodes = nodes
+        self.lanes = lanes
+        self.inner = inner
+        self.below: dict[str, list[str]] = defaultdict(list)
+        self.above: dict[str, list[str]] = defaultdict(list)
+        for tail, head in edges:
+            self.below[tail].append(head)
+            self.above[head].append(tail)
+
+    def rises(self, tail: str, head: str) -> bool:
+        """Whether an edge leads to a finer lane."""
+        return self.lanes[head] < self.lanes[tail]
+
+    def level(self, tail: str, head: str) -> bool:
+        """Whether an edge stays in its lane."""
+        return self.lanes[head] == self.lanes[tail]
+
+    def alone(self, key: str) -> bool:
+        """Whether a node has one way in and one way out."""
+        return len(self.above[key]) == len(self.below[key]) == 1
+
+    def spine(self) -> list[str]:
+        """The longest way to the coarsest lane that never rises."""
+        risen: set[str] = set()
+        length: dict[str, int] = {}
+        origin: dict[str, str] = {}
+        for key in self.nodes:
+            fed = self.above[key]
+            if any(tail in risen or self.rises(tail, key) for tail in fed):
+                risen.add(key)
+            best = max(
+                (tail for tail in fed if tail in length), key=length.__getitem__, default=""
+            )
+            if key in risen or key in self.inner or (fed and not best):
+                continue
+            length[key] = length.get(best, 0) + 1
+            if best:
+                origin[key] = best
+        last = max(length, key=lambda key: (self.lanes[key], length[key]))
+        found = [last]
+        while found[-1] in origin:
+            found.append(origin[found[-1]])
+        return found[::-1]
+
+
+def gridded(roles: Roles, ends: set[str]) -> Grid:
+    """A cell for each node; `ends` are the outputs, in the last column."""
+    grid = Grid(spine=roles.spine())
+    _spine(roles, grid)
+    taken = {cell: key for key, cell in grid.cells.items()}
+    under, over = _stacks(roles, set(grid.spine))
+    stacked = {key for chains in under.values() for chain in chains for key in chain[0]}
+    stacked |= {key for chain in over.values() for key in chain}
+    later: list[str] = []
+    for key in roles.nodes:
+        if key in grid.cells or key in stacked:
+            continue
+        if key in ends:
+            later.append(key)
+            continue
+        _settle(key, roles, grid, taken, under.get(key, []), over.get(key, ()))
+    for key in roles.nodes:
+        if key not in grid.cells and key not in later:
+            # Its join stands on the spine, or in a stack itself.
+            _settle(key, roles, grid, taken, [], ())
+    last = max((cell[2] for cell in grid.cells.values()), default=0)
+    columns = {key: _column(key, roles, grid) for key in later}
+    shared = max([*columns.values(), 0]) if len(later) > 1 else last
+    for key in later:
+        column = shared if len(later) > 1 else columns[key]
+        lane, row = roles.lanes[key], _row(key, roles, grid)
+        _put(key, (lane, row, column), grid, taken)
+    _late(roles, grid, taken, stacked)
+    return grid
+
+
+def _spine(roles: Roles, grid: Grid) -> None:
+    """The spine in column 0: row 0 of each lane is where it is left to the right."""
+    on = set(grid.spine)
+    lanes: dict[int, list[str]] = defaultdict(list)
+    for key in grid.spine:
+        lanes[roles.lanes[key]].append(key)
+    for lane, keys in lanes.items():
+        leaving = [n for n, key in enumerate(keys) if set(roles.below[key]) - on]
+        zero = leaving[-1] if leaving else len(keys) - 1
+        for n, key in enumerate(keys):
+            grid.cells[key] = (lane, n - zero, 0)
+
+
+Climb = tuple[list[str], bool]
+"""A chain between lanes and a join, in the order of the data; whether it comes up."""
+
+
+def _stacks(
+    roles: Roles, spine: set[str]
+) -> tuple[dict[str, list[Climb]], dict[str, list[str]]]:
+    """By join: the chains that come into its lane to feed it, and the one that goes on up."""
+    under: dict[str, list[Climb]] = defaultdict(list)
+    for key in roles.nodes:
+        fed = roles.above[key]
+        if key in spine or len(fed) != 1 or roles.level(fed[0], key):
+            continue
+        chain = [key]
+        while roles.alone(chain[-1]) and roles.level(chain[-1], roles.below[chain[-1]][0]):
+            then = roles.below[chain[-1]][0]
+            if len(roles.above[then]) > 1:
+                under[then].append((chain, roles.rises(fed[0], key)))
+                break
+            chain.append(then)
+    over: dict[str, list[str]] = {}
+    ended: dict[str, list[str]] = {}
+    for join, climbs in under.items():
+        if not any(rising for _, rising in climbs):
+            continue
+        way: list[str] = []
+        last = join
+        while len(roles.below[last]) == 1 and roles.level(last, roles.below[last][0]):
+            then = roles.below[last][0]
+            if len(roles.above[then]) > 1:
+                break
+            way.append(then)
+            last = then
+        outs = roles.below[last]
+        if any(roles.level(last, head) for head in outs) and len(outs) > 1:
+            # It feeds its own lane too: then all joins of the network run to the right.
+            return under, {}
+        if way and outs and all(roles.rises(last, head) for head in outs):
+            over[join] = way
+        elif not outs:
+            ended[join] = way
+    if over:
+        # The last level is stacked like those before it; what comes after runs on.
+        common = min(len(way) for way in over.values())
+        over |= {join: way[:common] for join, way in ended.items() if way[:common]}
+    return under, over
+
+
+def _settle(
+    key: str,
+    roles: Roles,
+    grid: Grid,
+    taken: dict[Cell, str],
+    climbs: list[Climb],
+    over: list[str] | tuple[()],
+) -> None:
+    """A node with what stands under and over it, in the first column with room."""
+    column = _column(key, roles, grid)
+    for chain, _ in climbs:
+        column = max(column, *(_column(k, roles, grid) for k in chain[:1]))
+    lane, row = roles.lanes[key], _row(key, roles, grid)
+    up = next((chain for chain, rising in climbs if rising), [])
+    down = next((chain for chain, rising in climbs if not rising), [])
+    while True:
+        wanted = {key: (lane, row, column)}
+        wanted |= {k: (lane, row + 1 + n, column) for n, k in enumerate(reversed(up))}
+        high = 0
+        for n, k in enumerate(over):
+            high = n + 1
+            wanted[k] = (lane, row - 1 - n, column)
+        wanted |= {k: (lane, row - 1 - high - n, column) for n, k in enumerate(reversed(down))}
+        if not any(cell in taken for cell in wanted.values()):
+            break
+        column += 1
+    for one, cell in wanted.items():
+        _put(one, cell, grid, taken)
+    beside = column
+    for chain, rising in climbs:
+        if chain is up or chain is down:
+            continue
+        beside += 1
+        for n, k in enumerate(reversed(chain)):
+            _put(k, (lane, row + 1 + n if rising else row - 1 - n, beside), grid, taken)
+
+
+def _put(key: str, cell: Cell, grid: Grid, taken: dict[Cell, str]) -> None:
+    """A cell, or the next free one below it."""
+    lane, row, column = cell
+    while (lane, row, column) in taken:
+        row += 1
+    grid.cells[key] = (lane, row, column)
+    taken[lane, row, column] = key
+
+
+def _column(key: str, roles: Roles, grid: Grid) -> int:
+    """The first column to the right of all that feeds a node in its lane."""
+    least = 1
+    for tail in roles.above[key]:
+        if tail not in grid.cells:
+            continue
+        column = grid.cells[tail][2]
+        least = max(least, column + (1 if roles.level(tail, key) else 0))
+    return least
+
+
+def _row(key: str, roles: Roles, grid: Grid) -> int:
+    """The row of the first node of the lane that feeds this one."""
+    for tail in roles.above[key]:
+        if tail in grid.cells and roles.level(tail, key):
+            return grid.cells[tail][1]
+    return 0
+
+
+def _late(roles: Roles, grid: Grid, taken: dict[Cell, str], stacked: set[str]) -> None:
+    """Move to the right what has room there, beside others of its role."""
+    for key in reversed(roles.nodes):
+        lane, row, column = grid.cells[key]
+        heads = roles.below[key]
+        if column == 0 or key in stacked or not heads or len(roles.above[key]) != 1:
+            continue
+        tail = roles.above[key][0]
+        if tail in grid.spine:
+            continue
+        room = min(grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in heads)
+        between = [(lane, row, c) for c in range(column + 1, room + 1)]
+        if between and not any(cell in taken for cell in between):
+            del taken[lane, row, column]
+            grid.cells[key] = (lane, row, room)
+            taken[lane, row, room] = key

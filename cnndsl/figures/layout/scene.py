@@ -1,0 +1,257 @@
+"""A scene in its place: blocks opened in place first, then what stands between them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from cnndsl.figures import font
+from cnndsl.figures.lanes import lanes
+from cnndsl.figures.layout.cards import LABEL, TITLE, Cards, behind
+from cnndsl.figures.layout.lanes import settled
+from cnndsl.figures.layout.layered import layered
+from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
+from cnndsl.figures.layout.pyramid import Roles, gridded
+from cnndsl.figures.layout.strides import kept, strides
+from cnndsl.figures.layout.tower import chained, stacked
+from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
+from cnndsl.figures.text import clean, label_text
+from cnndsl.graph import Network
+
+LONG = 4
+"""A chain of so many boxes beside the spine stands as a tower."""
+PAD, BAR = 10.0, 20.0
+"""Around the boxes of a scope, and over them for its title."""
+
+
+def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
+    """All boxes and wires of a scene."""
+    edges = [(edge.tail, edge.head) for edge in scene.edges]
+    if main and lanes(network, scene).rows:
+        return _pyramid(network, scene, edges, cards)
+    return _level(_unwrapped(scene.items) if main else scene.items, edges, cards)
+
+
+def _unwrapped(items: Sequence[Item]) -> list[Item]:
+    """The items, without the outlines of large blocks: a tower is broken between boxes."""
+    found: list[Item] = []
+    for item in items:
+        large = isinstance(item, Cluster) and item.count == 1 and len(list(boxes([item]))) > 8
+        found += _unwrapped(item.children) if large and isinstance(item, Cluster) else [item]
+    return found
+
+
+def _pyramid(network: Network, scene: Scene, edges: list[Ends], cards: Cards) -> Piece:
+    """The scene on its stride lanes."""
+    found = kept(strides(network, scene), scene)
+    inner = _inner_boxes(scene.items, edges, found)
+    leaves: dict[str, Piece] = {}
+    owner: dict[str, str] = {}
+    for item in _flat(scene.items, edges, found):
+        owner |= {box.key: item.key for box in boxes([item])}
+        leaves[item.key] = _piece(item, edges, cards)
+        found[item.key] = found[next(boxes([item])).key]
+    _collapse(leaves, owner, edges, found, {owner[key] for key in inner})
+    outer = dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h])
+    roles = Roles(list(leaves), outer, found, {owner[key] for key in inner})
+    fed = {head for _, head in edges}
+    ends = {box.key for box in scene.boxes() if not box.nodes and box.key in fed}
+    between = [(t, h) for t, h in edges if owner[t] != owner[h]]
+    return settled(roles, gridded(roles, ends), leaves, between, owner)
+
+
+def _collapse(
+    leaves: dict[str, Piece],
+    owner: dict[str, str],
+    edges: list[Ends],
+    lanes: dict[str, int],
+    inner: set[str],
+) -> None:
+    """Make one tower of a long chain that stays in its lane, below the spine's end."""
+    roles = Roles(
+        list(leaves),
+        dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h]),
+        lanes,
+        inner,
+    )
+    spine = set(roles.spine())
+    for key in list(leaves):
+        if key not in leaves or key in spine or len(roles.above[key]) != 1:
+            continue
+        if not roles.level(roles.above[key][0], key):
+            continue
+        chain = [key]
+        while len(roles.below[chain[-1]]) == 1:
+            then = roles.below[chain[-1]][0]
+            plain = roles.level(chain[-1], then) and len(roles.above[then]) == 1
+            if not plain or then in spine:
+                break
+            chain.append(then)
+        if len(chain) < LONG or not roles.below[chain[-1]]:
+            continue
+        wires: list[Wire | Fork] = [Wire([])]
+        for one, two in pairwise(chain):
+            wires.append(Wire([e for e in edges if (owner[e[0]], owner[e[1]]) == (one, two)]))
+        wires.append(Wire([]))
+        tower = chained(Chain(wires, chain), leaves)
+        tower.opening = leaves[chain[0]].opening
+        last = leaves[chain[-1]]
+        tower.closing = last.moved(0, tower.height - last.height).closing
+        for one in chain[1:]:
+            del leaves[one]
+        leaves[key] = tower
+        for box, held in owner.items():
+            owner[box] = key if held in chain else held
+
+
+def _flat(items: Sequence[Item], edges: list[Ends], lanes: dict[str, int]) -> list[Item]:
+    """The items of a pyramid: boxes, and blocks that stay in one lane."""
+    found: list[Item] = []
+    for item in items:
+        level = len({lanes[box.key] for box in boxes([item])}) == 1
+        if isinstance(item, Box) or (level and _opened([item], edges) == [item]):
+            found.append(item)
+        else:
+            found += _flat(item.children, edges, lanes)
+    return found
+
+
+def _inner_boxes(
+    items: Sequence[Item], edges: Sequence[Ends], lanes: dict[str, int]
+) -> set[str]:
+    """The boxes in blocks that join what comes from several lanes."""
+    found: set[str] = set()
+    for item in items:
+        if isinstance(item, Box):
+            continue
+        keys = {box.key for box in boxes([item])}
+        entering = {lanes[tail] for tail, head in edges if head in keys and tail not in keys}
+        found |= keys if len(entering) > 1 else _inner_boxes(item.children, edges, lanes)
+    return found
+
+
+def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
+    opened = _opened(items, edges)
+    owner = {box.key: item.key for item in opened for box in boxes([item])}
+    leaves: dict[str, Piece] = {}
+    for item in opened:
+        leaves[item.key] = _piece(item, edges, cards)
+    links = _links(list(leaves), edges, owner)
+    remaining = reduced(leaves, links)
+    if len(remaining) == 1:
+        piece = stacked(remaining[0].part, leaves)
+    else:
+        piece = layered(remaining, leaves)
+    piece.wires = {ends: tidy(line) for ends, line in piece.wires.items()}
+    return piece
+
+
+def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
+    """A box, or a block opened in place."""
+    if isinstance(item, Box):
+        return _leaf(item, cards)
+    keys = {box.key for box in boxes([item])}
+    inner = [
+        (t if t in keys else SOURCE, h if h in keys else SINK)
+        for t, h in edges
+        if t in keys or h in keys
+    ]
+    return _scoped(item, _level(item.children, list(dict.fromkeys(inner)), cards))
+
+
+def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> list[Link]:
+    """One link for all edges between two nodes, and the order of those without any."""
+    found: dict[Ends, list[Ends]] = {}
+    for tail, head in edges:
+        found.setdefault((owner.get(tail, SOURCE), owner.get(head, SINK)), []).append(
+            (tail, head)
+        )
+    links = [
+        Link(tail, head, Wire(made), number)
+        for number, ((tail, head), made) in enumerate(found.items())
+        if tail != head
+    ]
+    begun, ended = {link.head for link in links}, {link.tail for link in links}
+    for number, node in enumerate(nodes, len(links)):
+        if node not in begun:
+            links.append(Link(SOURCE, node, Wire([]), number))
+        if node not in ended:
+            links.append(Link(node, SINK, Wire([]), number))
+    return links
+
+
+def _opened(items: Sequence[Item], edges: Sequence[Ends]) -> list[Item]:
+    """The items, without clusters that have several ways in or out: their boxes instead."""
+    into: dict[str, set[str]] = defaultdict(set)
+    out: dict[str, set[str]] = defaultdict(set)
+    for tail, head in edges:
+        into[head].add(tail)
+        out[tail].add(head)
+    found: list[Item] = []
+    for item in items:
+        if isinstance(item, Box):
+            found.append(item)
+            continue
+        keys = {box.key for box in boxes([item])}
+        above = {tail for key in keys for tail in into[key]} - keys
+        ending = {key for key in keys if out[key] - keys or not out[key]}
+        if len(above) == 1 and len(ending) == 1 and len(keys) > 1:
+            found.append(item)
+        else:
+            found += _opened(item.children, edges)
+    return found
+
+
+def _leaf(box: Box, cards: Cards) -> Piece:
+    width, height = cards.size(box)
+    stack = behind(box)
+    spot = Spot(box, 0, stack + height / 2, width, height)
+    label = cards[box].label
+    # The label stands over the left corner; a circle's beside it.
+    left = width / 2
+    if label and cards[box].round:
+        left += min(font.width(label, LABEL), 60) + 4
+    return Piece(
+        left,
+        width / 2 + stack,
+        stack + height,
+        [spot],
+        opening={("@in", box.key): ((0, 0),)},
+        closing={(box.key, "@out"): ((0, stack + height),)},
+    )
+
+
+def _scoped(cluster: Cluster, inner: Piece) -> Piece:
+    """A cluster with its outline around it."""
+    title = clean(cluster.title)
+    if cluster.count > 1:
+        title = f"{title} ×{cluster.count}".strip()
+    small = clean(label_text(cluster.labels))
+    words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
+    left = max(inner.left + PAD, words)
+    right = inner.right + PAD
+    height = BAR + inner.height + PAD
+    low = inner.moved(0, BAR)
+    scope = Scope(
+        -left,
+        0,
+        left + right,
+        height,
+        title,
+        small,
+        cluster.count > 1,
+        frozenset(box.key for box in boxes([cluster])),
+    )
+    foot: Line = ((0.0, height),)
+    return Piece(
+        left,
+        right,
+        height,
+        low.spots,
+        [scope, *low.scopes],
+        low.wires,
+        {("@in", head): ((0.0, 0.0), *line) for (_, head), line in low.opening.items()},
+        {(tail, "@out"): (*line, *foot) for (tail, _), line in low.closing.items()},
+    )

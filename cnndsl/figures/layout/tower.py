@@ -1,0 +1,132 @@
+"""Series and parallel parts stacked downwards, branches side by side in declared order."""
+
+from __future__ import annotations
+
+from cnndsl.figures.layout.parallel import Chain, Fork, Part, Wire
+from cnndsl.figures.layout.piece import Ends, Line, Piece
+
+GAP = 22.0
+"""Between a box and the next below it."""
+FORK, JOIN = 9.0, 13.0
+"""From a box to the bar of its fork, and from the bar of a join to its box."""
+BESIDE = 16.0
+"""Between branches."""
+CHANNEL = 9.0
+"""Half the width of a skip's channel."""
+
+Leaves = dict[str, Piece]
+
+
+def stacked(part: Part, leaves: Leaves) -> Piece:
+    """A part from the foot of one node to the top of another."""
+    match part:
+        case Wire(edges=edges):
+            return _wire(edges, GAP if edges else 0.0)
+        case Chain():
+            return chained(part, leaves)
+        case Fork():
+            return _forked(part, leaves)
+
+
+def _wire(edges: list[Ends], height: float) -> Piece:
+    return Piece(0, 0, height, through=dict.fromkeys(edges, ((0.0, 0.0), (0.0, height))))
+
+
+def chained(chain: Chain, leaves: Leaves) -> Piece:
+    """Parts and nodes in turn, on one axis."""
+    done = stacked(chain.parts[0], leaves)
+    for node, part in zip(chain.nodes, chain.parts[1:], strict=True):
+        add_leaf(done, leaves[node])
+        _add_part(done, stacked(part, leaves))
+    return done
+
+
+def add_leaf(done: Piece, leaf: Piece) -> None:
+    """Put a node below: what comes through ends in it."""
+    low = leaf.moved(0, done.height)
+    for ends, line in done.through.items():
+        done.opening[ends] = line + low.opening[_inner(ends, low.opening)]
+    for ends, line in done.closing.items():
+        done.wires[ends] = line + low.opening[_inner(ends, low.opening)]
+    done.through = {}
+    done.closing = {}
+    _grow(done, leaf)
+    done.take(low)
+    done.exits = low.closing
+
+
+def _add_part(done: Piece, part: Piece) -> None:
+    """Put wires below the last node: they begin in it."""
+    low = part.moved(0, done.height)
+    exits = done.exits
+    for ends, line in low.through.items():
+        done.closing[ends] = exits[_outer(ends, exits)] + line
+    for ends, line in low.opening.items():
+        done.wires[ends] = exits[_outer(ends, exits)] + line
+    done.closing |= low.closing
+    _grow(done, part)
+    done.take(low)
+    done.exits = {}
+
+
+def _grow(done: Piece, added: Piece) -> None:
+    done.left = max(done.left, added.left)
+    done.right = max(done.right, added.right)
+    done.height += added.height
+
+
+def _inner(ends: Ends, opening: dict[Ends, Line]) -> Ends:
+    """The line inside a node that goes on from one outside."""
+    return ends if ends in opening else ("@in", ends[1])
+
+
+def _outer(ends: Ends, closing: dict[Ends, Line]) -> Ends:
+    return ends if ends in closing else (ends[0], "@out")
+
+
+def _forked(fork: Fork, leaves: Leaves) -> Piece:
+    """Branches from one bar to another: the last boxes of all stand in one row."""
+    branches = [b for b in fork.branches if not isinstance(b, Wire) or b.edges]
+    if not branches:
+        return _wire([], 0.0)
+    pieces = [stacked(branch, leaves) for branch in branches]
+    skips = [isinstance(branch, Wire) for branch in branches]
+    for piece, skip in zip(pieces, skips, strict=True):
+        if skip:
+            piece.left = piece.right = CHANNEL
+    places = _places(pieces, skips)
+    height = max(piece.height for piece in pieces)
+    # Branches that leave the scene begin together; the others end together.
+    ended = any(piece.through or piece.closing for piece in pieces)
+    done = Piece(0, 0, FORK + height + JOIN)
+    for piece, x in zip(pieces, places, strict=True):
+        late = height - piece.height if ended else 0.0
+        low = piece.moved(x, FORK + late)
+        foot = FORK + late + piece.height
+        lead: Line = ((0.0, 0.0), (0.0, FORK), (x, FORK))
+        tail: Line = ((x, foot), (x, FORK + height), (0.0, FORK + height), (0.0, done.height))
+        done.opening |= {e: lead + line for e, line in low.opening.items()}
+        done.closing |= {e: line + tail for e, line in low.closing.items()}
+        done.through |= {e: lead + line + tail for e, line in low.through.items()}
+        done.take(low)
+        done.left = max(done.left, piece.left - x)
+        done.right = max(done.right, piece.right + x)
+    return done
+
+
+def _places(pieces: list[Piece], skips: list[bool]) -> list[float]:
+    """The axis of each branch; the fork's own axis is 0."""
+    places: list[float] = []
+    edge = 0.0
+    for piece in pieces:
+        places.append(edge + piece.left)
+        edge += piece.width + BESIDE
+    kept = [n for n, skip in enumerate(skips) if not skip] or list(range(len(pieces)))
+    centre = (places[kept[0]] + places[kept[-1]]) / 2
+    heights = [pieces[n].height for n in kept]
+    if len(kept) == 2 and heights[0] != heights[1]:
+        # The longer branch is the main path, and stands straight; the other is its side.
+        centre = places[kept[heights.index(max(heights))]]
+    elif len(kept) % 2:
+        centre = places[kept[len(kept) // 2]]
+    return [place - centre for place in places]

@@ -1,0 +1,142 @@
+"""What a picture is made of, before it is written as SVG, PDF or TikZ.
+
+A `role` names the colours: the theme says which. Coordinates are pixels, y downwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A filled outline: a rectangle with rounded corners."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    role: str
+    radius: float = 6
+    dashed: bool = False
+    stroke: float = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """A filled outline through points."""
+
+    points: tuple[Point, ...]
+    role: str
+    stroke: float = 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A line through points, its corners rounded, with an arrow at its end."""
+
+    points: tuple[Point, ...]
+    role: str = "wire"
+    arrow: bool = False
+    radius: float = 5
+    stroke: float = 1.2
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A line of text; `y` is its baseline, `anchor` one of start, middle, end."""
+
+    x: float
+    y: float
+    text: str
+    size: float
+    role: str = "ink"
+    bold: bool = False
+    anchor: str = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts that are one thing, with what is said of it."""
+
+    children: tuple[Part, ...]
+    title: str = ""
+    desc: str = ""
+    key: str = ""
+    data: tuple[tuple[str, str], ...] = ()
+    kind: str = "node"
+
+
+Part = Area | Polygon | Path | Text | Group
+
+
+@dataclass(slots=True)
+class Picture:
+    """A whole picture, and what is said of it."""
+
+    width: float
+    height: float
+    parts: list[Part]
+    title: str
+    desc: str
+    metadata: dict[str, object] = field(default_factory=dict)
+
+    def roles(self) -> set[str]:
+        """The roles that occur."""
+        return {part.role for part in leaves(self.parts)}
+
+
+Leaf = Area | Polygon | Path | Text
+
+
+def leaves(parts: list[Part] | tuple[Part, ...]) -> Iterator[Leaf]:
+    """All parts that are drawn, groups opened."""
+    for part in parts:
+        if isinstance(part, Group):
+            yield from leaves(part.children)
+        else:
+            yield part
+
+
+def rounded(points: tuple[Point, ...], radius: float) -> list[tuple[str, tuple[Point, ...]]]:
+    """A line as commands `M`, `L` and `Q`, with its corners rounded."""
+    commands: list[tuple[str, tuple[Point, ...]]] = [("M", (points[0],))]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        reach = min(radius, _distance(before, corner) / 2, _distance(corner, after) / 2)
+        if reach < 0.5:
+            commands.append(("L", (corner,)))
+            continue
+        commands.append(("L", (_toward(corner, before, reach),)))
+        commands.append(("Q", (corner, _toward(corner, after, reach))))
+    commands.append(("L", (points[-1],)))
+    return commands
+
+
+def head(points: tuple[Point, ...], size: float = 6.5) -> tuple[Point, Point, Point]:
+    """The arrowhead at the end of a line."""
+    tip = points[-1]
+    base = _toward(tip, points[-2], size)
+    length = _distance(tip, base) or 1.0
+    dx, dy = (tip[0] - base[0]) / length, (tip[1] - base[1]) / length
+    half = size * 0.42
+    return (
+        tip,
+        (base[0] - dy * half, base[1] + dx * half),
+        (base[0] + dy * half, base[1] - dx * half),
+    )
+
+
+def _distance(a: Point, b: Point) -> float:
+    return abs(a[0] - b[0]) + abs(a[1] - b[1])
+
+
+def _toward(start: Point, end: Point, reach: float) -> Point:
+    far = _distance(start, end) or 1.0
+    return (
+        start[0] + (end[0] - start[0]) * reach / far,
+        start[1] + (end[1] - start[1]) * reach / far,
+    )

@@ -1,0 +1,118 @@
+"""The colours of each role: light, dark, and greys for paper."""
+
+from __future__ import annotations
+
+from cnndsl.figures import theme
+from cnndsl.ops.base import Family
+
+THEMES = ("light", "dark", "paper")
+
+Colours = tuple[str, str]
+"""Fill and stroke."""
+
+_PLAIN: dict[str, dict[str, Colours]] = {
+    "light": {
+        "page": ("#ffffff", "none"),
+        "band": ("#f7f7f8", "none"),
+        "frame": ("#fcfcfc", "#b4b4b4"),
+        "scope": ("none", "#b4b4b4"),
+        "wire": ("none", "#555555"),
+        "arrow": ("#555555", "none"),
+        "ink": ("#1c1c1e", "none"),
+        "grey": ("#5f6166", "none"),
+        "faint": ("#8a8c91", "none"),
+    },
+    "dark": {
+        "page": ("#16181c", "none"),
+        "band": ("#1c1f25", "none"),
+        "frame": ("#191c21", "#5a5e66"),
+        "scope": ("none", "#5a5e66"),
+        "wire": ("none", "#a9adb5"),
+        "arrow": ("#a9adb5", "none"),
+        "ink": ("#eceef2", "none"),
+        "grey": ("#b3b7bf", "none"),
+        "faint": ("#8b9099", "none"),
+    },
+    "paper": {
+        "page": ("#ffffff", "none"),
+        "band": ("#f6f6f6", "none"),
+        "frame": ("#ffffff", "#777777"),
+        "scope": ("none", "#777777"),
+        "wire": ("none", "#222222"),
+        "arrow": ("#222222", "none"),
+        "ink": ("#000000", "none"),
+        "grey": ("#333333", "none"),
+        "faint": ("#555555", "none"),
+    },
+}
+
+_GREYS = {
+    Family.INPUT: "#ffffff",
+    Family.CONV: "#e4e4e4",
+    Family.DEPTHWISE: "#d2d2d2",
+    Family.POOL: "#bdbdbd",
+    Family.LINEAR: "#f1f1f1",
+    Family.CONCAT: "#fafafa",
+    Family.ADD: "#ffffff",
+    Family.MATMUL: "#ffffff",
+    Family.UPSAMPLE: "#cacaca",
+    Family.NORM: "#f7f7f7",
+    Family.ACTIVATION: "#f7f7f7",
+    Family.RESHAPE: "#ffffff",
+    Family.REGULARIZE: "#ffffff",
+    Family.BOXES: "#ececec",
+}
+
+
+def mixed(first: str, second: str, share: float) -> str:
+    """A colour between two: `share` of the second."""
+    pairs = zip(_channels(first), _channels(second), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def _channels(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def role_of(family: Family | None) -> str:
+    """The role of a box of a family; None is a folded block."""
+    return family.value if family else "block"
+
+
+def colours(name: str) -> dict[str, Colours]:
+    """The colours of every role in a theme."""
+    found = dict(_PLAIN[name])
+    looks = {"block": theme.BLOCK} | {role_of(f): look for f, look in theme.LOOKS.items()}
+    greys = {role_of(family): grey for family, grey in _GREYS.items()} | {"block": "#ffffff"}
+    for role, look in looks.items():
+        if name == "light":
+            found[role] = (look.fill, look.border)
+        elif name == "dark":
+            found[role] = (
+                mixed(look.border, "#14161a", 0.72),
+                mixed(look.border, "#ffffff", 0.3),
+            )
+        else:
+            found[role] = (greys[role], "#222222")
+        found[f"{role}-side"] = (mixed(*found[role], 0.32), found[role][1])
+        found[f"{role}-top"] = (
+            mixed(found[role][0], _PLAIN[name]["page"][0], 0.55),
+            found[role][1],
+        )
+    for step in range(HEAT_STEPS):
+        found[f"heat{step}"] = _heat(name, step / (HEAT_STEPS - 1))
+    return found
+
+
+HEAT_STEPS = 9
+_HEAT = {
+    "light": ("#f4f7fb", "#f6a04d", "#b3261e"),
+    "dark": ("#20242b", "#8a5a1c", "#c4453a"),
+    "paper": ("#ffffff", "#cfcfcf", "#9a9a9a"),
+}
+
+
+def _heat(name: str, share: float) -> Colours:
+    low, middle, high = _HEAT[name]
+    fill = mixed(low, middle, share * 2) if share < 0.5 else mixed(middle, high, share * 2 - 1)
+    return fill, mixed(fill, "#ffffff" if name == "dark" else "#000000", 0.45)

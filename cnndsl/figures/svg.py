@@ -1,0 +1,143 @@
+"""A picture as SVG: light colours as attributes, dark ones where the reader prefers them."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+
+from cnndsl.figures import font, palette
+from cnndsl.figures.paint import (
+    Area,
+    Group,
+    Leaf,
+    Part,
+    Path,
+    Picture,
+    Polygon,
+    Text,
+    head,
+    rounded,
+)
+
+FONTS = f"{font.FAMILY}, Helvetica, Arial, 'DejaVu Sans', sans-serif"
+
+
+def number(value: float) -> str:
+    """A coordinate in short: `12`, `12.5`."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def svg(
+    picture: Picture,
+    theme: str = "light",
+    *,
+    width_mm: float | None = None,
+    embedded: bool = False,
+) -> str:
+    """The text of the file; the same picture gives the same text.
+
+    `light` turns dark where the reader prefers dark; `dark` and `paper` stay as they are.
+    `embedded` leaves the style to the page around it.
+    """
+    writer = _Writer(palette.colours(theme))
+    size = f'width="{number(picture.width)}" height="{number(picture.height)}"'
+    if width_mm is not None:
+        height = width_mm * picture.height / picture.width
+        size = f'width="{number(width_mm)}mm" height="{number(height)}mm"'
+    box = f'viewBox="0 0 {number(picture.width)} {number(picture.height)}"'
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" '
+        f'aria-labelledby="figure-title figure-desc" font-family="{escape(FONTS)}">',
+        f'<title id="figure-title">{escape(picture.title)}</title>',
+        f'<desc id="figure-desc">{escape(picture.desc)}</desc>',
+        f"<metadata>{escape(json.dumps(picture.metadata, ensure_ascii=False))}</metadata>",
+    ]
+    if theme == "light" and not embedded:
+        lines.append(f"<style>{night(picture.roles() | {'page', 'arrow'})}</style>")
+    page = Area(0, 0, picture.width, picture.height, "page", radius=0, stroke=0)
+    lines += [line for part in (page, *picture.parts) for line in writer.part(part)]
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def night(roles: set[str]) -> str:
+    """The rules that make a light picture dark; print stays light."""
+    dark = palette.colours("dark")
+    rules = []
+    for role in sorted(roles):
+        fill, stroke = dark[role]
+        rules.append(f".{role}{{fill:{fill};stroke:{stroke}}}")
+    return f"@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}"
+
+
+class _Writer:
+    def __init__(self, colours: dict[str, palette.Colours]) -> None:
+        self.colours = colours
+
+    def part(self, part: Part) -> list[str]:
+        """The elements of a part, one a line."""
+        if not isinstance(part, Group):
+            return [self._leaf(part)]
+        data = "".join(f' data-{name}="{escape(value)}"' for name, value in part.data)
+        key = f' id="{escape(part.key)}"' if part.key else ""
+        lines = [f'<g class="{part.kind}"{key}{data}>']
+        if part.title:
+            lines.append(f"<title>{escape(part.title)}</title>")
+        if part.desc:
+            lines.append(f"<desc>{escape(part.desc)}</desc>")
+        lines += [line for child in part.children for line in self.part(child)]
+        return [*lines, "</g>"]
+
+    def _leaf(self, part: Leaf) -> str:
+        match part:
+            case Area():
+                return self._area(part)
+            case Polygon():
+                points = " ".join(f"{number(x)},{number(y)}" for x, y in part.points)
+                return f'<polygon {self._paint(part.role, part.stroke)} points="{points}"/>'
+            case Path():
+                return self._path(part)
+            case Text():
+                return self._text(part)
+
+    def _paint(self, role: str, stroke: float, *, dashed: bool = False) -> str:
+        fill, line = self.colours[role]
+        text = f'class="{role}" fill="{fill}" stroke="{line}"'
+        if line != "none":
+            text += f' stroke-width="{number(stroke)}"'
+        return text + (' stroke-dasharray="4 3"' if dashed else "")
+
+    def _area(self, part: Area) -> str:
+        place = (
+            f'x="{number(part.x)}" y="{number(part.y)}" '
+            f'width="{number(part.width)}" height="{number(part.height)}"'
+        )
+        corner = f' rx="{number(part.radius)}"' if part.radius else ""
+        return (
+            f"<rect {self._paint(part.role, part.stroke, dashed=part.dashed)} {place}{corner}/>"
+        )
+
+    def _path(self, part: Path) -> str:
+        points = part.points
+        drawn = "".join(
+            letter + " ".join(f"{number(x)},{number(y)}" for x, y in where)
+            for letter, where in rounded(points, part.radius)
+        )
+        line = f'<path {self._paint(part.role, part.stroke, dashed=part.dashed)} d="{drawn}"/>'
+        if not part.arrow:
+            return line
+        tip = " ".join(f"{number(x)},{number(y)}" for x, y in head(points))
+        return f'{line}<polygon {self._paint("arrow", 0)} points="{tip}"/>'
+
+    def _text(self, part: Text) -> str:
+        fill, _ = self.colours[part.role]
+        weight = ' font-weight="700"' if part.bold else ""
+        anchor = f' text-anchor="{part.anchor}"' if part.anchor != "start" else ""
+        length = font.width(part.text, part.size, bold=part.bold)
+        # Another font, where the reader has not ours, is set to the same width.
+        return (
+            f'<text class="{part.role}" x="{number(part.x)}" y="{number(part.y)}" '
+            f'font-size="{number(part.size)}"{weight}{anchor} fill="{fill}" stroke="none" '
+            f'textLength="{number(length)}" lengthAdjust="spacingAndGlyphs" direction="ltr">'
+            f"{escape(part.text)}</text>"
+        )

@@ -325,19 +325,62 @@ def _described(name: str, array: Array) -> str:
 @network_arguments
 @sized
 @output_path
+@click.option(
+    "--style",
+    type=click.Choice(["blocks", "table", "terminal"]),
+    default="blocks",
+    show_default=True,
+    help="The figure, the paper's table of stages, or lanes in text.",
+)
+@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
+@click.option(
+    "--detail",
+    type=click.Choice(["stages", "blocks", "full"]),
+    default="blocks",
+    help="Blocks closed; each opened once in an inset; or all in their places.",
+)
+@click.option(
+    "--open", "opened", metavar="BLOCK", multiple=True, help="With stages: open this."
+)
+@click.option(
+    "--metrics", type=click.Choice(["macs", "params", "memory"]), help="Colour by it."
+)
+@click.option("--width-mm", type=click.FloatRange(10, 2000), help="The printed width.")
+@click.option(
+    "--engine",
+    type=click.Choice(["graphviz", "dot", "pygraphviz"]),
+    help="Let Graphviz place the boxes.",
+)
 def draw(
     file: str,
     model: str | None,
     parameters: dict[str, str],
     inputs: dict[str, tuple[int, ...]],
     output: str | None,
+    style: str,
+    theme: str,
+    detail: str,
+    opened: tuple[str, ...],
+    metrics: str | None,
+    width_mm: float | None,
+    engine: str | None,
 ) -> None:
-    """Draw a network, as .svg, .png, .pdf or .dot (by the ending of -o)."""
+    """Draw a network, in the format of -o's ending: .svg, .png, .pdf, .html, .dot.
+
+    A table is .md, .tex or .html; the style `terminal` is printed, or written as .txt.
+    """
+    from cnndsl.figures import Options, draw, picture
+
     scope = _scope(file)
     definition = _pick(scope, model)
     network = _elaborate(definition, parameters, inputs)
+    options = Options(style, theme, detail, opened, metrics, width_mm)
+    if output == "-" or (output is None and style != "blocks"):
+        format = {"blocks": "svg", "table": "md", "terminal": "txt"}[style]
+        sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))
+        return
     path = output or f"{_stem(file, scope, definition)}.svg"
-    network.draw(path)
+    draw(network, path, engine=engine, options=options)
     click.echo(path)
 
 

@@ -362,7 +362,7 @@ FORMATS = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF", "dot": b"// nodes
 def test_draws_without_a_dot_on_path(format: str, tmp_path: Path, no_dot: None) -> None:
     pytest.importorskip("pygraphviz")
     path = tmp_path / f"x.{format}"
-    draw(net(RESIDUAL), path)
+    draw(net(RESIDUAL), path, engine="graphviz")
     assert path.read_bytes().startswith(FORMATS[format])
 
 
@@ -380,7 +380,7 @@ def test_the_systems_dot_is_used_where_it_is(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     network = net(RESIDUAL)
-    assert picture(network, "svg") == b"-Kdot -Tsvg\n"
+    assert picture(network, "svg", engine="graphviz") == b"-Kdot -Tsvg\n"
     assert (tmp_path / "dot.in").read_text() == dot(network)
 
 
@@ -401,7 +401,7 @@ def test_no_graphviz_at_all_says_which_extra_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)
     with pytest.raises(ArchError, match=r"cnndsl\[draw\]") as caught:
-        draw(net(RESIDUAL), tmp_path / "x.svg")
+        draw(net(RESIDUAL), tmp_path / "x.svg", engine="graphviz")
     assert caught.value.diagnostics[0].code == "E610"
     draw(net(RESIDUAL), tmp_path / "x.dot")
     assert [path.name for path in tmp_path.iterdir()] == ["x.dot"]

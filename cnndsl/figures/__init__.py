@@ -1,20 +1,35 @@
-"""Pictures of networks, drawn by Graphviz.
+"""Pictures of networks.
 
-`plan` decides what is shown: boxes, clusters, folded repeats, opened blocks. `lanes` finds
-the rows of pyramids and U-Nets, `dot` writes the source, `render` runs an engine.
+`plan` decides what is shown: boxes, clusters, folded repeats, opened blocks. `layout`
+places it and `blocks` makes a picture, which `svg` and `pdf` write; `dot` and `render`
+leave the placing to Graphviz, where that is asked for.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
+from cnndsl.figures.write import OWN, written
 from cnndsl.graph import Network
 
-__all__ = ["dot", "draw", "picture", "plan"]
+__all__ = ["Options", "dot", "draw", "picture", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a figure is drawn."""
+
+    style: str = "blocks"
+    theme: str = "light"
+    detail: str = "blocks"
+    opened: tuple[str, ...] = ()
+    metric: str | None = None
+    width_mm: float | None = None
 
 
 def draw(
@@ -23,17 +38,29 @@ def draw(
     *,
     format: str | None = None,
     engine: str | None = None,
+    options: Options | None = None,
 ) -> None:
-    """Write the picture of a network: svg, png, pdf or dot, by the suffix of the path.
+    """Write the picture of a network, in the format of the path's suffix.
 
-    The file is replaced whole or not at all. `engine` is `dot` (the system's) or
-    `pygraphviz` (Graphviz inside its wheel); by default the first that is there.
-    Raises ArchError: an unknown format, or no Graphviz here. OSError: it cannot be written.
+    The file is replaced whole or not at all. Without an `engine` the layout is this
+    project's own; `graphviz` is the first Graphviz that is there, `dot` the system's,
+    `pygraphviz` that inside its wheel.
+    Raises ArchError: an unknown format, or what draws it is not here. OSError: it cannot
+    be written.
     """
     target = Path(path)
-    render.write(target, picture(network, render.format_of(target, format), engine=engine))
+    found = render.format_of(target, format)
+    render.write(target, picture(network, found, engine=engine, options=options))
 
 
-def picture(network: Network, format: str = "svg", *, engine: str | None = None) -> bytes:
+def picture(
+    network: Network,
+    format: str = "svg",
+    *,
+    engine: str | None = None,
+    options: Options | None = None,
+) -> bytes:
     """The picture's bytes.  Raises ArchError."""
-    return render.render(dot(network), format, engine)
+    if engine is None and format in OWN:
+        return written(network, format, options or Options())
+    return render.render(dot(network), format, None if engine == "graphviz" else engine)

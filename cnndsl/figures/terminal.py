@@ -1,0 +1,49 @@
+"""The main picture as Unicode lanes, for a terminal."""
+
+from __future__ import annotations
+
+from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.strides import kept, strides
+from cnndsl.figures.plan import plan
+from cnndsl.graph import Network
+
+NAME = 34
+
+
+def terminal(network: Network) -> str:
+    """A line a box, in its lane; edges that are not from the line above are named."""
+    planned = plan(network)
+    scene = planned.main
+    cards = Cards(network, scene, None)
+    planes = strides(network, scene)
+    lanes = kept(planes, scene)
+    fed: dict[str, list[str]] = {}
+    for edge in scene.edges:
+        fed.setdefault(edge.head, []).append(edge.tail)
+    order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
+    lines = [network.name]
+    before = ""
+    lane: int | None = None
+    for box in scene.boxes():
+        card = cards[box]
+        here = lanes[box.key] if box.key in planes else None
+        mark = ""
+        if here != lane or not before:
+            lane = here
+            mark = "" if here is None else f"1/{2**here}" if here >= 0 else f"{2**-here}x"
+            if before:
+                lines.append(f"{'':>6} ├{'─' * 62}")
+        tails = fed.get(box.key, [])
+        far = [str(order[tail]) for tail in tails if tail != before]
+        plain = not far and bool(tails)
+        arrow = "" if plain or not far else f"◂ {', '.join(far)}"
+        if far and before in tails:
+            arrow += " and above"
+        number = f"{order[box.key]:>3}"
+        title = card.title if len(card.title) <= NAME else card.title[: NAME - 1] + "…"
+        link = "│" if plain else "╭" if not tails else "├"
+        lines.append(
+            f"{mark:>6} │ {number} {link} {title:<{NAME}} {card.small:<24} {arrow}".rstrip()
+        )
+        before = box.key
+    return "\n".join([*lines, ""])

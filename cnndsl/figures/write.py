@@ -1,0 +1,103 @@
+"""A network's figure as a file's bytes, in each format that needs no Graphviz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.figures import font, table
+from cnndsl.figures.blocks import blocks
+from cnndsl.figures.html import html
+from cnndsl.figures.pdf import pdf
+from cnndsl.figures.svg import svg
+from cnndsl.figures.terminal import terminal
+from cnndsl.graph import Network
+
+if TYPE_CHECKING:
+    from cnndsl.figures import Options
+    from cnndsl.figures.paint import Picture
+
+OWN = ("svg", "png", "pdf", "html", "md", "tex", "txt")
+SMALLEST = 6.0
+"""Points: print is read down to here."""
+LEAST = 8.0
+"""Pixels: the smallest text of a figure."""
+PIXELS = 2
+"""Of a PNG, for each of the picture's."""
+
+
+def written(network: Network, format: str, options: Options) -> bytes:
+    """The bytes.  Raises ArchError: what writes it is not installed, or it is too narrow."""
+    if options.style == "terminal" or format == "txt":
+        return terminal(network).encode()
+    if options.style == "table" or format in ("md", "tex"):
+        return _table(network, format)
+    picture = _picture(network, options)
+    match format:
+        case "html":
+            return html(picture, options.theme).encode()
+        case "svg":
+            return svg(picture, options.theme, width_mm=options.width_mm).encode()
+        case "pdf":
+            return _pdf(picture, options)
+        case _:
+            return _png(picture, options)
+
+
+def _table(network: Network, format: str) -> bytes:
+    writers = {"md": table.markdown, "tex": table.latex, "html": table.html}
+    if format not in writers:
+        help = "end the name in .md, .tex or .html"
+        raise ArchError([Diagnostic("E611", f"a table is not written as {format}", help=help)])
+    return writers[format](network).encode()
+
+
+def _picture(network: Network, options: Options) -> Picture:
+    """The picture, with less detail where it must be narrower."""
+    details = [options.detail]
+    if options.width_mm is not None and options.detail != "stages":
+        details.append("stages")
+    narrowest = 0.0
+    for detail in details:
+        found = blocks(network, detail=detail, opened=options.opened, metric=options.metric)
+        least = least_width(found)
+        if options.width_mm is None or least <= options.width_mm:
+            return found
+        narrowest = min(narrowest or least, least)
+    message = f"at {options.width_mm:g} mm its text would be smaller than {SMALLEST:g} pt"
+    help = f"the least width that serves is {narrowest:.0f} mm"
+    raise ArchError([Diagnostic("E611", message, help=help)])
+
+
+def least_width(picture: Picture) -> float:
+    """The millimetres at which the smallest text is 6 pt high."""
+    return picture.width * SMALLEST / LEAST * 25.4 / 72
+
+
+def _png(picture: Picture, options: Options) -> bytes:
+    try:
+        import resvg_py
+    except ImportError:
+        raise _missing("png", "resvg_py") from None
+    made = resvg_py.svg_to_bytes(
+        svg_string=svg(picture, options.theme),
+        width=round(picture.width * PIXELS),
+        font_files=[str(path) for path in font.FILES],
+        skip_system_fonts=True,
+        font_family=font.FAMILY,
+        sans_serif_family=font.FAMILY,
+    )
+    return bytes(made)
+
+
+def _pdf(picture: Picture, options: Options) -> bytes:
+    try:
+        return pdf(picture, options.theme, width_mm=options.width_mm)
+    except ImportError:
+        raise _missing("pdf", "fpdf2") from None
+
+
+def _missing(format: str, package: str) -> ArchError:
+    help = "pip install 'cnndsl[draw]', or write .svg, which needs nothing"
+    message = f"a {format} is written by {package}, which is not installed"
+    return ArchError([Diagnostic("E610", message, help=help)])

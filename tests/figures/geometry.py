@@ -1,0 +1,107 @@
+"""What a test measures of a placed picture, and of Graphviz's."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from functools import cache
+from itertools import pairwise
+
+from cnndsl.figures import dot, plan
+from cnndsl.figures.layout.page import Page, page
+from cnndsl.figures.layout.piece import Ends, Line, Spot
+from cnndsl.files import shipped
+from cnndsl.graph import Network
+from cnndsl.language import load
+
+NEAR = 0.5
+Segment = tuple[tuple[float, float], tuple[float, float]]
+
+
+@cache
+def network(name: str) -> Network:
+    return load(shipped()[name])
+
+
+@cache
+def placed(name: str) -> Page:
+    return page(plan(network(name)))
+
+
+def overlap(a: Spot, b: Spot) -> bool:
+    apart_x = a.right <= b.left + NEAR or b.right <= a.left + NEAR
+    apart_y = a.bottom <= b.top + NEAR or b.bottom <= a.top + NEAR
+    return not (apart_x or apart_y)
+
+
+def enters(line: Line, spot: Spot) -> bool:
+    """Whether a line of upright and level pieces runs inside a box."""
+    for (x1, y1), (x2, y2) in pairwise(line):
+        low_x, high_x = min(x1, x2), max(x1, x2)
+        low_y, high_y = min(y1, y2), max(y1, y2)
+        inside_x = high_x > spot.left + NEAR and low_x < spot.right - NEAR
+        inside_y = high_y > spot.top + NEAR and low_y < spot.bottom - NEAR
+        if inside_x and inside_y:
+            return True
+    return False
+
+
+def crossings(lines: dict[Ends, Line]) -> int:
+    """Pairs of edges without a common end that cross."""
+    items = list(lines.items())
+    count = 0
+    for n, (ends, line) in enumerate(items):
+        for other, second in items[n + 1 :]:
+            if ends[0] == other[0] or ends[1] == other[1]:
+                continue
+            if {ends[0], ends[1]} & {other[0], other[1]}:
+                continue
+            count += any(_cross(a, b) for a in pairwise(line) for b in pairwise(second))
+    return count
+
+
+def _cross(a: Segment, b: Segment) -> bool:
+    (ax, ay), (bx, by) = a
+    (cx, cy), (dx, dy) = b
+
+    def side(px: float, py: float, qx: float, qy: float, rx: float, ry: float) -> float:
+        return (qx - px) * (ry - py) - (qy - py) * (rx - px)
+
+    one = side(ax, ay, bx, by, cx, cy), side(ax, ay, bx, by, dx, dy)
+    two = side(cx, cy, dx, dy, ax, ay), side(cx, cy, dx, dy, bx, by)
+    return one[0] * one[1] < -1e-9 and two[0] * two[1] < -1e-9
+
+
+def graphviz_crossings(name: str) -> int:
+    """The same of Graphviz's picture: its splines as lines through their samples."""
+    made = subprocess.run(
+        ["dot", "-Tplain"], input=dot(network(name)).encode(), capture_output=True, check=True
+    )
+    lines: dict[Ends, Line] = {}
+    joined = made.stdout.decode().replace("\\\n", "")
+    for number, row in enumerate(joined.splitlines()):
+        if not row.startswith("edge "):
+            continue
+        parts = shlex.split(row)
+        if "invis" in parts:
+            continue
+        count = int(parts[3])
+        values = list(map(float, parts[4 : 4 + 2 * count]))
+        points = list(zip(values[::2], values[1::2], strict=True))
+        tail, head = parts[1], parts[2]
+        key = (tail, head) if (tail, head) not in lines else (f"{tail}#{number}", head)
+        lines[key] = tuple(
+            p for n in range(0, count - 1, 3) for p in _bezier(points[n : n + 4])
+        )
+    return crossings(lines)
+
+
+def _bezier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    found = []
+    for step in range(9):
+        t = step / 8
+        weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+        x = sum(w * p[0] for w, p in zip(weights, points, strict=True))
+        y = sum(w * p[1] for w, p in zip(weights, points, strict=True))
+        found.append((x, y))
+    return found

@@ -1,0 +1,223 @@
+"""Where everything stands, checked on every shipped network."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from itertools import combinations, pairwise
+
+import pytest
+
+from cnndsl.figures import Options, font, plan
+from cnndsl.figures.blocks import DETAILS, blocks
+from cnndsl.figures.layout import cards as measures
+from cnndsl.figures.layout.page import page, picture
+from cnndsl.figures.paint import Group, Text
+from cnndsl.figures.scene import Box
+from cnndsl.figures.svg import svg
+from cnndsl.figures.write import written
+from cnndsl.files import shipped
+from cnndsl.language import loads
+from cnndsl.ops.base import Family
+from tests.figures.geometry import (
+    crossings,
+    enters,
+    graphviz_crossings,
+    network,
+    overlap,
+    placed,
+)
+
+ZOO = sorted(shipped())
+
+
+def panels(name: str):  # noqa: ANN201 - the panels of a page
+    found = placed(name)
+    return [found.main, *found.insets]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_box_and_edge_is_placed_once(name: str) -> None:
+    for panel in panels(name):
+        keys = [spot.box.key for spot in panel.piece.spots]
+        assert sorted(keys) == sorted(box.key for box in panel.scene.boxes())
+        assert set(panel.piece.wires) == {(e.tail, e.head) for e in panel.scene.edges}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_two_boxes_overlap(name: str) -> None:
+    for panel in panels(name):
+        for one, two in combinations(panel.piece.spots, 2):
+            assert not overlap(one, two), (one.box.title, two.box.title)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_insets_stand_apart(name: str) -> None:
+    found = placed(name)
+    areas = []
+    for panel in panels(name):
+        left = panel.x - panel.piece.left
+        areas.append((left, panel.y, left + panel.piece.width, panel.y + panel.piece.height))
+    for a, b in combinations(areas, 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        assert apart
+    assert all(area[2] <= found.width + 1 for area in areas)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_edge_runs_through_a_box(name: str) -> None:
+    for panel in panels(name):
+        for ends, line in panel.piece.wires.items():
+            for spot in panel.piece.spots:
+                assert not enters(line, spot), (ends, spot.box.key, line)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_edges_are_upright_or_level(name: str) -> None:
+    for panel in panels(name):
+        for line in panel.piece.wires.values():
+            for (x1, y1), (x2, y2) in pairwise(line):
+                assert abs(x1 - x2) < 0.01 or abs(y1 - y2) < 0.01
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_text_leaves_its_box(name: str) -> None:
+    for panel in panels(name):
+        for spot in panel.piece.spots:
+            card = panel.cards[spot.box]
+            words = font.width(card.title, measures.TITLE, bold=True) if not card.round else 0
+            assert max(words, font.width(card.small, measures.SMALL)) <= spot.width
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_picture_is_a_strip(name: str) -> None:
+    found = picture(placed(name))
+    assert max(found.width / found.height, found.height / found.width) <= 3
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_the_same_network_gives_the_same_bytes(name: str) -> None:
+    found = network(name)
+    assert svg(blocks(found)) == svg(blocks(found))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_layer_is_drawn_or_folded_at_every_detail(name: str) -> None:
+    found = network(name)
+    cost = found.summary().total
+    for detail in DETAILS:
+        counted = blocks(found, detail=detail).metadata
+        assert counted["nodes"] == found.graph.number_of_nodes()
+        assert counted["nodes"] == counted["drawn"] + counted["folded"] + counted["left_out"]
+        assert (counted["parameters"], counted["macs"]) == (cost.parameters, cost.macs)
+
+
+@pytest.mark.parametrize("name", ["fpn_resnet50", "retinanet_resnet50_fpn"])
+def test_laterals_of_pyramids_are_level(name: str) -> None:
+    piece = placed(name).main.piece
+    joins = [s for s in piece.spots if s.box.family is Family.ADD]
+    assert joins
+    places = {s.box.key: s for s in piece.spots}
+    for join in joins:
+        lateral = next(
+            line
+            for (tail, head), line in piece.wires.items()
+            if head == join.box.key and places[tail].box.family is Family.CONV
+        )
+        assert len(lateral) == 2
+        assert lateral[0][1] == lateral[1][1] == join.y
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_bn"])
+def test_copies_of_a_unet_are_level_and_the_decoder_is_upright(name: str) -> None:
+    piece = placed(name).main.piece
+    joins = [s for s in piece.spots if s.box.family is Family.CONCAT]
+    assert len(joins) == 4
+    assert len({join.x for join in joins}) == 1
+    for join in joins:
+        lines = [line for (_, head), line in piece.wires.items() if head == join.box.key]
+        assert any(len(line) == 2 and line[0][1] == line[1][1] == join.y for line in lines)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_branches_stand_in_declared_order(name: str) -> None:
+    for panel in panels(name):
+        places = {s.box.key: s.x for s in panel.piece.spots}
+        joins = [s.box for s in panel.piece.spots if s.box.family is Family.CONCAT]
+        for join in joins:
+            tails = [places[e.tail] for e in panel.scene.edges if e.head == join.key]
+            assert tails == sorted(tails)
+
+
+def test_the_last_layers_of_an_inception_module_stand_in_one_row() -> None:
+    (inset,) = placed("googlenet").insets
+    join = next(s.box for s in inset.piece.spots if s.box.family is Family.CONCAT)
+    tails = {e.tail for e in inset.scene.edges if e.head == join.key}
+    assert len({s.y for s in inset.piece.spots if s.box.key in tails}) == 1
+
+
+def test_the_legend_lists_only_families_that_occur() -> None:
+    found = blocks(network("vgg16"))
+    words = {part.text for part in found.parts if isinstance(part, Text)}
+    assert "pooling" in words
+    assert "upsampling" not in words
+
+
+def test_every_box_has_a_title_and_a_description() -> None:
+    found = blocks(network("resnet50"))
+    boxes = [p for p in found.parts if isinstance(p, Group) and p.kind == "node"]
+    assert boxes
+    assert all(box.title and box.desc for box in boxes)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_picture_is_placed_in_a_moment(name: str) -> None:
+    found = plan(network(name))
+    best = 10.0
+    for _ in range(3):
+        start = time.process_time()
+        svg(picture(page(found)))
+        best = min(best, time.process_time() - start)
+        if best < 0.5:
+            break
+    assert best < 0.5
+
+
+def test_a_chain_of_a_thousand_boxes_is_placed_in_five_seconds() -> None:
+    steps = "\n".join(f"  conv({8 + n % 7}, {1 + 2 * (n % 2)}x1)" for n in range(999))
+    found = loads(f"model Long: image[3, H=32, W=32] -> y {{\n{steps}\n  y: relu\n}}")
+    start = time.process_time()
+    svg(blocks(found, detail="full"))
+    assert time.process_time() - start < 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("dot") is None, reason="compared with Graphviz's dot")
+@pytest.mark.parametrize("name", ZOO)
+def test_edges_cross_no_more_often_than_graphviz_makes_them(name: str) -> None:
+    ours = sum(crossings(panel.piece.wires) for panel in panels(name))
+    assert ours <= graphviz_crossings(name)
+
+
+def test_hostile_labels_are_text() -> None:
+    found = network("lenet5")
+    made = blocks(found)
+    made.title = "<script>alert(1)</script>\"'"
+    text = svg(made)
+    assert "<script" not in text
+
+
+def test_long_and_right_to_left_words_stay_in_their_box() -> None:
+    text = font.fitted("x" * 200, 11, 100, bold=True)
+    assert font.width(text, 11, bold=True) <= 100
+    assert "…" in text
+    box = Box("b1", "", None, [], None)
+    assert measures.behind(box) == 0
+
+
+@pytest.mark.parametrize("format", ["svg", "png", "pdf", "html", "md", "tex", "txt"])
+def test_every_format_is_written_and_the_same_twice(format: str) -> None:
+    found = network("lenet5")
+    made = written(found, format, Options())
+    assert made == written(found, format, Options())
+    assert len(made) > 200

@@ -119,9 +119,9 @@ def test_the_field_is_the_support_of_the_gradient_of_a_central_unit(name: str) -
     network = cnndsl.load(name, inputs={"image": (3, height, 64)})
     module = network.to_torch().eval().double()
     with torch.no_grad():
-        for parameter in module.parameters():
+        for key, parameter in module.named_parameters():
             fan = parameter[0].numel() if parameter.dim() > 1 else 1
-            parameter.fill_(1 / fan)
+            parameter.fill_(0 if key.endswith("bias") else 1 / fan)
     # Small: no clipped activation (ReLU6) is at its limit.
     image = torch.full((1, 3, height, 64), 1e-3, dtype=torch.double, requires_grad=True)
     with one_unit_and_means(torch) as noted:

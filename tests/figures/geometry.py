@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 from functools import cache
 from itertools import pairwise
 
@@ -74,11 +73,11 @@ def _cross(a: Segment, b: Segment) -> bool:
 
 def graphviz_crossings(name: str) -> int:
     """The same of Graphviz's picture: its splines as lines through their samples."""
-    made = subprocess.run(
-        ["dot", "-Tplain"], input=dot(network(name)).encode(), capture_output=True, check=True
-    )
+    import pygraphviz
+
+    made = pygraphviz.AGraph(string=dot(network(name))).draw(format="plain", prog="dot")
     lines: dict[Ends, Line] = {}
-    joined = made.stdout.decode().replace("\\\n", "")
+    joined = made.decode().replace("\\\n", "")
     for number, row in enumerate(joined.splitlines()):
         if not row.startswith("edge "):
             continue

@@ -17,7 +17,7 @@ def settled(
     """The piece of a grid; `leaves` have their own axis in the middle of a column."""
     ys, rows = _rows(grid, leaves)
     xs, columns = _columns(grid, leaves)
-    done = Piece(0, columns[-1], rows[-1])
+    done = Piece(0, columns[-1], rows[-1], laned=True)
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, column) in grid.cells.items():
         piece = leaves[key]

@@ -82,6 +82,8 @@ class Piece:
     opening: dict[Ends, Line] = field(default_factory=dict)
     closing: dict[Ends, Line] = field(default_factory=dict)
     through: dict[Ends, Line] = field(default_factory=dict)
+    laned: bool = False
+    """It stands on stride lanes: it is not broken into columns."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
     exits: dict[Ends, Line] = field(default_factory=dict)

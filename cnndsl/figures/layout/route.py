@@ -19,8 +19,8 @@ MARGIN = 7.0
 STEPS = (8.0, 14.0, 20.0)
 BEND, CROSSING, BESIDE = 14.0, 60.0, 400.0
 NEAR = 4.0
-EAGER = 1.6
-"""How much a way is drawn to its end: more is faster, and now and then a bend longer."""
+EAGER, LARGE = 1.6, 6000
+"""On a large grid a way is drawn to its end: faster, and now and then a bend longer."""
 RIGHT, DOWN, LEFT, UP = range(4)
 MOVES = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
@@ -104,6 +104,7 @@ class Router:
                 first[state] = port
                 heapq.heappush(queue, (port.price, port.price, len(queue), *state))
         count = len(queue)
+        eager = EAGER if len(self.xs) * len(self.ys) > LARGE else 1.0
         while queue:
             _, cost, _, i, j, way = heapq.heappop(queue)
             state = (i, j, way)
@@ -126,7 +127,7 @@ class Router:
                     count += 1
                     x, y = self.xs[to[0]], self.ys[to[1]]
                     left = min(abs(x - a) + abs(y - b) for a, b in targets)
-                    heapq.heappush(queue, (total + EAGER * left, total, count, *to))
+                    heapq.heappush(queue, (total + eager * left, total, count, *to))
         # Nothing is left but a straight line: boxes stand so close that no channel is.
         tail, head = want.tails[0], want.heads[0]
         return ((tail.x, tail.y), (head.x, head.y))

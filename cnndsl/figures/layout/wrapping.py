@@ -13,7 +13,7 @@ BESIDE = 74.0
 
 def wrapped(piece: Piece, insets: float) -> Piece:
     """The same in columns, cut where one edge alone leads on; `insets` is their area."""
-    count = _count(piece, insets)
+    count = 1 if piece.laned else _count(piece, insets)
     cuts = _cuts(piece) if count > 1 else []
     if not cuts:
         return piece

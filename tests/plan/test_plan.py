@@ -157,6 +157,13 @@ def test_winograd_is_the_convolution(m: int, size: tuple[int, int], threads: int
     np.testing.assert_allclose(np.moveaxis(y, -1, 1), wanted, atol=1e-10)
 
 
+def test_an_algorithm_may_be_chosen_by_measuring() -> None:
+    network = net("  y: conv(16, 3x3, act=relu) -> conv(16, 3x3, act=relu)")
+    plan = assert_same(network, threads=2, measure=True)
+    kinds = {step.algorithm for step in plan.prepare(2, "float64").steps}
+    assert kinds <= {"im2col", "winograd 2×2", "winograd 4×4"}
+
+
 # Random networks
 
 

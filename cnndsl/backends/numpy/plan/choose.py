@@ -10,13 +10,20 @@ from cnndsl.backends.numpy.plan.calls import Geometry
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is allowed: Winograd costs accuracy, about a digit of float32 for 4×4 tiles."""
+    """What is allowed, and whether candidates are timed where the plan is made.
+
+    Winograd costs accuracy, about a digit of float32 for 4×4 tiles.
+    """
 
     winograd: bool = True
+    measure: bool = False
+
+
+CANDIDATES = ("im2col", "winograd 2×2", "winograd 4×4")
 
 
 def choose(g: Geometry, groups: int, before: bool, choice: Choice) -> str:
-    """`product`, `depthwise`, `winograd 4×4`, `winograd 2×2` or `im2col`."""
+    """`product`, `depthwise`, `winograd 4×4`, `winograd 2×2`, `im2col` or `measured`."""
     ones = {*g.stride, *g.dilation} == {1}
     if math.prod(g.kernel) == 1 and set(g.stride) == {1} and groups == 1 and not g.padded:
         return "product"

@@ -195,7 +195,8 @@ class Plan(Interpreter):
 
     The first call with a batch size and type makes the steps; `print(plan)` shows those of
     the last one. `threads` is the number of cores used, all by default; `winograd=False`
-    keeps to products whose sums are those of the definition, in another order. Calls from
+    keeps to products whose sums are those of the definition, in another order; `measure`
+    times the candidates of each 3×3 convolution, which takes longer once. Calls from
     several threads wait for one another.
     """
 
@@ -206,13 +207,14 @@ class Plan(Interpreter):
         *,
         threads: int | None = None,
         winograd: bool = True,
+        measure: bool = False,
     ) -> None:
         """Check the weights, and rewrite the graph.  Raises ArchError, ValueError."""
         super().__init__(network, weights)
         if threads is not None and threads < 1:
             raise ValueError(f"threads={threads}, and at least 1 is needed")
         self.threads = cores() if threads is None else threads
-        self.choice = Choice(winograd)
+        self.choice = Choice(winograd, measure)
         self.program = rewrite(network, self.weights)
         self.compiled: dict[tuple[int, str], Compiled] = {}
         self.last: Compiled | None = None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from cnndsl.backends.numpy.plan.calls import Geometry, Phase
-from cnndsl.backends.numpy.plan.choose import Choice, choose
+from cnndsl.backends.numpy.plan.calls import Geometry, Phase, execute
+from cnndsl.backends.numpy.plan.choose import CANDIDATES, Choice, choose
 from cnndsl.backends.numpy.plan.depthwise import Depthwise
 from cnndsl.backends.numpy.plan.pooling import Pool
 from cnndsl.backends.numpy.plan.product import Im2col, Product
@@ -69,6 +70,7 @@ class Lowering:
         """Nothing is computed yet."""
         self.program, self.dtype, self.threads = program, dtype, threads
         self.batch, self.choice = batch, choice
+        self.measured: dict[Geometry, str] = {}
 
     def draft(self, task: Task) -> Draft | None:
         """The step that computes a task; None where there is nothing to do."""
@@ -179,16 +181,45 @@ class Lowering:
             case "depthwise":
                 taps = np.ascontiguousarray(np.moveaxis(kernels[:, 0], 0, -1))
                 return self._one(task, Depthwise(g, taps, after, self.threads), _image)
-            case "winograd 2×2" | "winograd 4×4":
-                m = int(algorithm[-1])
-                transformed = transformed_kernel(kernels, m)
-                made = Winograd(g, transformed, m, after, self.threads)
-                return self._one(task, made, _image)
+            case "measured":
+                made = self._fastest(g, kernels, after)
             case _:
-                groups = int(op.groups)
-                last = np.moveaxis(kernels, 1, -1)
-                matrix = np.ascontiguousarray(last).reshape(groups, g.outputs // groups, -1)
-                return self._one(task, Im2col(g, matrix, after, self.threads), _image)
+                made = self._spatial(algorithm, g, kernels, int(op.groups), after)
+        return self._one(task, made, _image)
+
+    def _spatial(
+        self, name: str, g: Geometry, kernels: Array, groups: int, after: list[Stage]
+    ) -> Algorithm:
+        """Winograd or im2col, by its name."""
+        if name.startswith("winograd"):
+            m = int(name[-1])
+            return Winograd(g, transformed_kernel(kernels, m), m, after, self.threads)
+        last = np.moveaxis(kernels, 1, -1)
+        matrix = np.ascontiguousarray(last).reshape(groups, g.outputs // groups, -1)
+        return Im2col(g, matrix, after, self.threads)
+
+    def _fastest(self, g: Geometry, kernels: Array, after: list[Stage]) -> Algorithm:
+        """The candidate that takes the least time here, once for each geometry."""
+        if g not in self.measured:
+            self.measured[g] = min(
+                CANDIDATES, key=lambda name: self._timed(self._spatial(name, g, kernels, 1, []))
+            )
+        return self._spatial(self.measured[g], g, kernels, 1, after)
+
+    def _timed(self, algorithm: Algorithm) -> float:
+        """The least of three runs, in seconds, all threads' work in this one."""
+        g = getattr(algorithm, "geometry")  # noqa: B009 - only the spatial ones come here
+        x = np.zeros((g.batch, *g.size, g.channels), self.dtype)
+        y = np.zeros((g.batch, *g.out, g.outputs), self.dtype)
+        spaces = [np.zeros(size, self.dtype) for size in algorithm.spaces]
+        phases = algorithm.bind(x, y, np.asarray, spaces)
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            for calls in (calls for phase in phases for calls in phase):
+                execute(calls)
+            times.append(time.perf_counter() - start)
+        return min(times)
 
     def _linear(self, task: Task) -> Draft:
         weight, after = self._folded(task)

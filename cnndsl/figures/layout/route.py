@@ -17,9 +17,9 @@ from cnndsl.figures.paint import Point
 
 MARGIN = 7.0
 STEPS = (8.0, 14.0, 20.0)
-BEND, CROSSING, BESIDE = 14.0, 60.0, 400.0
+BEND, CROSSING, BESIDE = 14.0, 150.0, 400.0
 NEAR = 4.0
-EAGER, LARGE = 1.6, 6000
+EAGER, LARGE = 1.6, 2500
 """On a large grid a way is drawn to its end: faster, and now and then a bend longer."""
 RIGHT, DOWN, LEFT, UP = range(4)
 MOVES = ((1, 0), (0, 1), (-1, 0), (0, -1))

@@ -106,6 +106,8 @@ class Writer:
             return flat(doc)
         labels = [identifier(label) for label in getattr(item, "labels", ())]
         if len(labels) != len(item.outputs):
+            if any((t.node, t.output) in self.pinned for t in item.outputs):
+                variable = self.fresh(identifier(label_of(item) or "y"))
             self.emit(f"{variable} = ", doc)
             self.hold(variable, views)
             return variable
@@ -118,7 +120,8 @@ class Writer:
     def hold(self, variable: str, views: Views[Any]) -> None:
         """A variable holds the outputs of these items, and nothing else any more."""
         for env, item in views:
-            for key in [k for k, v in env.tensors.items() if v == variable]:
+            # Its parts too: `x[0]` is gone with `x`.
+            for key in [k for k, v in env.tensors.items() if v.split("[")[0] == variable]:
                 del env.tensors[key]
             many = len(item.outputs) > 1
             for number, tensor in enumerate(item.outputs):

@@ -220,11 +220,18 @@ def test_two_stage_outputs_and_anchors_equal_torchvisions() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("name", CASES)
-def test_the_boxes_of_one_image_equal_torchvisions(name: str) -> None:
+def test_the_boxes_of_one_image_equal_torchvisions(name: str, backend: str) -> None:
     sides = pair(name)
     net, weights = sides.detector()
-    ours = net.to_numpy(weights)(sides.prepared.tensors.numpy())
+    image = sides.prepared.tensors
+    if backend == "numpy":
+        ours = net.to_numpy(weights)(image.numpy())
+    else:
+        with torch.no_grad():
+            found = net.to_torch(weights).eval()(image)
+        ours = {port: value.numpy() for port, value in found._asdict().items()}
     theirs = sides.detected()
     count = len(theirs["scores"])
     assert count > 3
@@ -235,3 +242,59 @@ def test_the_boxes_of_one_image_equal_torchvisions(name: str) -> None:
     np.testing.assert_allclose(ours["boxes"][0, :count], theirs["boxes"], atol=1e-2)
     if "masks" in theirs:
         np.testing.assert_allclose(ours["masks"][0, :count], theirs["masks"][:, 0], atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ssd300", "mask_rcnn"])
+def test_detectors_compile_to_one_graph(name: str) -> None:
+    sides = pair(name)
+    net, weights = sides.detector()
+    module = net.to_torch(weights).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    images = torch.cat([sides.prepared.tensors, sides.prepared.tensors.flip(3)])
+    with torch.no_grad():
+        for ours, theirs in zip(compiled(images), module(images), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["faster_rcnn", "mask_rcnn"])
+def test_gradients_reach_every_parameter_of_a_two_stage_trainer(file: str) -> None:
+    model = "FasterRCNNTrainer" if file == "faster_rcnn" else "MaskRCNNTrainer"
+    regions = {"proposals": (6, 4)} | ({"positives": (3, 4)} if file == "mask_rcnn" else {})
+    inputs = {"image": (3, 64, 96), **regions}
+    net = cnndsl.load(
+        zoo() / f"{file}_resnet50_fpn.arch", model, inputs=inputs, classes=5, norm="bn"
+    )
+    module = net.to_torch()
+    boxes = [torch.rand(2, *shape) * 32 for shape in regions.values()]
+    boxes = [torch.cat([b[..., :2], b[..., :2] + b[..., 2:] + 4], -1) for b in boxes]
+    outputs = module(torch.rand(2, *inputs["image"]), *boxes)
+    total = sum(out.square().mean() for out in outputs if out.requires_grad)
+    total.backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_no_proposal_and_no_detection_are_empty_results(backend: str) -> None:
+    net = cnndsl.load(
+        zoo() / "mask_rcnn_resnet50_fpn.arch",
+        "MaskRCNNDetector",
+        inputs={"image": (3, 64, 64)},
+        classes=5,
+        norm="bn",
+        proposals=0,
+        detections=0,
+    )
+    image = np.zeros((2, 3, 64, 64), np.float32)
+    if backend == "numpy":
+        found = net.to_numpy()(image)
+    else:
+        with torch.no_grad():
+            found = net.to_torch().eval()(torch.from_numpy(image))._asdict()
+    assert tuple(found["boxes"].shape) == (2, 0, 4)
+    assert tuple(found["masks"].shape) == (2, 0, 28, 28)

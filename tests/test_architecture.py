@@ -21,7 +21,7 @@ LAYERS = [
     {"language"},
     {"analysis"},
     {"backends", "weights", "figures", "losses", "metrics"},
-    {"inputs", "console", "commands", "cli", "__main__"},
+    {"inputs", "console", "commands", "gallery", "cli", "__main__"},
 ]
 """Each may import itself and what stands above it in this list."""
 

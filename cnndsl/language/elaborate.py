@@ -19,7 +19,7 @@ from cnndsl.graph import (
     Network,
     Tensor,
 )
-from cnndsl.language import ports
+from cnndsl.language import models, ports
 from cnndsl.language.budget import MAX_DEPTH, MAX_NODES
 from cnndsl.language.evaluate import too_many_terms
 from cnndsl.language.flows import (
@@ -81,9 +81,9 @@ class Elaborator(Lines):
         declaration = model.declaration
         frame = Frame(model.file, opened=(model,))
         env = Env(frame)
-        ports.model_sizes(declaration, inputs, env)
-        arguments = ports.model_arguments(declaration, parameters, env)
-        shapes = ports.model_inputs(declaration, inputs, env)
+        models.model_sizes(declaration, inputs, env)
+        arguments = models.model_arguments(declaration, parameters, env)
+        shapes = models.model_inputs(declaration, inputs, env)
         tensors: dict[str, Tensor] = {}
         for port in declaration.inputs or ():
             tensors[port.name] = self.nodes.input(port.name, shapes[port.name], port.span)
@@ -97,7 +97,7 @@ class Elaborator(Lines):
             outputs=dict(flow.tensors),
             arguments=arguments,
             shapes=self.nodes.shapes,
-            dimensions=ports.dimensions(env),
+            dimensions=models.dimensions(env),
             warnings=tuple(self.nodes.warnings),
         )
         check_rows(network)

@@ -1,4 +1,4 @@
-"""Where values enter and leave: the ports of blocks and models, and their parameters.
+"""Where values enter and leave blocks and operations.
 
 Ports bind first, then the parameters in order, then the shape contracts are checked.
 """
@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnndsl.diagnostics import Fault, Span, did_you_mean, fault, listing, spell_tensors
+from cnndsl.diagnostics import Span, did_you_mean, fault, listing, spell_tensors
 from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
-from cnndsl.language.evaluate import condition, evaluate, show
+from cnndsl.language.dims import (
+    SIZE,
+    aligned,
+    bare_name,
+    check_rank,
+    dimension,
+    mismatch,
+    named_axis,
+)
+from cnndsl.language.evaluate import condition, evaluate
 from cnndsl.language.names import (
     Bound,
     Entry,
@@ -20,226 +29,13 @@ from cnndsl.language.names import (
     Faulty,
     Flow,
     Off,
-    OpRef,
     Silent,
     Uncertain,
     Value,
 )
-from cnndsl.language.syntax import parse_value
-from cnndsl.ops.base import Auto, Op, Shape, spell_shape
-from cnndsl.symbolic import Axis, Symbol, axis, symbol
-
-SIZE = "size"
-
-# Models
-
-
-def model_sizes(declaration: tree.Declaration, inputs: dict[str, Shape], env: Env) -> None:
-    """Bind the named sizes of a model's ports: given ones, else the written defaults."""
-    known = [port.name for port in declaration.inputs or ()]
-    for name in inputs:
-        if name not in known:
-            help = did_you_mean(name, known) or f"its inputs are {listing(known)}"
-            message = f"`{declaration.name}` has no input `{name}`"
-            raise fault("E219", message, declaration.name_span, help=help)
-    if declaration.inputs is None:
-        message = f"the model `{declaration.name}` says nothing of its inputs"
-        help = f"write `model {declaration.name}: image[3, H=224, W=224] -> logits {{ … }}`"
-        raise fault("E220", message, declaration.name_span, help=help)
-    for port in declaration.inputs:
-        if port.shape is None or port.many:
-            help = f"write {port.name}[3, H=224, W=224]"
-            raise fault("E220", f"the input `{port.name}` has no shape", port.span, help=help)
-        given = inputs.get(port.name)
-        if given is not None:
-            _check_rank(port, given)
-        for number, (dim, size) in enumerate(_aligned(port, given)):
-            _model_size(port, number, dim, size, env)
-
-
-def _check_rank(port: tree.Port, shape: Shape) -> None:
-    dims = port.shape or ()
-    rest = any(dim.rest for dim in dims)
-    if sum(dim.rest for dim in dims) > 1:
-        message = f"`{port.span.text}`: one `*` at most takes any number of axes"
-        raise fault("E220", message, port.span)
-    if len(shape) < len(dims) - rest or (len(shape) > len(dims) and not rest):
-        message = f"`{port.span.text}` cannot be {spell_shape(shape)}: the ranks differ"
-        raise fault("E402", message, port.span)
-
-
-def _aligned(port: tree.Port, shape: Shape | None) -> list[tuple[tree.Dim, object]]:
-    """Each dimension of a port with its size; `*S` with a tuple, None where unknown."""
-    dims = port.shape or ()
-    if shape is None:
-        return [(dim, None) for dim in dims]
-    extra = len(shape) - len(dims) + 1
-    found: list[tuple[tree.Dim, object]] = []
-    position = 0
-    for dim in dims:
-        if dim.rest:
-            found.append((dim, tuple(shape[position : position + extra])))
-            position += extra
-        else:
-            found.append((dim, shape[position]))
-            position += 1
-    return found
-
-
-def _model_size(port: tree.Port, number: int, dim: tree.Dim, size: object, env: Env) -> None:
-    bare = _bare(dim)
-    name = dim.name or bare
-    if size is None and dim.value is not None and dim.name is not None:
-        size = evaluate(dim.value, env)
-    if name is None or name == "_" or (bare is not None and env.lookup(bare) is not None):
-        if name == "_" and size is None:
-            raise _unsized(port, dim)
-        return
-    if bare is not None and any(p.name == bare for p in _params(env, port)):
-        return  # the parameter says it; `model_inputs` holds a given shape against it
-    if size is None:
-        raise _unsized(port, dim)
-    if isinstance(size, tuple):
-        sizes = tuple(_named_axis(port.name, number + i, n, env) for i, n in enumerate(size))
-        env.bind(name, sizes, dim.span, SIZE)
-        return
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise fault("E306", f"`{name}` is {show(size)}, but a size is an integer", dim.span)
-    env.bind(name, _named_axis(port.name, number, size, env), dim.span, SIZE)
-
-
-def _params(env: Env, port: tree.Port) -> tuple[tree.Param, ...]:
-    """The parameters of the declaration that a port belongs to."""
-    for declaration in env.frame.file.tree.declarations:
-        if port in (declaration.inputs or ()):
-            return declaration.params
-    return ()
-
-
-def _unsized(port: tree.Port, dim: tree.Dim) -> Fault:
-    help = f"give its shape: --input {port.name}=3x224x224, or a default: H=224"
-    message = f"the size `{dim.span.text}` of `{port.name}` is not known"
-    return fault("E220", message, dim.span, help=help)
-
-
-def _named_axis(tensor: str, number: int, size: int, env: Env) -> int:
-    env.frame.symbols[Axis(tensor, number)] = int(size)
-    return axis(tensor, number, size)
-
-
-def _bare(dim: tree.Dim) -> str | None:
-    """The name, where a dimension is only a name."""
-    value = dim.value
-    match value:
-        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
-            return name if dim.name is None else None
-        case _:
-            return None
-
-
-def model_arguments(
-    declaration: tree.Declaration, parameters: Mapping[str, object], env: Env
-) -> dict[str, object]:
-    """Bind a model's parameters: those that the user sets, else their defaults."""
-    known = [param.name for param in declaration.params]
-    for name in parameters:
-        if name not in known:
-            there = f"its parameters are {listing(known)}" if known else "it has none"
-            help = did_you_mean(name, known) or there
-            message = f"`{declaration.name}` has no parameter `{name}`"
-            raise fault("E301", message, declaration.name_span, help=help)
-    values: dict[str, object] = {}
-    for param in declaration.params:
-        if param.name in parameters:
-            value = _from_outside(param, parameters[param.name], env)
-        elif param.default is not None:
-            value = evaluate(param.default, env)
-        else:
-            help = f"set it: --set {param.name}=…"
-            raise fault(
-                "E302", f"`{declaration.name}` needs `{param.name}`", param.span, help=help
-            )
-        value = coerce(param, value, param.span)
-        env.bind(param.name, value, param.name_span, "parameter")
-        values[param.name] = value
-    return values
-
-
-def _from_outside(param: tree.Param, value: object, env: Env) -> object:
-    """A user's value for a parameter; text is read as the language reads it."""
-    if isinstance(value, list):
-        return tuple(value)
-    if not isinstance(value, str):
-        return value
-    if value in param.type.words or param.type.name == "str":
-        return value
-    return evaluate(parse_value(value, f"--set {param.name}"), env)
-
-
-def model_inputs(
-    declaration: tree.Declaration, inputs: dict[str, Shape], env: Env
-) -> dict[str, Shape]:
-    """The shapes of a model's ports, its sizes and parameters being bound."""
-    found: dict[str, Shape] = {}
-    for port in declaration.inputs or ():
-        given = inputs.get(port.name)
-        shape: list[int] = []
-        for dim, size in _aligned(port, given):
-            written = _dimension(dim, env)
-            if isinstance(written, tuple):
-                shape += written
-            elif written is None:
-                shape.append(_integer(size, dim))
-            else:
-                if size is not None and size != written:
-                    message = _mismatch(port, dim, size, written, given or ())
-                    raise fault("E402", message, dim.span)
-                shape.append(written)
-        found[port.name] = tuple(shape)
-    return found
-
-
-def _integer(size: object, dim: tree.Dim) -> int:
-    if isinstance(size, bool) or not isinstance(size, int):
-        raise fault("E306", f"`{dim.span.text}` is no size", dim.span)
-    return size
-
-
-def _dimension(dim: tree.Dim, env: Env) -> int | tuple[int, ...] | None:
-    """A dimension's size as it is written; None for `_`."""
-    if dim.rest or dim.name is not None:
-        bound = env.lookup(dim.name or "")
-        assert bound is not None
-        meaning: int | tuple[int, ...] = bound.meaning
-        return meaning
-    if _bare(dim) == "_":
-        return None
-    assert dim.value is not None
-    value = evaluate(dim.value, env)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise fault("E306", f"a size is an integer, and this is {show(value)}", dim.span)
-    return value
-
-
-def _mismatch(
-    port: tree.Port, dim: tree.Dim, size: object, written: object, shape: Shape
-) -> str:
-    formula, value = dim.span.text, show(written)
-    declared = formula if formula == value else f"{formula} = {value}"
-    seen = f"`{port.name}` is {spell_shape(shape)}"
-    return f"{seen}: `{declared}` is declared, and this size is {show(size)}"
-
-
-def dimensions(env: Env) -> dict[str, int]:
-    """The named sizes of a model."""
-    return {
-        name: int(bound.meaning)
-        for name, bound in env.names.items()
-        if bound.kind == SIZE and isinstance(bound.meaning, int)
-    }
-
-
-# Blocks
+from cnndsl.language.types import coerce
+from cnndsl.ops.base import Op
+from cnndsl.symbolic import Symbol, symbol
 
 
 def enter(count: int) -> str:
@@ -314,9 +110,9 @@ def bind_inputs(
             tensor = inside[key]
             if port.shape is None:
                 continue
-            _check_rank(port, tensor.shape)
-            for dim, size in _aligned(port, tensor.shape):
-                name = dim.name or _bare(dim)
+            check_rank(port, tensor.shape)
+            for dim, size in aligned(port, tensor.shape):
+                name = dim.name or bare_name(dim)
                 parameter = any(p.name == name for p in declaration.params)
                 if name and name != "_" and not parameter and env.lookup(name) is None:
                     env.bind(name, size, dim.span, SIZE)
@@ -324,7 +120,7 @@ def bind_inputs(
 
 
 def _inside(name: str, tensor: Tensor, env: Env) -> Tensor:
-    shape = tuple(_named_axis(name, number, n, env) for number, n in enumerate(tensor.shape))
+    shape = tuple(named_axis(name, number, n, env) for number, n in enumerate(tensor.shape))
     return Tensor(tensor.node, tensor.output, shape)
 
 
@@ -390,12 +186,12 @@ def _check_shape(
     """Compare a port's written shape with a tensor's.  `bind` lets new names in."""
     if port.shape is None:
         return
-    _check_rank(port, tensor.shape)
-    for dim, size in _aligned(port, tensor.shape):
+    check_rank(port, tensor.shape)
+    for dim, size in aligned(port, tensor.shape):
         if bind and dim.value is not None and dim.name is not None:
             message = f"`{dim.span.text}`: only the size of an input has a default"
             raise fault("E220", message, dim.span, help=f"write `{dim.name}`")
-        name = dim.name or _bare(dim)
+        name = dim.name or bare_name(dim)
         if name == "_":
             continue
         if bind and name is not None and env.lookup(name) is None:
@@ -405,14 +201,11 @@ def _check_shape(
                 raise fault("E202", f"nothing here is named `{name}`", dim.span, help=help)
             env.names[name] = Bound(size, dim.span, SIZE)
             continue
-        written = _dimension(dim, env)
+        written = dimension(dim, env)
         if written is not None and written != size:
             related = ((span, "called here"),) if span is not None else ()
-            message = _mismatch(port, dim, size, written, tensor.shape)
+            message = mismatch(port, dim, size, written, tensor.shape)
             raise fault("E402", message, dim.span, related=related)
-
-
-# Operations
 
 
 def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tensor, ...]:
@@ -439,9 +232,6 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
             help = "label the step with several outputs, and use one of them"
         raise fault("E205", message, span, help=help)
     return tensors
-
-
-# Outputs
 
 
 def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
@@ -496,65 +286,3 @@ def _output(
         message = f"the output `{port.name}` is one tensor, and the label stands for {count}"
         raise fault("E205", message, port.span, help=f"a family is written `*{port.name}`")
     return [(port.outside, entry.all[0])]
-
-
-# Parameters' types
-
-
-def coerce(param: tree.Param, value: object, span: Span) -> object:
-    """A value as its parameter's type.  Raises Fault: it does not fit."""
-    kind = param.type
-    if kind.name == "bool" and value is None:
-        return False  # an empty cell of a table
-    if kind.words:
-        if isinstance(value, str) and value in kind.words:
-            return value
-        near = did_you_mean(value, kind.words) if isinstance(value, str) else ""
-        wanted = " or ".join(f'"{word}"' for word in kind.words)
-        message = f"`{param.name}` is {show(value)}, but must be {wanted}"
-        raise fault("E303", message, span, help=near)
-    if kind.name not in _TYPES:
-        near = did_you_mean(kind.name, _TYPES)
-        raise fault("E303", f"`{kind.name}` is no type", kind.span, help=near)
-    if not _fits(value, kind.name, kind.item):
-        wanted = _TYPES[kind.name].format(item=kind.item or "value")
-        message = f"`{param.name}` is {show(value)}, but must be {wanted}"
-        raise fault("E303", message, span)
-    return value
-
-
-_TYPES = {
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "str": "a string",
-    "size": "a size such as 3 or 3x3",
-    "pad": "a padding: same, valid, a number or a list",
-    "op": "an operation or a block, or none",
-    "list": "a list of {item}s",
-}
-
-
-def _fits(value: object, kind: str, item: str | None) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    match kind:
-        case "int":
-            return number and isinstance(value, int)
-        case "float":
-            return number
-        case "bool":
-            return isinstance(value, bool)
-        case "str":
-            return isinstance(value, str)
-        case "op":
-            return value is None or isinstance(value, OpRef)
-        case "list":
-            items = value if isinstance(value, tuple) else None
-            return items is not None and (
-                item is None or all(_fits(each, item, None) for each in items)
-            )
-        case "size":
-            sizes = value if isinstance(value, tuple) else (value,)
-            return all(_fits(each, "int", None) for each in sizes)
-        case _:
-            return value in (Auto.SAME, Auto.VALID) or number or isinstance(value, tuple)

@@ -354,7 +354,7 @@ def test_completion_knows_commands_networks_and_files() -> None:
 
     complete = BashComplete(cli, {}, "cnndsl", "_CNNDSL_COMPLETE")
     assert {item.value for item in complete.get_completions([], "c")} == {
-        *("check", "compile", "completion"),
+        *("check", "compile", "completion", "counts"),
     }
     items = complete.get_completions(["compile"], "mobilenetv2")
     assert [(item.value, item.type) for item in items] == [

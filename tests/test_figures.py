@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import dot, draw, picture, plan, render
 from cnndsl.figures.dot import title_of
 from cnndsl.figures.lanes import lanes
+from cnndsl.figures.plan import _Planner
 from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
 from cnndsl.figures.text import clean, common, elide, label_text, shape_text
 from cnndsl.files import shipped
@@ -506,15 +506,20 @@ def test_the_zoos_pictures_are_well_formed_and_no_strips(name: str, no_dot: None
     assert max(width, height) / min(width, height) < 3
 
 
-def test_folding_is_linear_in_the_number_of_repeats() -> None:
-    seconds = []
-    for count in (2_000, 8_000):
-        network = flat(f"y: conv(3, 1x1) * {count}")
-        started = time.perf_counter()
-        planned = plan(network)
-        seconds.append(time.perf_counter() - started)
-        assert titles(planned) == ["image", f"1×1, 3 ×{count}", "y"]
-    assert seconds[1] < 12 * seconds[0] + 0.5
+def test_folding_is_linear_in_the_number_of_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[int] = []
+    chained = _Planner._chained
+
+    def counted(self: _Planner, first: Item, then: Item) -> bool:
+        looked_at.append(len(first.nodes) + len(then.nodes))
+        return chained(self, first, then)
+
+    monkeypatch.setattr(_Planner, "_chained", counted)
+    for count in (50, 400):
+        looked_at.clear()
+        assert titles(plan(flat(f"y: conv(3, 1x1) * {count}")))[1] == f"1×1, 3 ×{count}"
+        # Each repeat is held against the one before it alone, never against all of them.
+        assert looked_at == [2] * (count - 1)
 
 
 def test_deep_nesting_is_no_recursion_error() -> None:
@@ -523,6 +528,21 @@ def test_deep_nesting_is_no_recursion_error() -> None:
     )
     network = net(f"{blocks}\nmodel N: image[3, H=8, W=8] -> y {{ a: B59; y: B59 }}")
     assert dot(network).startswith(f"// nodes: {len(network.graph)} = ")
+
+
+def test_joins_of_the_same_boxes_are_one_that_says_how_many() -> None:
+    network = net("""
+        block Head(c: int) { conv(c, 3x3) -> conv(2 * c, 3x3, act=relu) }
+        model N: image[3, H=16, W=16] -> (a, b) {
+          one: conv(4, 3x3) -> conv(4, 5x5) -> Head(4)
+          two: Head(4)
+          a: concat { one; two }
+          b: concat { one; two } -> relu
+        }
+    """)
+    (join,) = [box for box in plan(network, folding=True).main.boxes() if box.beside > 1]
+    assert (join.beside, len(join.nodes), join.labels) == (2, 2, ["a"])
+    assert title_of(network, join) == "2 × concat"
 
 
 def test_only_the_boxes_of_a_frame_are_named_by_its_ports() -> None:

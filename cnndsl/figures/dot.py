@@ -49,7 +49,8 @@ def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
     if frame is not None and name in frame.nodes[0]:
         place = frame.nodes[0].index(name)
         ops = [network.node(nodes[place]).op for nodes in frame.nodes]
-    return LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
+    title = LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
+    return f"{box.beside} × {title}" if box.beside > 1 else title
 
 
 class _Writer:

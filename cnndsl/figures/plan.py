@@ -88,6 +88,8 @@ class _Planner:
         ]
         items = [*inputs, *self._lines(self.network.structure.body)]
         self._strays(items)
+        if self.folding:
+            items = self.items = self._abreast(items)
         main = self._scene(items, list(self.graph), {}, self.network.outputs)
         for call in self.calls if self.frames else ():
             frame = self.frames.get(self._form(call, exact=False))
@@ -302,6 +304,29 @@ class _Planner:
             done.append(item)
             ends.append(_copy(item))
         return done
+
+    def _abreast(self, items: list[Item]) -> list[Item]:
+        """One box for concats of the same boxes: a head's scores, offsets and anchors."""
+        owner = {name: box.key for box in boxes(items) for name in box.nodes}
+        kept: dict[object, Box] = {}
+
+        def merged(items: list[Item], around: str) -> list[Item]:
+            done: list[Item] = []
+            for item in items:
+                if isinstance(item, Cluster):
+                    item.children = merged(item.children, item.key)
+                elif item.family is Family.CONCAT and item.count == 1 and len(item.nodes) == 1:
+                    fed = {owner[source] for source in self.sources[item.nodes[0]]}
+                    first = kept.setdefault((around, frozenset(fed)), item)
+                    if first is not item:
+                        first.nodes += item.nodes
+                        first.labels += item.labels
+                        first.beside += 1
+                        continue
+                done.append(item)
+            return done
+
+        return merged(items, "")
 
     def _chained(self, first: Item, then: Item) -> bool:
         """Whether all that enters `then` leaves `first`, and goes nowhere else."""

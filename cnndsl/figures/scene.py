@@ -14,7 +14,8 @@ class Box:
     """One box: a written step with its tags, a folded block, an input or an output.
 
     `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
-    may fold; `count` is how many it stands for.
+    may fold; `count` is how many it stands for one after the other, `beside` how many
+    that read the same boxes.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Box:
     tags: list[str] = field(default_factory=list)
     arguments: tuple[tuple[str, object], ...] = ()
     count: int = 1
+    beside: int = 1
     frame: Frame | None = None
     tensor: Tensor | None = None
 

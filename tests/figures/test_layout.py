@@ -27,10 +27,10 @@ from tests.figures.geometry import (
 )
 
 ZOO = sorted(shipped())
-DETECTORS = {"faster_rcnn_resnet50_fpn", "mask_rcnn_resnet50_fpn"}
-"""Each of five levels has ten boxes of its own: not yet fast, nor compact."""
 CROSSED = {
     "attention_unet",
+    "faster_rcnn_resnet50_fpn",
+    "mask_rcnn_resnet50_fpn",
     "nonlocal_i3d_resnet50",
     "nonlocal_resnet50",
     "retinanet_resnet50_fpn",
@@ -100,8 +100,6 @@ def test_no_text_leaves_its_box(name: str) -> None:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_no_picture_is_a_strip(name: str) -> None:
-    if name in DETECTORS:
-        pytest.skip("not yet compact")
     found = picture(placed(name))
     assert max(found.width / found.height, found.height / found.width) <= 3
 

@@ -60,10 +60,15 @@ class Expectation:
 class Checked:
     """A model that was elaborated and held against its file, once per set of settings."""
 
-    network: Network | None
-    """At the defaults, or under the first `@expect` where a parameter has none."""
+    networks: dict[str, Network]
+    """What could be elaborated, by the settings as they read: `aux=true`; "" for none."""
     claims: int
     diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def network(self) -> Network | None:
+        """At the defaults, or under the first `@expect` where a parameter has none."""
+        return next(iter(self.networks.values()), None)
 
 
 def check(definition: BlockDefinition) -> Checked:
@@ -93,10 +98,10 @@ def check(definition: BlockDefinition) -> Checked:
         network = networks[under]
         if network is not None:
             faults += [_under(d, under) for d in _failures(network, expected, definition)]
-    warnings = [d for n in networks.values() if n is not None for d in n.warnings]
-    first = next((n for n in networks.values() if n is not None), None)
+    built = {under: network for under, network in networks.items() if network is not None}
+    warnings = [d for network in built.values() for d in network.warnings]
     claims = sum(len(expected.claims) for expected in wanted)
-    return Checked(first, claims, tuple(dict.fromkeys([*faults, *warnings])))
+    return Checked(built, claims, tuple(dict.fromkeys([*faults, *warnings])))
 
 
 def _failures(

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
-from cnndsl.weights.layers import Layer, union
-from cnndsl.weights.numbering import Path, common
+from cnndsl.weights.layers import Layer
+from cnndsl.weights.sets import union
 
 SHOWN = 8
 """Layers listed of each side in a message."""
 
 GIVEN = 'map={"prefix of theirs": "prefix of ours"} says which is which'
-
-
-def contradictions(
-    theirs: Sequence[Layer], ours: Sequence[Layer], settled: Mapping[int, int]
-) -> list[Diagnostic]:
-    """Modules with the same names inside, on both sides, whose layers were paired otherwise."""
-    modules: dict[Path, list[int]] = defaultdict(list)
-    for n, layer in enumerate(theirs):
-        for depth in range(1, len(layer.path)):
-            modules[layer.path[:depth]].append(n)
-    seen: dict[object, tuple[Path, dict[Path, Path]]] = {}
-    for prefix, members in modules.items():
-        images = [ours[settled[n]].path for n in members]
-        start = common(images)
-        inner = {
-            theirs[n].path[len(prefix) :]: image[start:]
-            for n, image in zip(members, images, strict=True)
-        }
-        kinds = frozenset((theirs[n].path[len(prefix) :], theirs[n].kind) for n in members)
-        forms = kinds, frozenset(inner.values())
-        first, other = seen.setdefault(forms, (prefix, inner))
-        if other != inner:
-            names = f"`{'.'.join(first)}` and `{'.'.join(prefix)}`"
-            message = f"{names} are of one form, and would be loaded differently"
-            sides = [theirs[n] for n in members], [ours[settled[n]] for n in members]
-            return [Diagnostic("E605", f"{message}\n{lists(*sides)}", help=GIVEN)]
-    return []
 
 
 def unequal(theirs: Sequence[Layer], ours: Sequence[Layer]) -> Diagnostic:
@@ -65,7 +37,7 @@ def lists(theirs: Sequence[Layer], ours: Sequence[Layer]) -> str:
     return "\n".join(lines)
 
 
-def below(layers: Sequence[Layer], prefix: str, whose: str) -> int:
+def named(layers: Sequence[Layer], prefix: str, whose: str) -> int:
     """The layers at or below a prefix; a tensor's name stands for its layer."""
     path = tuple(prefix.split("."))
     found = union(

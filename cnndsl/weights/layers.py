@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -16,6 +16,7 @@ from operator import or_
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 from cnndsl.weights.numbering import Path, numbered
+from cnndsl.weights.sets import bits, several, union
 
 COUNTER = "num_batches_tracked"
 ROLES = ("weight", "bias", "running_mean", "running_var", COUNTER)
@@ -88,20 +89,13 @@ def layers(shapes: Mapping[str, Shape]) -> tuple[Layer, ...]:
     )
 
 
-def bits(mask: int) -> Iterator[int]:
-    """The numbers in a set, ascending."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def union(members: Iterable[int]) -> int:
-    """The set of some numbers."""
-    mask = 0
-    for member in members:
-        mask |= 1 << member
-    return mask
+def below(sides: Sequence[Layer]) -> dict[Path, int]:
+    """The set of layers below each prefix, in order of appearance; all below the empty one."""
+    found: dict[Path, int] = defaultdict(int)
+    for number, layer in enumerate(sides):
+        for depth in range(len(layer.path)):
+            found[layer.path[:depth]] |= 1 << number
+    return dict(found)
 
 
 def modules(sides: Sequence[Layer]) -> tuple[int, ...]:
@@ -109,17 +103,10 @@ def modules(sides: Sequence[Layer]) -> tuple[int, ...]:
 
     They are what lies below each prefix, and what lies directly below it.
     """
-    below: dict[Path, int] = defaultdict(int)
     direct: dict[Path, int] = defaultdict(int)
     for number, layer in enumerate(sides):
-        for depth in range(len(layer.path)):
-            below[layer.path[:depth]] |= 1 << number
         direct[layer.path[:-1]] |= 1 << number
-    return _sets([*below.values(), *direct.values()])
-
-
-def _sets(masks: Iterable[int]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(mask for mask in masks if mask & (mask - 1)))
+    return several([*below(sides).values(), *direct.values()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +173,7 @@ def _chains(
         for operand in above if len(above) > 1 else ():
             others = [reached[other] for other in above if other != operand]
             branches.append(reached[operand] & ~reduce(or_, others, 0))
-    return _sets([*found.values(), *normed, *branches])
+    return several([*found.values(), *normed, *branches])
 
 
 @dataclass(frozen=True, slots=True)

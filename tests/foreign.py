@@ -1,0 +1,155 @@
+"""The networks that torchvision and timm have too, and how they are compared.
+
+A foreign network is built without its initial values, which `filled` would overwrite: at its
+own, ConvNeXt's blocks count for a millionth, and a wrong one would pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.torchvision_cpu import torchvision
+
+# timm imports torchvision, which can be imported only now.
+import timm  # isort: skip
+
+models = torchvision.models
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A builder, the smallest image that it takes, and what is set on our side.
+
+    `names` is the map for what no evidence settles; `ordered` says that the layers are told
+    apart only in the order of definition, which a sorted file has lost.
+    """
+
+    build: Callable[[], nn.Module]
+    size: int = 32
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    ordered: bool = False
+
+
+def bare(builder: Callable[..., nn.Module], **settings: Any) -> Callable[[], nn.Module]:
+    """A builder for a network without weights."""
+
+    def build() -> nn.Module:
+        with torch.device("meta"):
+            model = builder(**settings)
+        return model.to_empty(device="cpu")
+
+    return build
+
+
+def of_timm(name: str, **settings: Any) -> Callable[[], nn.Module]:
+    return bare(timm.create_model, model_name=name, pretrained=False, **settings)
+
+
+def filled(model: nn.Module) -> nn.Module:
+    """Random weights and random statistics, such that values keep their size."""
+    generator = torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if value.dim() > 1:
+            value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+        elif name.endswith("running_var"):
+            value.uniform_(0.5, 1.5, generator=generator)
+        elif value.is_floating_point():
+            mean = 1.0 if name.endswith("weight") else 0.0
+            value.normal_(mean, 0.2, generator=generator)
+        else:
+            value.zero_()
+    return model.eval()
+
+
+def _pyramid() -> nn.Module:
+    return models.detection.backbone_utils.resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d
+    )
+
+
+PLAIN = {
+    "resnet18": models.resnet18,
+    "resnet34": models.resnet34,
+    "resnet50": models.resnet50,
+    "resnet101": models.resnet101,
+    "resnet152": models.resnet152,
+    "resnext50_32x4d": models.resnext50_32x4d,
+    "wide_resnet50_2": models.wide_resnet50_2,
+    "densenet121": models.densenet121,
+    "squeezenet1_0": models.squeezenet1_0,
+    "squeezenet1_1": models.squeezenet1_1,
+    "mobilenetv2": models.mobilenet_v2,
+    "mobilenetv3_small": models.mobilenet_v3_small,
+    "mobilenetv3_large": models.mobilenet_v3_large,
+    "shufflenetv2": models.shufflenet_v2_x1_0,
+    "efficientnet_b0": models.efficientnet_b0,
+    "mnasnet": models.mnasnet1_0,
+    "convnext_tiny": models.convnext_tiny,
+}
+NO_AUX = {"weights": None, "aux_logits": False, "init_weights": False}
+SEGMENTATION = {"weights": None, "weights_backbone": None, "num_classes": 21}
+# The rates 12, 24 and 36 are in no weight, so that nothing can tell these branches apart; with
+# them, the others are told by where they stand.
+RATES = {f"classifier.0.convs.{n + 1}": f"aspp.ASPP.pyramid.atrous.{n}" for n in (0, 1)}
+
+TORCHVISION = {name: Foreign(bare(builder)) for name, builder in PLAIN.items()} | {
+    # The linear layers take 6x6 and 7x7 cells: torchvision pools a smaller image to them.
+    "alexnet": Foreign(bare(models.alexnet), 224),
+    "vgg16": Foreign(bare(models.vgg16), 224),
+    "googlenet_bn": Foreign(bare(models.googlenet, **NO_AUX)),
+    "inception_v3": Foreign(bare(models.inception_v3, **NO_AUX), 75, ordered=True),
+    # Their widths are worked out with tensors, which must have values.
+    "regnetx_400mf": Foreign(models.regnet_x_400mf, ordered=True),
+    "regnety_400mf": Foreign(models.regnet_y_400mf, ordered=True),
+    "fpn_resnet50": Foreign(bare(_pyramid)),
+    "fcn_resnet50": Foreign(
+        bare(models.segmentation.fcn_resnet50, **SEGMENTATION, aux_loss=True),
+        settings={"aux": True},
+    ),
+    "deeplabv3_resnet50": Foreign(
+        bare(models.segmentation.deeplabv3_resnet50, **SEGMENTATION, aux_loss=True),
+        settings={"aux": True},
+        names=RATES,
+        ordered=True,
+    ),
+    "lraspp_mobilenetv3": Foreign(
+        bare(models.segmentation.lraspp_mobilenet_v3_large, **SEGMENTATION)
+    ),
+}
+
+# What torchvision has not, and what timm wrote anew.
+TIMM = {
+    "mobilenetv1": Foreign(of_timm("mobilenetv1_100")),
+    "mobilenetv2": Foreign(of_timm("mobilenetv2_100")),
+    # timm's own eps is 1e-5; 1e-3, the authors', is that of its `tf_` variants.
+    "mobilenetv3_small": Foreign(of_timm("mobilenetv3_small_100", bn_eps=1e-3), ordered=True),
+    "mobilenetv3_large": Foreign(of_timm("mobilenetv3_large_100", bn_eps=1e-3), ordered=True),
+    "efficientnet_b0": Foreign(of_timm("efficientnet_b0")),
+    "mnasnet": Foreign(of_timm("mnasnet_100")),
+    "xception": Foreign(of_timm("legacy_xception"), 75),
+    "inception_v3": Foreign(of_timm("inception_v3"), 75, ordered=True),
+    "densenet121": Foreign(of_timm("densenet121")),
+    "resnet50": Foreign(of_timm("resnet50")),
+    "regnetx_400mf": Foreign(of_timm("regnetx_004"), settings={"last": 384}, ordered=True),
+    "regnety_400mf": Foreign(of_timm("regnety_004"), ordered=True),
+    "convnext_tiny": Foreign(of_timm("convnext_tiny")),
+}
+
+NETWORKS = {f"{name}-torchvision": foreign for name, foreign in TORCHVISION.items()}
+NETWORKS |= {f"{name}-timm": foreign for name, foreign in TIMM.items()}
+
+NEITHER = {
+    *("alexnet_2012", "attention_unet", "effnet", "fcn8s", "googlenet", "hypercolumn_vgg16"),
+    *("lenet5", "nin", "nin_cifar10", "rednet50", "shufflenetv1", "unet", "unet_bn", "unetpp"),
+    *("c2d_resnet50", "i3d_resnet50", "nonlocal_i3d_resnet50", "nonlocal_resnet50"),
+    *("conv_kinds", "inception_claims", "dcn_resnet50", "dcnv2_resnet50"),
+    *("yolov1", "yolov2", "yolov3", "yolov4"),
+    "rpn",  # a part of Faster R-CNN
+}
+"""What neither has: their two backends are compared with each other."""

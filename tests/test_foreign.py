@@ -1,0 +1,83 @@
+"""Networks that torchvision or timm has: outputs equal, with weights loaded by structure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import cnndsl
+from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.files import zoo
+from cnndsl.weights import load_weights
+from tests.foreign import NEITHER, NETWORKS, TIMM, TORCHVISION, filled
+from tests.test_detectors import CASES
+
+FAST = ("mobilenetv2-torchvision", "resnet18-torchvision", "googlenet_bn-torchvision")
+
+
+def listed(found: object) -> list[Tensor]:
+    """The outputs of any of the three, in order."""
+    if isinstance(found, dict):
+        found = tuple(found.values())
+    several = found if isinstance(found, tuple) else (found,)
+    return [torch.from_numpy(t) if isinstance(t, np.ndarray) else t for t in several]
+
+
+def assert_equal(found: object, expected: list[Tensor]) -> None:
+    """Within 1e-4 of the largest value of each output."""
+    for ours, theirs in zip(listed(found), expected, strict=True):
+        assert ours.shape == theirs.shape
+        assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-4
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return list(a) == list(b) and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def shuffled(names: Iterable[str]) -> list[str]:
+    order = list(names)
+    random.Random(0).shuffle(order)
+    return order
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
+)
+def test_both_backends_equal_the_foreign_network_with_its_weights(name: str) -> None:
+    foreign = NETWORKS[name]
+    size = foreign.size
+    network = cnndsl.load(
+        name.partition("-")[0], inputs={"image": (3, size, size)}, **foreign.settings
+    )
+    model = filled(foreign.build())
+    state = model.state_dict()
+    weights = load_weights(network, state, map=foreign.names)
+    assert list(weights) == list(expected_weights(network))
+    batch = 2 if size < 100 else 1
+    x = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = listed(model(x))
+        assert_equal(network.to_torch(weights).eval()(x), expected)
+    assert_equal(network.to_numpy(weights)(x.numpy()), expected)
+
+    # A file sorts its names, and a mapping may be shuffled: some can only be refused then.
+    for order in (sorted(state), shuffled(state)) if name in FAST else (sorted(state),):
+        disordered = {key: state[key] for key in order}
+        if foreign.ordered:
+            with pytest.raises(cnndsl.ArchError, match="cannot be told apart"):
+                load_weights(network, disordered, map=foreign.names)
+        else:
+            assert same(load_weights(network, disordered, map=foreign.names), weights)
+
+
+def test_every_shipped_network_is_compared_or_known_to_neither() -> None:
+    compared = TORCHVISION.keys() | TIMM.keys()
+    detectors = {case.file for case in CASES.values()}
+    assert not compared & detectors
+    assert not (compared | detectors) & NEITHER
+    assert compared | detectors | NEITHER == {path.stem for path in zoo().glob("*.arch")}

@@ -29,7 +29,7 @@ def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.M
     import torch
 
     written = Source(network)
-    made = getattr(execute(written.text(), network.name), written.model.name)
+    made: type[nn.Module] = getattr(execute(written.text(), network.name), written.model.name)
     if weights is None:
         return made()
     from cnndsl.backends.numpy.weights import checked_weights
@@ -37,7 +37,7 @@ def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.M
     checked = checked_weights(network, weights)
     # Initial values, which these weights replace, would take longer than all the rest.
     with torch.device("meta"):
-        found: nn.Module = made()
+        found = made()
     found.to_empty(device="cpu")
     # A copy: the arrays may be read-only, and training would write into them.
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checked.items()}

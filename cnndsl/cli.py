@@ -225,6 +225,11 @@ def _costs(network: Network) -> str:
 @click.option("--weights", metavar="PATH", help="A .safetensors, .npz or .pth file.")
 @click.option("--seed", default=0, show_default=True, help="For random weights.")
 @click.option("--backend", type=click.Choice(["numpy", "torch"]), default="numpy")
+@click.option(
+    "--optimize/--no-optimize",
+    default=True,
+    help="In NumPy: planned, by default, or one operation after another.",
+)
 @click.option("--mean", callback=numbers, help="For a photo, instead of ImageNet's.")
 @click.option("--std", callback=numbers, help="For a photo, instead of ImageNet's.")
 @click.option("-o", "--output", metavar="PATH", help="Write the outputs as .npz.")
@@ -236,6 +241,7 @@ def run(
     weights: str | None,
     seed: int,
     backend: str,
+    optimize: bool,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     output: str | None,
@@ -262,7 +268,7 @@ def run(
             prepared = photo(Path(path), network.inputs[name].shape, mean, std)
             click.echo(prepared.said, err=True)
             arrays[name] = prepared.array
-    outputs = _run(network, arrays, _weights(network, weights, seed), backend)
+    outputs = _run(network, arrays, _weights(network, weights, seed), backend, optimize)
     if output is not None:
         _save(output, outputs)
     else:
@@ -280,11 +286,15 @@ def _weights(network: Network, path: str | None, seed: int) -> dict[str, Array]:
 
 
 def _run(
-    network: Network, arrays: dict[str, Array], weights: dict[str, Array], backend: str
+    network: Network,
+    arrays: dict[str, Array],
+    weights: dict[str, Array],
+    backend: str,
+    optimize: bool,
 ) -> dict[str, Array]:
     """The outputs by name."""
     if backend == "numpy":
-        result = network.to_numpy(weights)(**arrays)
+        result = network.to_numpy(weights, optimize=optimize)(**arrays)
         return result if isinstance(result, dict) else {next(iter(network.outputs)): result}
     from cnndsl.backends.numpy.interpreter import checked_inputs
     from cnndsl.backends.torch.evaluate import outputs

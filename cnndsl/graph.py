@@ -316,14 +316,16 @@ class Network:
         weights: Mapping[str, Array] | None = None,
         seed: int = 0,
         *,
-        optimize: bool = False,
+        optimize: bool = True,
         threads: int | None = None,
     ) -> Interpreter:
         """A function of arrays, with these weights, or random ones from a seed.
 
         It takes arrays with the batch first, and gives one array for one output, a
-        dictionary by name for several. With `optimize` it is planned at its first call,
-        and then fast, on so many threads.  Raises ArchError: weights of another network.
+        dictionary by name for several. It is planned at its first call, and then fast, on
+        so many threads, all by default; without `optimize` it is the plain interpreter,
+        which defines what each operation computes.  Raises ArchError: weights of another
+        network. ValueError: no thread.
         """
         from cnndsl.backends.numpy.interpreter import Interpreter
         from cnndsl.backends.numpy.weights import random_weights

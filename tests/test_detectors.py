@@ -184,7 +184,7 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-4) -> None
 @pytest.mark.parametrize("name", ["retinanet", "ssd300", "ssdlite"])
 def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
     sides = pair(name)
-    ours = sides.net.to_numpy(sides.weights)(sides.prepared.tensors.numpy())
+    ours = sides.net.to_numpy(sides.weights, optimize=False)(sides.prepared.tensors.numpy())
     with torch.no_grad():
         theirs = sides.theirs.head(sides.features)
         anchors = sides.theirs.anchor_generator(sides.prepared, sides.features)[0]
@@ -197,7 +197,7 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
 @pytest.mark.slow
 def test_two_stage_outputs_and_anchors_equal_torchvisions() -> None:
     sides = pair("faster_rcnn")
-    ours = sides.net.to_numpy(sides.weights)(sides.prepared.tensors.numpy())
+    ours = sides.net.to_numpy(sides.weights, optimize=False)(sides.prepared.tensors.numpy())
     with torch.no_grad():
         rpn = sides.theirs.rpn
         maps = rpn.head(sides.features)
@@ -227,7 +227,7 @@ def test_the_boxes_of_one_image_equal_torchvisions(name: str, backend: str) -> N
     net, weights = sides.detector()
     image = sides.prepared.tensors
     if backend == "numpy":
-        ours = net.to_numpy(weights)(image.numpy())
+        ours = net.to_numpy(weights, optimize=False)(image.numpy())
     else:
         with torch.no_grad():
             found = net.to_torch(weights).eval()(image)

@@ -79,7 +79,7 @@ def bench(
     compiled = plan.prepare(batch)
     for line in _table(compiled, steps, peak):
         click.echo(line)
-    total = sum(step.macs for step in compiled.steps)
+    total = sum(map(compiled.macs, compiled.steps))
     for name, value in times.items():
         rate = 2 * total / value / 1e9
         click.echo(f"{name}: {1e3 * value:.2f} ms, {rate:.1f} GFLOP/s, {rate / peak:.0%}")
@@ -124,9 +124,10 @@ def _multiply(x: Array, y: Array) -> None:
 def _table(compiled: Compiled, times: list[float], peak: float) -> list[str]:
     rows = [("ms", "GFLOP/s", "peak", "algorithm", "shape", "layers")]
     for step, taken in zip(compiled.steps, times, strict=True):
-        rate = 2 * step.macs / taken / 1e9
+        macs = compiled.macs(step)
+        rate = 2 * macs / taken / 1e9
         shape = "×".join(map(str, step.shape))
-        shown = (f"{rate:.1f}", f"{rate / peak:.0%}") if step.macs else ("", "")
+        shown = (f"{rate:.1f}", f"{rate / peak:.0%}") if macs else ("", "")
         rows.append((f"{1e3 * taken:.3f}", *shown, step.algorithm, shape, " ".join(step.names)))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return [

@@ -33,10 +33,15 @@ class Interpreter:
     def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
 
-        Inputs are given in order, by name, or both.
+        Inputs are given in order, by name, or both. Infinity and NaN pass, without a
+        warning, as in PyTorch.
         Raises ArchError (E602): inputs that are not the network's.
         """
         inputs = checked_inputs(self.network, arrays, named)
+        with np.errstate(all="ignore"):
+            return self._outputs(inputs)
+
+    def _outputs(self, inputs: dict[str, Array]) -> Array | dict[str, Array]:
         dtype = next(iter(inputs.values())).dtype
         weights = {name: w.astype(dtype, copy=False) for name, w in self.weights.items()}
         values: dict[str, tuple[Array, ...]] = {

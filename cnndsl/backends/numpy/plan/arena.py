@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -32,12 +32,29 @@ def lay_out(
 ) -> tuple[dict[Name, int], int]:
     """Offsets, and the size of the whole.  `lives` are first and last step, inclusive.
 
-    The largest first, each at the lowest place that is free while it lives.
+    One after another, each at the lowest place that is free while it lives: the largest
+    first, or, where that leaves gaps, those that live longest, or in the order of time.
     Source: Pisarchyk & Lee 2020, arXiv:2001.03288, §5 (greedy by size).
     """
+    least = live_peak(sizes, lives)
+    layouts = []
+    for rank in (
+        lambda name: (-sizes[name], lives[name]),
+        lambda name: (lives[name][0] - lives[name][1], -sizes[name]),
+        lambda name: (lives[name][0], -sizes[name]),
+    ):
+        layouts.append(_placed(sorted(sizes, key=rank), sizes, lives))
+        if layouts[-1][1] == least:
+            break
+    return min(layouts, key=lambda layout: layout[1])
+
+
+def _placed(
+    names: Iterable[Name], sizes: Mapping[Name, int], lives: Mapping[Name, tuple[int, int]]
+) -> tuple[dict[Name, int], int]:
     offsets: dict[Name, int] = {}
     total = 0
-    for name in sorted(sizes, key=lambda name: (-sizes[name], lives[name])):
+    for name in names:
         first, last = lives[name]
         beside = sorted(
             (offset, offset + sizes[other])

@@ -17,7 +17,8 @@ from cnndsl.backends.numpy.plan.arena import aligned, buffer, lay_out, live_peak
 from cnndsl.backends.numpy.plan.calls import Call, Phase, execute
 from cnndsl.backends.numpy.plan.choose import Choice
 from cnndsl.backends.numpy.plan.lower import Draft, Lowering
-from cnndsl.backends.numpy.plan.rewrites import Key, Program, Task, rewrite
+from cnndsl.backends.numpy.plan.order import lives, ordered, sizes
+from cnndsl.backends.numpy.plan.rewrites import Key, Program
 from cnndsl.backends.numpy.plan.threads import Pool, cores, shares, single_threaded_products
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
@@ -34,7 +35,7 @@ class Step:
     algorithm: str
     buffer: str
     shape: tuple[int, ...]
-    macs: int
+    layer: str
     phases: tuple[Phase, ...]
 
 
@@ -48,14 +49,13 @@ class Compiled:
         self.network, self.program, self.batch = network, program, batch
         self.dtype = np.dtype(dtype)
         self.threads = plan.threads
-        lowering = Lowering(program, batch, self.dtype, plan.threads, plan.choice)
+        lowering = Lowering(program, batch, self.dtype, plan.threads, plan.choice, plan.forms)
         drafts = [d for d in map(lowering.draft, program.tasks) if d is not None]
-        self.sizes: dict[Key, int] = {}
-        for key in self._roots(drafts):
-            size = lowering.samples(key) * math.prod(program.shapes[key])
-            self.sizes[key] = aligned(size, self.dtype.itemsize)
-        self.lives = self._lives(drafts)
-        self.sizes = {key: self.sizes[key] for key in self.lives}
+        self.lives = lives(program, [draft.task for draft in drafts])
+        self.sizes = {
+            key: aligned(batch * size, self.dtype.itemsize)
+            for key, size in sizes(program, self.lives).items()
+        }
         self.offsets, self.arena_size = lay_out(self.sizes, self.lives)
         self.arena = buffer(self.arena_size, self.dtype)
         widths = [
@@ -66,6 +66,10 @@ class Compiled:
         views = self._views(lowering)
         self.inputs = {name: views[key] for name, key in program.inputs.items()}
         self.outputs = {name: views[key] for name, key in program.outputs.items()}
+        self.types = {
+            name: np.dtype(np.int64) if key in program.integers else self.dtype
+            for name, key in program.outputs.items()
+        }
         self.steps = [
             self._step(draft, views, [*_carved(workspace, spaces)])
             for draft, spaces in zip(drafts, widths, strict=True)
@@ -76,40 +80,17 @@ class Compiled:
         """Elements alive at once, at the most: the least that a layout could take."""
         return live_peak(self.sizes, self.lives)
 
-    def root(self, key: Key) -> tuple[Key, int]:
-        """The tensor whose memory a tensor lies in, and its first channel there."""
-        start = 0
-        while key in self.program.within:
-            key, more = self.program.within[key]
-            start += more
-        return key, start
-
-    def _roots(self, drafts: list[Draft]) -> list[Key]:
-        keys = [*self.program.inputs.values(), *self.program.outputs.values()]
-        for draft in drafts:
-            keys += [*draft.task.outputs, *draft.task.reads]
-        return list(dict.fromkeys(self.root(key)[0] for key in keys))
-
-    def _lives(self, drafts: list[Draft]) -> dict[Key, tuple[int, int]]:
-        """The first and the last step of each tensor with memory of its own."""
-        lives: dict[Key, tuple[int, int]] = {}
-
-        def at(step: int, keys: list[Key]) -> None:
-            for root in (self.root(key)[0] for key in keys):
-                first, last = lives.get(root, (step, step))
-                lives[root] = min(first, step), max(last, step)
-
-        at(-1, list(self.program.inputs.values()))
-        for step, draft in enumerate(drafts):
-            at(step, [*draft.task.reads, *draft.task.outputs])
-        at(len(drafts), list(self.program.outputs.values()))
-        return lives
+    def macs(self, step: Step) -> int:
+        """Multiply-adds of the layer that a step computes, for the whole batch."""
+        node = self.network.node(step.layer)
+        per_row = node.op.macs(*self.network.input_shapes(step.layer))
+        return int(per_row) * node.rows * self.batch
 
     def _views(self, lowering: Lowering) -> dict[Key, Array]:
         """Every tensor's array, channels last, in the arena."""
         views: dict[Key, Array] = {}
         for key, shape in self.program.shapes.items():
-            root, start = self.root(key)
+            root, start = self.program.root(key)
             if root not in self.offsets:
                 continue
             whole = self.program.shapes[root]
@@ -121,7 +102,7 @@ class Compiled:
 
     def _step(self, draft: Draft, views: dict[Key, Array], spaces: list[Array]) -> Step:
         task = draft.task
-        root, start = self.root(task.out)
+        root, start = self.program.root(task.out)
         offset = self.offsets[root] * self.dtype.itemsize
         place = f"@{offset:,}" + (
             f" channel {start}" if task.out in self.program.within else ""
@@ -132,7 +113,7 @@ class Compiled:
             draft.algorithm,
             place,
             self.program.shapes[task.out],
-            _macs(self.network, task) * self.batch,
+            task.node.name,
             tuple(phase for phase in phases if phase),
         )
 
@@ -143,7 +124,7 @@ class Compiled:
         for step in self.steps:
             run_step(step, pool)
         return {
-            name: np.moveaxis(view, -1, 1).copy(order="C")
+            name: np.moveaxis(view, -1, 1).astype(self.types[name], order="C")
             for name, view in self.outputs.items()
         }
 
@@ -180,11 +161,6 @@ def _entry(array: Array, view: Array, threads: int) -> list[Any]:
     ]
 
 
-def _macs(network: Network, task: Task) -> int:
-    name = task.node.name
-    return int(task.node.op.macs(*network.input_shapes(name))) * task.node.rows
-
-
 def _carved(flat: Array, sizes: list[int]) -> list[Array]:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [flat[start : start + size] for start, size in zip(starts, sizes, strict=True)]
@@ -215,8 +191,9 @@ class Plan(Interpreter):
             raise ValueError(f"threads={threads}, and at least 1 is needed")
         self.threads = cores() if threads is None else threads
         self.choice = Choice(winograd, measure)
-        self.program = rewrite(network, self.weights)
+        self.program = ordered(network, self.weights)
         self.compiled: dict[tuple[int, str], Compiled] = {}
+        self.forms: dict[tuple[str, ...], Array] = {}
         self.last: Compiled | None = None
         self.pool = Pool(self.threads)
         self.lock = threading.Lock()
@@ -232,7 +209,8 @@ class Plan(Interpreter):
         first = next(iter(inputs.values()))
         finite = all(np.isfinite(array).all() for array in inputs.values())
         if not len(first) or not finite:
-            return super().__call__(**inputs)
+            with np.errstate(all="ignore"):
+                return self._outputs(inputs)
         with self.lock, single_threaded_products(), np.errstate(all="ignore"):
             compiled = self.prepare(len(first), first.dtype)
             outputs = compiled.run(inputs, self.pool)

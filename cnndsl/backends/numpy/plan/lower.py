@@ -66,10 +66,11 @@ class Lowering:
         dtype: np.dtype[Any],
         threads: int,
         choice: Choice,
+        forms: dict[tuple[str, ...], Array],
     ) -> None:
-        """Nothing is computed yet."""
+        """Nothing is computed yet.  `forms` are the weights that other plans have made."""
         self.program, self.dtype, self.threads = program, dtype, threads
-        self.batch, self.choice = batch, choice
+        self.batch, self.choice, self.forms = batch, choice, forms
         self.measured: dict[Geometry, str] = {}
 
     def draft(self, task: Task) -> Draft | None:
@@ -118,20 +119,28 @@ class Lowering:
             for stage in stages
         ]
 
-    def _folded(self, task: Task) -> tuple[Array, list[Stage]]:
-        """The weight with batch norm inside, and the stages with the bias first."""
-        weight, bias = task.weights["weight"], task.weights.get("bias")
-        shift = bias
+    def _weight(self, task: Task, form: str, made: Callable[[Array], Array]) -> Array:
+        """The weight, with batch norm inside, in a form; made once for each type."""
+        key = (task.node.name, self.dtype.str, form)
+        if key not in self.forms:
+            weight = task.weights["weight"].astype(self.dtype, copy=False)
+            if task.fold is not None:
+                assert task.fold.scale is not None
+                scale = task.fold.scale.astype(self.dtype)
+                weight = weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
+            self.forms[key] = made(weight)
+        return self.forms[key]
+
+    def _after(self, task: Task) -> list[Stage]:
+        """The stages, the bias first, with that of batch norm in it."""
+        shift, after = task.weights.get("bias"), self._cast(task.after)
         if task.fold is not None:
             assert task.fold.scale is not None
-            scale = task.fold.scale
-            column = scale.astype(self.dtype).reshape(-1, *(1,) * (weight.ndim - 1))
-            weight = weight.astype(self.dtype, copy=False) * column
-            shift = task.fold.shift if bias is None else bias * scale + task.fold.shift
-        after = self._cast(task.after)
-        if shift is not None and np.any(shift):
-            after = [Affine(None, shift.astype(self.dtype)), *after]
-        return weight.astype(self.dtype, copy=False), after
+            given = 0 if shift is None else shift * task.fold.scale
+            shift = given + task.fold.shift
+        if shift is None or not np.any(shift):
+            return after
+        return [Affine(None, shift.astype(self.dtype)), *after]
 
     def _one(self, task: Task, algorithm: Algorithm, form: Callable[[Array], Array]) -> Draft:
         """A step with one input and one output, whose arrays are seen through `form`."""
@@ -168,43 +177,50 @@ class Lowering:
 
     def _conv(self, task: Task, op: Conv) -> Draft:
         g = self.geometry(task, op, op.stride, op.dilation)
-        weight, after = self._folded(task)
-        kernels: Array = weight.reshape(g.outputs, -1, *g.kernel)
+        after = self._after(task)
         algorithm = choose(g, int(op.groups), bool(task.before), self.choice)
         match algorithm:
             case "product":
                 before = self._cast(task.before)
                 rows = math.prod(g.out)
-                matrix: Array = kernels.reshape(g.outputs, g.channels)
+                matrix = self._weight(task, algorithm, lambda w: w.reshape(g.outputs, -1))
                 made: Algorithm = Product(g.batch, rows, matrix, before, after, self.threads)
                 return self._one(task, made, _rows)
             case "depthwise":
-                taps = np.ascontiguousarray(np.moveaxis(kernels[:, 0], 0, -1))
+                taps = self._weight(
+                    task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
+                ).reshape(*g.kernel, g.channels)
                 return self._one(task, Depthwise(g, taps, after, self.threads), _image)
             case "measured":
-                made = self._fastest(g, kernels, after)
+                made = self._fastest(task, g, after)
             case _:
-                made = self._spatial(algorithm, g, kernels, int(op.groups), after)
+                made = self._spatial(algorithm, task, g, after)
         return self._one(task, made, _image)
 
-    def _spatial(
-        self, name: str, g: Geometry, kernels: Array, groups: int, after: list[Stage]
-    ) -> Algorithm:
+    def _spatial(self, name: str, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
         """Winograd or im2col, by its name."""
         if name.startswith("winograd"):
             m = int(name[-1])
-            return Winograd(g, transformed_kernel(kernels, m), m, after, self.threads)
-        last = np.moveaxis(kernels, 1, -1)
-        matrix = np.ascontiguousarray(last).reshape(groups, g.outputs // groups, -1)
-        return Im2col(g, matrix, after, self.threads)
+            transformed = self._weight(task, name, lambda w: transformed_kernel(w, m))
+            return Winograd(g, transformed, m, after, self.threads)
 
-    def _fastest(self, g: Geometry, kernels: Array, after: list[Stage]) -> Algorithm:
+        def rows(weight: Array) -> Array:
+            split = weight.reshape(g.outputs, -1, *g.kernel)
+            groups = g.channels // split.shape[1]
+            last = np.ascontiguousarray(np.moveaxis(split, 1, -1))
+            return last.reshape(groups, g.outputs // groups, -1)
+
+        return Im2col(g, self._weight(task, name, rows), after, self.threads)
+
+    def _fastest(self, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
         """The candidate that takes the least time here, once for each geometry."""
         if g not in self.measured:
             self.measured[g] = min(
-                CANDIDATES, key=lambda name: self._timed(self._spatial(name, g, kernels, 1, []))
+                CANDIDATES, key=lambda name: self._timed(self._spatial(name, task, g, []))
             )
-        return self._spatial(self.measured[g], g, kernels, 1, after)
+            for name in set(CANDIDATES) - {self.measured[g]}:
+                del self.forms[task.node.name, self.dtype.str, name]
+        return self._spatial(self.measured[g], task, g, after)
 
     def _timed(self, algorithm: Algorithm) -> float:
         """The least of three runs, in seconds, all threads' work in this one."""
@@ -222,22 +238,28 @@ class Lowering:
         return min(times)
 
     def _linear(self, task: Task) -> Draft:
-        weight, after = self._folded(task)
-        if task.unflattened is not None:
-            split = weight.reshape(len(weight), task.unflattened[0], -1)
-            weight = np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1)
+        map_ = task.unflattened
+
+        def columns(weight: Array) -> Array:
+            if map_ is None:
+                return weight
+            split = weight.reshape(len(weight), map_[0], -1)
+            return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1)
+
         batch = self.samples(task.out)
-        product = Product(1, batch, weight, [], after, self.threads)
+        weight = self._weight(task, "linear", columns)
+        product = Product(1, batch, weight, [], self._after(task), self.threads)
         return self._one(task, product, lambda array: array.reshape(1, batch, -1))
 
     def _deconv(self, task: Task, op: Deconv) -> Draft:
         x = self.program.shapes[task.inputs[0]]
         kernel, outputs = tuple(map(int, op.kernel)), int(op.out)
-        last = np.moveaxis(task.weights["weight"].astype(self.dtype, copy=False), 0, -1)
-        matrix = np.ascontiguousarray(np.moveaxis(last, 0, -2)).reshape(-1, x[0])
-        bias, after = task.weights.get("bias"), self._cast(task.after)
-        if bias is not None:
-            after = [Affine(None, bias.astype(self.dtype)), *after]
+
+        def windows(weight: Array) -> Array:
+            last = np.moveaxis(weight, 0, -1)
+            return np.ascontiguousarray(np.moveaxis(last, 0, -2)).reshape(-1, x[0])
+
+        matrix, after = self._weight(task, "spread", windows), self._after(task)
         assert len(matrix) == math.prod(kernel) * outputs
         return self._one(task, Spread(matrix, kernel, after, x[1:], self.threads), _image)
 

@@ -15,7 +15,7 @@ A task is one layer that is computed, with all that follows it elementwise. The 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Family, Op, Shape
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
+from cnndsl.ops.detection import Gather, NonMaximumSuppression, TopK
 from cnndsl.ops.join import Add, Concat, Mul, Split
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
@@ -102,19 +103,33 @@ class Program:
     within: dict[Key, tuple[Key, int]]
     inputs: dict[str, Key]
     outputs: dict[str, Key]
+    integers: set[Key]
+    """Labels of boxes: whole numbers, kept in the type of the rest until they leave."""
+
+    def root(self, key: Key) -> tuple[Key, int]:
+        """The tensor whose memory a tensor lies in, and its first channel there."""
+        start = 0
+        while key in self.within:
+            key, more = self.within[key]
+            start += more
+        return key, start
 
 
 class _Rewriter:
     """The state of one pass over the nodes."""
 
-    def __init__(self, network: Network, weights: Mapping[str, Array]) -> None:
+    def __init__(
+        self, network: Network, weights: Mapping[str, Array], place_shared: bool
+    ) -> None:
         self.network, self.all_weights = network, weights
+        self.place_shared = place_shared
         self.tasks: dict[Key, Task] = {}
         """By the tensor that each makes, in the order in which they run."""
         self.alias: dict[Key, Key] = {}
         self.shapes: dict[Key, Shape] = {}
         self.rows: dict[Key, int] = {}
         self.within: dict[Key, tuple[Key, int]] = {}
+        self.integers: set[Key] = set()
         self.uses: dict[Key, int] = {}
         for node in network:
             for operand in network.operands(node.name):
@@ -125,12 +140,12 @@ class _Rewriter:
         self.flat: dict[Key, Key] = {}
         """Flattened tensors that only linear layers read, and the map each is made of."""
 
-    def program(self) -> Program:
+    def program(self, order: Iterable[str]) -> Program:
         inputs = {}
         for name, tensor in self.network.inputs.items():
             key = (tensor.node, tensor.output)
             inputs[name], self.shapes[key], self.rows[key] = key, _plain(tensor.shape), 1
-        for node in self.network:
+        for node in map(self.network.node, order):
             if node.op.family is not Family.INPUT:
                 self._node(node)
         outputs = {
@@ -138,7 +153,9 @@ class _Rewriter:
             for name, tensor in self.network.outputs.items()
         }
         tasks = list({id(task): task for task in self.tasks.values()}.values())
-        return Program(tasks, self.shapes, self.rows, self.within, inputs, outputs)
+        return Program(
+            tasks, self.shapes, self.rows, self.within, inputs, outputs, self.integers
+        )
 
     def _real(self, key: Key) -> Key:
         while key in self.alias:
@@ -151,6 +168,8 @@ class _Rewriter:
         for key, shape in zip(keys, self.network.shapes[node.name], strict=True):
             self.shapes[key] = _plain(shape)
             self.rows[key] = self._rows_after(node.op, operands)
+            if _labels(node.op, key[1], [operand in self.integers for operand in operands]):
+                self.integers.add(key)
         op = node.op
         if op.family is Family.REGULARIZE or (op.join and len(operands) == 1):
             self._same(keys[0], operands[0])
@@ -301,6 +320,7 @@ class _Rewriter:
         start = 0
         for key in task.inputs:
             alone = key not in self.within and task.inputs.count(key) == 1
+            alone = alone and (self.place_shared or self.uses[key] == 1)
             if alone and key in self.tasks and len(self.shapes[key]) > 1:
                 self.within[key] = (task.out, start)
             start += self.shapes[key][0]
@@ -308,6 +328,15 @@ class _Rewriter:
 
 def _plain(shape: Shape) -> Shape:
     return tuple(map(int, shape))
+
+
+def _labels(op: Op, output: int, integers: list[bool]) -> bool:
+    """Whether an output is of whole numbers: made as such, or moved."""
+    if isinstance(op, TopK | NonMaximumSuppression):
+        return op.outputs[output] == "labels"
+    if isinstance(op, Gather):
+        return integers[0]
+    return op.family in (Family.RESHAPE, Family.CONCAT) and bool(integers) and all(integers)
 
 
 def _is_bare(op: Op) -> bool:
@@ -319,6 +348,18 @@ def _is_bare(op: Op) -> bool:
     )
 
 
-def rewrite(network: Network, weights: Mapping[str, Array]) -> Program:
-    """The tasks that compute a network.  Weights as `checked_weights` gives them."""
-    return _Rewriter(network, weights).program()
+def rewrite(
+    network: Network,
+    weights: Mapping[str, Array],
+    order: Iterable[str] | None = None,
+    *,
+    place_shared: bool = True,
+) -> Program:
+    """The tasks that compute a network, its nodes taken in an order, or in the file's.
+
+    Weights as `checked_weights` gives them. Without `place_shared`, an operand of `concat`
+    that others read too is copied: in place it keeps the whole result's memory until the
+    last of them has read it.
+    """
+    names = [node.name for node in network] if order is None else order
+    return _Rewriter(network, weights, place_shared).program(names)

@@ -337,23 +337,25 @@ def _described(name: str, array: Array) -> str:
 @output_path
 @click.option(
     "--style",
-    type=click.Choice(["blocks", "table", "terminal"]),
+    type=click.Choice(["blocks", "scale", "table", "terminal"]),
     default="blocks",
     show_default=True,
-    help="The figure, the paper's table of stages, or lanes in text.",
+    help="The figure, its volumes to scale, the paper's table, or lanes in text.",
 )
 @click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
 @click.option(
     "--detail",
     type=click.Choice(["stages", "blocks", "full"]),
-    default="blocks",
-    help="Blocks closed; each opened once in an inset; or all in their places.",
+    help="Blocks closed; each opened once in an inset (the default); or all in their places. "
+    "To scale: a prism a stage (the default), a block, or a layer.",
 )
 @click.option(
     "--open", "opened", metavar="BLOCK", multiple=True, help="With stages: open this."
 )
 @click.option(
-    "--metrics", type=click.Choice(["macs", "params", "memory"]), help="Colour by it."
+    "--metrics",
+    type=click.Choice(["macs", "params", "memory", "rf"]),
+    help="Colour by multiply-adds, parameters, elements or receptive field.",
 )
 @click.option("--width-mm", type=click.FloatRange(10, 2000), help="The printed width.")
 @click.option(
@@ -369,7 +371,7 @@ def draw(
     output: str | None,
     style: str,
     theme: str,
-    detail: str,
+    detail: str | None,
     opened: tuple[str, ...],
     metrics: str | None,
     width_mm: float | None,
@@ -385,8 +387,8 @@ def draw(
     definition = _pick(scope, model)
     network = _elaborate(definition, parameters, inputs)
     options = Options(style, theme, detail, opened, metrics, width_mm)
-    if output == "-" or (output is None and style != "blocks"):
-        format = {"blocks": "svg", "table": "md", "terminal": "txt"}[style]
+    if output == "-" or (output is None and style in ("table", "terminal")):
+        format = {"table": "md", "terminal": "txt"}.get(style, "svg")
         sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))
         return
     path = output or f"{_stem(file, scope, definition)}.svg"

@@ -26,7 +26,8 @@ class Options:
 
     style: str = "blocks"
     theme: str = "light"
-    detail: str = "blocks"
+    detail: str | None = None
+    """`stages`, `blocks` or `full`; None is what the style shows by itself."""
     opened: tuple[str, ...] = ()
     metric: str | None = None
     width_mm: float | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import page, picture
 from cnndsl.figures.paint import Picture
 from cnndsl.figures.plan import plan
-from cnndsl.figures.recolour import recoloured
+from cnndsl.figures.scene import Box
+from cnndsl.figures.telling import Teller
 from cnndsl.graph import Network
 
 DETAILS = ("stages", "blocks", "full")
@@ -25,7 +27,22 @@ def blocks(
     """
     planned = plan(network, folding=False if detail == "full" else None)
     found = page(planned, insets=detail != "stages", opened=opened)
+    tell = Teller(network)
+
+    def said(box: Box) -> str:
+        return " · ".join(tell.facts(box.nodes))
+
     if metric is None:
-        return picture(found)
-    said, role, legend = recoloured(planned, metric)
-    return picture(found, said=said, role=role, legend=legend)
+        return picture(found, said=said)
+    heat = Heat(network, metric)
+    scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
+    heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
+    legend = heat.legend(max(found.width, 320))
+    return picture(
+        found,
+        said=lambda box: (
+            f"{heat.said(box.nodes)} · {said(box)}" if metric == "memory" else said(box)
+        ),
+        role=lambda box: heat.role(box.nodes),
+        legend=legend,
+    )

@@ -31,6 +31,18 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
     return _cut(text, low)
 
 
+def lines(text: str, size: float, room: float) -> list[str]:
+    """The text broken between words; a word that is too long has a line of its own."""
+    found = [""]
+    for word in text.split():
+        longer = f"{found[-1]} {word}".strip()
+        if found[-1] and width(longer, size) > room:
+            found.append(word)
+        else:
+            found[-1] = longer
+    return found
+
+
 def _cut(text: str, kept: int) -> str:
     head = (kept * 2 + 2) // 3
     return f"{text[:head]}…{text[len(text) - (kept - head) :]}"

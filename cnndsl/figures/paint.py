@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cnndsl.figures import font
+
 Point = tuple[float, float]
 
 
@@ -100,6 +102,26 @@ def leaves(parts: list[Part] | tuple[Part, ...]) -> Iterator[Leaf]:
             yield from leaves(part.children)
         else:
             yield part
+
+
+def extent(parts: list[Part]) -> Point:
+    """How far the parts reach to the right and down."""
+    right = bottom = 0.0
+    for part in leaves(parts):
+        match part:
+            case Area():
+                right, bottom = (
+                    max(right, part.x + part.width),
+                    max(bottom, part.y + part.height),
+                )
+            case Text():
+                wide = font.width(part.text, part.size, bold=part.bold)
+                share = {"start": 1.0, "middle": 0.5, "end": 0.0}[part.anchor]
+                right, bottom = max(right, part.x + share * wide), max(bottom, part.y + 3)
+            case Polygon() | Path():
+                right = max([right, *(x for x, _ in part.points)])
+                bottom = max([bottom, *(y for _, y in part.points)])
+    return right, bottom
 
 
 def rounded(points: tuple[Point, ...], radius: float) -> list[tuple[str, tuple[Point, ...]]]:

@@ -94,13 +94,12 @@ def colours(name: str) -> dict[str, Colours]:
             )
         else:
             found[role] = (greys[role], "#222222")
-        found[f"{role}-side"] = (mixed(*found[role], 0.32), found[role][1])
-        found[f"{role}-top"] = (
-            mixed(found[role][0], _PLAIN[name]["page"][0], 0.55),
-            found[role][1],
-        )
     for step in range(HEAT_STEPS):
         found[f"heat{step}"] = _heat(name, step / (HEAT_STEPS - 1))
+    for role in (*looks, *(f"heat{step}" for step in range(HEAT_STEPS))):
+        fill, line = found[role]
+        found[f"{role}-side"] = (mixed(fill, line, 0.32), line)
+        found[f"{role}-top"] = (mixed(fill, _PLAIN[name]["page"][0], 0.55), line)
     return found
 
 

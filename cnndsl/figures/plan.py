@@ -38,11 +38,14 @@ OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
 
-def plan(network: Network, *, folding: bool | None = None) -> Plan:
-    """What the picture of a network shows; a small one is not folded, unless it is asked."""
+def plan(network: Network, *, folding: bool | None = None, repeats: bool = True) -> Plan:
+    """What the picture of a network shows; a small one is not folded, unless it is asked.
+
+    Without `repeats`, what follows itself stays apart: each box stands for one of them.
+    """
     with _room():
         if folding is not None:
-            return _Planner(network, folding=folding).plan()
+            return _Planner(network, folding=folding, repeats=repeats).plan()
         whole = _Planner(network, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
@@ -63,8 +66,9 @@ def _room() -> Iterator[None]:
 class _Planner:
     """One pass over the structure."""
 
-    def __init__(self, network: Network, *, folding: bool) -> None:
+    def __init__(self, network: Network, *, folding: bool, repeats: bool = True) -> None:
         self.network = network
+        self.repeats = repeats
         self.graph = network.graph
         self.folding = folding
         self.order = {name: number for number, name in enumerate(self.graph)}
@@ -291,7 +295,8 @@ class _Planner:
         for item in items:
             last = done[-1] if done else None
             if (
-                last is not None
+                self.repeats
+                and last is not None
                 and type(last) is type(item)
                 and item.count == 1
                 and item.signature == last.signature

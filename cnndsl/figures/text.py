@@ -144,10 +144,12 @@ def letter(number: int) -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape as papers print it: `64×112²`, `64×112×96`, `1000`."""
+    """A shape as papers print it: `64×112²`, `64×112×96`, `64×16×112²`, `1000`."""
     sizes = [int(n) for n in shape]
     power = {2: "²", 3: "³"}
     channels, spatial = sizes[:1], sizes[1:]
     if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
         return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
+    if len(spatial) == 3 and spatial[1] == spatial[2] > 1:
+        return f"{channels[0]}×{spatial[0]}×{spatial[1]}²"
     return "×".join(map(str, sizes))

@@ -9,6 +9,7 @@ from cnndsl.figures import font, table
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.html import html
 from cnndsl.figures.pdf import pdf
+from cnndsl.figures.scale.page import scaled
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
 from cnndsl.graph import Network
@@ -54,12 +55,13 @@ def _table(network: Network, format: str) -> bytes:
 
 def _picture(network: Network, options: Options) -> Picture:
     """The picture, with less detail where it must be narrower."""
-    details = [options.detail]
-    if options.width_mm is not None and options.detail != "stages":
+    usual = "stages" if options.style == "scale" else "blocks"
+    details = [options.detail or usual]
+    if options.width_mm is not None and details[0] != "stages":
         details.append("stages")
     narrowest = 0.0
     for detail in details:
-        found = blocks(network, detail=detail, opened=options.opened, metric=options.metric)
+        found = _drawn(network, options, detail)
         least = least_width(found)
         if options.width_mm is None or least <= options.width_mm:
             return found
@@ -67,6 +69,12 @@ def _picture(network: Network, options: Options) -> Picture:
     message = f"at {options.width_mm:g} mm its text would be smaller than {SMALLEST:g} pt"
     help = f"the least width that serves is {narrowest:.0f} mm"
     raise ArchError([Diagnostic("E611", message, help=help)])
+
+
+def _drawn(network: Network, options: Options, detail: str) -> Picture:
+    if options.style == "scale":
+        return scaled(network, detail=detail, metric=options.metric)
+    return blocks(network, detail=detail, opened=options.opened, metric=options.metric)
 
 
 def least_width(picture: Picture) -> float:

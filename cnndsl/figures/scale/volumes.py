@@ -1,0 +1,248 @@
+"""What a prism stands for: boxes that are one volume, in the order in which they compute."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from cnndsl.figures.dot import title_of
+from cnndsl.figures.layout.cards import leaving
+from cnndsl.figures.layout.strides import strides
+from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
+from cnndsl.figures.text import clean
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family, Shape
+
+IDLE = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE}
+"""Families that leave what they are given, in size or in number."""
+PLAIN = {Family.POOL, Family.UPSAMPLE, Family.CONCAT, Family.ADD}
+"""Families that name a stage only where nothing else does."""
+
+
+@dataclass(slots=True)
+class Volume:
+    """A prism: `boxes` ends with the one whose output it shows, of this shape."""
+
+    key: str
+    boxes: list[Box]
+    shape: Shape
+    family: Family | None
+    said: list[str] = field(default_factory=list)
+    """What computes it, in short: `max 3×3 /2`, `Bottleneck ×3`."""
+
+    @property
+    def nodes(self) -> list[str]:
+        """The graph nodes inside, in order."""
+        return [name for box in self.boxes for name in box.nodes]
+
+    @property
+    def name(self) -> str:
+        """Its label: that of a block or a convolution inside, else any."""
+        stems = {
+            weight: list(dict.fromkeys(_stem(box) for box in self.boxes if _named(box, weight)))
+            for weight in (True, False)
+        }
+        return ", ".join(filter(None, stems[True] or stems[False]))
+
+    @property
+    def count(self) -> int:
+        """How many blocks or layers follow each other in it, where they are of one kind."""
+        working = [box for box in self.boxes if _works(box)]
+        kinds = {box.title.partition(" ")[0] if box.frame else box.key for box in working}
+        return sum(box.count for box in working) if len(kinds) == 1 else 1
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of the network's outputs that it is."""
+        return [clean(box.title) for box in self.boxes if not box.nodes]
+
+
+def _works(box: Box) -> bool:
+    return bool(box.nodes) and box.family not in IDLE | PLAIN
+
+
+def _named(box: Box, weighty: bool) -> bool:
+    return bool(box.labels) and (not weighty or box.family not in PLAIN | IDLE)
+
+
+def _stem(box: Box) -> str:
+    return clean(box.labels[0]).partition("[")[0]
+
+
+def volumes(planned: Plan, *, stages: bool) -> tuple[dict[str, Volume], Scene]:
+    """The prisms by key, and the scene in which each is one box; repeats are not folded yet.
+
+    With `stages`, whatever stays at one stride up to where it is read by something else is
+    one volume, but for what makes an output and for what leaves a block of several
+    strides; without, boxes in a row that say and make the same are, and where paths fork,
+    pooling, resizing and joins go with what reads them.
+    """
+    network, scene = planned.network, planned.main
+    owner = _Owners(network, scene, stages=stages, light=IDLE).found
+    if not stages and _forks(scene, owner):
+        owner = _Owners(network, scene, stages=stages, light=IDLE | PLAIN).found
+    groups: dict[str, list[Box]] = {}
+    for box in scene.boxes():
+        groups.setdefault(owner[box.key], []).append(box)
+    shapes = {key: tensor.shape for key, tensor in leaving(network, scene).items()}
+    found = {key: _volume(network, key, held, shapes) for key, held in groups.items()}
+    return found, _contracted(scene, owner, found)
+
+
+class _Owners:
+    """For each box the last of its volume.
+
+    From the end: a box goes with the only volume that reads it. So no volume is both
+    before and behind another, whatever the graph.
+    """
+
+    def __init__(
+        self, network: Network, scene: Scene, *, stages: bool, light: set[Family]
+    ) -> None:
+        self.network = network
+        self.light = light
+        self.stages = stages
+        self.lanes = strides(network, scene)
+        self.around = dict(_around(scene.items, self.lanes))
+        self.boxes = {box.key: box for box in scene.boxes() if box.nodes}
+        self.shapes = {key: tensor.shape for key, tensor in leaving(network, scene).items()}
+        ports = [edge for edge in scene.edges if edge.head not in self.boxes]
+        self.given = {edge.tail for edge in ports}
+        self.after: dict[str, list[str]] = {}
+        self.fed: Counter[str] = Counter()
+        for edge in scene.edges:
+            if edge.head in self.boxes:
+                self.after.setdefault(edge.tail, []).append(edge.head)
+                self.fed[edge.head] += 1
+        self.found: dict[str, str] = {}
+        exits = dict(self._exits(scene.items)) if stages else {}
+        for key in reversed(_order(self.boxes, self.after)):
+            if key in exits:
+                self.found[key] = self.found[exits[key]]
+                continue
+            readers = {self.found[head] for head in self.after.get(key, ())}
+            joins = len(readers) == 1 and self._joins(key, self.boxes[next(iter(readers))])
+            self.found[key] = readers.pop() if joins else key
+        # An output has no volume of its own: it is the name of what it is given.
+        self.found |= {edge.head: self.found[edge.tail] for edge in ports}
+
+    def _exits(self, items: Sequence[Item]) -> Iterator[tuple[str, str]]:
+        """For the boxes of a small block, opened in place, the one through which it is left.
+
+        A small block has one way in and one way out, and makes at most one stride.
+        """
+        for item in items:
+            if isinstance(item, Box):
+                continue
+            keys = [box.key for box in boxes([item]) if box.key in self.boxes]
+            inside = set(keys)
+            left = [k for k in keys if k in self.given or not inside >= {*self._heads(k)}]
+            entered = {t for t in self.after if t not in inside and inside & {*self._heads(t)}}
+            lanes = {self.lanes[key] for key in keys if key in self.lanes}
+            if len(left) == len(entered) == 1 and len(lanes) <= 2:
+                yield from ((key, left[0]) for key in keys if key != left[0])
+            else:
+                yield from self._exits(item.children)
+
+    def _heads(self, key: str) -> list[str]:
+        return self.after.get(key, [])
+
+    def _joins(self, key: str, reader: Box) -> bool:
+        box, heads = self.boxes[key], [self.boxes[head] for head in self.after[key]]
+        if box.family is Family.INPUT or key in self.given:
+            return False
+        if all(_keeps(head, self.shapes[key], self.shapes[head.key]) for head in heads):
+            return True
+        if not self.stages:
+            head = heads[0]
+            alone = len(heads) == 1 and self.fed[head.key] == 1
+            if box.family in self.light and (self.light > IDLE or self.fed[head.key] > 1):
+                return len(self.shapes[reader.key]) > 1
+            alike = self.shapes[key] == self.shapes[head.key]
+            return alone and alike and _title(self.network, box) == _title(self.network, head)
+        level = key in self.lanes and self.lanes[key] == self.lanes.get(reader.key)
+        leaves = self.around[key] - self.around[reader.key]
+        return level and not leaves and not any(head.key in self.given for head in heads)
+
+
+def _title(network: Network, box: Box) -> str:
+    return clean(title_of(network, box))
+
+
+def _forks(scene: Scene, owner: dict[str, str]) -> bool:
+    """Whether some volume is read by two, or reads two."""
+    edges = {(owner[edge.tail], owner[edge.head]) for edge in scene.edges}
+    between = [(tail, head) for tail, head in edges if tail != head]
+    tails, heads = zip(*between, strict=True) if between else ((), ())
+    return len(set(tails)) < len(tails) or len(set(heads)) < len(heads)
+
+
+def _around(
+    items: Sequence[Item], lanes: dict[str, int], outer: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """For each box the blocks around it that have several strides inside."""
+    for item in items:
+        if isinstance(item, Box):
+            yield item.key, outer
+            continue
+        several = len({lanes.get(box.key) for box in boxes([item])}) > 1
+        inner = outer | {item.key} if several and item.title else outer
+        yield from _around(item.children, lanes, inner)
+
+
+def _order(boxes: dict[str, Box], after: dict[str, list[str]]) -> list[str]:
+    """Topological, and as written where it may be."""
+    waiting = Counter(head for heads in after.values() for head in set(heads))
+    ready = [key for key in reversed(list(boxes)) if not waiting[key]]
+    order: list[str] = []
+    while ready:
+        key = ready.pop()
+        order.append(key)
+        for head in dict.fromkeys(after.get(key, ())):
+            waiting[head] -= 1
+            if not waiting[head]:
+                ready.append(head)
+    return order
+
+
+def _keeps(box: Box, before: Shape, after: Shape) -> bool:
+    """Whether a box makes no volume of its own of what it reads."""
+    return box.family in IDLE and math.prod(before) == math.prod(after)
+
+
+def _volume(network: Network, key: str, held: list[Box], shapes: dict[str, Shape]) -> Volume:
+    inside = [box for box in held if box.nodes]
+    working = [box for box in inside if box.family not in IDLE] or inside
+    tip = working[-1]
+    # What is last may only reshape what the last working box made, or crop it.
+    shown = inside[-1] if _crops(inside[-1], tip, shapes) else tip
+    said: Counter[str] = Counter()
+    for box in inside:
+        said[_title(network, box)] += box.count
+    words = [title if count == 1 else f"{title} ×{count}" for title, count in said.items()]
+    return Volume(key, held, shapes[shown.key], tip.family, words)
+
+
+def _crops(last: Box, tip: Box, shapes: dict[str, Shape]) -> bool:
+    return math.prod(shapes[last.key]) != math.prod(shapes[tip.key])
+
+
+def _contracted(scene: Scene, owner: dict[str, str], found: dict[str, Volume]) -> Scene:
+    """The scene of volumes; a volume of several boxes is one folded box of it."""
+    items = []
+    for key, volume in found.items():
+        tip = next(box for box in volume.boxes if box.key == key)
+        frame = Frame(f"v{key}", volume.name, []) if len(volume.boxes) > 1 else tip.frame
+        box = Box(
+            key, volume.name, volume.family, volume.nodes, None, frame=frame, tensor=tip.tensor
+        )
+        items.append(box)
+    edges: dict[tuple[str, str], Edge] = {}
+    for edge in scene.edges:
+        ends = owner[edge.tail], owner[edge.head]
+        if ends[0] != ends[1]:
+            kept = edges.setdefault(ends, Edge(*ends, []))
+            kept.tensors += [t for t in edge.tensors if t not in kept.tensors]
+    return Scene([*items], list(edges.values()), {})

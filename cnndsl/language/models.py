@@ -23,6 +23,7 @@ from cnndsl.language.names import (
 from cnndsl.language.syntax import parse_value
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Shape
+from cnndsl.symbolic import Sym
 
 
 def model_sizes(declaration: tree.Declaration, inputs: dict[str, Shape], env: Env) -> None:
@@ -108,6 +109,9 @@ def model_arguments(
             )
         value = coerce(param, value, param.span)
         env.bind(param.name, value, param.name_span, "parameter")
+        if isinstance(value, Sym):
+            # A parameter that an analysis leaves free stands for itself.
+            env.frame.symbols |= dict.fromkeys(value.formula.atoms(), int(value))
         values[param.name] = value
     return values
 

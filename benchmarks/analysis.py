@@ -22,7 +22,7 @@ COMMANDS = [
     ["roofline", "resnet50"],
     ["counts", "resnet50"],
     ["counts", "resnet50", "--explain", "thop=4133.743M"],
-    ["diff", "resnet50", "--from", "stride_on=v1", "--set", "stride_on=v1_5"],
+    ["diff", "resnet50", "--set", "stride_on=v1", "--set", "stride_on=v1_5"],
     ["solve", "resnet50", "resolution", "macs <= 2G"],
 ]
 PEER = """

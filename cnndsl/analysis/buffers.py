@@ -1,7 +1,8 @@
 """The buffers that a network's activations live in, and what keeps each of them alive.
 
 A view (`flatten`, `split`, dropout in evaluation) needs no buffer of its own: it keeps
-that of its input alive. The network's inputs belong to the caller and count nothing.
+that of its input alive. With `inplace` an activation writes over its input, as
+`nn.ReLU(inplace=True)` does. The network's inputs belong to the caller and count nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from cnndsl.graph import (
     Line,
     Loop,
     Network,
+    Node,
     Repeat,
     Step,
     blocks,
 )
 
 VIEWS = frozenset({"flatten", "reshape", "dropout", "droppath", "split", "unbatch", "rebatch"})
+INPLACE = frozenset(
+    {"relu", "relu6", "leaky", "elu", "hardsigmoid", "hardswish", "silu", "mish"}
+)
+"""The activations to which PyTorch gives the argument `inplace`."""
 BYTES = 4
 """Of one element, in single precision."""
 
@@ -39,13 +45,14 @@ class Buffer:
     """It is an output of the network: nothing frees it."""
 
 
-def buffers(network: Network, batch: int = 1) -> dict[str, Buffer]:
+def buffers(network: Network, batch: int = 1, inplace: bool = False) -> dict[str, Buffer]:
     """The buffer that each node's output is in, by the node's name, views too."""
     roots: dict[str, str] = {}
     for node in network:
         operands = network.operands(node.name)
-        view = node.op.name in VIEWS and bool(operands)
-        roots[node.name] = roots[operands[0][0]] if view else node.name
+        shares = node.op.name in VIEWS and bool(operands)
+        shares = shares or (inplace and _overwrites(network, node))
+        roots[node.name] = roots[operands[0][0]] if shares else node.name
     readers: dict[str, set[str]] = {root: set() for root in roots.values()}
     for node in network:
         if roots[node.name] != node.name:
@@ -58,6 +65,17 @@ def buffers(network: Network, batch: int = 1) -> dict[str, Buffer]:
         for root, found in readers.items()
     }
     return {name: made[root] for name, root in roots.items()}
+
+
+def _overwrites(network: Network, node: Node) -> bool:
+    """Whether an activation may write over its input: nothing else needs that value."""
+    if node.op.name not in INPLACE:
+        return False
+    ((producer, _),) = network.operands(node.name)
+    outside = {*network.inputs, *(tensor.node for tensor in network.outputs.values())}
+    # Of a view, others may read what is behind it.
+    own = producer not in outside and network.node(producer).op.name not in VIEWS
+    return own and network.graph.out_degree(producer) == 1
 
 
 def _size(network: Network, name: str, batch: int) -> int:

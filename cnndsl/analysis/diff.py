@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.receptive import receptive
 from cnndsl.graph import Network, plain
-from cnndsl.ops.base import Op, Shape, spell, spell_shape
+from cnndsl.ops.base import Auto, Family, Op, Shape, spell, spell_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,18 @@ class Diff:
         """One row a change, for a data frame."""
         return [change.row() for change in self.changes]
 
+    def data(self) -> dict[str, object]:
+        """Plain values: the names, the totals of both, and the rows."""
+        before, after = self.totals
+        return {
+            "before": self.names[0],
+            "after": self.names[1],
+            "settings": [line.strip() for line in self.settings],
+            "parameters": [before.parameters, after.parameters],
+            "macs": [before.macs, after.macs],
+            "changes": self.rows(),
+        }
+
     def __str__(self) -> str:
         """A line a change, then the totals."""
         if not self:
@@ -68,8 +79,8 @@ class Diff:
         width = max((len(change.node) for change in self._listed()), default=0)
         for change in self._listed():
             what = _arrow(change.was, change.now)
-            parts = [what, _arrow(*change.shapes), _signed(change.parameters, "parameters")]
-            parts.append(_signed(change.macs, "MACs"))
+            parts = [what, _signed(change.parameters, "parameters")]
+            parts += [_signed(change.macs, "MACs"), _arrow(*change.shapes)]
             if change.fields[0] != change.fields[1] and all(change.fields):
                 parts.append(f"sees {_arrow(*change.fields)}")
             shown = ", ".join(part for part in parts if part)
@@ -112,15 +123,16 @@ class Diff:
         if not self:
             return "No difference."
         head = "| layer | change | parameters | MACs | output | sees |"
-        lines = [f"**{self._total()}**", "", head, "|---|---|---:|---:|---|---|"]
+        lines = [f"**{self._total()}**", ""]
+        lines += [f"- {line.strip()}" for line in self.settings]
+        lines += [""] if self.settings else []
+        lines += [head, "|---|---|---:|---:|---|---|"]
         for change in self._listed():
-            what = _arrow(change.was, change.now) or change.kind
-            what = what if change.kind == "changed" else f"{change.kind}: {what}"
-            seen = _arrow(*change.fields)
-            lines.append(
-                f"| `{change.node}` | {what} | {change.parameters:+,} | {change.macs:+,} "
-                f"| {_arrow(*change.shapes)} | {seen} |"
-            )
+            what = _arrow(change.was, change.now)
+            what = f"{change.kind}: {what}" if change.kind in ("added", "removed") else what
+            cells = [f"`{change.node}`", what, _plus(change.parameters), _plus(change.macs)]
+            cells += [_arrow(*change.shapes), _arrow(*change.fields)]
+            lines.append(f"| {' | '.join(cells)} |")
         return "\n".join([*lines, "", *self._rest()]).rstrip()
 
 
@@ -134,39 +146,19 @@ def _signed(count: int, unit: str) -> str:
     return f"{count:+,} {unit}" if count else ""
 
 
+def _plus(count: int) -> str:
+    return f"{count:+,}" if count else ""
+
+
 def diff(before: Network, after: Network) -> Diff:
     """What `after` changes of `before`."""
-    tables = costs(before), costs(after)
-    fields = receptive(before), receptive(after)
-    names = [[node.name for node in network] for network in (before, after)]
-    known = set(names[0]), set(names[1])
-    changes = []
-    for name in _merged(names[0], names[1]):
-        was = _said(before, name) if name in known[0] else ""
-        now = _said(after, name) if name in known[1] else ""
-        costs_of = [t.get(name, Cost()) for t in tables]
-        shapes = tuple(
-            _shape(network.shapes[name][0]) if name in here else ""
-            for network, here in zip((before, after), known, strict=True)
-        )
-        seen = tuple(
-            str(found[name]) if name in here else ""
-            for found, here in zip(fields, known, strict=True)
-        )
-        parameters = costs_of[1].parameters - costs_of[0].parameters
-        macs = costs_of[1].macs - costs_of[0].macs
-        alike = (was, shapes[0], seen[0]) == (now, shapes[1], seen[1])
-        if alike and not parameters and not macs:
-            continue
-        kind = "added" if not was else "removed" if not now else "changed"
-        kind = "affected" if was == now else kind
-        text = ("", "") if was == now else _shorter(before, after, name, (was, now))
-        changes.append(
-            Change(
-                name, kind, *text, parameters, macs, (shapes[0], shapes[1]), (seen[0], seen[1])
-            )
-        )
-    totals = tuple(sum(table.values(), Cost()) for table in tables)
+    sides = _Side(before), _Side(after)
+    changes = [
+        change
+        for name in _merged(list(sides[0].table), list(sides[1].table))
+        if (change := _change(name, *sides)) is not None
+    ]
+    totals = tuple(sum(side.table.values(), Cost()) for side in sides)
     return Diff(
         (before.name, after.name),
         tuple(_settings(before, after)),
@@ -177,33 +169,96 @@ def diff(before: Network, after: Network) -> Diff:
     )
 
 
-def _said(network: Network, name: str) -> str:
-    """An operation with its attributes, and what feeds it."""
-    op = network.node(name).op
-    pairs = (f"{key}={value}" for key, value in _attributes(op).items())
-    feeds = ", ".join(producer for producer, _ in network.operands(name))
-    return f"{op.name}({', '.join(pairs)}) of {feeds}" if feeds else op.name
+class _Side:
+    """One of the two networks, with what is asked of its layers."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.table = costs(network)
+        self.fields = receptive(network)
+
+    def layer(self, name: str) -> _Layer | None:
+        """A layer as it is; None where there is none of that name."""
+        if name not in self.table:
+            return None
+        network = self.network
+        feeds = ", ".join(
+            producer if output == 0 else f"{producer}:{output}"
+            for producer, output in network.operands(name)
+        )
+        shapes = tuple(_shape(shape) for shape in network.shapes[name])
+        seen = str(self.fields[name])
+        return _Layer(network.node(name).op, feeds, shapes, seen, self.table[name])
 
 
-def _shorter(
-    before: Network, after: Network, name: str, said: tuple[str, str]
-) -> tuple[str, str]:
-    """Of one operation with other attributes, those that differ: `stride=2x2`."""
-    if not all(said):
-        return said
-    pairs = [_attributes(network.node(name).op) for network in (before, after)]
-    if before.node(name).op.name != after.node(name).op.name or pairs[0] == pairs[1]:
-        return said
-    differ = [key for key in pairs[0] if pairs[0][key] != pairs[1].get(key)]
-    was, now = (", ".join(f"{key}={pair[key]}" for key in differ) for pair in pairs)
-    return was, now
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    op: Op
+    feeds: str
+    shapes: tuple[str, ...]
+    seen: str
+    cost: Cost
+
+    def told(self) -> str:
+        """`conv(out=64, kernel=3x3) of c1.act`, without the attributes by default."""
+        given = [
+            f"{p.name}={spell(value)}"
+            for p in self.op.parameters
+            if not isinstance(p.default, Auto)
+            and spell(value := getattr(self.op, p.name)) != _default(p.default, value)
+        ]
+        said = f"{self.op.name}({', '.join(given)})" if given else self.op.name
+        return f"{said} of {self.feeds}" if self.feeds else said
 
 
-def _attributes(op: Op) -> dict[str, str]:
-    return {
-        f.name: spell(getattr(op, f.name))
-        for f in dataclasses.fields(op)  # type: ignore[arg-type]
-    }
+def _default(default: object, value: object) -> str:
+    """A default as it would be spelt beside a value: `1` is `1x1` for a window."""
+    wide = isinstance(value, tuple) and not isinstance(default, tuple) and len(value) > 0
+    return spell((default,) * len(value) if wide and isinstance(value, tuple) else default)
+
+
+def _change(name: str, before: _Side, after: _Side) -> Change | None:
+    """What is different at one name; None where nothing is."""
+    was, now = before.layer(name), after.layer(name)
+    if was == now:
+        return None
+    costs_of = [layer.cost if layer else Cost() for layer in (was, now)]
+    shapes = was.shapes[0] if was else "", now.shapes[0] if now else ""
+    if was is None or now is None:
+        kind = "removed" if now is None else "added"
+        text = was.told() if was else "", now.told() if now else ""
+    else:
+        # Another image is no other structure.
+        alike = was.op == now.op or was.op.family is now.op.family is Family.INPUT
+        same = alike and was.feeds == now.feeds
+        kind = "affected" if same else "changed"
+        text = ("", "") if same else _apart(was, now)
+    return Change(
+        name,
+        kind,
+        *text,
+        costs_of[1].parameters - costs_of[0].parameters,
+        costs_of[1].macs - costs_of[0].macs,
+        shapes,
+        (was.seen if was else "", now.seen if now else ""),
+    )
+
+
+def _apart(was: _Layer, now: _Layer) -> tuple[str, str]:
+    """Of two layers what is not alike: attributes, `stride=2x2`, and feeds, `of c1.act`."""
+    if was.op.name != now.op.name:
+        return was.told(), now.told()
+    names = [
+        p.name
+        for p in was.op.parameters
+        if spell(getattr(was.op, p.name)) != spell(getattr(now.op, p.name))
+    ]
+    texts = []
+    for layer in (was, now):
+        parts = [", ".join(f"{name}={spell(getattr(layer.op, name))}" for name in names)]
+        parts += [f"of {layer.feeds}"] if was.feeds != now.feeds else []
+        texts.append(" ".join(filter(None, parts)))
+    return texts[0], texts[1]
 
 
 def _shape(shape: Shape) -> str:

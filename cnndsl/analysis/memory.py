@@ -1,7 +1,9 @@
 """How much memory a network needs: parameters, activations by liveness, and training.
 
-`peak` is that of the written PyTorch, run line by line and unfused: a buffer is alive
-from its node until its last reader has run, and a block's input until the block returns.
+`peak` is that of the file run as it is written, step by step and unfused: a buffer is alive
+from its node until its last reader has run, and a block's input until the block returns,
+since a function holds its arguments. That is what a network written by hand holds, one
+statement a step, to the byte (`tests/analysis/test_memory.py` measures torchvision's).
 `freed` is the same order where each buffer goes at its last reader, `best` the order that
 needs least. The network's inputs belong to the caller and count nothing.
 Source: convention (single precision, 4 bytes an element).
@@ -56,6 +58,8 @@ class Memory:
 
     network: Network = field(repr=False)
     batch: int
+    inplace: bool
+    """Whether activations write over their inputs."""
     parameters: int
     buffers: int
     peak: int
@@ -86,6 +90,7 @@ class Memory:
         return {
             "model": self.network.name,
             "batch": self.batch,
+            "inplace": self.inplace,
             "parameters": self.parameters,
             "buffers": self.buffers,
             "peak": self.peak,
@@ -104,17 +109,15 @@ class Memory:
         from cnndsl.analysis.plots import bars
 
         train = self.training
-        best = f"{mebi(self.best)}" + (
-            "" if self.proven else " (no proof that it is the least)"
-        )
+        proof = "" if self.proven else "  (no proof that it is the least)"
         lines = [
             f"{self.network.name}, {self.batch} image{'s' if self.batch > 1 else ''},"
-            " single precision, MiB",
+            f" single precision{', activations in place' if self.inplace else ''}, MiB",
             f"parameters          {mebi(self.parameters):>10}",
             f"buffers             {mebi(self.buffers):>10}",
             f"activations, peak   {mebi(self.peak):>10}  at {self.at}",
             f"  freed at last use {mebi(self.freed):>10}",
-            f"  in the best order {best:>10}",
+            f"  in the best order {mebi(self.best):>10}{proof}",
             f"  planned arena     {mebi(self.arena_size):>10}",
             f"training            {mebi(train.total):>10}  ="
             f" parameters {mebi(train.parameters)} + gradients {mebi(train.gradients)}"
@@ -127,9 +130,9 @@ class Memory:
 
     def svg(self) -> str:
         """The timeline as a picture."""
-        from cnndsl.analysis.plots import area
+        from cnndsl.analysis.plots import timeline_svg
 
-        return area(list(self.steps), f"{self.network.name}: activations alive, MiB")
+        return timeline_svg(self.steps, f"{self.network.name}: activations alive")
 
 
 def mebi(size: int) -> str:
@@ -137,22 +140,26 @@ def mebi(size: int) -> str:
     return f"{size / 2**20:,.2f}"
 
 
-def memory(network: Network, batch: int = 1, optimizer: str = "momentum") -> Memory:
+def memory(
+    network: Network, batch: int = 1, optimizer: str = "momentum", *, inplace: bool = False
+) -> Memory:
     """What a network needs for a batch of images.
 
-    `optimizer` is `sgd`, `momentum` or `adam`.  Raises ValueError: it is none of them.
+    `optimizer` is `sgd`, `momentum` or `adam`; with `inplace` activations write over their
+    inputs where nothing else reads them.  Raises ValueError: it is no such optimizer.
     """
     if optimizer not in OPTIMIZERS:
         raise ValueError(f"`{optimizer}` is no optimizer: {', '.join(OPTIMIZERS)}")
-    found = buffers(network, batch)
+    found = buffers(network, batch, inplace)
     source = [node.name for node in network]
     alive = timeline(source, _longer(network, found))
-    order, proven = best_order(network, batch)
+    order, proven = best_order(network, found)
     whole = total(network)
     at = max(range(len(source)), key=alive.__getitem__)
     return Memory(
         network,
         batch,
+        inplace,
         BYTES * whole.parameters,
         BYTES * whole.buffers,
         max(alive),
@@ -167,9 +174,9 @@ def memory(network: Network, batch: int = 1, optimizer: str = "momentum") -> Mem
     )
 
 
-def source_peak(network: Network) -> int:
+def source_peak(network: Network, *, inplace: bool = False) -> int:
     """The peak in source order alone, in bytes: what `@expect(peak<=…)` holds."""
-    found = _longer(network, buffers(network))
+    found = _longer(network, buffers(network, inplace=inplace))
     return max(timeline([node.name for node in network], found), default=0)
 
 

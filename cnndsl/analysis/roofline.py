@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cnndsl.analysis.plots import Roof, Spot, roofline_svg, roofline_text
 from cnndsl.analysis.work import layers
 from cnndsl.graph import Network
 
@@ -31,6 +32,13 @@ class Device:
     def ridge(self) -> float:
         """The intensity from which on arithmetic is what limits."""
         return self.peak / self.bandwidth
+
+    def __str__(self) -> str:
+        """`cpu: 1 TFLOP/s, 80 GB/s, ridge at 12.5 FLOP/byte`."""
+        return (
+            f"{self.name}: {self.peak / 1e12:g} TFLOP/s, {self.bandwidth / 1e9:g} GB/s,"
+            f" ridge at {self.ridge:.1f} FLOP/byte"
+        )
 
 
 DEVICES = {
@@ -87,13 +95,11 @@ class Roofline:
 
     def text(self, top: int | None = 20) -> str:
         """The slowest nodes, the total, and the plot."""
-        device = self.device
         slow = sorted(self.points, key=lambda point: -point.time)[:top]
         width = max((len(point.node) for point in slow), default=4)
         bound = math.fsum(p.time for p in self.points if p.limit == "memory")
         lines = [
-            f"{self.network.name} on {device.name}: {device.peak / 1e12:g} TFLOP/s,"
-            f" {device.bandwidth / 1e9:g} GB/s, ridge at {device.ridge:.1f} FLOP/byte",
+            f"{self.network.name} on {self.device}",
             f"at best {_micro(self.time)} µs, {100 * bound / (self.time or 1):.1f} % of it"
             " limited by memory",
             "",
@@ -108,40 +114,27 @@ class Roofline:
 
     __str__ = text
 
-    def plot(self, width: int = 64, height: int = 12) -> str:
+    def plot(self) -> str:
         """Attainable FLOP/s over intensity, both logarithmic; a digit is that many nodes."""
-        points = [p for p in self.points if p.flops and p.time]
-        if not points:
-            return "nothing computes"
-        left = min(math.log10(p.intensity) for p in points) - 0.2
-        right = max(*(math.log10(p.intensity) for p in points), math.log10(self.device.ridge))
-        right += 0.5
-        top = math.log10(self.device.peak)
-        bottom = min(math.log10(p.flops / p.time) for p in points) - 0.3
-        grid = [[" "] * width for _ in range(height)]
-        crowd: dict[tuple[int, int], int] = {}
+        return roofline_text(self._roof(), f"{self.device.peak / 1e12:g} TF/s")
 
-        def cell(x: float, y: float) -> tuple[int, int]:
-            column = int((x - left) / (right - left) * (width - 1))
-            row = int((top - y) / (top - bottom) * (height - 1))
-            return min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+    def svg(self) -> str:
+        """The plot as a picture."""
+        still = [point for point in self.points if not point.flops]
+        part = 100 * math.fsum(point.time for point in still) / (self.time or 1)
+        note = (
+            f"at best {_micro(self.time)} µs; a spot's area is its part of it, red where memory"
+            f" limits; {len(still)} layers without arithmetic take {part:.1f} %"
+        )
+        return roofline_svg(self._roof(), f"{self.network.name} on {self.device}", note)
 
-        for column in range(width):
-            x = left + (right - left) * column / (width - 1)
-            roof = min(top, x + math.log10(self.device.bandwidth))
-            if roof >= bottom:
-                row, _ = cell(x, roof)
-                grid[row][column] = "─" if roof == top else "╱"
-        for point in points:
-            place = cell(math.log10(point.intensity), math.log10(point.flops / point.time))
-            crowd[place] = crowd.get(place, 0) + 1
-        for (row, column), count in crowd.items():
-            grid[row][column] = str(count) if count < 10 else "#"
-        body = [f"{'':>9} │{''.join(cells)}".rstrip() for cells in grid]
-        body[0] = f"{self.device.peak / 1e12:6g} TF/s"[:10].rjust(9) + body[0][9:]
-        axis = f"{'':>9} └{'─' * width}"
-        foot = f"{'':>11}{10**left:<.3g}{'FLOP/byte':^{width - 12}}{10**right:.3g}"
-        return "\n".join([*body, axis, foot])
+    def _roof(self) -> Roof:
+        spots = [
+            Spot(p.node, p.intensity, p.flops / p.time, p.time / self.time, p.limit == "memory")
+            for p in self.points
+            if p.flops and p.time
+        ]
+        return Roof(tuple(spots), self.device.peak, self.device.bandwidth)
 
 
 def _micro(seconds: float) -> str:

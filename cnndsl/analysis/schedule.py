@@ -54,9 +54,14 @@ def _touched(name: str, found: dict[str, Buffer]) -> list[Buffer]:
     return list(unique.values())
 
 
-def best_order(network: Network, batch: int = 1) -> tuple[list[str], bool]:
-    """An order with the least peak, and whether that is proven."""
-    found = buffers(network, batch)
+def best_order(
+    network: Network, found: dict[str, Buffer] | None = None
+) -> tuple[list[str], bool]:
+    """An order with the least peak, and whether that is proven.
+
+    `found` is `buffers(network)`, where other buffers are not meant.
+    """
+    found = buffers(network) if found is None else found
     source = [node.name for node in network]
     search = _Search(network, found)
     order: list[str] = []

@@ -8,7 +8,25 @@ import sys
 import click
 
 from cnndsl.commands.opening import elaborated, pick, scope
-from cnndsl.console import NetworkFile, Trouble, pairs, sized
+from cnndsl.console import NetworkFile, Trouble, sized
+
+Values = dict[str, str]
+
+
+def _sides(
+    ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """For each name the values given to it, one or two."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equal, value = text.partition("=")
+        if not (equal and name and value):
+            raise click.BadParameter(f"`{text}` is not name=value", ctx, param)
+        found.setdefault(name, []).append(value)
+        if len(found[name]) > 2:
+            message = f"`{name}` is given {len(found[name])} times: before and after are two"
+            raise click.BadParameter(message, ctx, param)
+    return found
 
 
 @click.command()
@@ -16,31 +34,23 @@ from cnndsl.console import NetworkFile, Trouble, pairs, sized
 @click.argument("after", type=NetworkFile(), required=False)
 @click.option("--model", metavar="NAME", help="Which model, where a file holds several.")
 @click.option(
-    "--from",
-    "first",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=pairs("name=value"),
-    help="Set a parameter of the first network.",
-)
-@click.option(
     "--set",
-    "second",
+    "settings",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=pairs("name=value"),
-    help="Set a parameter of the second network.",
+    callback=_sides,
+    help="Set a parameter: given twice, its value before and after; given once, its value"
+    " in both of two files, or after in one.",
 )
 @sized
 @click.option("--markdown", is_flag=True, help="A table for a pull request.")
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ, as git does.")
 def diff(
     before: str,
     after: str | None,
     model: str | None,
-    first: dict[str, str],
-    second: dict[str, str],
+    settings: dict[str, list[str]],
     inputs: dict[str, tuple[int, ...]],
     markdown: bool,
     as_json: bool,
@@ -48,18 +58,25 @@ def diff(
 ) -> None:
     """Print what differs between two files, or two settings of one.
 
-    `cnndsl diff resnet50 --from stride_on=v1 --set stride_on=v1_5`
+    `cnndsl diff resnet50 --set stride_on=v1 --set stride_on=v1_5`
     """
     from cnndsl.analysis.diff import diff as compared
 
-    if after is None and first == second:
+    if after is None and not settings:
         raise Trouble("one file does not differ from itself: name another, or --set a value")
+    first, second = _settings(settings, both=after is not None)
     one = elaborated(pick(scope(before), model), first, inputs)
     two = elaborated(pick(scope(after or before), model), second, inputs)
     found = compared(one, two)
     if as_json:
-        click.echo(json.dumps(found.rows()))
+        click.echo(json.dumps(found.data()))
     else:
         click.echo(found.markdown() if markdown else str(found))
     if exit_code and found:
         sys.exit(1)
+
+
+def _settings(given: dict[str, list[str]], *, both: bool) -> tuple[Values, Values]:
+    """What is set before, and what after."""
+    first = {name: values[0] for name, values in given.items() if both or len(values) == 2}
+    return first, {name: values[-1] for name, values in given.items()}

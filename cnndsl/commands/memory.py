@@ -6,7 +6,7 @@ import json
 
 import click
 
-from cnndsl.commands.opening import network_of
+from cnndsl.commands.opening import network_of, plotted, write_plot
 from cnndsl.console import network_arguments, sized
 
 
@@ -21,7 +21,12 @@ from cnndsl.console import network_arguments, sized
     show_default=True,
     help="What training keeps for each parameter: nothing, one number, or two.",
 )
-@click.option("--svg", metavar="PATH", help="Write the timeline as a picture.")
+@click.option(
+    "--inplace",
+    is_flag=True,
+    help="Activations write over their inputs, as nn.ReLU(inplace=True) does.",
+)
+@plotted
 @click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object, bytes.")
 def memory(
     file: str,
@@ -30,7 +35,8 @@ def memory(
     inputs: dict[str, tuple[int, ...]],
     batch: int,
     optimizer: str,
-    svg: str | None,
+    inplace: bool,
+    output: str | None,
     as_json: bool,
 ) -> None:
     """Print what a network needs: parameters, activations at their peak, training.
@@ -39,12 +45,10 @@ def memory(
     of execution needs.
     """
     from cnndsl.analysis.memory import memory as found_memory
-    from cnndsl.files import replacing
 
     _, network = network_of(file, model, parameters, inputs)
-    found = found_memory(network, batch, optimizer)
-    click.echo(json.dumps(found.data()) if as_json else str(found))
-    if svg is not None:
-        with replacing(svg) as part:
-            part.write_text(found.svg(), encoding="utf-8")
-        click.echo(svg, err=True)
+    found = found_memory(network, batch, optimizer, inplace=inplace)
+    if output != "-":
+        click.echo(json.dumps(found.data()) if as_json else str(found))
+    if output is not None:
+        write_plot(found.svg(), output)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import click
+
 from cnndsl.cli import _elaborate as elaborated
 from cnndsl.cli import _pick as pick
 from cnndsl.cli import _scope as scope
 from cnndsl.console import Trouble
 from cnndsl.diagnostics import did_you_mean
 
-__all__ = ["build", "elaborated", "network_of", "pick", "scope", "unknown"]
+__all__ = [
+    "build", "elaborated", "network_of", "pick", "plotted", "scope", "unknown", "write_plot",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +34,33 @@ def network_of(
     """A model's definition and its network, as the command line asks for it."""
     definition = pick(scope(file), model)
     return definition, elaborated(definition, parameters, inputs)
+
+
+def _plot_path(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    if path is not None and path != "-" and not path.endswith(".svg"):
+        raise Trouble(f"{path}: a plot is written as .svg")
+    return path
+
+
+plotted = click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    callback=_plot_path,
+    help="Write the plot as .svg; `-`: to the screen.",
+)
+
+
+def write_plot(svg: str, path: str) -> None:
+    """Write a plot where `-o` says."""
+    from cnndsl.files import replacing
+
+    if path == "-":
+        click.echo(svg, nl=False)
+        return
+    with replacing(path) as part:
+        part.write_text(svg, encoding="utf-8")
+    click.echo(path, err=True)
 
 
 def build(

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from cnndsl.commands.opening import network_of
+from cnndsl.commands.opening import network_of, plotted, write_plot
 from cnndsl.console import Trouble, network_arguments, sized
 
 
@@ -21,6 +21,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 )
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True)
+@plotted
 @click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
 def roofline(
     file: str,
@@ -30,6 +31,7 @@ def roofline(
     device: str,
     batch: int,
     top: int,
+    output: str | None,
     as_json: bool,
 ) -> None:
     """Print how long each layer takes at best, and whether arithmetic or memory limits it."""
@@ -40,4 +42,7 @@ def roofline(
         found = found_roofline(network, device, batch)
     except ValueError as error:
         raise Trouble(str(error)) from None
-    click.echo(json.dumps(found.rows()) if as_json else found.text(top))
+    if output != "-":
+        click.echo(json.dumps(found.rows()) if as_json else found.text(top))
+    if output is not None:
+        write_plot(found.svg(), output)

@@ -1,10 +1,13 @@
-"""The rows of a difference sum to the totals'; rooflines sum to their time."""
+"""The rows of a difference sum to the totals'; a layer says what of it differs."""
+
+import json
 
 import pytest
+from click.testing import CliRunner
 
 import cnndsl
 from cnndsl.analysis.diff import diff
-from cnndsl.analysis.roofline import Device, roofline
+from cnndsl.cli import cli
 
 PAIRS = [("resnet18", "resnet34"), ("squeezenet1_0", "squeezenet1_1"), ("unet", "unet_bn")]
 
@@ -43,30 +46,39 @@ def test_the_rows_sum_to_the_difference_of_the_totals(one: str, two: str) -> Non
     assert (back.parameters, back.macs) == (-found.parameters, -found.macs)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "mobilenetv2", "unet"])
-def test_the_times_sum_to_the_total_and_each_is_the_larger_of_two(name: str) -> None:
-    device = Device("test", 1e12, 1e11)
-    found = roofline(cnndsl.load(name), device)
-    assert found.time == pytest.approx(sum(point.time for point in found.points))
-    for point in found.points:
-        assert point.time == max(point.flops / 1e12, point.bytes / 1e11)
-        assert (point.limit == "compute") == (point.intensity > device.ridge)
-    assert sum(point.flops for point in found.points) == 2 * cnndsl.load(name).macs
+def test_a_changed_layer_says_what_of_it_differs_and_an_added_one_what_was_written() -> None:
+    found = {c.node: c for c in diff(cnndsl.load("resnet18"), cnndsl.load("resnet34")).changes}
+    added = found["c2.BasicBlock.2.conv"]
+    assert (added.kind, added.was) == ("added", "")
+    assert added.now == "conv(out=64, kernel=3x3) of c2.BasicBlock.1.relu"
+    moved = found["c3.BasicBlock.0.conv"]
+    assert (moved.was, moved.now) == ("of c2.BasicBlock.1.relu", "of c2.BasicBlock.2.relu")
+    kinds = {c.node: c for c in diff(cnndsl.load("unet"), cnndsl.load("unet_bn")).changes}
+    assert kinds["image"].kind == kinds["d1.maxpool"].kind == "affected"
+    assert kinds["d1.DoubleConv.conv"].was == "pad=[0x0, 0x0], bias=true"
 
 
-def test_the_label_flips_at_the_ridge() -> None:
-    network = cnndsl.loads("model M: x[64, H=32, W=32] -> y { y: conv(64, 3x3, bias=false) }")
-    (point,) = roofline(network, Device("a", 1e12, 1e12)).points
-    assert point.intensity == 2 * 64 * 64 * 9 * 1024 / (4 * (2 * 64 * 1024 + 64 * 64 * 9))
-    for nudge, limit in ((0.999, "compute"), (1.001, "memory")):
-        ridge = point.intensity * nudge
-        (moved,) = roofline(network, Device("b", ridge * 1e9, 1e9)).points
-        assert moved.limit == limit
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["diff", *arguments])
+    return result.exit_code, result.output
 
 
-def test_a_device_is_a_name_or_two_figures() -> None:
-    network = cnndsl.load("lenet5")
-    assert roofline(network, "10T,100G").device.ridge == 100
-    with pytest.raises(ValueError, match="no device"):
-        roofline(network, "abacus")
-    assert "ridge" in str(roofline(network))
+def test_a_name_set_twice_is_its_value_before_and_after() -> None:
+    status, text = run("lenet5", "--set", "classes=10", "--set", "classes=12")
+    assert status == 0
+    assert "  classes: 10 → 12" in text.splitlines()
+    assert run("lenet5", "--set", "classes=12")[1] == text  # before is the file as it is
+    assert run("lenet5", "--set", "classes=12", "--exit-code")[0] == 1
+    same = run("lenet5", "lenet5", "--set", "classes=12", "--exit-code")
+    assert same == (0, "no difference\n")
+    assert run("lenet5")[0] == 2
+    assert run("lenet5", *["--set", "classes=1"] * 3)[0] == 2
+
+
+def test_the_data_and_the_markdown_have_the_totals() -> None:
+    data = json.loads(run("lenet5", "--set", "classes=12", "--json")[1])
+    before, after = data["macs"]
+    assert sum(row["macs"] for row in data["changes"]) == after - before > 0
+    text = run("lenet5", "--set", "classes=12", "--markdown")[1]
+    assert "- classes: 10 → 12" in text
+    assert text.startswith("**total: +170 parameters")

@@ -14,19 +14,75 @@ def model(lines: str) -> cnndsl.Network:
     return cnndsl.loads(f"model M: x[3, H=16, W=16] -> y {{\n{lines}\n}}")
 
 
-@pytest.mark.parametrize(
-    ("name", "mebibytes"),
-    [
-        ("resnet50", 9.95),
-        ("mobilenetv2", 9.95),
-        ("googlenet_bn", 6.12),
-        ("efficientnet_b0", 9.95),
-    ],
-)
-def test_the_peak_in_source_order(name: str, mebibytes: float) -> None:
-    assert round(source_peak(cnndsl.load(name)) / 2**20, 2) == pytest.approx(
-        mebibytes, abs=0.01
-    )
+TORCHVISION = {
+    "resnet50": "resnet50", "mobilenetv2": "mobilenet_v2", "googlenet_bn": "googlenet",
+    "efficientnet_b0": "efficientnet_b0", "vgg16": "vgg16", "alexnet": "alexnet",
+    "mobilenetv3_large": "mobilenet_v3_large", "shufflenetv2": "shufflenet_v2_x1_0",
+    "mnasnet": "mnasnet1_0",
+}  # fmt: skip
+"""Networks whose modules torchvision cuts as our files cut their blocks."""
+MEBIBYTES = {
+    "resnet50": 9.95, "mobilenetv2": 9.95, "googlenet_bn": 6.12, "efficientnet_b0": 9.95,
+}  # fmt: skip
+
+# torchvision keeps the features of a dense block in a list, and concatenates it anew for
+# every layer; `Squeeze` is its `bn_function`, which holds the tensor that it is given.
+DENSENET = """
+default conv(bias=false)
+block Squeeze(k: int) { bn -> relu -> conv(4 * k, 1x1) }
+block DenseBlock(n: int, k: int): x[C, H, W] -> out {
+  f[0]: x
+  for i in 1..n + 1 {
+    f[i]: concat { f[*] } -> Squeeze(k) -> bn -> relu -> conv(k, 3x3)
+  }
+  out: concat { f[*] }
+}
+block Transition { bn -> relu -> conv(in.c // 2, 1x1) -> avgpool(2x2) }
+model ListDenseNet121(k: int = 32): image[3, H=224, W=224] -> logits[1000] {
+  conv(2 * k, 7x7, stride=2, norm=bn, act=relu) -> maxpool(3x3, stride=2, pad=1)
+  DenseBlock(6, k) -> Transition -> DenseBlock(12, k) -> Transition
+  DenseBlock(24, k) -> Transition -> DenseBlock(16, k) -> bn -> relu
+  logits: gap -> linear(1000)
+}
+"""
+
+
+def measured(name: str, *, inplace: bool | None) -> int:
+    """The peak of one of torchvision's networks at 224, as PyTorch holds it."""
+    torch = pytest.importorskip("torch")
+    from tests.analysis.alive import peak as alive
+    from tests.torchvision_cpu import torchvision
+
+    unset = {"init_weights": False} if name == "googlenet" else {}
+    with torch.device("meta"):
+        module = getattr(torchvision.models, name)(weights=None, **unset)
+    return alive(module, (3, 224, 224), inplace=inplace)
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_the_peak_is_what_pytorch_holds_of_torchvisions_network_to_the_byte(name: str) -> None:
+    network = cnndsl.load(name)
+    for inplace in (False, True):
+        found = source_peak(network, inplace=inplace)
+        assert found == measured(TORCHVISION[name], inplace=inplace)
+    if name in MEBIBYTES:
+        assert source_peak(network) / 2**20 == pytest.approx(MEBIBYTES[name], abs=0.01)
+
+
+def test_densenets_peak_is_its_list_of_features_and_its_activations_in_place() -> None:
+    listed, threaded = cnndsl.loads(DENSENET), cnndsl.load("densenet121")
+    assert listed.macs == threaded.macs
+    assert listed.parameters == threaded.parameters
+    map_ = 4 * 56 * 56
+    # The list and its concatenation, the norm, and what follows: conv or activation.
+    assert source_peak(listed, inplace=True) == map_ * (3 * 224 + 128)
+    assert source_peak(listed) == map_ * 4 * 224
+    assert source_peak(listed, inplace=True) / 2**20 == pytest.approx(9.57, abs=0.005)
+    for inplace in (False, True):
+        assert source_peak(listed, inplace=inplace) == measured("densenet121", inplace=inplace)
+    assert measured("densenet121", inplace=None) == source_peak(listed, inplace=True)
+    # The shipped file hands one tensor on; its peak is the first transition's.
+    assert source_peak(threaded) == map_ * 3 * 256
 
 
 def test_a_chain_needs_the_input_and_output_of_its_largest_step() -> None:
@@ -97,7 +153,7 @@ def test_the_best_order_is_an_order_and_never_worse(name: str) -> None:
 
 
 def test_it_prints_itself_and_draws_a_timeline() -> None:
-    found = memory(cnndsl.load("unet"), batch=2, optimizer="adam")
+    found = memory(cnndsl.load("unet"), batch=2, optimizer="adam", inplace=True)
     assert "activations, peak" in str(found)
     assert found.training.optimizer == 2 * found.parameters
     assert found.svg().startswith("<svg")

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from cnndsl.records import Record, record
+
 
 @dataclass(frozen=True)
 class Source:
@@ -34,8 +36,8 @@ class Source:
         return self.text[start:stop].rstrip("\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+@record
+class Span(Record):
     """Characters `start` to `stop` of a source."""
 
     source: Source = field(repr=False)
@@ -58,8 +60,8 @@ class Span:
         return f"{self.source.name}:{line}:{column}"
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+@record
+class Diagnostic(Record):
     """One fault: what rule is broken, where, with which values, and the mend."""
 
     code: str

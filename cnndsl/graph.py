@@ -13,7 +13,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import networkx as nx
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.ops.base import Array, Op, Shape
+from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,8 +58,8 @@ def module_name(label: str) -> str:
     return f"{label}_" if taken else label
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+@record
+class Node(Record):
     """One layer of the network.
 
     `path` is the prefix of its weights' names in a `state_dict`; two nodes share it where
@@ -76,8 +77,8 @@ class Node:
     rows: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+@record
+class Tensor(Record):
     """One output of a node: its name, the output's number, and the shape."""
 
     node: str
@@ -85,8 +86,8 @@ class Tensor:
     shape: Shape
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+@record
+class Citation(Record):
     """`@cite("arXiv:1801.04381", table=2)`."""
 
     work: str
@@ -97,8 +98,8 @@ class Citation:
         return ", ".join([self.work, *(f"{kind} {value}" for kind, value in self.where)])
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+@record
+class Definition(Record):
     """What is written above a block or a model, and its name."""
 
     name: str
@@ -110,8 +111,8 @@ class Definition:
     """Of each output port the names of its sizes, empty where one is an expression."""
 
 
-@dataclass(slots=True)
-class Step:
+@record(frozen=False)
+class Step(Record):
     """One written step that is an operation: `conv(64, 3x3, norm=bn)`.
 
     `nodes` are its layers in order (operation, norm, activation); their slots in the
@@ -128,8 +129,8 @@ class Step:
     span: Span | None = None
 
 
-@dataclass(slots=True)
-class Call:
+@record(frozen=False)
+class Call(Record):
     """One written step that is a block: `Bottleneck(64)`, with its operands in braces."""
 
     key: int
@@ -141,8 +142,8 @@ class Call:
     span: Span | None = None
 
 
-@dataclass(slots=True)
-class Group:
+@record(frozen=False)
+class Group(Record):
     """Bare braces: a sequence of lines."""
 
     key: int
@@ -151,8 +152,8 @@ class Group:
     outputs: tuple[Tensor, ...]
 
 
-@dataclass(slots=True)
-class Repeat:
+@record(frozen=False)
+class Repeat(Record):
     """`term * n`: one term an iteration."""
 
     key: int
@@ -161,8 +162,8 @@ class Repeat:
     outputs: tuple[Tensor, ...]
 
 
-@dataclass(slots=True)
-class Loop:
+@record(frozen=False)
+class Loop(Record):
     """`for`, over the rows of a table or a range.
 
     `names` are the columns, `rows` their values; `bodies` the lines of each iteration.
@@ -177,8 +178,8 @@ class Loop:
     table: bool = False
 
 
-@dataclass(slots=True)
-class Each:
+@record(frozen=False)
+class Each(Record):
     """`F each { … }`: one module, called once a line; `row` maps it over the first axis."""
 
     key: int
@@ -192,8 +193,8 @@ class Each:
 Term = Step | Call | Group | Repeat | Loop | Each
 
 
-@dataclass(slots=True)
-class Line:
+@record(frozen=False)
+class Line(Record):
     """One line of a file: `label: source -> term -> term when condition`.
 
     `key` is the same for every instance of the line. A line whose condition is false has
@@ -215,8 +216,8 @@ class Line:
     span: Span | None = None
 
 
-@dataclass(slots=True)
-class Block:
+@record(frozen=False)
+class Block(Record):
     """One call of a block, or the model itself.
 
     `arguments` maps its parameters to values in the caller's terms, `names` every value
@@ -234,8 +235,8 @@ class Block:
     stack: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Network:
+@record(frozen=False)
+class Network(Record):
     """An elaborated model.
 
     `graph` is a `networkx.MultiDiGraph`; `inputs` and `outputs` map names to tensors;

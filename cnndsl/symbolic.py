@@ -9,15 +9,16 @@ inputs). Leaving the block evaluates the formula over what the names were bound 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Union
+
+from cnndsl.records import Record, record
 
 Atom = Union["Symbol", "Axis", "Apply"]
 Monomial = tuple[Atom, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+@record
+class Symbol(Record):
     """A parameter, a `let` or a loop variable of the block."""
 
     name: str
@@ -27,8 +28,8 @@ class Symbol:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+@record
+class Axis(Record):
     """The size of one axis (0 is channels) of a tensor that the block names."""
 
     tensor: str
@@ -39,8 +40,8 @@ class Axis:
         return f"{self.tensor}.shape[{self.axis}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+@record
+class Apply(Record):
     """A function of formulas that is no polynomial: `//`, `%`, `max`, `min`, a named one."""
 
     function: str

@@ -135,11 +135,11 @@ def test_no_operation_is_named_in_the_grammar() -> None:
     assert not words & set(OPS)
 
 
-def test_nothing_is_evaluated_by_python() -> None:
+def test_nothing_that_a_file_says_is_evaluated_by_python() -> None:
+    """Only the source made for PyTorch is, and `__init__`s of field names written here."""
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                allowed = node.func.id not in ("eval", "exec") or module.startswith(
-                    "backends.torch"
-                )
+                home = module == "records" or module.startswith("backends.torch")
+                allowed = node.func.id not in ("eval", "exec") or home
                 assert allowed, f"{path}:{node.lineno}"

@@ -8,14 +8,15 @@ shared counts its parameters once and its multiply-adds at each call.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op, Shape
+from cnndsl.records import Record, record
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+@record
+class Cost(Record):
     """What one node costs, per sample: elements, elements, multiply-adds."""
 
     parameters: int = 0
@@ -36,7 +37,7 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Total(Cost):
     """What a network costs, and its multiply-adds by operation, the largest first."""
 

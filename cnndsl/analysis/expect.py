@@ -8,7 +8,7 @@ accepts 300.5M to 301.5M, `3_504_872` only itself. `<=` and `>=` are budgets.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +22,7 @@ from cnndsl.language.elaborate import elaborate
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.ops.base import Shape, spell, spell_shape
+from cnndsl.records import Record, record
 
 FIGURES = {
     "params": "parameters",
@@ -32,8 +33,8 @@ FIGURES = {
 """What can be claimed of every network, and the field of a `Cost` it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+@record
+class Claim(Record):
     """`macs <= 301M`: what is measured, how it compares, and with what."""
 
     subject: str
@@ -42,8 +43,8 @@ class Claim:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+@record
+class Expectation(Record):
     """One `@expect`: the settings it makes, the claims that hold under them."""
 
     settings: dict[str, object]
@@ -56,8 +57,8 @@ class Expectation:
         return ", ".join(f"{name}={spell(value)}" for name, value in values.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+@record
+class Checked(Record):
     """A model that was elaborated and held against its file, once per set of settings."""
 
     networks: dict[str, Network]

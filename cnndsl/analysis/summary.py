@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,7 @@ from cnndsl.graph import (
 )
 from cnndsl.language.modules import deep_recursion
 from cnndsl.ops.base import Family, Op, Shape, spell, spell_shape
+from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,8 +40,8 @@ SCHEMA = 1
 HEADER = ("name", "operation", "output", "parameters", "MACs", "share")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+@record
+class Row(Record):
     """One row with the rows below it; `count` is N in ×N."""
 
     name: str
@@ -66,8 +67,8 @@ class Row:
             stack += [(depth + 1, below) for below in reversed(row.below)]
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@record
+class Summary(Record):
     """What a network is and costs; printed, it is a table."""
 
     network: Network

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
 from cnndsl.graph import Path, Tensor, module_name
 from cnndsl.ops.base import OPS, Op
+from cnndsl.records import Record, record
 from cnndsl.symbolic import Axis, Sym, Symbol
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Silent(Fault):
         Exception.__init__(self)
 
 
-@dataclass(frozen=True, slots=True)
-class OpRef:
+@record
+class OpRef(Record):
     """An operation or a block as a value, with the arguments it was given: `bn(eps=1e-3)`."""
 
     name: str
@@ -41,8 +42,8 @@ class OpRef:
         return f"{self.name}({', '.join(shown)})" if shown else self.name
 
 
-@dataclass(slots=True)
-class Flow:
+@record(frozen=False)
+class Flow(Record):
     """What a step yields: its tensors by name, and what is labelled inside it.
 
     `family` holds the results of each iteration of a `for`, or of each call of an `each`.
@@ -58,27 +59,27 @@ class Flow:
         return tuple(self.tensors.values())
 
 
-@dataclass(slots=True)
-class Family:
+@record(frozen=False)
+class Family(Record):
     """Indexed results: `x[0]`, `x[i, j]`."""
 
     items: dict[tuple[int, ...], Entry] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Off:
+@record
+class Off(Record):
     """A label whose line was removed by its condition."""
 
     condition: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Faulty:
+@record
+class Faulty(Record):
     """A label whose line has been reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Uncertain:
+@record
+class Uncertain(Record):
     """The value behind a line with a source of its own that a condition may remove."""
 
     span: Span
@@ -89,8 +90,8 @@ Value = Flow | Faulty | Uncertain | None
 """What threads through the lines of a sequence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+@record
+class Bound(Record):
     """A name's meaning, and where it was given."""
 
     meaning: Any
@@ -98,8 +99,8 @@ class Bound:
     kind: str
 
 
-@dataclass(slots=True)
-class Frame:
+@record(frozen=False)
+class Frame(Record):
     """One call of a block while it is elaborated.
 
     `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
@@ -115,8 +116,8 @@ class Frame:
     indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@record
+class Place(Record):
     """Where a step's module goes: `prefix.name.suffix`.
 
     `suffix` holds the indices of the repeats around it; `name` is the prefix as shown,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import networkx as nx
 
@@ -10,13 +10,14 @@ from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, Path, Tensor, connect, key_of
 from cnndsl.language.names import Frame, Place
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, spell_shape
+from cnndsl.records import Record, record
 
 EXTENT = 2**40
 """No axis is longer: a size beyond it is a slip."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpCall:
+@record
+class OpCall(Record):
     """An operation as it was written: its attributes, where each was given, what is fused."""
 
     op: Op

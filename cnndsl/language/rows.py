@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import singledispatch
 
 from cnndsl.diagnostics import ArchError, Diagnostic
@@ -29,13 +28,14 @@ from cnndsl.ops.detection import (
 from cnndsl.ops.join import Add, Concat, Einsum, Mul
 from cnndsl.ops.pattern import Contraction, Rearrangement
 from cnndsl.ops.reshape import Flatten, Input, Rearrange, Rebatch, Reshape, Unbatch
+from cnndsl.records import Record, record
 
 UNKNOWN = "?"
 CHANNELS = "channels"
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+@record
+class Factor(Record):
     """One axis as it was: `h`, `w`, a part of the channels, the rows of a selection."""
 
     kind: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
@@ -52,8 +52,8 @@ class Family(Enum):
     BOXES = "boxes"
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
+@record
+class Weight(Record):
     """A tensor that a layer owns: its shape, whether it is trained, its first value.
 
     `init` is `fan_out` (Kaiming normal for a ReLU), `linear` (uniform within ±1 / √fan_in),
@@ -71,8 +71,8 @@ class Weight:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+@record
+class Window(Record):
     """The sliding window of an operation, for receptive fields: one entry a spatial axis.
 
     `whole` says that every output sees the whole input (a global pool, a linear layer).
@@ -86,8 +86,8 @@ class Window:
     transposed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+@record
+class Call(Record):
     """Text of a Python call: `function(*arguments, **keywords)`.
 
     An argument that is an `Operand` stands for an input. A keyword is a pair of a value
@@ -99,8 +99,8 @@ class Call:
     keywords: dict[str, tuple[object, object]] = dataclasses.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+@record
+class Template(Record):
     """Text of a Python expression: `{0}` is an input, `{*}` all, `{name}` a value.
 
     `atomic` says that it needs no parentheses where it is an operand.
@@ -111,15 +111,15 @@ class Template:
     atomic: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+@record
+class Operand(Record):
     """The input of that number, inside a `Call`."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Torch:
+@record
+class Torch(Record):
     """How PyTorch says it: as a module, as an expression, or as either.
 
     An operation with weights has a `module`; `function` is what `forward` computes where
@@ -144,8 +144,8 @@ class Auto(Enum):
     VALID = "valid"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+@record
+class Parameter(Record):
     """One attribute of an operation's signature."""
 
     name: str

@@ -9,10 +9,10 @@ import math
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cnndsl.diagnostics import OpError, listing
 from cnndsl.ops.base import Integers, Shape, spell_shape
+from cnndsl.records import Record, record
 
 Names = tuple[str, ...]
 Axes = tuple[tuple[str, int], ...]
@@ -22,8 +22,8 @@ ELLIPSIS = "..."
 TOKEN = re.compile(r"\s*(\(|\)|\.\.\.|1(?!\w)|[^\W\d]\w*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Contraction:
+@record
+class Contraction(Record):
     """`c i, c j -> i j`: the names of each operand's axes, and of the output's."""
 
     operands: tuple[Names, ...]
@@ -79,8 +79,8 @@ class Contraction:
         return f"{','.join(parts)}->{batch}{''.join(letters[n] for n in self.output)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rearrangement:
+@record
+class Rearrangement(Record):
     """`(g c) h w -> (c g) h w`: the names that make up each axis, on both sides."""
 
     left: tuple[Names, ...]

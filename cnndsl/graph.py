@@ -22,6 +22,7 @@ import networkx as nx
 from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.ops.base import Array, Op, Shape
 from cnndsl.records import Record, record
+from cnndsl.symbolic import strip
 
 if TYPE_CHECKING:
     from torch import nn
@@ -267,8 +268,13 @@ class Network(Record):
 
     def operands(self, name: str) -> list[tuple[str, int]]:
         """The producer and its output's number, for each input of a node in order."""
-        edges = self.graph.in_edges(name, keys=True, data="output")
-        return [(u, output) for u, _, _, output in sorted(edges, key=lambda edge: edge[2])]
+        # The graph's own dictionary: a view of it costs ten times as much to make.
+        edges = {
+            number: (producer, data["output"])
+            for producer, between in self.graph.pred[name].items()
+            for number, data in between.items()
+        }
+        return [edges[number] for number in range(len(edges))]
 
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
         """The shapes of a node's inputs, in order."""
@@ -404,12 +410,4 @@ def blocks(block: Block) -> Iterator[Block]:
 
 def plain(values: Mapping[str, object]) -> dict[str, object]:
     """Values without the formulas that they carry: what JSON and messages show."""
-
-    def strip(value: object) -> object:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return int(value)
-        if isinstance(value, tuple):
-            return tuple(strip(v) for v in value)
-        return value
-
     return {name: strip(value) for name, value in values.items()}

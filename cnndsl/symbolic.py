@@ -9,7 +9,7 @@ inputs). Leaving the block evaluates the formula over what the names were bound 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Union
+from typing import Any, Union
 
 from cnndsl.records import Record, record
 
@@ -249,6 +249,15 @@ class Sym(int):
         return _mod(other, self) if isinstance(other, int) else NotImplemented
 
 
+def strip(value: Any) -> Any:
+    """A value, or a tuple of values, without the formulas that they carry."""
+    if isinstance(value, Sym):
+        return int(value)
+    if isinstance(value, tuple):
+        return tuple(map(strip, value))
+    return value
+
+
 def symbol(name: str, value: int) -> Sym:
     """A number that is known by a name of its block."""
     return Sym(int(value), Formula({(Symbol(name),): 1}))
@@ -283,7 +292,24 @@ def apply(function: str, value: int, *arguments: int) -> int:
 
 
 def _add(left: int, right: int) -> int:
-    return made(int(left) + int(right), _plus(formula(left).terms, formula(right).terms))
+    value = int(left) + int(right)
+    if not isinstance(right, Sym):
+        return _moved(left, right, value)
+    if not isinstance(left, Sym):
+        return _moved(right, left, value)
+    return made(value, _plus(left.formula.terms, right.formula.terms))
+
+
+def _moved(size: int, by: int, value: int) -> int:
+    """`size + by`, where `by` is a number, as in most sums."""
+    assert isinstance(size, Sym)
+    if not by:
+        return size
+    terms = dict(size.formula.terms)
+    constant = terms.pop(_ONE, 0) + by
+    if constant:
+        terms[_ONE] = int(constant)
+    return Sym(value, Formula(terms))
 
 
 def _plus(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomial, int]:
@@ -298,16 +324,31 @@ def _plus(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomia
 
 
 def _mul(left: int, right: int) -> int:
+    value = int(left) * int(right)
+    if not isinstance(right, Sym):
+        return _scaled(left, right, value)
+    if not isinstance(left, Sym):
+        return _scaled(right, left, value)
     terms: dict[Monomial, int] = {}
-    for m, a in formula(left).terms.items():
-        for n, b in formula(right).terms.items():
+    for m, a in left.formula.terms.items():
+        for n, b in right.formula.terms.items():
             monomial = tuple(sorted(m + n, key=_key)) if m and n else m or n
             total = terms.get(monomial, 0) + a * b
             if total:
                 terms[monomial] = total
             else:
                 terms.pop(monomial, None)
-    return made(int(left) * int(right), terms)
+    return made(value, terms)
+
+
+def _scaled(size: int, by: int, value: int) -> int:
+    """`size * by`, where `by` is a number."""
+    assert isinstance(size, Sym)
+    if by == 1:
+        return size
+    if not by:
+        return 0
+    return Sym(value, Formula({m: int(a * by) for m, a in size.formula.terms.items()}))
 
 
 def _floordiv(left: int, right: int) -> int:
@@ -315,6 +356,8 @@ def _floordiv(left: int, right: int) -> int:
     divisor = formula(right).constant
     if divisor is None:
         return apply("//", value, left, right)
+    if divisor == 1:
+        return left
     # floor((d·q + r) / d) = q + floor(r / d): what divides exactly leaves the floor.
     whole: dict[Monomial, int] = {}
     rest: dict[Monomial, int] = {}

@@ -13,6 +13,7 @@ from dataclasses import field, replace
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op, Shape
 from cnndsl.records import Record, record
+from cnndsl.symbolic import strip
 
 
 @record
@@ -69,10 +70,12 @@ def costs(network: Network) -> dict[str, Cost]:
 
 def of_layer(op: Op, inputs: tuple[Shape, ...]) -> Cost:
     """The cost of one layer."""
+    # In plain numbers: the formulas would be worked out too, and no one asked for them.
+    op, inputs = op.plain(), strip(inputs)
     weights = op.weights(*inputs).values()
-    trained = sum(int(weight.size) for weight in weights if weight.trainable)
-    buffers = sum(int(weight.size) for weight in weights) - trained
-    return Cost(trained, buffers, int(op.macs(*inputs)))
+    trained = sum(weight.size for weight in weights if weight.trainable)
+    buffers = sum(weight.size for weight in weights) - trained
+    return Cost(trained, buffers, op.macs(*inputs))
 
 
 def total(network: Network, table: dict[str, Cost] | None = None) -> Total:

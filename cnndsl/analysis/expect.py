@@ -23,6 +23,7 @@ from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.ops.base import Shape, spell, spell_shape
 from cnndsl.records import Record, record
+from cnndsl.symbolic import strip
 
 FIGURES = {
     "params": "parameters",
@@ -241,7 +242,7 @@ def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
 
 def labelled(network: Network) -> dict[str, Shape]:
     """The shapes of the outputs and of every labelled line: `logits`, `rpn.anchors`."""
-    found = {name: _plain(tensor.shape) for name, tensor in network.outputs.items()}
+    found = {name: strip(tensor.shape) for name, tensor in network.outputs.items()}
     stack: list[tuple[str, Line | Term]] = [("", line) for line in network.structure.body]
     while stack:
         prefix, item = stack.pop()
@@ -256,14 +257,14 @@ def _named(prefix: str, item: Line | Term) -> Iterator[tuple[str, Shape]]:
     match item:
         case Line(on=True, labels=labels, outputs=outputs):
             for label, tensor in zip(labels, outputs, strict=False):
-                yield prefix + _indexed(label, item), _plain(tensor.shape)
+                yield prefix + _indexed(label, item), strip(tensor.shape)
         case Call(block=block) if prefix:
             for name, tensor in block.outputs.items():
                 if name:
-                    yield f"{prefix}{name}", _plain(tensor.shape)
+                    yield f"{prefix}{name}", strip(tensor.shape)
         case Each(row=True, calls=[Call(block=block)], outputs=outputs) if prefix:
             for name, tensor in zip(block.outputs, outputs, strict=True):
-                yield f"{prefix}{name}", _plain(tensor.shape)
+                yield f"{prefix}{name}", strip(tensor.shape)
         case Each(row=True):
             return
         case Repeat(items=items) | Each(calls=items) if prefix:
@@ -277,7 +278,7 @@ def _family(prefix: str, results: list[tuple[Tensor, ...]]) -> Iterator[tuple[st
     """`c3[0]`, `c3[1]`, …: what each iteration gives, where it is one tensor."""
     for name, outputs in zip(_iterations(prefix, len(results)), results, strict=True):
         if len(outputs) == 1:
-            yield name.removesuffix("."), _plain(outputs[0].shape)
+            yield name.removesuffix("."), strip(outputs[0].shape)
 
 
 def _inside(prefix: str, item: Line | Term) -> list[tuple[str, Line | Term]]:
@@ -314,10 +315,6 @@ def _iterations(prefix: str, count: int) -> list[str]:
 
 def _indexed(label: str, line: Line) -> str:
     return f"{label}[{', '.join(map(str, line.index))}]" if line.index else label
-
-
-def _plain(shape: Shape) -> Shape:
-    return tuple(int(n) for n in shape)
 
 
 def holds(claim: Claim, value: object, measured: object) -> bool:

@@ -30,6 +30,7 @@ from cnndsl.graph import (
 from cnndsl.language.modules import deep_recursion
 from cnndsl.ops.base import Family, Op, Shape, spell, spell_shape
 from cnndsl.records import Record, record
+from cnndsl.symbolic import strip
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -172,14 +173,14 @@ class Summary(Record):
             "macs": total.macs,
             "flops": total.flops,
             "macs_by_op": total.macs_by_op,
-            "inputs": {name: list(_plain(t.shape)) for name, t in network.inputs.items()},
-            "outputs": {name: list(_plain(t.shape)) for name, t in network.outputs.items()},
+            "inputs": {name: list(strip(t.shape)) for name, t in network.inputs.items()},
+            "outputs": {name: list(strip(t.shape)) for name, t in network.outputs.items()},
             "nodes": [self._node(node.name) for node in network],
         }
 
     def _node(self, name: str) -> dict[str, Any]:
         node, cost = self.network.node(name), self.table[name]
-        shapes = [list(_plain(shape)) for shape in self.network.shapes[name]]
+        shapes = [list(strip(shape)) for shape in self.network.shapes[name]]
         found = {
             "name": name,
             "op": node.op.name,
@@ -211,7 +212,7 @@ def summary(network: Network) -> Summary:
     """The table of a network."""
     reader = _Reader(network)
     inputs = tuple(
-        Row(name, "input", (_plain(tensor.shape),), Cost())
+        Row(name, "input", (strip(tensor.shape),), Cost())
         for name, tensor in network.inputs.items()
     )
     with deep_recursion():
@@ -361,16 +362,12 @@ def _shown(value: object) -> str:
 
 
 def _shapes(tensors: tuple[Tensor, ...]) -> tuple[Shape, ...]:
-    return tuple(_plain(tensor.shape) for tensor in tensors)
+    return tuple(strip(tensor.shape) for tensor in tensors)
 
 
 def _spell(outputs: tuple[Shape, ...]) -> str:
     more = f" and {len(outputs) - 1} more" if len(outputs) > 1 else ""
     return f"{spell_shape(outputs[0])}{more}" if outputs else ""
-
-
-def _plain(shape: Shape) -> Shape:
-    return tuple(int(n) for n in shape)
 
 
 def _sum(rows: list[Row]) -> Cost:

@@ -10,7 +10,7 @@ from cnndsl.diagnostics import Fault, Span, fault
 from cnndsl.graph import Path, Tensor, module_name
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
-from cnndsl.symbolic import Axis, Sym, Symbol
+from cnndsl.symbolic import Axis, Symbol
 
 if TYPE_CHECKING:
     from cnndsl.language import tree
@@ -240,8 +240,3 @@ def operation(name: str) -> type[Op] | None:
 def operations() -> list[str]:
     """The names that `operation` knows."""
     return [name for name in OPS if name not in UNWRITTEN]
-
-
-def strip(value: object) -> object:
-    """A value without its formula."""
-    return int(value) if isinstance(value, Sym) else value

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnndsl.diagnostics import OpError, did_you_mean
 from cnndsl.records import Record, record
-from cnndsl.symbolic import minimum
+from cnndsl.symbolic import minimum, strip
 
 Shape = tuple[int, ...]
 if TYPE_CHECKING:
@@ -179,6 +179,11 @@ class Op(Record):
     def output_names(cls, count: int) -> tuple[str, ...]:
         """The names of that many outputs."""
         return cls.outputs if len(cls.outputs) == count else tuple(map(str, range(count)))
+
+    def plain(self) -> Op:
+        """The operation without the formulas that its sizes carry."""
+        values = [getattr(self, name) for name in self.names_]
+        return type(self)(*map(strip, values))
 
     def resolved(self, *inputs: Shape) -> Op:
         """The operation with what depends on its inputs filled in (`pad=same`, `groups`)."""

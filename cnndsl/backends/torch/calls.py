@@ -16,9 +16,9 @@ from cnndsl.backends.torch.values import (
     literal,
     same,
     spell,
-    strip,
 )
 from cnndsl.ops.base import Call, Operand, Template
+from cnndsl.symbolic import strip
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Speller:
             own = [strip(v) for v in values[position : position + count]]
             if not all(isinstance(v, int) for v in own):
                 return None
-            numbers = [int(v) for v in own]  # type: ignore[call-overload]
+            numbers = [int(v) for v in own]
             step = numbers[1] - numbers[0] if count > 1 else 0
             if any(b - a != step for a, b in pairwise(numbers)):
                 return None

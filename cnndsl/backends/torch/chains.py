@@ -9,10 +9,11 @@ from cnndsl.backends.torch import structure
 from cnndsl.backends.torch.calls import call_doc
 from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed
 from cnndsl.backends.torch.registry import generated, sequential
-from cnndsl.backends.torch.values import Provider, identifier, literal, strip
+from cnndsl.backends.torch.values import Provider, identifier, literal
 from cnndsl.backends.torch.views import Views, segment, side_by_side
 from cnndsl.backends.torch.writer import Writer
 from cnndsl.graph import Call, Group, Line, Loop, Repeat, Step, module_name
+from cnndsl.symbolic import strip
 
 
 class Chains(Writer):

@@ -26,7 +26,6 @@ from cnndsl.backends.torch.values import (
     identifier,
     literal,
     same,
-    strip,
 )
 from cnndsl.backends.torch.views import label_of, word
 from cnndsl.backends.torch.writer import Retry
@@ -34,6 +33,7 @@ from cnndsl.graph import Block, Call, Tensor
 
 if TYPE_CHECKING:
     from cnndsl.backends.torch.source import Source
+from cnndsl.symbolic import strip
 
 HOISTED = 4
 """A product that a constructor writes as often as this gets a name."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cnndsl import expressions
-from cnndsl.backends.torch.values import Env, identifier, literal, same, spell, strip
+from cnndsl.backends.torch.values import Env, identifier, literal, same, spell
+from cnndsl.symbolic import strip
 
 _MISSING = object()
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

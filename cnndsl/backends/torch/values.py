@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.graph import Block, Network
-from cnndsl.symbolic import Apply, Atom, Axis, Formula, Sym, Symbol, render
+from cnndsl.symbolic import Apply, Atom, Axis, Formula, Sym, Symbol, render, strip
 
 RESERVED = {"self", "nn", "torch", "F", "Tensor", "OrderedDict", "NamedTuple", "super", "range"}
 RESERVED |= {"zip", "enumerate", "len", "print", "max", "min"}
@@ -139,15 +139,6 @@ class Env:
 def channels_of(block: Block, port: str) -> str:
     """The name of a port's channels as a constructor's argument."""
     return "in_channels" if len(block.inputs) == 1 else f"{identifier(port)}_channels"
-
-
-def strip(value: object) -> object:
-    """A value without its formula."""
-    if isinstance(value, Sym):
-        return int(value)
-    if isinstance(value, tuple):
-        return tuple(strip(v) for v in value)
-    return value
 
 
 def literal(value: object) -> str:

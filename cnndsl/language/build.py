@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lark import Token, v_args
-from lark.tree import Meta as Place
-from lark.visitors import Transformer_NonRecursive
+from lark import Token
 
 from cnndsl.diagnostics import Source, Span, fault
 from cnndsl.language import tree
@@ -41,141 +39,164 @@ def read_number(text: str) -> int | float | None:
     return int(value) if suffix and value == int(value) else value
 
 
-@v_args(meta=True)
-class Builder(Transformer_NonRecursive[Token, Any]):
-    """One method a rule; `source` is the text being parsed."""
+class Reading:
+    """A text while it is read: what the lexer has seen of it, for the builder."""
 
-    source: Source
+    def __init__(self, source: Source) -> None:
+        """Begin a text."""
+        self.source = source
+        self.opened: list[Token] = []
+        """The brackets that are still open."""
+        self.stop = 0
+        """Where the last token ends that the parser has taken."""
 
-    def _span(self, place: Place | Token) -> Span:
-        start = getattr(place, "start_pos", None) or 0
-        stop = getattr(place, "end_pos", None) or start + 1
-        return Span(self.source, start, stop)
+
+class Builder:
+    """One method a rule, called as soon as the parser has read it.
+
+    Positions are kept here: Lark's own, and its tree in between, cost more than all the
+    rest of the parser. A rule begins where its first child does, so the grammar names the
+    bracket that begins one; it ends where the parser stands.
+    """
+
+    reading: Reading
+
+    def _from(self, first: Any) -> Span:
+        """From a rule's first child to its end."""
+        start = first.start_pos if isinstance(first, Token) else first.span.start
+        assert start is not None
+        return Span(self.reading.source, start, self.reading.stop)
+
+    def _at(self, token: Token) -> Span:
+        """One token."""
+        start, stop = token.start_pos, token.end_pos
+        assert start is not None
+        assert stop is not None
+        return Span(self.reading.source, start, stop)
 
     # Expressions
 
-    def number(self, place: Place, items: Items) -> tree.Number:
+    def number(self, items: Items) -> tree.Number:
         """`300M`."""
         value = read_number(items[0])
         if value is None:
-            raise fault("E106", "the number is too large", self._span(place))
-        return tree.Number(value, str(items[0]), self._span(place))
+            raise fault("E106", "the number is too large", self._from(items[0]))
+        return tree.Number(value, str(items[0]), self._from(items[0]))
 
-    def string(self, place: Place, items: Items) -> tree.Text:
+    def string(self, items: Items) -> tree.Text:
         """`"v1"`."""
-        return tree.Text(str(items[0])[1:-1], self._span(place))
+        return tree.Text(str(items[0])[1:-1], self._from(items[0]))
 
-    def size(self, place: Place, items: Items) -> tree.SizeLiteral:
+    def size(self, items: Items) -> tree.SizeLiteral:
         """`3x3`."""
         parts = str(items[0]).split("x")
         if any(len(part) > 12 for part in parts):
-            raise fault("E106", "the size is too large", self._span(place))
-        return tree.SizeLiteral(tuple(map(int, parts)), self._span(place))
+            raise fault("E106", "the size is too large", self._from(items[0]))
+        return tree.SizeLiteral(tuple(map(int, parts)), self._from(items[0]))
 
-    def list(self, place: Place, items: Items) -> tree.ListLiteral:
+    def list(self, items: Items) -> tree.ListLiteral:
         """`[1, k]`."""
-        found = tuple(i for i in items if i is not None)
-        return tree.ListLiteral(found, self._span(place))
+        found = tuple(i for i in items[1:] if i is not None)
+        return tree.ListLiteral(found, self._from(items[0]))
 
-    def value(self, place: Place, items: Items) -> tree.Value:
+    def grouped(self, items: Items) -> tree.Expression:
+        """`(a + b)`: the expression, whose place now covers the parentheses."""
+        found: tree.Expression = replace(items[1], span=self._from(items[0]))
+        return found
+
+    def value(self, items: Items) -> tree.Value:
         """`in.c`, `sqrt(2)`, `bn(eps=1e-3)`."""
-        path = items[0]
-        called = self._called(place, path)
-        arguments = items[1] if items[1] is not None else (() if called else None)
-        return tree.Value(path, arguments, self._span(place))
+        path, called, arguments = items
+        given = (arguments or ()) if called else None
+        return tree.Value(path, given, self._from(path))
 
-    def _called(self, place: Place, path: tree.NamePath) -> bool:
-        """Whether a parenthesis follows the path."""
-        stop = self._span(place).stop
-        return self.source.text[path.span.stop : stop].lstrip().startswith("(")
-
-    def _infix(self, place: Place, items: Items) -> tree.Binary:
+    def _infix(self, items: Items) -> tree.Binary:
         left, operator, right = items
-        return tree.Binary(str(operator), left, right, self._span(place))
+        return tree.Binary(str(operator), left, right, self._from(left))
 
     sum = product = power = comparison = either = both = _infix
 
-    def span(self, place: Place, items: Items) -> tree.Binary:
+    def span(self, items: Items) -> tree.Binary:
         """`0..n`."""
-        return tree.Binary("..", items[0], items[1], self._span(place))
+        return tree.Binary("..", items[0], items[1], self._from(items[0]))
 
-    def minus(self, place: Place, items: Items) -> tree.Unary:
+    def minus(self, items: Items) -> tree.Unary:
         """`-a`."""
-        return tree.Unary("-", items[1], self._span(place))
+        return tree.Unary("-", items[1], self._from(items[0]))
 
-    def negate(self, place: Place, items: Items) -> tree.Unary:
+    def negate(self, items: Items) -> tree.Unary:
         """`not a`."""
-        return tree.Unary("not", items[1], self._span(place))
+        return tree.Unary("not", items[1], self._from(items[0]))
 
-    def choice(self, place: Place, items: Items) -> tree.Choice:
+    def choice(self, items: Items) -> tree.Choice:
         """`a if c else b`."""
         then, _, condition, _, otherwise = items
-        return tree.Choice(condition, then, otherwise, self._span(place))
+        return tree.Choice(condition, then, otherwise, self._from(then))
 
-    def path(self, place: Place, items: Items) -> tree.NamePath:
+    def path(self, items: Items) -> tree.NamePath:
         """`head[0].cls`."""
-        return tree.NamePath(str(items[0]), tuple(items[1:]), self._span(place))
+        return tree.NamePath(str(items[0]), tuple(items[1:]), self._from(items[0]))
 
-    def member(self, place: Place, items: Items) -> tree.Member:
+    def member(self, items: Items) -> tree.Member:
         """`.name`."""
-        return tree.Member(str(items[0]), self._span(place))
+        return tree.Member(str(items[1]), self._from(items[0]))
 
-    def index(self, place: Place, items: Items) -> tree.Index:
+    def index(self, items: Items) -> tree.Index:
         """`[i, j]`."""
-        return tree.Index(tuple(items), self._span(place))
+        return tree.Index(tuple(items[1:]), self._from(items[0]))
 
-    def every(self, place: Place, items: Items) -> tree.Every:
+    def every(self, items: Items) -> tree.Every:
         """`*`."""
-        return tree.Every(self._span(place))
+        return tree.Every(self._from(items[0]))
 
-    def blank(self, place: Place, items: Items) -> None:
+    def blank(self, items: Items) -> None:
         """`-` in a table."""
         return
 
-    def args(self, place: Place, items: Items) -> tuple[tree.Argument, ...]:
+    def args(self, items: Items) -> tuple[tree.Argument, ...]:
         """All the arguments of a call."""
         return tuple(items)
 
-    def arg(self, place: Place, items: Items) -> tree.Argument:
+    def arg(self, items: Items) -> tree.Argument:
         """`name=value then rest`."""
         path, value, _, rest = items if len(items) == 4 else (*items, None, None)
         name = str(path) if path is not None else None
-        return tree.Argument(name, value, rest, False, self._span(place))
+        return tree.Argument(name, value, rest, False, self._from(path or value))
 
-    def spread(self, place: Place, items: Items) -> tree.Argument:
+    def spread(self, items: Items) -> tree.Argument:
         """`*S`."""
-        where = self._span(items[1])
+        where = self._at(items[1])
         path = tree.NamePath(str(items[1]), (), where)
-        return tree.Argument(None, tree.Value(path, None, where), None, True, self._span(place))
+        return tree.Argument(
+            None, tree.Value(path, None, where), None, True, self._from(items[0])
+        )
 
     # Steps
 
-    def call(self, place: Place, items: Items) -> tree.CallTerm:
+    def call(self, items: Items) -> tree.CallTerm:
         """`conv(64, 3x3) { … }`."""
-        path, arguments, operands = items
-        called = self._called(place, path)
-        return tree.CallTerm(path, arguments or (), called, operands, self._span(place))
+        path, called, arguments, operands = items
+        where = self._from(path)
+        return tree.CallTerm(path, arguments or (), called is not None, operands, where)
 
-    def operands(self, place: Place, items: Items) -> tuple[tree.Statement, ...]:
+    def operands(self, items: Items) -> tuple[tree.Statement, ...]:
         """The lines in a call's braces."""
         body: tuple[tree.Statement, ...] = items[0]
         return body
 
-    def group(self, place: Place, items: Items) -> tree.GroupTerm:
+    def group(self, items: Items) -> tree.GroupTerm:
         """`{ … }`."""
-        return tree.GroupTerm(items[0], self._span(place))
+        return tree.GroupTerm(items[1], self._from(items[0]))
 
-    def body(self, place: Place, items: Items) -> tuple[tree.Statement, ...]:
+    def body(self, items: Items) -> tuple[tree.Statement, ...]:
         """The statements between braces."""
         return tuple(items)
 
-    def row(
-        self, place: Place, items: Items
-    ) -> tuple[Span, tuple[tree.Expression | None, ...]]:
+    def row(self, items: Items) -> tuple[Span, tuple[tree.Expression | None, ...]]:
         """`| 6 | 24 |`."""
-        return self._span(place), tuple(items)
+        return self._from(items[0]), tuple(items[1:])
 
-    def for_table(self, place: Place, items: Items) -> tree.ForTerm:
+    def for_table(self, items: Items) -> tree.ForTerm:
         """`for | t | c | …`."""
         _, (_, head), *rows, body = items
         header = []
@@ -184,7 +205,7 @@ class Builder(Transformer_NonRecursive[Token, Any]):
                 isinstance(cell, tree.Value) and not cell.path.parts and cell.arguments is None
             )
             if not plain:
-                where = cell.span if cell is not None else self._span(place)
+                where = cell.span if cell is not None else self._from(items[0])
                 raise fault("E107", "the first row of a table names its columns", where)
             header.append((cell.path.name, cell.span))
         for span, cells in rows:
@@ -196,17 +217,17 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             tuple(cells for _, cells in rows),
             None,
             body,
-            self._span(place),
+            self._from(items[0]),
             tuple(span for span, _ in rows),
         )
 
-    def for_range(self, place: Place, items: Items) -> tree.ForTerm:
+    def for_range(self, items: Items) -> tree.ForTerm:
         """`for i in 0..n`."""
         _, name, _, values, body = items
-        header = ((str(name), self._span(name)),)
-        return tree.ForTerm(header, None, values, body, self._span(place))
+        header = ((str(name), self._at(name)),)
+        return tree.ForTerm(header, None, values, body, self._from(items[0]))
 
-    def each(self, place: Place, items: Items) -> tuple[Any]:
+    def each(self, items: Items) -> tuple[Any]:
         """`each { … }` or `each row`, in a tuple: its absence is None."""
         target = items[1]
         if not isinstance(target, Token):
@@ -215,128 +236,129 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             raise fault(
                 "E108",
                 f"`each {target}` has no meaning",
-                self._span(place),
+                self._from(items[0]),
                 help="`each { … }` names tensors, `each row` maps over the first axis",
             )
         return (None,)
 
-    def term(self, place: Place, items: Items) -> tree.Term:
+    def term(self, items: Items) -> tree.Term:
         """`term * n each { … }`."""
         found, star, times, each = items
-        span = self._span(place)
+        span = self._from(found)
         if star is not None:
             found = tree.RepeatTerm(found, times, span)
         if each is not None:
             found = tree.EachTerm(found, each[0], span)
         return found  # type: ignore[no-any-return]
 
-    def chain(self, place: Place, items: Items) -> tuple[tree.Term, ...]:
+    def chain(self, items: Items) -> tuple[tree.Term, ...]:
         """`term -> term`."""
         return tuple(items)
 
-    def labels(self, place: Place, items: Items) -> tuple[tree.NamePath, ...]:
+    def labels(self, items: Items) -> tuple[tree.NamePath, ...]:
         """`boxes, scores:`."""
         return tuple(items)
 
-    def line(self, place: Place, items: Items) -> tree.LineStatement:
+    def line(self, items: Items) -> tree.LineStatement:
         """A whole line."""
         other, labels, chain, _, condition = items
-        span = self._span(place)
-        return tree.LineStatement(labels or (), chain, condition, other is not None, span)
+        where = self._from(other or (labels or chain)[0])
+        return tree.LineStatement(labels or (), chain, condition, other is not None, where)
 
     # Declarations
 
-    def let(self, place: Place, items: Items) -> tree.Let:
+    def let(self, items: Items) -> tree.Let:
         """`let name = value`."""
         _, name, value = items
-        return tree.Let(str(name), value, self._span(place), self._span(name))
+        return tree.Let(str(name), value, self._from(items[0]), self._at(name))
 
-    def default(self, place: Place, items: Items) -> tree.Default:
+    def default(self, items: Items) -> tree.Default:
         """`default conv(norm=bn)`."""
-        names = tuple((str(t), self._span(t)) for t in items[1:-1])
-        return tree.Default(names, items[-1], self._span(place))
+        names = tuple((str(t), self._at(t)) for t in items[1:-1])
+        return tree.Default(names, items[-1], self._from(items[0]))
 
-    def use(self, place: Place, items: Items) -> tree.Use:
+    def use(self, items: Items) -> tree.Use:
         """`use "file" (names)`."""
         _, path, *names = items
         used = tuple(n for n in names if n is not None)
-        return tree.Use(str(path)[1:-1], used or None, self._span(place), self._span(path))
+        return tree.Use(str(path)[1:-1], used or None, self._from(items[0]), self._at(path))
 
-    def used(self, place: Place, items: Items) -> tree.Used:
+    def used(self, items: Items) -> tree.Used:
         """`Name as Other`."""
         name, _, alias = items
-        return tree.Used(str(name), str(alias or name), self._span(place))
+        return tree.Used(str(name), str(alias or name), self._from(items[0]))
 
-    def meta(self, place: Place, items: Items) -> tree.Meta:
+    def meta(self, items: Items) -> tree.Meta:
         """`@expect(…)`."""
-        return tree.Meta(str(items[0]), items[1] or (), self._span(place))
+        return tree.Meta(str(items[1]), items[2] or (), self._from(items[0]))
 
-    def doc(self, place: Place, items: Items) -> tree.Doc:
+    def doc(self, items: Items) -> tree.Doc:
         '''`"""…"""`.'''
-        return tree.Doc(str(items[0])[3:-3].strip(), self._span(place))
+        return tree.Doc(str(items[0])[3:-3].strip(), self._from(items[0]))
 
-    def type_name(self, place: Place, items: Items) -> tree.Type:
+    def type_name(self, items: Items) -> tree.Type:
         """`list[int]`."""
         name, item = items
-        return tree.Type(str(name), str(item) if item else None, (), self._span(place))
+        return tree.Type(str(name), str(item) if item else None, (), self._from(items[0]))
 
-    def type_words(self, place: Place, items: Items) -> tree.Type:
+    def type_words(self, items: Items) -> tree.Type:
         """`"v1" | "v1_5"`."""
         words = tuple(str(i)[1:-1] for i in items)
-        return tree.Type("words", None, words, self._span(place))
+        return tree.Type("words", None, words, self._from(items[0]))
 
-    def param(self, place: Place, items: Items) -> tree.Param:
+    def param(self, items: Items) -> tree.Param:
         """`c: int = 64`."""
         name, kind, default = items
-        return tree.Param(str(name), kind, default, self._span(place), self._span(name))
+        return tree.Param(str(name), kind, default, self._from(name), self._at(name))
 
-    def params(self, place: Place, items: Items) -> tuple[tree.Param, ...]:
+    def params(self, items: Items) -> tuple[tree.Param, ...]:
         """All the parameters."""
         return tuple(items)
 
-    def ports(self, place: Place, items: Items) -> tuple[tree.Port, ...]:
+    def ports(self, items: Items) -> tuple[tree.Port, ...]:
         """All the ports of one side."""
         return tuple(items)
 
-    def signature(self, place: Place, items: Items) -> tuple[Any, Any]:
+    def signature(self, items: Items) -> tuple[Any, Any]:
         """`inputs -> outputs`."""
         return items[0], items[1]
 
-    def port(self, place: Place, items: Items) -> tree.Port:
+    def port(self, items: Items) -> tree.Port:
         """`x[C, *S] as y when condition`."""
         star, name, shape, _, alias, _, condition = items
         other = str(alias) if alias else None
         return tree.Port(
-            str(name), shape, star is not None, other, condition, self._span(place)
+            str(name), shape, star is not None, other, condition, self._from(star or name)
         )
 
-    def shape(self, place: Place, items: Items) -> tuple[tree.Dim, ...]:
+    def shape(self, items: Items) -> tuple[tree.Dim, ...]:
         """`[C, H, W]`."""
         return tuple(items)
 
-    def dim_size(self, place: Place, items: Items) -> tree.Dim:
+    def dim_size(self, items: Items) -> tree.Dim:
         """`2 * S`."""
-        return tree.Dim(None, items[0], False, self._span(place))
+        return tree.Dim(None, items[0], False, self._from(items[0]))
 
-    def dim_default(self, place: Place, items: Items) -> tree.Dim:
+    def dim_default(self, items: Items) -> tree.Dim:
         """`H=224`."""
-        return tree.Dim(str(items[0]), items[1], False, self._span(place))
+        return tree.Dim(str(items[0]), items[1], False, self._from(items[0]))
 
-    def dim_rest(self, place: Place, items: Items) -> tree.Dim:
+    def dim_rest(self, items: Items) -> tree.Dim:
         """`*S`."""
-        return tree.Dim(str(items[1]), None, True, self._span(place))
+        return tree.Dim(str(items[1]), None, True, self._from(items[0]))
 
-    def decl(self, place: Place, items: Items) -> tree.Declaration:
+    def decl(self, items: Items) -> tree.Declaration:
         """`model Name(…): ports { … }`."""
         kind, name, params, signature, body = items
         inputs, outputs = signature or (None, None)
         return tree.Declaration(
             str(kind), str(name), params or (), inputs, outputs, body,
-            self._span(place), self._span(name),
+            self._from(kind), self._at(name),
         )  # fmt: skip
 
-    def start(self, place: Place, items: Items) -> tree.File:
+    def start(self, items: Items) -> tree.File:
         """The file: what stands above a declaration belongs to it."""
+        source = self.reading.source
         uses, defaults, lets = [], [], []
         declarations: list[tree.Declaration] = []
         metas: list[tree.Meta] = []
@@ -365,5 +387,5 @@ class Builder(Transformer_NonRecursive[Token, Any]):
             raise fault("E109", message, metas[0].span)
         return tree.File(
             tuple(uses), tuple(defaults), tuple(lets), tuple(declarations),
-            file_doc, Span(self.source, 0, len(self.source.text)),
+            file_doc, Span(source, 0, len(source.text)),
         )  # fmt: skip

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any
 
 from lark import Lark, Token
-from lark.exceptions import UnexpectedCharacters, UnexpectedToken, VisitError
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from cnndsl import __version__
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, did_you_mean, fault
 from cnndsl.files import cached, grammar
 from cnndsl.language import tree
-from cnndsl.language.build import Builder
+from cnndsl.language.build import Builder, Reading
 
 MAX_CHARACTERS = 8_000_000
 MAX_NESTING = 200
@@ -47,25 +47,26 @@ class Newlines:
     """Drops line ends where a statement cannot end; checks the nesting and the length."""
 
     always_accept = ()
-    source: Source
-    opened: list[Token]
+    reading: Reading
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         """The tokens that the parser sees."""
-        opened = self.opened = []
+        reading, source = self.reading, self.reading.source
+        opened = reading.opened
         last = ""
+        stop = 0
         words = 0
         for token in stream:
             words = 0 if token.type in _ENDS else words + 1
             if words > MAX_WORDS:
                 message = f"an expression has more than {MAX_WORDS:,} words"
                 help = "name its parts with `let`"
-                raise fault("E104", message, _span(self.source, token), help=help)
+                raise fault("E104", message, _span(source, token), help=help)
             if token.type in _OPEN:
                 opened.append(token)
                 if len(opened) > MAX_NESTING:
                     message = f"braces are nested more than {MAX_NESTING} deep"
-                    raise fault("E104", message, _span(self.source, token), help="use blocks")
+                    raise fault("E104", message, _span(source, token), help="use blocks")
             elif token.type in _CLOSE:
                 self._close(token, opened)
             elif token.type == "_NL" and (
@@ -73,23 +74,27 @@ class Newlines:
             ):
                 continue
             last = token.type
+            # The parser now works with what stands before this token.
+            reading.stop, stop = stop, token.end_pos or 0
             yield token
+        reading.stop = stop
         if opened:
             message = f"`{opened[-1]}` is never closed"
             help = f"add the missing `{_OPEN[opened[-1].type]}`"
-            raise fault("E103", message, _span(self.source, opened[-1]), help=help)
+            raise fault("E103", message, _span(source, opened[-1]), help=help)
 
     def _close(self, token: Token, opened: list[Token]) -> None:
-        span = _span(self.source, token)
+        source = self.reading.source
         if not opened:
-            raise fault("E103", f"`{token}` closes nothing", span, help="remove it")
+            where = _span(source, token)
+            raise fault("E103", f"`{token}` closes nothing", where, help="remove it")
         start = opened.pop()
         if _OPEN[start.type] != token:
             raise fault(
                 "E103",
                 f"`{token}` does not close `{start}`",
-                span,
-                related=((_span(self.source, start), "opened here"),),
+                _span(source, token),
+                related=((_span(source, start), "opened here"),),
                 help=f"close it with `{_OPEN[start.type]}` first",
             )
 
@@ -106,7 +111,7 @@ def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
         lexer="basic",
         start=start,
         postlex=newlines,
-        propagate_positions=True,
+        transformer=builder,
         maybe_placeholders=True,
         # Working the tables out takes half a second, reading them a fiftieth of it.
         cache=cached(f"{start}-{__version__}.lark") or False,
@@ -157,17 +162,15 @@ def _whole(message: str) -> Diagnostic:
 def _run(start: str, source: Source, text: str) -> Any:
     with _lock:
         lark, newlines, builder = _parser(start)
-        newlines.source = builder.source = source
+        reading = newlines.reading = builder.reading = Reading(source)
         try:
-            return builder.transform(lark.parse(text))
+            return lark.parse(text)
         except UnexpectedCharacters as error:
             raise _bad_character(source, error) from None
         except UnexpectedToken as error:
-            raise _unclosed(source, error.token, newlines.opened) or _bad_token(
+            raise _unclosed(source, error.token, reading.opened) or _bad_token(
                 source, error
             ) from None
-        except VisitError as error:
-            raise error.orig_exc from None
 
 
 def _span(source: Source, token: Token) -> Span:

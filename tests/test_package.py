@@ -11,6 +11,7 @@ import pytest
 
 import cnndsl
 from cnndsl.files import cached, grammar, shipped, zoo
+from cnndsl.language import syntax
 
 ROOT = Path(__file__).resolve().parents[1]
 checkout = pytest.mark.skipif(
@@ -248,7 +249,7 @@ def test_the_cache_is_the_users_own_folder_or_none(
 def test_a_broken_cache_is_made_anew_in_silence(tmp_path: Path, content: bytes) -> None:
     folder = tmp_path / "cnndsl"
     folder.mkdir(mode=0o700)
-    file = folder / f"start-{cnndsl.__version__}.lark"
+    file = folder / syntax.table_name("start")
     file.write_bytes(content)
     code = "import cnndsl; print(cnndsl.load('lenet5').parameters)"
     found = python(code, XDG_CACHE_HOME=str(tmp_path), PYTHONPATH=str(ROOT))

@@ -26,7 +26,7 @@ from cnndsl.language.flows import (
     is_value,
 )
 from cnndsl.language.lines import Lines
-from cnndsl.language.modules import BlockDefinition, deep_recursion
+from cnndsl.language.modules import BlockDefinition, deep_recursion, resting_collector
 from cnndsl.language.names import (
     Env,
     Faulty,
@@ -54,7 +54,7 @@ def elaborate(
     Raises ArchError: all the independent faults.
     """
     work = Elaborator(max_nodes, max_depth)
-    with deep_recursion():
+    with deep_recursion(), resting_collector():
         try:
             return work.network(model, dict(parameters or {}), dict(inputs or {}))
         except Silent:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -128,12 +131,14 @@ class Loader:
         """The file a user named.  Raises OSError, ArchError."""
         found = Path(path).resolve()
         self.root = found.parent
-        return self.scope(found, _read(found, str(path)))
+        with resting_collector():
+            return self.scope(found, _read(found, str(path)))
 
     def text(self, text: str, name: str) -> FileScope:
         """A file that is only a text; what it uses is looked for in the working directory."""
         self.root = Path.cwd()
-        return self.scope(self.root / name, Source(name, _clean(text)))
+        with resting_collector():
+            return self.scope(self.root / name, Source(name, _clean(text)))
 
     def scope(self, path: Path, source: Source) -> FileScope:
         """The names of a parsed file."""
@@ -269,14 +274,24 @@ def _clean(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-class deep_recursion:  # noqa: N801 - reads as a statement
+@contextmanager
+def deep_recursion() -> Iterator[None]:
     """Room on the stack for files nested to the limit; Python's default is 1,000 calls."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
-    def __enter__(self) -> None:
-        """Raise the limit."""
-        self.before = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(self.before, 20_000))
 
-    def __exit__(self, *_: object) -> None:
-        """Restore it."""
-        sys.setrecursionlimit(self.before)
+@contextmanager
+def resting_collector() -> Iterator[None]:
+    """No search for garbage where a tree or a network is built, all of which is kept."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from lark import Lark, Token
+from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-from cnndsl import __version__
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, did_you_mean, fault
 from cnndsl.files import cached, grammar
 from cnndsl.language import tree
@@ -102,6 +104,16 @@ class Newlines:
 _lock = threading.Lock()
 
 
+def table_name(start: str) -> str:
+    """A name that no other grammar, Lark or Python shares: they would overwrite each other.
+
+    Lark itself reads a table only where all of these are what made it.
+    """
+    made_from = f"{lark_version} {grammar()}"
+    digest = sha256(made_from.encode()).hexdigest()[:16]
+    return f"{start}-{sys.implementation.cache_tag}-{digest}.lark"
+
+
 @cache
 def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
     newlines, builder = Newlines(), Builder()
@@ -114,7 +126,7 @@ def _parser(start: str) -> tuple[Lark, Newlines, Builder]:
         transformer=builder,
         maybe_placeholders=True,
         # Working the tables out takes half a second, reading them a fiftieth of it.
-        cache=cached(f"{start}-{__version__}.lark") or False,
+        cache=cached(table_name(start)) or False,
     )
     return lark, newlines, builder
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import MISSING
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnndsl.diagnostics import OpError, did_you_mean
@@ -280,17 +281,27 @@ def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
                 code="E301",
             )
         values[name] = convert(name, value, known[name].type, rank)
-    for parameter in cls.parameters:
-        if parameter.name not in values:
-            if parameter.default is MISSING:
+    defaults = _defaults(cls, rank)  # type: ignore[arg-type]
+    for name in known:
+        if name not in values:
+            if name not in defaults:
                 raise OpError(
-                    f"`{cls.name}` needs `{parameter.name}`",
+                    f"`{cls.name}` needs `{name}`",
                     help=f"write {cls.name}({signature(cls)})",
                     code="E302",
                 )
-            default = parameter.default
-            values[parameter.name] = convert(parameter.name, default, parameter.type, rank)
+            values[name] = defaults[name]
     return cls(**values)
+
+
+@cache
+def _defaults(cls: type[Op], rank: int) -> dict[str, object]:
+    """The values of the attributes that may be left out."""
+    return {
+        p.name: convert(p.name, p.default, p.type, rank)
+        for p in cls.parameters
+        if p.default is not MISSING
+    }
 
 
 def signature(cls: type[Op]) -> str:
@@ -450,7 +461,8 @@ def window_size(
     """
     before, after = pads
     span = dilation * (kernel - 1) + 1
-    room = size + before + after - span
+    # The plain numbers first: what is added to a size is added to its formula too.
+    room = size + (before + after - span)
     # Rounded up, a first window may be larger than the input.
     if room < 0 and not (ceil and room + stride > 0):
         padded = f" with {before} + {after} padding" if before or after else ""

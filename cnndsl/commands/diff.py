@@ -45,6 +45,13 @@ def _sides(
 @sized
 @click.option("--markdown", is_flag=True, help="A table for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="Draw it, in the format of the ending: .svg, .png, .pdf, .html.",
+)
+@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ, as git does.")
 def diff(
     before: str,
@@ -54,9 +61,11 @@ def diff(
     inputs: dict[str, tuple[int, ...]],
     markdown: bool,
     as_json: bool,
+    output: str | None,
+    theme: str,
     exit_code: bool,
 ) -> None:
-    """Print what differs between two files, or two settings of one.
+    """Print what differs between two files, or two settings of one; with -o, draw it.
 
     `cnndsl diff resnet50 --set stride_on=v1 --set stride_on=v1_5`
     """
@@ -68,7 +77,12 @@ def diff(
     one = elaborated(pick(scope(before), model), first, inputs)
     two = elaborated(pick(scope(after or before), model), second, inputs)
     found = compared(one, two)
-    if as_json:
+    if output is not None:
+        from cnndsl.figures import Options, draw_diff
+
+        draw_diff(one, two, output, options=Options(theme=theme))
+        click.echo(output)
+    elif as_json:
         click.echo(json.dumps(found.data()))
     else:
         click.echo(found.markdown() if markdown else str(found))

@@ -14,10 +14,10 @@ from pathlib import Path
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
-from cnndsl.figures.write import OWN, written
+from cnndsl.figures.write import OWN, encoded, written
 from cnndsl.graph import Network
 
-__all__ = ["Options", "dot", "draw", "picture", "plan"]
+__all__ = ["Options", "dot", "draw", "draw_diff", "picture", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,27 @@ def draw(
     target = Path(path)
     found = render.format_of(target, format)
     render.write(target, picture(network, found, engine=engine, options=options))
+
+
+def draw_diff(
+    before: Network,
+    after: Network,
+    path: str | PathLike[str],
+    *,
+    options: Options | None = None,
+) -> None:
+    """Write one picture of what changes between two networks; only `theme` counts.
+
+    Raises ArchError: an unknown format, or what draws it is not here. OSError: it cannot
+    be written.
+    """
+    from cnndsl.figures.compared.page import compared
+
+    target = Path(path)
+    found = render.format_of(target, None)
+    options = options or Options()
+    made = compared(before, after)
+    render.write(target, encoded(made, found, options))
 
 
 def picture(

@@ -46,6 +46,31 @@ _PLAIN: dict[str, dict[str, Colours]] = {
     },
 }
 
+_CHANGES: dict[str, dict[str, Colours]] = {
+    "light": {
+        "same": ("#f7f7f8", "#b4b6bb"),
+        "added": ("#e1f3e3", "#2e7d32"),
+        "removed": ("#fdeae8", "#c62828"),
+        "changed": ("#fff1cf", "#96690a"),
+        "affected": ("#fffdf6", "#b58a2b"),
+    },
+    "dark": {
+        "same": ("#1c1f25", "#5a5e66"),
+        "added": ("#173a1c", "#6fc276"),
+        "removed": ("#451d1b", "#ef8a83"),
+        "changed": ("#44340d", "#e3b341"),
+        "affected": ("#22201a", "#b9923c"),
+    },
+    "paper": {
+        "same": ("#ffffff", "#8a8a8a"),
+        "added": ("#cfcfcf", "#000000"),
+        "removed": ("#ffffff", "#000000"),
+        "changed": ("#e6e6e6", "#000000"),
+        "affected": ("#f7f7f7", "#444444"),
+    },
+}
+"""Of a picture of changes; each has its sign and its border beside."""
+
 _GREYS = {
     Family.INPUT: "#ffffff",
     Family.CONV: "#e4e4e4",
@@ -94,6 +119,10 @@ def colours(name: str) -> dict[str, Colours]:
             )
         else:
             found[role] = (greys[role], "#222222")
+    for role, pair in _CHANGES[name].items():
+        found[role] = pair
+        found[f"{role}-wire"] = ("none", pair[1])
+        found[f"{role}-mark"] = (pair[1], "none")
     for step in range(HEAT_STEPS):
         found[f"heat{step}"] = _heat(name, step / (HEAT_STEPS - 1))
     for role in (*looks, *(f"heat{step}" for step in range(HEAT_STEPS))):

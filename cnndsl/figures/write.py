@@ -33,7 +33,11 @@ def written(network: Network, format: str, options: Options) -> bytes:
         return terminal(network).encode()
     if options.style == "table" or format in ("md", "tex"):
         return _table(network, format)
-    picture = _picture(network, options)
+    return encoded(_picture(network, options), format, options)
+
+
+def encoded(picture: Picture, format: str, options: Options) -> bytes:
+    """A picture in a format.  Raises ArchError."""
     match format:
         case "html":
             return html(picture, options.theme).encode()
@@ -41,8 +45,12 @@ def written(network: Network, format: str, options: Options) -> bytes:
             return svg(picture, options.theme, width_mm=options.width_mm).encode()
         case "pdf":
             return _pdf(picture, options)
-        case _:
+        case "png":
             return _png(picture, options)
+        case _:
+            message = f"this picture is not written as {format}"
+            help = "end the name in .svg, .png, .pdf or .html"
+            raise ArchError([Diagnostic("E611", message, help=help)])
 
 
 def _table(network: Network, format: str) -> bytes:

@@ -1,0 +1,1 @@
+"""The picture of what changes from one network to another."""

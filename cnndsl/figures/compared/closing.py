@@ -1,0 +1,130 @@
+"""What of a union is closed: blocks that are all of one kind, and runs that did not change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from cnndsl.analysis.costs import Cost
+from cnndsl.figures.compared.union import (
+    ADDED,
+    AFFECTED,
+    CHANGED,
+    REMOVED,
+    SAME,
+    Matcher,
+    Part,
+    Union,
+    edges,
+    joined,
+)
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family
+
+
+def union(before: Network, after: Network) -> Union:
+    """The union of two networks: blocks are open only where something inside differs."""
+    matcher = Matcher(before, after)
+    closer = _Closer(matcher)
+    items = closer.items(matcher.items)
+    order = [box.key for box in boxes(items)]
+    found, kinds = edges(matcher, order)
+    network = joined(before, after)
+    return Union(before, after, network, Scene(items, found, {}), matcher.parts, kinds)
+
+
+class _Closer:
+    """Replaces items by fewer, and their parts by sums."""
+
+    def __init__(self, matcher: Matcher) -> None:
+        self.parts = matcher.parts
+        self.after: dict[str, set[str]] = defaultdict(set)
+        self.before: dict[str, set[str]] = defaultdict(set)
+        found, _ = edges(matcher, [box.key for box in boxes(matcher.items)])
+        for edge in found:
+            self.after[edge.tail].add(edge.head)
+            self.before[edge.head].add(edge.tail)
+
+    def items(self, items: Sequence[Item]) -> list[Item]:
+        """The items, blocks closed where they may be, then runs."""
+        closed: list[Item] = []
+        for item in items:
+            if isinstance(item, Box):
+                closed.append(item)
+            elif self._uniform(item):
+                closed.append(self._one(list(boxes([item])), item.title, item.labels))
+            elif item.title:
+                item.children = self.items(item.children)
+                closed.append(item)
+            else:
+                closed += self.items(item.children)
+        return self._runs(closed)
+
+    def _uniform(self, cluster: Cluster) -> bool:
+        """All of one kind; of what changed, only sizes and arguments, and no layer more."""
+        parts = [self.parts[box.key] for box in boxes([cluster])]
+        kinds = {part.kind for part in parts}
+        if kinds <= {CHANGED, AFFECTED}:
+            return all(part.nodes[0] == part.nodes[1] for part in parts)
+        return len(kinds) == 1
+
+    def _runs(self, items: Sequence[Item]) -> list[Item]:
+        done: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if isinstance(item, Box) and isinstance(last, Box) and self._follows(last, item):
+                run = self._one([last, item], "", [*last.labels, *item.labels])
+                # Only what has one name is so many of it; other runs say their layers.
+                run.count = last.count + item.count if self.parts[run.key].title else 1
+                done[-1] = run
+                continue
+            done.append(item)
+        return done
+
+    def _follows(self, first: Box, then: Box) -> bool:
+        """Whether two boxes are one: both unchanged, or alike in what they change."""
+        one, two = self.parts[first.key], self.parts[then.key]
+        if one.kind != two.kind or Family.INPUT in (first.family, then.family):
+            return False
+        if self.after[first.key] != {then.key} or self.before[then.key] != {first.key}:
+            return False
+        if one.kind == SAME:
+            return True
+        each = Cost(
+            one.delta.parameters // first.count,
+            one.delta.buffers // first.count,
+            one.delta.macs // first.count,
+        )
+        block = bool(one.title) and one.title == two.title
+        return block and one.kind in (ADDED, REMOVED) and each == two.delta
+
+    def _one(self, held: list[Box], title: str, labels: list[str]) -> Box:
+        """Several boxes as the last of them, which is what others read."""
+        parts = [self.parts.pop(box.key) for box in held]
+        kinds = {part.kind for part in parts}
+        kind = parts[0].kind if len(kinds) == 1 else CHANGED
+        titles = {part.title for part in parts}
+        whole = Part(
+            kind,
+            [box for part in parts for box in part.before],
+            [box for part in parts for box in part.after],
+            sum((part.delta for part in parts), Cost()),
+            title or (titles.pop() if len(titles) == 1 else ""),
+        )
+        last = held[-1]
+        self.parts[last.key] = whole
+        inside = {box.key for box in held}
+        for box in held:
+            self.after[last.key] |= self.after[box.key]
+            self.before[last.key] |= self.before[box.key]
+        self.after[last.key] -= inside
+        self.before[last.key] -= inside
+        for head in self.after[last.key]:
+            self.before[head] = self.before[head] - inside | {last.key}
+        for tail in self.before[last.key]:
+            self.after[tail] = self.after[tail] - inside | {last.key}
+        was, now = whole.nodes
+        frame = Frame(f"f{last.key}", whole.title, []) if len(held) > 1 else last.frame
+        family = None if len(held) > 1 else last.family
+        return Box(last.key, whole.title, family, list(now or was), None, labels, frame=frame)

@@ -1,0 +1,293 @@
+"""The picture of a union: each box with its sign and what it changes."""
+
+from __future__ import annotations
+
+from cnndsl.analysis.costs import Cost, total
+from cnndsl.analysis.diff import diff
+from cnndsl.figures import font
+from cnndsl.figures.caption import caption
+from cnndsl.figures.compared.closing import union
+from cnndsl.figures.compared.union import (
+    ADDED,
+    AFFECTED,
+    CHANGED,
+    KINDS,
+    REMOVED,
+    SAME,
+    Part,
+    Union,
+)
+from cnndsl.figures.dot import title_of
+from cnndsl.figures.layout import inking
+from cnndsl.figures.layout.cards import CARD, Card, Cards, behind
+from cnndsl.figures.layout.piece import Spot
+from cnndsl.figures.layout.scene import placed
+from cnndsl.figures.layout.wrapping import wrapped
+from cnndsl.figures.paint import Area, Group, Path, Picture, Polygon, Text, extent, head
+from cnndsl.figures.paint import Part as Drawn
+from cnndsl.figures.scene import Box
+from cnndsl.figures.telling import Teller
+from cnndsl.figures.text import clean, count_text, label_text, shape_text
+from cnndsl.graph import Network
+from cnndsl.ops.base import Shape
+
+MARGIN, GAP = 18.0, 26.0
+TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
+LINE, INSET, MARK = 12.0, 9.0, 15.0
+MOST = 210.0
+SIGNS = {SAME: "", ADDED: "+", REMOVED: "−", CHANGED: "~", AFFECTED: "≈"}
+NAMES = {
+    ADDED: "added",
+    REMOVED: "removed",
+    CHANGED: "changed",
+    AFFECTED: "the same layer, of another size or cost",
+    SAME: "unchanged; a run of such layers is one box",
+}
+
+
+def compared(before: Network, after: Network) -> Picture:
+    """One picture of two networks: what is added, removed and changed, and what that costs."""
+    found = union(before, after)
+    words = {key: _Words(found, key) for key in found.parts}
+    cards = _Cards(found, words)
+    piece = wrapped(placed(found.network, found.scene, cards, main=True), 0.0)
+    parts, _, top = caption(_name(before, after), _said(found), MARGIN, MARGIN)
+    moved = piece.moved(MARGIN + piece.left, top + GAP)
+    parts += [inking.scope(scope) for scope in moved.scopes]
+    for ends, line in moved.wires.items():
+        parts.append(_wire(ends, line, found.edges.get(ends, SAME)))
+    tellers = Teller(before), Teller(after)
+    parts += [_box(spot, words[spot.box.key], tellers) for spot in moved.spots]
+    shown = {part.kind for part in found.parts.values()} | set(found.edges.values())
+    right, bottom = extent(parts)
+    parts += _legend([kind for kind in NAMES if kind in shown], bottom + GAP, right)
+    right, bottom = extent(parts)
+    about = "; ".join(_said(found))
+    name = clean(_name(before, after))
+    return Picture(right + MARGIN, bottom + MARGIN, parts, name, about, certificate(found))
+
+
+def certificate(found: Union) -> dict[str, object]:
+    """How many layers of each network are of each kind, and the whole change."""
+    counts = {kind: [0, 0] for kind in KINDS}
+    for part in found.parts.values():
+        for side, names in enumerate(part.nodes):
+            counts[part.kind][side] += len(names)
+    delta = _delta(found)
+    return {
+        "nodes": [one.graph.number_of_nodes() for one in (found.before, found.after)],
+        **{kind: pair for kind, pair in counts.items() if any(pair)},
+        "left_out": 0,
+        "parameters": delta.parameters,
+        "macs": delta.macs,
+    }
+
+
+def _delta(found: Union) -> Cost:
+    return sum((part.delta for part in found.parts.values()), Cost())
+
+
+def _name(before: Network, after: Network) -> str:
+    return " → ".join(dict.fromkeys([before.name, after.name]))
+
+
+def _said(found: Union) -> list[str]:
+    """The settings that differ, and the change of the totals."""
+    lines = [line.strip() for line in diff(found.before, found.after).settings]
+    kinds = {part.kind for part in found.parts.values()} | set(found.edges.values())
+    if kinds == {SAME}:
+        return [*lines, "nothing changed"]
+    was, now = total(found.before), total(found.after)
+    for unit, one, two in (
+        ("parameters", was.parameters, now.parameters),
+        ("multiply-adds", was.macs, now.macs),
+    ):
+        lines.append(f"{two - one:+,} {unit} ({one:,} → {two:,})".replace("-", "−"))
+    return lines
+
+
+def signed(count: int) -> str:
+    """`+36.9k`, with a true minus."""
+    return f"{'−' if count < 0 else '+'}{count_text(abs(count))}"
+
+
+class _Words:
+    """What a box of the union says: a title, its size, and what it changes."""
+
+    def __init__(self, found: Union, key: str) -> None:
+        part = found.parts[key]
+        self.part, self.kind = part, part.kind
+        self.title = _title(found, part)
+        shapes = [
+            _shape(network, held)
+            for network, held in ((found.before, part.before), (found.after, part.after))
+        ]
+        size = " → ".join(dict.fromkeys(shape_text(s) for s in shapes if s is not None))
+        costs = [
+            f"{signed(count)} {unit}"
+            for count, unit in ((part.delta.parameters, "params"), (part.delta.macs, "MACs"))
+            if count
+        ]
+        rows = [*_arguments(found, part), size, " · ".join(costs)]
+        self.round = part.kind == SAME and self.title in ("+", "×")
+        self.rows = [] if self.round else [row for row in rows if row]
+
+
+def _title(found: Union, part: Part) -> str:
+    count = max(len(part.before), len(part.after))
+    if part.title:
+        return part.title
+    both = []
+    for network, held in ((found.before, part.before), (found.after, part.after)):
+        if held:
+            both.append(" ".join([title_of(network, held[-1]), *held[-1].tags]))
+    if count == 1:
+        return clean(" → ".join(dict.fromkeys(both)))
+    layers = max(map(len, part.nodes))
+    return f"{layers} layers"
+
+
+def _shape(network: Network, held: list[Box]) -> Shape | None:
+    """Of what leaves a side; nothing where it has none."""
+    if not held:
+        return None
+    last = held[-1]
+    if last.nodes:
+        return network.shapes[last.nodes[-1]][0]
+    return last.tensor.shape if last.tensor else None
+
+
+def _arguments(found: Union, part: Part) -> list[str]:
+    """Of one changed step, what its title does not show."""
+    if part.kind != CHANGED or len(part.before) != 1 or len(part.after) != 1:
+        return []
+    was, now = part.nodes
+    titles = [
+        title_of(network, held[0])
+        for network, held in ((found.before, part.before), (found.after, part.after))
+    ]
+    if titles[0] != titles[1] or was != now:
+        return []
+    said = []
+    for name in was:
+        ops = found.before.node(name).op, found.after.node(name).op
+        if type(ops[0]) is type(ops[1]):
+            said += [
+                f"{p.name}: {getattr(ops[0], p.name)} → {getattr(ops[1], p.name)}"
+                for p in ops[0].parameters
+                if getattr(ops[0], p.name) != getattr(ops[1], p.name)
+            ]
+    return [clean(", ".join(said))]
+
+
+class _Cards(Cards):
+    """Boxes with room for their rows."""
+
+    def __init__(self, found: Union, words: dict[str, _Words]) -> None:
+        self.words = words
+        super().__init__(found.network, found.scene, None)
+
+    def _card(self, box: Box) -> Card:
+        words = self.words[box.key]
+        label = clean(label_text(box.labels))
+        if words.round:
+            return Card(words.title, "", "", 22, 22, round=True)
+        if box.count > 1:
+            words.title = f"{words.part.title} ×{box.count}"
+        mark = MARK + 4 if SIGNS[words.kind] else 0.0
+        words.title = font.fitted(clean(words.title), TITLE, MOST, bold=True)
+        words.rows = [font.fitted(row, SMALL, MOST) for row in words.rows]
+        wide = max(
+            font.width(words.title, TITLE, bold=True) + mark,
+            *(font.width(row, SMALL) for row in words.rows),
+            70.0,
+        )
+        height = 24 + LINE * len(words.rows)
+        return Card(words.title, "", label, wide + 2 * INSET, height)
+
+
+def _wire(ends: tuple[str, str], line: tuple[tuple[float, float], ...], kind: str) -> Group:
+    """A line with its arrow; dashed where it is gone."""
+    role, tip = ("wire", "arrow") if kind == SAME else (f"{kind}-wire", f"{kind}-mark")
+    stroke = 1.2 if kind == SAME else 1.8
+    drawn = Path(line, role, stroke=stroke, dashed=kind == REMOVED)
+    data = (("from", ends[0]), ("to", ends[1]), ("kind", kind))
+    return Group((drawn, Polygon(head(line), tip, stroke=0)), data=data, kind="edge")
+
+
+def _box(spot: Spot, words: _Words, tellers: tuple[Teller, Teller]) -> Group:
+    kind, box = words.kind, spot.box
+    children: list[Drawn] = []
+    if words.round:
+        children.append(Area(spot.left, spot.top, spot.width, spot.height, "same", 11))
+        children.append(Text(spot.x, spot.y + 5, words.title, 14, anchor="middle"))
+    else:
+        stroke = {SAME: 1.0, ADDED: 2.0, CHANGED: 2.0}.get(kind, 1.3)
+        cards = (2 * CARD, CARD, 0.0) if box.count > 1 else (0.0,)
+        children += [
+            Area(
+                spot.left + shift,
+                spot.top - shift,
+                spot.width,
+                spot.height,
+                kind,
+                6,
+                dashed=kind == REMOVED,
+                stroke=stroke,
+            )
+            for shift in cards
+        ]
+        children += _rows(spot, words)
+    was, now = words.part.nodes
+    facts = [NAMES[kind], label_text(box.labels), *words.rows]
+    facts += (tellers[1] if now else tellers[0]).facts(now or was)
+    return Group(
+        tuple(children),
+        title=f"{SIGNS[kind]} {words.title}".strip(),
+        desc=clean(" · ".join(dict.fromkeys(fact for fact in facts if fact))),
+        key=box.key,
+        data=(("kind", kind), ("count", str(box.count))),
+    )
+
+
+def _rows(spot: Spot, words: _Words) -> list[Drawn]:
+    """The sign, the title and the rows below it, and the label over the corner."""
+    mark = SIGNS[words.kind]
+    y = spot.top + 16
+    x, anchor = spot.x, "middle"
+    parts: list[Drawn] = []
+    if mark:
+        parts.append(sign(spot.left + 5, spot.top + 5, words.kind))
+        x += (MARK + 4) / 2
+    parts.append(Text(x, y, words.title, TITLE, bold=True, anchor=anchor))
+    for row in words.rows:
+        y += LINE
+        parts.append(Text(spot.x, y, row, SMALL, "grey", anchor=anchor))
+    label = clean(label_text(spot.box.labels))
+    if label:
+        fitted = font.fitted(label, LABEL, spot.width / 2 - 8)
+        y = spot.top - 3 - behind(spot.box)
+        parts.append(Text(spot.left + 2, y, fitted, LABEL, "faint"))
+    return parts
+
+
+def sign(x: float, y: float, kind: str) -> Group:
+    """The sign of a kind, in its colour: a change is told without it too."""
+    area = Area(x, y, MARK, MARK, f"{kind}-mark", 3, stroke=0)
+    text = Text(x + MARK / 2, y + 11.5, SIGNS[kind], 12, "page", bold=True, anchor="middle")
+    return Group((area, text), kind="sign")
+
+
+def _legend(kinds: list[str], y: float, width: float) -> list[Drawn]:
+    parts: list[Drawn] = []
+    x = MARGIN
+    for kind in kinds:
+        wide = font.width(NAMES[kind], SMALL) + 44
+        if x > MARGIN and x + wide > width:
+            x, y = MARGIN, y + 20
+        parts.append(Area(x, y, 24, MARK, kind, 4, dashed=kind == REMOVED, stroke=1.3))
+        if SIGNS[kind]:
+            parts.append(sign(x, y, kind))
+        parts.append(Text(x + 30, y + 11, NAMES[kind], SMALL, "grey"))
+        x += wide
+    return parts

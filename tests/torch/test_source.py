@@ -345,7 +345,27 @@ model Each: (a[4, H=8, W=8], b[4, h=4, w=4], rois[5, 4, 3, 3])
 """
 
 
-@pytest.mark.parametrize("text", [TAPPED, BRANCHES, EACH], ids=["tapped", "branches", "each"])
+FROM_2 = """
+block Pair(c: int) {
+  for i in 3..5 { at[i]: conv(c, 3x3) -> conv(c, 1x1) }
+}
+model From2: image[3, H=8, W=8] -> y {
+  for | i | c |
+      | 2 | 4 |
+      | 3 | 6 |
+  { fire[i]: Pair(c)
+    for j in 1..3 { x[i, j]: conv(4, 1x1) } }
+  add { fire[2].at[4]; x[2, 2]; x[3, 1] -> conv(4, 1x1) }
+  y: conv(2, 1x1)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [TAPPED, BRANCHES, EACH, FROM_2],
+    ids=["tapped", "branches", "each", "numbers from 2"],
+)
 def test_unusual_structures_agree_with_numpy(text: str) -> None:
     network = loads(text)
     weights = weights_of(network)

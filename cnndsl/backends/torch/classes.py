@@ -63,10 +63,14 @@ class Class(Lines):
         if len(instances[0].outputs) > 1:
             self.pinned |= {(t.node, t.output) for t in instances[0].outputs.values()}
         self.overwritten: set[tuple[str, int]] = set()
+        self.keyed = set()
         while True:
             try:
                 self._write()
-                return
+                found = set(self.root.dictionaries())
+                if found <= self.keyed:
+                    return
+                self.keyed |= found
             except Retry as retry:
                 if retry.key in self.overwritten:
                     raise AssertionError(f"{retry.key} has no variable") from retry

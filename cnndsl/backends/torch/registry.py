@@ -13,10 +13,13 @@ from cnndsl.backends.torch.values import literal
 class Registry:
     """The children of a module: attributes of the class, or entries of a container.
 
-    `single` says that all of the label's modules are one chain, an `nn.Sequential`.
+    `single` says that all of the label's modules are one chain, an `nn.Sequential`. `keyed`
+    are the accesses of containers whose numbers do not run from 0: they are dictionaries,
+    which is known only when all children are, after a first writing of the class.
     """
 
     access: str
+    keyed: set[str]
     children: dict[str, Doc | Registry] = field(default_factory=dict)
     single: bool = False
     parent: tuple[Registry, str] | None = None
@@ -44,13 +47,13 @@ class Registry:
         known = self.children.get(name)
         if isinstance(known, Registry):
             return known
-        return Registry(self.reach(name), single=single, parent=(self, name))
+        return Registry(self.reach(name), self.keyed, single=single, parent=(self, name))
 
     def reach(self, name: str) -> str:
         """The text that reaches a child."""
-        if name.isdigit():
+        if name.isdigit() and self.access not in self.keyed:
             return f"{self.access}[{name}]"
-        taken = self.statement is None and name in dir(dict)
+        taken = name.isdigit() or (self.statement is None and name in dir(dict))
         return f'{self.access}["{name}"]' if taken else f"{self.access}.{name}"
 
     def _reserve(self) -> None:
@@ -69,12 +72,23 @@ class Registry:
         children = {
             n: c.doc() if isinstance(c, Registry) else c for n, c in self.children.items()
         }
-        if list(children) == [str(i) for i in range(len(children))]:
+        if self._counts_from_0():
             return Brackets(
                 "nn.ModuleList", (Brackets("", tuple(children.values()), "[", "]"),)
             )
         items = tuple(Prefixed(f"{literal(n)}: ", child) for n, child in children.items())
         return Brackets("nn.ModuleDict", (Brackets("", items, "{", "}"),))
+
+    def _counts_from_0(self) -> bool:
+        return list(self.children) == [str(i) for i in range(len(self.children))]
+
+    def dictionaries(self) -> Iterator[str]:
+        """The accesses of this container and those in it whose numbers need keys."""
+        if any(name.isdigit() for name in self.children) and not self._counts_from_0():
+            yield self.access
+        for child in self.children.values():
+            if isinstance(child, Registry):
+                yield from child.dictionaries()
 
 
 def sequential(entries: list[tuple[str, Doc]]) -> Doc:

@@ -321,7 +321,7 @@ class _Lists(Registry):
     """The modules of a repeat that is written out: each is a list, and a loop walks them."""
 
     def __init__(self, writer: Terms, registry: Registry, views: Views[Repeat]) -> None:
-        super().__init__(registry.access)
+        super().__init__(registry.access, registry.keyed)
         self.writer = writer
         self.above = registry
         self.views = views

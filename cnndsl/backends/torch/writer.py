@@ -36,6 +36,7 @@ class Writer:
     speller: Speller
     envs: list[Env]
     pinned: set[tuple[str, int]]
+    keyed: set[str]
     root: Registry
 
     def start(self, provider: Provider) -> None:
@@ -46,7 +47,7 @@ class Writer:
         self.init_depth = self.body_depth = 8
         self.speller = Speller(provider, self._attribute)
         self.attributes: dict[str, str] = {}
-        self.root = Registry("self", statement=self._initialise)
+        self.root = Registry("self", self.keyed, statement=self._initialise)
 
     def emit(self, before: str, doc: Doc, comment: str = "") -> None:
         """A statement of `forward`."""

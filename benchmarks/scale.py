@@ -3,7 +3,8 @@
     python benchmarks/scale.py
 
 Each size runs in a process of its own: as one line a layer, and as a repeat. Prints
-seconds, the growth against the size before, and the peak of resident memory.
+wall-clock and CPU seconds, the peak of resident memory less that of a process which has
+loaded one layer, and the growth against the size before. Growth of 10 is linear.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ form, count = sys.argv[1], int(sys.argv[2])
 from cnndsl.language import loads
 body = f"conv(8, 3x3) * {count}" if form == "repeat" else "conv(8, 3x3)\\n" * count
 text = f"model Chain: image[8, H=32, W=32] -> y {{\\n{body}\\ny: conv(8, 1x1)\\n}}\\n"
-start = time.perf_counter()
+loads("model One: image[8, H=32, W=32] -> y { y: conv(8, 1x1) }")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+start, cpu = time.perf_counter(), time.process_time()
 network = loads(text)
-loaded = time.perf_counter() - start
+loaded, worked = time.perf_counter() - start, time.process_time() - cpu
 start = time.perf_counter()
 assert network.parameters == count * (8 * 8 * 9 + 8) + 72
 counted = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([loaded, counted, peak]))
+print(json.dumps([loaded, worked, counted, peak - before]))
 """
 
 
 def main() -> None:
     for form in ("lines", "repeat"):
-        before: tuple[float, float] | None = None
+        smaller: tuple[float, float] | None = None
         for count in SIZES:
             done = subprocess.run(
                 [sys.executable, "-c", CHILD, form, str(count)],
@@ -41,15 +44,15 @@ def main() -> None:
                 capture_output=True,
                 text=True,
             )
-            loaded, counted, peak = json.loads(done.stdout)
+            loaded, worked, counted, peak = json.loads(done.stdout)
             growth = ""
-            if before is not None:
-                growth = f"   ×{loaded / before[0]:.1f} time, ×{peak / before[1]:.1f} memory"
+            if smaller is not None:
+                growth = f"   ×{worked / smaller[0]:.1f} CPU, ×{peak / smaller[1]:.1f} memory"
             print(
-                f"{form:7} {count:7,} layers   load {loaded:7.2f} s   count {counted:5.2f} s"
-                f"   peak {peak:6.0f} MiB{growth}"
+                f"{form:7} {count:7,} layers   load {loaded:7.2f} s, CPU {worked:6.2f} s"
+                f"   count {counted:5.2f} s   memory {peak:6.1f} MiB{growth}"
             )
-            before = loaded, peak
+            smaller = worked, peak
 
 
 if __name__ == "__main__":

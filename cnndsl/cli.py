@@ -377,7 +377,9 @@ def draw(
     width_mm: float | None,
     engine: str | None,
 ) -> None:
-    """Draw a network, in the format of -o's ending: .svg, .png, .pdf, .html, .dot.
+    """Draw a network, in the format of -o's ending.
+
+    A figure is .svg, .png, .pdf, .html, .tikz (a TeX document), .mmd (Mermaid) or .dot.
 
     A table is .md, .tex or .html; the style `terminal` is printed, or written as .txt.
     """

@@ -143,7 +143,7 @@ class _Writer:
             with graph.subgraph(name=f"cluster_{item.key}") as inner:
                 title = html_text(item.title or "repeat", WIDEST)
                 more = f" ×{item.count}" if item.count > 1 else ""
-                label = label_text(item.labels)
+                label = html_text(label_text(item.labels), WIDEST)
                 small = f'  <FONT COLOR="{theme.GREY}">{label}</FONT>' if label else ""
                 inner.attr(
                     label=f"<<B>{title}{more}</B>{small}>",

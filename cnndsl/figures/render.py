@@ -16,7 +16,7 @@ from pathlib import Path
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
 from cnndsl.files import replacing
 
-FORMATS = ("svg", "png", "pdf", "html", "dot", "md", "tex", "txt")
+FORMATS = ("svg", "png", "pdf", "html", "dot", "mmd", "tikz", "md", "tex", "txt")
 ENGINES = ("dot", "pygraphviz")
 DPI = "144"
 """Of a PNG: two pixels a point, so that the small print is read on a screen."""

@@ -9,6 +9,7 @@ from html import escape
 from cnndsl.figures.dot import title_of
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame, Plan, boxes
+from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import clean, shape_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
@@ -100,28 +101,6 @@ def html(network: Network) -> str:
     )
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "×": r"$\times$",
-    "²": r"$^2$",
-    "³": r"$^3$",
-    "·": r"$\cdot$",
-    "–": "--",
-    "…": r"\dots{}",
-    "→": r"$\to$",
-    "≤": r"$\le$",
-}
-
-
 def latex(network: Network) -> str:
     """A `tabular` for booktabs, a block's layers in brackets as in ResNet's Table 1."""
     lines = [
@@ -132,13 +111,11 @@ def latex(network: Network) -> str:
         r"\midrule",
     ]
     for row in rows(network):
-        layers = _tex(row.layers[0])
+        layers = escaped(row.layers[0])
         if len(row.layers) > 1:
-            inner = r" \\ ".join(rf"\text{{{_tex(layer)}}}" for layer in row.layers[1:])
+            inner = r" \\ ".join(rf"\text{{{escaped(layer)}}}" for layer in row.layers[1:])
             layers = rf"$\begin{{bmatrix}}{inner}\end{{bmatrix}}$"
-        lines.append(rf"{_tex(row.stage)} & {_tex(row.output)} & {layers} & {row.count} \\")
+        lines.append(
+            rf"{escaped(row.stage)} & {escaped(row.output)} & {layers} & {row.count} \\"
+        )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in clean(text))

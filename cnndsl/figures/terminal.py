@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.plan import plan
+from cnndsl.figures.text import clean
 from cnndsl.graph import Network
 
 NAME = 34
@@ -21,7 +22,7 @@ def terminal(network: Network) -> str:
     for edge in scene.edges:
         fed.setdefault(edge.head, []).append(edge.tail)
     order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
-    lines = [network.name]
+    lines = [clean(network.name)]
     before = ""
     lane: int | None = None
     for box in scene.boxes():

@@ -8,17 +8,19 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures import font, table
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.html import html
+from cnndsl.figures.mermaid import mermaid
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.scale.page import scaled
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
+from cnndsl.figures.tikz import tikz
 from cnndsl.graph import Network
 
 if TYPE_CHECKING:
     from cnndsl.figures import Options
     from cnndsl.figures.paint import Picture
 
-OWN = ("svg", "png", "pdf", "html", "md", "tex", "txt")
+OWN = ("svg", "png", "pdf", "html", "mmd", "tikz", "md", "tex", "txt")
 SMALLEST = 6.0
 """Points: print is read down to here."""
 LEAST = 8.0
@@ -33,6 +35,10 @@ def written(network: Network, format: str, options: Options) -> bytes:
         return terminal(network).encode()
     if options.style == "table" or format in ("md", "tex"):
         return _table(network, format)
+    if format == "mmd":
+        return mermaid(
+            network, detail=options.detail or "blocks", colours=options.theme
+        ).encode()
     return encoded(_picture(network, options), format, options)
 
 
@@ -45,11 +51,13 @@ def encoded(picture: Picture, format: str, options: Options) -> bytes:
             return svg(picture, options.theme, width_mm=options.width_mm).encode()
         case "pdf":
             return _pdf(picture, options)
+        case "tikz":
+            return tikz(picture, options.theme, width_mm=options.width_mm).encode()
         case "png":
             return _png(picture, options)
         case _:
             message = f"this picture is not written as {format}"
-            help = "end the name in .svg, .png, .pdf or .html"
+            help = "end the name in .svg, .png, .pdf, .html or .tikz"
             raise ArchError([Diagnostic("E611", message, help=help)])
 
 

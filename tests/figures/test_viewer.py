@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cnndsl.figures import draw
+from cnndsl.figures import Options, draw
 from tests.figures.geometry import network
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--metrics-recording-only",
+)
+"""Nothing is asked of any network by the browser itself."""
+MARK = "rgb(217, 119, 6)"
+STROKE = "e => getComputedStyle(e.querySelector(':scope > rect, :scope > polygon')).stroke"
+
+
+def chromium() -> str | None:
+    """The browser of the environment variable CHROMIUM, else one that is installed."""
+    found = os.environ.get("CHROMIUM")
+    return found or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +39,49 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("viewer") / "resnet50.html"
     draw(network("resnet50"), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api")
+    path = chromium()
+    if path is None:
+        pytest.skip("no Chromium here: set CHROMIUM, or install it")
+    with api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=path, args=list(QUIET))
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page, with what it says on the console and what it asks for."""
+
+    def __init__(self, browser: Any, path: Path, scheme: str) -> None:
+        self.page = browser.new_page(
+            color_scheme=scheme, viewport={"width": 1200, "height": 800}
+        )
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+        self.path = path
+
+    def fill(self, selector: str) -> str:
+        """The colour in which an element is drawn."""
+        return self.page.evaluate(
+            f"getComputedStyle(document.querySelector('{selector}')).fill"
+        )
+
+    def view(self) -> list[float]:
+        """The part of the figure that is seen: left, top, width, height."""
+        found = self.page.get_attribute("#stage svg", "viewBox")
+        return [round(float(value), 1) for value in found.split()]
+
+    def quiet(self) -> None:
+        assert self.said == []
+        assert self.asked == [self.path.as_uri()]
 
 
 def test_the_page_names_nothing_outside_itself(page_file: Path) -> None:
@@ -28,34 +93,64 @@ def test_the_page_names_nothing_outside_itself(page_file: Path) -> None:
 
 
 @pytest.mark.slow
-def test_search_open_keyboard_and_dark(page_file: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page(color_scheme="dark", viewport={"width": 1200, "height": 800})
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(page_file.as_uri())
-        view = "document.querySelector('#stage svg').getAttribute('viewBox')"
-        home = page.evaluate(view)
-        page.keyboard.press("/")
-        page.keyboard.type("bottleneck")
-        assert page.text_content("#found") != "0 found"
-        assert page.evaluate(view) != home
-        page.keyboard.press("Enter")
-        assert page.is_visible("#card")
-        page.keyboard.press("Enter")
-        assert page.locator("g.inset.shown").count() == 1
-        page.keyboard.press("0")
-        page.keyboard.press("ArrowDown")
-        page.screenshot(path=str(page_file.with_suffix(".png")))
-        fill = "getComputedStyle(document.querySelector('#stage rect.page')).fill"
-        assert page.evaluate(fill) == "rgb(22, 24, 28)"
-        browser.close()
-    assert said == []
-    assert asked == [page_file.as_uri()]
+def test_hover_search_open_and_keyboard(page_file: Path, browser: Any) -> None:
+    opened = Opened(browser, page_file, "light")
+    page = opened.page
+    home = opened.view()
+    page.hover("#stage g.node >> nth=3")
+    told = page.text_content("#card").splitlines()
+    assert told[0] == "Bottleneck (projection)"
+    # Shape, cost, receptive field (to the end of c2's first block), place in the source.
+    assert {"256×56²", "75k parameters", "sees 19", "lib/resnet.arch:20"} <= set(told)
+    page.click("#stage g.node >> nth=3")
+    assert page.eval_on_selector("g.inset.shown", "e => e.id") == "f1"
+    assert page.eval_on_selector("g.inset.shown", STROKE) == MARK
+    assert opened.view() != home
+    page.mouse.move(5, 790)
+    page.keyboard.press("0")
+    assert opened.view() == home
+    page.keyboard.press("/")
+    page.keyboard.type("bottleneck")
+    assert page.text_content("#found") == f"{page.locator('g.node.found').count()} found"
+    assert page.locator("g.node.found").count() >= 8
+    assert page.eval_on_selector("g.node.found", STROKE) == MARK
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.classList.contains('found')")
+    assert page.is_visible("#card")
+    first = page.evaluate("document.activeElement.id")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.id") != first
+    page.keyboard.press("Enter")
+    assert page.locator("g.inset.shown").count() == 1
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#card")
+    for _ in range(3):
+        page.keyboard.press("+")
+    assert opened.view()[2] < home[2]
+    page.screenshot(path=str(page_file.with_suffix(".png")))
+    opened.quiet()
+    page.close()
+
+
+@pytest.mark.slow
+def test_dark_where_the_reader_prefers_it_and_light_on_paper(
+    page_file: Path, browser: Any
+) -> None:
+    opened = Opened(browser, page_file, "dark")
+    assert opened.fill("#stage rect.page") == "rgb(22, 24, 28)"
+    opened.page.emulate_media(media="print")
+    assert opened.fill("#stage rect.page") == "rgb(255, 255, 255)"
+    assert not opened.page.is_visible("header")
+    opened.quiet()
+    opened.page.close()
+
+
+@pytest.mark.slow
+def test_the_shipped_svg_turns_dark_by_itself(tmp_path: Path, browser: Any) -> None:
+    path = tmp_path / "lenet5.svg"
+    draw(network("lenet5"), path, options=Options(style="scale"))
+    for scheme, fill in (("light", "rgb(255, 255, 255)"), ("dark", "rgb(22, 24, 28)")):
+        opened = Opened(browser, path, scheme)
+        assert opened.fill("rect.page") == fill
+        opened.quiet()
+        opened.page.close()

@@ -292,7 +292,7 @@ def _combined(found: list[Layer], gap: Fraction, half: Fraction) -> dict[str, in
 
 def read_figure(text: str) -> tuple[Fraction, Fraction]:
     """A printed figure, and half a unit of its last digit.  Raises ValueError."""
-    scales = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    scales = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
     digits = text.replace("_", "").replace(",", "")
     suffix = digits[-1:] if digits[-1:] in scales else ""
     mantissa = digits.removesuffix(suffix)

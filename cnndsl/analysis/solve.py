@@ -2,11 +2,13 @@
 
 A setting is a numeric parameter of the model, a size of its input, or `resolution`, all
 spatial sizes at once. What is legal is what elaborates; the answer is legal and meets the
-budget, and the next legal one above it does not.
+budget, and the next legal one beyond it does not. Costs are near powers of a setting, so
+the search interpolates logarithms: a handful of networks is built, each measured exactly.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +26,11 @@ Setting = int | float
 Make = Callable[[Setting], Network]
 """The network at a setting.  Raises ArchError: it is not legal."""
 PROBES = 64
-"""How many legal neighbours are looked at around an answer, where figures are not steady."""
+"""How far the nearest legal setting is looked for."""
+NEAR = 17
+"""The same while the search doubles or halves: two multiples of 32 are no farther apart."""
+APART = 1.1
+"""The sensitivity is taken between settings at least so far from the answer, by ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Solved:
     above: Try | None
     """The next legal setting beyond the answer, which breaks the budget."""
     sensitivity: float | None
-    """By how many percent the figure changes for one percent of the setting."""
+    """By how many percent the figure changes for one percent of the setting, around here."""
     extreme: Try | None
     """The figure nearest to the budget that could be reached."""
     tried: tuple[Try, ...] = field(repr=False)
@@ -93,8 +99,8 @@ class Solved:
                 head += f"\nthe next, {_shown(self.above.setting)}, has {self.above.measured:,}"
             if self.sensitivity is not None:
                 head += (
-                    f"\n1 % more {self.name} is {self.sensitivity:+.2f} % more"
-                    f" {self.budget.name} here"
+                    f"\n1 % more {self.name} is about {self.sensitivity:+.2f} %"
+                    f" {self.budget.name} around here"
                 )
         lines = [head, "", f"{self.name:>12}  {self.budget.name:>16}"]
         for legal, group in groupby(
@@ -145,9 +151,10 @@ def solve(
     """
     goal = read_budget(budget) if isinstance(budget, str) else budget
     unit = step if step is not None else 0.01 if isinstance(start, float) else 1
-    search = _Search(goal, make, unit, isinstance(start, float))
-    limit = search.index(most) if most is not None else max(16 * search.index(start), 16)
-    answer = search.answer(max(1, search.index(start)), limit)
+    first = max(1, round(start / unit))
+    last = round(most / unit) if most is not None else 16 * first
+    search = _Search(goal, make, unit, isinstance(start, float), last)
+    answer = search.answer(first)
     tried = tuple(search.seen.values())
     legal = [t for t in tried if t.measured is not None]
     if answer is None:
@@ -157,29 +164,43 @@ def solve(
             raise ValueError(f"no `{name}` that was tried is legal")
         return Solved(name, goal, None, None, None, None, extreme, tried)
     found = search.at(answer)
-    above = search.beyond(answer, limit)
-    slope = _slope(found, above)
+    beyond = search.beyond(answer)
+    above = None if beyond is None else search.at(beyond)
     tried = tuple(search.seen.values())
+    slope = _slope(found, tried)
     return Solved(name, goal, found.setting, found.measured, above, slope, None, tried)
 
 
-def _slope(found: Try, above: Try | None) -> float | None:
-    """The change of the figure by that of the setting, both relative."""
-    if above is None or not found.measured or above.measured is None or not found.setting:
+def _slope(found: Try, tried: tuple[Try, ...]) -> float | None:
+    """The change of the figure by that of the setting, both relative.
+
+    Between the nearest settings on both sides that are not too near: figures move in steps
+    (rounded widths, strides), and a step is no slope.
+    """
+    here = float(found.setting)
+    known = sorted((float(t.setting), t.measured) for t in tried if t.measured)
+    below = [pair for pair in known if pair[0] * APART <= here] or known[:1]
+    above = [pair for pair in known if pair[0] >= here * APART] or known[-1:]
+    if not known or below[-1][0] == above[0][0]:
         return None
-    change = (above.measured - found.measured) / found.measured
-    return change / ((above.setting - found.setting) / found.setting)
+    (low, small), (high, large) = below[-1], above[0]
+    return math.log(large / small) / math.log(high / low)
 
 
 class _Search:
-    """Settings as whole numbers of steps; what was measured is kept."""
+    """Settings as whole numbers of steps, from 1 to `last`; what was measured is kept.
 
-    def __init__(self, goal: Budget, make: Make, unit: Setting, fraction: bool) -> None:
+    A setting is `low` where the figure is below the budget's value (or keeps `<=` of it),
+    `high` where it is above: figures rise with settings, but for their steps.
+    """
+
+    def __init__(
+        self, goal: Budget, make: Make, unit: Setting, fraction: bool, last: int
+    ) -> None:
         self.goal, self.make, self.unit, self.fraction = goal, make, unit, fraction
+        self.last = last
+        self.down = goal.relation == "<="
         self.seen: dict[int, Try] = {}
-
-    def index(self, setting: Setting) -> int:
-        return round(setting / self.unit)
 
     def at(self, index: int) -> Try:
         if index not in self.seen:
@@ -196,76 +217,67 @@ class _Search:
         found = self.at(index)
         return found.measured is not None and self.goal.met(found.measured)
 
-    def answer(self, start: int, limit: int) -> int | None:
+    def answer(self, first: int) -> int | None:
         """The last that fits below a budget, the first that reaches one."""
-        down = self.goal.relation == "<="
-        inside, outside = self._bracket(start, limit, down)
-        if inside is None:
-            return None
-        if outside is None:
-            return inside
-        # Between one that fits and one that does not, as if the figure were steady.
-        while abs(outside - inside) > 1:
-            middle = (inside + outside) // 2
-            middle = self._legal(middle, min(inside, outside), max(inside, outside))
-            if middle in (inside, outside):
+        low, high = self._bracket(min(first, self.last))
+        wide = False
+        while low is not None and high is not None:
+            middle = self._legal(self._guess(low, high, halve=wide), low, high)
+            if middle is None:
                 break
-            inside, outside = (middle, outside) if self.fits(middle) else (inside, middle)
-        # Figures may fall again (rounded widths): the neighbours beyond decide.
-        return self._settled(inside, limit, 1 if down else -1)
+            width = high - low
+            low, high = (middle, high) if self._low(middle) else (low, middle)
+            wide = 3 * (high - low) > 2 * width
+        found = low if self.down else high
+        # Figures may fall again: then the neighbours beyond fit as well.
+        while found is not None and (beyond := self.beyond(found)) and self.fits(beyond):
+            found = beyond
+        return found
 
-    def _bracket(self, start: int, limit: int, down: bool) -> tuple[int | None, int | None]:
-        """A setting that fits, and one beyond it that does not, doubling from the start."""
-        inside = outside = None
-        index = min(start, limit)
-        if self.fits(index) == down:
-            while index <= limit:
-                if self.fits(index) == down or self.at(index).measured is None:
-                    inside = index if self.at(index).measured is not None else inside
-                else:
-                    outside = index
-                    break
-                if index == limit:
-                    break
-                index = min(2 * index, limit)
-        else:
-            while index >= 1:
-                if self.at(index).measured is not None:
-                    if self.fits(index) == down:
-                        inside = index
-                        break
-                    outside = index
-                if index == 1:
-                    break
-                index //= 2
-        # Where a budget is to be reached, the small ones are outside, the large inside.
-        return (inside, outside) if down else (outside, inside)
+    def _low(self, index: int) -> bool:
+        return self.fits(index) == self.down
 
-    def _legal(self, middle: int, low: int, high: int) -> int:
-        """The legal setting nearest to the middle, strictly between two; else an end."""
-        for away in range(high - low):
+    def _bracket(self, first: int) -> tuple[int | None, int | None]:
+        """A setting below the budget's value and one above it, as far as there are any."""
+        start = self._legal(first, 0, self.last + 1)
+        if start is None:
+            return None, None
+        low, high = (start, None) if self._low(start) else (None, start)
+        rising = low is not None
+        index = start
+        while (low is None or high is None) and index != (self.last if rising else 1):
+            wanted = min(2 * index, self.last) if rising else index // 2
+            ends = (index, self.last + 1) if rising else (0, index)
+            found = self._legal(wanted, *ends, near=NEAR)
+            if found is not None:
+                low, high = (found, high) if self._low(found) else (low, found)
+            index = wanted if found is None else max(found, wanted) if rising else found
+        return low, high
+
+    def _guess(self, low: int, high: int, *, halve: bool) -> int:
+        """Where the figure may cross the budget's value: on a line in logarithms."""
+        below, above = self.at(low).measured, self.at(high).measured
+        goal = float(self.goal.value)
+        if halve or not below or not above or above <= below or goal <= 0:
+            return (low + high) // 2
+        part = math.log(goal / below) / math.log(above / below)
+        return round(low * (high / low) ** min(max(part, 0), 1))
+
+    def _legal(self, middle: int, low: int, high: int, near: int = PROBES) -> int | None:
+        """The legal setting nearest to the middle, strictly between two."""
+        middle = min(max(middle, low + 1), high - 1)
+        for away in range(min(high - low, near)):
             for index in (middle - away, middle + away):
                 if low < index < high and self.at(index).measured is not None:
                     return index
-            if away > PROBES:
-                break
-        return low
+        return None
 
-    def _settled(self, index: int, limit: int, direction: int) -> int:
-        best = index
-        for away in range(1, 9):
-            beside = index + direction * away
-            if 1 <= beside <= limit and self.fits(beside):
-                best = beside
-        return best
-
-    def beyond(self, index: int, limit: int) -> Try | None:
-        """The next legal setting that does not keep the budget."""
-        direction = 1 if self.goal.relation == "<=" else -1
-        for away in range(1, PROBES):
-            beside = index + direction * away
-            if not 1 <= beside <= limit:
+    def beyond(self, index: int) -> int | None:
+        """The next legal setting on the side where the budget breaks."""
+        step = 1 if self.down else -1
+        for beside in range(index + step, index + step * PROBES, step):
+            if not 1 <= beside <= self.last:
                 return None
             if self.at(beside).measured is not None:
-                return self.at(beside)
+                return beside
         return None

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from cnndsl.ops.base import Shape
 
 
+MOST = 8
+"""How many names an error lists."""
+
+
 def network_of(
     file: str,
     model: str | None,
@@ -78,6 +82,8 @@ def build(
 def unknown(what: str, name: str, known: Iterable[str], owner: str) -> Trouble:
     """A name that is not there, with the nearest that is."""
     names = list(known)
-    near = did_you_mean(name, names)
-    help = near or f"there are {len(names)}, for example `{names[0]}`" if names else "none"
+    if not names:
+        return Trouble(f"`{owner}` has no {what} `{name}`, and no other")
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    help = did_you_mean(name, names) or f"there are {', '.join(names[:MOST])}{more}"
     return Trouble(f"`{owner}` has no {what} `{name}`; {help}")

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @click.argument("setting")
 @click.argument("budget")
 @sized
-@click.option("--step", type=float, help="Move in these steps; 0.01 for a float, else 1.")
+@click.option(
+    "--step",
+    type=click.FloatRange(0, min_open=True),
+    help="Move in these steps; 0.01 for a float, else 1.",
+)
 def solve(
     file: str,
     model: str | None,

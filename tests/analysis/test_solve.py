@@ -1,10 +1,12 @@
 """Solutions are maximal: the next legal setting breaks the budget."""
 
 import pytest
+from click.testing import CliRunner
 
 import cnndsl
 from cnndsl.analysis.measures import find_node, measure
 from cnndsl.analysis.solve import read_budget, solve
+from cnndsl.cli import cli
 
 
 def widths(width: float) -> cnndsl.Network:
@@ -27,6 +29,34 @@ def test_the_width_is_maximal_and_the_next_one_breaks_the_budget(limit: str) -> 
     assert not budget.met(found.above.measured)
     assert found.above.measured == widths(found.above.setting).macs
     assert found.sensitivity is not None
+    assert 1.3 < found.sensitivity < 2.3
+    assert len(found.tried) <= 10
+
+
+SMALL = """
+model M(c: int = 8, deep: bool = true): x[3, H=8, W=8] -> y {
+  conv(c, 3x3) -> conv(c // 2 * 2, 3x3, groups=2)
+  y: conv(5, 1x1)
+}
+"""
+
+
+def small(c: float) -> cnndsl.Network:
+    return cnndsl.loads(SMALL, c=int(c))
+
+
+@pytest.mark.parametrize("relation", ["<=", ">="])
+def test_the_answer_is_that_of_trying_all(relation: str) -> None:
+    # Odd widths are not legal: the groups do not divide them.
+    legal = {c: small(c).macs for c in range(2, 41, 2)}
+    for limit in [*list(legal.values())[::3], 9_999, 50_000, 123_456]:
+        budget = read_budget(f"macs {relation} {limit}")
+        fits = [c for c, macs in legal.items() if budget.met(macs)]
+        wanted = (max if relation == "<=" else min)(fits, default=None)
+        for start in (2, 8, 30):
+            found = solve("c", budget, small, start, most=40)
+            assert found.setting == wanted, (limit, start)
+            assert len(found.tried) < 25
 
 
 def test_the_resolution_that_a_budget_allows() -> None:
@@ -51,6 +81,20 @@ def test_what_cannot_be_kept_says_the_least_that_was_reached() -> None:
     assert found.extreme.measured == min(t.measured for t in found.tried if t.measured)
     assert "the least reached is" in str(found)
     assert found.rows()
+
+
+def test_what_no_command_line_can_mean_is_a_sentence() -> None:
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, ["solve", "lenet5", *arguments])
+        return result.exit_code, result.output
+
+    status, text = run("depth", "macs <= 1M")
+    assert (status, text) == (
+        2, "error: `LeNet5` has no setting `depth`; there are classes, H, W, resolution\n",
+    )  # fmt: skip
+    assert "did you mean `classes`" in run("clases", "macs <= 1M")[1]
+    assert run("classes", "params <= 61K", "--step", "0")[0] == 2
+    assert run("classes", "params <= 61K")[1].startswith("classes = ")
 
 
 def test_figures_by_name() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cnndsl.analysis.propagate import Layer, Propagated, _formulas
+from cnndsl.analysis.propagate import Layer, Propagated, size_attributes
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import Family, Op, Shape, spell_shape
 from cnndsl.symbolic import Apply, Axis, Formula, Sym, Symbol, formula
@@ -229,7 +229,7 @@ class Acceptance:
         seen: set[Formula] = set()
         for layer in self.found.layers:
             numbers = [n for shape in (*layer.inputs, *layer.outputs) for n in shape]
-            for size in [*numbers, *_formulas(layer.op)]:
+            for size in [*numbers, *size_attributes(layer.op)]:
                 if isinstance(size, Sym) and size.formula not in seen:
                     seen.add(size.formula)
                     for names, divisor in _divisors(size.formula):

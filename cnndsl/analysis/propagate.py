@@ -136,7 +136,7 @@ class _Work:
         """The number of its kind, and its outputs, worked out once a kind."""
         # By formula: two sizes may be equal here and differ elsewhere.
         read = tuple(tuple(map(formula, shape)) for shape in (outputs or inputs))
-        key: Key = (op, tuple(map(formula, _formulas(op))), read)
+        key: Key = (op, tuple(map(formula, size_attributes(op))), read)
         found = self.kinds.get(key)
         if found is None:
             shapes = outputs or op.shapes(*inputs)
@@ -148,7 +148,7 @@ class _Work:
         """A node's operation with its attributes in the model's terms."""
         op = self.network.node(name).op
         scope = self.scopes.get(name)
-        if scope is None or not _formulas(op):
+        if scope is None or not size_attributes(op):
             return op
         values = {
             field.name: self._carried(getattr(op, field.name), scope)
@@ -195,8 +195,8 @@ class _Bindings(dict[Atom, int]):
             self[atom] = int(value) if found is None else found
 
 
-def _formulas(op: Op) -> list[Sym]:
-    """The attributes that are formulas."""
+def size_attributes(op: Op) -> list[Sym]:
+    """The attributes of an operation that are formulas."""
     found: list[Sym] = []
     stack: list[object] = [getattr(op, f.name) for f in dataclasses.fields(op)]  # type: ignore[arg-type]
     while stack:

@@ -1,22 +1,27 @@
 """Costs and the summary: exact, and every column adds up."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from io import StringIO
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 import cnndsl
+from cnndsl.analysis.columns import COLUMNS, SUMMED
 from cnndsl.analysis.costs import Cost, costs, giga, total
 from cnndsl.analysis.summary import Row, summary
+from cnndsl.analysis.tables import table
+from cnndsl.cli import cli
 from cnndsl.files import shipped
 
 NETWORKS = list(shipped())
 
 
 def rows(network: cnndsl.Network) -> Iterator[tuple[int, Row]]:
-    for top in summary(network).rows:
+    for top in summary(network).tree:
         yield from top.walk()
 
 
@@ -67,7 +72,7 @@ def test_a_row_counts_what_is_below_it_and_the_rows_count_the_network(name: str)
     network = cnndsl.load(name)
     found = summary(network)
     whole = total(network)
-    assert sum((row.cost for row in found.rows), Cost()) == Cost(
+    assert sum((row.cost for row in found.tree), Cost()) == Cost(
         whole.parameters, whole.buffers, whole.macs
     )
     for _, row in rows(network):
@@ -76,6 +81,62 @@ def test_a_row_counts_what_is_below_it_and_the_rows_count_the_network(name: str)
         assert below.parameters <= row.cost.parameters
         if row.below and row.cost.macs:
             assert below.macs == row.cost.macs
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_column_sums_to_the_total_in_the_tree_and_in_every_table(name: str) -> None:
+    network = cnndsl.load(name)
+    whole = table(network, "layer", SUMMED).total
+    assert (whole.parameters, whole.macs) == (network.parameters, network.macs)
+    for depth in (1, 2, 99):
+        top = [r for r in summary(network).rows(depth, COLUMNS) if r["depth"] == 0]
+        assert {c: sum(row[c] for row in top) for c in SUMMED} == {
+            c: getattr(whole, c) for c in SUMMED
+        }
+        assert top[-1]["cumulative"] == pytest.approx(1)
+    for by in ("layer", "op", "stage", "block"):
+        for first in (None, 1, 5):
+            found = table(network, by, ("op", "share", *SUMMED), first)
+            assert found.total == whole
+            assert sum(item.count for item in found.items) == len(network.graph)
+            assert sum(row["share"] for row in found.rows()) == pytest.approx(1)
+            assert first is None or len(found.items) <= first + 1
+
+
+def test_the_cumulative_share_of_a_row_is_of_all_that_has_run_when_it_has() -> None:
+    tree = cnndsl.load("resnet50").summary().rows(columns=["macs", "cumulative"])
+    last = {row["name"]: row for row in tree if row["depth"] == 0}
+    done = 0
+    for row in last.values():
+        done += row["macs"]
+        assert row["cumulative"] == pytest.approx(done / 4_089_184_256)
+    below = [row for row in tree if row["depth"] == 1 and row["name"] == "[1…2]"]
+    assert below[0]["cumulative"] == last["c2"]["cumulative"]
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, ["summary", "resnet50", *arguments])
+    return result.exit_code, result.output
+
+
+def test_options_of_the_command_go_together_or_say_that_they_do_not() -> None:
+    status, text = run("--depth", "1", "--columns", "rf,stride,bytes")
+    assert status == 0
+    assert [line.split() for line in text.splitlines() if line.startswith("c2 ")] == [
+        ["c2", "35", "4", "60,211,200"]
+    ]
+    data = json.loads(run("--json", "--by", "stage", "--columns", "macs")[1])
+    assert sum(row["macs"] for row in data["rows"]) == data["total"]["macs"]
+    rows = list(csv.DictReader(StringIO(run("--csv", "--by", "op")[1])))
+    assert sum(int(row["macs"]) for row in rows) == data["total"]["macs"]
+    for refused in (
+        ["--by", "op", "--depth", "2"],
+        ["--csv", "--json"],
+        ["--json", "--depth", "1"],
+    ):
+        assert run(*refused)[0] == 2
+    status, text = run("--columns", "mac")
+    assert (status, text) == (2, "error: `mac` is no column; did you mean `macs`?\n")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -157,10 +218,10 @@ model M(wide: bool = false): x[3, H=8, W=8] -> y {
 
 
 def test_a_depth_cuts_the_tree() -> None:
-    table = cnndsl.load("resnet50").summary()
-    levels = [len(list(table.cells(depth))) for depth in (1, 2, 9)]
+    found = cnndsl.load("resnet50").summary()
+    levels = [len(list(found.cells(depth))) for depth in (1, 2, 9)]
     assert levels[0] < levels[1] < levels[2]
-    assert levels[0] == len(table.rows)
+    assert levels[0] == len(found.tree)
 
 
 def test_the_header_never_calls_macs_flops() -> None:
@@ -189,12 +250,12 @@ def test_the_text_is_the_golden_one(name: str, golden: Callable[[str, str], None
 
 @pytest.mark.parametrize("width", [72, 100, 160])
 def test_in_a_terminal_it_fits_the_width_and_no_figure_is_cut(width: int) -> None:
-    table = cnndsl.load("mobilenetv2").summary()
+    found = cnndsl.load("mobilenetv2").summary()
     shown = StringIO()
-    Console(width=width, file=shown).print(table)
+    Console(width=width, file=shown).print(found)
     text = shown.getvalue()
     assert max(map(len, text.splitlines())) <= width
-    for *_, parameters, macs, share in table.cells():
+    for *_, parameters, macs, share in found.cells():
         assert parameters in text
         assert macs in text
         assert share in text

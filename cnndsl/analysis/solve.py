@@ -261,7 +261,7 @@ class _Search:
         if halve or not below or not above or above <= below or goal <= 0:
             return (low + high) // 2
         part = math.log(goal / below) / math.log(above / below)
-        return round(low * (high / low) ** min(max(part, 0), 1))
+        return round(math.exp(math.log(low) + part * math.log(high / low)))
 
     def _legal(self, middle: int, low: int, high: int, near: int = PROBES) -> int | None:
         """The legal setting nearest to the middle, strictly between two."""

@@ -1,17 +1,30 @@
 """The table of a network: the tree of its blocks with shapes, parameters and multiply-adds.
 
 Read off `Network.structure`. Terms of one kind that follow each other are one row with
-×N. Every figure in a row counts all that the row stands for, so each column adds up.
+×N. Every figure in a row counts all that the row stands for, so each column adds up; what
+it sees is what its last layer does.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
+from cnndsl.analysis.columns import (
+    LEFT,
+    SCHEMA,
+    TITLES,
+    USUAL,
+    aligned,
+    figures,
+    known,
+    sights,
+    spelt,
+)
+from cnndsl.analysis.columns import total as total_of
 from cnndsl.analysis.costs import Cost, Total, costs, giga, total
 from cnndsl.graph import (
     Block,
@@ -35,15 +48,13 @@ from cnndsl.symbolic import strip
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SCHEMA = 1
-"""The version of what `--json` prints."""
-
-HEADER = ("name", "operation", "output", "parameters", "MACs", "share")
-
 
 @record
 class Row(Record):
-    """One row with the rows below it; `count` is N in ×N."""
+    """One row with the rows below it; `count` is N in ×N.
+
+    `nodes` are all that the row stands for, in order; rows are alike whatever these are.
+    """
 
     name: str
     operation: str
@@ -51,13 +62,19 @@ class Row(Record):
     cost: Cost
     below: tuple[Row, ...] = ()
     count: int = 1
+    nodes: tuple[str, ...] = ()
 
-    def times(self, count: int) -> Row:
-        """The row and those below it, counted that many times."""
-        cost = Cost(
-            *(count * n for n in (self.cost.parameters, self.cost.buffers, self.cost.macs))
-        )
-        return replace(self, cost=cost, below=tuple(row.times(count) for row in self.below))
+    @property
+    def said(self) -> tuple[object, ...]:
+        """All that is printed of it but its name."""
+        return self.operation, self.outputs, self.cost, self.below, self.count
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in all that is printed."""
+        same = isinstance(other, Row) and self.name == other.name
+        return same and isinstance(other, Row) and self.said == other.said
+
+    __hash__ = None  # type: ignore[assignment]
 
     def walk(self) -> Iterator[tuple[int, Row]]:
         """The row and those below it, each with its depth."""
@@ -77,7 +94,7 @@ class Summary(Record):
     lines: dict[str, int]
     """The line of the step that each node belongs to."""
     total: Total
-    rows: tuple[Row, ...]
+    tree: tuple[Row, ...]
 
     def header(self) -> str:
         """Name, inputs and outputs, and the totals."""
@@ -101,56 +118,80 @@ class Summary(Record):
             lines.append(f"assuming {counts} rows where a module runs once a row")
         return "\n".join(lines)
 
-    def cells(self, depth: int | None = None) -> Iterator[tuple[str, ...]]:
-        """The text of each row down to a depth, in the columns of `HEADER`."""
-        whole = self.total.macs
-        for top in self.rows:
+    def rows(
+        self, depth: int | None = None, columns: Sequence[str] = USUAL
+    ) -> list[dict[str, object]]:
+        """The tree down to a depth, one row a row of it, for a data frame.
+
+        Raises LookupError: a column that there is not, with the nearest.
+        """
+        columns = known(columns)
+        counted = figures(self.network, self.table)
+        seen = sights(self.network, columns)
+        found: list[dict[str, object]] = []
+        done = 0
+        for top in self.tree:
+            starts = [done]
             for level, row in top.walk():
-                if depth is not None and level >= depth:
-                    continue
-                times = f" ×{row.count}" if row.count > 1 else ""
-                share = f"{100 * row.cost.macs / whole:.1f} %" if row.cost.macs else ""
-                yield (
-                    "  " * level + row.name,
-                    row.operation + times,
-                    _spell(row.outputs),
-                    f"{row.cost.parameters:,}" if row.cost.parameters else "",
-                    f"{row.cost.macs:,}" if row.cost.macs else "",
-                    share,
-                )
+                # Below a row they begin where it does, beside it where that has ended.
+                del starts[level + 1 :]
+                sums = total_of(counted[name] for name in row.nodes)
+                values: dict[str, object] = {
+                    "op": row.operation + (f" ×{row.count}" if row.count > 1 else ""),
+                    "shape": _spell(row.outputs),
+                    **(seen.get(row.nodes[-1], {}) if row.nodes else {}),
+                    **sums.values(self.total.macs, starts[level]),
+                }
+                if depth is None or level < depth:
+                    chosen = {column: values.get(column, "") for column in columns}
+                    found.append({"name": row.name, "depth": level, **chosen})
+                starts += [starts[level]]
+                starts[level] += sums.macs
+            done += sum(self.table[name].macs for name in top.nodes)
+        return found
 
-    def text(self, depth: int | None = None) -> str:
+    def cells(
+        self, depth: int | None = None, columns: Sequence[str] = USUAL
+    ) -> Iterator[tuple[str, ...]]:
+        """The text of each row down to a depth."""
+        for row in self.rows(depth, columns):
+            name, level = row.pop("name"), row.pop("depth")
+            assert isinstance(level, int)
+            # What is nothing is not said.
+            cells = (spelt(column, value) if value else "" for column, value in row.items())
+            yield ("  " * level + str(name), *cells)
+
+    def text(self, depth: int | None = None, columns: Sequence[str] = USUAL) -> str:
         """The whole table as plain text."""
-        rows = [HEADER, *self.cells(depth)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-        lines = []
-        for row in rows:
-            left = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=False)]
-            right = [c.rjust(w) for c, w in zip(row[3:], widths[3:], strict=True)]
-            lines.append("  ".join(left + right).rstrip())
-        rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
-        return "\n".join([self.header(), "", lines[0], rule, *lines[1:], rule, self.footer()])
+        titles = ("name", *(TITLES[column] for column in known(columns)))
+        lines = aligned([titles, *self.cells(depth, columns)], known(columns))
+        return "\n".join([self.header(), "", *lines, self.footer()])
 
-    __str__ = text
+    def __str__(self) -> str:
+        """The whole table."""
+        return self.text()
 
     def footer(self) -> str:
         """Multiply-adds by operation."""
         parts = [f"{name} {macs:,}" for name, macs in self.total.macs_by_op.items()]
         return f"MACs by operation: {', '.join(parts)}" if parts else "no multiply-adds"
 
-    def rich(self, depth: int | None = None) -> RenderableType:
+    def rich(self, depth: int | None = None, columns: Sequence[str] = USUAL) -> RenderableType:
         """The table for a terminal, cut to its width."""
         from rich import box
         from rich.console import Group as Lines
         from rich.table import Table
         from rich.text import Text
 
+        columns = known(columns)
         table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        for number, title in enumerate(HEADER):
-            # What does not fit is taken from the operations: only they may shrink.
-            side: Literal["left", "right"] = "left" if number < 3 else "right"
-            table.add_column(title, justify=side, no_wrap=number != 1)
-        for cells in self.cells(depth):
+        # What does not fit is taken from the operations, or else from the names.
+        shrinks = "op" if "op" in columns else "name"
+        for column in ("name", *columns):
+            side: Literal["left", "right"] = "left" if column in ("name", *LEFT) else "right"
+            title = TITLES.get(column, column)
+            table.add_column(title, justify=side, no_wrap=column != shrinks)
+        for cells in self.cells(depth, columns):
             texts = [Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells]
             table.add_row(*texts, style="dim" if cells[0].startswith(" ") else "")
         title, *rest = self.header().splitlines()
@@ -212,7 +253,7 @@ def summary(network: Network) -> Summary:
     """The table of a network."""
     reader = _Reader(network)
     inputs = tuple(
-        Row(name, "input", (strip(tensor.shape),), Cost())
+        Row(name, "input", (strip(tensor.shape),), Cost(), nodes=(name,))
         for name, tensor in network.inputs.items()
     )
     with deep_recursion():
@@ -243,7 +284,7 @@ class _Reader:
         name = ", ".join(label + index for label in line.labels)
         if len(rows) == 1 and not rows[0].name.startswith("["):
             return [replace(rows[0], name=name)]
-        return [Row(name, "", _shapes(line.outputs), _sum(rows), tuple(rows))]
+        return [_parent(name, "", line.outputs, rows)]
 
     def term(self, term: Term) -> list[Row]:
         """The rows of one step."""
@@ -278,7 +319,9 @@ class _Reader:
         cost = sum((self.table[name] for name in step.nodes), _sum(operands))
         name = step.slots[0] if step.slots else step.name
         shapes = _shapes(step.outputs)
-        return Row(name, " + ".join(titles) or step.name, shapes, cost, tuple(operands))
+        nodes = (*_nodes(operands), *step.nodes)
+        title = " + ".join(titles) or step.name
+        return Row(name, title, shapes, cost, tuple(operands), nodes=nodes)
 
     def operands(self, lines: list[Line] | None) -> list[Row]:
         """The operand lines of a join; where several have several steps, a row each."""
@@ -312,7 +355,12 @@ class _Reader:
 
 
 def _parent(name: str, operation: str, outputs: tuple[Tensor, ...], below: list[Row]) -> Row:
-    return Row(name, operation, _shapes(outputs), _sum(below), tuple(below))
+    nodes = _nodes(below)
+    return Row(name, operation, _shapes(outputs), _sum(below), tuple(below), nodes=nodes)
+
+
+def _nodes(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(name for row in rows for name in row.nodes)
 
 
 def _numbered(rows: list[Row]) -> list[Row]:
@@ -323,20 +371,26 @@ def _numbered(rows: list[Row]) -> list[Row]:
 def _fold(rows: list[Row]) -> list[Row]:
     """Numbered neighbours that differ in nothing else are one row, counted N times."""
     folded: list[Row] = []
-    for (numbered, _), group in groupby(rows, _alike):
+    for (numbered, *_), group in groupby(rows, _alike):
         alike = list(group)
         first, last = alike[0], alike[-1]
         if not numbered or len(alike) == 1 or first.count > 1:
             folded += alike
             continue
         name = f"{first.name[:-1]}…{last.name[1:]}"
-        folded.append(replace(first.times(len(alike)), name=name, count=len(alike)))
+        folded.append(replace(_together(alike), name=name, count=len(alike)))
     return folded
 
 
-def _alike(row: Row) -> tuple[bool, Row]:
+def _alike(row: Row) -> tuple[object, ...]:
     numbered = row.name.startswith("[")
-    return numbered, replace(row, name="") if numbered else row
+    return numbered, "" if numbered else row.name, *row.said
+
+
+def _together(rows: Sequence[Row]) -> Row:
+    """One row for rows that are alike, and so below it."""
+    below = tuple(map(_together, zip(*(row.below for row in rows), strict=True)))
+    return replace(rows[0], cost=_sum(rows), below=below, nodes=_nodes(rows))
 
 
 def _title(op: Op) -> str:
@@ -370,5 +424,5 @@ def _spell(outputs: tuple[Shape, ...]) -> str:
     return f"{spell_shape(outputs[0])}{more}" if outputs else ""
 
 
-def _sum(rows: list[Row]) -> Cost:
+def _sum(rows: Iterable[Row]) -> Cost:
     return sum((row.cost for row in rows), Cost())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +14,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 
 if TYPE_CHECKING:
     from cnndsl.analysis.tables import By
+    from cnndsl.graph import Network
 
 
 @click.command()
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--columns",
     metavar="NAME,NAME",
-    help="A flat table of these: op, shape, parameters, macs, share, cumulative, bytes, rf,"
+    help="These columns: op, shape, parameters, macs, share, cumulative, bytes, rf,"
     " stride, intensity.",
 )
 def summary(
@@ -46,24 +49,44 @@ def summary(
 ) -> None:
     """Print the blocks of a network with shapes, parameters and multiply-adds.
 
-    A row with ×N counts all N, so that each column adds up. With --by, --top, --columns
-    or --csv it is a flat table, of layers unless --by says otherwise.
+    It is the tree of what is written; a row with ×N counts all N, so that each column adds
+    up. With --by, --top or --csv it is a flat table, of layers unless --by says otherwise.
     """
+    from cnndsl.analysis.columns import USUAL
+
+    flat = bool(by or top or as_csv or (as_json and columns))
+    if depth is not None and (flat or as_json):
+        raise Trouble("--depth cuts the tree; what --by, --top, --csv and --json give has none")
+    if as_csv and as_json:
+        raise Trouble("--csv and --json: one of them")
     _, network = network_of(file, model, parameters, inputs)
-    if as_json:
-        click.echo(network.summary().json())
-    elif by or top or columns or as_csv:
-        from cnndsl.analysis.tables import USUAL, table
+    chosen = [name.strip() for name in columns.split(",")] if columns else USUAL
+    try:
+        if flat:
+            click.echo(_flat(network, by or "layer", chosen, top, as_csv, as_json), nl=False)
+        elif as_json:
+            click.echo(network.summary().json())
+        elif sys.stdout.isatty():
+            from rich.console import Console
 
-        chosen = [name.strip() for name in columns.split(",")] if columns else USUAL
-        try:
-            found = table(network, by or "layer", chosen, top)
-        except LookupError as error:
-            raise Trouble(str(error.args[0])) from None
-        click.echo(found.csv() if as_csv else str(found), nl=not as_csv)
-    elif sys.stdout.isatty():
-        from rich.console import Console
+            Console().print(network.summary().rich(depth, chosen))
+        else:
+            click.echo(network.summary().text(depth, chosen))
+    except LookupError as error:
+        raise Trouble(str(error.args[0])) from None
 
-        Console().print(network.summary().rich(depth))
-    else:
-        click.echo(network.summary().text(depth))
+
+def _flat(
+    network: Network,
+    by: By,
+    columns: Sequence[str],
+    top: int | None,
+    as_csv: bool,
+    as_json: bool,
+) -> str:
+    from cnndsl.analysis.tables import table
+
+    found = table(network, by, columns, top)
+    if as_csv:
+        return found.csv()
+    return f"{json.dumps(found.data()) if as_json else found}\n"

@@ -1,0 +1,116 @@
+"""The columns of summaries: what they are called, how their figures are spelt and summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from cnndsl.analysis.buffers import BYTES, VIEWS
+from cnndsl.analysis.costs import Cost
+from cnndsl.diagnostics import did_you_mean
+from cnndsl.graph import Network
+from cnndsl.symbolic import strip
+
+SCHEMA = 1
+"""The version of what `--json` prints."""
+TITLES = {
+    "op": "operation", "shape": "output", "parameters": "parameters", "macs": "MACs",
+    "share": "share", "cumulative": "cumulative", "bytes": "bytes", "rf": "sees",
+    "stride": "stride", "intensity": "FLOP/byte",
+}  # fmt: skip
+"""What can be asked for, and how a table titles it; `bytes` are the activations written."""
+COLUMNS = tuple(TITLES)
+USUAL = ("op", "shape", "parameters", "macs", "share")
+SUMMED = ("parameters", "macs", "bytes")
+LEFT = ("op", "shape", "rf")
+"""The columns of words, which begin at the left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a row counts; all of it can be summed."""
+
+    parameters: int = 0
+    macs: int = 0
+    bytes: int = 0
+    moved: int = 0
+    """Bytes read and written, weights among them."""
+
+    def values(self, whole: int, before: int) -> dict[str, int | float]:
+        """The columns that are figures, of `whole` multiply-adds, `before` of them earlier."""
+        return {
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "share": self.macs / whole if whole else 0.0,
+            "cumulative": (before + self.macs) / whole if whole else 0.0,
+            "bytes": self.bytes,
+            "intensity": 2 * self.macs / self.moved if self.moved else 0.0,
+        }
+
+
+def total(parts: Iterable[Figures]) -> Figures:
+    """The sum."""
+    found = [(p.parameters, p.macs, p.bytes, p.moved) for p in parts]
+    return Figures(*map(sum, zip(*found, strict=True))) if found else Figures()
+
+
+def figures(network: Network, costed: dict[str, Cost]) -> dict[str, Figures]:
+    """What each node counts; inputs are the caller's, and a view writes nothing."""
+    found = {}
+    for node in network:
+        cost = costed[node.name]
+        if node.name in network.inputs or node.op.name in VIEWS:
+            found[node.name] = Figures(cost.parameters, cost.macs)
+            continue
+        rows = int(node.rows)
+        written, read = (
+            BYTES * rows * sum(math.prod(strip(shape)) for shape in shapes)
+            for shapes in (network.shapes[node.name], network.input_shapes(node.name))
+        )
+        weights = BYTES * (cost.parameters + cost.buffers)
+        found[node.name] = Figures(
+            cost.parameters, cost.macs, written, written + read + weights
+        )
+    return found
+
+
+def sights(network: Network, columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """What each node sees and its stride, where a column asks for it."""
+    if not {"rf", "stride"} & set(columns):
+        return {}
+    from cnndsl.analysis.receptive import receptive
+
+    fields = receptive(network)
+    return {n.name: {"rf": str(f := fields[n.name]), "stride": f.stride} for n in network}
+
+
+def known(columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns, all of which there are.  Raises LookupError: with the nearest."""
+    for name in columns:
+        if name not in COLUMNS:
+            help = did_you_mean(name, COLUMNS) or f"there are {', '.join(COLUMNS)}"
+            raise LookupError(f"`{name}` is no column; {help}")
+    return tuple(dict.fromkeys(columns))
+
+
+def spelt(column: str, value: object) -> str:
+    """A cell.  Nothing is no figure."""
+    if isinstance(value, float):
+        return f"{100 * value:.1f} %" if column != "intensity" else f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
+    """The rows as lines, a title first; names and words at the left, figures at the right."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    left = [True, *(column in LEFT for column in columns)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if side else cell.rjust(width)
+            for cell, width, side in zip(row, widths, left, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
+    return [lines[0], rule, *lines[1:], rule]

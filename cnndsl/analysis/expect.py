@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from cnndsl.analysis import keys
 from cnndsl.analysis.costs import Cost, costs, total
 from cnndsl.analysis.measures import FIELD, measure
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
@@ -74,7 +75,10 @@ class Checked(Record):
 
 
 def check(definition: BlockDefinition) -> Checked:
-    """Elaborate a model as it is and under each of its `@expect`, and test the claims."""
+    """Elaborate a model as it is and under each of its `@expect`, and test the claims.
+
+    Where it keeps a list of its keys, the list is compared as well.
+    """
     faults: list[Diagnostic] = []
     wanted: list[Expectation] = []
     for meta in definition.declaration.metas:
@@ -101,6 +105,10 @@ def check(definition: BlockDefinition) -> Checked:
         if network is not None:
             faults += [_under(d, under) for d in _failures(network, expected, definition)]
     built = {under: network for under, network in networks.items() if network is not None}
+    usual = built.get("")
+    for meta in definition.declaration.metas:
+        if meta.name == "keys" and usual is not None:
+            faults += keys.compare(usual, meta, definition)
     warnings = [d for network in built.values() for d in network.warnings]
     claims = sum(len(expected.claims) for expected in wanted)
     return Checked(built, claims, tuple(dict.fromkeys([*faults, *warnings])))

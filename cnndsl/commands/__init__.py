@@ -6,6 +6,7 @@ HOMES = {
     "bench": "bench",
     "summary": "summary",
     "explain": "explain",
+    "keys": "keys",
     "solve": "solve",
     "diff": "diff",
     "roofline": "roofline",

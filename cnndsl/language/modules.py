@@ -224,10 +224,13 @@ class Loader:
 
 
 def _check_metas(declaration: tree.Declaration) -> None:
-    known = ("cite", "deviates", "expect")
+    known = ("cite", "deviates", "expect", "keys")
     for meta in declaration.metas:
         if meta.name not in known:
-            help = did_you_mean(meta.name, known) or "there are @cite, @deviates and @expect"
+            help = (
+                did_you_mean(meta.name, known)
+                or "there are @cite, @deviates, @expect and @keys"
+            )
             raise fault("E110", f"`@{meta.name}` is unknown", meta.span, help=help)
 
 

@@ -9,7 +9,7 @@ kind. So a model can keep its list in a file beside it, a line a key with its sh
 from __future__ import annotations
 
 from difflib import SequenceMatcher
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 
 from cnndsl.diagnostics import Diagnostic, Fault, fault
@@ -50,7 +50,8 @@ def compare(network: Network, meta: tree.Meta, definition: BlockDefinition) -> l
     now = [_line(key, shape) for key, shape in keys(network).items()]
     if kept == now:
         return []
-    first = len(commonprefix([kept, now]))
+    pairs = zip(kept, now, strict=False)
+    first = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     was = f"`{kept[first]}` was kept" if first < len(kept) else "nothing more was kept"
     here = f"`{now[first]}` is there" if first < len(now) else "nothing more is there"
     message = f"the keys are not those of `{path.name}`, line {first + 1}: {was}, and {here}"
@@ -87,7 +88,8 @@ def _lines(path: Path, meta: tree.Meta) -> list[str]:
 def _moves(kept: list[str], now: list[str]) -> list[str]:
     """`a.conv → a.conv_2`: modules that stand in the same order under another name.
 
-    The lists are those from the first line that differs. What a line is recognised by is the weight's own name and its shape.
+    The lists are those from the first line that differs. What a line is recognised by is
+    the weight's own name and its shape.
     """
     was, here = ([_recognised(line) for line in lines] for lines in (kept, now))
     moved: dict[str, None] = {}

@@ -190,8 +190,10 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
         anchors = sides.theirs.anchor_generator(sides.prepared, sides.features)[0]
     close(ours["cls"], theirs["cls_logits"].numpy())
     close(ours["reg"], theirs["bbox_regression"].numpy())
-    # RetinaNet's anchors are whole numbers; SSD's are rounded after another order of steps.
-    np.testing.assert_allclose(ours["anchors"][0], anchors, rtol=0, atol=1e-4 * ("ssd" in name))
+    np.testing.assert_array_equal(ours["anchors"][0], anchors)
+    with torch.no_grad():
+        made = sides.net.to_torch(sides.weights).eval()(sides.prepared.tensors)
+    assert torch.equal(made.anchors[0], anchors)
 
 
 @pytest.mark.slow

@@ -16,18 +16,13 @@ from functools import singledispatch
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Block, Network, Node, Tensor, blocks
+from cnndsl.ops.anchors import AnchorGrid, Decode
 from cnndsl.ops.base import Family, Op, Shape
-from cnndsl.ops.detection import (
-    AnchorGrid,
-    Decode,
-    Gather,
-    NonMaximumSuppression,
-    RoIAlign,
-    TopK,
-)
 from cnndsl.ops.join import Add, Concat, Einsum, Mul
 from cnndsl.ops.pattern import Contraction, Rearrangement
+from cnndsl.ops.regions import Gather, RoIAlign
 from cnndsl.ops.reshape import Flatten, Input, Rearrange, Rebatch, Reshape, Unbatch
+from cnndsl.ops.selection import NonMaximumSuppression, TopK
 from cnndsl.records import Record, record
 
 UNKNOWN = "?"

@@ -2,15 +2,17 @@
 
 from cnndsl.ops import (
     activation,
+    anchors,
     conv,
-    detection,
     dynamic,
     join,
     linear,
     norm,
     pool,
+    regions,
     reshape,
     resize,
+    selection,
 )
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
 
@@ -22,13 +24,15 @@ __all__ = [
     "Weight",
     "Window",
     "activation",
+    "anchors",
     "conv",
-    "detection",
     "dynamic",
     "join",
     "linear",
     "norm",
     "pool",
+    "regions",
     "reshape",
     "resize",
+    "selection",
 ]

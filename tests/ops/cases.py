@@ -139,6 +139,8 @@ CASES: list[Case] = [
     ("upsample", {"factor": (1, 2, 2)}, (CUBE,)),
     ("anchor_grid", {"stride": (8, 8), "sizes": (32, 64), "ratios": (0.5, 1, 2)}, (MAP,)),
     ("anchor_grid", {"stride": (8, 4.5), "offset": 0.5, "wh": ((3, 4), (10.5, 7))}, (MAP,)),
+    ("anchor_grid", {"stride": (8, 4.5), "offset": 0.5, "wh": ((0.25, 0.4), (0.7, 1)),
+                     "image": (72, 32)}, (MAP,)),
     ("decode", {}, ((5, 4), (5, 4))),
     ("decode", {"divisors": (10, 10, 5, 5), "clip": (9, 7)}, ((5, 3, 4), (5, 4))),
     ("decode", {"form": "yolo", "stride": (8, 4), "stretch": 1.2}, ((5, 4), (5, 4))),

@@ -34,6 +34,28 @@ def grid(
     return np.repeat(rows[None], batch, 0)
 
 
+def default_boxes(
+    size: tuple[int, int],
+    shares: Array,
+    stride: tuple[float, float],
+    offset: float,
+    image: tuple[int, ...],
+    batch: int,
+) -> Array:
+    """As `grid`, but in shares of the image until the last step.  → (B, H·W·A, 4)."""
+    dtype = shares.dtype
+    y, x = (
+        (np.arange(n) + offset).astype(dtype) / dtype.type(whole / s)
+        for n, s, whole in zip(size, stride, image, strict=True)
+    )
+    centre = np.stack(np.broadcast_arrays(x[None, :, None], y[:, None, None]), -1)
+    half = dtype.type(0.5) * shares
+    rows = np.concatenate([centre - half, centre + half], -1).reshape(-1, 4)
+    height, width = image
+    pixels = rows * np.array([width, height, width, height], dtype)
+    return np.repeat(pixels[None], batch, 0)
+
+
 def centres(boxes: Array) -> tuple[Array, Array]:
     """(…, 4) → centres (…, 2) and sizes (…, 2)."""
     size = boxes[..., 2:] - boxes[..., :2]

@@ -25,11 +25,12 @@ from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Family, Op, Shape
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
-from cnndsl.ops.detection import Gather, NonMaximumSuppression, TopK
 from cnndsl.ops.join import Add, Concat, Mul, Split
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
+from cnndsl.ops.regions import Gather
 from cnndsl.ops.reshape import Flatten, Rebatch, Unbatch
+from cnndsl.ops.selection import NonMaximumSuppression, TopK
 
 Key = tuple[str, int]
 """A tensor: the node that makes it, and which of its outputs."""

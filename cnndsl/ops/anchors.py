@@ -1,0 +1,209 @@
+"""Boxes before and after the network: anchors at every cell, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.anchors_torch import (
+    ANCHOR_GRID,
+    DECODE,
+    DECODE_LTRB,
+    DECODE_YOLO,
+    DECODE_YOLOV1,
+    DEFAULT_BOXES,
+)
+from cnndsl.ops.arrays import boxes as arrays
+from cnndsl.ops.arrays import np
+from cnndsl.ops.base import (
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Operand,
+    Shape,
+    Torch,
+    op,
+    spatial,
+)
+from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
+
+Pairs = tuple[tuple[float, float], ...]
+
+
+@op("anchor_grid", Family.BOXES)
+class AnchorGrid(Op):
+    """A box of each size at every cell, rows (h w a).  (C, H, W) → (H·W·A, 4).
+
+    Centres lie at (index + offset) · stride. The sizes are `wh`, or those of `sizes` and
+    `ratios` (height / width; all sizes of the first ratio come first), each half rounded.
+    With `image=[H, W]`, `wh` are shares of the image's width and height, and centres are
+    worked out as shares too, (index + offset) / (image / stride): rounding then falls where
+    SSD's code has it.
+    Raises OpError: neither or both of these; sizes, strides or an image that are not
+    positive; an image without `wh`.
+    Source: Ren et al. 2015, arXiv:1506.01497, §3.1.1; Liu et al. 2015, arXiv:1512.02325,
+    §2.2 (`wh`, `image`).
+    """
+
+    stride: Numbers
+    offset: float = 0.0
+    wh: Pairs | None = None
+    sizes: Numbers | None = None
+    ratios: Numbers | None = None
+    image: Integers | None = None
+
+    @property
+    def shapes_of_anchors(self) -> Pairs:
+        """Width and height of each anchor.  Raises OpError."""
+        if self.wh is not None and (self.sizes, self.ratios) == (None, None):
+            return self.wh
+        if self.wh is not None or self.sizes is None or self.ratios is None:
+            raise OpError(
+                "`anchor_grid` takes `wh`, or `sizes` and `ratios`",
+                help="write wh=[[w, h], …], or sizes=[32], ratios=[0.5, 1, 2]",
+                attribute="wh" if self.wh is not None else "sizes",
+            )
+        if any(value <= 0 for value in (*self.sizes, *self.ratios)):
+            raise OpError("sizes and ratios are positive", attribute="sizes")
+        # In float32, as the field's code: the halves are rounded, and near ties matter.
+        root = np.sqrt(np.array(self.ratios, np.float32))[:, None]
+        scale = np.array(self.sizes, np.float32)[None]
+        width, height = (1 / root * scale).ravel(), (root * scale).ravel()
+        halves = np.stack([width, height], 1) / np.float32(2)
+        return tuple((float(2 * w), float(2 * h)) for w, h in np.round(halves))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(H·W·A, 4)."""
+        height, width = spatial(inputs[0], self.name, (2,))
+        check_numbers("stride", self.stride, 2)
+        if self.image is not None:
+            check_numbers("image", self.image, 2)
+            if self.wh is None:
+                message = "`image` takes the sides as shares, `wh`"
+                raise OpError(message, help="write wh=[[w, h], …]", attribute="image")
+        anchors = self.shapes_of_anchors
+        if not anchors or any(side <= 0 for pair in anchors for side in pair):
+            raise OpError("an anchor's width and height are positive", attribute="wh")
+        return (height * width * len(anchors), 4)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: no layer."""
+        return 0
+
+    def figure(self) -> str:
+        """`9 anchors`."""
+        return f"{len(self.shapes_of_anchors)} anchors"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Only the input's size matters."""
+        (x,) = inputs
+        height, width = x.shape[2:]
+        wh = np.array(self.shapes_of_anchors, x.dtype)
+        y, x_stride = (float(s) for s in self.stride)
+        sizes, stride = (height, width), (y, x_stride)
+        if self.image is None:
+            return arrays.grid(sizes, wh, stride, self.offset, len(x))
+        return arrays.default_boxes(sizes, wh, stride, self.offset, self.image, len(x))
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own, which asks the feature map for its size."""
+        keywords: dict[str, tuple[object, object]] = {"stride": (self.stride, None)}
+        if self.image is not None:
+            keywords["image"] = (self.image, None)
+        keywords["offset"] = (float(self.offset), 0.0)
+        name, helper, anchors = (
+            ("anchor_grid", ANCHOR_GRID, _spelt(self.shapes_of_anchors))
+            if self.image is None
+            else ("default_boxes", DEFAULT_BOXES, self.shapes_of_anchors)
+        )
+        return Torch(function=Call(name, (Operand(0), anchors), keywords), helper=helper)
+
+
+@op("decode", Family.BOXES, arity=(2, 2))
+class Decode(Op):
+    """Boxes from what a network predicts of each anchor.  (N, 4) or (N, K, 4) → the same.
+
+    - `rcnn`: centres move by shares of the anchor's size, sizes are multiplied by
+      exponentials of at most 1000 / 16; each number is divided by its divisor before.
+    - `yolo`: a sigmoid, stretched about ½, places the centre in its cell of `stride`.
+    - `yolov1`: centres are shares of the cell, sizes squares of shares of the anchor.
+    - `ltrb`: distances from the anchor's centre to the left, top, right and bottom.
+
+    `clip=[H, W]` cuts the boxes at the image's border.
+    Raises OpError: shapes that do not agree.
+    Source: Girshick et al. 2013, arXiv:1311.2524, appendix C; Redmon & Farhadi 2016,
+    arXiv:1612.08242, §2; Redmon et al. 2015, arXiv:1506.02640, §2; Tian et al. 2019,
+    arXiv:1904.01355, §3.1.
+    """
+
+    form: Literal["rcnn", "yolo", "yolov1", "ltrb"] = "rcnn"
+    divisors: Numbers = (1.0, 1.0, 1.0, 1.0)
+    clip: Integers | None = None
+    stride: Numbers = (1, 1)
+    stretch: float = 1.0
+
+    ports = ("deltas", "anchors")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The deltas'."""
+        deltas, anchors = inputs
+        check_numbers("divisors", self.divisors, 4)
+        check_numbers("stride", self.stride, 2)
+        if self.clip is not None:
+            check_numbers("clip", self.clip, 2)
+        check_boxes(anchors, 1, (2,))
+        check_boxes(deltas, 0, (2, 3))
+        check_rows(deltas, anchors, 1, "anchors")
+        return deltas
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as elementwise."""
+        return 0
+
+    def figure(self) -> str:
+        """`decode rcnn`."""
+        return f"decode {self.form}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """By its form."""
+        deltas, anchors = inputs
+        anchors = anchors[:, :, None] if deltas.ndim == 4 else anchors
+        match self.form:
+            case "rcnn":
+                boxes = arrays.decode_rcnn(deltas, anchors, self.divisors)
+            case "yolo":
+                boxes = arrays.decode_yolo(deltas, anchors, self.stride, self.stretch)
+            case "yolov1":
+                boxes = arrays.decode_yolov1(deltas, anchors, self.stride)
+            case _:
+                boxes = arrays.decode_ltrb(deltas, anchors)
+        return boxes if self.clip is None else arrays.clipped(boxes, self.clip)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        helpers = {
+            "rcnn": ("decode_boxes", DECODE),
+            "yolo": ("decode_yolo", DECODE_YOLO),
+            "yolov1": ("decode_yolov1", DECODE_YOLOV1),
+            "ltrb": ("decode_ltrb", DECODE_LTRB),
+        }
+        name, helper = helpers[self.form]
+        keywords: dict[str, tuple[object, object]] = {}
+        if self.form == "rcnn":
+            keywords["divisors"] = (tuple(map(float, self.divisors)), (1.0, 1.0, 1.0, 1.0))
+        if self.form in ("yolo", "yolov1"):
+            keywords["stride"] = (self.stride, None)
+        if self.form == "yolo":
+            keywords["stretch"] = (float(self.stretch), 1.0)
+        keywords["clip"] = (self.clip, None)
+        return Torch(function=Call(name, (Operand(0), Operand(1)), keywords), helper=helper)
+
+
+def _spelt(pairs: Pairs) -> tuple[tuple[float, ...], ...]:
+    """Whole numbers without their `.0`."""
+    return tuple(
+        tuple(int(side) if float(side).is_integer() else round(float(side), 6) for side in pair)
+        for pair in pairs
+    )

@@ -1,0 +1,137 @@
+"""PyTorch of anchors and decoding: functions that a written file carries with it.
+
+Each text is a list of definitions two empty lines apart; a file holds each of them once.
+Shapes are static, batches of any size, and nothing but torch is needed.
+"""
+
+from __future__ import annotations
+
+ANCHOR_GRID = '''def anchor_grid(
+    x: Tensor,
+    anchors: tuple[tuple[float, float], ...],
+    stride: tuple[float, float],
+    offset: float = 0.0,
+) -> Tensor:
+    """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    half = torch.tensor(anchors, dtype=kind, device=x.device) / 2
+    rows, columns = (torch.arange(n, dtype=kind, device=x.device) for n in x.shape[2:])
+    rows, columns = (rows + offset) * stride[0], (columns + offset) * stride[1]
+    y, x_at = torch.meshgrid(rows, columns, indexing="ij")
+    centre = torch.stack((x_at, y), -1)[:, :, None]
+    boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
+    return boxes.expand(x.shape[0], -1, -1)
+'''
+
+DEFAULT_BOXES = '''def default_boxes(
+    x: Tensor,
+    shares: tuple[tuple[float, float], ...],
+    stride: tuple[float, float],
+    image: tuple[int, int],
+    offset: float = 0.0,
+) -> Tensor:
+    """Boxes as `anchor_grid`'s, in shares of the image until the last step."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    half = 0.5 * torch.tensor(shares, dtype=kind, device=x.device)
+    rows, columns = (torch.arange(n, dtype=kind, device=x.device) for n in x.shape[2:])
+    rows = (rows + offset) / (image[0] / stride[0])
+    columns = (columns + offset) / (image[1] / stride[1])
+    y, x_at = torch.meshgrid(rows, columns, indexing="ij")
+    centre = torch.stack((x_at, y), -1)[:, :, None]
+    boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
+    boxes = boxes * boxes.new_tensor((image[1], image[0], image[1], image[0]))
+    return boxes.expand(x.shape[0], -1, -1)
+'''
+
+_CLIP = '''def clip_boxes(boxes: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Boxes cut at the border of an image of that height and width."""
+    if size is None:
+        return boxes
+    x, y = boxes[..., 0::2].clamp(0, size[1]), boxes[..., 1::2].clamp(0, size[0])
+    return torch.stack((x, y), -1).flatten(-2)
+'''
+
+_CENTRES = '''def centres(boxes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres and sizes (width, height), to be broadcast with predictions."""
+    if like.dim() > boxes.dim():
+        boxes = boxes[:, :, None]
+    size = boxes[..., 2:] - boxes[..., :2]
+    return boxes[..., :2] + 0.5 * size, size
+'''
+
+_JOIN = "\n\n"
+
+DECODE = _JOIN.join(
+    (
+        _CLIP,
+        _CENTRES,
+        '''def decode_boxes(
+    deltas: Tensor,
+    anchors: Tensor,
+    divisors: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0),
+    clip: tuple[int, int] | None = None,
+) -> Tensor:
+    """Anchors moved by shares of their size and stretched by up to 1000 / 16."""
+    centre, size = centres(anchors, deltas)
+    deltas = deltas / deltas.new_tensor(divisors)
+    centre = deltas[..., :2] * size + centre
+    half = 0.5 * (deltas[..., 2:].clamp(max=4.135166556742356).exp() * size)
+    return clip_boxes(torch.cat((centre - half, centre + half), -1), clip)
+''',
+    )
+)
+
+DECODE_YOLO = _JOIN.join(
+    (
+        _CLIP,
+        _CENTRES,
+        '''def decode_yolo(
+    deltas: Tensor,
+    anchors: Tensor,
+    stride: tuple[float, float],
+    stretch: float = 1.0,
+    clip: tuple[int, int] | None = None,
+) -> Tensor:
+    """Centres placed in their cells by a sigmoid, sizes stretched exponentially."""
+    centre, size = centres(anchors, deltas)
+    share = deltas[..., :2].sigmoid() * stretch - (stretch - 1) / 2
+    centre = share * deltas.new_tensor((stride[1], stride[0])) + centre
+    half = 0.5 * (deltas[..., 2:].exp() * size)
+    return clip_boxes(torch.cat((centre - half, centre + half), -1), clip)
+''',
+    )
+)
+
+DECODE_YOLOV1 = _JOIN.join(
+    (
+        _CLIP,
+        _CENTRES,
+        '''def decode_yolov1(
+    deltas: Tensor,
+    anchors: Tensor,
+    stride: tuple[float, float],
+    clip: tuple[int, int] | None = None,
+) -> Tensor:
+    """Centres as shares of their cells, sizes as squares of shares of the anchor."""
+    centre, size = centres(anchors, deltas)
+    centre = deltas[..., :2] * deltas.new_tensor((stride[1], stride[0])) + centre
+    half = 0.5 * (deltas[..., 2:] ** 2 * size)
+    return clip_boxes(torch.cat((centre - half, centre + half), -1), clip)
+''',
+    )
+)
+
+DECODE_LTRB = _JOIN.join(
+    (
+        _CLIP,
+        _CENTRES,
+        '''def decode_ltrb(
+    deltas: Tensor, anchors: Tensor, clip: tuple[int, int] | None = None
+) -> Tensor:
+    """Distances from the anchor's centre to the left, top, right and bottom side."""
+    centre, _ = centres(anchors, deltas)
+    boxes = torch.cat((centre - deltas[..., :2], centre + deltas[..., 2:]), -1)
+    return clip_boxes(boxes, clip)
+''',
+    )
+)

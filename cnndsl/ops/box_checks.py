@@ -1,0 +1,38 @@
+"""What the operations on boxes require of their inputs.
+
+Boxes are rows of four numbers, x1 y1 x2 y2 in pixels.
+"""
+
+from __future__ import annotations
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import Shape, spell_shape
+
+Numbers = tuple[float, ...]
+
+
+def check_numbers(name: str, values: Numbers, count: int) -> None:
+    """Raises OpError: not that many numbers, or one that is not positive."""
+    if len(values) != count or any(value <= 0 for value in values):
+        raise OpError(
+            f"`{name}` is {[float(v) for v in values]}",
+            help=f"{count} positive numbers",
+            attribute=name,
+        )
+
+
+def check_boxes(x: Shape, operand: int, ranks: tuple[int, ...]) -> None:
+    """Raises OpError: not (N, 4), nor (N, K, 4) where `ranks` has 3."""
+    if len(x) not in ranks or x[-1] != 4:
+        wanted = " or ".join({2: "[N, 4]", 3: "[N, K, 4]"}[rank] for rank in ranks)
+        raise OpError(f"boxes are {wanted}, and these are {spell_shape(x)}", operand=operand)
+
+
+def check_rows(x: Shape, y: Shape, operand: int, what: str) -> None:
+    """Raises OpError: another number of rows."""
+    if x[0] != y[0]:
+        raise OpError(
+            f"{int(x[0])} rows, and {int(y[0])} of {what}",
+            help="one row for each box, in one order",
+            operand=operand,
+        )

@@ -1,0 +1,172 @@
+"""What is read of each box: features of its region, and the entry of its class."""
+
+from __future__ import annotations
+
+import math
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import np, sampling
+from cnndsl.ops.base import (
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Operand,
+    Shape,
+    Size,
+    Template,
+    Torch,
+    Window,
+    check_axis,
+    compact,
+    op,
+    spatial,
+    spell_shape,
+)
+from cnndsl.ops.box_checks import check_boxes
+from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
+
+
+@op("roi_align", Family.BOXES, arity=(2, None))
+class RoIAlign(Op):
+    """Features of regions, one pyramid level each.  (N, 4), (C, H, W), … → (N, C, h, w).
+
+    A bin is the mean of `sampling_ratio`² bilinear samples; a region is at least one cell
+    wide. With several levels, a region of side s is read from level
+    ⌊canonical_level + log₂(s / canonical_scale)⌋, held in the range that `strides` give.
+    Raises OpError: not one stride a level, none a power of two; levels of different depth.
+    Source: He et al. 2017, arXiv:1703.06870, §3; Lin et al. 2016, arXiv:1612.03144,
+    equation 1.
+    """
+
+    size: int | Integers
+    strides: Integers
+    sampling_ratio: int = 2
+    canonical_scale: int = 224
+    canonical_level: int = 4
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(N, C, h, w)."""
+        boxes, *levels = inputs
+        check_boxes(boxes, 0, (2,))
+        if len(self.strides) != len(levels):
+            raise OpError(
+                f"{len(self.strides)} strides for {len(levels)} levels",
+                help="one stride for each feature map",
+                attribute="strides",
+            )
+        wanted = tuple(self.strides[0] * 2**n for n in range(len(levels)))
+        power = self.strides[0] > 0 and math.log2(self.strides[0]).is_integer()
+        if self.strides != wanted or not power:
+            raise OpError(
+                f"strides {spell_shape(self.strides)}",
+                help="powers of two, each twice the one before: [4, 8, 16, 32]",
+                attribute="strides",
+            )
+        for name in ("sampling_ratio", "canonical_scale"):
+            if getattr(self, name) < 1:
+                raise OpError(
+                    f"{name}={int(getattr(self, name))}", help="at least 1", attribute=name
+                )
+        for number, level in enumerate(levels, 1):
+            spatial(level, self.name, (2,))
+            if level[0] != levels[0][0]:
+                raise OpError(
+                    f"levels of {int(levels[0][0])} and {int(level[0])} channels",
+                    help="all levels have one depth",
+                    operand=number,
+                )
+        return (boxes[0], levels[0][0], *self._bins)
+
+    @property
+    def _bins(self) -> Size:
+        # The first input has no spatial axes, so that `size` is read here.
+        size = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        if len(size) != 2 or any(n < 1 for n in size):
+            raise OpError(f"`size` is {spell_shape(size)}", help="write 7x7", attribute="size")
+        return size
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as resizing."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """Everything: a region may lie anywhere."""
+        return Window(whole=True)
+
+    def figure(self) -> str:
+        """`RoIAlign 7×7`."""
+        return f"RoIAlign {compact(self._bins)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One region after another."""
+        return sampling.roi_align(
+            inputs[0],
+            inputs[1:],
+            size=self._bins,
+            strides=self.strides,
+            sampling_ratio=self.sampling_ratio,
+            canonical_scale=self.canonical_scale,
+            canonical_level=self.canonical_level,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own: all levels in one, so that shapes are static."""
+        values: dict[str, object] = {
+            "size": self._bins,
+            "strides": self.strides,
+            "ratio": self.sampling_ratio,
+        }
+        text = "{size}, {strides}, {ratio}"
+        for name, default in (("canonical_scale", 224), ("canonical_level", 4)):
+            if getattr(self, name) != default:
+                values[name] = getattr(self, name)
+                text += f", {name}={{{name}}}"
+        levels = ", ".join(f"{{{n}}}" for n in range(1, len(inputs)))
+        template = Template(f"roi_align({{0}}, [{levels}], {text})", values)
+        return Torch(function=template, helper=ROI_ALIGN)
+
+
+@op("gather", Family.BOXES, arity=(2, 2))
+class Gather(Op):
+    """Of each place the entry that an index names.  (*A, K, *S), (*A) → (*A, *S).
+
+    `axis` is the one indexed; the index has the axes before it.
+    Raises OpError: no such axis; an index of another shape.
+    Source: He et al. 2017, arXiv:1703.06870, §3 (the mask of each region's own class).
+    """
+
+    axis: int
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(*A, *S)."""
+        x, index = inputs
+        check_axis(self.axis, x, self.name)
+        if index != x[: self.axis]:
+            raise OpError(
+                f"an index {spell_shape(index)} of axis {int(self.axis)} of {spell_shape(x)}",
+                help=f"the axes before it are {spell_shape(x[: self.axis])}",
+                operand=1,
+            )
+        return (*index, *x[self.axis + 1 :])
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def figure(self) -> str:
+        """`gather`."""
+        return "gather"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """NumPy's."""
+        x, index = inputs
+        rest = (1,) * (x.ndim - index.ndim)
+        index = index.astype(np.int64).reshape(*index.shape, *rest)
+        return np.take_along_axis(x, index, self.axis + 1).squeeze(self.axis + 1)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`gather(x, index, 2)`."""
+        call = Call("gather", (Operand(0), Operand(1), self.axis + 1))
+        return Torch(function=call, helper=GATHER)

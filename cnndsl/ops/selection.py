@@ -1,0 +1,165 @@
+"""The best boxes, with static shapes: exactly `k` rows, the absent ones zero with `valid` 0."""
+
+from __future__ import annotations
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import boxes as arrays
+from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Torch, op, spell_shape
+from cnndsl.ops.box_checks import check_boxes, check_rows
+from cnndsl.ops.selection_torch import NMS, TOPK
+
+SELECTION = ("boxes", "scores", "labels", "valid")
+
+
+@op("topk", Family.BOXES, arity=(2, 3), outputs=SELECTION)
+class TopK(Op):
+    """The k best of all rows and classes.  (N, 4), (N, K) → (k, 4), (k), (k), (k).
+
+    Of those above `score`: boxes, scores, labels and valid, by falling score, ties by row.
+    Scores are (N), with labels (N) or without, or (N, K): then all classes compete.
+    Raises OpError: shapes that do not agree; k is negative.
+    Source: Lin et al. 2017, arXiv:1708.02002, §4.1 (inference).
+    """
+
+    k: int
+    score: float = 0.0
+    background: int | None = None
+
+    ports = ("boxes", "scores", "labels")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The boxes'."""
+        return self.shapes(*inputs)[0]
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """(k, 4), (k), (k), (k)."""
+        _check_selection(self.k, *inputs)
+        return ((self.k, 4), (self.k,), (self.k,), (self.k,))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: sorting."""
+        return 0
+
+    def figure(self) -> str:
+        """`top 1000`."""
+        return f"top {int(self.k)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
+        """One image after another."""
+        boxes, scores, labels = (*inputs, None)[:3]
+        assert boxes is not None
+        assert scores is not None
+        return arrays.topk(
+            boxes, scores, labels, k=self.k, score=self.score, background=self.background
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        keywords: dict[str, tuple[object, object]] = {
+            "k": (self.k, None),
+            "score": (float(self.score), 0.0),
+            "background": (self.background, None),
+        }
+        arguments = tuple(Operand(n) for n in range(len(inputs)))
+        return Torch(function=Call("topk", arguments, keywords), helper=TOPK)
+
+
+@op("nms", Family.BOXES, arity=(2, 3), outputs=SELECTION)
+class NonMaximumSuppression(Op):
+    """Greedy suppression by class.  (N, 4), (N, K) → (k, 4), (k), (k), (k).
+
+    The best row is kept, and with it falls what overlaps it by more than `iou` and has its
+    label; then the best that is left. Before that, rows fall whose score is not above
+    `score`, whose sides are below `min_size`, of the `background` class, and all but the
+    best `pre` of each class. Inputs and outputs are those of `topk`.
+    Raises OpError: shapes that do not agree; k or `pre` is negative.
+    Source: Girshick et al. 2013, arXiv:1311.2524, §2.2.
+    """
+
+    k: int
+    iou: float = 0.5
+    score: float = 0.0
+    pre: int | None = None
+    background: int | None = None
+    min_size: float = 0.0
+
+    ports = ("boxes", "scores", "labels")
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The boxes'."""
+        return self.shapes(*inputs)[0]
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """(k, 4), (k), (k), (k)."""
+        _check_selection(self.k, *inputs)
+        if self.pre is not None and self.pre < 0:
+            raise OpError(f"pre={int(self.pre)}", help="at least 0", attribute="pre")
+        return ((self.k, 4), (self.k,), (self.k,), (self.k,))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: sorting and comparing."""
+        return 0
+
+    def figure(self) -> str:
+        """`NMS 0.5, 300`."""
+        return f"NMS {float(self.iou)}, {int(self.k)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
+        """One image after another."""
+        boxes, scores, labels = (*inputs, None)[:3]
+        assert boxes is not None
+        assert scores is not None
+        return arrays.nms(
+            boxes,
+            scores,
+            labels,
+            k=self.k,
+            iou=self.iou,
+            score=self.score,
+            pre=self.pre,
+            background=self.background,
+            min_size=self.min_size,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own, around an operator with a shape rule."""
+        keywords: dict[str, tuple[object, object]] = {
+            "k": (self.k, None),
+            "iou": (float(self.iou), None),
+            "score": (float(self.score), 0.0),
+            "pre": (self.pre, None),
+            "background": (self.background, None),
+            "min_size": (float(self.min_size), 0.0),
+        }
+        arguments = tuple(Operand(n) for n in range(len(inputs)))
+        return Torch(function=Call("nms", arguments, keywords), helper=NMS)
+
+
+def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None = None) -> None:
+    """Raises OpError: what enters a selection does not agree."""
+    if k < 0:
+        raise OpError(f"k={int(k)}", help="at least 0", attribute="k")
+    check_boxes(boxes, 0, (2, 3))
+    if len(scores) not in (1, 2):
+        raise OpError(
+            f"scores are [N] or [N, K], and these are {spell_shape(scores)}", operand=1
+        )
+    check_rows(boxes, scores, 1, "scores")
+    if len(boxes) == 3 and (len(scores) == 1 or scores[1] != boxes[1]):
+        raise OpError(
+            f"boxes {spell_shape(boxes)} need scores [{int(boxes[0])}, {int(boxes[1])}], "
+            f"and these are {spell_shape(scores)}",
+            help="a box for each class needs a score for each class",
+            operand=1,
+        )
+    if labels is None:
+        return
+    if len(scores) != 1:
+        raise OpError(
+            f"labels beside scores {spell_shape(scores)}",
+            help="the class is the scores' second axis: leave the labels out",
+            operand=2,
+        )
+    if len(labels) != 1:
+        raise OpError(f"labels are [N], and these are {spell_shape(labels)}", operand=2)
+    check_rows(boxes, labels, 2, "labels")

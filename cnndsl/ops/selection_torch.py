@@ -1,0 +1,132 @@
+"""PyTorch of selection: functions that a written file carries with it.
+
+Each text is a list of definitions two empty lines apart; a file holds each of them once.
+Shapes are static, batches of any size, and nothing but torch is needed.
+"""
+
+from __future__ import annotations
+
+_JOIN = "\n\n"
+
+_CANDIDATES = '''def candidates(
+    boxes: Tensor, scores: Tensor, labels: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores and labels with a row for each class of each box."""
+    if scores.dim() == 3:
+        labels = torch.arange(scores.shape[2], device=scores.device).expand(
+            scores.shape
+        )
+        return boxes.flatten(1, -2), scores.flatten(1), labels.flatten(1)
+    labels = torch.zeros_like(scores) if labels is None else labels
+    return boxes, scores, labels.long()
+'''
+
+_TAKE = '''def take(
+    boxes: Tensor, scores: Tensor, labels: Tensor, rows: Tensor, present: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The rows that are present, and zeros: boxes, scores, labels, valid."""
+    if scores.shape[1] == 0:
+        boxes = F.pad(boxes, (0, 0, 0, 1))
+        scores, labels = F.pad(scores, (0, 1)), F.pad(labels, (0, 1))
+    rows = rows * present
+    box_rows = rows // (scores.shape[1] // boxes.shape[1])
+    boxes = boxes.gather(1, box_rows[..., None].expand(-1, -1, 4))
+    scores, labels, valid = (
+        scores.gather(1, rows),
+        labels.gather(1, rows),
+        present.to(scores),
+    )
+    return boxes * valid[..., None], scores * valid, labels * present, valid
+'''
+
+TOPK = _JOIN.join(
+    (
+        _CANDIDATES,
+        _TAKE,
+        '''def topk(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None = None,
+    *,
+    k: int,
+    score: float = 0.0,
+    background: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The k best rows and classes above a score, zeros where there are fewer."""
+    boxes, scores, labels = candidates(boxes, scores, labels)
+    good = scores > score
+    if background is not None:
+        good = good & (labels != background)
+    ranked = scores.masked_fill(~good, -torch.inf)
+    best, rows = ranked.sort(dim=1, descending=True, stable=True)
+    missing = (0, max(k - rows.shape[1], 0))
+    best = F.pad(best[:, :k], missing, value=-torch.inf)
+    return take(boxes, scores, labels, F.pad(rows[:, :k], missing), best > -torch.inf)
+''',
+    )
+)
+
+NMS = _JOIN.join(
+    (
+        _CANDIDATES,
+        _TAKE,
+        '''@torch.library.custom_op("cnndsl::greedy_nms", mutates_args=())
+def greedy_nms(
+    boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
+) -> Tensor:
+    """The good rows that no better one of their class covers; -1 for none."""
+    kept = labels.new_full((len(boxes), k), -1)
+    for image, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        area = (box[:, 2:] - box[:, :2]).prod(1)
+        rows = good[image].nonzero().squeeze(1)
+        rows = rows[scores[image, rows].argsort(descending=True, stable=True)]
+        for n in range(min(k, len(rows))):
+            if len(rows) == 0:
+                break
+            best, rows = rows[0], rows[1:]
+            kept[image, n] = best
+            low = torch.maximum(box[best, :2], box[rows, :2])
+            inner = (
+                (torch.minimum(box[best, 2:], box[rows, 2:]) - low).clamp(min=0).prod(1)
+            )
+            covered = inner / (area[best] + area[rows] - inner) > iou
+            rows = rows[~(covered & (label[rows] == label[best]))]
+    return kept
+''',
+        '''@greedy_nms.register_fake
+def greedy_nms_shape(
+    boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
+) -> Tensor:
+    """What a compiler sees of it."""
+    return labels.new_empty((len(boxes), k))
+''',
+        '''def nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None = None,
+    *,
+    k: int,
+    iou: float,
+    score: float = 0.0,
+    pre: int | None = None,
+    background: int | None = None,
+    min_size: float = 0.0,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The k best rows that no better one of their class covers, zeros where fewer."""
+    classes = 1 if scores.dim() == 2 else scores.shape[2]
+    boxes, scores, labels = candidates(boxes, scores, labels)
+    each = boxes.repeat_interleave(
+        scores.shape[1] // max(boxes.shape[1], 1), 1
+    ).detach()
+    good = (scores > score) & (each[..., 2:] - each[..., :2] >= min_size).all(-1)
+    if background is not None:
+        good = good & (labels != background)
+    if pre is not None:
+        ranked = torch.where(good, scores, -torch.inf).unflatten(1, (-1, classes))
+        order = ranked.argsort(dim=1, descending=True, stable=True)
+        good = good & (order.argsort(1) < pre).flatten(1)
+    rows = greedy_nms(each, scores.detach(), labels, good, iou, k)
+    return take(boxes, scores, labels, rows, rows >= 0)
+''',
+    )
+)

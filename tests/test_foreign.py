@@ -8,12 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import cnndsl
 from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.files import zoo
 from cnndsl.weights import load_weights
+from tests.both import difference, outputs
 from tests.foreign import NEITHER, NETWORKS, TIMM, TORCHVISION, filled
 from tests.test_detectors import CASES
 
@@ -33,6 +34,18 @@ def assert_equal(found: object, expected: list[Tensor]) -> None:
     for ours, theirs in zip(listed(found), expected, strict=True):
         assert ours.shape == theirs.shape
         assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-4
+
+
+def assert_doubles_equal(
+    network: cnndsl.Network, made: nn.Module, weights: dict[str, np.ndarray], x: Tensor
+) -> None:
+    """Both backends, with nothing left to rounding."""
+    with torch.inference_mode():
+        expected = outputs(made.double()(x))
+    double = {
+        n: w.astype(np.float64) if w.dtype == np.float32 else w for n, w in weights.items()
+    }
+    assert difference(outputs(network.to_numpy(double)(x.numpy())), expected) <= 1e-9
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -62,8 +75,11 @@ def test_both_backends_equal_the_foreign_network_with_its_weights(name: str) -> 
     x = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = listed(model(x))
-        assert_equal(network.to_torch(weights).eval()(x), expected)
+        made = network.to_torch(weights).eval()
+        assert_equal(made(x), expected)
     assert_equal(network.to_numpy(weights)(x.numpy()), expected)
+    if size < 100:
+        assert_doubles_equal(network, made, weights, x.double())
 
     # A file sorts its names, and a mapping may be shuffled: some can only be refused then.
     for order in (sorted(state), shuffled(state)) if name in FAST else (sorted(state),):

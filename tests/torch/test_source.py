@@ -8,122 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import cnndsl
 from cnndsl import files
-from cnndsl.backends.numpy.weights import expected_weights, random_weights
+from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.backends.torch.execute import module
-from cnndsl.graph import MODULE_ATTRIBUTES, Network
+from cnndsl.graph import MODULE_ATTRIBUTES
 from cnndsl.language import load, loads, read
-from cnndsl.ops.base import Array
+from tests.both import difference, inputs_of, outputs, weights_of
 from tests.conftest import Golden
 
-FIRST = [
-    *("lenet5", "vgg16", "nin_cifar10", "googlenet", "googlenet_bn", "resnet18", "resnet50"),
-    *("mobilenetv2", "densenet121", "unet", "fpn_resnet50", "nonlocal_resnet50"),
-]
-REST = sorted(p.stem for p in files.zoo().glob("*.arch") if p.stem not in FIRST)
-SMALL = {
-    "unet": {"image": (1, 188, 188)},
-    "unetpp": {"image": (3, 64, 64)},
-    "attention_unet": {"image": (3, 64, 64)},
-    "unet_bn": {"image": (3, 64, 64)},
-    "fcn8s": {"image": (3, 64, 64)},
-    "fcn_resnet50": {"image": (3, 65, 65)},
-    "deeplabv3_resnet50": {"image": (3, 65, 65)},
-    "lraspp_mobilenetv3": {"image": (3, 65, 65)},
-    "hypercolumn_vgg16": {"image": (3, 64, 64)},
-    "c2d_resnet50": {"video": (3, 8, 64, 64)},
-    "i3d_resnet50": {"video": (3, 8, 64, 64)},
-    "nonlocal_i3d_resnet50": {"video": (3, 8, 64, 64)},
-    "retinanet_resnet50_fpn": {"image": (3, 128, 128)},
-    "faster_rcnn_resnet50_fpn": {"image": (3, 128, 128)},
-    "mask_rcnn_resnet50_fpn": {"image": (3, 128, 128)},
-    "yolov2": {"image": (3, 96, 96)},
-    "yolov3": {"image": (3, 96, 96)},
-    "yolov4": {"image": (3, 96, 96)},
-    "rednet50": {"image": (3, 64, 64)},
-    "dcn_resnet50": {"image": (3, 64, 64)},
-    "dcnv2_resnet50": {"image": (3, 64, 64)},
-}
+SMALL = {"unet": {"image": (1, 188, 188)}}
 """Sizes that give the same layers in less time."""
-FEW = {
-    "faster_rcnn_resnet50_fpn": {"proposals": 20},
-    "mask_rcnn_resnet50_fpn": {"proposals": 20, "detections": 10},
-}
-"""Fewer boxes, for the same reason."""
-MILD = {"rednet50", "dcnv2_resnet50", "yolov3", "yolov4"}
-"""Networks that exponentiate or multiply features: random weights are halved."""
-
-
-def weights_of(network: Network, seed: int = 0) -> dict[str, Array]:
-    """Random weights, and statistics that normalisation must not ignore."""
-    weights = random_weights(network, seed)
-    rng = np.random.default_rng(seed)
-    for name, array in weights.items():
-        if name.endswith("running_mean"):
-            weights[name] = rng.normal(0, 0.1, array.shape).astype(np.float32)
-        if name.endswith("running_var"):
-            weights[name] = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
-    return weights
-
-
-def inputs_of(network: Network, dtype: str = "float32", batch: int = 2) -> list[Array]:
-    rng = np.random.default_rng(1)
-    shapes = [tuple(map(int, tensor.shape)) for tensor in network.inputs.values()]
-    return [rng.normal(size=(batch, *shape)).astype(dtype) for shape in shapes]
-
-
-def outputs(found: object) -> list[Array]:
-    """The outputs as arrays: of one tensor, of several, or of a dictionary by name."""
-    if isinstance(found, dict):
-        return list(found.values())
-    several = found if isinstance(found, tuple) else (found,)
-    return [t.detach().numpy() if isinstance(t, torch.Tensor) else t for t in several]
-
-
-def difference(first: list[Array], second: list[Array]) -> float:
-    """max |a − b| / max |b| over the outputs."""
-    pairs = zip(first, second, strict=True)
-    # An output of absent boxes is all zero: then both must be.
-    return max(float(np.abs(a - b).max() / (np.abs(b).max() or 1)) for a, b in pairs)
-
-
-def compare(name: str) -> None:
-    """Both backends on the same weights, in both precisions."""
-    network = load(name, parameters=FEW.get(name), inputs=SMALL.get(name))
-    weights = weights_of(network)
-    if name in MILD:
-        weights = {n: w * np.float32(0.5) if w.ndim > 1 else w for n, w in weights.items()}
-    arrays = inputs_of(network, batch=1 if name in SMALL else 2)
-    made = network.to_torch(weights).eval()
-    with torch.inference_mode():
-        found = outputs(made(*map(torch.from_numpy, arrays)))
-    plain = network.to_numpy(weights, optimize=False)
-    assert difference(outputs(plain(*arrays)), found) <= 1e-4
-    double = {
-        n: w.astype(np.float64) if w.dtype == np.float32 else w for n, w in weights.items()
-    }
-    arrays = [array.astype(np.float64) for array in arrays]
-    with torch.inference_mode():
-        found = outputs(made.double()(*map(torch.from_numpy, arrays)))
-    plain = network.to_numpy(double, optimize=False)
-    assert difference(outputs(plain(*arrays)), found) <= 1e-9
-
-
-@pytest.mark.parametrize("name", FIRST)
-def test_both_backends_agree(name: str) -> None:
-    compare(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", REST)
-def test_both_backends_agree_on_the_rest_of_the_zoo(name: str) -> None:
-    compare(name)
 
 
 def models() -> list[tuple[str, str]]:

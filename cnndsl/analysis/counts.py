@@ -173,7 +173,10 @@ class Counts:
 
     def rows(self) -> list[dict[str, object]]:
         """One row a node, for a data frame."""
-        return [{"node": name, **found} for name, found in self.nodes.items()]
+        return [
+            {"node": name, **{bucket: found.get(bucket, 0) for bucket in self.buckets}}
+            for name, found in self.nodes.items()
+        ]
 
     def __str__(self) -> str:
         """The figure, and the sum that leads to it from the exact one."""
@@ -205,7 +208,7 @@ def _counted(found: list[Layer], tool: str, functional: Collection[str]) -> Coun
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class Reconciled:
     """Why a figure differs from the exact one: buckets whose sum is the gap."""
 
     figure: Fraction
@@ -215,6 +218,13 @@ class Explanation:
     functional: tuple[str, ...]
     """What must have been called as a function, unseen by the tool."""
     found: bool
+
+    def rows(self) -> list[dict[str, object]]:
+        """The exact count, and one row a bucket, for a data frame."""
+        return [
+            {"bucket": name, "count": count}
+            for name, count in {"exact": self.exact, **self.parts}.items()
+        ]
 
     def __str__(self) -> str:
         """The sum, or that none was found."""
@@ -232,7 +242,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(network: Network, tool: str, figure: str) -> Explanation:
+def reconcile(network: Network, tool: str, figure: str) -> Reconciled:
     """The buckets whose sum is the gap between a printed figure and the exact one.
 
     `figure` is read with the digits that it has: `4133.743M` is met by any count that
@@ -245,9 +255,9 @@ def explain(network: Network, tool: str, figure: str) -> Explanation:
         if tool in TOOLS:
             told = _counted(found, tool, functional)
             if abs(told.total - value) <= half:
-                return Explanation(value, exact_macs, told.gap, functional, True)
+                return Reconciled(value, exact_macs, told.gap, functional, True)
     parts = _combined(found, value - exact_macs, half)
-    return Explanation(value, exact_macs, parts or {}, (), parts is not None)
+    return Reconciled(value, exact_macs, parts or {}, (), parts is not None)
 
 
 def _unseen(found: list[Layer]) -> list[tuple[str, ...]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass
 from pathlib import PurePath
 
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.measures import find_node, labels
-from cnndsl.analysis.receptive import receptive
+from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
 from cnndsl.graph import Block, Call, Definition, Each, Group, Line, Loop, Network, Repeat, Step
 from cnndsl.ops.base import Auto, Op, Shape, spell, spell_shape
@@ -17,6 +18,26 @@ from cnndsl.ops.base import Auto, Op, Shape, spell, spell_shape
 
 @dataclass(frozen=True, slots=True)
 class Explained:
+    """The nodes of a step, explained; printed, a paragraph each."""
+
+    label: str
+    nodes: tuple[Layer, ...]
+
+    def __iter__(self) -> Iterator[Layer]:
+        """The nodes in order."""
+        return iter(self.nodes)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a node, for a data frame."""
+        return [layer.row() for layer in self.nodes]
+
+    def __str__(self) -> str:
+        """What `cnndsl explain` prints."""
+        return "\n\n".join(map(str, self.nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
     """What is known of one node; printed, it is a few lines."""
 
     node: str
@@ -45,14 +66,14 @@ class Explained:
         return {
             "node": self.node,
             "operation": self.operation,
-            "shape": self.shapes[0],
+            "shape": spell_shape(self.shapes[0]),
             "parameters": self.cost.parameters,
             "macs": self.cost.macs,
             "receptive field": self.sees,
         }
 
     def __str__(self) -> str:
-        """What `cnndsl explain` prints."""
+        """A paragraph of what `cnndsl explain` prints."""
         lines = [
             f"{self.node}  {self.operation}",
             f"  {self.document}",
@@ -80,7 +101,7 @@ class Explained:
         return "\n".join(lines)
 
 
-def explain(network: Network, label: str) -> tuple[Explained, ...]:
+def explain(network: Network, label: str) -> Explained:
     """The nodes of a step or of a label's last step.
 
     Raises LookupError: nothing has that name, with the nearest that is there.
@@ -93,7 +114,8 @@ def explain(network: Network, label: str) -> tuple[Explained, ...]:
     forms = closed_forms(network)
     table = costs(network)
     fields = receptive(network)
-    return tuple(_one(network, n, step, around, forms, table[n], fields[n]) for n in nodes)
+    found = (_one(network, n, step, around, forms, table[n], fields[n]) for n in nodes)
+    return Explained(label, tuple(found))
 
 
 def _one(
@@ -103,11 +125,8 @@ def _one(
     around: list[Definition],
     forms: ClosedForms,
     cost: Cost,
-    seen: object,
-) -> Explained:
-    from cnndsl.analysis.receptive import Field
-
-    assert isinstance(seen, Field)
+    seen: Field,
+) -> Layer:
     node = network.node(name)
     span = step.span if step is not None and step.span is not None else node.span
     inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(name))
@@ -115,7 +134,7 @@ def _one(
     weights = {k: tuple(map(int, w.shape)) for k, w in node.op.weights(*inputs).items()}
     followers = [v for _, v in network.graph.out_edges(name)]
     outputs = [f"output {o}" for o, t in network.outputs.items() if t.node == name]
-    return Explained(
+    return Layer(
         name,
         node.op.name,
         (type(node.op).__doc__ or "").strip().splitlines()[0],

@@ -24,6 +24,12 @@ class Affine:
         """The cost with these counts."""
         return self.fixed + sum(self.each[name] * count for name, count in counts.items())
 
+    def rows(self) -> list[dict[str, object]]:
+        """One row a term, for a data frame."""
+        return [
+            {"per": name, "macs": macs} for name, macs in {"": self.fixed, **self.each}.items()
+        ]
+
     def __str__(self) -> str:
         """`120019000000 + 14359552·rois`."""
         return " + ".join([str(self.fixed), *(f"{n}·{name}" for name, n in self.each.items())])

@@ -100,7 +100,8 @@ def table(
 
     Raises LookupError: a column that there is not, with the nearest.
     """
-    chosen = tuple(c for c in named.known(columns) if by == "layer" or c not in OF_ONE)
+    left = () if by == "layer" else (*OF_ONE, by)
+    chosen = tuple(c for c in named.known(columns) if c not in left)
     groups = _groups(network, by)
     order: dict[str, list[TableRow]] = {}
     for item in _layers(network, chosen):

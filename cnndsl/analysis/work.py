@@ -87,7 +87,10 @@ class Work:
 
     def rows(self) -> list[dict[str, object]]:
         """One row a node, for a data frame."""
-        return [{"node": name, **found} for name, found in self.nodes.items()]
+        return [
+            {"node": name, **{bucket: found.get(bucket, 0) for bucket in BUCKETS}}
+            for name, found in self.nodes.items()
+        ]
 
     def __str__(self) -> str:
         """`macs 4,089,184,256`, and so on."""

@@ -41,7 +41,7 @@ def counts(
     torchprofile, thop, darknet and ultralytics. The count with all of them is printed
     where none is named.
     """
-    from cnndsl.analysis.counts import TOOLS, explain
+    from cnndsl.analysis.counts import TOOLS, reconcile
     from cnndsl.analysis.counts import counts as counted
     from cnndsl.analysis.work import work
 
@@ -54,7 +54,7 @@ def counts(
             raise unknown("node or operation", name, sorted(known), network.name)
     for name, figure in figures.items():
         try:
-            click.echo(str(explain(network, name, figure)))
+            click.echo(str(reconcile(network, name, figure)))
         except ValueError as error:
             raise Trouble(str(error)) from None
     if tool is not None:

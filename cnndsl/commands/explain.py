@@ -27,4 +27,4 @@ def explain(
         found = explained(network, label)
     except LookupError as error:
         raise Trouble(str(error.args[0])) from None
-    click.echo("\n\n".join(map(str, found)))
+    click.echo(str(found))

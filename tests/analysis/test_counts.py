@@ -3,7 +3,7 @@
 import pytest
 
 import cnndsl
-from cnndsl.analysis.counts import TOOLS, counts, explain, read_figure
+from cnndsl.analysis.counts import TOOLS, counts, read_figure, reconcile
 from cnndsl.analysis.work import work
 
 # What torchvision calls as functions: hooks on modules do not see it.
@@ -85,17 +85,17 @@ def test_a_preset_equals_what_the_tool_printed_of_a_detectors_body(tool: str) ->
 )
 def test_a_gap_is_explained_by_buckets_to_the_unit(name: str, tool: str) -> None:
     figure = f"{MEASURED[name][tool] / 1e6:.3f}M"
-    found = explain(cnndsl.load(name), tool, figure)
+    found = reconcile(cnndsl.load(name), tool, figure)
     assert found.found
     told = found.exact + sum(found.parts.values())
     assert told == MEASURED[name][tool]
 
 
 def test_a_figure_of_an_unknown_tool_is_explained_by_simple_buckets() -> None:
-    found = explain(cnndsl.load("resnet50"), "somebody", "4111.412M")
+    found = reconcile(cnndsl.load("resnet50"), "somebody", "4111.412M")
     assert found.found
     assert list(found.parts) == ["2 × norm"]
-    assert not explain(cnndsl.load("resnet50"), "somebody", "5000.000M").found
+    assert not reconcile(cnndsl.load("resnet50"), "somebody", "5000.000M").found
     with pytest.raises(ValueError, match="no figure"):
         read_figure("many")
 

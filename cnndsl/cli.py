@@ -129,21 +129,26 @@ def cli() -> None:
 @network_arguments
 @sized
 @output_path
+@click.option(
+    "--optimize", is_flag=True, help="For inference: batch norm folded, channels last."
+)
 def compile_(
     file: str,
     model: str | None,
     parameters: dict[str, str],
     inputs: dict[str, tuple[int, ...]],
     output: str | None,
+    optimize: bool,
 ) -> None:
     """Write a network as PyTorch source.
 
-    Without -o it is written beside you, as FILE's name with the ending .py.
+    Without -o it is written beside you, as FILE's name with the ending .py. What
+    --optimize writes has a method `fold`, which takes the ordinary weights.
     """
     scope = _scope(file)
     definition = _pick(scope, model)
     network = _elaborate(definition, parameters, inputs)
-    text = network.torch_source()
+    text = network.torch_source(optimize=optimize)
     if output == "-":
         sys.stdout.buffer.write(text.encode())
         return

@@ -303,20 +303,28 @@ class Network(Record):
 
         return summary(self)
 
-    def torch_source(self) -> str:
-        """The PyTorch source, which is what `to_torch` executes.  Raises ArchError."""
+    def torch_source(self, *, optimize: bool = False) -> str:
+        """The PyTorch source, which is what `to_torch` executes.  Raises ArchError.
+
+        With `optimize` it is for inference: batch norm is in the convolutions' weights,
+        and the memory is laid out channels last.
+        """
         from cnndsl.backends.torch import source
 
-        return source(self)
+        return source(self, optimize=optimize)
 
-    def to_torch(self, weights: Mapping[str, Array] | None = None) -> nn.Module:
+    def to_torch(
+        self, weights: Mapping[str, Array] | None = None, *, optimize: bool = False
+    ) -> nn.Module:
         """An `nn.Module` with these weights, or freshly initialised ones.
 
+        With `optimize` it computes the same in evaluation, faster, and refuses to train;
+        the weights are still those of the network as it is written.
         Raises ImportError: torch is not installed. ArchError: weights of another network.
         """
         from cnndsl.backends.torch.execute import module
 
-        return module(self, weights)
+        return module(self, weights, optimize=optimize)
 
     def to_numpy(
         self,

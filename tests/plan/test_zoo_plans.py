@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-import cnndsl
 from cnndsl.analysis.buffers import BYTES, buffers
 from cnndsl.analysis.schedule import best_order, peak
 from cnndsl.backends.numpy.plan import Plan
 from cnndsl.backends.numpy.plan.arena import lay_out
 from cnndsl.backends.numpy.plan.order import lives, ordered, sizes
-from cnndsl.backends.numpy.weights import expected_weights, random_weights
-from cnndsl.files import zoo
-from cnndsl.graph import Network
+from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.ops.base import Array
-
-NETWORKS = sorted(path.stem for path in zoo().glob("*.arch"))
-SMALL = {
-    **dict.fromkeys(("alexnet_2012", "inception_v3", "xception"), 96),
-    **dict.fromkeys(("yolov2", "yolov3", "yolov4"), 96),
-    **dict.fromkeys(("fcn_resnet50", "deeplabv3_resnet50", "lraspp_mobilenetv3"), 65),
-    "retinanet_resnet50_fpn": 128,
-    "faster_rcnn_resnet50_fpn": 128,
-    "mask_rcnn_resnet50_fpn": 128,
-    "unet": 188,
-}
-"""Sides of an input that give the same layers in less time; 64 for the others."""
-OWN = {"conv_kinds", "effnet", "inception_claims", "lenet5", "nin_cifar10", "rpn"}
-OWN |= {"ssd300_vgg16"}
-"""Networks that are small, or take no other size."""
-FEW = {
-    "faster_rcnn_resnet50_fpn": {"proposals": 20},
-    "mask_rcnn_resnet50_fpn": {"proposals": 20, "detections": 10},
-}
-MILD = {"rednet50", "dcnv2_resnet50", "yolov3", "yolov4"}
-"""Networks that exponentiate features or multiply them with features: RedNet's
-involutions square them in each of 17 blocks, and random weights overflow float32. Trained
-batch norm would hold them; here the weights are halved."""
-
-
-@cache
-def full(name: str) -> Network:
-    """A shipped network at its own size."""
-    return cnndsl.load(Path(zoo() / f"{name}.arch"))
-
-
-def small(name: str) -> Network:
-    """The same layers over smaller maps."""
-    if name in OWN:
-        return full(name)
-    side = SMALL.get(name, 64)
-    inputs: dict[str, tuple[int, ...]] = {}
-    for key, tensor in full(name).inputs.items():
-        channels, *size = map(int, tensor.shape)
-        frames = [min(8, size[0])] if len(size) == 3 else []
-        inputs[key] = (channels, *frames, side, side)
-    return cnndsl.load(Path(zoo() / f"{name}.arch"), inputs=inputs, **FEW.get(name, {}))
-
-
-def weights_of(name: str, network: Network) -> dict[str, Array]:
-    """Random weights, with statistics that normalisation must not ignore."""
-    weights = random_weights(network, 0)
-    rng = np.random.default_rng(0)
-    for key, value in weights.items():
-        if key.endswith(("running_mean", "bias")):
-            weights[key] = rng.normal(0, 0.1, value.shape).astype(np.float32)
-        elif key.endswith("running_var"):
-            weights[key] = rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
-        elif name in MILD and value.ndim > 1:
-            weights[key] = value * np.float32(0.5)
-    return weights
+from tests.small_zoo import NETWORKS, arrays_of, full, small, weights_of
 
 
 def named(result: Array | dict[str, Array]) -> dict[str, Array]:
@@ -85,12 +24,7 @@ def named(result: Array | dict[str, Array]) -> dict[str, Array]:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_shipped_network_is_the_same_planned(name: str) -> None:
     network = small(name)
-    weights = weights_of(name, network)
-    rng = np.random.default_rng(0)
-    arrays = {
-        key: rng.normal(size=(1, *map(int, tensor.shape))).astype(np.float32)
-        for key, tensor in network.inputs.items()
-    }
+    weights, arrays = weights_of(name, network), arrays_of(network)
     plain = network.to_numpy(weights, optimize=False)
     exact = named(plain(**{key: x.astype(np.float64) for key, x in arrays.items()}))
     for winograd, bound in ((True, 1e-4), (False, 1e-5)):

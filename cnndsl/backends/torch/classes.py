@@ -160,17 +160,19 @@ class Class(Lines):
         for a in self.arguments():
             items.append(f"{a.name}: {a.annotation}{f' = {a.default}' if a.default else ''}")
         out += [""] if out[1:] else []
+        out += self.source.attributes(self)
         out += lines(Brackets("def __init__", tuple(items)), 4, after=" -> None:")
         out.append("        super().__init__()")
         for indent, before, doc in self._hoisted(list(self._initial())):
             out += lines(doc, indent, before)
         out += self.source.initialisation(self)
+        out += self.source.methods(self)
         returns = "Tensor"
         if len(self.instances[0].outputs) > 1:
             returns = self.source.result_of(self)
         items = ["self", *(f"{self._port(p)}: Tensor" for p in self.instances[0].inputs)]
         head = lines(Brackets("def forward", tuple(items)), 4, after=f" -> {returns}:")
-        out += ["", *head, *self.body]
+        out += ["", *head, *self.source.entering(self), *self.body]
         return "\n".join(out) + "\n"
 
     def _initial(self) -> Iterator[tuple[int, str, Doc | Registry]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cnndsl.backends.torch.optimize import Optimized
 from cnndsl.backends.torch.source import Source
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
 _numbers = count()
 
 
-def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.Module:
+def module(
+    network: Network, weights: Mapping[str, Array] | None = None, *, optimize: bool = False
+) -> nn.Module:
     """An instance of the network's class, with these weights or freshly initialised ones.
 
+    With `optimize` it is for inference, as `optimize.Optimized` writes it.
     Raises ImportError: torch is not installed. ArchError: weights of another network.
     """
     import torch
 
-    written = Source(network)
+    written = Optimized(network) if optimize else Source(network)
     made: type[nn.Module] = getattr(execute(written.text(), network.name), written.model.name)
     if weights is None:
         return made()
@@ -41,7 +45,8 @@ def module(network: Network, weights: Mapping[str, Array] | None = None) -> nn.M
     found.to_empty(device="cpu")
     # A copy: the arrays may be read-only, and training would write into them.
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checked.items()}
-    found.load_state_dict(tensors)
+    load = found.fold if isinstance(written, Optimized) and written.folds else None
+    (load or found.load_state_dict)(tensors)  # type: ignore[operator]
     return found
 
 

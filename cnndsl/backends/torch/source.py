@@ -88,6 +88,18 @@ class Source:
         parts = [f"Parameters: {shown}."] if shown else []
         return [*parts, f"Written for {inputs} (sizes per image)."]
 
+    def attributes(self, cls: Class) -> list[str]:
+        """What stands in a class before its constructor."""
+        return []
+
+    def methods(self, cls: Class) -> list[str]:
+        """What stands in it after the constructor."""
+        return []
+
+    def entering(self, cls: Class) -> list[str]:
+        """The first statements of its `forward`."""
+        return []
+
     def initialisation(self, cls: Class) -> list[str]:
         """The weights' first values, as the field sets them."""
         if cls.instances[0] is not self.structure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import page, picture
-from cnndsl.figures.paint import Picture
+from cnndsl.figures.paint import Group, Picture
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.telling import Teller
@@ -37,8 +37,8 @@ def blocks(
     heat = Heat(network, metric)
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
     heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
-    legend = heat.legend(max(found.width, 320))
-    return picture(
+    legend = heat.legend(max(found.width, 320), insets=bool(found.insets))
+    made = picture(
         found,
         said=lambda box: (
             f"{heat.said(box.nodes)} · {said(box)}" if metric == "memory" else said(box)
@@ -46,3 +46,8 @@ def blocks(
         role=lambda box: heat.role(box.nodes),
         legend=legend,
     )
+    made.parts = [
+        heat.inked(part) if isinstance(part, Group) and part.kind == "node" else part
+        for part in made.parts
+    ]
+    return made

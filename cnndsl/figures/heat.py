@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from cnndsl.analysis.costs import costs
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.figures import font, palette
-from cnndsl.figures.paint import Area, Part, Text
+from cnndsl.figures.paint import Area, Group, Part, Text
 from cnndsl.figures.text import count_text
 from cnndsl.graph import Network
 
@@ -26,6 +27,8 @@ METRICS = {
 """What a number is one of, and the sentence of the legend."""
 STEP = 22.0
 """Pixels of a colour in the legend."""
+MARKED = (0, 2, 4, palette.HEAT_STEPS - 2)
+"""The colours that have a number: it is the middle of each."""
 
 
 class Heat:
@@ -91,7 +94,17 @@ class Heat:
         """`118M multiply-adds`."""
         return f"{count_text(self.amount(nodes))} {self.unit}"
 
-    def legend(self, width: float) -> list[Part]:
+    def inked(self, part: Part) -> Part:
+        """A box whose words are in ink: grey is not read on every colour."""
+        match part:
+            case Group():
+                return replace(part, children=tuple(map(self.inked, part.children)))
+            case Text():
+                return replace(part, role="ink")
+            case _:
+                return part
+
+    def legend(self, width: float, *, insets: bool = False) -> list[Part]:
         """The colours with the numbers at which they stand, and what is counted."""
         steps = palette.HEAT_STEPS - 1
         parts: list[Part] = [Area(0, 0, STEP, 12, "heat0", 0, stroke=0.8)]
@@ -100,7 +113,7 @@ class Heat:
         for step in range(steps):
             x = STEP * (step + 1) + 6
             parts.append(Area(x, 0, STEP, 12, f"heat{step + 1}", 0, stroke=0.8))
-            if step % 2 and step != steps - 1:
+            if step not in MARKED:
                 continue
             value = round(self.low * ratio ** (step / (steps - 1)))
             more = "≤ " if step == 0 and min(self.shown, default=1) < self.low else ""
@@ -109,6 +122,8 @@ class Heat:
             )
         x, y = STEP * (steps + 1) + 20, 9.5
         words = f"Colour, by the logarithm: {self.sentence}."
+        if insets and self.metric != "rf":
+            words += " Inside an inset: of its first call."
         if x + font.width(words, 9) > width:
             x, y = 0.0, 36.0
         for line in font.lines(words, 9, max(width - x, 200)):

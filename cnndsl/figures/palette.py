@@ -134,10 +134,11 @@ def colours(name: str) -> dict[str, Colours]:
 
 HEAT_STEPS = 9
 _HEAT = {
-    "light": ("#f4f7fb", "#f6a04d", "#b3261e"),
-    "dark": ("#20242b", "#8a5a1c", "#c4453a"),
+    "light": ("#f6f8fb", "#fbc987", "#e4633c"),
+    "dark": ("#20242b", "#7a4f18", "#b53c32"),
     "paper": ("#ffffff", "#cfcfcf", "#9a9a9a"),
 }
+"""Ink is read on each: its contrast is at least 4.5 (a test)."""
 
 
 def _heat(name: str, share: float) -> Colours:

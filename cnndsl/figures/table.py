@@ -224,6 +224,7 @@ def latex(network: Network) -> str:
             layers = rf"$\begin{{bmatrix}}{inner}\end{{bmatrix}}$"
         stage, output, *costs_of = map(escaped, row.cells)
         cells = (stage, output, layers, str(row.count), *costs_of)
-        lines.append(rf"{' & '.join(cells)} \\")
+        space = r" \addlinespace" if len(row.layers) > 1 else ""
+        lines.append(rf"{' & '.join(cells)} \\{space}")
     lines += [r"\midrule", rf"total & & & & {' & '.join(_total(found))} \\"]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

@@ -1,0 +1,49 @@
+"""Colours: words are read on every box, and paper is grey."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnndsl.figures import palette, theme
+from cnndsl.figures.compared.union import KINDS
+from cnndsl.figures.palette import role_of
+
+BOXES = [*(role_of(family) for family in (None, *theme.LOOKS)), *KINDS, "page", "band", "frame"]
+HEATS = [f"heat{step}" for step in range(palette.HEAT_STEPS)]
+
+
+def luminance(colour: str) -> float:
+    """Relative, as WCAG 2.2 defines it."""
+    channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("name", palette.THEMES)
+def test_words_are_read_on_every_box(name: str) -> None:
+    found = palette.colours(name)
+    for role in BOXES:
+        for words in ("ink", "grey"):
+            assert contrast(found[words][0], found[role][0]) >= 4.5, (role, words)
+    for role in HEATS:
+        assert contrast(found["ink"][0], found[role][0]) >= 4.5, role
+    for kind in KINDS[1:]:
+        # The sign of a kind is written on its colour in the colour of the page.
+        assert contrast(found[f"{kind}-mark"][0], found["page"][0]) >= 3, kind
+
+
+def test_paper_has_no_colour() -> None:
+    for role, pair in palette.colours("paper").items():
+        for colour in pair:
+            assert colour == "none" or len({colour[1:3], colour[3:5], colour[5:7]}) == 1, role
+
+
+@pytest.mark.parametrize("name", palette.THEMES)
+def test_a_metric_gets_darker_or_brighter_step_by_step(name: str) -> None:
+    found = [luminance(palette.colours(name)[role][0]) for role in HEATS]
+    assert found == sorted(found, reverse=name != "dark")

@@ -92,6 +92,21 @@ PLAIN = {
     "mnasnet": models.mnasnet1_0,
     "convnext_tiny": models.convnext_tiny,
 }
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    **PLAIN,
+    "alexnet": models.alexnet,
+    "vgg16": models.vgg16,
+    "googlenet_bn": models.googlenet,
+    "inception_v3": models.inception_v3,
+    "regnetx_400mf": models.regnet_x_400mf,
+    "regnety_400mf": models.regnet_y_400mf,
+    "fpn_resnet50": models.detection.backbone_utils.resnet_fpn_backbone,
+    "fcn_resnet50": models.segmentation.fcn_resnet50,
+    "deeplabv3_resnet50": models.segmentation.deeplabv3_resnet50,
+    "lraspp_mobilenetv3": models.segmentation.lraspp_mobilenet_v3_large,
+}
+"""torchvision's own functions."""
+
 NO_AUX = {"weights": None, "aux_logits": False, "init_weights": False}
 SEGMENTATION = {"weights": None, "weights_backbone": None, "num_classes": 21}
 # The rates 12, 24 and 36 are in no weight, so that nothing can tell these branches apart; with

@@ -5,7 +5,9 @@ python -m cnndsl.gallery            writes the page and its figures
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 from cnndsl import language
 from cnndsl.analysis.costs import giga
@@ -27,9 +29,19 @@ a file's first model stand its others, and each under the settings of its `@expe
 """
 
 
+SHOWN = ("googlenet", "unet", "mobilenetv2")
+"""Figures on the page itself."""
+SCALED = ("resnet50", "unet", "vgg16")
+"""Networks of `docs/figures/scale`."""
+COMPARED = (("resnet18", "resnet34"),)
+"""Pairs of `docs/figures/diff`."""
+
+
 def page() -> str:
     """The whole page."""
-    return HEAD + "".join(row for name in names() for row in _rows(name))
+    rows = "".join(row for name in names() for row in _rows(name))
+    shown = (f"\n![{name}](../docs/figures/zoo/{name}.svg)\n" for name in SHOWN)
+    return HEAD + rows + "".join(shown)
 
 
 def names() -> list[str]:
@@ -61,14 +73,36 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(str(int(size)) for size in shape)
 
 
-def main() -> None:
-    """Write the page, and a figure for each network."""
-    from cnndsl.figures import draw
+def figures() -> dict[str, Callable[[Path], None]]:
+    """What draws each figure of the documentation, by its path below `docs/figures`."""
+    from cnndsl.figures import Options, draw, draw_diff
 
-    folder = zoo().parent / "docs" / "figures" / "zoo"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names():
-        draw(language.load(zoo() / f"{name}.arch"), folder / f"{name}.svg")
+    def loaded(name: str) -> Network:
+        return language.load(zoo() / f"{name}.arch")
+
+    found: dict[str, Callable[[Path], None]] = {
+        f"zoo/{name}.svg": partial(lambda name, path: draw(loaded(name), path), name)
+        for name in names()
+    }
+    found["fpn_resnet50.svg"] = found["zoo/fpn_resnet50.svg"]
+    for name in SCALED:
+        found[f"scale/{name}.svg"] = partial(
+            lambda name, path: draw(loaded(name), path, options=Options(style="scale")), name
+        )
+    for before, after in COMPARED:
+        found[f"diff/{before}_{after}.svg"] = partial(
+            lambda one, two, path: draw_diff(loaded(one), loaded(two), path), before, after
+        )
+    return found
+
+
+def main() -> None:
+    """Write the page and the figures."""
+    folder = zoo().parent / "docs" / "figures"
+    for name, write in figures().items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
     with replacing(zoo() / "README.md") as beside:
         beside.write_text(page(), encoding="utf-8")
 

@@ -71,18 +71,19 @@ _CHANGES: dict[str, dict[str, Colours]] = {
 }
 """Of a picture of changes; each has its sign and its border beside."""
 
+# Boxes of one outline are told apart by their greys: a block is white.
 _GREYS = {
-    Family.INPUT: "#ffffff",
-    Family.CONV: "#e4e4e4",
-    Family.DEPTHWISE: "#d2d2d2",
-    Family.POOL: "#bdbdbd",
+    Family.INPUT: "#ebebeb",
+    Family.CONV: "#dadada",
+    Family.DEPTHWISE: "#c9c9c9",
+    Family.POOL: "#b8b8b8",
     Family.LINEAR: "#f1f1f1",
     Family.CONCAT: "#fafafa",
     Family.ADD: "#ffffff",
     Family.MATMUL: "#ffffff",
     Family.UPSAMPLE: "#cacaca",
-    Family.NORM: "#f7f7f7",
-    Family.ACTIVATION: "#f7f7f7",
+    Family.NORM: "#f5f5f5",
+    Family.ACTIVATION: "#f5f5f5",
     Family.RESHAPE: "#ffffff",
     Family.REGULARIZE: "#ffffff",
     Family.BOXES: "#ececec",
@@ -113,8 +114,10 @@ def colours(name: str) -> dict[str, Colours]:
         if name == "light":
             found[role] = (look.fill, look.border)
         elif name == "dark":
+            # A block has a convolution's border, and is the paler one of the two.
+            depth = 0.88 if role == "block" else 0.72
             found[role] = (
-                mixed(look.border, "#14161a", 0.72),
+                mixed(look.border, "#14161a", depth),
                 mixed(look.border, "#ffffff", 0.3),
             )
         else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from cnndsl.figures import palette, theme
 from cnndsl.figures.compared.union import KINDS
 from cnndsl.figures.palette import role_of
+from cnndsl.ops.base import Family
 
 BOXES = [*(role_of(family) for family in (None, *theme.LOOKS)), *KINDS, "page", "band", "frame"]
 HEATS = [f"heat{step}" for step in range(palette.HEAT_STEPS)]
@@ -41,6 +44,17 @@ def test_paper_has_no_colour() -> None:
     for role, pair in palette.colours("paper").items():
         for colour in pair:
             assert colour == "none" or len({colour[1:3], colour[3:5], colour[5:7]}) == 1, role
+
+
+@pytest.mark.parametrize("name", palette.THEMES)
+def test_boxes_of_one_outline_are_told_apart(name: str) -> None:
+    # A block, an input, a convolution and a normalisation are all rounded boxes.
+    families = (None, Family.INPUT, Family.CONV, Family.NORM)
+    pairs = [palette.colours(name)[role_of(family)] for family in families]
+    for one, two in combinations(pairs, 2):
+        fill, line = (abs(luminance(a) - luminance(b)) for a, b in zip(one, two, strict=True))
+        assert one != two
+        assert name != "paper" or max(fill, line) > 0.05
 
 
 @pytest.mark.parametrize("name", palette.THEMES)

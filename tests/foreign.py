@@ -17,6 +17,9 @@ from tests.torchvision_cpu import torchvision
 
 # timm imports torchvision, which can be imported only now.
 import timm  # isort: skip
+from timm.layers.non_local_attn import NonLocalAttn  # isort: skip
+
+__all__ = ["NEITHER", "NETWORKS", "TIMM", "TORCHVISION", "NonLocalAttn", "filled", "of_timm"]
 
 models = torchvision.models
 
@@ -167,4 +170,4 @@ NEITHER = {
     *("yolov1", "yolov2", "yolov3", "yolov4"),
     "rpn",  # a part of Faster R-CNN
 }
-"""What neither has: their two backends are compared with each other."""
+"""What neither has: their two backends are compared with each other (`torch/test_zoo.py`)."""

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import cnndsl
+from cnndsl.backends.numpy.weights import random_weights
 from cnndsl.files import zoo
 from tests.torchvision_cpu import torchvision
 
@@ -300,3 +301,40 @@ def test_no_proposal_and_no_detection_are_empty_results(backend: str) -> None:
             found = net.to_torch().eval()(torch.from_numpy(image))._asdict()
     assert tuple(found["boxes"].shape) == (2, 0, 4)
     assert tuple(found["masks"].shape) == (2, 0, 28, 28)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "size", "settings"),
+    [
+        ("retinanet_resnet50_fpn", 16, {"norm": "bn"}),
+        ("ssdlite320_mobilenetv3", 16, {}),
+        ("faster_rcnn_resnet50_fpn", 8, {"norm": "bn", "proposals": 6}),
+    ],
+)
+def test_an_image_smaller_than_the_stride_is_no_trouble(
+    file: str, size: int, settings: dict[str, Any]
+) -> None:
+    model = next(case.detector for case in CASES.values() if case.file == file)
+    net = cnndsl.load(
+        zoo() / f"{file}.arch",
+        model,
+        inputs={"image": (3, size, size)},
+        classes=3,
+        detections=4,
+        **settings,
+    )
+    weights = random_weights(net, 0)
+    image = np.zeros((1, 3, size, size), np.float32)
+    found = net.to_numpy(weights)(image)
+    with torch.no_grad():
+        made = net.to_torch(weights).eval()(torch.from_numpy(image))._asdict()
+    for port, array in found.items():
+        assert np.isfinite(array).all()
+        assert array.shape == tuple(made[port].shape)
+
+
+@pytest.mark.parametrize("file", ["ssd300_vgg16", "yolov1", "yolov3", "yolov4"])
+def test_an_image_too_small_for_a_network_is_an_error_with_a_place(file: str) -> None:
+    with pytest.raises(cnndsl.ArchError, match=rf"(?s)error\[E401\].*{file}\.arch:\d"):
+        cnndsl.load(zoo() / f"{file}.arch", inputs={"image": (3, 8, 8)})

@@ -15,7 +15,7 @@ from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.files import zoo
 from cnndsl.weights import load_weights
 from tests.both import difference, outputs
-from tests.foreign import NEITHER, NETWORKS, TIMM, TORCHVISION, filled
+from tests.foreign import NEITHER, NETWORKS, TIMM, TORCHVISION, NonLocalAttn, filled, of_timm
 from tests.test_detectors import CASES
 
 FAST = ("mobilenetv2-torchvision", "resnet18-torchvision", "googlenet_bn-torchvision")
@@ -89,6 +89,59 @@ def test_both_backends_equal_the_foreign_network_with_its_weights(name: str) -> 
                 load_weights(network, disordered, map=foreign.names)
         else:
             assert same(load_weights(network, disordered, map=foreign.names), weights)
+
+
+def compared(
+    network: cnndsl.Network, weights: dict[str, np.ndarray], model: nn.Module, x: Tensor
+) -> None:
+    with torch.inference_mode():
+        expected = listed(model(x))
+        assert_equal(network.to_torch(weights).eval()(x), expected)
+    assert_equal(network.to_numpy(weights)(x.numpy()), expected)
+
+
+class Stages(nn.Module):
+    """What the last three stages of timm's darknets yield."""
+
+    def __init__(self, name: str, activation: nn.Module) -> None:
+        super().__init__()
+        body = filled(of_timm(name)())
+        for module in list(body.modules()):
+            # timm's slope is 0.01, and Mish is no choice of its darknets.
+            if hasattr(module, "act") and isinstance(module.act, nn.LeakyReLU):
+                module.act = activation
+        self.stem, self.stages = body.stem, body.stages
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = [self.stem(x)]
+        for stage in self.stages:
+            found.append(stage(found[-1]))
+        return tuple(found[-3:])
+
+
+@pytest.mark.slow
+def test_yolov3s_body_equals_timms_darknet() -> None:
+    network = cnndsl.loads("""use "yolov3.arch" (Darknet53)
+model Body: image[3, H=64, W=64] -> (c3[256, _, _], c4[512, _, _], c5[1024, _, _]) {
+  body: Darknet53
+  c3: body.c3
+  c4: body.c4
+  c5: body.c5
+}""")
+    model = Stages("darknet53", nn.LeakyReLU(0.1)).eval()
+    weights = load_weights(network, model.state_dict())
+    compared(network, weights, model, torch.randn(1, 3, 64, 64))
+
+
+def test_the_non_local_block_equals_timms() -> None:
+    network = cnndsl.loads("""use "lib/nonlocal.arch" (NonLocal)
+model Block: x[8, H=5, W=6] -> y[8, H, W] { y: NonLocal }""")
+    model = filled(NonLocalAttn(8, rd_channels=4))
+    # timm divides by the root of the channels that enter, the authors of those compared.
+    model.scale = 4**-0.5
+    given = {"t": "y.NonLocal.theta", "p": "y.NonLocal.phi", "g": "y.NonLocal.g"}
+    weights = load_weights(network, model.state_dict(), map=given)
+    compared(network, weights, model, torch.randn(2, 8, 5, 6))
 
 
 def test_every_shipped_network_is_compared_or_known_to_neither() -> None:

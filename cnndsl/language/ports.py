@@ -35,7 +35,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Op
-from cnndsl.symbolic import Symbol, symbol
+from cnndsl.symbolic import Symbol, strip, symbol
 
 
 def enter(count: int) -> str:
@@ -158,6 +158,9 @@ def bind_parameters(
             if isinstance(value, int) and not isinstance(value, bool):
                 env.frame.symbols[Symbol(param.name)] = int(value)
                 value = symbol(param.name, value)
+            else:
+                # The items of a list have no names here that a formula could be in.
+                value = strip(value)
         elif param.default is not None:
             value = coerce(param, evaluate(param.default, env), param.span)
         else:

@@ -230,6 +230,23 @@ def read(x: np.ndarray, y: float, x_at: float) -> np.ndarray:
     return total
 
 
+def test_features_of_regions_are_what_loops_find() -> None:
+    x, boxes = RNG.normal(size=(1, 2, 7, 6)), boxes_of(6, 30.0, 30.0)
+    # Narrower than a cell, across the border, and outside.
+    boxes[0, :3] = [[8, 8, 9, 9], [-10, 20, 12, 60], [300, 8, 340, 20]]
+    (found,) = both("roi_align", {"size": (2, 3), "strides": (4,)}, boxes, x)
+    height, width = x.shape[2:]
+    for n, box in enumerate(boxes[0] / 4):
+        bin_h, bin_w = max(box[3] - box[1], 1) / 2, max(box[2] - box[0], 1) / 3
+        for i, j in itertools.product(range(2), range(3)):
+            total = np.zeros(2)
+            for v, u in itertools.product((0.25, 0.75), repeat=2):
+                y, at = box[1] + (i + v) * bin_h, box[0] + (j + u) * bin_w
+                if -1 <= y <= height and -1 <= at <= width:
+                    total += read(x[0], min(max(y, 0), height - 1), min(max(at, 0), width - 1))
+            np.testing.assert_allclose(found[0, n, :, i, j], total / 4, atol=1e-12)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_deformable_convolution_is_what_loops_find(masked: bool) -> None:
     x, offset = RNG.normal(size=(1, 4, 6, 5)), 2 * RNG.normal(size=(1, 36, 3, 3))

@@ -216,6 +216,12 @@ def test_the_error_function_is_exact_to_1e_12() -> None:
     assert kernels.erf(x.astype(np.float32)).dtype == np.float32
 
 
+def test_mish_is_its_formula() -> None:
+    x = np.linspace(-30, 30, 121)[None]
+    wanted = [v * math.tanh(math.log1p(math.exp(v))) for v in x[0]]
+    np.testing.assert_allclose(made("mish", {}, (121,)).run(x)[0], wanted, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "name", ["sigmoid", "silu", "mish", "gelu", "elu", "softmax", "hardswish", "tanh"]
 )

@@ -260,10 +260,20 @@ model From2: image[3, H=8, W=8] -> y {
 """
 
 
+# The list's numbers are the caller's, whose `image` is not the block's.
+LISTED = """
+block Enlarge(size: list): image[C, h, w] -> y[C, _, _] { y: resize(size) }
+model Listed: image[3, H=8, W=8] -> y[3, H, W] {
+  small: maxpool(2x2)
+  y: small -> Enlarge([H, W])
+}
+"""
+
+
 @pytest.mark.parametrize(
     "text",
-    [TAPPED, BRANCHES, EACH, FROM_2],
-    ids=["tapped", "branches", "each", "numbers from 2"],
+    [TAPPED, BRANCHES, EACH, FROM_2, LISTED],
+    ids=["tapped", "branches", "each", "numbers from 2", "sizes in a list"],
 )
 def test_unusual_structures_agree_with_numpy(text: str) -> None:
     network = loads(text)

@@ -66,7 +66,7 @@ def times(items: Sequence[Item], around: int = 1) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in items:
         if isinstance(item, Box):
-            found[item.key] = around * item.count
+            found[item.key] = around * item.count * item.beside
         else:
             found |= times(item.children, around * item.count)
     return found

@@ -42,15 +42,15 @@ def dot(network: Network) -> str:
 
 def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
     """What a box says in bold; in a frame, what holds for all the calls that it shows."""
+    more = f"{box.beside} × " if box.beside > 1 else ""
     if box.family in (None, Family.INPUT) or not box.nodes:
-        return box.title
+        return more + box.title
     name = box.nodes[0]
     ops = [network.node(name).op]
     if frame is not None and name in frame.nodes[0]:
         place = frame.nodes[0].index(name)
         ops = [network.node(nodes[place]).op for nodes in frame.nodes]
-    title = LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
-    return f"{box.beside} × {title}" if box.beside > 1 else title
+    return more + LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
 
 
 class _Writer:

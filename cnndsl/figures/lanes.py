@@ -7,10 +7,10 @@ path point upwards.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.scene import Cluster, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
@@ -27,7 +27,7 @@ class Lanes:
 def lanes(network: Network, scene: Scene) -> Lanes:
     """The rows of a scene that goes down and up again; nothing for one that does not."""
     found = Lanes()
-    lane = _lanes(network, scene)
+    lane = strides(network, scene)
     after: dict[str, list[str]] = defaultdict(list)
     before: dict[str, list[str]] = defaultdict(list)
     for edge in scene.edges:
@@ -51,14 +51,14 @@ def lanes(network: Network, scene: Scene) -> Lanes:
 
 def _rows(
     scene: Scene,
-    lane: dict[str, float],
+    lane: dict[str, int],
     after: dict[str, list[str]],
     before: dict[str, list[str]],
     inside: set[str],
     risers: set[str],
 ) -> list[list[str]]:
     """The boxes of each lane: the pyramid's, what feeds it there, and what follows it."""
-    rows: dict[float, list[str]] = defaultdict(list)
+    rows: dict[int, list[str]] = defaultdict(list)
     past: set[str] = set()
     for box in scene.boxes():
         here = lane.get(box.key)
@@ -76,12 +76,12 @@ def _rows(
 
 def _gates(
     scene: Scene,
-    lane: dict[str, float],
+    lane: dict[str, int],
     after: dict[str, list[str]],
     before: dict[str, list[str]],
 ) -> None:
     """A branch without a plane that comes back to its lane, as a gate does, stays in it."""
-    reached: dict[str, set[float]] = {}
+    reached: dict[str, set[int]] = {}
     for box in reversed(list(scene.boxes())):
         if box.key in lane:
             reached[box.key] = {lane[box.key]}
@@ -95,7 +95,7 @@ def _gates(
 
 def _risen(
     risers: set[str],
-    lane: dict[str, float],
+    lane: dict[str, int],
     after: dict[str, list[str]],
     before: dict[str, list[str]],
 ) -> set[str]:
@@ -124,31 +124,9 @@ def _risen(
     return found
 
 
-def _lanes(network: Network, scene: Scene) -> dict[str, float]:
-    """log2 of each box's stride, where it still has a plane."""
-    strides: dict[str, int] = {}
-    for node in network:
-        shape = network.shapes[node.name][0]
-        if len(shape) < 3 or shape[-1] < 2:
-            continue
-        before = [u for u, _ in network.operands(node.name) if u in strides]
-        if not before:
-            strides[node.name] = 0
-            continue
-        size = network.shapes[before[0]][0][-1]
-        step = 0 if node.op.family is Family.RESHAPE else round(math.log2(size / shape[-1]))
-        strides[node.name] = strides[before[0]] + step
-    found: dict[str, float] = {}
-    for box in scene.boxes():
-        last = box.nodes[-1] if box.nodes else box.tensor.node if box.tensor else ""
-        if last in strides:
-            found[box.key] = strides[last]
-    return found
-
-
 def _risers(
     scene: Scene,
-    lane: dict[str, float],
+    lane: dict[str, int],
     after: dict[str, list[str]],
     before: dict[str, list[str]],
 ) -> set[str]:
@@ -170,7 +148,7 @@ def _risers(
     return found
 
 
-def _lifts(scene: Scene, lane: dict[str, float], before: dict[str, list[str]]) -> set[str]:
+def _lifts(scene: Scene, lane: dict[str, int], before: dict[str, list[str]]) -> set[str]:
     """Folded blocks that bring what is coarser up to something fine: a decoder's stages."""
     found: set[str] = set()
     for box in scene.boxes():
@@ -182,7 +160,7 @@ def _lifts(scene: Scene, lane: dict[str, float], before: dict[str, list[str]]) -
 
 
 def _pyramids(
-    items: list[Item], lane: dict[str, float], before: dict[str, list[str]]
+    items: list[Item], lane: dict[str, int], before: dict[str, list[str]]
 ) -> set[str]:
     """The boxes in blocks with several inputs, at different strides."""
     found: set[str] = set()

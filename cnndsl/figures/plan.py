@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from cnndsl.figures.abreast import abreast
 from cnndsl.figures.scene import Box, Cluster, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import letter, spell_argument
 from cnndsl.figures.walk import calls_of, labels_of, nodes_of
@@ -93,7 +94,7 @@ class _Planner:
         items = [*inputs, *self._lines(self.network.structure.body)]
         self._strays(items)
         if self.folding:
-            items = self.items = self._abreast(items)
+            items = self.items = abreast(self.network, items)
         main = self._scene(items, list(self.graph), {}, self.network.outputs)
         for call in self.calls if self.frames else ():
             frame = self.frames.get(self._form(call, exact=False))
@@ -309,29 +310,6 @@ class _Planner:
             done.append(item)
             ends.append(_copy(item))
         return done
-
-    def _abreast(self, items: list[Item]) -> list[Item]:
-        """One box for concats of the same boxes: a head's scores, offsets and anchors."""
-        owner = {name: box.key for box in boxes(items) for name in box.nodes}
-        kept: dict[object, Box] = {}
-
-        def merged(items: list[Item], around: str) -> list[Item]:
-            done: list[Item] = []
-            for item in items:
-                if isinstance(item, Cluster):
-                    item.children = merged(item.children, item.key)
-                elif item.family is Family.CONCAT and item.count == 1 and len(item.nodes) == 1:
-                    fed = {owner[source] for source in self.sources[item.nodes[0]]}
-                    first = kept.setdefault((around, frozenset(fed)), item)
-                    if first is not item:
-                        first.nodes += item.nodes
-                        first.labels += item.labels
-                        first.beside += 1
-                        continue
-                done.append(item)
-            return done
-
-        return merged(items, "")
 
     def _chained(self, first: Item, then: Item) -> bool:
         """Whether all that enters `then` leaves `first`, and goes nowhere else."""

@@ -15,7 +15,7 @@ class Box:
 
     `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
     may fold; `count` is how many it stands for one after the other, `beside` how many
-    that read the same boxes.
+    side by side: one may read what another does not.
     """
 
     key: str

@@ -27,17 +27,6 @@ from tests.figures.geometry import (
 )
 
 ZOO = sorted(shipped())
-CROSSED = {
-    "attention_unet",
-    "faster_rcnn_resnet50_fpn",
-    "mask_rcnn_resnet50_fpn",
-    "nonlocal_i3d_resnet50",
-    "nonlocal_resnet50",
-    "retinanet_resnet50_fpn",
-    "ssd300_vgg16",
-    "yolov1",
-}
-"""Where Graphviz's curves still cross less often."""
 
 
 def panels(name: str):  # noqa: ANN201 - the panels of a page
@@ -189,8 +178,6 @@ def test_a_chain_of_a_thousand_boxes_is_placed() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_edges_cross_no_more_often_than_graphviz_makes_them(name: str) -> None:
     pytest.importorskip("pygraphviz")
-    if name in CROSSED:
-        pytest.skip("not yet")
     ours = sum(crossings(panel.piece.wires) for panel in panels(name))
     assert ours <= graphviz_crossings(name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnndsl.figures.layout.piece import Piece, Spot
-from cnndsl.figures.layout.strides import strides
+from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network
 
@@ -25,6 +25,8 @@ class Band:
 def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     """The lanes of a placed scene, where each row stands in one lane."""
     lanes = strides(network, scene)
+    if piece.laned:
+        lanes = kept(lanes, scene)
     found: list[Band] = []
     for left, right, spots in columns(piece):
         runs = _runs(spots, lanes)

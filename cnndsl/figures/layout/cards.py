@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from cnndsl.figures import font
 from cnndsl.figures.dot import title_of
+from cnndsl.figures.layout.strides import leaving
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.graph import Network, Tensor
@@ -49,6 +51,9 @@ class Cards:
         self.network = network
         self.frame = frame
         self.leaving = leaving(network, scene)
+        self.sent: dict[str, list[Tensor]] = defaultdict(list)
+        for edge in scene.edges:
+            self.sent[edge.tail] += edge.tensors
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if not card.round]
         self.width = max([LEAST, *wide])
@@ -64,13 +69,13 @@ class Cards:
 
     def _card(self, box: Box) -> Card:
         title = clean(title_of(self.network, box, self.frame))
-        label = clean(label_text(box.labels))
+        together = ", ".join(box.labels) if box.beside > 1 else label_text(box.labels)
+        label = clean(together)
         if box.family is Family.ADD and title in ("+", "×"):
             return Card(title, "", label, ROUND, ROUND, round=True)
         if box.count > 1:
             title = f"{title} ×{box.count}"
-        shape = self.shape(box)
-        words = [shape_text(shape)] if shape is not None else []
+        words = self._shapes(box)
         words += [clean(tag) for tag in box.tags]
         small = " · ".join(words[:1]) + (" · " if len(words) > 1 else "") + " ".join(words[1:])
         room = MOST - 2 * INSET - self._slant(box)
@@ -80,6 +85,15 @@ class Cards:
         low = box.family in MINOR or not small
         width = text + 2 * INSET + self._slant(box)
         return Card(title, small, label, width, LOW if low else HEIGHT)
+
+    def _shapes(self, box: Box) -> list[str]:
+        """The shape that leaves a box; of several side by side, each that differs."""
+        shape = self.shape(box)
+        if shape is None:
+            return []
+        shapes = [tensor.shape for tensor in self.sent[box.key]] if box.beside > 1 else []
+        texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
+        return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
 
     @staticmethod
     def _slant(box: Box) -> float:
@@ -103,17 +117,3 @@ class Cards:
         place = self.frame.nodes[0].index(node)
         shapes = self.network.shapes
         return len({shapes[nodes[place]][output] for nodes in self.frame.nodes}) == 1
-
-
-def leaving(network: Network, scene: Scene) -> dict[str, Tensor]:
-    """The first tensor that leaves each box: of a folded block, its output."""
-    found: dict[str, Tensor] = {}
-    for edge in scene.edges:
-        found.setdefault(edge.tail, edge.tensors[0])
-    for box in scene.boxes():
-        if box.tensor is not None:
-            found[box.key] = box.tensor
-        elif box.nodes and box.key not in found:
-            last = box.nodes[-1]
-            found[box.key] = Tensor(last, 0, network.shapes[last][0])
-    return found

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from dataclasses import dataclass
+
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
 ROW, COLUMN, LANE = 26.0, 40.0, 12.0
 """Between rows, between columns, and more between lanes."""
 TRACK = 8.0
+APART = 100.0
+"""Between the lanes and what stands beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands at the right of the lanes, and the edges that lead into it."""
+
+    piece: Piece
+    edges: list[Ends]
 
 
 def settled(
-    roles: Roles, grid: Grid, leaves: dict[str, Piece], edges: list[Ends], owner: dict[str, str]
+    roles: Roles,
+    grid: Grid,
+    leaves: dict[str, Piece],
+    edges: list[Ends],
+    owner: dict[str, str],
+    beside: Beside | None = None,
 ) -> Piece:
     """The piece of a grid; `leaves` have their own axis in the middle of a column."""
     ys, rows = _rows(grid, leaves)
@@ -23,16 +40,30 @@ def settled(
         piece = leaves[key]
         leaf_at[key] = piece.moved(xs[column], ys[lane, row] - _middle(piece))
         done.take(leaf_at[key])
+    wanted = [_wanted(ends, roles, grid, leaf_at, owner) for ends in edges]
+    tracks, levels = _tracks(columns), _tracks(rows)
+    if beside is not None:
+        joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
+        wanted += [_entering(ends, leaf_at[owner[ends[0]]], joins) for ends in beside.edges]
+        tracks += _gaps(columns[-1], joins)
+        levels += [s.top - step for s in joins.spots for step in (8, 16)]
+        done.take(joins)
+        done.height = max(done.height, *(s.bottom for s in joins.spots))
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
-    wanted = [_wanted(ends, roles, grid, leaf_at, owner) for ends in edges]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    router = Router(rects, ports, _tracks(columns), _tracks(rows))
-    for ends, way in zip(edges, router.all(wanted), strict=True):
+    router = Router(
+        rects, ports, tracks, levels, [spot.label for spot in done.spots if spot.label]
+    )
+    router.fence(done.wires)
+    for want, way in zip(wanted, router.all(wanted), strict=True):
+        ends = want.ends
         begin = leaf_at[owner[ends[0]]].closing[ends[0], "@out"]
-        end = leaf_at[owner[ends[1]]].opening["@in", ends[1]]
         begin = begin[:-1] if len(begin) > 1 else ()
-        done.wires[ends] = tidy((*begin, *way, *end[1:]))
+        end: Line = ()
+        if ends[1] in owner:
+            end = leaf_at[owner[ends[1]]].opening["@in", ends[1]][1:]
+        done.wires[ends] = tidy((*begin, *way, *end))
     left = min(
         [0.0, *(s.left for s in done.spots), *(x for w in done.wires.values() for x, _ in w)]
     )
@@ -40,7 +71,45 @@ def settled(
         [0.0, *(s.right for s in done.spots), *(x for w in done.wires.values() for x, _ in w)]
     )
     done.left, done.right = -left + 4, right + 10
+    if beside is not None:
+        done.folds = [(-done.left, columns[-1] + COLUMN / 2)]
     return done
+
+
+def _beside(
+    beside: Beside, leaves: dict[str, Piece], owner: dict[str, str], right: float, foot: float
+) -> Piece:
+    """What is beside the lanes, in its place: where its first boxes are fed from."""
+    piece = beside.piece
+    places = {spot.box.key: spot for spot in piece.spots}
+    entered = [places[head].y for _, head in beside.edges]
+    fed = [_spot(leaves[owner[tail]], tail).y for tail, _ in beside.edges]
+    y = sum(fed) / len(fed) - sum(entered) / len(entered)
+    y = max(min(y, foot - piece.height), 0.0)
+    return piece.moved(right + APART + piece.left, y)
+
+
+def _gaps(right: float, joins: Piece) -> list[float]:
+    """Upright lines for edges between the lanes and what is beside them, and inside that."""
+    left = min(spot.left for spot in joins.spots)
+    found = [right + TRACK * n for n in range(1, int((left - right) // TRACK))]
+    return found + [x for s in joins.spots for x in (s.left - 12, s.right + 12)]
+
+
+def _entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:
+    """An edge from a lane to what stands beside the lanes."""
+    first = _spot(tail, ends[0])
+    last = _spot(joins, ends[1])
+    foot: Line = tail.closing[ends[0], "@out"]
+    tails = [Port(*foot[-1], DOWN, 16)]
+    if _bare(tail):
+        tails.append(Port(bounds(first)[2], first.y, RIGHT))
+    heads = [Port(last.left, last.y, RIGHT), Port(last.x, bounds(last)[1], DOWN, 60)]
+    return Wanted(ends, tuple(tails), tuple(heads))
+
+
+def _spot(piece: Piece, key: str) -> Spot:
+    return next(spot for spot in piece.spots if spot.box.key == key)
 
 
 def _rows(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from cnndsl.figures.layout.ordering import ordered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
@@ -17,6 +18,9 @@ from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
 BETWEEN = 34.0
 """Between rows: room for edges that run across."""
 SWEEPS = 4
+JOG = 9.0
+_PASSAGE = Piece(3, 3, 0)
+"""Room for an edge that passes a row."""
 
 
 @dataclass(slots=True)
@@ -36,8 +40,19 @@ class _Node:
 def layered(links: list[Link], leaves: dict[str, Piece]) -> Piece:
     """The kernel of a graph in rows."""
     nodes = _nodes(links, leaves)
-    rows = _rows(nodes)
-    _order(rows, nodes)
+    rows = _passed(_rows(nodes), nodes)
+    outside = (SOURCE, SINK)
+    rows = ordered(
+        rows,
+        {
+            key: [other for other in node.above if other not in outside]
+            for key, node in nodes.items()
+        },
+        {
+            key: [other for other in node.below if other not in outside]
+            for key, node in nodes.items()
+        },
+    )
     _place(rows, nodes)
     done = Piece(0, 0, 0)
     y = 0.0
@@ -118,19 +133,26 @@ def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
     return [ranks[rank] for rank in sorted(ranks)]
 
 
-def _order(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
-    """Sort each row by the mean place of its neighbours, what is equal as it is declared."""
-    for sweep in range(SWEEPS):
-        down = sweep % 2 == 0
-        place = {key: n - (len(row) - 1) / 2 for row in rows for n, key in enumerate(row)}
-        for row in rows if down else reversed(rows):
-            means = {}
-            for key in row:
-                near = nodes[key].above if down else nodes[key].below
-                near = [other for other in near if other not in (SOURCE, SINK)]
-                means[key] = sum(place[o] for o in near) / len(near) if near else place[key]
-            row.sort(key=means.__getitem__)
-            place |= {key: n - (len(row) - 1) / 2 for n, key in enumerate(row)}
+def _passed(rows: list[list[str]], nodes: dict[str, _Node]) -> list[list[str]]:
+    """The rows, with a place wherever an edge passes one."""
+    passing: dict[int, list[str]] = defaultdict(list)
+    ranks = sorted({nodes[row[0]].rank for row in rows})
+    for key in [key for row in rows for key in row]:
+        node = nodes[key]
+        for number, head in enumerate(list(node.below)):
+            between = [rank for rank in ranks if node.rank < rank < nodes[head].rank]
+            if not between or key == SOURCE or head == SINK:
+                continue
+            before = key
+            for rank in between:
+                place = _Node(f"~{key}:{number}:{rank}", _PASSAGE, rank, above=[before])
+                nodes[place.key] = place
+                passing[rank].append(place.key)
+                nodes[before].below.append(place.key)
+                before = place.key
+            nodes[before].below.append(head)
+            nodes[head].above[nodes[head].above.index(key)] = before
+    return [row + passing[rank] for row, rank in zip(rows, ranks, strict=True)]
 
 
 def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
@@ -144,6 +166,23 @@ def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
                 xs = [nodes[o].x for o in near if o not in (SOURCE, SINK)] or [node.x]
                 wishes.append(sum(xs) / len(xs))
             _spread(row, wishes, nodes)
+    for row in rows:
+        _straighten(row, nodes)
+
+
+def _straighten(row: list[str], nodes: dict[str, _Node]) -> None:
+    """Stand nearly under what feeds it: then exactly, so that the edge has no jog."""
+    for n, key in enumerate(row):
+        node = nodes[key]
+        near = [nodes[o].x for o in node.above if o not in (SOURCE, SINK)]
+        wish = min(near, key=lambda x: abs(x - node.x), default=node.x)
+        if abs(wish - node.x) > JOG:
+            continue
+        left = nodes[row[n - 1]].x + _room(row[n - 1], key, nodes) if n else wish
+        last = n + 1 == len(row)
+        right = wish if last else nodes[row[n + 1]].x - _room(key, row[n + 1], nodes)
+        if left - JOG <= wish <= right + JOG:
+            node.x = wish
 
 
 def _spread(row: list[str], wishes: list[float], nodes: dict[str, _Node]) -> None:
@@ -210,17 +249,24 @@ def _lead(done: Piece, nodes: dict[str, _Node], tops: dict[str, float]) -> None:
     for ends, start, line in passing:
         legs[ends, 0] = (exits.get(ends[0], ports[SOURCE]), start)
         legs[ends, 1] = (line, entries.get(ends[1], ports[SINK]))
-    _join(done, legs)
+    fences = [done.wires, *(kind for p in pieces.values() for kind in (p.opening, p.closing))]
+    _join(done, legs, fences)
 
 
-def _join(done: Piece, legs: dict[tuple[Ends, int], tuple[Line, Line]]) -> None:
+def _join(
+    done: Piece,
+    legs: dict[tuple[Ends, int], tuple[Line, Line]],
+    fences: list[dict[Ends, Line]],
+) -> None:
     rects = [bounds(s) for s in done.spots]
     asked = {
         (ends, leg): Wanted(ends, (Port(*begin[-1], DOWN),), (Port(*end[0], DOWN),))
         for (ends, leg), (begin, end) in legs.items()
     }
     ports = [port for want in asked.values() for port in (*want.tails, *want.heads)]
-    router = Router(rects, ports)
+    router = Router(rects, ports, words=[spot.label for spot in done.spots if spot.label])
+    for lines in fences:
+        router.fence(lines)
     ways = router.all(list(asked.values()))
     for (ends, leg), way in zip(asked, ways, strict=True):
         begin, end = legs[ends, leg]

@@ -10,6 +10,7 @@ from cnndsl.figures import font, theme
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.wrapping import wrapped as folded
@@ -21,7 +22,7 @@ from cnndsl.ops.base import Family
 
 MARGIN = 18.0
 GUTTER = 40.0
-INSET_PAD, INSET_BAR, INSET_GAP = 14.0, 26.0, 16.0
+INSET_PAD, INSET_BAR = 14.0, 26.0
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
@@ -76,8 +77,13 @@ class Page:
     height: float = 0.0
 
 
-def page(plan: Plan, *, insets: bool = True, opened: tuple[str, ...] = ()) -> Page:
-    """The page of a plan; without `insets`, only the blocks in `opened` are shown inside."""
+def page(
+    plan: Plan, *, insets: bool = True, opened: tuple[str, ...] = (), widest: float = 0.0
+) -> Page:
+    """The page of a plan; without `insets`, only the blocks in `opened` are shown inside.
+
+    `widest` is the width in pixels to keep to, if it can be; 0 is any.
+    """
     network = plan.network
     cards = Cards(network, plan.main, None)
     main = Panel(placed(network, plan.main, cards, main=True), cards, plan.main)
@@ -91,43 +97,21 @@ def page(plan: Plan, *, insets: bool = True, opened: tuple[str, ...] = ()) -> Pa
         panels.append(Panel(piece, inner, frame.scene, frame))
     done = Page(plan, main, panels, [])
     main.piece = folded(main.piece, sum(p.width * p.height for p in panels))
-    _arrange(done)
+    _arrange(done, widest)
     done.bands = bands(network, plan.main, main.piece)
     return done
 
 
-def _arrange(done: Page) -> None:
-    """Put the insets beside the main picture, in columns as high as the whole needs."""
+def _arrange(done: Page, widest: float) -> None:
+    """Put the insets beside the main picture and below it."""
     main = done.main
     main.x, main.y = GUTTER + main.piece.left, 0.0
-    wide = GUTTER + main.piece.width
-    tall = max([main.piece.height, *(panel.height for panel in done.insets)])
-    best: tuple[float, float, float] | None = None
-    for share in range(1, 13):
-        height = tall * (1 + (share - 1) / 8)
-        width, used = _columns(done.insets, wide, height)
-        ratio = max(width / 1.5, used, main.piece.height)
-        if best is None or ratio < best[0]:
-            best = (ratio, height, used)
-    assert best is not None
-    width, used = _columns(done.insets, wide, best[1])
-    done.width, done.height = width, max(used, main.piece.height)
-
-
-def _columns(insets: list[Panel], x: float, height: float) -> tuple[float, float]:
-    """Fill columns with insets from the left; the width of all, and the height used."""
-    x += 2 * INSET_GAP if insets else 0.0
-    y, wide, used = 0.0, 0.0, 0.0
-    for panel in insets:
-        if y and y + panel.height > height:
-            x, y, wide = x + wide + INSET_GAP, 0.0, 0.0
-        panel.x = x + INSET_PAD + panel.piece.left
-        panel.x += (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
-        panel.y = y + INSET_BAR
-        wide = max(wide, panel.width)
-        used = max(used, y + panel.height)
-        y += panel.height + INSET_GAP
-    return x + wide, used
+    sizes = [(panel.width, panel.height) for panel in done.insets]
+    found = packed((GUTTER + main.piece.width, main.piece.height), sizes, widest=widest)
+    for panel, (x, y) in zip(done.insets, found.places, strict=True):
+        slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
+        panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
+    done.width, done.height = found.width, found.height
 
 
 def picture(

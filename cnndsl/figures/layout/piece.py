@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnndsl.figures.layout.cards import behind
 from cnndsl.figures.paint import Point
@@ -23,6 +23,14 @@ class Spot:
     width: float
     height: float
     up: bool = False
+    words: float = 0.0
+    """How wide the label over its left corner is."""
+
+    @property
+    def label(self) -> tuple[float, float, float, float] | None:
+        """Left, top, right and bottom of the label over its corner, if it has one."""
+        foot = self.top - behind(self.box)
+        return (self.left, foot - 10, self.left + 2 + self.words, foot) if self.words else None
 
     @property
     def left(self) -> float:
@@ -100,7 +108,7 @@ class Piece:
             self.left,
             self.right,
             self.height,
-            [Spot(s.box, s.x + dx, s.y + dy, s.width, s.height, s.up) for s in self.spots],
+            [replace(s, x=s.x + dx, y=s.y + dy) for s in self.spots],
             [
                 Scope(
                     c.x + dx, c.y + dy, c.width, c.height, c.title, c.small, c.repeated, c.keys

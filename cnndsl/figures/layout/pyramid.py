@@ -29,12 +29,25 @@ class Roles:
     """Who feeds whom, and in which lane each stands."""
 
     def __init__(
-        self, nodes: list[str], edges: Iterable[Ends], lanes: dict[str, int], inner: set[str]
+        self,
+        nodes: list[str],
+        edges: Iterable[Ends],
+        lanes: dict[str, int],
+        inner: set[str],
+        heads: Iterable[str] = (),
+        feeds: Iterable[str] = (),
     ) -> None:
-        """`inner` are nodes of blocks that join several lanes: they are not of the spine."""
+        """`inner` are nodes of blocks that join several lanes: they are not of the spine.
+
+        `feeds` lead to what stands beside the lanes; of these, `heads` have no plane.
+        """
         self.nodes = nodes
         self.lanes = lanes
         self.inner = inner
+        self.heads = set(heads)
+        self.feeds = set(feeds)
+        self.more: list[str] = []
+        """A long chain that goes on below the end of the spine."""
         self.below: dict[str, list[str]] = defaultdict(list)
         self.above: dict[str, list[str]] = defaultdict(list)
         for tail, head in edges:
@@ -65,7 +78,7 @@ class Roles:
             best = max(
                 (tail for tail in fed if tail in length), key=length.__getitem__, default=""
             )
-            if key in risen or key in self.inner or (fed and not best):
+            if key in risen or key in self.inner or key in self.heads or (fed and not best):
                 continue
             length[key] = length.get(best, 0) + 1
             if best:
@@ -74,7 +87,7 @@ class Roles:
         found = [last]
         while found[-1] in origin:
             found.append(origin[found[-1]])
-        return found[::-1]
+        return found[::-1] + self.more
 
 
 def gridded(roles: Roles, ends: set[str]) -> Grid:
@@ -87,14 +100,14 @@ def gridded(roles: Roles, ends: set[str]) -> Grid:
     stacked |= {key for chain in over.values() for key in chain}
     later: list[str] = []
     for key in roles.nodes:
-        if key in grid.cells or key in stacked:
+        if key in grid.cells or key in stacked or key in roles.heads:
             continue
         if key in ends:
             later.append(key)
             continue
         _settle(key, roles, grid, taken, under.get(key, []), over.get(key, ()))
     for key in roles.nodes:
-        if key not in grid.cells and key not in later:
+        if key not in grid.cells and key not in later and key not in roles.heads:
             # Its join stands on the spine, or in a stack itself.
             _settle(key, roles, grid, taken, [], ())
     last = max((cell[2] for cell in grid.cells.values()), default=0)
@@ -104,8 +117,26 @@ def gridded(roles: Roles, ends: set[str]) -> Grid:
         column = shared if len(later) > 1 else columns[key]
         lane, row = roles.lanes[key], _row(key, roles, grid)
         _put(key, (lane, row, column), grid, taken)
-    _late(roles, grid, taken, stacked)
+    _heads(roles, grid, taken)
+    _late(roles, grid, taken, stacked | roles.heads)
     return grid
+
+
+def _heads(roles: Roles, grid: Grid, taken: dict[Cell, str]) -> None:
+    """Heads in columns at the right; several of one box stand under each other."""
+    depth: dict[str, int] = {}
+    for key in roles.nodes:
+        if key in roles.heads:
+            depth[key] = 1 + max((depth.get(tail, 0) for tail in roles.above[key]), default=0)
+    first = max((cell[2] for cell in grid.cells.values()), default=0)
+    lanes = sorted({roles.lanes[key] for key in depth})
+    for key, step in depth.items():
+        lane, row, column = roles.lanes[key], _row(key, roles, grid), first + step
+        # Seen from the middle, the first head is the nearest: the edges of each run apart.
+        way = 1 if lane >= lanes[len(lanes) // 2] else -1
+        while (lane, row, column) in taken:
+            row += way
+        _put(key, (lane, row, column), grid, taken)
 
 
 def _spine(roles: Roles, grid: Grid) -> None:
@@ -236,15 +267,17 @@ def _row(key: str, roles: Roles, grid: Grid) -> int:
 
 def _late(roles: Roles, grid: Grid, taken: dict[Cell, str], stacked: set[str]) -> None:
     """Move to the right what has room there, beside others of its role."""
+    last = max(cell[2] for cell in grid.cells.values())
     for key in reversed(roles.nodes):
         lane, row, column = grid.cells[key]
-        heads = roles.below[key]
-        if column == 0 or key in stacked or not heads or len(roles.above[key]) != 1:
+        ends = [grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in roles.below[key]]
+        ends += [last] if key in roles.feeds else []
+        if column == 0 or key in stacked or not ends or len(roles.above[key]) != 1:
             continue
         tail = roles.above[key][0]
         if tail in grid.spine:
             continue
-        room = min(grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in heads)
+        room = min(ends)
         between = [(lane, row, c) for c in range(column + 1, room + 1)]
         if between and not any(cell in taken for cell in between):
             del taken[lane, row, column]

@@ -1,31 +1,27 @@
 """Orthogonal edges around boxes: the cheapest way over a grid of channels.
 
 A way never enters a box. A bend, a crossing and a stretch beside another edge have their
-price; edges that share an end may share their way.
+price. Edges that share an end may share their way, and so may those of a bus, in which
+everything at one side leads to everything at the other.
+
+Source: Hart, Nilsson & Raphael 1968 (A*), over places and the directions they are left in.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from cnndsl.figures.layout.channels import Channels, Rect
 from cnndsl.figures.layout.piece import Ends, Line, tidy
-from cnndsl.figures.paint import Point
 
-MARGIN = 7.0
-STEPS = (8.0, 14.0, 20.0)
-BEND, CROSSING, BESIDE = 14.0, 150.0, 400.0
-NEAR = 4.0
-EAGER, LARGE = 1.6, 2500
-"""On a large grid a way is drawn to its end: faster, and now and then a bend longer."""
+BEND, CROSSING, BESIDE = 14.0, 250.0, 400.0
+BUNDLE = 2
+"""A bus is crossed at the price of so many edges at most."""
+SHARED = 0.5
+"""Of the price of a stretch, where an edge of the same bus runs already."""
 RIGHT, DOWN, LEFT, UP = range(4)
-MOVES = ((1, 0), (0, 1), (-1, 0), (0, -1))
-
-Rect = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Wanted:
 
 
 class Router:
-    """The grid and what runs on it."""
+    """Leads edges, one after the other."""
 
     def __init__(
         self,
@@ -56,138 +52,171 @@ class Router:
         ports: Iterable[Port],
         tracks: Sequence[float] = (),
         levels: Sequence[float] = (),
+        words: Sequence[Rect] = (),
     ) -> None:
-        """`tracks` and `levels` are where edges may run; without them, beside the boxes."""
-        xs, ys = set(tracks), set(levels)
-        exact = [(port.x, port.y) for port in ports]
-        for left, top, right, bottom in rects:
-            for step in STEPS:
-                xs |= set() if tracks else {left - step, right + step}
-                ys |= set() if levels else {top - step, bottom + step}
-            exact.append(((left + right) / 2, (top + bottom) / 2))
-        self.xs = _sparse({x for x, _ in exact}, xs)
-        self.ys = _sparse({y for _, y in exact}, ys)
-        self.closed: set[tuple[int, int]] = set()
-        for rect in rects:
-            self._close(rect)
-        self.runs: dict[tuple[int, int, int], list[Ends]] = {}
-        self.nodes: dict[tuple[int, int], list[tuple[int, Ends]]] = {}
+        """`tracks` and `levels` are where edges may run; without them, beside the boxes.
 
-    def _close(self, rect: Rect) -> None:
-        left, top, right, bottom = rect
-        edge = MARGIN - 1
-        first, last = bisect_left(self.xs, left - edge), bisect_left(self.xs, right + edge)
-        high, low = bisect_left(self.ys, top - edge), bisect_left(self.ys, bottom + edge)
-        self.closed |= {(i, j) for i in range(first, last) for j in range(high, low)}
+        `words` are labels: an edge may pass close by, and not through.
+        """
+        points = [(port.x, port.y) for port in ports]
+        self.channels = Channels(rects, points, tracks, levels, words)
+        width = self.channels.width
+        self.moves = (1, width, -1, -width)
+        self.wanted: set[Ends] = set()
+        self.begun: set[str] = set()
+
+    def fence(self, wires: dict[Ends, Line]) -> None:
+        """Make it cost to cross lines that are drawn already."""
+        for ends, line in wires.items():
+            self.channels.fence(ends, line)
 
     def all(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Every edge's line, in order; straight ones are led first, then short ones."""
-        found = {
-            n: self._lead(wanted[n])
-            for n in sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
-        }
+        self.wanted |= {want.ends for want in wanted}
+        order = sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
+        found = {n: self._lead(wanted[n]) for n in order}
         return [found[n] for n in range(len(wanted))]
 
     def _lead(self, want: Wanted) -> Line:
-        goals: dict[tuple[int, int, int], Port] = {}
+        """The cheapest way of an edge; a state is four times a place, and a direction."""
+        goals: dict[int, Port] = {}
         for port in want.heads:
-            goals.setdefault((*self._outside(port, -1), port.way), port)
-        queue: list[tuple[float, float, int, int, int, int]] = []
-        best: dict[tuple[int, int, int], float] = {}
-        origin: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        first: dict[tuple[int, int, int], Port] = {}
-        targets = [(self.xs[i], self.ys[j]) for i, j, _ in goals]
+            goals.setdefault(4 * self._outside(port, -1) + port.way, port)
+        first: dict[int, Port] = {}
+        queue: list[tuple[float, float, int]] = []
         for port in want.tails:
-            state = (*self._outside(port, 1), port.way)
-            if port.price < best.get(state, 1e18):
-                best[state] = port.price
+            state = 4 * self._outside(port, 1) + port.way
+            if state not in first or port.price < first[state].price:
                 first[state] = port
-                heapq.heappush(queue, (port.price, port.price, len(queue), *state))
-        count = len(queue)
-        eager = EAGER if len(self.xs) * len(self.ys) > LARGE else 1.0
+                heapq.heappush(queue, (port.price, port.price, state))
+        best = {state: port.price for state, port in first.items()}
+        origin: dict[int, int] = {}
+        least = self._least(want, goals)
+        prices = _Prices(self, want.ends)
         while queue:
-            _, cost, _, i, j, way = heapq.heappop(queue)
-            state = (i, j, way)
+            _, cost, state = heapq.heappop(queue)
             if cost > best[state]:
                 continue
             if state in goals:
                 return self._trace(state, origin, first, goals[state], want.ends)
-            for turn in (0, 1, 3):
-                after = (way + turn) % 4
-                step = self._step(i, j, way, after, want.ends)
-                if step is None:
+            place, way = state >> 2, state & 3
+            for after in (way, way + 1 & 3, way + 3 & 3):
+                there = place + self.moves[after]
+                if self.channels.closed[there]:
                     continue
-                price, to = step
+                to = 4 * there + after
+                total = cost + prices.step(place, there, after)
+                if after != way:
+                    total += BEND
                 if to in goals:
-                    price += goals[to].price
-                total = cost + price
+                    total += goals[to].price
                 if total < best.get(to, 1e18):
                     best[to] = total
                     origin[to] = state
-                    count += 1
-                    x, y = self.xs[to[0]], self.ys[to[1]]
-                    left = min(abs(x - a) + abs(y - b) for a, b in targets)
-                    heapq.heappush(queue, (total + eager * left, total, count, *to))
+                    heapq.heappush(queue, (total + least(there, after), total, to))
         # Nothing is left but a straight line: boxes stand so close that no channel is.
         tail, head = want.tails[0], want.heads[0]
         return ((tail.x, tail.y), (head.x, head.y))
 
-    def _outside(self, port: Port, sign: int) -> tuple[int, int]:
-        """The grid point before a port that no box closes."""
-        dx, dy = MOVES[port.way]
-        i, j = bisect_left(self.xs, port.x - 0.3), bisect_left(self.ys, port.y - 0.3)
-        while (i, j) in self.closed:
-            near = (i + dx * sign, j + dy * sign)
-            if not (0 <= near[0] < len(self.xs) and 0 <= near[1] < len(self.ys)):
-                break
-            i, j = near
-        return i, j
+    def _least(self, want: Wanted, goals: dict[int, Port]) -> Callable[[int, int], float]:
+        """What a way costs at least from a place, if nothing stands between."""
+        xs, ys, width = self.channels.xs, self.channels.ys, self.channels.width
+        targets = [(*self.channels.point(state >> 2), state & 3) for state in goals]
+        # A bus that runs already may be shared on all of the way.
+        shares = want.ends[0] in self.begun or want.ends[1] in self.begun
+        scale = SHARED if shares else 1.0
+        known: dict[int, float] = {}
 
-    def _step(
-        self, i: int, j: int, way: int, after: int, ends: Ends
-    ) -> tuple[float, tuple[int, int, int]] | None:
-        dx, dy = MOVES[after]
-        a, b = i + dx, j + dy
-        if not (0 <= a < len(self.xs) and 0 <= b < len(self.ys)) or (a, b) in self.closed:
-            return None
-        price = abs(self.xs[a] - self.xs[i]) + abs(self.ys[b] - self.ys[j])
-        if after != way:
-            price += BEND
-        for other in self.runs.get(_run(i, j, a, b), ()):
-            if not _kin(other, ends):
-                price += BESIDE
-        for across, other in self.nodes.get((a, b), ()):
-            if across != after % 2 and not _kin(other, ends):
-                price += CROSSING
-        return price, (a, b, after)
+        def least(place: int, way: int) -> float:
+            key = 4 * place + way
+            if key not in known:
+                x, y = xs[place % width], ys[place // width]
+                known[key] = min([_between(x, y, way, *goal, scale) for goal in targets])
+            return known[key]
+
+        return least
+
+    def kin(self, one: Ends, two: Ends) -> bool:
+        """Whether edges may share their way: by an end, or as a bus from all to all."""
+        if one[0] == two[0] or one[1] == two[1]:
+            return True
+        return (one[0], two[1]) in self.wanted and (two[0], one[1]) in self.wanted
+
+    def _outside(self, port: Port, sign: int) -> int:
+        """The place before a port that no box closes."""
+        closed, move = self.channels.closed, self.moves[port.way] * sign
+        place = self.channels.place(port.x, port.y)
+        while closed[place] and 0 <= place + move < len(closed):
+            place += move
+        return place
 
     def _trace(
         self,
-        state: tuple[int, int, int],
-        origin: dict[tuple[int, int, int], tuple[int, int, int]],
-        first: dict[tuple[int, int, int], Port],
+        state: int,
+        origin: dict[int, int],
+        first: dict[int, Port],
         goal: Port,
         ends: Ends,
     ) -> Line:
         states = [state]
         while states[-1] in origin and states[-1] not in first:
             states.append(origin[states[-1]])
-        states.reverse()
-        start = first[states[0]]
-        for one, two in pairwise(states):
-            self.runs.setdefault(_run(one[0], one[1], two[0], two[1]), []).append(ends)
-            for node in (one, two):
-                self.nodes.setdefault((node[0], node[1]), []).append((two[2] % 2, ends))
-        points: list[Point] = [(self.xs[i], self.ys[j]) for i, j, _ in states]
+        start = first[states[-1]]
+        places = [found >> 2 for found in reversed(states)]
+        self.channels.take(ends, places)
+        self.begun |= set(ends)
+        points = [self.channels.point(place) for place in places]
         return tidy(((start.x, start.y), *points, (goal.x, goal.y)))
 
 
-def _run(i: int, j: int, a: int, b: int) -> tuple[int, int, int]:
-    return (min(i, a), min(j, b), 0 if j == b else 1)
+class _Prices:
+    """What the steps of one edge cost."""
+
+    def __init__(self, router: Router, ends: Ends) -> None:
+        self.channels = router.channels
+        self.router = router
+        self.ends = ends
+        self.known: dict[Ends, bool] = {}
+
+    def _kin(self, other: Ends) -> bool:
+        if other not in self.known:
+            self.known[other] = self.router.kin(other, self.ends)
+        return self.known[other]
+
+    def step(self, place: int, there: int, way: int) -> float:
+        """The price of going to the next place, but for a bend."""
+        grid, upright = self.channels, way & 1
+        if upright:
+            row, below = place // grid.width, there // grid.width
+            price = abs(grid.ys[below] - grid.ys[row])
+        else:
+            column = place % grid.width
+            price = abs(grid.xs[column + there - place] - grid.xs[column])
+        edge = 2 * min(place, there) + upright
+        if along := grid.runs.get(edge):
+            strange = [other for other in along if not self._kin(other)]
+            price = price + BESIDE * len(strange) if strange else price * SHARED
+        across = (grid.level if upright else grid.upright).get(there, ())
+        fences = grid.fences.get(edge, ())
+        if across or fences:
+            crossed = [other for other in (*across, *fences) if not self._kin(other)]
+            price += CROSSING * min(len(crossed), BUNDLE)
+        return price
 
 
-def _kin(one: Ends, two: Ends) -> bool:
-    return one[0] == two[0] or one[1] == two[1]
+def _between(
+    x: float, y: float, way: int, a: float, b: float, goal: int, scale: float
+) -> float:
+    dx, dy = a - x, b - y
+    ahead = (dx, dy, -dx, -dy)
+    far = abs(dx) + abs(dy)
+    if way == goal:
+        straight = ahead[way] >= 0 and far == abs(ahead[way])
+        return scale * far if straight else scale * far + 2 * BEND
+    if (way + goal) % 2:
+        bends = 1 if ahead[way] >= 0 and ahead[goal] >= 0 else 3
+        return scale * far + bends * BEND
+    return scale * far + 2 * BEND
 
 
 def _reach(want: Wanted) -> tuple[int, float]:
@@ -197,18 +226,3 @@ def _reach(want: Wanted) -> tuple[int, float]:
         for t, h in pairs
     )
     return (0 if straight else 1, min(abs(t.x - h.x) + abs(t.y - h.y) for t, h in pairs))
-
-
-def _sparse(exact: set[float], others: set[float]) -> list[float]:
-    """Sorted, without values so near that they are one; those that are exact are kept."""
-    kept: list[float] = []
-    for value in sorted(exact):
-        if not kept or value - kept[-1] > 0.05:
-            kept.append(value)
-    found = list(kept)
-    for value in sorted(others):
-        place = bisect_left(found, value)
-        near = found[max(place - 1, 0) : place + 1]
-        if all(abs(value - other) >= NEAR for other in near):
-            found.insert(place, value)
-    return found

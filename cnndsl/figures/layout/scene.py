@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.layout.cards import LABEL, TITLE, Cards, behind
-from cnndsl.figures.layout.lanes import settled
+from cnndsl.figures.layout.heads import LEAST, joined, parted, split
+from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
@@ -29,8 +31,11 @@ PAD, BAR = 10.0, 20.0
 def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
     """All boxes and wires of a scene."""
     edges = [(edge.tail, edge.head) for edge in scene.edges]
-    if main and lanes(network, scene).rows:
-        return _pyramid(network, scene, edges, cards)
+    if main:
+        planes = strides(network, scene)
+        tail, met = joined(scene, planes)
+        if len(met) >= LEAST or lanes(network, scene).rows:
+            return _pyramid(scene, edges, cards, planes, tail)
     return _level(_unwrapped(scene.items) if main else scene.items, edges, cards)
 
 
@@ -43,23 +48,36 @@ def _unwrapped(items: Sequence[Item]) -> list[Item]:
     return found
 
 
-def _pyramid(network: Network, scene: Scene, edges: list[Ends], cards: Cards) -> Piece:
-    """The scene on its stride lanes."""
-    found = kept(strides(network, scene), scene)
-    inner = _inner_boxes(scene.items, edges, found)
+def _pyramid(
+    scene: Scene, edges: list[Ends], cards: Cards, planes: dict[str, int], tail: set[str]
+) -> Piece:
+    """The scene on its stride lanes; `tail` is what has none, and stands beside them."""
+    found = kept(planes, scene)
+    items, joins = parted(scene.items, tail)
+    edges, into, among = split(edges, tail)
+    inner = _inner_boxes(items, edges, found)
     leaves: dict[str, Piece] = {}
     owner: dict[str, str] = {}
-    for item in _flat(scene.items, edges, found):
+    leading = [*edges, *into]
+    for item in _flat(items, leading, found):
         owner |= {box.key: item.key for box in boxes([item])}
-        leaves[item.key] = _piece(item, edges, cards)
+        leaves[item.key] = _piece(item, leading, cards)
         found[item.key] = found[next(boxes([item])).key]
-    _collapse(leaves, owner, edges, found, {owner[key] for key in inner})
+    more = _collapse(leaves, owner, edges, found, {owner[key] for key in inner})
     outer = dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h])
-    roles = Roles(list(leaves), outer, found, {owner[key] for key in inner})
+    heads = {owner[t] for t, _ in into if t not in planes}
+    feeds = {owner[t] for t, _ in into}
+    roles = Roles(list(leaves), outer, found, {owner[key] for key in inner}, heads, feeds)
+    roles.more = more
     fed = {head for _, head in edges}
-    ends = {box.key for box in scene.boxes() if not box.nodes and box.key in fed}
+    ends = {box.key for box in boxes(items) if not box.nodes and box.key in fed}
+    if heads:
+        # What a level gives out stands beside what goes on from it.
+        roles.heads |= ends
+        ends = set()
     between = [(t, h) for t, h in edges if owner[t] != owner[h]]
-    return settled(roles, gridded(roles, ends), leaves, between, owner)
+    beside = Beside(_level(joins, among, cards), into) if joins else None
+    return settled(roles, gridded(roles, ends), leaves, between, owner, beside)
 
 
 def _collapse(
@@ -68,17 +86,22 @@ def _collapse(
     edges: list[Ends],
     lanes: dict[str, int],
     inner: set[str],
-) -> None:
-    """Make one tower of a long chain that stays in its lane, below the spine's end."""
+) -> list[str]:
+    """Make one tower of a long chain that stays in its lane.
+
+    One that goes on from the spine's end is returned, and is of the spine.
+    """
     roles = Roles(
         list(leaves),
         dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h]),
         lanes,
         inner,
     )
-    spine = set(roles.spine())
+    spine = roles.spine()
+    more: list[str] = []
     for key in list(leaves):
-        if key not in leaves or key in spine or len(roles.above[key]) != 1:
+        done = key not in leaves or key in spine or key in more
+        if done or len(roles.above[key]) != 1:
             continue
         if not roles.level(roles.above[key][0], key):
             continue
@@ -90,6 +113,9 @@ def _collapse(
                 break
             chain.append(then)
         if len(chain) < LONG or not roles.below[chain[-1]]:
+            continue
+        if roles.above[key][0] == spine[-1] and not more:
+            more = chain
             continue
         wires: list[Wire | Fork] = [Wire([])]
         for one, two in pairwise(chain):
@@ -104,6 +130,7 @@ def _collapse(
         leaves[key] = tower
         for box, held in owner.items():
             owner[box] = key if held in chain else held
+    return more
 
 
 def _flat(items: Sequence[Item], edges: list[Ends], lanes: dict[str, int]) -> list[Item]:
@@ -207,8 +234,11 @@ def _opened(items: Sequence[Item], edges: Sequence[Ends]) -> list[Item]:
 def _leaf(box: Box, cards: Cards) -> Piece:
     width, height = cards.size(box)
     stack = behind(box)
-    spot = Spot(box, 0, stack + height / 2, width, height)
     label = cards[box].label
+    spot = Spot(box, 0, stack + height / 2, width, height)
+    if label and not cards[box].round:
+        words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL)
+        spot = replace(spot, words=words)
     # The label stands over the left corner; a circle's beside it.
     left = width / 2
     if label and cards[box].round:

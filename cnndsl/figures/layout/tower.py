@@ -14,6 +14,9 @@ BESIDE = 16.0
 CHANNEL = 9.0
 """Half the width of a skip's channel."""
 
+MAIN = 2.5
+"""A branch so much longer than all others is the main path."""
+
 Leaves = dict[str, Piece]
 
 
@@ -116,17 +119,24 @@ def _forked(fork: Fork, leaves: Leaves) -> Piece:
 
 def _places(pieces: list[Piece], skips: list[bool]) -> list[float]:
     """The axis of each branch; the fork's own axis is 0."""
-    places: list[float] = []
-    edge = 0.0
-    for piece in pieces:
-        places.append(edge + piece.left)
-        edge += piece.width + BESIDE
     kept = [n for n, skip in enumerate(skips) if not skip] or list(range(len(pieces)))
-    centre = (places[kept[0]] + places[kept[-1]]) / 2
     heights = [pieces[n].height for n in kept]
-    if len(kept) == 2 and heights[0] != heights[1]:
-        # The longer branch is the main path, and stands straight; the other is its side.
-        centre = places[kept[heights.index(max(heights))]]
+    low, high = sorted(heights)[-2:] if len(kept) > 1 else (0.0, 0.0)
+    main = kept[heights.index(high)] if len(kept) > 1 else kept[0]
+    order = list(range(len(pieces)))
+    if len(kept) > 2 and MAIN * low < high:
+        # What is given out on the way stands at the right of what goes on.
+        order.remove(main)
+        order.insert(0, main)
+    places = [0.0] * len(pieces)
+    edge = 0.0
+    for n in order:
+        places[n] = edge + pieces[n].left
+        edge += pieces[n].width + BESIDE
+    centre = (places[kept[0]] + places[kept[-1]]) / 2
+    if (len(kept) == 2 and low < high) or MAIN * low < high:
+        # The longer branch is the main path, and stands straight; the others are its side.
+        centre = places[main]
     elif len(kept) % 2:
         centre = places[kept[len(kept) // 2]]
     return [place - centre for place in places]

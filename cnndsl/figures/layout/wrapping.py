@@ -85,7 +85,7 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]]) -> Piece:
             },
         ).moved(n * step, dy)
         done.take(part)
-    done.height = max(s.bottom for s in done.spots) + 16
+    done.height = max(foot - top for top, foot in zip(tops, feet, strict=True)) + 8
     for n, (_, ends) in enumerate(chosen):
         begin, end = piece.wires[ends]
         tail_y = begin[1] - tops[n] - (lift if n else 0.0)
@@ -93,12 +93,14 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]]) -> Piece:
         here, there = n * step + begin[0], (n + 1) * step + end[0]
         # The channel runs between the columns, before the names of the next one's lanes.
         channel = n * step + piece.right + 22
+        # It turns where it was cut: below all that ends there, above all that begins.
+        foot, top = feet[n] - tops[n] - (lift if n else 0.0), -lift
         line: Line = (
             (here, tail_y),
-            (here, tail_y + 12),
-            (channel, tail_y + 12),
-            (channel, head_y - 14),
-            (there, head_y - 14),
+            (here, foot),
+            (channel, foot),
+            (channel, top),
+            (there, top),
             (there, head_y),
         )
         done.wires[ends] = tidy(line)

@@ -1,0 +1,143 @@
+"""One box for what stands side by side: a head's scores, offsets and anchors.
+
+Detectors apply the same heads to each level, and join what comes of them several times
+over. Calls of one block on one value are one box that says how many it is, and so are the
+concats of a detector's heads. Where a second stage computes on what the first has found,
+the levels themselves are one box: the picture is of the regions then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import networkx as nx
+
+from cnndsl.figures.scene import Box, Cluster, Item, boxes
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family
+
+LEVELS = 3
+"""So many calls on different values are the levels of a pyramid."""
+Alike = Callable[[Box], object]
+"""What is equal for boxes that merge; nothing for one that stays."""
+
+
+def abreast(network: Network, items: list[Item]) -> list[Item]:
+    """The items with such boxes merged: calls on one value, levels, and then concats."""
+    finder = _Finder(network, items)
+    items = _merged(items, finder.calls, finder.apart)
+    items = _merged(items, finder.levels(items), lambda *_: True)
+    finder = _Finder(network, items)
+    return _merged(items, finder.concats, lambda *_: True)
+
+
+def _merged(items: list[Item], alike: Alike, may: Callable[[Box, Box], bool]) -> list[Item]:
+    """The items, those that are alike in one block merged into the first."""
+    kept: dict[object, Box] = {}
+    done: list[Item] = []
+    for item in items:
+        if isinstance(item, Cluster):
+            item.children = _merged(item.children, alike, may)
+        elif (key := alike(item)) is not None:
+            first = kept.setdefault(key, item)
+            if first is not item and may(first, item):
+                _take(first, item)
+                continue
+        done.append(item)
+    return done
+
+
+class _Finder:
+    """What is alike among some items."""
+
+    def __init__(self, network: Network, items: list[Item]) -> None:
+        self.network = network
+        self.owner = {name: box for box in boxes(items) for name in box.nodes}
+
+    def _above(self, box: Box) -> set[str]:
+        """The nodes outside a box that it reads."""
+        graph, inside = self.network.graph, set(box.nodes)
+        return {tail for name in inside for tail in graph.predecessors(name)} - inside
+
+    def _below(self, box: Box) -> set[str]:
+        """The nodes outside a box that read it."""
+        graph, inside = self.network.graph, set(box.nodes)
+        return {head for name in inside for head in graph.successors(name)} - inside
+
+    def apart(self, one: Box, two: Box) -> bool:
+        """Whether two boxes feed no common one: else they are branches of a join."""
+        return not self._below(one) & self._below(two)
+
+    def _joined(self, box: Box) -> bool:
+        """Whether a box feeds concats, and nothing else."""
+        families = {self.network.node(name).op.family for name in self._below(box)}
+        return families == {Family.CONCAT}
+
+    def calls(self, box: Box) -> object:
+        """Calls of one block on one value, whose results are joined."""
+        if box.frame is None or box.count != 1 or not self._joined(box):
+            return None
+        return box.frame.key, box.title, frozenset(self._above(box))
+
+    def concats(self, box: Box) -> object:
+        """Concats of the same boxes, or of heads that read the same."""
+        read = self._above(box)
+        if box.family is not Family.CONCAT or len(box.nodes) != 1 or len(read) < 2:
+            return None
+        fed = {self.owner[name].key: self.owner[name] for name in read}
+        if len(fed) < LEVELS or not all(self._joined(tail) for tail in fed.values()):
+            return frozenset(fed)
+        return frozenset(
+            self.owner[name].key for tail in fed.values() for name in self._above(tail)
+        )
+
+    def levels(self, items: list[Item]) -> Alike:
+        """Calls of one block on the levels of a pyramid, before a second stage."""
+        found: dict[str, object] = {}
+        groups: dict[tuple[str, str], list[Box]] = {}
+        for around, box in _placed(items):
+            if box.frame is not None and box.count == 1:
+                groups.setdefault((around, box.frame.key), []).append(box)
+        for key, group in groups.items():
+            if len(group) >= LEVELS and self._parallel(group) and self._staged(group):
+                found |= dict.fromkeys([box.key for box in group], key)
+        return lambda box: found.get(box.key)
+
+    def _parallel(self, group: list[Box]) -> bool:
+        """Whether boxes read different values, and none what another makes."""
+        if len({frozenset(self._above(box)) for box in group}) < len(group):
+            return False
+        others = {name: box.key for box in group for name in box.nodes}
+        for box in group:
+            below = nx.descendants(self.network.graph, box.nodes[0])
+            if any(others.get(name, box.key) != box.key for name in below):
+                return False
+        return True
+
+    def _staged(self, group: list[Box]) -> bool:
+        """Whether what comes of boxes is chosen from, and then computed on with weights."""
+        below: set[str] = set()
+        for name in group[0].nodes:
+            below |= nx.descendants(self.network.graph, name)
+        families = {self.network.node(name).op.family for name in below - set(group[0].nodes)}
+        return Family.BOXES in families and Family.LINEAR in families
+
+
+def _placed(items: list[Item], around: str = "") -> list[tuple[str, Box]]:
+    """The boxes, each with the key of the block around it."""
+    found: list[tuple[str, Box]] = []
+    for item in items:
+        if isinstance(item, Cluster):
+            found += _placed(item.children, item.key)
+        else:
+            found.append((around, item))
+    return found
+
+
+def _take(first: Box, item: Box) -> None:
+    """Merge a box into one that it stands beside."""
+    first.nodes += item.nodes
+    first.labels += item.labels
+    first.beside += item.beside
+    other = dict(item.arguments)
+    first.arguments = tuple((n, v) for n, v in first.arguments if other.get(n) == v)

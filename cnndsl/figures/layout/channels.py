@@ -1,0 +1,117 @@
+"""The grid of channels in which edges run, what is closed, and what runs there already.
+
+A place is a number: column + row · width. An edge of the grid is twice its left or upper
+place, and one more if it is upright. A closed rim stands around all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from cnndsl.figures.layout.piece import Ends, Line
+from cnndsl.figures.paint import Point
+
+MARGIN = 7.0
+STEPS = (8.0, 14.0, 20.0)
+NEAR = 4.0
+RIM = 1e4
+
+Rect = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+class Channels:
+    """Where edges may run."""
+
+    def __init__(
+        self,
+        rects: Sequence[Rect],
+        points: Iterable[Point],
+        tracks: Sequence[float] = (),
+        levels: Sequence[float] = (),
+        words: Sequence[Rect] = (),
+    ) -> None:
+        """`points` are exactly on it; the rest is as `Router` says."""
+        xs, ys = set(tracks), set(levels)
+        exact = list(points)
+        for left, top, right, bottom in rects:
+            for step in STEPS:
+                xs |= set() if tracks else {left - step, right + step}
+                ys |= set() if levels else {top - step, bottom + step}
+            exact.append(((left + right) / 2, (top + bottom) / 2))
+        self.xs = _rimmed(_sparse({x for x, _ in exact}, xs))
+        self.ys = _rimmed(_sparse({y for _, y in exact}, ys))
+        self.width = len(self.xs)
+        self.closed = bytearray(self.width * len(self.ys))
+        for rect in rects:
+            self._close(rect, MARGIN - 1)
+        for rect in words:
+            self._close(rect, 1.0)
+        for place in range(len(self.closed)):
+            column, row = place % self.width, place // self.width
+            if column in (0, self.width - 1) or row in (0, len(self.ys) - 1):
+                self.closed[place] = 1
+        self.runs: dict[int, list[Ends]] = {}
+        """By edge of the grid: what runs along it."""
+        self.level: dict[int, list[Ends]] = {}
+        self.upright: dict[int, list[Ends]] = {}
+        """By place: what runs through it, to the side and up or down."""
+        self.fences: dict[int, list[Ends]] = {}
+        """By edge of the grid: what is crossed there."""
+
+    def place(self, x: float, y: float) -> int:
+        """The place of a point."""
+        return bisect_left(self.xs, x - 0.3) + self.width * bisect_left(self.ys, y - 0.3)
+
+    def point(self, place: int) -> Point:
+        """Where a place is."""
+        return self.xs[place % self.width], self.ys[place // self.width]
+
+    def _close(self, rect: Rect, edge: float) -> None:
+        left, top, right, bottom = rect
+        first, last = bisect_left(self.xs, left - edge), bisect_left(self.xs, right + edge)
+        high, low = bisect_left(self.ys, top - edge), bisect_left(self.ys, bottom + edge)
+        for row in range(high, low):
+            start = row * self.width
+            self.closed[start + first : start + last] = b"\1" * (last - first)
+
+    def fence(self, ends: Ends, line: Line) -> None:
+        """A line that is drawn already, on the grid or off it."""
+        for (x1, y1), (x2, y2) in pairwise(line):
+            level = abs(y2 - y1) < abs(x2 - x1)
+            along, across = (self.xs, self.ys) if level else (self.ys, self.xs)
+            low, high = sorted((x1, x2) if level else (y1, y2))
+            at = max(bisect_left(across, (y1 if level else x1) + 0.01) - 1, 0)
+            for n in range(bisect_left(along, low), bisect_left(along, high)):
+                edge = 2 * (n + self.width * at) + 1 if level else 2 * (at + self.width * n)
+                self.fences.setdefault(edge, []).append(ends)
+
+    def take(self, ends: Ends, places: Sequence[int]) -> None:
+        """What runs through some places, one beside the other."""
+        for one, two in pairwise(places):
+            upright = abs(two - one) != 1
+            self.runs.setdefault(2 * min(one, two) + upright, []).append(ends)
+            through = self.upright if upright else self.level
+            for place in (one, two):
+                through.setdefault(place, []).append(ends)
+
+
+def _rimmed(values: list[float]) -> list[float]:
+    return [values[0] - RIM, *values, values[-1] + RIM]
+
+
+def _sparse(exact: set[float], others: set[float]) -> list[float]:
+    """Sorted, without values so near that they are one; those that are exact are kept."""
+    kept: list[float] = []
+    for value in sorted(exact):
+        if not kept or value - kept[-1] > 0.05:
+            kept.append(value)
+    found = list(kept)
+    for value in sorted(others):
+        place = bisect_left(found, value)
+        near = found[max(place - 1, 0) : place + 1]
+        if all(abs(value - other) >= NEAR for other in near):
+            found.insert(place, value)
+    return found

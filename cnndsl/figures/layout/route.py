@@ -21,6 +21,8 @@ BUNDLE = 2
 """A bus is crossed at the price of so many edges at most."""
 SHARED = 0.5
 """Of the price of a stretch, where an edge of the same bus runs already."""
+HASTE = 0.8
+"""What a shared way is thought to cost: more than it may, so that the search ends soon."""
 RIGHT, DOWN, LEFT, UP = range(4)
 
 
@@ -124,7 +126,7 @@ class Router:
         targets = [(*self.channels.point(state >> 2), state & 3) for state in goals]
         # A bus that runs already may be shared on all of the way.
         shares = want.ends[0] in self.begun or want.ends[1] in self.begun
-        scale = SHARED if shares else 1.0
+        scale = HASTE if shares else 1.0
         known: dict[int, float] = {}
 
         def least(place: int, way: int) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from cnndsl.figures.layout.cards import behind
-from cnndsl.figures.layout.piece import Ends, Line, Piece, tidy
+from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 
 TALLEST = 820.0
 """A tower is broken where it is higher than this and more than twice as high as wide."""
+LIFT = 11.0
+"""By how much a further column begins higher: its edge comes in over it."""
+ROOM = 6.0
 BESIDE = 74.0
 """Between columns: room for the edge, and for the names of the lanes."""
 
@@ -64,44 +69,52 @@ def _upright(line: Line) -> bool:
 def _broken(piece: Piece, chosen: list[tuple[float, Ends]]) -> Piece:
     tops = [0.0, *(at for at, _ in chosen)]
     feet = [*(at for at, _ in chosen), piece.height]
-    step = piece.width + BESIDE
-    done = Piece(piece.left, piece.right + step * len(chosen), 0.0)
-    done.folds = [
-        (-piece.left + n * step, -piece.left + n * step + piece.width) for n in range(len(tops))
-    ]
-    lift = 11.0
-    for n, (top, foot) in enumerate(zip(tops, feet, strict=True)):
-        dy = -top - (lift if n else 0.0)
-        part = Piece(
-            0,
-            0,
-            0,
-            [s for s in piece.spots if top <= s.y < foot],
-            [c for c in piece.scopes if top <= c.y < foot],
-            {
-                e: w
-                for e, w in piece.wires.items()
-                if top <= min(w[0][1], w[-1][1]) and max(w[0][1], w[-1][1]) < foot
-            },
-        ).moved(n * step, dy)
-        done.take(part)
+    parts = [_between(piece, top, foot) for top, foot in zip(tops, feet, strict=True)]
+    axes = [0.0]
+    for one, two in pairwise(parts):
+        axes.append(axes[-1] + one.right + BESIDE + two.left)
+    done = Piece(parts[0].left, axes[-1] + parts[-1].right, 0.0)
+    done.folds = [(x - p.left, x + p.right) for x, p in zip(axes, parts, strict=True)]
+    lifts = [0.0, *(LIFT for _ in chosen)]
+    for part, axis, top, lift in zip(parts, axes, tops, lifts, strict=True):
+        done.take(part.moved(axis, -top - lift))
     done.height = max(foot - top for top, foot in zip(tops, feet, strict=True)) + 8
-    for n, (_, ends) in enumerate(chosen):
+    for n, (at, ends) in enumerate(chosen):
         begin, end = piece.wires[ends]
-        tail_y = begin[1] - tops[n] - (lift if n else 0.0)
-        head_y = end[1] - tops[n + 1] - lift
-        here, there = n * step + begin[0], (n + 1) * step + end[0]
-        # The channel runs between the columns, before the names of the next one's lanes.
-        channel = n * step + piece.right + 22
-        # It turns where it was cut: below all that ends there, above all that begins.
-        foot, top = feet[n] - tops[n] - (lift if n else 0.0), -lift
+        here, there = axes[n] + begin[0], axes[n + 1] + end[0]
+        # The channel runs between the columns, before the names of the next one's lanes. It
+        # turns where the tower was cut: below all that ends there, above all that begins.
+        channel = axes[n] + parts[n].right + 22
+        foot, top = at - tops[n] - lifts[n], -LIFT
         line: Line = (
-            (here, tail_y),
+            (here, begin[1] - tops[n] - lifts[n]),
             (here, foot),
             (channel, foot),
             (channel, top),
             (there, top),
-            (there, head_y),
+            (there, end[1] - tops[n + 1] - LIFT),
         )
         done.wires[ends] = tidy(line)
     return done
+
+
+def _between(piece: Piece, top: float, foot: float) -> Piece:
+    """What stands between two heights, with the room that it takes beside the axis."""
+    found = Piece(
+        0,
+        0,
+        0,
+        [s for s in piece.spots if top <= s.y < foot],
+        [c for c in piece.scopes if top <= c.y < foot],
+        {
+            ends: line
+            for ends, line in piece.wires.items()
+            if top <= min(line[0][1], line[-1][1]) and max(line[0][1], line[-1][1]) < foot
+        },
+    )
+    lefts = [bounds(s)[0] for s in found.spots] + [c.x for c in found.scopes]
+    rights = [bounds(s)[2] for s in found.spots] + [c.x + c.width for c in found.scopes]
+    xs = [x for line in found.wires.values() for x, _ in line]
+    found.left = ROOM - min([*lefts, *xs])
+    found.right = ROOM + max([*rights, *xs])
+    return found

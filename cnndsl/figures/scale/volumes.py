@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.figures.dot import title_of
-from cnndsl.figures.layout.cards import leaving
-from cnndsl.figures.layout.strides import strides
+from cnndsl.figures.layout.strides import leaving, strides
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import clean
 from cnndsl.graph import Network

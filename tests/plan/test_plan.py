@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -328,8 +329,6 @@ def test_a_printed_plan_names_step_algorithm_and_buffer(small: Network) -> None:
 
 
 def test_a_run_allocates_only_its_outputs() -> None:
-    import tracemalloc
-
     network = net(
         "  y: conv(64, 3x3, norm=bn, act=relu) -> dwconv(3x3) -> conv(64, 1x1) -> gap"
     )
@@ -341,3 +340,18 @@ def test_a_run_allocates_only_its_outputs() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * 64 * 14 * 12 * 4 / 2  # less than half of one feature map
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "mobilenetv2", "shufflenetv2"])
+def test_so_does_a_shipped_networks(name: str) -> None:
+    network = cnndsl.load(name)
+    plan = Plan(network, weights_of(network), threads=1)
+    x = images(network, 1, "float32")["image"]
+    plan(x)
+    tracemalloc.start()
+    plan(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # NumPy's own buffers, of 8192 numbers an operand: nothing that grows with the image.
+    assert peak < 160 * 1024
+    assert plan.prepare(1).arena.nbytes > 10 * peak

@@ -20,6 +20,7 @@ from cnndsl.ops.activation import (
     Elementwise,
     HardSigmoid,
     HardSwish,
+    LeakyReLU,
     ReLU,
     ReLU6,
     Sigmoid,
@@ -141,6 +142,9 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
             return [(x.clip, (zero, constant(math.inf), into))]
         case ReLU6():
             return [(x.clip, (zero, constant(6), into))]
+        case LeakyReLU() if 0 <= op.slope <= 1:
+            lower = (np.multiply, (x, constant(op.slope), spare))
+            return [lower, extreme(np.maximum, x, spare, into)]
         case HardSigmoid():
             return [*gate, (spare.clip, (zero, one, into))]
         case HardSwish():

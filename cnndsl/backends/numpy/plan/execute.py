@@ -161,6 +161,12 @@ def _entry(array: Array, view: Array, threads: int) -> list[Any]:
     ]
 
 
+def _finite(array: Array) -> bool:
+    """Whether no number is infinite or NaN: then their sum is finite, unless it overflows."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
 def _carved(flat: Array, sizes: list[int]) -> list[Array]:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [flat[start : start + size] for start, size in zip(starts, sizes, strict=True)]
@@ -207,8 +213,7 @@ class Plan(Interpreter):
         """
         inputs = checked_inputs(self.network, arrays, named)
         first = next(iter(inputs.values()))
-        finite = all(np.isfinite(array).all() for array in inputs.values())
-        if not len(first) or not finite:
+        if not len(first) or not all(map(_finite, inputs.values())):
             with np.errstate(all="ignore"):
                 return self._outputs(inputs)
         with self.lock, single_threaded_products(), np.errstate(all="ignore"):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from cnndsl.commands.opening import elaborated, pick, scope
 from cnndsl.console import NetworkFile, Trouble, sized
+
+if TYPE_CHECKING:
+    from cnndsl.graph import Network
 
 Values = dict[str, str]
 
@@ -49,9 +53,9 @@ def _sides(
     "-o",
     "--output",
     metavar="PATH",
-    help="Draw it, in the format of the ending: .svg, .png, .pdf, .html.",
+    help="Draw it, in the format of the ending: .svg, .png, .pdf, .html, .tikz; `-` is SVG.",
 )
-@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
+@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), help="Of the drawing.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ, as git does.")
 def diff(
     before: str,
@@ -62,7 +66,7 @@ def diff(
     markdown: bool,
     as_json: bool,
     output: str | None,
-    theme: str,
+    theme: str | None,
     exit_code: bool,
 ) -> None:
     """Print what differs between two files, or two settings of one; with -o, draw it.
@@ -73,21 +77,34 @@ def diff(
 
     if after is None and not settings:
         raise Trouble("one file does not differ from itself: name another, or --set a value")
+    if sum((markdown, as_json, output is not None)) > 1:
+        raise Trouble("--markdown, --json and -o: one of them")
+    if theme and output is None:
+        raise Trouble("--theme is of the drawing: name it with -o")
     first, second = _settings(settings, both=after is not None)
     one = elaborated(pick(scope(before), model), first, inputs)
     two = elaborated(pick(scope(after or before), model), second, inputs)
     found = compared(one, two)
     if output is not None:
-        from cnndsl.figures import Options, draw_diff
-
-        draw_diff(one, two, output, options=Options(theme=theme))
-        click.echo(output)
+        _draw(one, two, output, theme or "light")
     elif as_json:
         click.echo(json.dumps(found.data()))
     else:
         click.echo(found.markdown() if markdown else str(found))
     if exit_code and found:
         sys.exit(1)
+
+
+def _draw(before: Network, after: Network, output: str, theme: str) -> None:
+    """Write the picture, `-` to standard output as SVG."""
+    from cnndsl.figures import Options, diff_picture, draw_diff
+
+    options = Options(theme=theme)
+    if output == "-":
+        sys.stdout.buffer.write(diff_picture(before, after, options=options))
+        return
+    draw_diff(before, after, output, options=options)
+    click.echo(output)
 
 
 def _settings(given: dict[str, list[str]], *, both: bool) -> tuple[Values, Values]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
-from cnndsl.figures.write import OWN, encoded, written
+from cnndsl.figures.write import OWN, encoded, fits, written
 from cnndsl.graph import Network
 
-__all__ = ["Options", "dot", "draw", "draw_diff", "picture", "plan"]
+__all__ = ["Options", "diff_picture", "dot", "draw", "draw_diff", "picture", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,18 @@ def draw_diff(
     Raises ArchError: an unknown format, or what draws it is not here. OSError: it cannot
     be written.
     """
-    from cnndsl.figures.compared.page import compared
-
     target = Path(path)
     found = render.format_of(target, None)
-    options = options or Options()
-    made = compared(before, after)
-    render.write(target, encoded(made, found, options))
+    render.write(target, diff_picture(before, after, found, options=options))
+
+
+def diff_picture(
+    before: Network, after: Network, format: str = "svg", *, options: Options | None = None
+) -> bytes:
+    """The bytes of that picture.  Raises ArchError."""
+    from cnndsl.figures.compared.page import compared
+
+    return encoded(compared(before, after), format, options or Options())
 
 
 def picture(
@@ -83,6 +88,8 @@ def picture(
     options: Options | None = None,
 ) -> bytes:
     """The picture's bytes.  Raises ArchError."""
+    options = options or Options()
     if engine is None and format in OWN:
-        return written(network, format, options or Options())
+        return written(network, format, options)
+    fits(options.style, format)
     return render.render(dot(network), format, None if engine == "graphviz" else engine)

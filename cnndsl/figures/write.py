@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.diagnostics import ArchError, Diagnostic, listing
 from cnndsl.figures import font, table
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.html import html
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from cnndsl.figures.paint import Picture
 
 OWN = ("svg", "png", "pdf", "html", "mmd", "tikz", "md", "tex", "txt")
+PICTURES = ("svg", "png", "pdf", "html", "tikz")
+FORMATS_OF = {
+    "blocks": (*OWN, "dot"),
+    "scale": PICTURES,
+    "table": ("md", "tex", "html"),
+    "terminal": ("txt",),
+}
 SMALLEST = 6.0
 """Points: print is read down to here."""
 LEAST = 8.0
@@ -30,10 +37,15 @@ PIXELS = 2
 
 
 def written(network: Network, format: str, options: Options) -> bytes:
-    """The bytes.  Raises ArchError: what writes it is not installed, or it is too narrow."""
-    if options.style == "terminal" or format == "txt":
+    """The bytes; the ending alone says what `.md`, `.tex` and `.txt` are.
+
+    Raises ArchError: a style has no such format (E611), what writes it is not installed
+    (E610), or it is too narrow (E611).
+    """
+    fits(options.style, format)
+    if format == "txt":
         return terminal(network).encode()
-    if options.style == "table" or format in ("md", "tex"):
+    if format in ("md", "tex") or options.style == "table":
         return _table(network, format)
     if format == "mmd":
         return mermaid(
@@ -42,8 +54,22 @@ def written(network: Network, format: str, options: Options) -> bytes:
     return encoded(_picture(network, options), format, options)
 
 
+def fits(style: str, format: str) -> None:
+    """Refuse a style in a format that it has not.  Raises ArchError (E611)."""
+    known = FORMATS_OF[style]
+    if format not in known:
+        message = f"the style `{style}` is not written as .{format}"
+        help = f"end the name in {listing([f'.{name}' for name in known])}"
+        raise ArchError([Diagnostic("E611", message, help=help)])
+
+
 def encoded(picture: Picture, format: str, options: Options) -> bytes:
     """A picture in a format.  Raises ArchError."""
+    if format not in PICTURES:
+        help = f"end the name in {listing([f'.{name}' for name in PICTURES])}"
+        raise ArchError(
+            [Diagnostic("E611", f"this picture is not written as .{format}", help=help)]
+        )
     match format:
         case "html":
             return html(picture, options.theme).encode()
@@ -53,19 +79,12 @@ def encoded(picture: Picture, format: str, options: Options) -> bytes:
             return _pdf(picture, options)
         case "tikz":
             return tikz(picture, options.theme, width_mm=options.width_mm).encode()
-        case "png":
-            return _png(picture, options)
         case _:
-            message = f"this picture is not written as {format}"
-            help = "end the name in .svg, .png, .pdf, .html or .tikz"
-            raise ArchError([Diagnostic("E611", message, help=help)])
+            return _png(picture, options)
 
 
 def _table(network: Network, format: str) -> bytes:
     writers = {"md": table.markdown, "tex": table.latex, "html": table.html}
-    if format not in writers:
-        help = "end the name in .md, .tex or .html"
-        raise ArchError([Diagnostic("E611", f"a table is not written as {format}", help=help)])
     return writers[format](network).encode()
 
 

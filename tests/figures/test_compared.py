@@ -139,6 +139,21 @@ def test_the_command_draws(ending: str, theme: str, tmp_path: Path) -> None:
     assert path.stat().st_size > 500
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--theme", "dark"], "name it with -o"), (["-o", "x.svg", "--json"], "one of them")],
+)
+def test_options_that_do_not_go_together_are_refused(options: list[str], words: str) -> None:
+    done = CliRunner().invoke(cli, ["diff", "lenet5", "--set", "classes=3", *options])
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_a_picture_of_changes_goes_to_standard_output() -> None:
+    done = CliRunner().invoke(cli, ["diff", "lenet5", "--set", "classes=3", "-o", "-"])
+    assert done.output.startswith("<svg")
+
+
 def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.md"
     done = CliRunner().invoke(cli, ["diff", "resnet18", "resnet34", "-o", str(path)])

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from cnndsl import loads
+from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, picture
 from cnndsl.figures.compared.page import compared
 from cnndsl.figures.mermaid import mermaid, quoted
@@ -77,6 +78,21 @@ def test_hostile_labels_are_written_the_same_twice(style: str, format: str) -> N
     for character in ("\x00", "\x1b[31m", "\u202e"):
         if format not in ("png", "pdf"):
             assert character.encode() not in made
+
+
+@pytest.mark.parametrize(
+    ("style", "format"),
+    [
+        ("scale", "mmd"),
+        ("scale", "dot"),
+        ("scale", "md"),
+        ("table", "svg"),
+        ("terminal", "svg"),
+    ],
+)
+def test_a_style_in_a_format_that_it_has_not_is_refused(style: str, format: str) -> None:
+    with pytest.raises(ArchError, match=f"`{style}` is not written as .{format}"):
+        drawn(style, format)
 
 
 @pytest.mark.parametrize("style", ["blocks", "scale"])

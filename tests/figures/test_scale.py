@@ -100,6 +100,7 @@ def test_prisms_stand_apart_and_are_said(name: str) -> None:
     for a, b in combinations(areas, 2):
         assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
     assert all(area[2] <= found.width and area[3] <= found.height for area in areas)
+    assert max(found.width / found.height, found.height / found.width) <= 3
     assert svg(found) == svg(scaled(network(name)))
 
 

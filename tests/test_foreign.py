@@ -119,17 +119,49 @@ class Stages(nn.Module):
         return tuple(found[-3:])
 
 
-@pytest.mark.slow
-def test_yolov3s_body_equals_timms_darknet() -> None:
-    network = cnndsl.loads("""use "yolov3.arch" (Darknet53)
-model Body: image[3, H=64, W=64] -> (c3[256, _, _], c4[512, _, _], c5[1024, _, _]) {
-  body: Darknet53
+def body(file: str, block: str) -> cnndsl.Network:
+    return cnndsl.loads(f"""use "{file}" ({block})
+model Body: image[3, H=64, W=64] -> (c3[256, _, _], c4[512, _, _], c5[1024, _, _]) {{
+  body: {block}
   c3: body.c3
   c4: body.c4
   c5: body.c5
-}""")
-    model = Stages("darknet53", nn.LeakyReLU(0.1)).eval()
-    weights = load_weights(network, model.state_dict())
+}}""")
+
+
+@pytest.mark.slow
+def test_yolov3s_body_equals_timms_darknet() -> None:
+    network, model = body("yolov3.arch", "Darknet53"), Stages("darknet53", nn.LeakyReLU(0.1))
+    weights = load_weights(network, model.eval().state_dict())
+    compared(network, weights, model, torch.randn(1, 3, 64, 64))
+
+
+def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """timm's CSP stages with the two convolutions that it makes as one, and joined our way."""
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if ".conv_exp." in name and value.dim():
+            passing, entering = value.chunk(2)
+            found[name.replace("conv_exp", "passing")] = passing
+            found[name.replace("conv_exp", "entering")] = entering
+        elif name.endswith("conv_transition.conv.weight"):
+            found[name] = torch.cat(value.chunk(2, 1)[::-1], 1)
+        else:
+            found[name] = value
+    return found
+
+
+@pytest.mark.slow
+def test_yolov4s_body_equals_timms_darknet() -> None:
+    network, model = body("yolov4.arch", "CSPDarknet53"), Stages("cspdarknet53", nn.Mish())
+    state = halved(model.eval().state_dict())
+    given = {
+        f"stages.{n}.{theirs}.{inner}": f"body.CSPDarknet53.c{n + 1}.CSP.{own}{number}"
+        for n in range(5)
+        for inner, own in (("conv", "conv"), ("bn", "norm"))
+        for theirs, number in (("entering", ""), ("conv_transition_b", "_4"), ("passing", "_5"))
+    }
+    weights = load_weights(network, state, map=given)
     compared(network, weights, model, torch.randn(1, 3, 64, 64))
 
 

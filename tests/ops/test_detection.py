@@ -269,6 +269,53 @@ def test_deformable_convolution_is_what_loops_find(masked: bool) -> None:
         np.testing.assert_allclose(found[k, i, j], total)
 
 
+TORCHVISION = {
+    False: """
+    -0.407833112328 -0.348335998425 0.456809077755 -0.079675415438
+    1.680604416964 0.487658243691 0.031428578445 0.802680053601
+    1.066407854322 0.097921104451 0.978972690696 0.393852019179
+    2.537258758588 1.198293825659 0.739991093679 0.846766267479
+    0.378776377774 1.100786897773 2.934779116361 1.497108429610
+    1.679983673204 0.368988558153 0.572840587278 1.507949473736
+    """,
+    True: """
+    -0.330092589550 -0.308962170516 0.685146011988 0.250187207944
+    -0.023545879204 -0.052406865088 0.277404931829 0.739453674007
+    0.867222288453 0.330052303335 0.235074197058 0.286986292060
+    1.331731059704 0.255468542686 1.159423371255 1.122733916533
+    0.909964028654 0.416826890558 1.869377849041 1.216679169481
+    1.665642843688 0.743249285442 0.977426694196 0.438634996477
+    """,
+}
+"""What `torchvision.ops.deform_conv2d` 0.28 makes of the test's inputs, by `masked`.
+
+It was computed once, in float64: there is but the compiled kernel, which a torch for CPUs does
+not load."""
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_deformable_convolution_is_torchvisions(masked: bool) -> None:
+    def waves(*shape: int, step: float, scale: float = 1.0) -> np.ndarray:
+        return scale * np.sin(step * np.arange(math.prod(shape), dtype=float)).reshape(shape)
+
+    x, offset = waves(1, 4, 5, 4, step=0.7), waves(1, 36, 3, 2, step=1.3, scale=2.0)
+    mask = waves(1, 18, 3, 2, step=0.9) ** 2
+    weight, bias = waves(4, 2, 3, 3, step=1.1), waves(4, step=0.5)
+    inputs = (x, offset, mask) if masked else (x, offset)
+    shapes: tuple[Shape, ...] = tuple(array.shape[1:] for array in inputs)
+    op = made("deform_conv", {"out": 4, "kernel": 3, "stride": 2, "groups": 2}, *shapes)
+    wanted = np.array(TORCHVISION[masked].split(), float)
+    found = op.run(*inputs, weight=weight, bias=bias)
+    np.testing.assert_allclose(found.ravel(), wanted, atol=1e-11)
+    for module in forms(op, shapes):
+        values = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
+        state = {name: values[name.rpartition(".")[2]] for name in module.state_dict()}
+        module.double().load_state_dict(state)
+        with torch.no_grad():
+            made_there = module(*map(torch.from_numpy, inputs))
+        np.testing.assert_allclose(made_there.numpy().ravel(), wanted, atol=1e-11)
+
+
 def test_without_offsets_a_deformable_convolution_is_a_convolution() -> None:
     x, weight = RNG.normal(size=(2, 4, 7, 6)), RNG.normal(size=(6, 4, 3, 3))
     op = made("deform_conv", {"out": 6, "kernel": 3, "bias": False}, (4, 7, 6), (18, 7, 6))

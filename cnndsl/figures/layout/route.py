@@ -23,6 +23,9 @@ SHARED = 0.5
 """Of the price of a stretch, where an edge of the same bus runs already."""
 HASTE = 0.8
 """What a shared way is thought to cost: more than it may, so that the search ends soon."""
+EAGER, LARGE = 4.0, 2_000_000
+"""With so many edges, times places, a way may cost four times what the cheapest does:
+else a picture with nothing folded would take minutes."""
 RIGHT, DOWN, LEFT, UP = range(4)
 
 
@@ -66,6 +69,7 @@ class Router:
         self.moves = (1, width, -1, -width)
         self.wanted: set[Ends] = set()
         self.begun: set[str] = set()
+        self.eager = 1.0
 
     def fence(self, wires: dict[Ends, Line]) -> None:
         """Make it cost to cross lines that are drawn already."""
@@ -75,6 +79,8 @@ class Router:
     def all(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Every edge's line, in order; straight ones are led first, then short ones."""
         self.wanted |= {want.ends for want in wanted}
+        if len(wanted) * len(self.channels.closed) > LARGE:
+            self.eager = EAGER
         order = sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
         found = {n: self._lead(wanted[n]) for n in order}
         return [found[n] for n in range(len(wanted))]
@@ -115,7 +121,8 @@ class Router:
                 if total < best.get(to, 1e18):
                     best[to] = total
                     origin[to] = state
-                    heapq.heappush(queue, (total + least(there, after), total, to))
+                    left = self.eager * least(there, after)
+                    heapq.heappush(queue, (total + left, total, to))
         # Nothing is left but a straight line: boxes stand so close that no channel is.
         tail, head = want.tails[0], want.heads[0]
         return ((tail.x, tail.y), (head.x, head.y))

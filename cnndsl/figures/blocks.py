@@ -19,14 +19,16 @@ def blocks(
     detail: str = "blocks",
     opened: tuple[str, ...] = (),
     metric: str | None = None,
+    widest: float = 0.0,
 ) -> Picture:
     """The picture of a network.
 
     `stages` shows folded blocks closed, but for those in `opened`; `blocks` opens each
     once in an inset; `full` draws every block where it stands. `metric` colours by cost.
+    `widest` is the width in pixels to keep to: fewer columns, and insets below.
     """
     planned = plan(network, folding=False if detail == "full" else None)
-    found = page(planned, insets=detail != "stages", opened=opened)
+    found = page(planned, insets=detail != "stages", opened=opened, widest=widest)
     tell = Teller(network)
 
     def said(box: Box) -> str:
@@ -37,7 +39,9 @@ def blocks(
     heat = Heat(network, metric)
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
     heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
-    legend = heat.legend(max(found.width, 320), insets=bool(found.insets))
+    legend = heat.legend(
+        found.width if widest else max(found.width, 320), insets=bool(found.insets)
+    )
     made = picture(
         found,
         said=lambda box: (

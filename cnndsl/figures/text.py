@@ -87,9 +87,9 @@ def label_text(labels: Sequence[str]) -> str:
     return f"{first} … {last}"
 
 
-def wrapped(words: str) -> list[str]:
+def wrapped(words: str, characters: int = 100) -> list[str]:
     """A long text in lines, at most four."""
-    return textwrap.wrap(clean(words), 100, max_lines=4, placeholder=" …")
+    return textwrap.wrap(clean(words), max(characters, 20), max_lines=4, placeholder=" …")
 
 
 def count_text(number: int) -> str:

@@ -32,6 +32,8 @@ SMALLEST = 6.0
 """Points: print is read down to here."""
 LEAST = 8.0
 """Pixels: the smallest text of a figure."""
+MILLIMETRES = SMALLEST / LEAST * 25.4 / 72
+"""Of a pixel, where the smallest text is as small as may be."""
 PIXELS = 2
 """Of a PNG, for each of the picture's."""
 
@@ -109,12 +111,15 @@ def _picture(network: Network, options: Options) -> Picture:
 def _drawn(network: Network, options: Options, detail: str) -> Picture:
     if options.style == "scale":
         return scaled(network, detail=detail, metric=options.metric)
-    return blocks(network, detail=detail, opened=options.opened, metric=options.metric)
+    widest = (options.width_mm or 0.0) / MILLIMETRES
+    return blocks(
+        network, detail=detail, opened=options.opened, metric=options.metric, widest=widest
+    )
 
 
 def least_width(picture: Picture) -> float:
     """The millimetres at which the smallest text is 6 pt high."""
-    return picture.width * SMALLEST / LEAST * 25.4 / 72
+    return picture.width * MILLIMETRES
 
 
 def _png(picture: Picture, options: Options) -> bytes:

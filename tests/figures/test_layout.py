@@ -9,8 +9,9 @@ import pytest
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import DETAILS, blocks
 from cnndsl.figures.layout import cards as measures
-from cnndsl.figures.layout.page import picture
+from cnndsl.figures.layout.page import page, picture
 from cnndsl.figures.paint import Group, Text
+from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
 from cnndsl.figures.write import written
@@ -204,3 +205,10 @@ def test_every_format_is_written_and_the_same_twice(format: str) -> None:
     made = written(found, format, Options())
     assert made == written(found, format, Options())
     assert len(made) > 200
+
+
+def test_a_narrow_page_has_its_insets_below() -> None:
+    wide, narrow = page(plan(network("resnet50"))), page(plan(network("resnet50")), widest=317)
+    assert narrow.width <= 317 - 36 < wide.width
+    assert [panel.frame for panel in narrow.insets]
+    assert min(panel.y for panel in narrow.insets) > narrow.main.piece.height

@@ -22,6 +22,8 @@ from cnndsl.ops.base import Family
 
 MARGIN = 18.0
 GUTTER = 40.0
+TITLE = 560.0
+"""The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
 
 Said = Callable[[Box], str]
@@ -75,6 +77,8 @@ class Page:
     bands: list[Band]
     width: float = 0.0
     height: float = 0.0
+    widest: float = 0.0
+    """The width to keep to, in pixels; 0 is any."""
 
 
 def page(
@@ -95,9 +99,10 @@ def page(
         inner = Cards(network, frame.scene, frame)
         piece = placed(network, frame.scene, inner, main=False)
         panels.append(Panel(piece, inner, frame.scene, frame))
-    done = Page(plan, main, panels, [])
-    main.piece = folded(main.piece, sum(p.width * p.height for p in panels))
-    _arrange(done, widest)
+    done = Page(plan, main, panels, [], widest=widest)
+    room = widest - 2 * MARGIN - GUTTER if widest else 0.0
+    main.piece = folded(main.piece, sum(p.width * p.height for p in panels), room)
+    _arrange(done, max(widest - 2 * MARGIN, 0.0))
     done.bands = bands(network, plan.main, main.piece)
     return done
 
@@ -124,7 +129,7 @@ def picture(
     """The page as parts to paint."""
     plan = done.plan
     parts: list[Part] = []
-    top, title_width = _title(plan, parts)
+    top, title_width = _title(plan, parts, max(done.widest - 2 * MARGIN, 0.0) or TITLE)
     x, y = MARGIN, top
     for band in done.bands:
         parts += _band(band, x, y, GUTTER, done.main)
@@ -171,20 +176,21 @@ def _about(plan: Plan) -> str:
     )
 
 
-def _title(plan: Plan, parts: list[Part]) -> tuple[float, float]:
+def _title(plan: Plan, parts: list[Part], room: float) -> tuple[float, float]:
     """The name, where it is from, and what it costs; the height used, and the width."""
     network = plan.network
     cost = total(network)
     about = network.structure.definition
-    name = font.fitted(clean(network.name), 16, 560, bold=True)
+    name = font.fitted(clean(network.name), 16, room, bold=True)
     parts.append(Text(MARGIN, MARGIN + 14, name, 16, bold=True))
     counted = f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
-    lines = [*wrapped(" · ".join(map(str, about.citations))), counted]
-    lines += wrapped("; ".join(f"deviates: {words}" for words in about.deviations))
+    characters = int(100 * min(room / TITLE, 1.0))
+    lines = [*wrapped(" · ".join(map(str, about.citations)), characters), counted]
+    lines += wrapped("; ".join(f"deviates: {words}" for words in about.deviations), characters)
     y, width = MARGIN + 14, font.width(name, 16, bold=True)
     for line in lines:
         y += 13
-        fitted = font.fitted(line, 9, 560)
+        fitted = font.fitted(line, 9, room)
         width = max(width, font.width(fitted, 9))
         parts.append(Text(MARGIN, y, fitted, 9, "grey"))
     return y + 26, width

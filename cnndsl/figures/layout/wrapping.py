@@ -16,9 +16,14 @@ BESIDE = 74.0
 """Between columns: room for the edge, and for the names of the lanes."""
 
 
-def wrapped(piece: Piece, insets: float) -> Piece:
-    """The same in columns, cut where one edge alone leads on; `insets` is their area."""
+def wrapped(piece: Piece, insets: float, widest: float = 0.0) -> Piece:
+    """The same in columns, cut where one edge alone leads on; `insets` is their area.
+
+    `widest` is how wide all columns may be, 0 for any width.
+    """
     count = 1 if piece.laned else _count(piece, insets)
+    if widest:
+        count = max(min(count, int((widest + BESIDE) // (piece.width + BESIDE))), 1)
     cuts = _cuts(piece) if count > 1 else []
     if not cuts:
         return piece

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from short import fault, faults, model, net, ops
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.language import load, loads, pick
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import Loader
+from tests.language.short import fault, faults, model, net, ops
 
 TERMINALS = re.compile(
     r"\b(?:LPAR|RPAR|LSQB|RSQB|LBRACE|RBRACE|VBAR|LONGSTRING|ANON)\b|\b_NL\b"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from short import faults, model
-
 from cnndsl.language.budget import MAX_FAULTS
+from tests.language.short import faults, model
 
 
 def test_independent_faults_are_all_told_in_the_order_of_the_text() -> None:

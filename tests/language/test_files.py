@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from short import attribute, keys, ops
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.files import zoo
 from cnndsl.language import load, loads
+from tests.language.short import attribute, keys, ops
 
 STEM = "default conv(act=tanh)\nlet width = 7\nblock Stem(c: int) {\n  conv(c, 3x3)\n}\n"
 MODEL = 'use "{path}"{names}\nmodel M: image[3, H=8, W=8] -> y {{\n  y: {step}\n}}\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from short import fault, faults, keys, model, names, net, ops, shape
+from tests.language.short import fault, faults, keys, model, names, net, ops, shape
 
 BN = "default conv(norm=bn, act=relu)\n"
 

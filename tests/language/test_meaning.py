@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from short import attribute, fault, faults, keys, model, names, net, ops, shape
-
 from cnndsl.language import loads
+from tests.language.short import attribute, fault, faults, keys, model, names, net, ops, shape
 
 
 class TestRule1:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from short import attribute, fault, faults, model, net, ops, shape
 
 from cnndsl.language import loads
 from cnndsl.language.build import read_number
+from tests.language.short import attribute, fault, faults, model, net, ops, shape
 
 
 @pytest.mark.parametrize(

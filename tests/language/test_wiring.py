@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from short import fault, faults, keys, model, net, ops, shape
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.language import loads
+from tests.language.short import fault, faults, keys, model, net, ops, shape
 
 BODY = """
 block Body: x -> (c3, c4, c5) {

@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, identifier, made
 from torch.utils.flop_counter import FlopCounterMode
-from torch_text import forms, state
 
 from cnndsl.ops import OPS, Family, Window
+from tests.ops.cases import CASES, Case, identifier, made
+from tests.ops.torch_text import forms, state
 
 each_case = pytest.mark.parametrize("case", CASES, ids=identifier)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import made
-from torch_text import forms
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import Shape
+from tests.ops.cases import made
+from tests.ops.torch_text import forms
 from tests.torchvision_cpu import torchvision
 
 # The operators are there (`torchvision_cpu`), though not from torchvision's extension.

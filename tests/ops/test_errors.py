@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from cases import made
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import Auto, Shape
+from tests.ops.cases import made
 
 MAP = (6, 8, 8)
 

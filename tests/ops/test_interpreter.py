@@ -5,13 +5,13 @@ from __future__ import annotations
 import networkx as nx
 import numpy as np
 import pytest
-from cases import made
 
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.numpy.weights import expected_weights, random_weights
 from cnndsl.diagnostics import ArchError, Source, Span
 from cnndsl.graph import Block, Definition, Network, Node, Tensor, connect
 from cnndsl.ops.base import Shape
+from tests.ops.cases import made
 
 SPAN = Span(Source("hand.arch", "model Hand"), 0, 10)
 

@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import made
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F  # noqa: N812
@@ -17,6 +16,7 @@ from cnndsl.backends.numpy import kernels
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import window_size
 from cnndsl.symbolic import Sym, axis, formula, symbol
+from tests.ops.cases import made
 
 small = settings(max_examples=150, deadline=None)
 sizes = st.integers(1, 14)

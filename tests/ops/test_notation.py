@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import made
 
 from cnndsl.ops.base import Shape, Template
+from tests.ops.cases import made
 
 
 def rearranged(pattern: str, shape: Shape, **axes: int) -> np.ndarray:

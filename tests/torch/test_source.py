@@ -269,11 +269,46 @@ model Listed: image[3, H=8, W=8] -> y[3, H, W] {
 }
 """
 
+LEVELS = """
+block Head(c: int): x[C, H, W] -> (cls[c, H, W], box[4, H, W]) {
+  cls: x -> conv(c, 1x1)
+  box: x -> conv(4, 3x3)
+}
+block Level(k: int): (image[3, H, W], x[C, h, w], s[K, h, w]) -> (grid[G, 4], up[K, H, W]) {
+  grid: x -> anchor_grid([H // h, W // w], sizes=[k], ratios=[0.5, 1])
+  up: s -> resize(image.size)
+}
+block Levels(c: int): (image[3, H, W], *p[C, _, _]) -> (s[C, H, W], m[M, H, W]) {
+  head: Head(c) each { p[*] }
+  for i in 0..len(p) {
+    level[i]: Level(8 * 2 ** i) { image; p[i]; head[i].cls }
+    p_i[i]: p[i] -> conv(2, 1x1) -> resize(image.size)
+  }
+  levels: image -> conv(C, 1x1)
+  s: add { levels; p_i[2] -> conv(C, 1x1); p[0] }
+  m: concat { p_i[*] }
+}
+model Pyramids: image[3, H=16, W=16]
+    -> (s[3, H, W], m[6, H, W], g[G, 4], b[12, H, W], z[2, H, W]) {
+  a: image -> conv(3, 3x3)
+  b2: a -> maxpool(2x2)
+  c: b2 -> maxpool(2x2)
+  net: Levels(5) { image; a; b2; c }
+  s: net.s
+  m: net.m
+  for i in 0..3 { box[i]: net.head[i].box -> resize([H, W]) }
+  g: concat { net.level[*].grid }
+  b: concat { box[*] }
+  for i in 0..3 { w[i]: net.level[i].up -> conv(2 if i == 1 else 3, 1x1) }
+  z: w[1]
+}
+"""
+
 
 @pytest.mark.parametrize(
     "text",
-    [TAPPED, BRANCHES, EACH, FROM_2, LISTED],
-    ids=["tapped", "branches", "each", "numbers from 2", "sizes in a list"],
+    [TAPPED, BRANCHES, EACH, FROM_2, LISTED, LEVELS],
+    ids=["tapped", "branches", "each", "numbers from 2", "sizes in a list", "levels"],
 )
 def test_unusual_structures_agree_with_numpy(text: str) -> None:
     network = loads(text)
@@ -284,6 +319,13 @@ def test_unusual_structures_agree_with_numpy(text: str) -> None:
         found = outputs(made(*map(torch.from_numpy, arrays)))
     assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-5
     assert set(made.state_dict()) == set(expected_weights(network))
+
+
+def test_levels_are_loops() -> None:
+    source = loads(LEVELS).torch_source()
+    assert "for level, p_i, head_i, p_i_2 in zip(" in source
+    assert "boxes = [F.interpolate(head_i.box, image.shape[2:]) for head_i in net.head]" in source
+    assert "torch.cat([level.grid for level in net.levels], 1)" in source
 
 
 KEYWORDS = """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
+from cnndsl.backends.torch.families import Families
 from cnndsl.backends.torch.layout import Brackets, Doc, Prefixed, flat
 from cnndsl.backends.torch.values import (
     Env,
@@ -30,8 +31,11 @@ class NeedsName(Exception):  # noqa: N818 - control flow, not a fault
 class Speller:
     """Writes values for a constructor (`value`) and for `forward` (`kept`)."""
 
-    def __init__(self, provider: Provider, attribute: Callable[[str, str], str]) -> None:
+    def __init__(
+        self, provider: Provider, attribute: Callable[[str, str], str], families: Families
+    ) -> None:
         """New names come from the innermost provider; `attribute` keeps a value for later."""
+        self.families = families
         self.providers = [provider]
         self.attribute = attribute
         self.naming = True
@@ -39,7 +43,10 @@ class Speller:
 
     def value(self, values: Sequence[object], envs: Sequence[Env], hint: str) -> str:
         """The constructor's text for values, one an instance."""
+        before = self._columns()
         found = spell(values, envs)
+        if found is None:
+            self._restore(before)  # a part of a tuple may have been given a name
         if found is None and self.counter is not None:
             found = self._arithmetic(values, envs)
         if found is not None:
@@ -75,17 +82,24 @@ class Speller:
         self, build: Callable[[], T], *, naming: bool, counter: list[int] | None = None
     ) -> T | None:
         """What is built, without new names or with; None where that does not do."""
-        before = [(dict(p.columns), set(p.extra)) for p in self.providers]
+        before = self._columns()
         outer = self.naming, self.counter
         self.naming, self.counter = naming and self.naming, counter
         try:
             return build()
         except NeedsName:
-            for provider, (columns, extra) in zip(self.providers, before, strict=True):
-                provider.columns, provider.extra = columns, extra
+            self._restore(before)
             return None
         finally:
             self.naming, self.counter = outer
+
+    def _columns(self) -> list[tuple[dict[str, list[object]], set[str]]]:
+        """What has a name so far."""
+        return [(dict(p.columns), set(p.extra)) for p in self.providers]
+
+    def _restore(self, before: list[tuple[dict[str, list[object]], set[str]]]) -> None:
+        for provider, (columns, extra) in zip(self.providers, before, strict=True):
+            provider.columns, provider.extra = columns, extra
 
     def kept(self, values: Sequence[object], envs: Sequence[Env], hint: str) -> str:
         """The text of values in `forward`: sizes at run time, arguments by attribute."""
@@ -93,7 +107,9 @@ class Speller:
         if None not in texts and len(texts) == 1:
             return str(texts.pop())
         if all(isinstance(v, tuple) for v in values):
-            return self._kept_tuple(values, envs, hint)  # type: ignore[arg-type]
+            nested = any(isinstance(part, tuple) for v in values for part in v)  # type: ignore[attr-defined]
+            if not nested or same(values):
+                return self._kept_tuple(values, envs, hint)  # type: ignore[arg-type]
         if same(values):
             return literal(values[0])
         text = self.value(values, envs, hint)
@@ -142,6 +158,12 @@ _HINTS: dict[str, tuple[str, ...]] = {
 _HINTS |= {f"nn.BatchNorm{rank}d": ("channels",) for rank in (1, 2, 3)}
 _HINTS |= {"nn.Linear": ("in_features", "out_features"), "nn.GroupNorm": ("groups", "channels")}
 _KEYWORDS = {"p": "dropout"}
+_KEPT = {"anchor_grid": "anchors", "F.max_pool2d": "kernel_size", "F.avg_pool2d": "kernel_size"}
+
+
+def kept_name(function: str) -> str:
+    """What a value without a keyword is called, where `forward` needs it."""
+    return _KEPT.get(function, "size")
 
 
 def function_doc(
@@ -158,11 +180,12 @@ def function_doc(
         )
     calls = [f for f in functions if isinstance(f, Call)]
     items: list[Doc] = []
+    hint = kept_name(first.function)
     for values in zip(*(call.arguments for call in calls), strict=True):
         if isinstance(values[0], Operand):
             items.append(operands[values[0].index])
         else:
-            items.append(speller.kept(values, envs, "size"))
+            items.append(speller.kept(values, envs, hint))
     for name in first.keywords:
         pairs = [call.keywords.get(name, (None, None)) for call in calls]
         if any(strip(value) != default for value, default in pairs):
@@ -192,7 +215,7 @@ def _template(
     if match := re.fullmatch(r"([\w.]+)\(\[\{\*\}\], (.*)\)", first.text):
         # A list of operands may break over lines.
         rest = re.sub(r"\{(\w+|\*)\}", part, match[2])
-        return Brackets(match[1], (Brackets("", tuple(operands), "[", "]"), rest))
+        return Brackets(match[1], (speller.families.listed(operands), rest))
     return re.sub(r"\{(\w+|\*)\}", part, first.text)
 
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnndsl.backends.torch import structure
+from cnndsl.backends.torch.families import FEW
 from cnndsl.backends.torch.layout import Brackets, Doc, Prefixed, lines
 from cnndsl.backends.torch.lines import Lines
 from cnndsl.backends.torch.registry import Registry, leaves, with_text
+from cnndsl.backends.torch.taps import TAP
 from cnndsl.backends.torch.values import (
     Env,
     Name,
@@ -27,7 +29,7 @@ from cnndsl.backends.torch.values import (
     literal,
     same,
 )
-from cnndsl.backends.torch.views import label_of, word
+from cnndsl.backends.torch.views import label_of, many_ports, word
 from cnndsl.backends.torch.writer import Retry
 from cnndsl.graph import Block, Call, Tensor
 
@@ -62,6 +64,12 @@ class Class(Lines):
         self.pinned = structure.named_tensors(instances[0])
         if len(instances[0].outputs) > 1:
             self.pinned |= {(t.node, t.output) for t in instances[0].outputs.values()}
+        self.fields: dict[str, str] = {}
+        """Of the result, where there are several: names and types."""
+        self.access: dict[str, str] = {}
+        """How each output is reached in the result."""
+        self.lists: dict[str, tuple[str, ...]] = {}
+        """The parts of those that hold several tensors."""
         self.overwritten: set[tuple[str, int]] = set()
         self.keyed = set()
         while True:
@@ -85,6 +93,8 @@ class Class(Lines):
         entering = {(t.node, t.output) for t in self.instances[0].inputs.values()}
         variable = "y" if entering & self.overwritten else "x"
         start: Doc | None = None
+        for port, many in self._many().items():
+            self.families.hold(port, [f"[{number}]" for number in range(many)])
         for port in ports:
             name = self._port(port)
             for env in envs:
@@ -113,9 +123,17 @@ class Class(Lines):
         owners = dict.fromkeys(names, self.provider)
         return Env(block, names, owners, {id(self.provider): number}, {}, self.network)
 
+    def _many(self) -> dict[str, int]:
+        """The ports that take any number, `*p`, with how many arrive."""
+        if self.instances[0] is self.source.structure:
+            return {}  # a user of the model names each
+        return many_ports(self.instances[0])
+
     def _port(self, port: str) -> str:
         if port == "in":
             return "x"
+        if port.partition("[")[0] in self._many():
+            return port
         return identifier(port.replace("[", "_").replace("]", ""))
 
     def _finish(self, envs: list[Env], end: Doc | None) -> None:
@@ -131,11 +149,35 @@ class Class(Lines):
             return
         if end is not None:
             self._settle(envs, end)
-        items = tuple(
-            Prefixed(f"{identifier(word(name))}=", self._variable(envs[0], tensor))
-            for name, tensor in self.instances[0].outputs.items()
-        )
+        self.fields, self.access, self.lists = {}, {}, {}
+        given: dict[str, str] = {}
+        for name, tensor in self.instances[0].outputs.items():
+            text = self._variable(envs[0], tensor)
+            field, value, rest = identifier(word(name)), text, ""
+            if name.startswith(TAP):
+                # The variable that it is part of is returned: `head` for `head[0].cls`.
+                value, rest = self._exposed(text, envs[0])
+                field = re.sub(r"\W+", "_", value).strip("_")
+                while given.get(field, value) != value:
+                    field += "_"
+            given[field] = value
+            if value in self.families.parts:
+                self.lists[field] = self.families.parts[value]
+            self.fields[field] = self.families.kinds.get(value, "Tensor")
+            self.access[name] = f".{field}{rest}"
+        items = tuple(Prefixed(f"{field}=", value) for field, value in given.items())
         self.emit("return ", Brackets(self.source.result_of(self), items))
+
+    def _exposed(self, text: str, env: Env) -> tuple[str, str]:
+        """What is returned for a tensor from the middle, and how it is reached there.
+
+        The variable that it is a part of, where more of its parts are wanted.
+        """
+        base = re.split(r"[.\[]", text)[0]
+        outputs = self.instances[0].outputs
+        taken = [self._variable(env, t) for name, t in outputs.items() if name.startswith(TAP)]
+        parts = [other for other in taken if re.split(r"[.\[]", other)[0] == base]
+        return (base, text.removeprefix(base)) if len(parts) >= FEW else (text, "")
 
     def _last_line_is(self, tensor: Tensor) -> bool:
         lines = [line for line in self.instances[0].body if line.on]
@@ -170,7 +212,14 @@ class Class(Lines):
         returns = "Tensor"
         if len(self.instances[0].outputs) > 1:
             returns = self.source.result_of(self)
-        items = ["self", *(f"{self._port(p)}: Tensor" for p in self.instances[0].inputs)]
+        many = self._many()
+        ports = dict.fromkeys(
+            f"{p.partition('[')[0]}: list[Tensor]"
+            if p.partition("[")[0] in many
+            else f"{self._port(p)}: Tensor"
+            for p in self.instances[0].inputs
+        )
+        items = ["self", *ports]
         head = lines(Brackets("def forward", tuple(items)), 4, after=f" -> {returns}:")
         out += ["", *head, *self.source.entering(self), *self.body]
         return "\n".join(out) + "\n"
@@ -247,6 +296,9 @@ def _annotation(values: Sequence[object]) -> str:
         return "type[nn.Module]"
     if kinds == {int, float}:
         return "float"
+    parts = [part for value in values if isinstance(value, tuple) for part in value]
+    if any(isinstance(part, tuple) for part in parts):
+        return "tuple[tuple[float, ...], ...]"
     if tuple in kinds:
         return "tuple[int, ...]" if kinds == {tuple} else "int | tuple[int, ...]"
     return " | ".join(sorted(kind.__name__ for kind in kinds))

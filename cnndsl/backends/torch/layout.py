@@ -72,7 +72,7 @@ def lines(doc: Doc, indent: int, before: str = "", after: str = "") -> list[str]
         case str() if (keyword := re.match(r"\w+=(?!=)", doc)) is not None:
             prefix = keyword.group()
             return lines(doc.removeprefix(prefix), indent, before + prefix, after)
-        case str() if (call := _call(doc)) is not None:
+        case str() if (call := call_of(doc)) is not None:
             return lines(call, indent, before, after)
         case str() if before.endswith(" = ") or before == "return ":
             inner = f"{' ' * (indent + 4)}{doc}{after}"
@@ -81,7 +81,7 @@ def lines(doc: Doc, indent: int, before: str = "", after: str = "") -> list[str]
     return [whole]
 
 
-def _call(text: str) -> Brackets | None:
+def call_of(text: str) -> Brackets | None:
     """The brackets of a text that is one call or one list; None for others."""
     match = re.fullmatch(r"([\w.]*)([\[(])(.*)([\])])", text, re.DOTALL)
     if match is None:

@@ -29,7 +29,7 @@ class Source:
         self.network = network
         self.classes: list[Class] = []
         self.helpers: dict[str, None] = {}
-        self.results: dict[str, tuple[str, ...]] = {}
+        self.results: dict[str, dict[str, str]] = {}
         self.taken: set[str] = {*RESERVED, identifier(network.name)}
         self.structure = exposed(network)
         self.groups = structure.grouped(blocks(self.structure), network)
@@ -62,7 +62,7 @@ class Source:
         """The `NamedTuple` that a class with several outputs returns."""
         name = f"{cls.name}Output"
         self.taken.add(name)
-        self.results[name] = tuple(cls.instances[0].outputs)
+        self.results[name] = cls.fields
         return name
 
     def docstring(self, cls: Class) -> list[str]:
@@ -126,10 +126,7 @@ class Source:
         return f"{head}\n\n{_imports(body)}\n\n\n{body}"
 
     def _result(self, name: str) -> str:
-        fields = [
-            f"    {identifier(port.replace('[', '_').replace(']', ''))}: Tensor"
-            for port in self.results[name]
-        ]
+        fields = [f"    {field}: {kind}" for field, kind in self.results[name].items()]
         return "\n".join([f"class {name}(NamedTuple):", *fields]) + "\n"
 
 

@@ -23,6 +23,9 @@ from cnndsl.graph import (
     Term,
 )
 
+TAP = "tap."
+"""Begins the name of such an output, which no port can bear."""
+
 
 def exposed(network: Network) -> Block:
     """The network's structure, with every tapped tensor among its block's outputs."""
@@ -33,7 +36,7 @@ def _block(block: Block, network: Network, wanted: set[tuple[str, int]]) -> Bloc
     body = [_line(line, network) for line in block.body]
     outputs = dict(block.outputs)
     for node, output in sorted(wanted):
-        name = _name(network.node(node).path[len(block.path) :])
+        name = TAP + _name(network.node(node).path[len(block.path) :])
         while name in outputs:
             name += "_"
         outputs[name] = Tensor(node, output, network.shapes[node][output])

@@ -7,20 +7,20 @@ from typing import Any
 
 from cnndsl.backends.torch import structure
 from cnndsl.backends.torch.calls import call_doc, function_doc
-from cnndsl.backends.torch.joins import Joins
+from cnndsl.backends.torch.iterations import Iterations
 from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed, flat, lines
 from cnndsl.backends.torch.registry import Registry, sequential
 from cnndsl.backends.torch.values import Env, identifier
-from cnndsl.backends.torch.views import Views, alternatives, fields, segment, word
+from cnndsl.backends.torch.views import Views, alternatives, many_ports, segment
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.graph import Call, Each, Group, Loop, Network, Repeat, Step
+from cnndsl.graph import Block, Call, Each, Group, Loop, Network, Repeat, Step, Tensor, Term
 from cnndsl.ops.base import Torch
 
 LONG = 60
 """A longer expression is two statements."""
 
 
-class Terms(Joins):
+class Terms(Iterations):
     """Writes terms."""
 
     def term(
@@ -119,22 +119,51 @@ class Terms(Joins):
         else:
             assert current is not None
             operands = [current]
-        doc = Brackets(access, tuple(operands))
+        doc = Brackets(access, tuple(self._by_port(first.block, operands)))
         if len(first.block.outputs) == 1:
             return doc
         return self._several(doc, views, variable)
+
+    def _by_port(self, block: Block, operands: Sequence[Doc]) -> list[Doc]:
+        """The operands of a call, those of a port that takes any number in a list."""
+        many = many_ports(block)
+        if not many:
+            return list(operands)
+        groups: dict[str, list[Doc]] = {}
+        for port, operand in zip(block.inputs, operands, strict=True):
+            groups.setdefault(port.partition("[")[0], []).append(operand)
+        return [
+            self.families.listed(found) if port in many else found[0]
+            for port, found in groups.items()
+        ]
 
     def _several(self, doc: Doc, views: Views[Any], variable: str) -> str:
         """Keep a result of several tensors; each is reached by its name."""
         name = self.fresh("outputs") if variable == "x" else variable
         self.emit(f"{name} = ", doc)
         for env, call in views:
-            for port, tensor in call.block.outputs.items():
-                env.tensors[tensor.node, tensor.output] = f"{name}.{identifier(word(port))}"
+            for tensor, dot in self._fields(call):
+                env.tensors[tensor.node, tensor.output] = f"{name}{dot}"
         env, call = views[0]
+        self.families.hold(name, [d for _, d in self._fields(call)], self._kind(call))
+        for field, parts in self.source.class_of(call.block).lists.items():
+            self.families.hold(f"{name}.{field}", parts)
         if len(call.outputs) > 1:
             return name
         return env.tensors[call.outputs[0].node, call.outputs[0].output]
+
+    def _fields(self, term: Term) -> list[tuple[Tensor, str]]:
+        """A term's results, each with the text that takes it from the call's."""
+        if isinstance(term, Call) and len(term.block.outputs) > 1:
+            access = self.source.class_of(term.block).access
+            return [(tensor, access[port]) for port, tensor in term.block.outputs.items()]
+        return [(tensor, "") for tensor in term.outputs]
+
+    def _kind(self, term: Term) -> str:
+        """The type of a term's result, as an annotation."""
+        if isinstance(term, Call) and len(term.block.outputs) > 1:
+            return self.source.result_of(self.source.class_of(term.block))
+        return "Tensor" if len(term.outputs) == 1 else "tuple[Tensor, ...]"
 
     def repeat(
         self, views: Views[Repeat], current: Doc | None, registry: Registry, variable: str
@@ -233,22 +262,6 @@ class Terms(Joins):
                 env.tensors[tensor.node, tensor.output] = f"{kept}[{number}]"
         return variable
 
-    def _unrolled(
-        self, views: Views[Loop], current: Doc | None, registry: Registry, variable: str
-    ) -> Doc | None:
-        """One iteration after the other."""
-        labelled = registry is not self.root
-        for number in range(len(views[0][1].bodies)):
-            bodies = [(env, loop.bodies[number]) for env, loop in views]
-            within = registry.below(str(number)) if labelled else registry
-            current = self.sequence(bodies, current, within, variable)
-            last = [
-                (env, [line for line in body if line.on][-1]) for env, body in bodies if body
-            ]
-            if number < len(views[0][1].bodies) - 1 and current is not None and last:
-                current = self.assign(variable, current, last)
-        return current
-
     def each(
         self, views: Views[Each], current: Doc | None, registry: Registry, variable: str
     ) -> Doc | None:
@@ -260,12 +273,16 @@ class Terms(Joins):
             operands += self._operand(chain, current, registry, 0, 3)
         access = self._callable([(env, each.calls[0]) for env, each in views], registry)
         name = self.fresh(variable if variable != "x" else "outputs")
-        source = Brackets("", tuple(operands), "[", "]")
+        source = self.families.listed(operands)
+        if isinstance(source, str):
+            source = source.removeprefix("[*").removesuffix("]")
         called = Generated(Brackets(access, ("level",)), "level", source)
         self.emit(f"{name} = ", Brackets("", (called,), "[", "]"))
+        kind = self._kind(views[0][1].calls[0])
+        self.families.hold(name, [f"[{n}]" for n in range(len(operands))], f"list[{kind}]")
         for env, each in views:
             for number, call in enumerate(each.calls):
-                for tensor, dot in fields(call):
+                for tensor, dot in self._fields(call):
                     env.tensors[tensor.node, tensor.output] = f"{name}[{number}]{dot}"
         return name
 
@@ -308,7 +325,7 @@ class Terms(Joins):
                 self.emit(f"{variable} = ", doc)
                 doc = variable
             return f"{flat(doc)}{back}"
-        for number, (tensor, dot) in enumerate(fields(each.calls[0])):
+        for number, (tensor, dot) in enumerate(self._fields(each.calls[0])):
             name = self.fresh(dot.lstrip(".") or "y")
             self.emit(f"{name} = ", f"{self._variable(env, tensor)}{back}")
             for other, item in views:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from cnndsl.backends.torch import structure
-from cnndsl.backends.torch.values import Env, identifier
-from cnndsl.graph import Block, Call, Group, Line, Loop, Network, Step, Tensor, Term
+from cnndsl.backends.torch.values import Env
+from cnndsl.graph import Block, Call, Group, Line, Loop, Network, Step, Term
 
 T = TypeVar("T")
 Views = list[tuple[Env, T]]
@@ -68,12 +68,10 @@ def segment(block: Block) -> str:
     return next(str(part) for part in reversed(block.path) if isinstance(part, str))
 
 
-def fields(term: Term) -> list[tuple[Tensor, str]]:
-    """A term's results, each with the text that takes it from the call's."""
-    if isinstance(term, Call) and len(term.block.outputs) > 1:
-        ports = term.block.outputs.items()
-        return [(tensor, f".{identifier(word(port))}") for port, tensor in ports]
-    return [(tensor, "") for tensor in term.outputs]
+def many_ports(block: Block) -> dict[str, int]:
+    """The ports that take any number of tensors, `*p`, with how many arrive."""
+    names = [port.partition("[")[0] for port in block.inputs if "[" in port]
+    return {name: names.count(name) for name in names}
 
 
 def label_of(item: Any) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.backends.torch.calls import Speller
+from cnndsl.backends.torch.families import Families
 from cnndsl.backends.torch.layout import Doc, flat, lines
 from cnndsl.backends.torch.registry import Registry
 from cnndsl.backends.torch.values import Env, Provider, identifier
@@ -45,7 +46,10 @@ class Writer:
         self.init: list[tuple[int, str, Doc | Registry]] = []
         self.body: list[str] = []
         self.init_depth = self.body_depth = 8
-        self.speller = Speller(provider, self._attribute)
+        self.families = Families()
+        self.speller = Speller(provider, self._attribute, self.families)
+        self.statements: list[tuple[str, str, int]] = []
+        """Every assignment of `forward` so far: variable, text, and how many lines it has."""
         self.attributes: dict[str, str] = {}
         self.root = Registry("self", self.keyed, statement=self._initialise)
 
@@ -55,6 +59,7 @@ class Writer:
         if comment and len(found) == 1 and len(found[0]) + len(comment) + 2 <= 88:
             found[0] += f"  {comment}"
         self.body += found
+        self.statements.append((before.removesuffix(" = "), flat(doc), len(found)))
 
     def _initialise(self, before: str, doc: Doc | Registry) -> None:
         self.init.append((self.init_depth, before, doc))
@@ -124,6 +129,7 @@ class Writer:
             # Its parts too: `x[0]` is gone with `x`.
             for key in [k for k, v in env.tensors.items() if v.split("[")[0] == variable]:
                 del env.tensors[key]
+            self.families.drop(variable)
             many = len(item.outputs) > 1
             for number, tensor in enumerate(item.outputs):
                 text = f"{variable}[{number}]" if many else variable

@@ -324,7 +324,8 @@ def test_unusual_structures_agree_with_numpy(text: str) -> None:
 def test_levels_are_loops() -> None:
     source = loads(LEVELS).torch_source()
     assert "for level, p_i, head_i, p_i_2 in zip(" in source
-    assert "boxes = [F.interpolate(head_i.box, image.shape[2:]) for head_i in net.head]" in source
+    boxes = "boxes = [F.interpolate(head_i.box, image.shape[2:]) for head_i in net.head]"
+    assert boxes in source
     assert "torch.cat([level.grid for level in net.levels], 1)" in source
 
 

@@ -77,6 +77,10 @@ class Lowering:
         """The step that computes a task; None where there is nothing to do."""
         op = task.node.op
         shape = self.program.shapes[task.inputs[0]]
+        if all(map(self._empty, task.outputs)):
+            return None
+        if any(map(self._empty, task.inputs)):  # the operation says what nothing gives
+            return self._plain(task)
         match op:
             case Conv() | DepthwiseConv() if len(op.kernel) <= 2:
                 return self._conv(task, op if isinstance(op, Conv) else op.as_conv(shape))
@@ -106,6 +110,10 @@ class Lowering:
     def samples(self, key: Key) -> int:
         """The batch of a tensor: below `each row`, the rows too."""
         return self.batch * self.program.rows[key]
+
+    def _empty(self, key: Key) -> bool:
+        """Whether a tensor has no element, as where nothing is detected."""
+        return not self.samples(key) * math.prod(self.program.shapes[key])
 
     def _cast(self, stages: list[Stage]) -> list[Stage]:
         """The stages with vectors of the type that is computed in."""

@@ -168,7 +168,7 @@ class _Rewriter:
         keys = [(node.name, i) for i in range(len(self.network.shapes[node.name]))]
         for key, shape in zip(keys, self.network.shapes[node.name], strict=True):
             self.shapes[key] = _plain(shape)
-            self.rows[key] = self._rows_after(node.op, operands)
+            self.rows[key] = self._rows_after(node, operands)
             if _labels(node.op, key[1], [operand in self.integers for operand in operands]):
                 self.integers.add(key)
         op = node.op
@@ -190,11 +190,12 @@ class _Rewriter:
         else:
             self._plain_task(node, operands, keys)
 
-    def _rows_after(self, op: Op, operands: list[Key]) -> int:
-        rows = self.rows[operands[0]] if operands else 1
-        if isinstance(op, Unbatch):
-            return rows * self.shapes[operands[0]][0]
-        return rows // op.rows if isinstance(op, Rebatch) and op.rows else rows
+    def _rows_after(self, node: Node, operands: list[Key]) -> int:
+        if isinstance(node.op, Unbatch):
+            return node.rows * self.shapes[operands[0]][0]
+        if isinstance(node.op, Rebatch):  # not by division: there may be no row
+            return node.rows
+        return self.rows[operands[0]] if operands else 1
 
     def _plain_task(self, node: Node, operands: list[Key], keys: list[Key]) -> None:
         shapes = self.network.input_shapes(node.name)

@@ -31,8 +31,16 @@ def blocks(
     found = page(planned, insets=detail != "stages", opened=opened, widest=widest)
     tell = Teller(network)
 
+    several = {
+        box.key
+        for frame in planned.frames
+        if frame.scene and len(frame.calls) > 1
+        for box in frame.scene.boxes()
+    }
+
     def said(box: Box) -> str:
-        return " · ".join(tell.facts(box.nodes))
+        first = ["of its first call"] if box.key in several else []
+        return " · ".join([*first, *tell.facts(box.nodes)])
 
     if metric is None:
         return picture(found, said=said)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
+from cnndsl.figures.caption import WIDEST, about, caption
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import Cards
@@ -14,15 +15,14 @@ from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.wrapping import wrapped as folded
-from cnndsl.figures.paint import Area, Group, Part, Picture, Text
+from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
-from cnndsl.figures.text import clean, count_text, label_text, shape_text, wrapped
+from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.ops.base import Family
 
 MARGIN = 18.0
 GUTTER = 40.0
-TITLE = 560.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
 
@@ -128,9 +128,10 @@ def picture(
 ) -> Picture:
     """The page as parts to paint."""
     plan = done.plan
-    parts: list[Part] = []
-    top, title_width = _title(plan, parts, max(done.widest - 2 * MARGIN, 0.0) or TITLE)
-    x, y = MARGIN, top
+    room = max(done.widest - 2 * MARGIN, 0.0) or WIDEST
+    about_it = about(plan.network, room)
+    parts, title_width, top = caption(plan.network.name, about_it, MARGIN, MARGIN, room)
+    x, y = MARGIN, top + 26
     for band in done.bands:
         parts += _band(band, x, y, GUTTER, done.main)
     families: dict[Family | None, None] = {}
@@ -147,7 +148,7 @@ def picture(
     keys = legend if legend is not None else _legend(list(families), width)
     foot = y + done.height + 24
     parts += _shifted(keys, x, foot)
-    height = foot + max((_bottom(part) for part in keys), default=0.0) + MARGIN
+    height = max(extent(_shifted(keys, x, foot))[1], foot) + MARGIN
     counted = certificate(plan)
     return Picture(
         width + 2 * MARGIN, height, parts, clean(plan.network.name), _about(plan), counted
@@ -174,26 +175,6 @@ def _about(plan: Plan) -> str:
         f"{cost.macs:,} multiply-adds; {len(plan.drawn)} layers drawn, "
         f"{len(plan.folded)} folded"
     )
-
-
-def _title(plan: Plan, parts: list[Part], room: float) -> tuple[float, float]:
-    """The name, where it is from, and what it costs; the height used, and the width."""
-    network = plan.network
-    cost = total(network)
-    about = network.structure.definition
-    name = font.fitted(clean(network.name), 16, room, bold=True)
-    parts.append(Text(MARGIN, MARGIN + 14, name, 16, bold=True))
-    counted = f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
-    characters = int(100 * min(room / TITLE, 1.0))
-    lines = [*wrapped(" · ".join(map(str, about.citations)), characters), counted]
-    lines += wrapped("; ".join(f"deviates: {words}" for words in about.deviations), characters)
-    y, width = MARGIN + 14, font.width(name, 16, bold=True)
-    for line in lines:
-        y += 13
-        fitted = font.fitted(line, 9, room)
-        width = max(width, font.width(fitted, 9))
-        parts.append(Text(MARGIN, y, fitted, 9, "grey"))
-    return y + 26, width
 
 
 def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Part]:
@@ -256,15 +237,3 @@ def _legend(families: list[Family | None], width: float) -> list[Part]:
 
 def _shifted(parts: list[Part], dx: float, dy: float) -> list[Part]:
     return [inking.shifted(part, dx, dy) for part in parts]
-
-
-def _bottom(part: Part) -> float:
-    match part:
-        case Area(y=y, height=height):
-            return y + height
-        case Text(y=y):
-            return y + 3
-        case Group(children=children):
-            return max(map(_bottom, children), default=0.0)
-        case _:
-            return max(y for _, y in part.points)

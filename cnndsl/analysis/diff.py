@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.receptive import receptive
 from cnndsl.graph import Network, plain
-from cnndsl.ops.base import Auto, Family, Op, Shape, spell, spell_shape
+from cnndsl.ops.base import Auto, Family, Op, Shape, spell_shape
+from cnndsl.ops.values import spell
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from cnndsl.analysis.measures import find_node, labels
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
 from cnndsl.graph import Block, Call, Definition, Each, Group, Line, Loop, Network, Repeat, Step
-from cnndsl.ops.base import Auto, Op, Shape, spell, spell_shape
+from cnndsl.ops.base import Auto, Op, Shape, spell_shape
+from cnndsl.ops.values import spell
 
 
 @dataclass(frozen=True, slots=True)

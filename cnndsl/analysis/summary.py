@@ -41,7 +41,8 @@ from cnndsl.graph import (
     plain,
 )
 from cnndsl.language.modules import deep_recursion
-from cnndsl.ops.base import Family, Op, Shape, spell, spell_shape
+from cnndsl.ops.base import Family, Op, Shape, spell_shape
+from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
 

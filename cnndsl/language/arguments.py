@@ -8,7 +8,8 @@ from cnndsl.language.evaluate import evaluate, show
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import Env, OpRef
 from cnndsl.language.nodes import OpCall
-from cnndsl.ops.base import Auto, Op, bind, signature
+from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.values import bind, signature
 
 Given = dict[str, tuple[object, Span]]
 """Argument name → its value and the place that gives it."""

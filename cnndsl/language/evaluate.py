@@ -23,7 +23,8 @@ from cnndsl.language.names import (
     operations,
 )
 from cnndsl.language.paths import resolve
-from cnndsl.ops.base import Auto, spell
+from cnndsl.ops.base import Auto
+from cnndsl.ops.values import spell
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,

@@ -17,7 +17,7 @@ from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.names import Bound, Env, Frame, OpRef
 from cnndsl.language.naming import line_numbers, step_names
-from cnndsl.ops.base import spell
+from cnndsl.ops.values import spell
 
 MAX_BYTES = 32_000_000
 

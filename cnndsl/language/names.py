@@ -36,7 +36,7 @@ class OpRef(Record):
 
     def __str__(self) -> str:
         """As it was written, with its values."""
-        from cnndsl.ops.base import spell
+        from cnndsl.ops.values import spell
 
         shown = [*map(spell, self.positional), *(f"{k}={spell(v)}" for k, v in self.named)]
         return f"{self.name}({', '.join(shown)})" if shown else self.name

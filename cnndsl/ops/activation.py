@@ -5,18 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
-    Array,
-    Call,
-    Family,
-    Op,
-    Operand,
-    Shape,
-    Template,
-    Torch,
-    check_axis,
-    op,
-)
+from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Template, Torch, op
+from cnndsl.ops.shapes import check_axis
 
 
 class Elementwise(Op):

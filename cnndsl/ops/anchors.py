@@ -15,19 +15,9 @@ from cnndsl.ops.anchors_torch import (
 )
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
-    Array,
-    Call,
-    Family,
-    Integers,
-    Op,
-    Operand,
-    Shape,
-    Torch,
-    op,
-    spatial,
-)
+from cnndsl.ops.base import Array, Call, Family, Integers, Op, Operand, Shape, Torch, op
 from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
+from cnndsl.ops.shapes import spatial
 
 Pairs = tuple[tuple[float, float], ...]
 

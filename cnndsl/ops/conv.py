@@ -22,10 +22,12 @@ from cnndsl.ops.base import (
     Torch,
     Weight,
     Window,
+    op,
+)
+from cnndsl.ops.shapes import (
     compact,
     even,
     one,
-    op,
     per_stride,
     same_padding,
     spatial,

@@ -22,15 +22,11 @@ from cnndsl.ops.base import (
     Torch,
     Weight,
     Window,
-    compact,
-    even,
     op,
-    per_stride,
-    same_padding,
-    spatial,
     spell_shape,
 )
 from cnndsl.ops.conv import Conv
+from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
 
 DEFORM_CONV = '''class DeformConv2d(nn.Module):
     """Convolution whose taps are moved by `offset` (y, x) and weighed by `mask`."""

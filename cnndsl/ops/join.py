@@ -16,11 +16,11 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
-    check_axis,
     op,
     spell_shape,
 )
 from cnndsl.ops.pattern import Contraction
+from cnndsl.ops.shapes import check_axis
 
 
 @op("add", Family.ADD, arity=(2, None), join=True)

@@ -6,19 +6,8 @@ from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
-    Array,
-    Call,
-    Family,
-    Op,
-    Operand,
-    Shape,
-    Torch,
-    Weight,
-    check_axis,
-    op,
-    spatial,
-)
+from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Torch, Weight, op
+from cnndsl.ops.shapes import check_axis, spatial
 
 
 @op("bn", Family.NORM)

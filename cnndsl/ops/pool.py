@@ -21,10 +21,12 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
+    op,
+)
+from cnndsl.ops.shapes import (
     compact,
     even,
     one,
-    op,
     per_stride,
     same_padding,
     spatial,

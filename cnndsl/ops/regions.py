@@ -18,14 +18,12 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
-    check_axis,
-    compact,
     op,
-    spatial,
     spell_shape,
 )
 from cnndsl.ops.box_checks import check_boxes
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
+from cnndsl.ops.shapes import check_axis, compact, spatial
 
 
 @op("roi_align", Family.BOXES, arity=(2, None))

@@ -19,13 +19,10 @@ from cnndsl.ops.base import (
     Size,
     Torch,
     Window,
-    compact,
-    one,
     op,
-    spatial,
     spell_shape,
-    torch_sides,
 )
+from cnndsl.ops.shapes import compact, one, spatial, torch_sides
 
 CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of the spatial axes."""

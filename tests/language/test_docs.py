@@ -16,7 +16,7 @@ from cnndsl.language.modules import Loader
 from cnndsl.language.names import operations
 from cnndsl.language.syntax import MAX_CHARACTERS, MAX_WORDS
 from cnndsl.ops import OPS
-from cnndsl.ops.base import signature
+from cnndsl.ops.values import signature
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "language.md"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Auto, Op, Shape, bind
+from cnndsl.ops.base import Auto, Op, Shape
+from cnndsl.ops.values import bind
 
 Case = tuple[str, dict[str, object], tuple[Shape, ...]]
 

@@ -10,7 +10,7 @@ from cnndsl.backends.torch.classes import Class
 from cnndsl.backends.torch.taps import exposed
 from cnndsl.backends.torch.values import RESERVED, identifier
 from cnndsl.graph import Block, Network, blocks
-from cnndsl.ops.base import spell
+from cnndsl.ops.values import spell
 
 INITIALISATION = """\
         for module in self.modules():

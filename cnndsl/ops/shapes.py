@@ -1,0 +1,105 @@
+"""Rules of shapes that operations share: windows, padding, axes; and how sizes are written."""
+
+from __future__ import annotations
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import Pads, Shape, Size, spell_shape
+from cnndsl.ops.values import spell
+from cnndsl.symbolic import minimum
+
+
+def same_padding(kernel: Size, dilation: Size) -> Pads:
+    """`dilation·(kernel − 1)/2` zeros on both sides.  Raises OpError: an even kernel."""
+    pads = []
+    for k, d in zip(kernel, dilation, strict=True):
+        if (d * (k - 1)) % 2:
+            raise OpError(
+                f"pad=same needs an odd kernel, and this one is {spell(kernel)}",
+                help="give the padding by side: pad=[left, right, top, bottom]",
+                attribute="pad",
+                code="E304",
+            )
+        pads.append((d * (k - 1) // 2, d * (k - 1) // 2))
+    return tuple(pads)
+
+
+def window_size(
+    size: int,
+    kernel: int,
+    stride: int,
+    pads: tuple[int, int],
+    dilation: int,
+    ceil: bool = False,
+) -> int:
+    """The number of windows along an axis: `⌊(n + p − d·(k − 1) − 1) / s⌋ + 1`.
+
+    With `ceil` the quotient is rounded up, less one where the last window would start in
+    the padding after the input, as PyTorch does.  Source: Dumoulin & Visin 2016,
+    arXiv:1603.07285, §2.  Raises OpError: the kernel does not fit.
+    """
+    before, after = pads
+    span = dilation * (kernel - 1) + 1
+    # The plain numbers first: what is added to a size is added to its formula too.
+    room = size + (before + after - span)
+    # Rounded up, a first window may be larger than the input.
+    if room < 0 and not (ceil and room + stride > 0):
+        padded = f" with {before} + {after} padding" if before or after else ""
+        raise OpError(
+            f"a kernel of {span} does not fit {int(size)}{padded}",
+            help="pad the input, or use a smaller kernel",
+            attribute="kernel",
+        )
+    if not ceil:
+        return room // stride + 1
+    more = (room + stride - 1) // stride
+    if span - after < stride:
+        more = minimum(more, (size + before - 1) // stride)
+    return more + 1
+
+
+def spatial(x: Shape, what: str, ranks: tuple[int, ...] = (1, 2, 3)) -> Size:
+    """The spatial part of a shape.  Raises OpError: not of one of the ranks."""
+    if len(x) - 1 not in ranks:
+        wanted = " or ".join(str(r) for r in ranks)
+        raise OpError(
+            f"`{what}` needs {wanted} spatial axes, and the input is {spell_shape(x)}",
+            operand=0,
+        )
+    return x[1:]
+
+
+def check_axis(axis: int, x: Shape, what: str) -> None:
+    """Raises OpError: the shape has no such axis (0 is channels)."""
+    if not 0 <= axis < len(x):
+        raise OpError(
+            f"`{what}` along axis {int(axis)} of {spell_shape(x)}",
+            help=f"axes are 0 to {len(x) - 1}, the batch not counted",
+            attribute="axis",
+        )
+
+
+def one(values: tuple[object, ...]) -> object:
+    """`3` for `(3, 3)`, the tuple otherwise: PyTorch takes both."""
+    return values[0] if values and all(v == values[0] for v in values) else values
+
+
+def compact(size: Size) -> str:
+    """`3×3` for a figure."""
+    return "×".join(str(int(n)) for n in size)
+
+
+def per_stride(stride: Size) -> str:
+    """` /2` for a figure, ` /2×1` where the axes differ, nothing for 1."""
+    if set(stride) == {1}:
+        return ""
+    return f" /{int(stride[0])}" if len(set(stride)) == 1 else f" /{compact(stride)}"
+
+
+def even(pads: Pads) -> bool:
+    """Both sides of each axis are padded alike, as PyTorch's modules want it."""
+    return all(before == after for before, after in pads)
+
+
+def torch_sides(pads: Pads) -> tuple[int, ...]:
+    """Padding as `F.pad` takes it: the last axis first."""
+    return tuple(side for pair in reversed(pads) for side in pair)

@@ -1,0 +1,176 @@
+"""The language's values as attributes of an operation: what is given, and how it is spelled."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING
+from functools import cache
+
+from cnndsl.diagnostics import OpError, did_you_mean
+from cnndsl.ops.base import Auto, Op
+
+
+def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
+    """An operation from named values.  `rank` is the number of spatial axes of its input.
+
+    Raises OpError: an unknown or missing attribute, or a value of the wrong type.
+    """
+    known = {p.name: p for p in cls.parameters}
+    values: dict[str, object] = {}
+    for name, value in arguments.items():
+        if name not in known:
+            names = [*known, *(("norm", "act") if cls.fused else ())]
+            takes = f"it takes {', '.join(names)}" if names else "it takes no arguments"
+            raise OpError(
+                f"`{cls.name}` has no parameter `{name}`",
+                help=did_you_mean(name, names) or takes,
+                attribute=name,
+                code="E301",
+            )
+        values[name] = convert(name, value, known[name].type, rank)
+    defaults = _defaults(cls, rank)  # type: ignore[arg-type]
+    for name in known:
+        if name not in values:
+            if name not in defaults:
+                raise OpError(
+                    f"`{cls.name}` needs `{name}`",
+                    help=f"write {cls.name}({signature(cls)})",
+                    code="E302",
+                )
+            values[name] = defaults[name]
+    return cls(**values)
+
+
+@cache
+def _defaults(cls: type[Op], rank: int) -> dict[str, object]:
+    """The values of the attributes that may be left out."""
+    return {
+        p.name: convert(p.name, p.default, p.type, rank)
+        for p in cls.parameters
+        if p.default is not MISSING
+    }
+
+
+def signature(cls: type[Op]) -> str:
+    """The parameters as the language writes them: `out, kernel, stride=1, …`."""
+    shown = [
+        p.name if p.default is MISSING else f"{p.name}={spell(p.default)}"
+        for p in cls.parameters
+    ]
+    return ", ".join(shown + (["norm=none", "act=none"] if cls.fused else []))
+
+
+def spell(value: object) -> str:
+    """A value as the language writes it."""
+    if isinstance(value, Auto):
+        return value.value
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple):
+        if len(value) > 1 and all(isinstance(v, int) and v >= 0 for v in value):
+            return "x".join(map(str, value))
+        return f"[{', '.join(map(spell, value))}]"
+    if isinstance(value, int):
+        return f"{int(value)}"
+    return str(value)
+
+
+def convert(name: str, value: object, kind: str, rank: int) -> object:
+    """A value as the type `kind` of an attribute.  Raises OpError (E303)."""
+    for alternative in kind.split(" | "):
+        done = _converted(value, alternative, rank)
+        if done is not MISSING:
+            return done
+    expected = " or ".join(_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | "))
+    raise OpError(
+        f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
+        attribute=name,
+        code="E303",
+    )
+
+
+_EXPECTED = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string",
+    "None": "none",
+    "Size": "a size of {rank} positive numbers, or one for all axes",
+    "Pad": "same, valid, a size of {rank}, or a list with two numbers for each of {rank} axes",
+    "Auto": "auto",
+    "Numbers": "a list of numbers",
+    "Integers": "a list of integers",
+    "Pairs": "a list of pairs of numbers",
+}
+
+
+def _converted(value: object, kind: str, rank: int) -> object:
+    """The value as one type, or MISSING where it does not fit."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    match kind:
+        case "bool" | "str" | "int" if (
+            type(value) is {"bool": bool, "str": str, "int": int}[kind]
+        ):
+            return value
+        case "int" if number and isinstance(value, int):
+            return value
+        case "float" if number:
+            return value
+        case "None" if value is None:
+            return None
+        case "Auto" if value is Auto.AUTO:
+            return value
+        case "Size":
+            return _size(value, rank)
+        case "Pad":
+            return _pad(value, rank)
+        case "Numbers" | "Integers" if isinstance(value, tuple):
+            wanted = int if kind == "Integers" else int | float
+            fits = all(isinstance(v, wanted) and not isinstance(v, bool) for v in value)
+            return value if fits else MISSING
+        case "Pairs" if isinstance(value, tuple):
+            fits = all(isinstance(v, tuple) and len(v) == 2 for v in value)
+            return value if fits else MISSING
+        case "Any":
+            return value
+        case _ if kind[:1] in "'\"" and value == kind[1:-1]:
+            return value
+    return MISSING
+
+
+def _size(value: object, rank: int) -> object:
+    if isinstance(value, bool):
+        return MISSING
+    if isinstance(value, int):
+        return (value,) * rank if value >= 1 else MISSING
+    if isinstance(value, tuple) and len(value) == rank:
+        return value if all(isinstance(v, int) and v >= 1 for v in value) else MISSING
+    return MISSING
+
+
+def _pad(value: object, rank: int) -> object:
+    """`same`, or zeros before and after each axis, the first axis first."""
+    if value is Auto.SAME:
+        return value
+    if value is Auto.VALID:
+        return ((0, 0),) * rank
+    if isinstance(value, int) and not isinstance(value, bool):
+        return ((value, value),) * rank if value >= 0 else MISSING
+    if not isinstance(value, tuple):
+        return MISSING
+    if len(value) == rank and all(_is_pair(v) for v in value):
+        return value
+    if not all(isinstance(v, int) and v >= 0 for v in value):
+        return MISSING
+    if len(value) == rank:
+        return tuple((v, v) for v in value)
+    if len(value) == 2 * rank:
+        # As in PyTorch's `pad`: the last axis first (left, right, top, bottom).
+        pairs = [(value[i], value[i + 1]) for i in range(0, 2 * rank, 2)]
+        return tuple(reversed(pairs))
+    return MISSING
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2

@@ -56,7 +56,7 @@ def test_the_python_runs() -> None:
 
 
 def test_the_keys_are_those_of_the_table() -> None:
-    from short import keys, net
+    from tests.language.short import keys, net
 
     unit = "block Unit(c: int) { conv(c, 3x3) }"
     assert "stem.conv.weight" in keys(net("stem: conv(8, 3x3)\ny: relu"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Collection, Iterable
@@ -29,7 +28,7 @@ from cnndsl.console import (
     sized,
 )
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
-from cnndsl.files import replacing, shipped
+from cnndsl.files import replacing
 
 if TYPE_CHECKING:
     from cnndsl.analysis.expect import Checked
@@ -401,42 +400,6 @@ def draw(
     path = output or f"{_stem(file, scope, definition)}.svg"
     draw(network, path, engine=engine, options=options)
     click.echo(path)
-
-
-@cli.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
-def list_(as_json: bool) -> None:
-    """Print the shipped networks with their paper, parameters and multiply-adds."""
-    from cnndsl import language
-
-    rows: list[tuple[str, str, int, int]] = []
-    faults: list[Diagnostic] = []
-    for name, path in shipped().items():
-        try:
-            network = language.load(path)
-        except ArchError as error:
-            faults += error.diagnostics
-            continue
-        cited = "; ".join(map(str, network.structure.definition.citations))
-        rows.append((name, cited, network.parameters, network.macs))
-    if as_json:
-        keys = ("name", "citation", "parameters", "macs")
-        click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
-    else:
-        _print_list(rows)
-    if faults:
-        raise ArchError(faults)
-
-
-def _print_list(rows: list[tuple[str, str, int, int]]) -> None:
-    from cnndsl.analysis.costs import giga
-
-    head = ("name", "citation", "parameters", "GMACs")
-    cells = [(name, cited, f"{p:,}", giga(macs)) for name, cited, p, macs in rows]
-    widths = [max(len(row[n]) for row in [head, *cells]) for n in range(4)]
-    for row in [head, *cells]:
-        left = [row[n].ljust(widths[n]) for n in (0, 1)]
-        click.echo("  ".join([*left, *(row[n].rjust(widths[n]) for n in (2, 3))]))
 
 
 @cli.command()

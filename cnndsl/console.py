@@ -45,7 +45,7 @@ class UnfitError(ArchError):
 class Commands(click.Group):
     """The commands; whatever goes wrong in one of them ends in a sentence and a status.
 
-    Those of analysis are imported when they are called.
+    Those of `cnndsl/commands` are imported when they are called.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,8 +58,8 @@ class Commands(click.Group):
             return super().get_command(ctx, cmd_name)
         from importlib import import_module
 
-        module = import_module(f"cnndsl.commands.{HOMES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        home = HOMES[cmd_name]
+        command: click.Command = getattr(import_module(f"cnndsl.commands.{home}"), home)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -1,4 +1,4 @@
-"""The commands of analysis, each imported when it is called: a start costs what it needs."""
+"""Commands that are imported when they are called: a start costs what it needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ HOMES = {
     "summary": "summary",
     "explain": "explain",
     "keys": "keys",
+    "list": "listing",
     "solve": "solve",
     "diff": "diff",
     "roofline": "roofline",
@@ -14,4 +15,4 @@ HOMES = {
     "memory": "memory",
     "sizes": "sizes",
 }
-"""Each command's name, and the module here that holds it."""
+"""Each command's name, and that of the module here and the function in it."""

@@ -33,6 +33,8 @@ SHOWN = ("googlenet", "unet", "mobilenetv2")
 """Figures on the page itself."""
 SCALED = ("resnet50", "unet", "vgg16")
 """Networks of `docs/figures/scale`."""
+THEMED = (("unet", "dark"), ("mobilenetv2", "paper"))
+"""Networks and themes of `docs/figures/themes`."""
 COMPARED = (("resnet18", "resnet34"),)
 """Pairs of `docs/figures/diff`."""
 
@@ -88,6 +90,12 @@ def figures() -> dict[str, Callable[[Path], None]]:
     for name in SCALED:
         found[f"scale/{name}.svg"] = partial(
             lambda name, path: draw(loaded(name), path, options=Options(style="scale")), name
+        )
+    for name, theme in THEMED:
+        found[f"themes/{name}_{theme}.svg"] = partial(
+            lambda name, theme, path: draw(loaded(name), path, options=Options(theme=theme)),
+            name,
+            theme,
         )
     for before, after in COMPARED:
         found[f"diff/{before}_{after}.svg"] = partial(

@@ -82,6 +82,13 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
         done = _converted(value, alternative, rank)
         if done is not MISSING:
             return done
+    if not rank and not {"Size", "Pad"}.isdisjoint(kind.split(" | ")):
+        raise OpError(
+            f"`{name}` is {spell(value)}, but what arrives has no spatial axes",
+            help="`linear` takes a vector; `gap(keep=true)` leaves axes of size 1",
+            attribute=name,
+            code="E303",
+        )
     expected = " or ".join(_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | "))
     raise OpError(
         f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",

@@ -76,6 +76,26 @@ def _pyramid() -> nn.Module:
     )
 
 
+def _v1(**settings: Any) -> nn.Module:
+    """ResNet-50 with its strides moved from the 3x3 to the 1x1 before it, as the paper's."""
+    model = models.resnet50(**settings)
+    for block in (model.layer2[0], model.layer3[0], model.layer4[0]):
+        block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
+    return model
+
+
+def _five(**settings: Any) -> nn.Module:
+    """GoogLeNet with the paper's 5x5, which torchvision's has not."""
+    model = models.googlenet(**settings)
+    for module in model.modules():
+        if hasattr(module, "branch3"):
+            conv = module.branch3[1].conv
+            module.branch3[1].conv = nn.Conv2d(
+                conv.in_channels, conv.out_channels, 5, padding=2, bias=False
+            )
+    return model
+
+
 PLAIN = {
     "resnet18": models.resnet18,
     "resnet34": models.resnet34,
@@ -161,6 +181,11 @@ TIMM = {
 
 NETWORKS = {f"{name}-torchvision": foreign for name, foreign in TORCHVISION.items()}
 NETWORKS |= {f"{name}-timm": foreign for name, foreign in TIMM.items()}
+# What the papers have where torchvision's networks deviate.
+NETWORKS |= {
+    "resnet50-v1": Foreign(bare(_v1), settings={"stride_on": "v1"}),
+    "googlenet_bn-five": Foreign(bare(_five, **NO_AUX), settings={"five": (5, 5)}),
+}
 
 NEITHER = {
     *("alexnet_2012", "attention_unet", "effnet", "fcn8s", "googlenet", "hypercolumn_vgg16"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,6 +197,24 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
     with torch.no_grad():
         made = sides.net.to_torch(sides.weights).eval()(sides.prepared.tensors)
     assert torch.equal(made.anchors[0], anchors)
+
+
+def test_ssds_default_boxes_are_the_papers_formula() -> None:
+    net = cnndsl.load(zoo() / "ssd300_vgg16.arch")
+    wanted: list[list[float]] = []
+    scales = [0.1, *(0.2 + (0.9 - 0.2) / (5 - 1) * k for k in range(6))]
+    for k, cells in enumerate((38, 19, 10, 5, 3, 1)):
+        s, ratios = scales[k], (2, 1 / 2) if k in (0, 4, 5) else (2, 1 / 2, 3, 1 / 3)
+        sides = [(s, s), (math.sqrt(s * scales[k + 1]),) * 2]
+        sides += [(s * math.sqrt(a), s / math.sqrt(a)) for a in ratios]
+        for i, j, (w, h) in itertools.product(range(cells), range(cells), sides):
+            x, y = (j + 0.5) / cells, (i + 0.5) / cells
+            wanted.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+    grids = [node for node in net if node.op.name == "anchor_grid"]
+    maps = [np.zeros((1, *net.input_shapes(node.name)[0])) for node in grids]
+    found = [node.op.run(x)[0] for node, x in zip(grids, maps, strict=True)]
+    assert len(wanted) == 8732
+    np.testing.assert_allclose(np.concatenate(found), 300 * np.array(wanted), atol=1e-4)
 
 
 @pytest.mark.slow

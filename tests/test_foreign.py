@@ -15,8 +15,17 @@ from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.files import zoo
 from cnndsl.weights import load_weights
 from tests.both import difference, outputs
-from tests.foreign import NEITHER, NETWORKS, TIMM, TORCHVISION, NonLocalAttn, filled, of_timm
+from tests.foreign import (
+    NEITHER,
+    NETWORKS,
+    TIMM,
+    TORCHVISION,
+    NonLocalAttn,
+    filled,
+    of_timm,
+)
 from tests.test_detectors import CASES
+from tests.torchvision_cpu import torchvision
 
 FAST = ("mobilenetv2-torchvision", "resnet18-torchvision", "googlenet_bn-torchvision")
 
@@ -174,6 +183,31 @@ model Block: x[8, H=5, W=6] -> y[8, H, W] { y: NonLocal }""")
     given = {"t": "y.NonLocal.theta", "p": "y.NonLocal.phi", "g": "y.NonLocal.g"}
     weights = load_weights(network, model.state_dict(), map=given)
     compared(network, weights, model, torch.randn(2, 8, 5, 6))
+
+
+@pytest.mark.parametrize("source", ["p5", "c5"])
+def test_retinanets_pyramid_equals_torchvisions_from_either_map(source: str) -> None:
+    network = cnndsl.loads(f"""use "retinanet_resnet50_fpn.arch" (RetinaFPN)
+model Levels: (c3[4, H=14, W=10], c4[6, 7, 5], c5[10, 4, 3])
+    -> (p3[8, _, _], p4[8, _, _], p5[8, _, _], p6[8, _, _], p7[8, _, _]) {{
+  fpn: RetinaFPN(8, "{source}") {{ c3; c4; c5 }}
+  p3: fpn.p3
+  p4: fpn.p4
+  p5: fpn.p5
+  p6: fpn.p6
+  p7: fpn.p7
+}}""")
+    pyramid = torchvision.ops.feature_pyramid_network
+    coarser = pyramid.LastLevelP6P7(10 if source == "c5" else 8, 8)
+    model = filled(pyramid.FeaturePyramidNetwork([4, 6, 10], 8, coarser))
+    given = {f"layer_blocks.{n}.0": f"fpn.RetinaFPN.p{n + 3}.conv" for n in range(3)}
+    given |= {f"extra_blocks.{p}": f"fpn.RetinaFPN.{p}.conv" for p in ("p6", "p7")}
+    weights = load_weights(network, model.state_dict(), map=given)
+    maps = [torch.randn(2, *t.shape) for t in network.inputs.values()]
+    with torch.inference_mode():
+        expected = list(model(dict(zip("345", maps, strict=True))).values())
+        assert_equal(network.to_torch(weights).eval()(*maps), expected)
+    assert_equal(network.to_numpy(weights)(*(x.numpy() for x in maps)), expected)
 
 
 def test_every_shipped_network_is_compared_or_known_to_neither() -> None:

@@ -5,6 +5,7 @@ python -m cnndsl.gallery            writes the page and its figures
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,9 @@ def _rows(name: str) -> Iterator[str]:
 
 def _row(network: Network, name: str, figure: str) -> str:
     cited = "; ".join(map(str, network.structure.definition.citations))
+    cited = re.sub(
+        r"arXiv:(\d{4}\.\d{5}|\d{4}\.\d{4})", r"[\g<0>](https://arxiv.org/abs/\1)", cited
+    )
     shown = ", ".join(_size(tensor.shape) for tensor in network.inputs.values())
     costs = f"{network.parameters:,}", giga(network.macs)
     cells = [cell.replace("|", "\\|") for cell in (name, cited, shown, *costs, figure)]

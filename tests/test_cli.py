@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -340,7 +341,8 @@ def test_list_shows_every_shipped_network_with_citation_and_costs() -> None:
     assert found["macs"] == 300_774_272
     assert found["citation"] == "arXiv:1801.04381, table 2"
     text = run("list").stdout
-    assert "3,504,872" in text
+    assert re.search(r"^mobilenetv2 +3,504,872 +0\.301  arXiv:1801.04381, table 2$", text, re.M)
+    assert re.search(r"^inception_claims Direct5x5 +153,632 +0\.120  arXiv", text, re.M)
     assert len(text.splitlines()) == len(data) + 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
 def listing(as_json: bool) -> None:
-    """Print the shipped networks with their paper, parameters and multiply-adds."""
+    """Print the shipped networks with their parameters, multiply-adds and paper.
+
+    Of a file with several models the first is shown, and named.
+    """
     from cnndsl.language import pick, read
 
     faults: list[Diagnostic] = []
-    found: list[tuple[str, BlockDefinition]] = []
+    found: list[Listed] = []
     for name, path in shipped().items():
         try:
-            found.append((name, pick(read(path))))
+            scope = read(path)
+            definition = pick(scope)
+            found.append(Listed(name, definition, len(scope.models) > 1))
         except ArchError as error:
             faults += error.diagnostics
     say = _listed_json if as_json else _listed
@@ -34,50 +39,63 @@ def listing(as_json: bool) -> None:
         raise ArchError(faults)
 
 
-Counted = Iterator[tuple[str, str, int, int]]
-"""A network's name, citations, parameters and multiply-adds."""
+class Listed(NamedTuple):
+    """A file's name, its first model, and whether there are others."""
+
+    name: str
+    definition: BlockDefinition
+    several: bool
+
+    def __str__(self) -> str:
+        """The name that `load` takes, and the model's where the file has others."""
+        return f"{self.name} {self.definition.name}" if self.several else self.name
 
 
 def _counted(
-    definitions: Sequence[tuple[str, BlockDefinition]], faults: list[Diagnostic]
-) -> Counted:
-    """What each network costs, as soon as it is known; those with faults are left out."""
+    definitions: Sequence[Listed], faults: list[Diagnostic]
+) -> Iterator[tuple[Listed, int, int]]:
+    """Each network's parameters and multiply-adds, as soon as they are known.
+
+    Those with faults are left out.
+    """
     from cnndsl.language import elaborate
 
-    for name, definition in definitions:
+    for listed in definitions:
         try:
-            network = elaborate(definition)
+            network = elaborate(listed.definition)
         except ArchError as error:
             faults += error.diagnostics
         else:
-            yield name, _cited(definition), network.parameters, network.macs
+            yield listed, network.parameters, network.macs
 
 
 def _cited(definition: BlockDefinition) -> str:
     return "; ".join(map(str, definition.about.citations))
 
 
-def _listed_json(
-    definitions: Sequence[tuple[str, BlockDefinition]], faults: list[Diagnostic]
-) -> None:
-    keys = ("name", "citation", "parameters", "macs")
-    rows = _counted(definitions, faults)
-    click.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
+def _listed_json(definitions: Sequence[Listed], faults: list[Diagnostic]) -> None:
+    rows = [
+        {
+            "name": name,
+            "model": definition.name,
+            "citation": _cited(definition),
+            "parameters": parameters,
+            "macs": macs,
+        }
+        for (name, definition, _), parameters, macs in _counted(definitions, faults)
+    ]
+    click.echo(json.dumps(rows, indent=1))
 
 
-def _listed(
-    definitions: Sequence[tuple[str, BlockDefinition]], faults: list[Diagnostic]
-) -> None:
+def _listed(definitions: Sequence[Listed], faults: list[Diagnostic]) -> None:
     """A table, of which each row is printed when it is known."""
     from cnndsl.analysis.costs import giga
 
-    names = max((len(name) for name, _ in definitions), default=0)
-    cited = max((len(_cited(definition)) for _, definition in definitions), default=0)
+    width = max((len(str(listed)) for listed in definitions), default=0)
 
-    def row(name: str, citation: str, parameters: str, macs: str) -> None:
-        line = f"{name:{names}}  {citation:{cited}}  {parameters:>11}  {macs:>7}"
-        click.echo(line)
+    def row(name: str, parameters: str, macs: str, citation: str) -> None:
+        click.echo(f"{name:{width}}  {parameters:>11}  {macs:>8}  {citation}")
 
-    row("name", "citation", "parameters", "GMACs")
-    for name, citation, parameters, macs in _counted(definitions, faults):
-        row(name, citation, f"{parameters:,}", giga(macs))
+    row("name", "parameters", "GMACs", "citation")
+    for listed, parameters, macs in _counted(definitions, faults):
+        row(str(listed), f"{parameters:,}", giga(macs), _cited(listed.definition))

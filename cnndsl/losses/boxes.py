@@ -123,9 +123,6 @@ def objects(
     `like` is a prediction (B, …); `known` are the labels that the network knows.
     Raises ValueError: counts, shapes, sides or labels that cannot be.
     """
-    labels = (
-        [torch.zeros(len(box), dtype=torch.long) for box in boxes] if labels is None else labels
-    )
     if not len(like) == len(boxes) == len(labels):
         said = f"{len(boxes)} lists of boxes and {len(labels)} of labels"
         raise ValueError(f"the batch has {len(like)} images, and there are {said}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.torchvision_cpu import torchvision
 
@@ -82,6 +82,21 @@ def _v1(**settings: Any) -> nn.Module:
     for block in (model.layer2[0], model.layer3[0], model.layer4[0]):
         block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
     return model
+
+
+class WithAux(nn.Module):
+    """Inception v3 whose auxiliary head speaks in evaluation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = models.inception_v3(weights=None, init_weights=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen: list[Tensor] = []
+        hook = self.net.Mixed_6e.register_forward_hook(lambda *call: seen.append(call[2]))
+        logits = self.net(x)
+        hook.remove()
+        return logits, self.net.AuxLogits(seen[0])
 
 
 def _five(**settings: Any) -> nn.Module:
@@ -184,6 +199,7 @@ NETWORKS |= {f"{name}-timm": foreign for name, foreign in TIMM.items()}
 # What the papers have where torchvision's networks deviate.
 NETWORKS |= {
     "resnet50-v1": Foreign(bare(_v1), settings={"stride_on": "v1"}),
+    "inception_v3-aux": Foreign(bare(WithAux), 299, {"aux": True}, ordered=True),
     "googlenet_bn-five": Foreign(bare(_five, **NO_AUX), settings={"five": (5, 5)}),
 }
 

@@ -196,6 +196,8 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
     np.testing.assert_array_equal(ours["anchors"][0], anchors)
     with torch.no_grad():
         made = sides.net.to_torch(sides.weights).eval()(sides.prepared.tensors)
+    close(made.cls.numpy(), theirs["cls_logits"].numpy())
+    close(made.reg.numpy(), theirs["bbox_regression"].numpy())
     assert torch.equal(made.anchors[0], anchors)
 
 
@@ -222,6 +224,7 @@ def test_two_stage_outputs_and_anchors_equal_torchvisions() -> None:
     sides = pair("faster_rcnn")
     ours = sides.net.to_numpy(sides.weights, optimize=False)(sides.prepared.tensors.numpy())
     with torch.no_grad():
+        made = sides.net.to_torch(sides.weights).eval()(sides.prepared.tensors)
         rpn = sides.theirs.rpn
         maps = rpn.head(sides.features)
         objectness, deltas = torchvision.models.detection.rpn.concat_box_prediction_layers(
@@ -232,14 +235,15 @@ def test_two_stage_outputs_and_anchors_equal_torchvisions() -> None:
         heads = sides.theirs.roi_heads
         rois = heads.box_roi_pool(sides.named, proposals, sides.prepared.image_sizes)
         scores, boxes = heads.box_predictor(heads.box_head(rois))
-    close(ours["objectness"][0], objectness[:, 0].numpy())
-    close(ours["rpn_deltas"][0], deltas.numpy())
-    np.testing.assert_array_equal(ours["anchors"][0], anchors)
     count = len(proposals[0])
-    assert ours["valid"][0].sum() == count
-    close(ours["rois"][0, :count], proposals[0].numpy())
-    close(ours["cls"][0, :count], scores.numpy())
-    close(ours["deltas"][0, :count], boxes.numpy())
+    for found in (ours, {port: value.numpy() for port, value in made._asdict().items()}):
+        close(found["objectness"][0], objectness[:, 0].numpy())
+        close(found["rpn_deltas"][0], deltas.numpy())
+        np.testing.assert_array_equal(found["anchors"][0], anchors)
+        assert found["valid"][0].sum() == count
+        close(found["rois"][0, :count], proposals[0].numpy())
+        close(found["cls"][0, :count], scores.numpy())
+        close(found["deltas"][0, :count], boxes.numpy())
 
 
 @pytest.mark.slow

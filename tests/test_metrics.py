@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools import coco, cocoeval
 
 from cnndsl.metrics import (
     Detections,
@@ -213,8 +214,6 @@ def image(draw: st.DrawFn) -> tuple[Detections, Objects]:
 
 def by_pycocotools(images: list[tuple[Detections, Objects]]) -> np.ndarray:
     """Its twelve figures."""
-    coco = pytest.importorskip("pycocotools.coco")
-    evaluation = pytest.importorskip("pycocotools.cocoeval")
     annotations, results = [], []
     for i, (detected, objects) in enumerate(images):
         for box, label, crowd in zip(
@@ -237,7 +236,7 @@ def by_pycocotools(images: list[tuple[Detections, Objects]]) -> np.ndarray:
             "annotations": annotations,
         }
         truth.createIndex()
-        evaluated = evaluation.COCOeval(truth, truth.loadRes(results), "bbox")
+        evaluated = cocoeval.COCOeval(truth, truth.loadRes(results), "bbox")
         evaluated.evaluate()
         evaluated.accumulate()
         evaluated.summarize()

@@ -70,10 +70,15 @@ def filled(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def _pyramid() -> nn.Module:
+def _pyramid(norm: Callable[..., nn.Module] = nn.BatchNorm2d) -> nn.Module:
     return models.detection.backbone_utils.resnet_fpn_backbone(
-        backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d
+        backbone_name="resnet50", weights=None, norm_layer=norm
     )
+
+
+def _frozen(channels: int) -> nn.Module:
+    """As in torchvision's detectors that were trained on COCO."""
+    return torchvision.ops.misc.FrozenBatchNorm2d(channels, eps=0.0)
 
 
 def _v1(**settings: Any) -> nn.Module:
@@ -196,9 +201,12 @@ TIMM = {
 
 NETWORKS = {f"{name}-torchvision": foreign for name, foreign in TORCHVISION.items()}
 NETWORKS |= {f"{name}-timm": foreign for name, foreign in TIMM.items()}
-# What the papers have where torchvision's networks deviate.
+# The settings of a file where torchvision has them too, or only the paper.
 NETWORKS |= {
     "resnet50-v1": Foreign(bare(_v1), settings={"stride_on": "v1"}),
+    "fpn_resnet50-frozen": Foreign(
+        bare(_pyramid, norm=_frozen), settings={"norm": "frozen_bn(eps=0)"}
+    ),
     "inception_v3-aux": Foreign(bare(WithAux), 299, {"aux": True}, ordered=True),
     "googlenet_bn-five": Foreign(bare(_five, **NO_AUX), settings={"five": (5, 5)}),
 }

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnndsl.analysis.expect import check
 from cnndsl.files import zoo
-from cnndsl.language import read
+from cnndsl.language import load, read
 from cnndsl.language.modules import BlockDefinition
 
 FILES = sorted(zoo().glob("*.arch"))
@@ -41,6 +42,18 @@ def test_every_model_cites_its_source_and_states_both_counts_in_full(path: Path)
             values = [text for name, text in claims if name == figure]
             assert values, f"{definition.name} does not expect its {figure}"
             assert all(text.replace("_", "").isdigit() for text in values), values
+
+
+def test_a_fully_connected_layer_is_the_1x1_convolution_with_its_weights() -> None:
+    rng = np.random.default_rng(0)
+    x, weight, bias = (rng.normal(size=s) for s in ((2, 1024, 1, 1), (1000, 1024), 1000))
+    full, convolved = (
+        load("inception_claims", name) for name in ("FullyConnected", "ConvolvedFullyConnected")
+    )
+    found = full.to_numpy({"y.linear.weight": weight, "y.linear.bias": bias})(x)
+    kernel = weight[:, :, None, None]
+    same = convolved.to_numpy({"y.conv.weight": kernel, "y.conv.bias": bias})(x)
+    np.testing.assert_allclose(same[..., 0, 0], found)
 
 
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: path.stem)

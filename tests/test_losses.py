@@ -33,6 +33,7 @@ from cnndsl.losses import (
     yolov1_loss,
     yolov3_loss,
 )
+from cnndsl.ops.anchors import AnchorGrid
 from tests.torchvision_cpu import torchvision
 
 detection = torchvision.models.detection
@@ -676,6 +677,11 @@ def test_anchors_may_come_once_an_image(name: str) -> None:
         loss = multibox_loss if name == "multibox" else retinanet_loss
         again = loss(raw[0], raw[1], each, boxes, labels)
     assert again.total == once
+
+
+def test_the_priors_are_the_networks_anchors() -> None:
+    grids = [node.op for node in cnndsl.load("yolov3") if isinstance(node.op, AnchorGrid)]
+    assert tuple(grid.wh for grid in grids) == YOLOV3_PRIORS
 
 
 def test_the_priors_are_those_of_the_paper_for_each_map() -> None:

@@ -8,6 +8,7 @@ import pytest
 from cnndsl.analysis.expect import check
 from cnndsl.files import zoo
 from cnndsl.language import load, read
+from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import BlockDefinition
 
 FILES = sorted(zoo().glob("*.arch"))
@@ -26,6 +27,32 @@ def test_every_model_is_what_its_file_expects(path: Path) -> None:
         checked = check(definition)
         assert checked.network is not None
         assert not checked.diagnostics, "\n\n".join(map(str, checked.diagnostics))
+
+
+def others(definition: BlockDefinition) -> dict[str, object]:
+    """Another value for each parameter: half of a number, the last word, the opposite."""
+    found: dict[str, object] = {}
+    for param in definition.declaration.params:
+        assert param.default is not None
+        match evaluate(param.default, definition.file.env):
+            case bool(value):
+                found[param.name] = not value
+            case int(value):
+                found[param.name] = value // 2 or 2
+            case float(value):
+                found[param.name] = value / 2
+            case str():
+                found[param.name] = param.type.words[-1]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_parameters_of_a_model_may_be_others(path: Path) -> None:
+    for name, definition in models(path).items():
+        settings = others(definition)
+        outputs = [tensor.shape for tensor in load(path, name, settings).outputs.values()]
+        if classes := settings.get("classes"):
+            assert any(classes in shape for shape in outputs) or "detections" in settings
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -135,6 +135,7 @@ class Acceptance:
         self.found = found
         self.names = found.names
         self.sizes = {name: found.sizes[name] for name in found.names.values()}
+        self.known: dict[tuple[object, ...], tuple[Shape, ...] | Blame] = {}
         first: dict[int, Layer] = {}
         kind_of = {layer.name: layer.kind for layer in found.layers}
         self.steps: list[_Step] = []
@@ -158,11 +159,27 @@ class Acceptance:
             if step.passes:
                 shapes[step.layer.kind] = (inputs[0],)
                 continue
-            try:
-                shapes[step.layer.kind] = step.run(inputs, bindings)
-            except OpError as error:
-                return Blame(step.layer.name, error.message)
+            found = self._outputs(step, inputs, bindings)
+            if isinstance(found, Blame):
+                return found
+            shapes[step.layer.kind] = found
         return None
+
+    def _outputs(
+        self, step: _Step, inputs: tuple[Shape, ...], bindings: Mapping[Symbol | Axis, int]
+    ) -> tuple[Shape, ...] | Blame:
+        """What a layer gives or says; many images give the deep ones the same maps."""
+        if not inputs:
+            return tuple(_at(shape, bindings) for shape in step.layer.outputs)
+        op = step.layer.op
+        values = tuple(_value(getattr(op, name), bindings) for name in step.attributes)
+        key = (step.layer.kind, inputs, values)
+        if key not in self.known:
+            try:
+                self.known[key] = step.run(inputs, values)
+            except OpError as error:
+                self.known[key] = Blame(step.layer.name, error.message)
+        return self.known[key]
 
     def accepts(self, sizes: Mapping[str, int]) -> bool:
         """Whether a forward pass at these sizes succeeds."""
@@ -250,16 +267,15 @@ class _Step:
     weights: tuple[Shape, ...] | None
     """The shapes of its weights, where they could change."""
 
-    def run(
-        self, inputs: tuple[Shape, ...], bindings: Mapping[Symbol | Axis, int]
-    ) -> tuple[Shape, ...]:
-        """Its outputs.  Raises OpError: it refuses the inputs, or its weights do not fit."""
+    def run(self, inputs: tuple[Shape, ...], values: tuple[object, ...]) -> tuple[Shape, ...]:
+        """Its outputs, the attributes that depend on the sizes being these.
+
+        Raises OpError: it refuses the inputs, or its weights do not fit.
+        """
         op = self.layer.op
-        if not inputs:
-            return tuple(_at(shape, bindings) for shape in self.layer.outputs)
         if self.attributes:
-            values = {name: _value(getattr(op, name), bindings) for name in self.attributes}
-            op = dataclasses.replace(op, **values)  # type: ignore[type-var]
+            named = dict(zip(self.attributes, values, strict=True))
+            op = dataclasses.replace(op, **named)  # type: ignore[type-var]
         shapes = op.shapes(*inputs)
         for shape in shapes:
             if any(size < 1 for size in shape) and op.family is not Family.BOXES:

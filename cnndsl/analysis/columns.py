@@ -55,8 +55,15 @@ def total(parts: Iterable[Figures]) -> Figures:
     return Figures(*map(sum, zip(*found, strict=True))) if found else Figures()
 
 
-def figures(network: Network, costed: dict[str, Cost]) -> dict[str, Figures]:
-    """What each node counts; inputs are the caller's, and a view writes nothing."""
+def figures(
+    network: Network, costed: dict[str, Cost], columns: Sequence[str]
+) -> dict[str, Figures]:
+    """What each node counts; inputs are the caller's, and a view writes nothing.
+
+    Bytes are worked out where a column asks for them.
+    """
+    if not {"bytes", "intensity"} & set(columns):
+        return {name: Figures(cost.parameters, cost.macs) for name, cost in costed.items()}
     found = {}
     for node in network:
         cost = costed[node.name]

@@ -127,7 +127,7 @@ class Summary(Record):
         Raises LookupError: a column that there is not, with the nearest.
         """
         columns = known(columns)
-        counted = figures(self.network, self.table)
+        counted = figures(self.network, self.table, columns)
         seen = sights(self.network, columns)
         found: list[dict[str, object]] = []
         done = 0

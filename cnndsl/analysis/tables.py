@@ -126,7 +126,8 @@ def _sum(name: str, items: list[TableRow], words: dict[str, str] | None = None) 
 
 
 def _layers(network: Network, columns: Sequence[str]) -> list[TableRow]:
-    counted = figures(network, costs(network))
+    # The totals are of all that can be summed, whatever is shown.
+    counted = figures(network, costs(network), SUMMED)
     seen = sights(network, columns)
     rows = []
     for node in network:

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import cnndsl
-from cnndsl.analysis.columns import COLUMNS, SUMMED
+from cnndsl.analysis.columns import COLUMNS, SUMMED, USUAL
 from cnndsl.analysis.costs import Cost, costs, giga, total
-from cnndsl.analysis.summary import Row, summary
+from cnndsl.analysis.outline import Row
+from cnndsl.analysis.summary import summary
 from cnndsl.analysis.tables import table
 from cnndsl.cli import cli
 from cnndsl.files import shipped
@@ -248,17 +249,32 @@ def test_the_text_is_the_golden_one(name: str, golden: Callable[[str, str], None
     golden(f"goldens/summary/{name}.txt", f"{cnndsl.load(name).summary()}\n")
 
 
-@pytest.mark.parametrize("width", [72, 100, 160])
-def test_in_a_terminal_it_fits_the_width_and_no_figure_is_cut(width: int) -> None:
-    found = cnndsl.load("mobilenetv2").summary()
+def shown_at(width: int, *columns: str) -> str:
     shown = StringIO()
-    Console(width=width, file=shown).print(found)
-    text = shown.getvalue()
-    assert max(map(len, text.splitlines())) <= width
-    for *_, parameters, macs, share in found.cells():
-        assert parameters in text
-        assert macs in text
-        assert share in text
+    found = cnndsl.load("mobilenetv2").summary()
+    Console(width=width, file=shown).print(found.rich(columns=columns))
+    assert max(map(len, shown.getvalue().splitlines())) <= width
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+@pytest.mark.parametrize("columns", [USUAL, COLUMNS, ("op", "macs", "rf", "bytes", "shape")])
+def test_in_a_terminal_it_fits_the_width_and_no_figure_is_cut(
+    width: int, columns: tuple[str, ...]
+) -> None:
+    text = shown_at(width, *columns)
+    _, _, gone = text.partition("no room for ")
+    left_out = gone.partition("\n")[0].split(", ")
+    assert "macs" not in left_out
+    for name, *cells in cnndsl.load("mobilenetv2").summary().cells(None, columns):
+        for column, cell in zip(columns, cells, strict=True):
+            assert column in ("op", *left_out) or cell in text, (name, column)
+
+
+def test_a_wide_terminal_leaves_nothing_out_and_a_narrow_one_says_what() -> None:
+    assert "no room" not in shown_at(160, *COLUMNS)
+    assert "no room for share, cumulative, stride" in shown_at(80, *COLUMNS)
+    assert "no room for share\n" in shown_at(60, *USUAL)
 
 
 def test_a_network_prints_its_summary_in_a_notebook() -> None:

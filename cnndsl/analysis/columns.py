@@ -121,3 +121,52 @@ def aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
     ]
     rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
     return [lines[0], rule, *lines[1:], rule]
+
+
+NARROWEST = {"name": 10, "op": 6}
+"""To what the columns of words may be cut; figures and shapes never are."""
+LEAVE = (
+    "share", "cumulative", "stride", "intensity", "bytes", "rf", "op", "parameters",
+    "shape",
+)  # fmt: skip
+"""What is left out first where there is no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The cells that there is room for, titles first."""
+
+    rows: list[list[str]]
+    columns: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def titles(columns: Sequence[str]) -> list[str]:
+    """What stands above the columns."""
+    return ["name", *(TITLES[column] for column in columns)]
+
+
+def fit(rows: Sequence[Sequence[str]], columns: tuple[str, ...], width: int) -> Fitted:
+    """Cells within a width: words are cut, operations before names, then columns go."""
+    left_out: tuple[str, ...] = ()
+    while True:
+        shown = ["name", *(c for c in columns if c not in left_out)]
+        places = [number for number, c in enumerate(["name", *columns]) if c in shown]
+        cells = [[row[n] for n in places] for row in [titles(columns), *rows]]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        over = sum(widths) + 2 * (len(widths) - 1) - width
+        for word in ("op", "name"):
+            if word in shown and over > 0:
+                place = shown.index(word)
+                taken = min(over, max(widths[place] - NARROWEST[word], 0))
+                widths[place] -= taken
+                over -= taken
+        spare = next((c for c in LEAVE if c in shown), None)
+        if over <= 0 or spare is None:
+            cut = [[_cut(c, w) for c, w in zip(row, widths, strict=True)] for row in cells]
+            return Fitted(cut, tuple(shown[1:]), left_out)
+        left_out = (*left_out, spare)
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1]}…"

@@ -46,7 +46,7 @@ MILD = {"rednet50", "dcnv2_resnet50", "yolov3", "yolov4"}
 """Networks that exponentiate or multiply features: random weights are halved."""
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("googlenet", "GoogLeNet", {"aux": True}),
-    ("wide_resnet50_2", "WRN", {"n": 1, "k": 2}),
+    ("wide_resnet50_2", "WRN", {"n": 2, "k": 1}),
     ("retinanet_resnet50_fpn", "RetinaNet", {"p6_from": "c5"}),
     *(
         ("nonlocal_resnet50", "NonLocalResNet50", {"form": form})

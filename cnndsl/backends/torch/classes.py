@@ -226,14 +226,19 @@ class Class(Lines):
 
     def _initial(self) -> Iterator[tuple[int, str, Doc | Registry]]:
         """The constructor's statements; conditions without a body are left out."""
+        unless = None
         for number, (indent, before, doc) in enumerate(self.init):
-            if before in ("if ", "else") and isinstance(doc, str):
-                following = self.init[number + 1 : number + 2]
-                if not following or following[0][0] <= indent:
-                    continue
-                yield indent, "", f"{before}{doc}:"
-            else:
+            if before not in ("if ", "else") or not isinstance(doc, str):
                 yield indent, before, doc
+                continue
+            following = self.init[number + 1 : number + 2]
+            if not following or following[0][0] <= indent:
+                unless = doc if before == "if " else None
+                continue
+            # Where nothing is made if the condition holds, it is made unless it does.
+            opposite = before == "else" and unless is not None
+            yield indent, "", f"if not {unless}:" if opposite else f"{before}{doc}:"
+            unless = None
 
     def _hoisted(
         self, statements: list[tuple[int, str, Doc | Registry]]

@@ -94,9 +94,8 @@ class Joins(Chains):
             assert current is not None
             return Brackets(access, (current,))
         assert current is not None
-        self.emit(f"{variable} = ", current)
         return self.conditional(
-            [v for v in chain if any(line.on for _, line in v)], variable, registry, variable
+            [v for v in chain if any(line.on for _, line in v)], current, registry, variable
         )
 
     def _optional_operands(

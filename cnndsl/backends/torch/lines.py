@@ -125,6 +125,8 @@ class Lines(Terms):
     def _flag(self, views: Views[Line], on: Views[Line]) -> str:
         """An attribute that says whether a line is there."""
         line = on[0][1]
+        if not line.labels and not line.terms:
+            return self._attribute("residual", self.condition(views))
         named = line.labels[0] if line.labels else first_name(line)
         return self._attribute(identifier(f"has_{named}"), self.condition(views))
 

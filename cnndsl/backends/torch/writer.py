@@ -86,7 +86,8 @@ class Writer:
     def assign(self, variable: str, doc: Doc, views: Views[Any], *, exact: bool = False) -> str:
         """`variable = doc`, and remember that it holds the outputs of these items.
 
-        A tensor that must keep a variable gets one of its own, unless `exact`.
+        A tensor that must keep a variable gets one of its own, unless `exact`; with that it
+        is assigned though another variable holds it.
         """
         first = views[0][1].outputs
         if len(first) > 1:
@@ -95,7 +96,7 @@ class Writer:
         held = (
             env.tensors.get((t.node, t.output)) for env, item in views for t in item.outputs
         )
-        if isinstance(doc, str) and kept and all(text == doc for text in held):
+        if not exact and isinstance(doc, str) and kept and all(text == doc for text in held):
             return doc
         if not exact and any((t.node, t.output) in self.pinned for t in first):
             variable = self.fresh(identifier(label_of(views[0][1]) or "y"))

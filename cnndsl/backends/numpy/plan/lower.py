@@ -27,6 +27,11 @@ from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
 from cnndsl.ops.reshape import Rearrange
 
+DENSE, DEPTHWISE, ELEMENT = 0.03, 0.2, 0.4
+"""Nanoseconds of one core for a multiply-add, and for an element that is read or written."""
+ALONE = 200_000
+"""Nanoseconds: to wake another thread and be woken by it takes about 100,000."""
+
 Views = Callable[[Any], Array]
 """A tensor's array, channels last; a vector is itself."""
 
@@ -115,6 +120,23 @@ class Lowering:
         """Whether a tensor has no element, as where nothing is detected."""
         return not self.samples(key) * math.prod(self.program.shapes[key])
 
+    def _share(self, task: Task) -> int:
+        """The threads that share a step: one where it ends before a second is awake."""
+        return self.threads if self._nanoseconds(task) > ALONE else 1
+
+    def _nanoseconds(self, task: Task) -> float:
+        """About what a step takes on one core."""
+        keys = (task.inputs[0], task.out)
+        sizes = [self.samples(key) * math.prod(self.program.shapes[key]) for key in keys]
+        time = ELEMENT * sum(sizes)
+        if "weight" in task.weights:
+            # Each weight meets every position of the output; one of `deconv`, of the input.
+            met = 0 if isinstance(task.node.op, Deconv) else 1
+            positions = sizes[met] // self.program.shapes[keys[met]][0]
+            alone = isinstance(task.node.op, DepthwiseConv)
+            time += (DEPTHWISE if alone else DENSE) * task.weights["weight"].size * positions
+        return time
+
     def _cast(self, stages: list[Stage]) -> list[Stage]:
         """The stages with vectors of the type that is computed in."""
         return [
@@ -192,13 +214,15 @@ class Lowering:
                 before = self._cast(task.before)
                 rows = math.prod(g.out)
                 matrix = self._weight(task, algorithm, lambda w: w.reshape(g.outputs, -1))
-                made: Algorithm = Product(g.batch, rows, matrix, before, after, self.threads)
+                made: Algorithm = Product(
+                    g.batch, rows, matrix, before, after, self._share(task)
+                )
                 return self._one(task, made, _rows)
             case "depthwise":
                 taps = self._weight(
                     task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
                 ).reshape(*g.kernel, g.channels)
-                return self._one(task, Depthwise(g, taps, after, self.threads), _image)
+                return self._one(task, Depthwise(g, taps, after, self._share(task)), _image)
             case "measured":
                 made = self._fastest(task, g, after)
             case _:
@@ -210,7 +234,7 @@ class Lowering:
         if name.startswith("winograd"):
             m = int(name[-1])
             transformed = self._weight(task, name, lambda w: transformed_kernel(w, m))
-            return Winograd(g, transformed, m, after, self.threads)
+            return Winograd(g, transformed, m, after, self._share(task))
 
         def rows(weight: Array) -> Array:
             split = weight.reshape(g.outputs, -1, *g.kernel)
@@ -218,7 +242,7 @@ class Lowering:
             last = np.ascontiguousarray(np.moveaxis(split, 1, -1))
             return last.reshape(groups, g.outputs // groups, -1)
 
-        return Im2col(g, self._weight(task, name, rows), after, self.threads)
+        return Im2col(g, self._weight(task, name, rows), after, self._share(task))
 
     def _fastest(self, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
         """The candidate that takes the least time here, once for each geometry."""
@@ -256,7 +280,7 @@ class Lowering:
 
         batch = self.samples(task.out)
         weight = self._weight(task, "linear", columns)
-        product = Product(1, batch, weight, [], self._after(task), self.threads)
+        product = Product(1, batch, weight, [], self._after(task), self._share(task))
         return self._one(task, product, lambda array: array.reshape(1, batch, -1))
 
     def _deconv(self, task: Task, op: Deconv) -> Draft:
@@ -269,7 +293,7 @@ class Lowering:
 
         matrix, after = self._weight(task, "spread", windows), self._after(task)
         assert len(matrix) == math.prod(kernel) * outputs
-        return self._one(task, Spread(matrix, kernel, after, x[1:], self.threads), _image)
+        return self._one(task, Spread(matrix, kernel, after, x[1:], self._share(task)), _image)
 
     # Others
 
@@ -279,10 +303,10 @@ class Lowering:
         g = self.geometry(task, op, op.strides, dilation)
         mean = isinstance(op, AvgPool)
         counted = isinstance(op, AvgPool) and op.count_include_pad
-        return self._one(task, Pool(g, mean, counted, self.threads), _image)
+        return self._one(task, Pool(g, mean, counted, self._share(task)), _image)
 
     def _global_mean(self, task: Task) -> Draft:
-        mean = GlobalMean(self.threads)
+        mean = GlobalMean(self._share(task))
 
         def bind(views: Views, spaces: list[Array]) -> list[Phase]:
             x, y = _rows(views(task.inputs[0])), views(task.out)
@@ -308,7 +332,7 @@ class Lowering:
         shape = self.program.shapes[task.out]
         rows = math.prod(shape[1:])
         batch = self.samples(task.out)
-        each = Each(batch, rows, shape[0], self._cast(stages), self.threads)
+        each = Each(batch, rows, shape[0], self._cast(stages), self._share(task))
         return self._one(task, each, _rows)
 
     def _concat(self, task: Task) -> Draft | None:
@@ -330,7 +354,7 @@ class Lowering:
     def _copy(self, task: Task, key: Key, start: int) -> Draft:
         shape = self.program.shapes[key]
         batch = self.samples(key)
-        each = Each(batch, math.prod(shape[1:]), shape[0], [], self.threads)
+        each = Each(batch, math.prod(shape[1:]), shape[0], [], self._share(task))
 
         def bind(views: Views, spaces: list[Array]) -> list[Phase]:
             target = views(task.out)[..., start : start + shape[0]]

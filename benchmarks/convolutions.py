@@ -19,7 +19,7 @@ import numpy as np
 from cnndsl.backends.numpy.plan.calls import Geometry, execute
 from cnndsl.backends.numpy.plan.depthwise import Depthwise
 from cnndsl.backends.numpy.plan.product import Im2col
-from cnndsl.backends.numpy.plan.threads import single_threaded_products
+from cnndsl.backends.numpy.plan.threads import Team, single_threaded_products
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
 from cnndsl.ops.base import Array
 
@@ -76,9 +76,9 @@ def dense(side: int, channels: int) -> dict[str, Callable[[], None]]:
     x = rng.standard_normal((1, side, side, channels), dtype=np.float32)
     kernels = rng.standard_normal((channels, channels, 3, 3), dtype=np.float32)
     rows = np.ascontiguousarray(np.moveaxis(kernels, 1, -1)).reshape(1, channels, -1)
-    runs = {"im2col": run_of(Im2col(g, rows, [], 1), x)}
+    runs = {"im2col": run_of(Im2col(g, rows, [], Team(1)), x)}
     for m in (2, 4):
-        algorithm = Winograd(g, transformed_kernel(kernels, m), m, [], 1)
+        algorithm = Winograd(g, transformed_kernel(kernels, m), m, [], Team(1))
         runs[f"F({m}×{m})"] = run_of(algorithm, x)
     return runs
 
@@ -88,7 +88,7 @@ def depthwise(side: int, channels: int) -> dict[str, Callable[[], None]]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1, side, side, channels), dtype=np.float32)
     taps = rng.standard_normal((3, 3, channels), dtype=np.float32)
-    algorithm = Depthwise(geometry(side, channels), taps, [], 1)
+    algorithm = Depthwise(geometry(side, channels), taps, [], Team(1))
     return {"einsum": run_of(algorithm, x), "product, sum": shifted(x, taps)}
 
 

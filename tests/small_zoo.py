@@ -31,7 +31,7 @@ FEW = {
     "faster_rcnn_resnet50_fpn": {"proposals": 20},
     "mask_rcnn_resnet50_fpn": {"proposals": 20, "detections": 10},
 }
-MILD = {"rednet50", "dcnv2_resnet50", "yolov3", "yolov4"}
+MILD = {"rednet50", "dcnv2_resnet50", "yolov2", "yolov3", "yolov4"}
 """Networks that exponentiate features or multiply them with features: RedNet's
 involutions square them in each of 17 blocks, and random weights overflow float32. Trained
 batch norm would hold them; here the weights are halved."""

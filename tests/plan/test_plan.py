@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import cnndsl
 from cnndsl.backends.numpy.plan import Plan
-from cnndsl.backends.numpy.plan.threads import single_threaded_products
+from cnndsl.backends.numpy.plan.threads import Team, single_threaded_products
 from cnndsl.backends.numpy.weights import random_weights
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import Network
@@ -149,7 +149,7 @@ def test_winograd_is_the_convolution(m: int, size: tuple[int, int], threads: int
     x, w = rng.normal(size=(2, 20, *size)), rng.normal(size=(34, 20, 3, 3))
     ones = (1, 1)
     g = Geometry(2, size, 20, size, 34, (3, 3), ones, (ones, ones), ones)
-    algorithm = Winograd(g, transformed_kernel(w, m), m, [], threads)
+    algorithm = Winograd(g, transformed_kernel(w, m), m, [], Team(threads))
     y = np.empty((2, *size, 34))
     spaces = [np.full(n, np.nan) for n in algorithm.spaces]
     channels_last = np.ascontiguousarray(np.moveaxis(x, 1, -1))

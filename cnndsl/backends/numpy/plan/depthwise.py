@@ -26,7 +26,7 @@ from cnndsl.backends.numpy.plan.calls import (
 )
 from cnndsl.backends.numpy.plan.product import _picker, _strips
 from cnndsl.backends.numpy.plan.rewrites import Stage
-from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.base import Array
 
 STRIP = 1 << 16
@@ -48,7 +48,7 @@ class Depthwise:
     weight: Array
     """(kh, kw, C)."""
     after: list[Stage]
-    threads: int
+    team: Team
     repeated: Array | None = None
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Depthwise:
         """Output rows at a time."""
         g = self.geometry
         fits = STRIP // (g.out[1] * g.channels) // g.stride[0]
-        return max(1, min(-(-g.batch * g.out[0] // self.threads), g.out[0], max(2, fits)))
+        return max(1, min(-(-g.batch * g.out[0] // self.team.size), g.out[0], max(2, fits)))
 
     @property
     def spaces(self) -> list[int]:
@@ -86,7 +86,7 @@ class Depthwise:
         if self.runs and not g.padded:
             gathered = max(gathered, seen)
         result = self.strip * g.out[1] * g.channels
-        return [seen if g.padded else 0, gathered, result, result] * self.threads
+        return [seen if g.padded else 0, gathered, result, result] * self.team.size
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -94,7 +94,7 @@ class Depthwise:
         """The calls.  x: (B, H, W, C); y: (B, H′, W′, C); `others` in the form of y."""
         g = self.geometry
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(g.batch * g.out[0], self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(g.batch * g.out[0])):
             padded, gathered, result, spare = spaces[4 * number : 4 * number + 4]
             calls: list[Call] = []
             for b, start, end in _strips(first, last, g.out[0], self.strip):

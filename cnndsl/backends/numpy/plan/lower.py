@@ -17,6 +17,7 @@ from cnndsl.backends.numpy.plan.pooling import Pool
 from cnndsl.backends.numpy.plan.product import Im2col, Product
 from cnndsl.backends.numpy.plan.rewrites import Affine, Key, Program, Stage, Task, Times
 from cnndsl.backends.numpy.plan.simple import Each, GlobalMean, Permute, Plain, Spread
+from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Shape
@@ -29,8 +30,9 @@ from cnndsl.ops.reshape import Rearrange
 
 DENSE, DEPTHWISE, ELEMENT = 0.03, 0.2, 0.4
 """Nanoseconds of one core for a multiply-add, and for an element that is read or written."""
-ALONE = 200_000
-"""Nanoseconds: to wake another thread and be woken by it takes about 100,000."""
+AWAKE, ALONE = 70_000, 200_000
+"""Nanoseconds until another thread works, on a virtual machine; and up to which a step is
+not shared."""
 
 Views = Callable[[Any], Array]
 """A tensor's array, channels last; a vector is itself."""
@@ -120,9 +122,10 @@ class Lowering:
         """Whether a tensor has no element, as where nothing is detected."""
         return not self.samples(key) * math.prod(self.program.shapes[key])
 
-    def _share(self, task: Task) -> int:
-        """The threads that share a step: one where it ends before a second is awake."""
-        return self.threads if self._nanoseconds(task) > ALONE else 1
+    def _team(self, task: Task) -> Team:
+        """The threads of a step: one where it would end before a second is awake."""
+        time = self._nanoseconds(task)
+        return Team(self.threads, AWAKE / time) if time > ALONE else Team(1)
 
     def _nanoseconds(self, task: Task) -> float:
         """About what a step takes on one core."""
@@ -215,14 +218,14 @@ class Lowering:
                 rows = math.prod(g.out)
                 matrix = self._weight(task, algorithm, lambda w: w.reshape(g.outputs, -1))
                 made: Algorithm = Product(
-                    g.batch, rows, matrix, before, after, self._share(task)
+                    g.batch, rows, matrix, before, after, self._team(task)
                 )
                 return self._one(task, made, _rows)
             case "depthwise":
                 taps = self._weight(
                     task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
                 ).reshape(*g.kernel, g.channels)
-                return self._one(task, Depthwise(g, taps, after, self._share(task)), _image)
+                return self._one(task, Depthwise(g, taps, after, self._team(task)), _image)
             case "measured":
                 made = self._fastest(task, g, after)
             case _:
@@ -234,7 +237,7 @@ class Lowering:
         if name.startswith("winograd"):
             m = int(name[-1])
             transformed = self._weight(task, name, lambda w: transformed_kernel(w, m))
-            return Winograd(g, transformed, m, after, self._share(task))
+            return Winograd(g, transformed, m, after, self._team(task))
 
         def rows(weight: Array) -> Array:
             split = weight.reshape(g.outputs, -1, *g.kernel)
@@ -242,7 +245,7 @@ class Lowering:
             last = np.ascontiguousarray(np.moveaxis(split, 1, -1))
             return last.reshape(groups, g.outputs // groups, -1)
 
-        return Im2col(g, self._weight(task, name, rows), after, self._share(task))
+        return Im2col(g, self._weight(task, name, rows), after, self._team(task))
 
     def _fastest(self, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
         """The candidate that takes the least time here, once for each geometry."""
@@ -280,7 +283,7 @@ class Lowering:
 
         batch = self.samples(task.out)
         weight = self._weight(task, "linear", columns)
-        product = Product(1, batch, weight, [], self._after(task), self._share(task))
+        product = Product(1, batch, weight, [], self._after(task), self._team(task))
         return self._one(task, product, lambda array: array.reshape(1, batch, -1))
 
     def _deconv(self, task: Task, op: Deconv) -> Draft:
@@ -293,7 +296,7 @@ class Lowering:
 
         matrix, after = self._weight(task, "spread", windows), self._after(task)
         assert len(matrix) == math.prod(kernel) * outputs
-        return self._one(task, Spread(matrix, kernel, after, x[1:], self._share(task)), _image)
+        return self._one(task, Spread(matrix, kernel, after, x[1:], self._team(task)), _image)
 
     # Others
 
@@ -303,10 +306,10 @@ class Lowering:
         g = self.geometry(task, op, op.strides, dilation)
         mean = isinstance(op, AvgPool)
         counted = isinstance(op, AvgPool) and op.count_include_pad
-        return self._one(task, Pool(g, mean, counted, self._share(task)), _image)
+        return self._one(task, Pool(g, mean, counted, self._team(task)), _image)
 
     def _global_mean(self, task: Task) -> Draft:
-        mean = GlobalMean(self._share(task))
+        mean = GlobalMean(self._team(task))
 
         def bind(views: Views, spaces: list[Array]) -> list[Phase]:
             x, y = _rows(views(task.inputs[0])), views(task.out)
@@ -332,7 +335,7 @@ class Lowering:
         shape = self.program.shapes[task.out]
         rows = math.prod(shape[1:])
         batch = self.samples(task.out)
-        each = Each(batch, rows, shape[0], self._cast(stages), self._share(task))
+        each = Each(batch, rows, shape[0], self._cast(stages), self._team(task))
         return self._one(task, each, _rows)
 
     def _concat(self, task: Task) -> Draft | None:
@@ -354,7 +357,7 @@ class Lowering:
     def _copy(self, task: Task, key: Key, start: int) -> Draft:
         shape = self.program.shapes[key]
         batch = self.samples(key)
-        each = Each(batch, math.prod(shape[1:]), shape[0], [], self._share(task))
+        each = Each(batch, math.prod(shape[1:]), shape[0], [], self._team(task))
 
         def bind(views: Views, spaces: list[Array]) -> list[Phase]:
             target = views(task.out)[..., start : start + shape[0]]

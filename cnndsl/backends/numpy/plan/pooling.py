@@ -11,7 +11,7 @@ import numpy as np
 
 from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, extreme, space
 from cnndsl.backends.numpy.plan.product import _strips
-from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.base import Array
 
 STRIP = 1 << 16
@@ -27,7 +27,7 @@ class Pool:
     geometry: Geometry
     mean: bool
     count_include_pad: bool
-    threads: int
+    team: Team
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Pool:
         g = self.geometry
         span = g.dilation[0] * (g.kernel[0] - 1) + 1
         seen = (self.strip - 1) * g.stride[0] + span
-        return [seen * g.out[1] * g.channels] * self.threads
+        return [seen * g.out[1] * g.channels] * self.team.size
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -55,7 +55,7 @@ class Pool:
         g = self.geometry
         divisor = self._divisor(x.dtype) if self.mean else None
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(g.batch * g.out[0], self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(g.batch * g.out[0])):
             calls: list[Call] = []
             for b, start, end in _strips(first, last, g.out[0], self.strip):
                 low = start * g.stride[0] - g.pads[0][0]

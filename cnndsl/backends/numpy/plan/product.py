@@ -28,7 +28,7 @@ from cnndsl.backends.numpy.plan.calls import (
     window_view,
 )
 from cnndsl.backends.numpy.plan.rewrites import Stage, Times
-from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.base import Array
 
 STRIP = 1 << 16
@@ -50,17 +50,17 @@ class Product:
     weight: Array
     before: list[Stage]
     after: list[Stage]
-    threads: int
+    team: Team
 
     @property
     def by_channels(self) -> bool:
         """Whether the threads share the output channels, not the rows."""
-        return self.threads > 1 and self.batch * self.rows < min(2 * ROWS, len(self.weight))
+        return self.team.size > 1 and self.batch * self.rows < min(2 * ROWS, len(self.weight))
 
     @property
     def strip(self) -> int:
         """Rows at a time."""
-        per_thread = -(-self.batch * self.rows // self.threads)
+        per_thread = -(-self.batch * self.rows // self.team.size)
         if not self.before and not self.after:
             return int(per_thread)
         return int(min(per_thread, max(ROWS, STRIP // max(self.weight.shape))))
@@ -74,7 +74,7 @@ class Product:
             spare = whole * max(outputs, channels)
             return [whole * channels if self.before else 0, spare]
         own = self.strip * channels if self.before else 0
-        return [own, self.strip * max(outputs, channels)] * self.threads
+        return [own, self.strip * max(outputs, channels)] * self.team.size
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -87,7 +87,7 @@ class Product:
         if self.by_channels:
             return self._channel_phases(x, y, others, spaces)
         phase: Phase = []
-        cuts = shares(batch * rows, self.threads)
+        cuts = self.team.shares(batch * rows)
         for number, (first, last) in enumerate(cuts):
             calls: list[Call] = []
             for b, start, end in _strips(first, last, rows, self.strip):
@@ -120,7 +120,7 @@ class Product:
             phases.append([calls])
             x = made
         phase: Phase = []
-        for first, last in shares(len(self.weight), self.threads, 16):
+        for first, last in self.team.shares(len(self.weight), 16):
             part, calls = slice(first, last), []
             spare = spaces[1][self.batch * self.rows * first :]
             for b in range(batch):
@@ -144,7 +144,7 @@ class Im2col:
     geometry: Geometry
     weight: Array
     after: list[Stage]
-    threads: int
+    team: Team
 
     @property
     def groups(self) -> int:
@@ -161,16 +161,16 @@ class Im2col:
         """Whether the threads share the output channels, not the rows."""
         g = self.geometry
         few = g.batch * math.prod(g.out) < min(2 * ROWS, g.outputs)
-        return self.threads > 1 and few and self.groups == 1
+        return self.team.size > 1 and few and self.groups == 1
 
     @property
     def strip(self) -> int:
         """Output rows at a time."""
         g = self.geometry
         if self.by_channels:
-            return -(-g.out[0] // self.threads)
+            return -(-g.out[0] // self.team.size)
         positions = max(ROWS, STRIP // self.depth)
-        return max(1, min(-(-g.out[0] // self.threads), positions // g.out[1]))
+        return max(1, min(-(-g.out[0] // self.team.size), positions // g.out[1]))
 
     @property
     def spaces(self) -> list[int]:
@@ -180,9 +180,9 @@ class Im2col:
         padded = rows_seen(self.strip, g) if g.padded else 0
         if self.by_channels:
             columns = [g.batch * image * self.depth, g.batch * image * g.outputs]
-            return [*columns, *[padded] * self.threads]
+            return [*columns, *[padded] * self.team.size]
         grouped = rows * g.outputs if self.groups > 1 else 0
-        return [rows * self.depth, padded, grouped, rows * g.outputs] * self.threads
+        return [rows * self.depth, padded, grouped, rows * g.outputs] * self.team.size
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -192,7 +192,7 @@ class Im2col:
             return self._channel_phases(x, y, others, spaces)
         g = self.geometry
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(g.batch * g.out[0], self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(g.batch * g.out[0])):
             columns, padded, grouped, spare = spaces[4 * number : 4 * number + 4]
             calls: list[Call] = []
             for b, start, end in _strips(first, last, g.out[0], self.strip):
@@ -234,7 +234,7 @@ class Im2col:
         columns, spare, *padded = spaces
         whole = space(columns, g.batch, g.out[0], g.out[1] * self.depth)
         gather: Phase = []
-        for number, (first, last) in enumerate(shares(g.batch * g.out[0], self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(g.batch * g.out[0])):
             calls: list[Call] = []
             for b, start, end in _strips(first, last, g.out[0], self.strip):
                 rows, made = padded_rows(x[b], start, end, g, padded[number])
@@ -243,7 +243,7 @@ class Im2col:
         matrix = space(columns, g.batch * math.prod(g.out), self.depth)
         phase: Phase = []
         flat = _merged(as_view(y, g.batch, -1, g.outputs))[0]
-        for first, last in shares(g.outputs, self.threads, 16):
+        for first, last in self.team.shares(g.outputs, 16):
             part = slice(first, last)
             target = flat[:, part]
             own = spare[len(flat) * first :]

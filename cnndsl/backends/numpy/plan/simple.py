@@ -12,7 +12,7 @@ import numpy as np
 from cnndsl.backends.numpy.plan.calls import Call, Phase, as_view, elementwise, space
 from cnndsl.backends.numpy.plan.product import _merged, _picker, _strips
 from cnndsl.backends.numpy.plan.rewrites import Stage, Times
-from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.base import Array, Op, Size
 
 STRIP = 1 << 15
@@ -28,7 +28,7 @@ class Each:
     rows: int
     channels: int
     stages: list[Stage]
-    threads: int
+    team: Team
 
     @property
     def strip(self) -> int:
@@ -40,7 +40,7 @@ class Each:
         """For each thread a strip and a spare; for a copy nothing."""
         if not self.stages:
             return []
-        return [min(self.strip, self.batch * self.rows) * self.channels] * (2 * self.threads)
+        return [min(self.strip, self.batch * self.rows) * self.channels] * (2 * self.team.size)
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -51,7 +51,7 @@ class Each:
             x, y = _merged(x), _merged(y)
         batch, rows = x.shape[:2]
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(batch * rows, self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(batch * rows)):
             strip, spare = spaces[2 * number : 2 * number + 2] if self.stages else (x, x)
             calls: list[Call] = []
             for b, start, end in _strips(first, last, rows, self.strip):
@@ -69,7 +69,7 @@ class GlobalMean:
     """The mean over all positions.  (B, R, C) → (B, C)."""
 
     name = "global mean"
-    threads: int
+    team: Team
     spaces: tuple[int, ...] = ()
 
     def bind(
@@ -78,7 +78,7 @@ class GlobalMean:
         """The calls.  The threads share the channels."""
         factor = np.asarray(1 / x.shape[1], x.dtype)
         phase: Phase = []
-        for first, last in shares(x.shape[2], self.threads if x.size > STRIP else 1, 16):
+        for first, last in self.team.shares(x.shape[2], 16):
             into = y[:, first:last]
             mean = partial(np.add.reduce, x[:, :, first:last], axis=1, out=into)
             phase.append([(mean, ()), (np.multiply, (into, factor, into))])
@@ -98,7 +98,7 @@ class Spread:
     kernel: Size
     after: list[Stage]
     size: Size
-    threads: int
+    team: Team
 
     @property
     def strip(self) -> int:
@@ -108,7 +108,7 @@ class Spread:
     @property
     def spaces(self) -> list[int]:
         """For each thread the windows of a strip and a spare."""
-        return [self.strip * self.size[1] * len(self.weight)] * (2 * self.threads)
+        return [self.strip * self.size[1] * len(self.weight)] * (2 * self.team.size)
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -117,7 +117,7 @@ class Spread:
         (height, width), (kh, kw) = self.size, self.kernel
         outputs = y.shape[-1]
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(len(x) * height, self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(len(x) * height)):
             windows, spare = spaces[2 * number : 2 * number + 2]
             calls: list[Call] = []
             for b, start, end in _strips(first, last, height, self.strip):

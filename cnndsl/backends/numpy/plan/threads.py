@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -112,8 +113,27 @@ def _work(tasks: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> N
         del job
 
 
-def shares(count: int, parts: int, least: int = 1) -> list[tuple[int, int]]:
-    """`count` things in at most `parts` runs of nearly equal length, none below `least`."""
-    parts = max(1, min(parts, count // max(1, least)))
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The threads of one step.
+
+    The caller's thread begins at once, the others when they are awake; so it takes more,
+    and `ahead` is that time as a share of what one thread would need for all.
+    """
+
+    size: int
+    ahead: float = 0.0
+
+    def shares(self, count: int, least: int = 1) -> list[tuple[int, int]]:
+        """`count` things in at most `size` runs, the first the longest, none below `least`."""
+        parts = max(1, min(self.size, count // max(1, least)))
+        late = count * (1 - self.ahead) / parts
+        cuts = [0, *(count - round(late * (parts - part)) for part in range(1, parts + 1))]
+        return [(a, b) for a, b in pairwise(cuts) if a < b]
+
+
+def shares(count: int, parts: int) -> list[tuple[int, int]]:
+    """`count` things in at most `parts` runs of nearly equal length."""
+    parts = max(1, min(parts, count))
     cuts = [count * i // parts for i in range(parts + 1)]
     return [(a, b) for a, b in pairwise(cuts) if a < b]

@@ -22,7 +22,7 @@ import numpy as np
 from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, elementwise, space
 from cnndsl.backends.numpy.plan.product import _picker
 from cnndsl.backends.numpy.plan.rewrites import Stage
-from cnndsl.backends.numpy.plan.threads import shares
+from cnndsl.backends.numpy.plan.threads import Team, shares
 from cnndsl.ops.base import Array
 
 KERNEL_TRANSFORM = {
@@ -123,7 +123,7 @@ class Winograd:
     """Transformed: ((m + 2)², K, C)."""
     m: int
     after: list[Stage]
-    threads: int
+    team: Team
 
     @property
     def name(self) -> str:
@@ -140,7 +140,7 @@ class Winograd:
     def by_channels(self) -> bool:
         """Whether the threads share the channels: the tiles are few."""
         down, across = self.tiles
-        return self.threads > 1 and self.geometry.batch * down * across < 160
+        return self.team.size > 1 and self.geometry.batch * down * across < 160
 
     @property
     def rows(self) -> int:
@@ -150,7 +150,7 @@ class Winograd:
             return down
         g = self.geometry
         row = (self.m + 2) ** 2 * across * (g.channels + g.outputs)
-        per_thread = -(-g.batch * down // self.threads)
+        per_thread = -(-g.batch * down // self.team.size)
         block = SMALL if g.channels * g.outputs <= MANY else LARGE
         parts = max(1, -(-per_thread * row // block))
         return max(1, min(down, -(-per_thread // parts)))
@@ -168,7 +168,7 @@ class Winograd:
         """A set for each thread; where they share the channels, for each sample's whole."""
         g = self.geometry
         one = self.sizes(self.rows, g.channels, g.outputs)
-        return one * (1 if self.by_channels else self.threads)
+        return one * (1 if self.by_channels else self.team.size)
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -183,7 +183,7 @@ class Winograd:
             for first, last in shares(down, -(-down // self.rows))
         ]
         phase: Phase = []
-        for number, (first, last) in enumerate(shares(len(blocks), self.threads)):
+        for number, (first, last) in enumerate(self.team.shares(len(blocks))):
             own = spaces[6 * number : 6 * number + 6]
             calls: list[Call] = []
             for block in blocks[first:last]:
@@ -200,7 +200,7 @@ class Winograd:
         phases: list[Phase] = []
         whole = self.sizes(down, 1, 1)
         for b in range(g.batch):
-            parts = shares(g.channels, self.threads, 16)
+            parts = self.team.shares(g.channels, 16)
             n, across = (self.m + 2) ** 2, self.tiles[1]
             v = space(spaces[2], n, down * across, g.channels)
             spare = spaces[2][v.size :]
@@ -211,7 +211,7 @@ class Winograd:
                 part = slice(first, last)
                 there.append(self._there(x, b, 0, down, part, own, v[..., part])[1])
             back: Phase = []
-            for first, last in shares(g.outputs, self.threads, 16):
+            for first, last in self.team.shares(g.outputs, 16):
                 own = [flat[size * first :] for flat, size in zip(spaces, whole, strict=False)]
                 back.append(self._back(v, y, b, 0, down, slice(first, last), own, others))
             phases += [there, back]

@@ -5,8 +5,8 @@
 Each round runs PyTorch and the plan once, in turn (A B A B), so that what else the machine
 does falls on both; between two runs the process sleeps for 5 ms, because PyTorch's idle
 threads spin for about 1 ms and would slow the plan. Those of ONNX Runtime spin for longer:
-with a session in the same rounds PyTorch took 2 to 3 times as long. So it is measured after
-PyTorch, in rounds of its own with the plan. The figures are medians over the rounds, in
+with a session in the same rounds PyTorch took 2 to 3 times as long. So it runs after both,
+in rounds of its own. The figures are medians over the rounds, in
 milliseconds. Errors are the largest difference from the plan in float64 without Winograd,
 by its largest value. What is held is printed at the end, and what is not.
 
@@ -61,8 +61,6 @@ class Row:
 
     name: str
     times: dict[str, float]
-    ceiling: dict[str, float]
-    """ONNX Runtime and the plan in turn; empty without it."""
     reference: float | None
     first: float
     error: float
@@ -75,17 +73,17 @@ class Row:
 
     @property
     def above(self) -> float:
-        """The plan's time by ONNX Runtime's, beside which it ran."""
-        return self.ceiling["plan"] / self.ceiling["onnxruntime"]
+        """The plan's time by ONNX Runtime's."""
+        return self.times["plan"] / self.times["onnxruntime"]
 
     def __str__(self) -> str:
         """A line."""
         plan = self.times["plan"]
         cells = [f"{self.name:18}", f"torch {self.times['torch']:7.1f}", f"plan {plan:7.1f}"]
         cells += [f"ratio {self.ratio:.2f}"]
-        if self.ceiling:
+        if "onnxruntime" in self.times:
             cells += [
-                f"onnxruntime {self.ceiling['onnxruntime']:7.1f} (plan {self.above:.2f} of it)"
+                f"onnxruntime {self.times['onnxruntime']:7.1f} (plan {self.above:.2f} of it)"
             ]
         cells += [f"first call {self.first / plan:.1f}×"]
         cells += [f"error {self.error:.1e}, without Winograd {self.exact:.1e}"]
@@ -202,14 +200,14 @@ def measure(name: str, given: argparse.Namespace) -> Row:
     times = in_turn({"torch": eager, "plan": run}, given.rounds, clock)
     model = None if given.no_onnx else onnx_bytes(module, x)
     session = onnxruntime(model, x, threads) if model else None
-    beside = {"onnxruntime": session, "plan": run} if session else {}
-    ceiling = in_turn(beside, given.rounds, clock)
+    if session:
+        times |= in_turn({"onnxruntime": session}, given.rounds, clock)
     slow = reference(model, x) if model and name in REFERENCED else None
     exact = Plan(network, weights, threads=threads, winograd=False)
     truth = only(exact(x.astype(np.float64)))
     largest = np.abs(truth).max()
     error, without = (float(np.abs(a - truth).max() / largest) for a in (y, only(exact(x))))
-    return Row(name, times, ceiling, slow, first, error, without)
+    return Row(name, times, slow, first, error, without)
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
@@ -231,7 +229,7 @@ def verdicts(rows: list[Row]) -> Iterator[str]:
     ]
     for what, value, limit in claims:
         yield f"{'held' if value <= limit else 'NOT held':8}  {what}: {value:.3g} ≤ {limit:g}"
-    if all(row.ceiling for row in rows):
+    if all("onnxruntime" in row.times for row in rows):
         mean = statistics.geometric_mean(row.above for row in rows)
         yield f"plan by ONNX Runtime: geometric mean {mean:.2f}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cnndsl.ops.base import Array
 
 PEERS = ("torch", "onnxruntime")
+ALONE = "onnxruntime"
+"""Its threads spin for long after a run, and would slow what runs in turn with it, PyTorch
+to a half."""
 SIDE = 1024
 """Rows and columns of the matrices whose product is the machine's peak."""
 PAUSE = 0.005
@@ -55,7 +58,7 @@ def bench(
 
     A step's share is of the machine's own matrix product, measured in the same run; it
     counts the layer's multiply-adds, of which Winograd does fewer, and may pass 100 %.
-    Peers run in turn with the plan, and the figures are medians.
+    PyTorch runs in turn with the plan, ONNX Runtime after both; the figures are medians.
     """
     from cnndsl.backends.numpy.plan import Plan
     from cnndsl.backends.numpy.weights import random_weights
@@ -68,25 +71,31 @@ def bench(
         for name, tensor in network.inputs.items()
     }
     plan = Plan(network, weights, threads=threads)
-    calls: dict[str, Callable[[], object]] = {"numpy": lambda: plan(**arrays)}
-    for name in against:
-        calls[name] = _peer(name, network, weights, arrays, plan.threads)
     with click.progressbar(
-        length=repeats * (len(calls) + 2), label="timing", file=sys.stderr
+        length=(len(against) + 3) * repeats, label="timing", file=sys.stderr
     ) as bar:
-        times = _in_turn(calls, repeats, lambda: bar.update(1))
         peak = max(_product(plan) for _ in range(repeats))
         bar.update(repeats)
         steps = plan.profile(repeats=repeats, **arrays)
         bar.update(repeats)
+
+        def timed(names: Sequence[str]) -> dict[str, float]:
+            peers = {n: _peer(n, network, weights, arrays, plan.threads) for n in names}
+            first = {} if ALONE in names else {"numpy": lambda: plan(**arrays)}
+            return _in_turn(first | peers, repeats, lambda: bar.update(1))
+
+        times = timed([name for name in against if name != ALONE])
+        if ALONE in against:
+            times |= timed([ALONE])
     compiled = plan.prepare(batch)
     for line in _table(compiled, steps, peak):
         click.echo(line)
-    total = sum(map(compiled.macs, compiled.steps))
-    for name, value in times.items():
-        rate = 2 * total / value / 1e9
-        text = f"{name}: {1e3 * value:.2f} ms, {rate:.1f} GFLOP/s, {rate / peak:.0%} of peak"
-        click.echo(text if name == "numpy" else f"{text}; numpy {times['numpy'] / value:.2f} ×")
+    flops = 2 * sum(map(compiled.macs, compiled.steps)) / 1e9
+    for name, taken in times.items():
+        ratio = f"; numpy {times['numpy'] / taken:.2f} ×" if name != "numpy" else ""
+        rate = flops / taken
+        share = f"{rate:.1f} GFLOP/s, {rate / peak:.0%} of peak"
+        click.echo(f"{name}: {1e3 * taken:.2f} ms, {share}{ratio}")
     click.echo(f"peak of NumPy's product here: {peak:.1f} GFLOP/s on {plan.threads} threads")
 
 

@@ -153,6 +153,12 @@ TOOLS: dict[str, Rule] = {
     "ultralytics": ultralytics,
 }
 """The presets of `counts --as`."""
+CALLED = {
+    "exact": "MACs", "torchvision": "FLOPS", "ptflops-aten": "MACs", "torchinfo": "mult-adds",
+    "torchprofile": "MACs", "fvcore": "FLOPs", "ptflops": "MACs", "thop": "MACs",
+    "darknet": "FLOPs", "ultralytics": "FLOPs",
+}  # fmt: skip
+"""What each prints beside its figure; of these FLOPs only the last two are twice the MACs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +184,14 @@ class Counts:
             for name, found in self.nodes.items()
         ]
 
+    def line(self) -> str:
+        """The figure in millions, under the name that the tool gives it."""
+        called = CALLED[self.tool]
+        return f"{self.tool:14}{self.total / 1e6:>14,.3f} M  {called:9}".rstrip()
+
     def __str__(self) -> str:
         """The figure, and the sum that leads to it from the exact one."""
-        lines = [f"{self.tool:14}{self.total / 1e6:>14,.3f} M", ""]
+        lines = [self.line(), ""]
         lines.append(f"{'exact':14}{self.exact:>20,}")
         lines += [f"{'+ ' + name:14}{count:>+20,}" for name, count in self.gap.items()]
         lines.append(f"{'=':14}{self.total:>20,}")

@@ -63,5 +63,4 @@ def counts(
         click.echo(str(work(network)))
         click.echo()
         for name in TOOLS:
-            total = counted(network, name, functional).total
-            click.echo(f"{name:14}{total / 1e6:>14,.3f} M")
+            click.echo(counted(network, name, functional).line())

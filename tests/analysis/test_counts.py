@@ -3,7 +3,7 @@
 import pytest
 
 import cnndsl
-from cnndsl.analysis.counts import TOOLS, counts, read_figure, reconcile
+from cnndsl.analysis.counts import CALLED, TOOLS, counts, read_figure, reconcile
 from cnndsl.analysis.work import work
 
 # What torchvision calls as functions: hooks on modules do not see it.
@@ -57,7 +57,6 @@ def test_a_preset_equals_what_the_tool_counted(name: str, tool: str) -> None:
 
 BODY = """
 use "lib/resnet.arch" (ResNetBody)
-use "lib/fpn.arch" (FPN)
 model Body: image[3, H=800, W=800] -> (p3, p4, p5, p6, p7) {
   body: image -> ResNetBody(3, 4, 6, 3)
   m5: body.c5 -> conv(256, 1x1)
@@ -75,9 +74,12 @@ model Body: image[3, H=800, W=800] -> (p3, p4, p5, p6, p7) {
 @pytest.mark.parametrize("tool", RETINANET)
 def test_a_preset_equals_what_the_tool_printed_of_a_detectors_body(tool: str) -> None:
     value, half = read_figure(RETINANET[tool])
-    text = BODY.replace('use "lib/fpn.arch" (FPN)\n', "")
-    found = counts(cnndsl.loads(text), tool, {"p7.relu"})
+    network = cnndsl.loads(BODY)
+    found = counts(network, tool, {"p7.relu"})
     assert abs(found.total - value) <= half
+    explained = reconcile(network, tool, RETINANET[tool])
+    assert explained.found
+    assert abs(explained.exact + sum(explained.parts.values()) - value) <= half
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,14 @@ def test_a_figure_of_an_unknown_tool_is_explained_by_simple_buckets() -> None:
     assert not reconcile(cnndsl.load("resnet50"), "somebody", "5000.000M").found
     with pytest.raises(ValueError, match="no figure"):
         read_figure("many")
+
+
+def test_a_figure_stands_under_the_name_that_its_tool_gives_it() -> None:
+    assert set(CALLED) == set(TOOLS)
+    network = cnndsl.load("resnet50")
+    assert counts(network, "fvcore").line() == "fvcore             4,111.513 M  FLOPs"
+    doubled = counts(network, "ultralytics").total
+    assert doubled == 2 * counts(network, "thop").total
 
 
 def test_buckets_are_apart_from_multiply_adds() -> None:

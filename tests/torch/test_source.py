@@ -353,6 +353,27 @@ def test_labels_that_python_or_torch_reserve_are_no_trouble() -> None:
     assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-5
 
 
+def test_a_join_may_pass_on_a_value_by_name_or_else_a_module() -> None:
+    network = loads("""
+block B(c: int, s: int = 1) {
+  pre: bn -> relu
+  add {
+    pre -> conv(c, 3x3, stride=s)
+    in when s == 1 and in.c == c
+    else projection: pre -> conv(c, 1x1, stride=s)
+  }
+}
+model M: x[4, H=8, W=8] -> y { y: B(4) -> B(8) -> B(8, s=2) }
+""")
+    source = network.torch_source()
+    assert "        if not self.residual:\n            self.projection = " in source
+    assert "        if self.residual:\n            y = x" in source
+    weights, arrays = weights_of(network), inputs_of(network)
+    with torch.inference_mode():
+        found = outputs(network.to_torch(weights).eval()(*map(torch.from_numpy, arrays)))
+    assert difference(outputs(network.to_numpy(weights)(*arrays)), found) <= 1e-5
+
+
 def test_text_of_a_file_is_never_code() -> None:
     text = '''
     """Ends \\"\\"\\" here; import os \\\\"""

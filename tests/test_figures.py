@@ -17,11 +17,11 @@ import pytest
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import dot, draw, picture, plan, render
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.plan import _Planner
 from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
 from cnndsl.figures.text import clean, common, elide, label_text, shape_text
+from cnndsl.figures.titles import title_of
 from cnndsl.files import shipped
 from cnndsl.graph import Citation, Network
 from cnndsl.language import load, loads

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 import click
 
-from cnndsl.commands.opening import build, network_of, unknown
+from cnndsl.commands.opening import build, network_of
 from cnndsl.console import Trouble, network_arguments, sized
-
-if TYPE_CHECKING:
-    from cnndsl.analysis.sizes import Sizes
+from cnndsl.diagnostics import did_you_mean
 
 
 @click.command()
@@ -41,37 +36,32 @@ def sizes(
 
     definition, network = network_of(file, model, parameters, inputs)
     found = found_sizes(free_parameters(build(definition), network))
-    asked = _asked(at, found.forms.sizes, network.name)
     click.echo(str(found))
-    if asked:
-        click.echo(f"\n{_answer(found, asked)}")
-
-
-def _asked(at: tuple[str, ...], known: Mapping[str, int], network: str) -> dict[str, int]:
-    """The sizes that are asked about."""
+    if not at:
+        return
     asked: dict[str, int] = {}
     for text in at:
         name, _, value = text.partition("=")
-        if name not in known:
-            raise unknown("size", name, known, network)
+        if name not in found.forms.sizes:
+            help = did_you_mean(name, found.forms.sizes)
+            there = f"there are {', '.join(found.forms.sizes)}"
+            raise Trouble(f"`{network.name}` has no size `{name}`; {help or there}")
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**9):
-            raise Trouble(f"`{text}` is no size: write {name}={known[name]}")
-        if name in asked:
-            raise Trouble(f"`{name}` is given twice")
+            raise Trouble(f"`{text}` is no size: write {name}=320")
         asked[name] = int(value)
-    return asked
-
-
-def _answer(found: Sizes, asked: dict[str, int]) -> str:
-    """Whether these sizes fit, what the network costs there, or the nearest that do."""
     shown = ", ".join(f"{name}={size}" for name, size in asked.items())
     axes = {name: size for name, size in asked.items() if name in found.valid}
     blame = found.blame(**asked)
+    click.echo()
     if blame is None:
         figures = found.forms.at(**asked)
-        return f"at {shown}: {figures['parameters']:,} parameters, {figures['macs']:,} MACs"
+        click.echo(
+            f"at {shown}: {figures['parameters']:,} parameters, {figures['macs']:,} MACs"
+        )
+        return
+    click.echo(f"at {shown}: refused by {blame}")
     near = ", ".join(
         f"{name}={size}" if size is not None else f"no {name}"
         for name, size in found.nearest(**axes).items()
     )
-    return f"at {shown}: refused by {blame}\nnearest    {near}"
+    click.echo(f"nearest    {near}")

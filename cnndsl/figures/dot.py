@@ -7,28 +7,20 @@ from collections.abc import Sequence
 
 import graphviz
 
-from cnndsl.analysis.costs import total
-from cnndsl.figures import theme
+from cnndsl.figures import dot_page, theme
 from cnndsl.figures.columns import chains, depths, entry, wraps
 from cnndsl.figures.lanes import Lanes, lanes
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene
 from cnndsl.figures.text import (
-    LONG,
-    clean,
-    common,
-    count_text,
     html_text,
     label_text,
     plain,
     shape_text,
-    short_formula,
-    spell_argument,
-    wrapped,
 )
+from cnndsl.figures.titles import arguments_of, title_of
 from cnndsl.graph import Network, Tensor
 from cnndsl.ops.base import Family
-from cnndsl.symbolic import Sym
 
 WIDEST = 34
 """Characters of a title; what is longer is cut in the middle."""
@@ -40,19 +32,6 @@ def dot(network: Network) -> str:
     return str(_Writer(plan(network)).graph.source)
 
 
-def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
-    """What a box says in bold; in a frame, what holds for all the calls that it shows."""
-    more = f"{box.beside} × " if box.beside > 1 else ""
-    if box.family in (None, Family.INPUT) or not box.nodes:
-        return more + box.title
-    name = box.nodes[0]
-    ops = [network.node(name).op]
-    if frame is not None and name in frame.nodes[0]:
-        place = frame.nodes[0].index(name)
-        ops = [network.node(nodes[place]).op for nodes in frame.nodes]
-    return more + LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
-
-
 class _Writer:
     def __init__(self, planned: Plan) -> None:
         self.plan = planned
@@ -60,41 +39,7 @@ class _Writer:
         self.families: set[Family] = set()
         self.blocks = False
         self.wrapped = 0
-        self.graph = graphviz.Digraph(clean(self.network.name), comment=_certificate(planned))
-        self.graph.attr(
-            rankdir="TB",
-            newrank="true",
-            label=self._title(),
-            labelloc="t",
-            labeljust="l",
-            fontname=theme.FONT,
-            fontcolor=theme.INK,
-            fontsize="11",
-            nodesep="0.28",
-            ranksep="0.26",
-            pad="0.2",
-            bgcolor="white",
-            compound="true",
-        )
-        self.graph.attr(
-            "node",
-            fontname=theme.FONT,
-            fontsize="11",
-            fontcolor=theme.INK,
-            margin="0.09,0.045",
-            height="0.34",
-            width="0.7",
-            penwidth="1.3",
-        )
-        self.graph.attr(
-            "edge",
-            color=theme.EDGE,
-            fontname=theme.FONT,
-            fontsize="8.5",
-            fontcolor=theme.GREY,
-            arrowsize="0.6",
-            penwidth="1.1",
-        )
+        self.graph = dot_page.page(planned)
         main = planned.main
         self.groups: dict[str, str] = {}
         found = lanes(self.network, main)
@@ -109,27 +54,6 @@ class _Writer:
             self._forks(main)
         depth = -(-max(depths(main, found).values()) // (len(breaks) + 1))
         self._frames(max(depth, 8), main)
-
-    # Text
-
-    def _title(self) -> str:
-        network = self.network
-        lines = [f'<FONT POINT-SIZE="15"><B>{html_text(network.name, 60)}</B></FONT>']
-        cost = total(network)
-        counted = (
-            f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
-        )
-        about = network.structure.definition
-        small = [*wrapped(" · ".join(map(str, about.citations))), counted]
-        for words in small:
-            lines.append(
-                f'<FONT POINT-SIZE="9" COLOR="{theme.GREY}">{html_text(words, 120)}</FONT>'
-            )
-        for words in wrapped("; ".join(f"deviates: {said}" for said in about.deviations)):
-            noted = html_text(words, 120)
-            lines.append(f'<FONT POINT-SIZE="8" COLOR="{theme.GREY}"><I>{noted}</I></FONT>')
-        left = '<BR ALIGN="LEFT"/>'
-        return f"<{f'{left}{GAP}{left}'.join(lines)}{left}>"
 
     # Nodes
 
@@ -189,7 +113,7 @@ class _Writer:
         times = f" ×{box.count}" if box.count > 1 else ""
         small = [
             part
-            for part in (label_text(box.labels), _arguments(box, frame), " ".join(tags))
+            for part in (label_text(box.labels), arguments_of(box, frame), " ".join(tags))
             if part
         ]
         if box.family is Family.INPUT:
@@ -341,10 +265,12 @@ class _Writer:
 
     def _rows(self, found: Lanes, main: Scene, breaks: Sequence[tuple[str, str]]) -> None:
         for row in found.rows:
-            self._same(row)
+            dot_page.level(self.graph, row)
         if breaks:
             first = next(main.boxes())
-            self._same([first.key, *(f"w{n + 1}in" for n in range(len(breaks)))])
+            dot_page.level(
+                self.graph, [first.key, *(f"w{n + 1}in" for n in range(len(breaks)))]
+            )
 
     def _forks(self, scene: Scene) -> None:
         """Branches begin side by side."""
@@ -356,13 +282,7 @@ class _Writer:
         for heads in after.values():
             alone = [head for head in heads if fed[head] == 1]
             if len(alone) > 1:
-                self._same(alone)
-
-    def _same(self, keys: Sequence[str]) -> None:
-        with self.graph.subgraph() as row:
-            row.attr(rank="same")
-            for key in keys:
-                row.node(key)
+                dot_page.level(self.graph, alone)
 
     # Frames and legend
 
@@ -393,91 +313,20 @@ class _Writer:
             first, final = _ends(scene)
             last = self._below(last if used + depth <= height else None, first, final)
             used = used + depth if used + depth <= height and used else depth
-        self._legend(last if used + 4 <= height else None)
+        keys = dot_page.legend(self.graph, self.families, blocks=self.blocks)
+        if keys:
+            self._below(last if used + 4 <= height else None, keys[0], keys[-1])
 
     def _below(self, last: str | None, first: str, final: str) -> str:
         """Stack a frame under the one before it, or begin a column."""
         if last is not None:
             self.graph.edge(last, first, style="invis", weight="0", minlen="2")
         elif self.top is not None:
-            self._same([self.top, first])
+            dot_page.level(self.graph, [self.top, first])
         return final
-
-    def _legend(self, last: str | None) -> None:
-        keys = []
-        with self.graph.subgraph(name="cluster_legend") as inner:
-            inner.attr(
-                label="<<B>Legend</B>>",
-                labeljust="l",
-                fontname=theme.FONT,
-                fontsize="9",
-                color="#dddddd",
-                style="rounded",
-                margin="6",
-            )
-            looks = [look for family, look in theme.LOOKS.items() if family in self.families]
-            if self.blocks:
-                looks.insert(1, theme.BLOCK)
-            for number, look in enumerate(looks):
-                key = f"l{number}"
-                keys.append(key)
-                if look.shape == "circle":
-                    inner.node(key, label=_joins(look), shape="plain", tooltip=look.name)
-                    continue
-                inner.node(
-                    key,
-                    label=look.name,
-                    style=look.style,
-                    fillcolor=look.fill,
-                    color=look.border,
-                    fontsize="8.5",
-                    height="0.2",
-                    width=f"{len(look.name) * 0.068 + 0.25:.2f}",
-                    fixedsize="true",
-                    **{"shape": look.shape, **look.sides},
-                    tooltip=look.name,
-                )
-        for number, key in enumerate(keys[2:]):
-            self.graph.edge(keys[number], key, style="invis")
-        for left, right in zip(keys[::2], keys[1::2], strict=False):
-            self._same([left, right])
-        if keys:
-            self._below(last, keys[0], keys[-1])
-
-
-def _arguments(box: Box, frame: Frame | None) -> str:
-    """`c=64, s=2`; in a frame that shows several calls, the formulas: `m=c/4`."""
-    if frame is None or len(frame.calls) == 1:
-        values = [spell_argument(value) for _, value in box.arguments]
-        if len(values) > 3:
-            return f"({', '.join(values)})"
-        return ", ".join(
-            f"{name}={value}" for (name, _), value in zip(box.arguments, values, strict=True)
-        )
-    formulas = [
-        (name, short_formula(value)) for name, value in box.arguments if isinstance(value, Sym)
-    ]
-    return ", ".join(f"{name}={text}" for name, text in formulas if text)
-
-
-def _joins(look: theme.Look) -> str:
-    """The legend's line for circles."""
-    return (
-        '<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="3" CELLPADDING="0"><TR>'
-        f'<TD BORDER="1" STYLE="rounded" BGCOLOR="{look.fill}" COLOR="{look.border}" '
-        'WIDTH="15" HEIGHT="15" FIXEDSIZE="true"><FONT POINT-SIZE="10">+</FONT></TD>'
-        f'<TD><FONT POINT-SIZE="8.5">{look.name}</FONT></TD></TR></TABLE>>'
-    )
 
 
 def _ends(scene: Scene) -> tuple[str, str]:
     """The first box and the last."""
     keys = [box.key for box in scene.boxes()]
     return keys[0], keys[-1]
-
-
-def _certificate(planned: Plan) -> str:
-    """How every node of the graph is accounted for."""
-    total = planned.network.graph.number_of_nodes()
-    drawn, folded = len(planned.drawn), len(planned.folded)
-    return f"nodes: {total} = {drawn} drawn + {folded} folded"

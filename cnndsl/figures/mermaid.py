@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnndsl.figures import palette, theme
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame, Item, Plan, Scene
 from cnndsl.figures.text import clean, elide, label_text
+from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from cnndsl.figures.abreast import abreast
-from cnndsl.figures.scene import Box, Cluster, Edge, Frame, Item, Plan, Scene, boxes
-from cnndsl.figures.text import letter, spell_argument
-from cnndsl.figures.walk import calls_of, labels_of, nodes_of
+from cnndsl.figures.folding import copied, label_items, merge, nameless
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
+from cnndsl.figures.text import letter
+from cnndsl.figures.walk import calls_of, labels_of, nodes_of, ratio, varying
+from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import (
     Block,
     Call,
@@ -26,7 +28,6 @@ from cnndsl.graph import (
     Network,
     Repeat,
     Step,
-    Tensor,
     Term,
 )
 from cnndsl.ops.base import Family, Op
@@ -95,7 +96,9 @@ class _Planner:
         self._strays(items)
         if self.folding:
             items = self.items = abreast(self.network, items)
-        main = self._scene(items, list(self.graph), {}, self.network.outputs)
+        main = scene_of(
+            self.network, self._key, items, list(self.graph), {}, self.network.outputs
+        )
         for call in self.calls if self.frames else ():
             frame = self.frames.get(self._form(call, exact=False))
             if frame is not None:
@@ -130,7 +133,7 @@ class _Planner:
             found = [item for term in line.terms for item in self._term(term)]
             if line.labels and found:
                 index = "".join(f"[{i}]" for i in line.index)
-                _label(found, ", ".join(line.labels) + index)
+                label_items(found, ", ".join(line.labels) + index)
             items += found
         return self._fold(self._tag(items))
 
@@ -173,8 +176,8 @@ class _Planner:
                 children[0].labels = []
                 return children[0]
             return Cluster(self._key(), title, children, inputs)
-        ratio = _ratio(call.inputs, call.outputs)
-        title = call.block.definition.name + (f" /{ratio}" if ratio else "")
+        stride = ratio(call.inputs, call.outputs)
+        title = call.block.definition.name + (f" /{stride}" if stride else "")
         signature = (title, self._form(call, exact=True))
         box = Box(self._key(), title, None, list(members), signature)
         box.frame = self._frame(call)
@@ -197,7 +200,9 @@ class _Planner:
         if form not in self.frames:
             frame = Frame(f"f{len(self.frames) + 1}", call.block.definition.name, [])
             self.frames[form] = frame
-            frame.scene = self._scene(
+            frame.scene = scene_of(
+                self.network,
+                self._key,
                 self._lines(call.block.body),
                 list(self.members[id(call)]),
                 call.block.inputs,
@@ -210,7 +215,7 @@ class _Planner:
         identity = _identity(call.block)
         if identity not in self.varying:
             calls = [c for c in self.calls if _identity(c.block) == identity]
-            self.varying[identity] = _varying([c.block.arguments for c in calls])
+            self.varying[identity] = varying([c.block.arguments for c in calls])
         return tuple((name, call.block.arguments.get(name)) for name in self.varying[identity])
 
     def _titles(self) -> None:
@@ -251,9 +256,9 @@ class _Planner:
         for number, part in enumerate(parts):
             if len(part) == 1:
                 items += part
-                _label(part, f"[{number}]")
+                label_items(part, f"[{number}]")
             elif part:
-                _label(part, f"[{number}]")
+                label_items(part, f"[{number}]")
                 items.append(Cluster(self._key(), "", part))
         folded = self._fold(items)
         flat: list[Item] = []
@@ -301,14 +306,14 @@ class _Planner:
                 and type(last) is type(item)
                 and item.count == 1
                 and item.signature == last.signature
-                and _nameless(last, item)
+                and nameless(last, item)
                 and self._chained(ends[-1], item)
             ):
-                ends[-1] = _copy(item)
-                _merge(last, item)
+                ends[-1] = copied(item)
+                merge(last, item)
                 continue
             done.append(item)
-            ends.append(_copy(item))
+            ends.append(copied(item))
         return done
 
     def _chained(self, first: Item, then: Item) -> bool:
@@ -369,120 +374,6 @@ class _Planner:
             box.nodes.append(name)
             owner[name] = box
 
-    def _scene(
-        self,
-        items: list[Item],
-        nodes: list[str],
-        inputs: dict[str, Tensor],
-        outputs: dict[str, Tensor],
-    ) -> Scene:
-        """Boxes with their edges; the ports of a frame are boxes of it."""
-        owner = {name: box.key for box in boxes(items) for name in box.nodes}
-        turns = _turns(items)
-        entering: dict[tuple[str, int], str] = {}
-        ports: list[Item] = []
-        for name, tensor in inputs.items():
-            port = Box(self._key(), name or "in", Family.INPUT, [], ("in", name), tensor=tensor)
-            entering.setdefault((tensor.node, tensor.output), port.key)
-            ports.append(port)
-        edges: dict[tuple[str, str], Edge] = {}
-
-        def connect(tail: str, head: str, tensor: Tensor) -> None:
-            edge = edges.setdefault((tail, head), Edge(tail, head, []))
-            if tensor not in edge.tensors:
-                edge.tensors.append(tensor)
-
-        for name in nodes:
-            for node, output in self.network.operands(name):
-                tail = owner.get(node) or entering.get((node, output))
-                head = owner.get(name)
-                if tail is None or head is None or tail == head:
-                    continue
-                if _returns(turns.get(node, ()), turns.get(name, ())):
-                    continue
-                connect(tail, head, self._tensor(node, output))
-        ends: list[Item] = []
-        for name, tensor in outputs.items():
-            tail = owner.get(tensor.node) or entering.get((tensor.node, tensor.output))
-            end = Box(
-                self._key(), name or "out", Family.INPUT, [], ("out", name), tensor=tensor
-            )
-            ends.append(end)
-            if tail is not None:
-                connect(tail, end.key, self._tensor(tensor.node, tensor.output))
-        used = {edge.tail for edge in edges.values()}
-        ports = [port for port in ports if isinstance(port, Box) and port.key in used]
-        return Scene([*ports, *items, *ends], list(edges.values()), owner)
-
-    def _tensor(self, node: str, output: int) -> Tensor:
-        return Tensor(node, output, self.network.shapes[node][output])
-
-
-def _copy(item: Item) -> Item:
-    """The item as it is before others are folded into it."""
-    if isinstance(item, Box):
-        return Box(item.key, item.title, item.family, list(item.nodes), item.signature)
-    return Cluster(item.key, item.title, [_copy(child) for child in item.children])
-
-
-def _merge(first: Item, item: Item) -> None:
-    """Fold an item into an equal one."""
-    first.count += item.count
-    first.labels += item.labels
-    if isinstance(first, Box) and isinstance(item, Box):
-        first.nodes += item.nodes
-        return
-    assert isinstance(first, Cluster)
-    assert isinstance(item, Cluster)
-    for mine, other in zip(first.children, item.children, strict=True):
-        count = mine.count
-        _merge(mine, other)
-        mine.count = count
-        del mine.labels[len(mine.labels) - len(other.labels) :]
-
-
-def _nameless(first: Item, then: Item) -> bool:
-    """Items with labels of their own stay apart, so that each is found by its name."""
-    # One label of `first` speaks for all: what is folded into it had none of its own.
-    return all(label.startswith("[") for label in [*first.labels[:1], *then.labels])
-
-
-def _turns(items: Sequence[Item]) -> dict[str, tuple[tuple[str, int], ...]]:
-    """For nodes in folded sequences: which iteration of each they are in."""
-    found: dict[str, tuple[tuple[str, int], ...]] = {}
-    stack: list[tuple[Item, tuple[Cluster, ...]]] = [(item, ()) for item in items]
-    while stack:
-        item, around = stack.pop()
-        if isinstance(item, Cluster):
-            inner = (*around, item) if item.count > 1 else around
-            stack += [(child, inner) for child in item.children]
-            continue
-        if not around:
-            continue
-        for number, name in enumerate(item.nodes):
-            turn, size = number, len(item.nodes)
-            trail = []
-            for cluster in around:
-                size //= cluster.count
-                trail.append((cluster.key, turn // max(size, 1)))
-                turn %= max(size, 1)
-            found[name] = tuple(trail)
-    return found
-
-
-def _returns(tail: tuple[tuple[str, int], ...], head: tuple[tuple[str, int], ...]) -> bool:
-    """Whether an edge leads from one iteration of a folded sequence to the next."""
-    there = dict(head)
-    return any(there.get(key, turn) != turn for key, turn in tail)
-
-
-def _label(items: list[Item], label: str) -> None:
-    """Name iterations, and the last item: a label stands for its line's value."""
-    for item in items:
-        item.labels = [f"{label}{own}" if own.startswith("[") else own for own in item.labels]
-    if not items[-1].labels:
-        items[-1].labels = [label]
-
 
 def _identity(block: Block) -> object:
     span = block.definition.span
@@ -492,24 +383,3 @@ def _identity(block: Block) -> object:
 def _kind(op: Op) -> object:
     """What must be equal for two steps to share a box of a frame."""
     return op.family if op.family in MINOR else op.name
-
-
-def _ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
-    """The whole stride of a block with one input and one output; 0 where it has none."""
-    if len(inputs) != 1 or len(outputs) != 1:
-        return 0
-    before, after = inputs[0].shape, outputs[0].shape
-    if len(before) != len(after) or len(before) < 2 or after[-1] < 2:
-        return 0
-    ratio = round(before[-1] / after[-1])
-    return ratio if ratio > 1 else 0
-
-
-def _varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:
-    """The parameters of which the calls give different values, one of any equal pair."""
-    found: dict[tuple[str, ...], str] = {}
-    for name in arguments[0]:
-        column = tuple(spell_argument(row.get(name)) for row in arguments)
-        if len(set(column)) > 1:
-            found.setdefault(column, name)
-    return tuple(found.values())

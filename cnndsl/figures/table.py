@@ -8,11 +8,11 @@ from difflib import SequenceMatcher
 from html import escape
 
 from cnndsl.analysis.costs import Cost, costs
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame, Plan, boxes
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import clean, shape_text
+from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cnndsl.graph import Call, Each, Group, Line, Loop, Repeat, Step, Term
+from cnndsl.figures.text import spell_argument
+from cnndsl.graph import Call, Each, Group, Line, Loop, Repeat, Step, Tensor, Term
 
 
 def calls_of(lines: Sequence[Line]) -> Iterator[Call]:
@@ -57,3 +58,24 @@ def labels_of(lines: Sequence[Line]) -> set[str]:
             found |= set(item.labels)
         stack += _inside(item, opening=False)
     return found
+
+
+def ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
+    """The whole stride of a block with one input and one output; 0 where it has none."""
+    if len(inputs) != 1 or len(outputs) != 1:
+        return 0
+    before, after = inputs[0].shape, outputs[0].shape
+    if len(before) != len(after) or len(before) < 2 or after[-1] < 2:
+        return 0
+    found = round(before[-1] / after[-1])
+    return found if found > 1 else 0
+
+
+def varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:
+    """The parameters of which the calls give different values, one of any equal pair."""
+    found: dict[tuple[str, ...], str] = {}
+    for name in arguments[0]:
+        column = tuple(spell_argument(row.get(name)) for row in arguments)
+        if len(set(column)) > 1:
+            found.setdefault(column, name)
+    return tuple(found.values())

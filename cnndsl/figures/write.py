@@ -91,14 +91,15 @@ def _table(network: Network, format: str) -> bytes:
 
 
 def _picture(network: Network, options: Options) -> Picture:
-    """The picture, with less detail where it must be narrower."""
+    """The picture; where it must be narrower, reflowed, and then with less detail."""
     usual = "stages" if options.style == "scale" else "blocks"
     details = [options.detail or usual]
     if options.width_mm is not None and details[0] != "stages":
         details.append("stages")
+    widest = (options.width_mm or 0.0) / MILLIMETRES
     narrowest = 0.0
-    for detail in details:
-        found = _drawn(network, options, detail)
+    for detail, width in [(details[0], 0.0), *((detail, widest) for detail in details)]:
+        found = _drawn(network, options, detail, width)
         least = least_width(found)
         if options.width_mm is None or least <= options.width_mm:
             return found
@@ -108,10 +109,9 @@ def _picture(network: Network, options: Options) -> Picture:
     raise ArchError([Diagnostic("E611", message, help=help)])
 
 
-def _drawn(network: Network, options: Options, detail: str) -> Picture:
+def _drawn(network: Network, options: Options, detail: str, widest: float) -> Picture:
     if options.style == "scale":
         return scaled(network, detail=detail, metric=options.metric)
-    widest = (options.width_mm or 0.0) / MILLIMETRES
     return blocks(
         network, detail=detail, opened=options.opened, metric=options.metric, widest=widest
     )

@@ -23,8 +23,9 @@ def network(name: str) -> Network:
 
 
 @cache
-def placed(name: str) -> Page:
-    return page(plan(network(name)))
+def placed(name: str, detail: str = "blocks") -> Page:
+    planned = plan(network(name), folding=False if detail == "full" else None)
+    return page(planned, insets=detail != "stages")
 
 
 def overlap(a: Spot, b: Spot) -> bool:

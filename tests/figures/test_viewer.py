@@ -92,6 +92,17 @@ def test_the_page_names_nothing_outside_itself(page_file: Path) -> None:
     assert "default-src 'none'" in text
 
 
+def _drag_slowly(page: Any) -> None:
+    """From a block that opens, a pixel at a time: it pans, and is no click."""
+    box = page.locator("#stage g.node >> nth=3").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y + 20, steps=40)
+    page.mouse.up()
+    page.mouse.move(5, 790)
+
+
 @pytest.mark.slow
 def test_hover_search_open_and_keyboard(page_file: Path, browser: Any) -> None:
     opened = Opened(browser, page_file, "light")
@@ -124,6 +135,12 @@ def test_hover_search_open_and_keyboard(page_file: Path, browser: Any) -> None:
     assert page.locator("g.inset.shown").count() == 1
     page.keyboard.press("Escape")
     assert not page.is_visible("#card")
+    assert page.locator("g.inset.shown").count() == 0
+    assert opened.view() == home
+    _drag_slowly(page)
+    assert opened.view()[:2] != home[:2]
+    assert page.locator("g.inset.shown").count() == 0
+    page.keyboard.press("0")
     for _ in range(3):
         page.keyboard.press("+")
     assert opened.view()[2] < home[2]

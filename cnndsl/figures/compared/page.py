@@ -17,7 +17,6 @@ from cnndsl.figures.compared.union import (
     Part,
     Union,
 )
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.cards import CARD, Card, Cards, behind
 from cnndsl.figures.layout.piece import Spot
@@ -28,6 +27,7 @@ from cnndsl.figures.paint import Part as Drawn
 from cnndsl.figures.scene import Box
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, count_text, label_text, shape_text
+from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Shape
 

@@ -6,18 +6,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from cnndsl.figures import font
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.layout.strides import leaving
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network, Tensor
 from cnndsl.ops.base import Family, Shape
 
 TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
 HEIGHT, LOW, ROUND = 38.0, 24.0, 22.0
-LEAST, MOST = 92.0, 178.0
-INSET = 9.0
-"""From a box's side to its text."""
+WIDTHS, NARROW = (92.0, 220.0), (64.0, 178.0)
+"""The least and the greatest width of a box, and these on a narrow page."""
+NAMED = 60.0
+"""A box is wide enough for so much of its label, which ends before the edge into it."""
+INSET, TIGHT = 9.0, 6.0
+"""From a box's side to its text, and on a narrow page."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
@@ -46,9 +49,17 @@ def behind(box: Box) -> float:
 class Cards:
     """The cards of one scene; boxes that stand in columns have one width."""
 
-    def __init__(self, network: Network, scene: Scene, frame: Frame | None) -> None:
-        """The cards of the main picture's boxes, or of an opened block's."""
+    def __init__(
+        self, network: Network, scene: Scene, frame: Frame | None, *, narrow: bool = False
+    ) -> None:
+        """The cards of the main picture's boxes, or of an opened block's.
+
+        On a `narrow` page long words are cut before a box is widened for them.
+        """
         self.network = network
+        self.narrow = narrow
+        self.least, self.most = NARROW if narrow else WIDTHS
+        self.inset = TIGHT if narrow else INSET
         self.frame = frame
         self.leaving = leaving(network, scene)
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
@@ -56,7 +67,7 @@ class Cards:
             self.sent[edge.tail] += edge.tensors
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if not card.round]
-        self.width = max([LEAST, *wide])
+        self.width = max([self.least, *wide])
 
     def __getitem__(self, box: Box) -> Card:
         """The card of a box."""
@@ -78,12 +89,14 @@ class Cards:
         words = self._shapes(box)
         words += [clean(tag) for tag in box.tags]
         small = " · ".join(words[:1]) + (" · " if len(words) > 1 else "") + " ".join(words[1:])
-        room = MOST - 2 * INSET - self._slant(box)
+        room = self.most - 2 * self.inset - self._slant(box)
         title = font.fitted(title, TITLE, room, bold=True)
         small = font.fitted(small, SMALL, room)
         text = max(font.width(title, TITLE, bold=True), font.width(small, SMALL))
         low = box.family in MINOR or not small
-        width = text + 2 * INSET + self._slant(box)
+        width = text + 2 * self.inset + self._slant(box)
+        if not self.narrow:
+            width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + 8.5))
         return Card(title, small, label, width, LOW if low else HEIGHT)
 
     def _shapes(self, box: Box) -> list[str]:

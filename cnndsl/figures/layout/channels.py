@@ -17,6 +17,11 @@ MARGIN = 7.0
 STEPS = (8.0, 14.0, 20.0)
 NEAR = 4.0
 RIM = 1e4
+SAME = 0.008
+"""Coordinates that differ by no more are one."""
+
+INSIDE = 0.4
+"""What is nearer to a box's side than this is not inside it."""
 
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -34,6 +39,7 @@ class Channels:
         words: Sequence[Rect] = (),
     ) -> None:
         """`points` are exactly on it; the rest is as `Router` says."""
+        self.rects = rects
         xs, ys = set(tracks), set(levels)
         exact = list(points)
         for left, top, right, bottom in rects:
@@ -62,12 +68,24 @@ class Channels:
         """By edge of the grid: what is crossed there."""
 
     def place(self, x: float, y: float) -> int:
-        """The place of a point."""
-        return bisect_left(self.xs, x - 0.3) + self.width * bisect_left(self.ys, y - 0.3)
+        """The place of a point that is on the grid."""
+        return bisect_left(self.xs, x - SAME) + self.width * bisect_left(self.ys, y - SAME)
 
     def point(self, place: int) -> Point:
         """Where a place is."""
         return self.xs[place % self.width], self.ys[place // self.width]
+
+    def blocked(self, one: Point, two: Point) -> bool:
+        """Whether a straight line runs through a box."""
+        left, right = sorted((one[0], two[0]))
+        top, foot = sorted((one[1], two[1]))
+        return any(
+            left < r[2] - INSIDE
+            and right > r[0] + INSIDE
+            and top < r[3] - INSIDE
+            and foot > r[1] + INSIDE
+            for r in self.rects
+        )
 
     def _close(self, rect: Rect, edge: float) -> None:
         left, top, right, bottom = rect
@@ -106,7 +124,7 @@ def _sparse(exact: set[float], others: set[float]) -> list[float]:
     """Sorted, without values so near that they are one; those that are exact are kept."""
     kept: list[float] = []
     for value in sorted(exact):
-        if not kept or value - kept[-1] > 0.05:
+        if not kept or value - kept[-1] > SAME:
             kept.append(value)
     found = list(kept)
     for value in sorted(others):

@@ -10,6 +10,8 @@ from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
 ROW, COLUMN, LANE = 26.0, 40.0, 12.0
 """Between rows, between columns, and more between lanes."""
+CLOSE = 20.0
+"""Between columns on a narrow page."""
 TRACK = 8.0
 APART = 100.0
 """Between the lanes and what stands beside them."""
@@ -30,10 +32,15 @@ def settled(
     edges: list[Ends],
     owner: dict[str, str],
     beside: Beside | None = None,
+    *,
+    gap: float = COLUMN,
 ) -> Piece:
-    """The piece of a grid; `leaves` have their own axis in the middle of a column."""
+    """The piece of a grid; `leaves` have their own axis in the middle of a column.
+
+    `gap` is between columns.
+    """
     ys, rows = _rows(grid, leaves)
-    xs, columns = _columns(grid, leaves)
+    xs, columns = _columns(grid, leaves, gap)
     done = Piece(0, columns[-1], rows[-1], laned=True)
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, column) in grid.cells.items():
@@ -146,7 +153,9 @@ def _bare(piece: Piece) -> bool:
     return not piece.scopes and all(len(line) == 1 for line in piece.opening.values())
 
 
-def _columns(grid: Grid, leaves: dict[str, Piece]) -> tuple[dict[int, float], list[float]]:
+def _columns(
+    grid: Grid, leaves: dict[str, Piece], gap: float
+) -> tuple[dict[int, float], list[float]]:
     lefts: dict[int, float] = {}
     rights: dict[int, float] = {}
     for key, (_, _, column) in grid.cells.items():
@@ -158,7 +167,7 @@ def _columns(grid: Grid, leaves: dict[str, Piece]) -> tuple[dict[int, float], li
     for column in sorted(lefts):
         xs[column] = x + lefts[column]
         sides += [x, x + lefts[column] + rights[column]]
-        x = sides[-1] + COLUMN
+        x = sides[-1] + gap
     return xs, sides
 
 

@@ -9,7 +9,7 @@ Size = tuple[float, float]
 """Width and height."""
 SHAPE = 1.5
 """A page is best about so many times as wide as it is high."""
-STRICT = 0.8
+STRICT = 0.5
 """How much a page out of shape counts against its area."""
 APART, GAP = 32.0, 16.0
 """Between the main picture and its insets, and between insets."""

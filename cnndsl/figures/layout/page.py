@@ -89,14 +89,15 @@ def page(
     `widest` is the width in pixels to keep to, if it can be; 0 is any.
     """
     network = plan.network
-    cards = Cards(network, plan.main, None)
+    narrow = widest > 0
+    cards = Cards(network, plan.main, None, narrow=narrow)
     main = Panel(placed(network, plan.main, cards, main=True), cards, plan.main)
     panels = []
     for frame in plan.frames:
         name = frame.calls[0].block.definition.name if frame.calls else frame.title
         if frame.scene is None or not (insets or name in opened):
             continue
-        inner = Cards(network, frame.scene, frame)
+        inner = Cards(network, frame.scene, frame, narrow=narrow)
         piece = placed(network, frame.scene, inner, main=False)
         panels.append(Panel(piece, inner, frame.scene, frame))
     done = Page(plan, main, panels, [], widest=widest)
@@ -211,7 +212,8 @@ def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:
     if spot.box.nodes:
         words.append(spot.box.nodes[0])
     if not spot.box.nodes:
-        words.append("where the block begins or ends")
+        where = "the block begins or ends" if panel.frame else "the network ends"
+        words.append(f"where {where}")
     words.append(said(spot.box) if said and spot.box.nodes else "")
     desc = clean(" · ".join(word for word in words if word))
     return inking.box(spot, panel.cards, role, title=card.title, desc=desc)

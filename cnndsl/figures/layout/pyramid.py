@@ -90,12 +90,15 @@ class Roles:
         return found[::-1] + self.more
 
 
-def gridded(roles: Roles, ends: set[str]) -> Grid:
-    """A cell for each node; `ends` are the outputs, in the last column."""
+def gridded(roles: Roles, ends: set[str], *, narrow: bool = False) -> Grid:
+    """A cell for each node; `ends` are the outputs, in the last column.
+
+    On a `narrow` page what follows the last join goes on over it, not beside it.
+    """
     grid = Grid(spine=roles.spine())
     _spine(roles, grid)
     taken = {cell: key for key, cell in grid.cells.items()}
-    under, over = _stacks(roles, set(grid.spine))
+    under, over = _stacks(roles, set(grid.spine), narrow=narrow)
     stacked = {key for chains in under.values() for chain in chains for key in chain[0]}
     stacked |= {key for chain in over.values() for key in chain}
     later: list[str] = []
@@ -118,8 +121,38 @@ def gridded(roles: Roles, ends: set[str]) -> Grid:
         lane, row = roles.lanes[key], _row(key, roles, grid)
         _put(key, (lane, row, column), grid, taken)
     _heads(roles, grid, taken)
-    _late(roles, grid, taken, stacked | roles.heads)
+    _under(roles, grid, under)
+    _late(roles, grid, stacked | roles.heads)
     return grid
+
+
+def _under(roles: Roles, grid: Grid, under: dict[str, list[Climb]]) -> None:
+    """Move lanes to the right until what follows a join stands under what it climbs to.
+
+    In a U-Net++ each lane begins a column later than the finer one: its triangle.
+    """
+    rising = [(join, chain[0]) for join in under for chain, up in under[join] if up]
+    for join, foot in sorted(rising, key=lambda pair: roles.lanes[pair[0]]):
+        tail = roles.above[foot][0]
+        before = _joined(tail, roles, under)
+        if join not in grid.cells or tail not in grid.cells or before not in grid.cells:
+            continue
+        far = grid.cells[join][2] - grid.cells[tail][2]
+        if far > 0:
+            lane, _, first = grid.cells[before]
+            for key, (on, row, column) in grid.cells.items():
+                if on == lane and column >= first:
+                    grid.cells[key] = (on, row, column + far)
+
+
+def _joined(key: str, roles: Roles, under: dict[str, list[Climb]]) -> str:
+    """The join of its lane that a node follows, or nothing."""
+    while key not in under:
+        tails = [tail for tail in roles.above[key] if roles.level(tail, key)]
+        if len(tails) != 1:
+            return ""
+        key = tails[0]
+    return key
 
 
 def _heads(roles: Roles, grid: Grid, taken: dict[Cell, str]) -> None:
@@ -157,7 +190,7 @@ Climb = tuple[list[str], bool]
 
 
 def _stacks(
-    roles: Roles, spine: set[str]
+    roles: Roles, spine: set[str], *, narrow: bool
 ) -> tuple[dict[str, list[Climb]], dict[str, list[str]]]:
     """By join: the chains that come into its lane to feed it, and the one that goes on up."""
     under: dict[str, list[Climb]] = defaultdict(list)
@@ -195,7 +228,7 @@ def _stacks(
             ended[join] = way
     if over:
         # The last level is stacked like those before it; what comes after runs on.
-        common = min(len(way) for way in over.values())
+        common = None if narrow else min(len(way) for way in over.values())
         over |= {join: way[:common] for join, way in ended.items() if way[:common]}
     return under, over
 
@@ -265,8 +298,9 @@ def _row(key: str, roles: Roles, grid: Grid) -> int:
     return 0
 
 
-def _late(roles: Roles, grid: Grid, taken: dict[Cell, str], stacked: set[str]) -> None:
+def _late(roles: Roles, grid: Grid, stacked: set[str]) -> None:
     """Move to the right what has room there, beside others of its role."""
+    taken = set(grid.cells.values())
     last = max(cell[2] for cell in grid.cells.values())
     for key in reversed(roles.nodes):
         lane, row, column = grid.cells[key]
@@ -280,6 +314,6 @@ def _late(roles: Roles, grid: Grid, taken: dict[Cell, str], stacked: set[str]) -
         room = min(ends)
         between = [(lane, row, c) for c in range(column + 1, room + 1)]
         if between and not any(cell in taken for cell in between):
-            del taken[lane, row, column]
+            taken.remove((lane, row, column))
             grid.cells[key] = (lane, row, room)
-            taken[lane, row, room] = key
+            taken.add((lane, row, room))

@@ -88,11 +88,11 @@ class Router:
     def _lead(self, want: Wanted) -> Line:
         """The cheapest way of an edge; a state is four times a place, and a direction."""
         goals: dict[int, Port] = {}
-        for port in want.heads:
+        for port in self._free(want.heads, -1):
             goals.setdefault(4 * self._outside(port, -1) + port.way, port)
         first: dict[int, Port] = {}
         queue: list[tuple[float, float, int]] = []
-        for port in want.tails:
+        for port in self._free(want.tails, 1):
             state = 4 * self._outside(port, 1) + port.way
             if state not in first or port.price < first[state].price:
                 first[state] = port
@@ -150,6 +150,15 @@ class Router:
         if one[0] == two[0] or one[1] == two[1]:
             return True
         return (one[0], two[1]) in self.wanted and (two[0], one[1]) in self.wanted
+
+    def _free(self, ports: tuple[Port, ...], sign: int) -> Sequence[Port]:
+        """The ports with a channel before the next box; all, where none has one."""
+        found = []
+        for port in ports:
+            first = self.channels.point(self._outside(port, sign))
+            if not self.channels.blocked((port.x, port.y), first):
+                found.append(port)
+        return found or ports
 
     def _outside(self, port: Port, sign: int) -> int:
         """The place before a port that no box closes."""

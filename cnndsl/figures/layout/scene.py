@@ -11,11 +11,11 @@ from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.layout.cards import LABEL, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
-from cnndsl.figures.layout.lanes import Beside, settled
+from cnndsl.figures.layout.lanes import CLOSE, COLUMN, Beside, settled
 from cnndsl.figures.layout.layered import layered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
-from cnndsl.figures.layout.pyramid import Roles, gridded
+from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.layout.tower import chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
@@ -24,6 +24,8 @@ from cnndsl.graph import Network
 
 LONG = 4
 """A chain of so many boxes beside the spine stands as a tower."""
+LARGE = 8
+"""A block of more boxes has no outline in a tower."""
 PAD, BAR = 10.0, 20.0
 """Around the boxes of a scope, and over them for its title."""
 
@@ -36,15 +38,23 @@ def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece
         tail, met = joined(scene, planes)
         if len(met) >= LEAST or lanes(network, scene).rows:
             return _pyramid(scene, edges, cards, planes, tail)
-    return _level(_unwrapped(scene.items) if main else scene.items, edges, cards)
+    half = len(list(scene.boxes())) / 2
+    return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
 
 
-def _unwrapped(items: Sequence[Item]) -> list[Item]:
-    """The items, without the outlines of large blocks: a tower is broken between boxes."""
+def _unwrapped(items: Sequence[Item], half: float) -> list[Item]:
+    """The items, without the outlines of large blocks: a tower is broken between boxes.
+
+    `half` is of all the boxes: what holds more is the network under another name.
+    """
     found: list[Item] = []
     for item in items:
-        large = isinstance(item, Cluster) and item.count == 1 and len(list(boxes([item]))) > 8
-        found += _unwrapped(item.children) if large and isinstance(item, Cluster) else [item]
+        if isinstance(item, Cluster) and item.count == 1:
+            count = len(list(boxes([item])))
+            if count > LARGE or count > max(half, LARGE / 2):
+                found += _unwrapped(item.children, half)
+                continue
+        found.append(item)
     return found
 
 
@@ -77,7 +87,42 @@ def _pyramid(
         ends = set()
     between = [(t, h) for t, h in edges if owner[t] != owner[h]]
     beside = Beside(_level(joins, among, cards), into) if joins else None
-    return settled(roles, gridded(roles, ends), leaves, between, owner, beside)
+    grid = gridded(roles, ends, narrow=cards.narrow)
+    leaves = _slim(leaves, grid, cards)
+    return settled(
+        roles, grid, leaves, between, owner, beside, gap=CLOSE if cards.narrow else COLUMN
+    )
+
+
+def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
+    """The boxes of each column as wide as the widest of it: the spine's are wider."""
+    bare = {key for key, piece in leaves.items() if not piece.scopes}
+    widths: dict[int, float] = {}
+    for key in bare:
+        column = grid.cells[key][2]
+        wide = max(cards[spot.box].width for spot in leaves[key].spots)
+        widths[column] = max(widths.get(column, cards.least), wide)
+    return {
+        key: _narrowed(piece, cards, widths[grid.cells[key][2]]) if key in bare else piece
+        for key, piece in leaves.items()
+    }
+
+
+def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
+    """A box, or a tower of them, with boxes of a width."""
+    spots = [
+        spot if cards[spot.box].round else _named(spot, cards, width) for spot in piece.spots
+    ]
+    pairs = zip(piece.spots, spots, strict=True)
+    less = max([0.0, *(old.width - new.width for old, new in pairs)])
+    return replace(piece, spots=spots, left=piece.left - less / 2, right=piece.right - less / 2)
+
+
+def _named(spot: Spot, cards: Cards, width: float) -> Spot:
+    """A box of a width, with room for its label."""
+    label = cards[spot.box].label
+    words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL) if label else 0.0
+    return replace(spot, width=width, words=words)
 
 
 def _collapse(
@@ -236,9 +281,8 @@ def _leaf(box: Box, cards: Cards) -> Piece:
     stack = behind(box)
     label = cards[box].label
     spot = Spot(box, 0, stack + height / 2, width, height)
-    if label and not cards[box].round:
-        words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL)
-        spot = replace(spot, words=words)
+    if not cards[box].round:
+        spot = _named(spot, cards, width)
     # The label stands over the left corner; a circle's beside it.
     left = width / 2
     if label and cards[box].round:

@@ -22,18 +22,26 @@ def wrapped(piece: Piece, insets: float, widest: float = 0.0) -> Piece:
     `widest` is how wide all columns may be, 0 for any width.
     """
     count = 1 if piece.laned else _count(piece, insets)
-    if widest:
-        count = max(min(count, int((widest + BESIDE) // (piece.width + BESIDE))), 1)
     cuts = _cuts(piece) if count > 1 else []
-    if not cuts:
-        return piece
-    wanted = [piece.height * n / count for n in range(1, count)]
+    for columns in range(count, 1, -1):
+        chosen = _chosen(piece, cuts, columns)
+        made = _broken(piece, chosen) if chosen else piece
+        if not widest or made.width <= widest:
+            return made
+    return piece
+
+
+def _chosen(
+    piece: Piece, cuts: list[tuple[float, Ends]], count: int
+) -> list[tuple[float, Ends]]:
+    """The cuts that make columns of about one height; fewer where there are none near."""
     chosen: list[tuple[float, Ends]] = []
-    for at in wanted:
+    for n in range(1, count if cuts else 1):
+        at = piece.height * n / count
         best = min(cuts, key=lambda cut: abs(cut[0] - at))
         if abs(best[0] - at) < piece.height / count / 2 and best not in chosen:
             chosen.append(best)
-    return _broken(piece, chosen) if chosen else piece
+    return chosen
 
 
 def _count(piece: Piece, insets: float) -> int:

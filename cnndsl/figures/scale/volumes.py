@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cnndsl.figures.dot import title_of
 from cnndsl.figures.layout.strides import leaving, strides
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import clean
+from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 

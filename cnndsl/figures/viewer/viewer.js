@@ -41,8 +41,13 @@
     card.hidden = true;
     for (const edge of edges) edge.classList.remove("near");
   };
+  const shut = () => {
+    const shown = [...svg.querySelectorAll("g.inset.shown")];
+    for (const inset of shown) inset.classList.remove("shown");
+    return shown.length > 0;
+  };
   const open = (node) => {
-    for (const other of svg.querySelectorAll("g.inset.shown")) other.classList.remove("shown");
+    shut();
     const inset = node.dataset.opens && document.getElementById(node.dataset.opens);
     if (inset) { inset.classList.add("shown"); look(inset); } else { look(node); }
   };
@@ -66,27 +71,34 @@
   });
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
-    let first = null, count = 0;
+    let count = 0;
     for (const node of nodes) {
       const hit = wanted && `${text(node, "title")} ${text(node, "desc")}`.toLowerCase().includes(wanted);
       node.classList.toggle("found", Boolean(hit));
       node.classList.toggle("dim", Boolean(wanted) && !hit);
-      if (hit) { count += 1; first ??= node; }
+      if (hit) count += 1;
     }
     found.textContent = wanted ? `${count} found` : "";
-    if (first) look(first); else if (!wanted) fit();
+    // All that is found is seen; Enter goes to the first.
+    fit();
   });
   search.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") nodes.find((node) => node.classList.contains("found"))?.focus();
+    const first = nodes.find((node) => node.classList.contains("found"));
+    if (event.key === "Enter" && first) { look(first); first.focus(); }
     event.stopPropagation();
     if (event.key === "Escape") { search.value = ""; search.dispatchEvent(new Event("input")); stage.focus(); }
   });
-  let drag = null, moved = false;
-  stage.addEventListener("pointerdown", (event) => { drag = place(event); moved = false; });
+  let drag = null, pressed = null, moved = false;
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    drag = place(event); pressed = event; moved = false;
+  });
   window.addEventListener("pointermove", (event) => {
     if (!drag) return;
     const now = place(event);
-    if (Math.abs(now.x - drag.x) + Math.abs(now.y - drag.y) > 3) moved = true;
+    // From where it was pressed: a slow drag is no click either.
+    if (Math.hypot(event.clientX - pressed.clientX, event.clientY - pressed.clientY) > 4) moved = true;
+    if (!moved) return;
     view.x += drag.x - now.x; view.y += drag.y - now.y;
     show();
   });
@@ -100,13 +112,13 @@
   document.getElementById("out").addEventListener("click", () => zoom(1.25));
   document.getElementById("fit").addEventListener("click", fit);
   document.addEventListener("keydown", (event) => {
-    if (event.target === search) return;
+    if (event.target === search || event.ctrlKey || event.metaKey || event.altKey) return;
     const pan = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (event.key === "/") { search.focus(); event.preventDefault(); }
     else if (event.key === "+" || event.key === "=") zoom(0.8);
     else if (event.key === "-") zoom(1.25);
     else if (event.key === "0") fit();
-    else if (event.key === "Escape") hush();
+    else if (event.key === "Escape") { hush(); if (shut()) fit(); }
     else if (pan) { view.x += pan[0] * view.w * 0.1; view.y += pan[1] * view.h * 0.1; show(); }
   });
   window.addEventListener("beforeprint", fit);

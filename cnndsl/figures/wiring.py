@@ -1,0 +1,90 @@
+"""A scene: boxes, the edges between them, and the ports of an opened block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
+from cnndsl.graph import Network, Tensor
+from cnndsl.ops.base import Family
+
+
+def scene_of(
+    network: Network,
+    key: Callable[[], str],
+    items: list[Item],
+    nodes: list[str],
+    inputs: dict[str, Tensor],
+    outputs: dict[str, Tensor],
+) -> Scene:
+    """Boxes with their edges; the ports of a frame are boxes of it.
+
+    `nodes` are the graph's that are in it; `key` gives each port a key of its own.
+    """
+    owner = {name: box.key for box in boxes(items) for name in box.nodes}
+    turns = _turns(items)
+    entering: dict[tuple[str, int], str] = {}
+    ports: list[Item] = []
+    for name, tensor in inputs.items():
+        port = Box(key(), name or "in", Family.INPUT, [], ("in", name), tensor=tensor)
+        entering.setdefault((tensor.node, tensor.output), port.key)
+        ports.append(port)
+    edges: dict[tuple[str, str], Edge] = {}
+
+    def connect(tail: str, head: str, tensor: Tensor) -> None:
+        edge = edges.setdefault((tail, head), Edge(tail, head, []))
+        if tensor not in edge.tensors:
+            edge.tensors.append(tensor)
+
+    for name in nodes:
+        for node, output in network.operands(name):
+            tail = owner.get(node) or entering.get((node, output))
+            head = owner.get(name)
+            if tail is None or head is None or tail == head:
+                continue
+            if _returns(turns.get(node, ()), turns.get(name, ())):
+                continue
+            connect(tail, head, _tensor(network, node, output))
+    ends: list[Item] = []
+    for name, tensor in outputs.items():
+        tail = owner.get(tensor.node) or entering.get((tensor.node, tensor.output))
+        end = Box(key(), name or "out", Family.INPUT, [], ("out", name), tensor=tensor)
+        ends.append(end)
+        if tail is not None:
+            connect(tail, end.key, _tensor(network, tensor.node, tensor.output))
+    used = {edge.tail for edge in edges.values()}
+    ports = [port for port in ports if isinstance(port, Box) and port.key in used]
+    return Scene([*ports, *items, *ends], list(edges.values()), owner)
+
+
+def _tensor(network: Network, node: str, output: int) -> Tensor:
+    return Tensor(node, output, network.shapes[node][output])
+
+
+def _turns(items: Sequence[Item]) -> dict[str, tuple[tuple[str, int], ...]]:
+    """For nodes in folded sequences: which iteration of each they are in."""
+    found: dict[str, tuple[tuple[str, int], ...]] = {}
+    stack: list[tuple[Item, tuple[Cluster, ...]]] = [(item, ()) for item in items]
+    while stack:
+        item, around = stack.pop()
+        if isinstance(item, Cluster):
+            inner = (*around, item) if item.count > 1 else around
+            stack += [(child, inner) for child in item.children]
+            continue
+        if not around:
+            continue
+        for number, name in enumerate(item.nodes):
+            turn, size = number, len(item.nodes)
+            trail = []
+            for cluster in around:
+                size //= cluster.count
+                trail.append((cluster.key, turn // max(size, 1)))
+                turn %= max(size, 1)
+            found[name] = tuple(trail)
+    return found
+
+
+def _returns(tail: tuple[tuple[str, int], ...], head: tuple[tuple[str, int], ...]) -> bool:
+    """Whether an edge leads from one iteration of a folded sequence to the next."""
+    there = dict(head)
+    return any(there.get(key, turn) != turn for key, turn in tail)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cnndsl.backends.torch import structure
-from cnndsl.backends.torch.calls import call_doc
+from cnndsl.backends.torch.calls import NeedsName, call_doc
 from cnndsl.backends.torch.layout import Brackets, Doc, Generated, Prefixed
 from cnndsl.backends.torch.registry import generated, sequential
 from cnndsl.backends.torch.values import Provider, identifier, literal
@@ -72,7 +72,8 @@ class Chains(Writer):
     def _construct(self, views: Views[Call]) -> Doc:
         """`Bottleneck(256, 128, s=2)`."""
         cls = self.source.class_of(views[0][1].block)
-        assert all(self.source.class_of(call.block) is cls for _, call in views)
+        if any(self.source.class_of(call.block) is not cls for _, call in views):
+            raise NeedsName(cls.name)
         items: list[Doc] = []
         keywords = False
         for number, argument in enumerate(cls.arguments()):

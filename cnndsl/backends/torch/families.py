@@ -90,9 +90,12 @@ class Alike:
 
 
 def alike(iterations: Sequence[Sequence[tuple[str, str]]], families: Families) -> Alike | None:
-    """Statements (variable, text) of several iterations as one form; None where they differ."""
+    """Statements (variable, text) of several iterations as one form.
+
+    None where they differ, and where one continues the iteration before it.
+    """
     forms = [_form(number, one, families) for number, one in enumerate(iterations)]
-    if len({len(form) for form in forms}) != 1:
+    if len({len(form) for form in forms}) != 1 or any(map(_carries, forms)):
         return None
     constants: list[tuple[str, tuple[str, ...]]] = []
     merged = [_merged(texts, constants) for texts in zip(*forms, strict=True)]
@@ -136,6 +139,15 @@ def _form(number: int, statements: Sequence[tuple[str, str]], families: Families
                 text = re.sub(rf"(?<![\w.]){reached}(?!\w)", f"⟨{name}⟩", text)
         found.append(re.sub(r"(?<![\w.⟨])\w+", lambda m: own.get(m[0], m[0]), text))
     return found
+
+
+def _carries(form: Sequence[str]) -> bool:
+    """Whether a statement reads a variable that this iteration has not assigned yet."""
+    return any(
+        int(read) >= number
+        for number, text in enumerate(form)
+        for read in re.findall(r"⟪(\d+)⟫", text)
+    )
 
 
 def spelled(text: str, elements: dict[str, str], variables: Sequence[str]) -> str:

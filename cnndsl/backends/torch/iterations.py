@@ -24,6 +24,7 @@ from cnndsl.backends.torch.layout import Brackets, Doc, Generated, lines
 from cnndsl.backends.torch.registry import Registry
 from cnndsl.backends.torch.values import Env, identifier
 from cnndsl.backends.torch.views import Views
+from cnndsl.backends.torch.writer import base_of
 from cnndsl.graph import Loop
 
 
@@ -48,30 +49,29 @@ class Iterations(Joins):
             if current is not None and last and (not final or indexed):
                 current = self.assign(variable, current, last)
             said.append(len(self.statements))
-        looped = self._looped(views, head, [slice(a, b) for a, b in pairwise(said)])
-        if looped is None:
+        if not self._looped(views, head, [slice(a, b) for a, b in pairwise(said)]):
             return current
+        # The variables of the iterations are gone: what is not kept, nothing reads.
         end = next(line for line in reversed(views[0][1].bodies[-1]) if line.on).outputs
-        key = end[0].node, end[0].output
-        return views[0][0].tensors.get(key, looped) if len(end) == 1 else looped
+        return views[0][0].tensors.get((end[0].node, end[0].output)) if len(end) == 1 else None
 
-    def _looped(self, views: Views[Loop], head: int, iterations: list[slice]) -> str | None:
-        """The last variable, where what was written since `head` became a loop."""
+    def _looped(self, views: Views[Loop], head: int, iterations: list[slice]) -> bool:
+        """Whether what was written since `head` became a loop."""
         found = [self.statements[one] for one in iterations]
         written = sum(count for one in found for _, _, count in one)
         if len(found) < FEW or written != len(self.body) - head or not found[0]:
-            return None
+            return False
         form = alike([[(name, text) for name, text, _ in one] for one in found], self.families)
         if form is None or not (form.sources or form.constants):
-            return None
+            return False
         names = [[name for name, _, _ in one] for one in found]
         kept = [n for n in range(len(names[0])) if self._needed(views, names, n)]
         if not kept:
-            return None
+            return False
         del self.body[head:]
         del self.statements[iterations[0].start :]
         self._written_loop(form, names, kept)
-        return names[-1][kept[-1]]
+        return True
 
     def _needed(self, views: Views[Loop], names: list[list[str]], number: int) -> bool:
         """Whether a variable of the iterations is used behind the loop."""
@@ -79,7 +79,7 @@ class Iterations(Joins):
         env = views[0][0]
         given = {(t.node, t.output) for t in env.block.outputs.values()}
         for (node, output), text in env.tensors.items():
-            if re.split(r"[.\[]", text)[0] not in {one[number] for one in names}:
+            if base_of(text) not in {one[number] for one in names}:
                 continue
             if (node, output) in given:
                 return True
@@ -134,7 +134,7 @@ class Iterations(Joins):
         held: list[tuple[Env, tuple[str, int], str, str]] = []
         for env in self.envs:
             for key, text in list(env.tensors.items()):
-                variable = re.split(r"[.\[]", text)[0]
+                variable = base_of(text)
                 if variable in gone:
                     del env.tensors[key]
                     held.append((env, key, variable, text.removeprefix(variable)))
@@ -149,5 +149,7 @@ class Iterations(Joins):
             self.families.hold(plural, [f"[{n}]" for n in range(len(names))], f"list[{kind}]")
             for env, key, variable, rest in held:
                 if variable in column:
-                    env.tensors[key] = f"{plural}[{column.index(variable)}]{rest}"
+                    # A variable of several iterations holds what the last of them gave it.
+                    last = len(column) - 1 - column[::-1].index(variable)
+                    env.tensors[key] = f"{plural}[{last}]{rest}"
         return found

@@ -22,7 +22,40 @@ def form(block: Block, network: Network) -> dict[tuple[object, ...], object]:
         ("inputs",): tuple((name, len(t.shape)) for name, t in block.inputs.items()),
     }
     _lines(block.body, (), network, found)
+    bearers = _bearers(block)
+    for port, tensor in block.outputs.items() if len(block.outputs) > 1 else ():
+        found["named", port] = bearers.get((tensor.node, tensor.output), ())
+    for line in _lines_of(block):
+        if line.on and line.source is not None:
+            named = [bearers.get((t.node, t.output), ()) for t in line.source]
+            _put(found, ("named", line.key, line.index), tuple(named))
+        for term in line.terms if line.on else ():
+            if isinstance(term, Call) and len(term.inputs) > 1:
+                named = [bearers.get((t.node, t.output), ()) for t in term.inputs]
+                given = [term.inputs.index(tensor) for tensor in term.inputs]
+                _put(found, ("wired", term.key), (tuple(named), tuple(given)))
     return found
+
+
+Bearers = dict[tuple[str, int], tuple[object, ...]]
+
+
+def _bearers(block: Block) -> Bearers:
+    """Of each tensor the ports and labels that name it.
+
+    The structure has tensors, not names: where two names are one tensor in an instance, as
+    in `A { x; x }` or below `a: { conv(c, 1x1) when deep }`, its lines cannot say which of
+    the two they read. Where they are two tensors in another, that needs another class.
+    """
+    found: dict[tuple[str, int], list[object]] = {}
+    for port, tensor in block.inputs.items():
+        found.setdefault((tensor.node, tensor.output), []).append(port)
+    for line in _lines_of(block):
+        if line.on and line.labels:
+            for number, tensor in enumerate(line.outputs):
+                name = line.key, line.index, number
+                found.setdefault((tensor.node, tensor.output), []).append(name)
+    return {key: tuple(names) for key, names in found.items()}
 
 
 def _put(
@@ -153,25 +186,38 @@ def ends_modules(term: Term) -> bool:
 
 def named_tensors(block: Block) -> set[tuple[str, int]]:
     """The tensors that lines of a block name as their source."""
-    found: set[tuple[str, int]] = set()
-    stack: list[Line | Term] = list(block.body)
+    return {(t.node, t.output) for line in _lines_of(block) for t in line.source or ()}
+
+
+def _lines_of(block: Block) -> Iterator[Line]:
+    """All lines of a block, those in braces and loops too, in the order of the text."""
+    return (item for item in _written(block.body) if isinstance(item, Line))
+
+
+def calls_of(body: Iterable[Line]) -> Iterator[Call]:
+    """The calls in some lines, those in braces and loops too."""
+    return (item for item in _written(body) if isinstance(item, Call))
+
+
+def _written(body: Iterable[Line]) -> Iterator[Line | Term]:
+    """Lines and terms as they are written, not what is in the blocks that they call."""
+    stack: list[Line | Term] = list(reversed([*body]))
     while stack:
         item = stack.pop()
+        yield item
         match item:
-            case Line(source=source, terms=terms):
-                found |= {(t.node, t.output) for t in source or ()}
-                stack += terms
+            case Line(terms=terms):
+                stack += reversed(terms)
             case Step(lines=lines) | Call(lines=lines):
-                stack += lines or []
+                stack += reversed(lines or [])
             case Group(body=body):
-                stack += body
+                stack += reversed(body)
             case Repeat(items=items):
-                stack += items
+                stack += reversed(items)
             case Loop(bodies=bodies):
-                stack += [line for body in bodies for line in body]
+                stack += [line for body in reversed(bodies) for line in reversed(body)]
             case Each(calls=calls, lines=lines):
-                stack += [*calls, *(lines or [])]
-    return found
+                stack += [*reversed(calls), *reversed(lines or [])]
 
 
 def is_plain(line: Line, network: Network) -> bool:

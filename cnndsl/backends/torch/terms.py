@@ -140,7 +140,10 @@ class Terms(Iterations):
     def _several(self, doc: Doc, views: Views[Any], variable: str) -> str:
         """Keep a result of several tensors; each is reached by its name."""
         name = self.fresh("outputs") if variable == "x" else variable
+        if any((t.node, t.output) in self.pinned for t in views[0][1].block.outputs.values()):
+            name = self.fresh(name)
         self.emit(f"{name} = ", doc)
+        self.forget(name)
         for env, call in views:
             for tensor, dot in self._fields(call):
                 env.tensors[tensor.node, tensor.output] = f"{name}{dot}"
@@ -179,6 +182,9 @@ class Terms(Iterations):
         ):
             access = registry.add(*self._modules(list(views))[0])
             return Brackets(access, (current,))
+        if any(len(set(r.items[0].inputs)) < len(set(r.items[-1].inputs)) for _, r in views):
+            what = "`*` whose first input arrives twice, and whose others do not"
+            raise ArchError([_unsaid(what, self.network)])
         if flat(current) != variable:
             self.emit(f"{variable} = ", current)
         lists = _Lists(self, registry, views)
@@ -223,6 +229,12 @@ class Terms(Iterations):
     def _tabular(self, views: Views[Loop]) -> bool:
         loop = views[0][1]
         if len(views) > 1 or not any(structure.has_modules(t, self.network) for t in [loop]):
+            return False
+        called: dict[int, set[str]] = {}
+        for body in loop.bodies:
+            for call in structure.calls_of(body):
+                called.setdefault(call.key, set()).add(self.source.class_of(call.block).name)
+        if any(len(classes) > 1 for classes in called.values()):
             return False
         return all(
             bool(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,11 @@ class Retry(Exception):  # noqa: N818 - control flow, not a fault
         """Name the tensor."""
         super().__init__(key)
         self.key = key
+
+
+def base_of(text: str) -> str:
+    """The variable of `x`, `x[0]` or `x.scores`."""
+    return re.split(r"[.\[]", text, maxsplit=1)[0]
 
 
 class Writer:
@@ -126,15 +132,20 @@ class Writer:
 
     def hold(self, variable: str, views: Views[Any]) -> None:
         """A variable holds the outputs of these items, and nothing else any more."""
+        self.forget(variable)
         for env, item in views:
-            # Its parts too: `x[0]` is gone with `x`.
-            for key in [k for k, v in env.tensors.items() if v.split("[")[0] == variable]:
-                del env.tensors[key]
-            self.families.drop(variable)
             many = len(item.outputs) > 1
             for number, tensor in enumerate(item.outputs):
                 text = f"{variable}[{number}]" if many else variable
                 env.tensors[tensor.node, tensor.output] = text
+
+    def forget(self, variable: str) -> None:
+        """A variable is assigned anew: what it held is gone, `x[0]` and `x.scores` too."""
+        self.families.drop(variable)
+        for env in self.envs:
+            gone = [k for k, v in env.tensors.items() if base_of(v) == variable]
+            for key in gone:
+                del env.tensors[key]
 
     def _comment(self, views: Views[Any]) -> str:
         """The shape, where all instances have one."""
@@ -145,9 +156,7 @@ class Writer:
 
     def fresh(self, base: str) -> str:
         """A variable that holds nothing that is still needed."""
-        used = {
-            text.split(".")[0].split("[")[0] for e in self.envs for text in e.tensors.values()
-        }
+        used = {base_of(text) for env in self.envs for text in env.tensors.values()}
         name, number = base, 2
         while name in used:
             name, number = f"{base}_{number}", number + 1

@@ -91,7 +91,7 @@ class Class(Lines):
         self.envs = envs
         ports = list(self.instances[0].inputs)
         entering = {(t.node, t.output) for t in self.instances[0].inputs.values()}
-        variable = "y" if entering & self.overwritten else "x"
+        variable = self.running = "y" if entering & self.overwritten else "x"
         start: Doc | None = None
         for port, many in self._many().items():
             self.families.hold(port, [f"[{number}]" for number in range(many)])
@@ -201,13 +201,15 @@ class Class(Lines):
         items = ["self"]
         for a in self.arguments():
             items.append(f"{a.name}: {a.annotation}{f' = {a.default}' if a.default else ''}")
-        out += [""] if out[1:] else []
-        out += self.source.attributes(self)
-        out += lines(Brackets("def __init__", tuple(items)), 4, after=" -> None:")
-        out.append("        super().__init__()")
+        gap = [""] if out[1:] else []
+        out += [*gap, *self.source.attributes(self)]
+        made: list[str] = []
         for indent, before, doc in self._hoisted(list(self._initial())):
-            out += lines(doc, indent, before)
-        out += self.source.initialisation(self)
+            made += lines(doc, indent, before)
+        made += self.source.initialisation(self)
+        if made or items[1:]:
+            out += lines(Brackets("def __init__", tuple(items)), 4, after=" -> None:")
+            out += ["        super().__init__()", *made]
         out += self.source.methods(self)
         returns = "Tensor"
         if len(self.instances[0].outputs) > 1:
@@ -221,7 +223,7 @@ class Class(Lines):
         )
         items = ["self", *ports]
         head = lines(Brackets("def forward", tuple(items)), 4, after=f" -> {returns}:")
-        out += ["", *head, *self.source.entering(self), *self.body]
+        out += [*([] if out[-1] == "" or out[1:] == [] else [""]), *head, *self.source.entering(self), *self.body]
         return "\n".join(out) + "\n"
 
     def _initial(self) -> Iterator[tuple[int, str, Doc | Registry]]:

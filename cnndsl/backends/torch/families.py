@@ -94,9 +94,12 @@ def alike(iterations: Sequence[Sequence[tuple[str, str]]], families: Families) -
 
     None where they differ, and where one continues the iteration before it.
     """
-    forms = [_form(number, one, families) for number, one in enumerate(iterations)]
-    if len({len(form) for form in forms}) != 1 or any(map(_carries, forms)):
-        return None
+    forms = []
+    for number, one in enumerate(iterations):
+        form = _form(number, one, families)
+        if form is None or (forms and len(form) != len(forms[0])):
+            return None
+        forms.append(form)
     constants: list[tuple[str, tuple[str, ...]]] = []
     merged = [_merged(texts, constants) for texts in zip(*forms, strict=True)]
     if None in merged:
@@ -127,27 +130,28 @@ def _merged(texts: Sequence[str], constants: list[tuple[str, tuple[str, ...]]]) 
     return flat(Brackets(first.head, tuple(items), first.open, first.close))
 
 
-def _form(number: int, statements: Sequence[tuple[str, str]], families: Families) -> list[str]:
-    """The texts of one iteration, without its number."""
-    own = {variable: f"⟪{n}⟫" for n, (variable, _) in enumerate(statements)}
+def _form(
+    number: int, statements: Sequence[tuple[str, str]], families: Families
+) -> list[str] | None:
+    """The texts of one iteration, without its number.
+
+    None where it reads a variable before it assigns it: it continues the one before.
+    """
+    later = [variable for variable, _ in statements]
+    own: dict[str, str] = {}
     found = []
-    for _, statement in statements:
+    for at, (variable, statement) in enumerate(statements):
         text = re.sub(rf"(?<![\w.])(self\.\w+)\[{number}\]", r"⟨\1⟩", statement)
         for name, parts in families.parts.items():
             if number < len(parts):
                 reached = re.escape(name + parts[number])
                 text = re.sub(rf"(?<![\w.]){reached}(?!\w)", f"⟨{name}⟩", text)
-        found.append(re.sub(r"(?<![\w.⟨])\w+", lambda m: own.get(m[0], m[0]), text))
+        words = re.compile(r"(?<![\w.⟨])\w+")
+        if any(word in later[at:] and word not in own for word in words.findall(text)):
+            return None
+        found.append(words.sub(lambda m: own.get(m[0], m[0]), text))
+        own[variable] = f"⟪{at}⟫"
     return found
-
-
-def _carries(form: Sequence[str]) -> bool:
-    """Whether a statement reads a variable that this iteration has not assigned yet."""
-    return any(
-        int(read) >= number
-        for number, text in enumerate(form)
-        for read in re.findall(r"⟪(\d+)⟫", text)
-    )
 
 
 def spelled(text: str, elements: dict[str, str], variables: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from cnndsl.backends.torch.layout import Brackets, Doc, flat
 from cnndsl.backends.torch.registry import Registry, sequential
 from cnndsl.backends.torch.terms import Terms
 from cnndsl.backends.torch.values import identifier
-from cnndsl.backends.torch.views import Views, alternatives, first_name, label_of, runs
+from cnndsl.backends.torch.views import Views, alternatives, first_name, runs
 from cnndsl.graph import Call, Line, Step, Term, module_name
 from cnndsl.ops.base import Template
 
@@ -83,7 +83,7 @@ class Lines(Terms):
         """`if self.has_conv:` in the constructor and in `forward`."""
         ends = [line for views in live for _, line in views if line.on]
         if any((t.node, t.output) in self.pinned for line in ends for t in line.outputs):
-            variable = self.fresh(identifier(label_of(ends[0]) or "y"))
+            variable = self.own(ends[0])
         if flat(current) != variable and not self._complete(live):
             self.emit(f"{variable} = ", current)
             current = variable

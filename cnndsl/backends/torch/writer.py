@@ -44,6 +44,7 @@ class Writer:
     envs: list[Env]
     pinned: set[tuple[str, int]]
     keyed: set[str]
+    running: str
     root: Registry
 
     def start(self, provider: Provider) -> None:
@@ -105,7 +106,7 @@ class Writer:
         if not exact and isinstance(doc, str) and kept and all(text == doc for text in held):
             return doc
         if not exact and any((t.node, t.output) in self.pinned for t in first):
-            variable = self.fresh(identifier(label_of(views[0][1]) or "y"))
+            variable = self.own(views[0][1])
         variable = identifier(variable)
         if flat(doc) != variable:
             self.emit(f"{variable} = ", doc, self._comment(views))
@@ -120,7 +121,7 @@ class Writer:
         labels = [identifier(label) for label in getattr(item, "labels", ())]
         if len(labels) != len(item.outputs):
             if any((t.node, t.output) in self.pinned for t in item.outputs):
-                variable = self.fresh(identifier(label_of(item) or "y"))
+                variable = self.own(item)
             self.emit(f"{variable} = ", doc)
             self.hold(variable, views)
             return variable
@@ -161,6 +162,11 @@ class Writer:
         while name in used:
             name, number = f"{base}_{number}", number + 1
         return name
+
+    def own(self, item: Any) -> str:
+        """A variable for what must keep one: not the one that goes from line to line."""
+        name = self.fresh(identifier(label_of(item) or "y"))
+        return self.fresh(f"{name}_2") if name == self.running else name
 
     def _variable(self, env: Env, tensor: Tensor) -> str:
         key = tensor.node, tensor.output

@@ -67,8 +67,11 @@ class Newlines:
             if token.type in _OPEN:
                 opened.append(token)
                 if len(opened) > MAX_NESTING:
-                    message = f"braces are nested more than {MAX_NESTING} deep"
-                    raise fault("E104", message, _span(source, token), help="use blocks")
+                    braces = token.type == "LBRACE"
+                    what = "braces" if braces else "brackets"
+                    message = f"{what} are nested more than {MAX_NESTING} deep"
+                    help = "use blocks" if braces else "name the inner parts with `let`"
+                    raise fault("E104", message, _span(source, token), help=help)
             elif token.type in _CLOSE:
                 self._close(token, opened)
             elif token.type == "_NL" and (

@@ -100,7 +100,9 @@ def test_blocks_and_braces_together() -> None:
 @pytest.mark.parametrize(("left", "right"), ["{}", "()", "[]"])
 def test_five_thousand_brackets(left: str, right: str) -> None:
     step = "y: {}" if left == "{" else "y: conv({}, 3)"
-    assert "E104" in told(model(step.replace("{}", f"{left * 5000}1{right * 5000}")))
+    said = told(model(step.replace("{}", f"{left * 5000}1{right * 5000}")))
+    assert "E104" in said
+    assert ("name the inner parts" in said) == (left != "{")
     assert told(left * 5000)
     assert told(right * 5000)
 

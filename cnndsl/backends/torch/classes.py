@@ -223,7 +223,8 @@ class Class(Lines):
         )
         items = ["self", *ports]
         head = lines(Brackets("def forward", tuple(items)), 4, after=f" -> {returns}:")
-        out += [*([] if out[-1] == "" or out[1:] == [] else [""]), *head, *self.source.entering(self), *self.body]
+        out += [""] if out[1:] and out[-1] else []
+        out += [*head, *self.source.entering(self), *self.body]
         return "\n".join(out) + "\n"
 
     def _initial(self) -> Iterator[tuple[int, str, Doc | Registry]]:

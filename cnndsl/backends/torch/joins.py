@@ -197,7 +197,8 @@ class Joins(Chains):
         for number in range(len(loops[0][1].bodies)):  # type: ignore[union-attr]
             bodies = [(env, loop.bodies[number]) for env, loop in loops]  # type: ignore[union-attr]
             place = within.below(str(number)) if label else registry
-            chains = list(alternatives(bodies))
-            for chain in chains:
+            for chain in alternatives(bodies):
+                if not any(line.on for lines in chain for _, line in lines):
+                    continue
                 found += self._operand(chain, current, place, number, 3)
         return found

@@ -87,6 +87,32 @@ model M: image[4, H=8, W=8] -> (a, b) {
   a: t[3] -> relu
   b: t[1] -> tanh
 }""",
+    "a step is repeated no times in one instance": """
+block B(n: int) { conv(in.c, 3x3, act=relu) * (n - 1) -> conv(in.c, 1x1) }
+model M: image[4, H=8, W=8] -> a { a: B(1) -> B(2) -> B(1) -> B(3) }""",
+    "an exchange of resolutions, with lines that an iteration leaves out": """
+default conv(norm=bn, act=relu)
+block Down(c: int, n: int) { conv(in.c, 3x3, stride=2) * (n - 1) -> conv(c, 3x3, stride=2) }
+block Fuse: *p -> *q {
+  for i in 0..len(p) {
+    q[i]: add {
+      other: for j in 0..len(p) {
+        p[j] -> conv(p[i].c, 1x1, act=none) -> resize(p[i].size) when j > i
+        p[j] when j == i
+        p[j] -> Down(p[i].c, i - j) when j < i
+      }
+    } -> relu
+  }
+}
+model M: image[4, H=16, W=16] -> (a, b, c) {
+  s: image -> conv(8, 3x3, stride=2)
+  t: s -> conv(16, 3x3, stride=2)
+  two: Fuse { image; s }
+  three: Fuse { two.q[*]; t }
+  a: three.q[0] -> relu
+  b: three.q[1] -> relu
+  c: three.q[2] -> relu
+}""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }

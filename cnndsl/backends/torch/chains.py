@@ -108,12 +108,14 @@ class Chains(Writer):
             alike = self.speller.attempt(lambda: element(every), naming=naming)
             if alike is not None:
                 return [generated(alike, "_", f"range({number})")]
-            both = self.speller.attempt(
-                lambda: (element(heads), element(tails)), naming=naming and bool(tails)
-            )
-            if both is not None and set(counts) == {2}:
+            both = None
+            if min(counts):
+                both = self.speller.attempt(
+                    lambda: (element(heads), element(tails)), naming=naming and bool(tails)
+                )
+            if both and set(counts) == {2}:
                 return list(both)
-            if both is not None:
+            if both:
                 return [both[0], generated(both[1], "_", f"range({fewer})")]
             regular = self.speller.attempt(
                 lambda: element(steps), naming=naming, counter=counts

@@ -94,7 +94,7 @@ def alike(iterations: Sequence[Sequence[tuple[str, str]]], families: Families) -
 
     None where they differ, and where one continues the iteration before it.
     """
-    forms = []
+    forms: list[list[str]] = []
     for number, one in enumerate(iterations):
         form = _form(number, one, families)
         if form is None or (forms and len(form) != len(forms[0])):

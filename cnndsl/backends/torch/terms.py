@@ -172,17 +172,19 @@ class Terms(Iterations):
         self, views: Views[Repeat], current: Doc | None, registry: Registry, variable: str
     ) -> Doc | None:
         """`term * n`: a chain of modules, or a loop over lists of them."""
-        views = [(env, repeat) for env, repeat in views if repeat.items]
-        if not views:
-            return current
+        # An instance may have none: it takes part in the count alone.
+        views = sorted(views, key=lambda view: not view[1].items)
         first = views[0][1]
+        if not first.items:
+            return current
         assert current is not None
         if structure.is_modules(first, self.network) and structure.has_modules(
             first, self.network
         ):
             access = registry.add(*self._modules(list(views))[0])
             return Brackets(access, (current,))
-        if any(len(set(r.items[0].inputs)) < len(set(r.items[-1].inputs)) for _, r in views):
+        ends = [(repeat.items[0], repeat.items[-1]) for _, repeat in views if repeat.items]
+        if any(len(set(a.inputs)) < len(set(b.inputs)) for a, b in ends):
             what = "`*` whose first input arrives twice, and whose others do not"
             raise ArchError([_unsaid(what, self.network)])
         if flat(current) != variable:

@@ -200,16 +200,12 @@ class Winograd:
         phases: list[Phase] = []
         whole = self.sizes(down, 1, 1)
         for b in range(g.batch):
-            parts = self.team.shares(g.channels, 16)
+            # Not shared: over so few tiles the calls are short, and threads that ask for the
+            # interpreter's lock at every one wait longer than they work.
             n, across = (self.m + 2) ** 2, self.tiles[1]
             v = space(spaces[2], n, down * across, g.channels)
-            spare = spaces[2][v.size :]
-            there: Phase = []
-            for first, last in parts:
-                own = [flat[size * first :] for flat, size in zip(spaces, whole, strict=False)]
-                own[2] = spare[2 * (self.m + 2) * down * across * first :]
-                part = slice(first, last)
-                there.append(self._there(x, b, 0, down, part, own, v[..., part])[1])
+            own = [*spaces[:2], spaces[2][v.size :], *spaces[3:]]
+            there = [self._there(x, b, 0, down, slice(0, g.channels), own, v)[1]]
             back: Phase = []
             for first, last in self.team.shares(g.outputs, 16):
                 own = [flat[size * first :] for flat, size in zip(spaces, whole, strict=False)]
@@ -245,7 +241,6 @@ class Winograd:
         calls += input_calls(seen, list(half[:n]), list(half[n:]))
         if v is None:
             v = space(spaces[2], n * n, rows * across, channels)
-            spare = spaces[2][v.size :]
         else:
             spare = spaces[2]
         tiles = v.reshape(n, n, rows, across, channels)

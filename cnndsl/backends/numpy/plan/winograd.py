@@ -187,7 +187,7 @@ class Winograd:
             own = spaces[6 * number : 6 * number + 6]
             calls: list[Call] = []
             for block in blocks[first:last]:
-                v, made = self._there(x, *block, slice(0, g.channels), own)
+                v, made = self._there(x, *block, own)
                 calls += made
                 calls += self._back(v, y, *block, slice(0, g.outputs), own, others)
             phase.append(calls)
@@ -202,15 +202,12 @@ class Winograd:
         for b in range(g.batch):
             # Not shared: over so few tiles the calls are short, and threads that ask for the
             # interpreter's lock at every one wait longer than they work.
-            n, across = (self.m + 2) ** 2, self.tiles[1]
-            v = space(spaces[2], n, down * across, g.channels)
-            own = [*spaces[:2], spaces[2][v.size :], *spaces[3:]]
-            there = [self._there(x, b, 0, down, slice(0, g.channels), own, v)[1]]
+            v, there = self._there(x, b, 0, down, spaces)
             back: Phase = []
             for first, last in self.team.shares(g.outputs, 16):
                 own = [flat[size * first :] for flat, size in zip(spaces, whole, strict=False)]
                 back.append(self._back(v, y, b, 0, down, slice(first, last), own, others))
-            phases += [there, back]
+            phases += [[there], back]
         return phases
 
     def _there(
@@ -219,14 +216,12 @@ class Winograd:
         b: int,
         first: int,
         last: int,
-        part: slice,
         spaces: list[Array],
-        v: Array | None = None,
     ) -> tuple[Array, list[Call]]:
         """The transformed tiles of some rows, ((m + 2)², tiles, C), and how they are made."""
         g, m, n = self.geometry, self.m, self.m + 2
         rows, across = last - first, self.tiles[1]
-        channels, wide = part.stop - part.start, m * across + 2
+        channels, wide = g.channels, m * across + 2
         d = space(spaces[0], m * rows + 2, wide, channels)
         (top, _), (left, _) = g.pads
         start = first * m - top
@@ -235,14 +230,12 @@ class Winograd:
         inner = d[low - start : high - start, left:right]
         borders = [d[: low - start], d[high - start :], d[:, :left], d[:, right:]]
         calls: list[Call] = [(border.fill, (0,)) for border in borders if border.size]
-        calls.append((np.copyto, (inner, x[b, low:high, : right - left, part])))
+        calls.append((np.copyto, (inner, x[b, low:high, : right - left])))
         half = space(spaces[1], n + 2, rows, wide, channels)
         seen = [d[i : i + m * (rows - 1) + 1 : m] for i in range(n)]
         calls += input_calls(seen, list(half[:n]), list(half[n:]))
-        if v is None:
-            v = space(spaces[2], n * n, rows * across, channels)
-        else:
-            spare = spaces[2]
+        v = space(spaces[2], n * n, rows * across, channels)
+        spare = spaces[2][v.size :]
         tiles = v.reshape(n, n, rows, across, channels)
         spares = list(space(spare, 2, n, rows, across, channels))
         columns = [half[:n, :, j : j + m * (across - 1) + 1 : m] for j in range(n)]

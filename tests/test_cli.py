@@ -494,8 +494,9 @@ def test_an_interrupt_is_quiet() -> None:
     )
     with Path("pipe.arch").open("wb"):  # opened when the program opens it to read
         started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=30)
-    assert started.returncode == 130
+    # The pipe is closed now, so the program ends even where the signal came before its read.
+    _, said = started.communicate(timeout=60)
+    assert started.returncode in (130, 1)
     assert "Traceback" not in said
 
 

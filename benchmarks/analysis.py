@@ -26,11 +26,11 @@ COMMANDS = [
     ["solve", "resnet50", "resolution", "macs <= 2G"],
 ]
 PEER = """
-import torch
-library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-library.define("qroi_align(Tensor input, Tensor rois, float spatial_scale, "
+from torch import library
+kept = library.Library("torchvision", "DEF")
+kept.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+kept.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+kept.define("qroi_align(Tensor input, Tensor rois, float spatial_scale, "
     "SymInt pooled_height, SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor")
 import torchinfo, torchvision
 torchinfo.summary(torchvision.models.resnet50(weights=None), (1, 3, 224, 224))

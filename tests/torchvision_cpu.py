@@ -8,6 +8,7 @@ models, their parameters and their forward passes work.
 from __future__ import annotations
 
 import torch
+from torch import library
 
 __all__ = ["torchvision"]
 
@@ -18,13 +19,13 @@ OPERATORS = (
     "SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
 )
 
-# The definitions last as long as the library object.
-library = torch.library.Library("torchvision", "DEF")
+# The definitions last as long as this object.
+kept = library.Library("torchvision", "DEF")
 for operator in OPERATORS:
-    library.define(operator)
+    kept.define(operator)
 
 
-@torch.library.impl(library, "nms", "CPU")
+@library.impl(kept, "nms", "CPU")
 def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Greedy non-maximum suppression.  (N, 4) corners, (N,) → the rows kept, best first."""
     x1, y1, x2, y2 = boxes.unbind(1)

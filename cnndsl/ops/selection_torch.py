@@ -70,7 +70,7 @@ NMS = _JOIN.join(
     (
         _CANDIDATES,
         _TAKE,
-        '''@torch.library.custom_op("cnndsl::greedy_nms", mutates_args=())
+        '''@library.custom_op("cnndsl::greedy_nms", mutates_args=())
 def greedy_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
 ) -> Tensor:

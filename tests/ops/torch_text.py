@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.nn import functional as F  # noqa: N812
 
 from cnndsl.ops.base import Call, Op, Operand, Shape, Template, Torch
@@ -34,6 +34,7 @@ class Written(nn.Module):
     def __init__(self, text: Torch, form: str, arity: int) -> None:
         super().__init__()
         self.scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "Tensor": Tensor}
+        self.scope["library"] = library
         exec(text.helper, self.scope)
         names = list(NAMES[:arity])
         if form == "module":

@@ -160,7 +160,8 @@ def _imports(body: str) -> str:
     if "(NamedTuple)" in body:
         standard.append("from typing import NamedTuple")
     torch = ["import torch"] if re.search(r"\btorch\.", body) else []
-    torch.append("from torch import Tensor, nn")
+    library = "library, " if "@library." in body else ""
+    torch.append(f"from torch import Tensor, {library}nn")
     if re.search(r"\bF\.", body):
         torch.append("from torch.nn import functional as F")
     return "\n\n".join("\n".join(part) for part in (standard, torch) if part)

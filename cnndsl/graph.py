@@ -66,7 +66,8 @@ class Node(Record):
     `path` is the prefix of its weights' names in a `state_dict`; two nodes share it where
     a module is applied more than once (`each`), and then the first of them owns the
     weights. `stack` names the block calls around it, outermost first. `rows` is the
-    number of times that it runs per sample, more than 1 below `each row`.
+    number of times that it runs per sample, more than 1 below `each row`. `places` are
+    where its attributes are given, in the step or in a `default`; others are the default.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Node(Record):
     stack: tuple[str, ...] = ()
     shared: bool = False
     rows: int = 1
+    places: tuple[tuple[str, Span], ...] = ()
 
 
 @record

@@ -110,11 +110,11 @@ def _residues(period: int, residues: tuple[int, ...]) -> str:
         return "even" if period == 2 else f"divisible by {period}"
     if len(residues) == 1:
         return f"{residues[0]} more than a multiple of {period}"
-    return f"mod {period} one of {', '.join(map(str, residues))}"
+    return f"≡ {_ranges(residues)} (mod {period})"
 
 
 def _ranges(sizes: tuple[int, ...]) -> str:
-    """`223 to 254`, `3, 5 and 9`."""
+    """`223 to 254`, `3, 5 or 9`."""
     runs: list[list[int]] = []
     for size in sizes:
         if runs and size == runs[-1][-1] + 1:
@@ -207,8 +207,9 @@ class Acceptance:
                 if any(len(set(side)) > 1 for side in sides):
                     return False
                 for shape in layer.outputs:
+                    # Of boxes and vectors, what is not a map, the number is to be the same.
                     turned = (*shape[:-2], shape[-1], shape[-2]) if len(shape) > 2 else shape
-                    if len(shape) == 2 or _at(shape, here) != _at(turned, there):
+                    if _at(shape, here) != _at(turned, there):
                         return False
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from cnndsl.analysis.closed import ClosedForms, closed_forms
@@ -12,7 +12,19 @@ from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.measures import find_node, labels
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
-from cnndsl.graph import Block, Call, Definition, Each, Group, Line, Loop, Network, Repeat, Step
+from cnndsl.graph import (
+    Block,
+    Call,
+    Definition,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Network,
+    Node,
+    Repeat,
+    Step,
+)
 from cnndsl.ops.base import Auto, Op, Shape, spell_shape
 from cnndsl.ops.values import spell
 
@@ -52,6 +64,8 @@ class Layer:
     shapes: tuple[Shape, ...]
     cost: Cost
     weights: dict[str, Shape]
+    product: str
+    """Its multiply-adds as the kernel's sizes times the positions that it is applied at."""
     macs: str
     """The closed form of its multiply-adds."""
     sees: str
@@ -89,9 +103,10 @@ class Layer:
         lines += [f"            {line}" for line in self.derivation]
         tensors = ", ".join(f"{n} {spell_shape(s)}" for n, s in self.weights.items())
         lines.append(f"parameters  {self.cost.parameters:,}{'  ' + tensors if tensors else ''}")
-        lines.append(
-            f"MACs        {self.cost.macs:,}{'  = ' + self.macs if self.macs != '0' else ''}"
-        )
+        # A constant is its own closed form.
+        form = "" if self.macs.isdigit() else self.macs
+        derived = " = ".join(filter(None, [self.product, form]))
+        lines.append(f"MACs        {self.cost.macs:,}{f'  = {derived}' if derived else ''}")
         lines.append(
             f"sees        {self.sees or 'nothing of the input'}"
             + (f", stride {self.stride}, padding {self.padding}" if self.stride else "")
@@ -140,11 +155,12 @@ def _one(
         node.op.name,
         (type(node.op).__doc__ or "").strip().splitlines()[0],
         f"`{' '.join(span.text.split())}` at {_place(span)}",
-        tuple(_attributes(node.op, span.text, network, name)),
+        tuple(_attributes(node, span)),
         tuple(_derivation(node.op, inputs)),
         tuple(tuple(map(int, shape)) for shape in network.shapes[name]),
         cost,
         weights,
+        _product(node, inputs, tuple(map(int, network.shapes[name][0])), weights, cost.macs),
         str(forms.by_node[name]),
         str(seen),
         seen.stride,
@@ -160,45 +176,28 @@ def _place(span: Span) -> str:
     return f"{PurePath(span.source.name).name}:{span.line}"
 
 
-def _attributes(op: Op, text: str, network: Network, name: str) -> list[tuple[str, str, str]]:
+def _attributes(node: Node, step: Span) -> list[tuple[str, str, str]]:
     """Each attribute with where its value comes from."""
+    places = dict(node.places)
     found = []
-    written = text.replace(" ", "")
-    for parameter in op.parameters:
-        value = getattr(op, parameter.name)
-        line = _default_line(op.name, parameter.name, network, name)
-        if f"{parameter.name}=" in written or parameter.default is MISSING:
-            origin = "written here"
-        elif line and not _same(value, parameter.default):
-            origin = line
+    for parameter in node.op.parameters:
+        place = places.get(parameter.name)
+        if place is not None:
+            origin = _origin(place, step)
         elif isinstance(parameter.default, Auto):
-            origin = f"`{spell(parameter.default)}`, the default of {op.name}, worked out"
-        elif _same(value, parameter.default):
-            origin = f"the default of {op.name}"
+            origin = f"`{spell(parameter.default)}`, the default of {node.op.name}, worked out"
         else:
-            origin = line or "written here, by its place"
-        found.append((parameter.name, spell(value), origin))
+            origin = f"the default of {node.op.name}"
+        found.append((parameter.name, spell(getattr(node.op, parameter.name)), origin))
     return found
 
 
-def _same(value: object, default: object) -> bool:
-    if isinstance(value, tuple) and not isinstance(default, tuple):
-        return all(_same(item, default) for item in value)
-    return type(value) is type(default) and value == default
-
-
-def _default_line(operation: str, attribute: str, network: Network, name: str) -> str:
-    """The `default` line that sets an attribute, in the file that the step stands in."""
-    source = network.node(name).span.source
-    last = ""
-    for number, line in enumerate(source.text.splitlines(), 1):
-        head = line.strip()
-        if not head.startswith("default "):
-            continue
-        names = head.removeprefix("default ").partition("(")[0]
-        if operation in (part.strip() for part in names.split(",")) and f"{attribute}=" in head:
-            last = f"`{head}` at {PurePath(source.name).name}:{number}"
-    return last
+def _origin(place: Span, step: Span) -> str:
+    """In the step, or the line that gives it: `default conv(norm=bn)` at vgg16.arch:1."""
+    if place.source.name == step.source.name and step.start <= place.start < step.stop:
+        return "written here"
+    line = place.source.text.splitlines()[place.line - 1]
+    return f"`{line.partition('#')[0].strip()}` at {_place(place)}"
 
 
 def _derivation(op: Op, inputs: tuple[Shape, ...]) -> list[str]:
@@ -230,6 +229,24 @@ def _derivation(op: Op, inputs: tuple[Shape, ...]) -> list[str]:
         if text not in lines:
             lines.append(text)
     return lines
+
+
+def _product(
+    node: Node, inputs: tuple[Shape, ...], output: Shape, weights: dict[str, Shape], macs: int
+) -> str:
+    """`64·3·7·7 · 112·112`: a weight, and the positions of the output or the input.
+
+    Empty where multiply-adds are no such product: of two activations, or none.
+    """
+    weight = weights.get("weight", ())
+    if not (macs and weight and inputs):
+        return ""
+    # Of a map, a transposed one's input, and the axes before a linear layer's features.
+    for positions in (output[1:], inputs[0][1:], output[:-1]):
+        factors = [(int(node.rows),) if node.rows != 1 else (), weight, positions]
+        if math.prod(map(math.prod, factors)) == macs:
+            return " · ".join("·".join(map(str, sizes)) for sizes in factors if sizes)
+    return ""
 
 
 def _sources(around: list[Definition]) -> list[str]:

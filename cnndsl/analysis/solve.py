@@ -29,6 +29,8 @@ PROBES = 64
 """How far the nearest legal setting is looked for."""
 NEAR = 17
 """The same while the search doubles or halves: two multiples of 32 are no farther apart."""
+ROUND = 32
+"""The multiples that a network takes which halves its maps five times."""
 APART = 1.1
 """The sensitivity is taken between settings at least so far from the answer, by ratio."""
 
@@ -45,9 +47,13 @@ class Budget:
         """Whether a figure keeps it; equality does."""
         return measured <= self.value if self.relation == "<=" else measured >= self.value
 
+    def spelt(self, figure: int) -> str:
+        """A figure of the budget's kind: the peak's is in bytes."""
+        return f"{figure:,}{' bytes' if self.name == 'peak' else ''}"
+
     def __str__(self) -> str:
-        """As it is written."""
-        return f"{self.name} {self.relation} {int(self.value):,}"
+        """As it is written, the figure in full."""
+        return f"{self.name} {self.relation} {self.spelt(int(self.value))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,8 @@ class Solved:
     """By how many percent the figure changes for one percent of the setting, around here."""
     extreme: Try | None
     """The figure nearest to the budget that could be reached."""
+    most: Setting
+    """The largest setting that was in question."""
     tried: tuple[Try, ...] = field(repr=False)
 
     def rows(self) -> list[dict[str, object]]:
@@ -89,14 +97,20 @@ class Solved:
         if self.setting is None:
             assert self.extreme is not None
             least = "least" if self.budget.relation == "<=" else "most"
+            reached = self.budget.spelt(self.extreme.measured or 0)
+            up_to = f" up to {_shown(self.most)}" if self.budget.relation == ">=" else ""
             head = (
-                f"no {self.name} gives {self.budget}: the {least} reached is"
-                f" {self.extreme.measured:,} at {self.name}={_shown(self.extreme.setting)}"
+                f"no {self.name}{up_to} gives {self.budget}: the {least} reached is"
+                f" {reached} at {self.name}={_shown(self.extreme.setting)}"
             )
         else:
-            head = f"{self.name} = {_shown(self.setting)}: {self.budget.name} {self.measured:,}"
+            measured = self.budget.spelt(self.measured or 0)
+            head = f"{self.name} = {_shown(self.setting)}: {self.budget.name} {measured}"
             if self.above is not None and self.above.measured is not None:
-                head += f"\nthe next, {_shown(self.above.setting)}, has {self.above.measured:,}"
+                beyond = self.budget.spelt(self.above.measured)
+                head += f"\nthe next, {_shown(self.above.setting)}, has {beyond}"
+            elif self.budget.relation == "<=" and self.setting >= self.most:
+                head += "\nthe largest that was looked at: larger ones may keep it too"
             if self.sensitivity is not None:
                 head += (
                     f"\n1 % more {self.name} is about {self.sensitivity:+.2f} %"
@@ -128,6 +142,8 @@ def read_budget(text: str) -> Budget:
         raise ValueError(f"`{text}` is no budget: write `macs <= 300M`, or `rf(c4) >= 400`")
     value = match["value"]
     unit = next((unit for unit in UNITS if value.endswith(unit)), None)
+    if unit is not None and match["name"] != "peak":
+        raise ValueError(f"`{value}` is a size in bytes, and `{match['name']}` is none")
     if unit is not None:
         figure = read_figure(value.removesuffix(unit))[0] * UNITS[unit]
     else:
@@ -162,13 +178,14 @@ def solve(
         extreme = nearest(legal, key=lambda t: t.measured or 0, default=None)
         if extreme is None:
             raise ValueError(f"no `{name}` that was tried is legal")
-        return Solved(name, goal, None, None, None, None, extreme, tried)
+        return Solved(name, goal, None, None, None, None, extreme, search.setting(last), tried)
     found = search.at(answer)
     beyond = search.beyond(answer)
     above = None if beyond is None else search.at(beyond)
     tried = tuple(search.seen.values())
     slope = _slope(found, tried)
-    return Solved(name, goal, found.setting, found.measured, above, slope, None, tried)
+    end = search.setting(last)
+    return Solved(name, goal, found.setting, found.measured, above, slope, None, end, tried)
 
 
 def _slope(found: Try, tried: tuple[Try, ...]) -> float | None:
@@ -202,10 +219,13 @@ class _Search:
         self.down = goal.relation == "<="
         self.seen: dict[int, Try] = {}
 
+    def setting(self, index: int) -> Setting:
+        """So many steps."""
+        return round(index * self.unit, 10) if self.fraction else int(index * self.unit)
+
     def at(self, index: int) -> Try:
         if index not in self.seen:
-            setting: Setting = round(index * self.unit, 10) if self.fraction else index
-            setting = setting if self.fraction else int(index * self.unit)
+            setting = self.setting(index)
             try:
                 measured: int | None = measure(self.make(setting), self.goal.name)
             except ArchError:
@@ -264,8 +284,14 @@ class _Search:
         return round(math.exp(math.log(low) + part * math.log(high / low)))
 
     def _legal(self, middle: int, low: int, high: int, near: int = PROBES) -> int | None:
-        """The legal setting nearest to the middle, strictly between two."""
+        """A legal setting near the middle, strictly between two.
+
+        A round one where there is: a network that halves its maps needs it.
+        """
         middle = min(max(middle, low + 1), high - 1)
+        for index in (middle, middle // ROUND * ROUND, -(-middle // ROUND) * ROUND):
+            if low < index < high and self.at(index).measured is not None:
+                return index
         for away in range(min(high - low, near)):
             for index in (middle - away, middle + away):
                 if low < index < high and self.at(index).measured is not None:

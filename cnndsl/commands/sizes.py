@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
-from cnndsl.commands.opening import build, network_of
+from cnndsl.commands.opening import build, network_of, unknown
 from cnndsl.console import Trouble, network_arguments, sized
-from cnndsl.diagnostics import did_you_mean
+
+if TYPE_CHECKING:
+    from cnndsl.analysis.sizes import Sizes
 
 
 @click.command()
@@ -36,32 +41,37 @@ def sizes(
 
     definition, network = network_of(file, model, parameters, inputs)
     found = found_sizes(free_parameters(build(definition), network))
+    asked = _asked(at, found.forms.sizes, network.name)
     click.echo(str(found))
-    if not at:
-        return
+    if asked:
+        click.echo(f"\n{_answer(found, asked)}")
+
+
+def _asked(at: tuple[str, ...], known: Mapping[str, int], network: str) -> dict[str, int]:
+    """The sizes that are asked about."""
     asked: dict[str, int] = {}
     for text in at:
         name, _, value = text.partition("=")
-        if name not in found.forms.sizes:
-            help = did_you_mean(name, found.forms.sizes)
-            there = f"there are {', '.join(found.forms.sizes)}"
-            raise Trouble(f"`{network.name}` has no size `{name}`; {help or there}")
+        if name not in known:
+            raise unknown("size", name, known, network)
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**9):
-            raise Trouble(f"`{text}` is no size: write {name}=320")
+            raise Trouble(f"`{text}` is no size: write {name}={known[name]}")
+        if name in asked:
+            raise Trouble(f"`{name}` is given twice")
         asked[name] = int(value)
+    return asked
+
+
+def _answer(found: Sizes, asked: dict[str, int]) -> str:
+    """Whether these sizes fit, what the network costs there, or the nearest that do."""
     shown = ", ".join(f"{name}={size}" for name, size in asked.items())
     axes = {name: size for name, size in asked.items() if name in found.valid}
     blame = found.blame(**asked)
-    click.echo()
     if blame is None:
         figures = found.forms.at(**asked)
-        click.echo(
-            f"at {shown}: {figures['parameters']:,} parameters, {figures['macs']:,} MACs"
-        )
-        return
-    click.echo(f"at {shown}: refused by {blame}")
+        return f"at {shown}: {figures['parameters']:,} parameters, {figures['macs']:,} MACs"
     near = ", ".join(
         f"{name}={size}" if size is not None else f"no {name}"
         for name, size in found.nearest(**axes).items()
     )
-    click.echo(f"nearest    {near}")
+    return f"at {shown}: refused by {blame}\nnearest    {near}"

@@ -20,7 +20,7 @@ def block_arguments(
 ) -> Given:
     """The arguments of a block call, by parameter.  Raises Fault."""
     names = [param.name for param in callee.declaration.params]
-    given = _given(ref, term, env, names, variadic=None)
+    given = _given(ref, term, env, names, None, term.span)
     for name, (_, span) in given.items():
         if name not in names:
             takes = f"it takes {', '.join(names)}" if names else "it takes no arguments"
@@ -42,8 +42,9 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
     types = {parameter.name: parameter.type for parameter in cls.parameters}
     # An operation of one list takes it spread out: `reshape(m, *S)`.
     variadic = names[0] if len(names) == 1 and types[names[0]] == "Integers" else None
-    given = _given(ref, term, env, names, variadic)
+    given = _given(ref, term, env, names, variadic, span)
     fused: tuple[OpCall | None, ...] = ()
+    worked_out: set[str] = set()
     if cls.fused:
         parts = [given.pop(slot, (None, span)) for slot in ("norm", "act")]
         fused = tuple(
@@ -52,10 +53,11 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
         )
         if "bias" in names and given.get("bias", (Auto.AUTO, span))[0] is Auto.AUTO:
             given["bias"] = (fused[0] is None, span)
+            worked_out.add("bias")
     if "axes" in names:
         extra = tuple((n, v) for n, (v, _) in given.items() if n not in names)
         given = {n: v for n, v in given.items() if n in names} | {"axes": (extra, span)}
-    places = {name: place for name, (_, place) in given.items()}
+    places = {name: place for name, (_, place) in given.items() if name not in worked_out}
     try:
         op = bind(cls, {name: value for name, (value, _) in given.items()}, rank)
     except OpError as error:
@@ -79,12 +81,19 @@ def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall
 
 
 def _given(
-    ref: OpRef, term: tree.CallTerm | None, env: Env, names: list[str], variadic: str | None
+    ref: OpRef,
+    term: tree.CallTerm | None,
+    env: Env,
+    names: list[str],
+    variadic: str | None,
+    span: Span,
 ) -> Given:
-    """Defaults, then what a partial call holds, then what is written; the last one wins."""
+    """Defaults, then what a partial call holds, then what is written; the last one wins.
+
+    What a partial call holds, `norm=bn(eps=0.001)`, is given at `span`.
+    """
     target = ref.target
     name = target.name
-    span = term.path.span if term is not None else None
     given: Given = {}
     for default, where in env.default_arguments(name):
         for argument in default.arguments:
@@ -92,7 +101,7 @@ def _given(
                 message = "a default names its arguments: `default conv(norm=bn)`"
                 raise fault("E307", message, argument.span)
             given[argument.name] = (evaluate(argument.value, where), argument.span)
-    place = span or _anywhere(env)
+    place = term.path.span if term is not None else span
     positional: list[tuple[object, Span]] = [(value, place) for value in ref.positional]
     for key, value in ref.named:
         given[key] = (value, place)
@@ -156,7 +165,3 @@ def _value(argument: tree.Argument, env: Env) -> object:
         help = "it gives the first of the repeats of `* n` one value and the others another"
         raise fault("E307", "`then` outside a repeated step", argument.span, help=help)
     return evaluate(argument.value if env.repeat == 0 else argument.rest, env)
-
-
-def _anywhere(env: Env) -> Span:
-    return env.frame.file.tree.span

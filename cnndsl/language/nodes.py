@@ -68,7 +68,8 @@ class Nodes:
         if weights:
             self._own(path, weights, place, call.span, frame)
         name = self._unique(place.shown(segment))
-        node = Node(name, op, path, call.span, frame.stack, place.shared, int(place.rows))
+        around = (frame.stack, place.shared, int(place.rows))
+        node = Node(name, op, path, call.span, *around, tuple(call.places.items()))
         connect(self.graph, node, operands)
         self.shapes[name], self.spans[name] = shapes, call.span
         return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))

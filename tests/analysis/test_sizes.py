@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from click.testing import CliRunner
 
 import cnndsl
 from cnndsl import language
@@ -10,6 +11,7 @@ from cnndsl.analysis.accepts import Valid
 from cnndsl.analysis.closed import closed_forms, free_parameters
 from cnndsl.analysis.propagate import propagate, size_attributes, sizes_of
 from cnndsl.analysis.sizes import sizes
+from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.files import shipped
 from cnndsl.language.modules import BlockDefinition, Loader
@@ -169,6 +171,7 @@ model M(c: int = 8, n: int = 2, classes: int = 5): x[3, H=8, W=8] -> y[classes] 
         ("mobilenetv2", "H and W at least 1", 1),
         ("alexnet", "H and W 223 to 254", 223),
         ("unet", "H and W at least 188", 188),
+        ("yolov3", "H and W ≡ 0 or 25 to 31 (mod 32), at least 25", 25),
     ],
 )
 def test_valid_sizes_in_words(name: str, words: str, smallest: int) -> None:
@@ -200,6 +203,17 @@ model U: x[1, H=32, W=32] -> y {
     assert blame.node == "e1.Up.out.concat"
     assert "cannot concatenate" in blame.reason
     assert found.blame(H=36) is None
+
+
+def test_what_is_asked_of_sizes_is_read_before_anything_is_printed() -> None:
+    for asked, told in {
+        "H=0": "`H=0` is no size: write H=32",
+        "Q=3": "`LeNet5` has no size `Q`; there are H, W, classes",
+    }.items():
+        result = CliRunner().invoke(cli, ["sizes", "lenet5", "--at", asked])
+        assert (result.exit_code, result.output) == (2, f"error: {told}\n")
+    twice = ["sizes", "lenet5", "--at", "H=32", "--at", "H=33"]
+    assert CliRunner().invoke(cli, twice).output == "error: `H` is given twice\n"
 
 
 def test_sizes_beyond_those_tried_follow_the_period() -> None:

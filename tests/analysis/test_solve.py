@@ -83,6 +83,20 @@ def test_what_cannot_be_kept_says_the_least_that_was_reached() -> None:
     assert found.rows()
 
 
+def test_a_search_that_ends_before_the_budget_does_says_so() -> None:
+    found = solve("c", "macs <= 1T", small, 8, most=40)
+    assert (found.setting, found.above, found.most) == (40, None, 40)
+    assert "the largest that was looked at" in str(found)
+    found = solve("c", "macs >= 1T", small, 8, most=40)
+    assert str(found).startswith("no c up to 40 gives macs >= 1,000,000,000,000: the most")
+
+
+def test_bytes_measure_the_peak_alone() -> None:
+    assert "peak 13,312 bytes" in str(solve("c", "peak <= 13KiB", small, 8))
+    with pytest.raises(ValueError, match="`3MiB` is a size in bytes, and `macs` is none"):
+        read_budget("macs <= 3MiB")
+
+
 def test_what_no_command_line_can_mean_is_a_sentence() -> None:
     def run(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(cli, ["solve", "lenet5", *arguments])

@@ -288,6 +288,20 @@ def test_a_plan_needs_a_thread(small: Network) -> None:
         small.to_numpy(threads=0)
 
 
+@given(st.integers(0, 300), st.integers(1, 9), st.floats(0, 0.4), st.integers(1, 16))
+def test_the_shares_of_a_team_are_the_whole(
+    count: int, size: int, ahead: float, least: int
+) -> None:
+    found = Team(size, ahead).shares(count, least)
+    assert [n for first, last in found for n in range(first, last)] == list(range(count))
+    assert len(found) <= max(1, min(size, count // least))
+    lengths = [last - first for first, last in found]
+    assert all(lengths[0] + 1 >= other for other in lengths)
+    # The others have what the caller's thread does not do ahead of them, in equal parts.
+    if len(found) == size:
+        assert all(abs(n - count * (1 - ahead) / size) <= 1 for n in lengths[1:])
+
+
 def test_a_fault_in_a_thread_is_raised_where_it_was_called() -> None:
     from cnndsl.backends.numpy.plan.threads import Pool
 

@@ -125,7 +125,10 @@ class Team:
     ahead: float = 0.0
 
     def shares(self, count: int, least: int = 1) -> list[tuple[int, int]]:
-        """`count` things in at most `size` runs, the first the longest, none below `least`."""
+        """`count` things in runs, the first the longest.
+
+        There are `size` runs, or fewer where they would have less than `least` on average.
+        """
         parts = max(1, min(self.size, count // max(1, least)))
         late = count * (1 - self.ahead) / parts
         cuts = [0, *(count - round(late * (parts - part)) for part in range(1, parts + 1))]

@@ -30,7 +30,7 @@ from cnndsl.backends.torch.values import (
     same,
 )
 from cnndsl.backends.torch.views import label_of, many_ports, word
-from cnndsl.backends.torch.writer import Retry
+from cnndsl.backends.torch.writer import Retry, base_of
 from cnndsl.graph import Block, Call, Tensor
 
 if TYPE_CHECKING:
@@ -173,10 +173,10 @@ class Class(Lines):
 
         The variable that it is a part of, where more of its parts are wanted.
         """
-        base = re.split(r"[.\[]", text)[0]
+        base = base_of(text)
         outputs = self.instances[0].outputs
         taken = [self._variable(env, t) for name, t in outputs.items() if name.startswith(TAP)]
-        parts = [other for other in taken if re.split(r"[.\[]", other)[0] == base]
+        parts = [other for other in taken if base_of(other) == base]
         return (base, text.removeprefix(base)) if len(parts) >= FEW else (text, "")
 
     def _last_line_is(self, tensor: Tensor) -> bool:

@@ -4,8 +4,7 @@ The graph says what is computed: one frozen `Node` in each graph node (attribute
 the operand's number as the key of an edge, and on the edge which output of the producer
 it carries (attribute `output`). Insertion order is topological.
 
-The structure says how it was written: a tree of `Block`, `Line` and terms, with repeats
-and tables unrolled but kept together. Generated code, summaries and figures read it.
+How it was written is its `structure` (`cnndsl.structure`).
 """
 
 from __future__ import annotations
@@ -22,6 +21,20 @@ import networkx as nx
 from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.ops.base import Array, Op, Shape
 from cnndsl.records import Record, record
+from cnndsl.structure import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Line,
+    Loop,
+    Path,
+    Repeat,
+    Step,
+    Tensor,
+    Term,
+    blocks,
+)
 from cnndsl.symbolic import strip
 
 if TYPE_CHECKING:
@@ -30,10 +43,27 @@ if TYPE_CHECKING:
     from cnndsl.analysis.costs import Total
     from cnndsl.analysis.summary import Summary
     from cnndsl.backends.numpy.interpreter import Interpreter
-    from cnndsl.expressions import Expression
 
-Path = tuple[str | int, ...]
-"""The module path: labels, written steps' names and indices."""
+__all__ = (
+    "Block",
+    "Call",
+    "Each",
+    "Group",
+    "Line",
+    "Loop",
+    "Network",
+    "Node",
+    "Path",
+    "Repeat",
+    "Step",
+    "Tensor",
+    "Term",
+    "blocks",
+    "connect",
+    "key_of",
+    "module_name",
+    "plain",
+)
 
 
 MODULE_ATTRIBUTES = frozenset(
@@ -78,164 +108,6 @@ class Node(Record):
     shared: bool = False
     rows: int = 1
     places: tuple[tuple[str, Span], ...] = ()
-
-
-@record
-class Tensor(Record):
-    """One output of a node: its name, the output's number, and the shape."""
-
-    node: str
-    output: int
-    shape: Shape
-
-
-@record
-class Citation(Record):
-    """`@cite("arXiv:1801.04381", table=2)`."""
-
-    work: str
-    where: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        """`arXiv:1801.04381, table 2`."""
-        return ", ".join([self.work, *(f"{kind} {value}" for kind, value in self.where)])
-
-
-@record
-class Definition(Record):
-    """What is written above a block or a model, and its name."""
-
-    name: str
-    span: Span
-    doc: str = ""
-    citations: tuple[Citation, ...] = ()
-    deviations: tuple[str, ...] = ()
-    dimensions: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Of each output port the names of its sizes, empty where one is an expression."""
-
-
-@record(frozen=False)
-class Step(Record):
-    """One written step that is an operation: `conv(64, 3x3, norm=bn)`.
-
-    `nodes` are its layers in order (operation, norm, activation); their slots in the
-    module path are in `slots`. `lines` are the operands in its braces.
-    """
-
-    key: int
-    name: str
-    nodes: tuple[str, ...]
-    slots: tuple[str, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    lines: list[Line] | None = None
-    span: Span | None = None
-
-
-@record(frozen=False)
-class Call(Record):
-    """One written step that is a block: `Bottleneck(64)`, with its operands in braces."""
-
-    key: int
-    name: str
-    block: Block
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    lines: list[Line] | None = None
-    span: Span | None = None
-
-
-@record(frozen=False)
-class Group(Record):
-    """Bare braces: a sequence of lines."""
-
-    key: int
-    body: list[Line]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-@record(frozen=False)
-class Repeat(Record):
-    """`term * n`: one term an iteration."""
-
-    key: int
-    items: list[Term]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-
-
-@record(frozen=False)
-class Loop(Record):
-    """`for`, over the rows of a table or a range.
-
-    `names` are the columns, `rows` their values; `bodies` the lines of each iteration.
-    """
-
-    key: int
-    names: tuple[str, ...]
-    rows: list[tuple[object, ...]]
-    bodies: list[list[Line]]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    table: bool = False
-
-
-@record(frozen=False)
-class Each(Record):
-    """`F each { … }`: one module, called once a line; `row` maps it over the first axis."""
-
-    key: int
-    calls: list[Term]
-    lines: list[Line] | None
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    row: bool = False
-
-
-Term = Step | Call | Group | Repeat | Loop | Each
-
-
-@record(frozen=False)
-class Line(Record):
-    """One line of a file: `label: source -> term -> term when condition`.
-
-    `key` is the same for every instance of the line. A line whose condition is false has
-    `on` false and no terms. `alternative` marks an `else`, whose `condition` is the one
-    it is the alternative of. `source` is the written one; None continues the line above
-    (in a join: starts from `skip`).
-    """
-
-    key: int
-    labels: tuple[str, ...]
-    index: tuple[int, ...]
-    on: bool
-    condition: Expression | None
-    alternative: bool
-    source: tuple[Tensor, ...] | None
-    terms: list[Term]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    span: Span | None = None
-
-
-@record(frozen=False)
-class Block(Record):
-    """One call of a block, or the model itself.
-
-    `arguments` maps its parameters to values in the caller's terms, `names` every value
-    that its lines can name (parameters, `let`, sizes) to the value itself; `inputs` and
-    `outputs` map ports to tensors, the inputs' shapes in the block's own terms.
-    """
-
-    definition: Definition
-    path: Path
-    arguments: dict[str, object]
-    names: dict[str, object]
-    inputs: dict[str, Tensor]
-    outputs: dict[str, Tensor]
-    body: list[Line]
-    stack: tuple[str, ...] = ()
 
 
 @record(frozen=False)
@@ -391,31 +263,6 @@ def connect(graph: nx.MultiDiGraph[str], node: Node, operands: tuple[Tensor, ...
 def key_of(path: Path) -> str:
     """The dotted form of a path, as in a `state_dict`."""
     return ".".join(map(str, path))
-
-
-def blocks(block: Block) -> Iterator[Block]:
-    """The blocks called below one, in order, itself not included."""
-    stack: list[Any] = list(reversed(block.body))
-    while stack:
-        item = stack.pop()
-        match item:
-            case Line(terms=terms):
-                stack += reversed(terms)
-            case Step(lines=lines):
-                stack += reversed(lines or [])
-            case Call(block=inner, lines=lines):
-                yield inner
-                stack += reversed(inner.body)
-                stack += reversed(lines or [])
-            case Group(body=body):
-                stack += reversed(body)
-            case Repeat(items=items):
-                stack += reversed(items)
-            case Loop(bodies=bodies):
-                stack += [line for body in reversed(bodies) for line in reversed(body)]
-            case Each(calls=calls, lines=lines):
-                stack += reversed(calls)
-                stack += reversed(lines or [])
 
 
 def plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -17,6 +17,7 @@ LAYERS = [
     {"diagnostics", "files", "records"},
     {"symbolic", "expressions"},
     {"ops", *(f"backends.numpy.{leaf}" for leaf in ("kernels", "boxes", "sampling"))},
+    {"structure"},
     {"graph"},
     {"language"},
     {"analysis"},

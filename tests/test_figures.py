@@ -23,9 +23,10 @@ from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
 from cnndsl.figures.text import clean, common, elide, label_text, shape_text
 from cnndsl.figures.titles import title_of
 from cnndsl.files import shipped
-from cnndsl.graph import Citation, Network
+from cnndsl.graph import Network
 from cnndsl.language import load, loads
 from cnndsl.ops.base import Family
+from cnndsl.structure import Citation
 
 ZOO = sorted(shipped())
 SVG = "{http://www.w3.org/2000/svg}"

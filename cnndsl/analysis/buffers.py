@@ -8,21 +8,12 @@ that of its input alive. With `inplace` an activation writes over its input, as
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cnndsl.graph import (
-    Block,
-    Call,
-    Each,
-    Group,
-    Line,
-    Loop,
-    Network,
-    Node,
-    Repeat,
-    Step,
+from cnndsl.graph import Network, Node
+from cnndsl.structure import (
     blocks,
+    nodes_of,
 )
 
 VIEWS = frozenset({"flatten", "reshape", "dropout", "droppath", "split", "unbatch", "rebatch"})
@@ -94,7 +85,7 @@ def held(network: Network) -> dict[str, str]:
     position = {node.name: number for number, node in enumerate(network)}
     found: dict[str, str] = {}
     for block in blocks(network.structure):
-        inside = list(nodes_below(block))
+        inside = list(nodes_of(block.body))
         if not inside:
             continue
         last = max(inside, key=position.__getitem__)
@@ -103,26 +94,3 @@ def held(network: Network) -> dict[str, str]:
             if known is None or position[last] > position[known]:
                 found[tensor.node] = last
     return found
-
-
-def nodes_below(block: Block) -> Iterator[str]:
-    """The nodes of the steps in a block, at any depth."""
-    stack: list[object] = list(block.body)
-    while stack:
-        item = stack.pop()
-        match item:
-            case Line(terms=terms):
-                stack += terms
-            case Step(nodes=nodes, lines=lines):
-                yield from nodes
-                stack += lines or []
-            case Call(block=inner, lines=lines):
-                stack += [*inner.body, *(lines or [])]
-            case Group(body=body):
-                stack += body
-            case Repeat(items=items):
-                stack += items
-            case Loop(bodies=bodies):
-                stack += [line for body in bodies for line in body]
-            case Each(calls=calls, lines=lines):
-                stack += [*calls, *(lines or [])]

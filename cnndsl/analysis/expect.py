@@ -14,7 +14,6 @@ from typing import Any
 
 from cnndsl.analysis import keys
 from cnndsl.analysis.costs import Cost, costs, total
-from cnndsl.analysis.labels import labelled
 from cnndsl.analysis.measures import FIELD, measure
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
 from cnndsl.graph import Network
@@ -26,6 +25,8 @@ from cnndsl.language.modules import BlockDefinition
 from cnndsl.ops.base import Shape, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
+from cnndsl.structure import labels
+from cnndsl.symbolic import strip
 
 FIGURES = {
     "params": "parameters",
@@ -223,7 +224,7 @@ def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
         return []
     table = costs(network)
     whole = total(network, table)
-    labels = labelled(network)
+    known = labels(network)
     found = []
     for claim, value in claims.items():
         kind = FIGURES.get(claim.subject)
@@ -238,10 +239,10 @@ def failures(network: Network, claims: Mapping[Claim, Any]) -> list[Diagnostic]:
                 continue
         elif claim.subject in network.dimensions:
             measured = network.dimensions[claim.subject]
-        elif claim.subject in labels:
-            measured = labels[claim.subject]
+        elif claim.subject in known:
+            measured = strip(known[claim.subject].shape)
         else:
-            found.append(_unknown(claim, [*FIGURES, *network.dimensions, *labels]))
+            found.append(_unknown(claim, [*FIGURES, *network.dimensions, *known]))
             continue
         if not holds(claim, value, measured):
             help = _largest(table, kind) if kind is not None else _most_alive(network, claim)

@@ -9,24 +9,21 @@ from pathlib import PurePath
 
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.costs import Cost, costs
-from cnndsl.analysis.measures import find_node, labels
+from cnndsl.analysis.measures import find_node
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
-from cnndsl.graph import (
+from cnndsl.graph import Network, Node
+from cnndsl.ops.base import Auto, Op, Shape, spell_shape
+from cnndsl.ops.values import spell
+from cnndsl.structure import (
     Block,
     Call,
     Definition,
-    Each,
-    Group,
-    Line,
-    Loop,
-    Network,
-    Node,
-    Repeat,
+    Item,
     Step,
+    inside,
+    labels,
 )
-from cnndsl.ops.base import Auto, Op, Shape, spell_shape
-from cnndsl.ops.values import spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +121,14 @@ def explain(network: Network, label: str) -> Explained:
     """
     name = find_node(network, label)
     step, around = _step(network, name)
-    # A label stands for the whole step: convolution, normalisation, activation.
-    whole = label in labels(network) and step is not None
-    nodes = step.nodes if whole and step is not None else (name,)
+    nodes: tuple[str, ...] = (name,)
+    if label in labels(network):
+        while step is None and (operands := network.operands(name)):
+            # The way out of `each row` was not written; what it leads out of was.
+            name = operands[0][0]
+            step, around = _step(network, name)
+        # A label stands for the whole step: convolution, normalisation, activation.
+        nodes = step.nodes if step is not None else nodes
     forms = closed_forms(network)
     table = costs(network)
     fields = receptive(network)
@@ -260,25 +262,12 @@ def _sources(around: list[Definition]) -> list[str]:
 def _step(network: Network, name: str) -> tuple[Step | None, list[Definition]]:
     """The step that a node belongs to, and the blocks around it, the innermost first."""
     top = network.structure
-    stack: list[tuple[object, tuple[Block, ...]]] = [(line, (top,)) for line in top.body]
+    stack: list[tuple[Item, tuple[Block, ...]]] = [(line, (top,)) for line in top.body]
     while stack:
         item, around = stack.pop()
-        match item:
-            case Line(terms=terms):
-                stack += [(term, around) for term in terms]
-            case Step(nodes=nodes, lines=lines):
-                if name in nodes:
-                    return item, [block.definition for block in reversed(around)]
-                stack += [(line, around) for line in lines or []]
-            case Call(block=block, lines=lines):
-                stack += [(line, (*around, block)) for line in block.body]
-                stack += [(line, around) for line in lines or []]
-            case Group(body=body):
-                stack += [(line, around) for line in body]
-            case Repeat(items=terms) | Each(calls=terms):
-                stack += [(term, around) for term in terms]
-                if isinstance(item, Each):
-                    stack += [(line, around) for line in item.lines or []]
-            case Loop(bodies=bodies):
-                stack += [(line, around) for body in bodies for line in body]
+        if isinstance(item, Step) and name in item.nodes:
+            return item, [block.definition for block in reversed(around)]
+        if isinstance(item, Call):
+            stack += [(line, (*around, item.block)) for line in item.block.body]
+        stack += [(other, around) for other in inside(item, into_blocks=False)]
     return None, [top.definition]

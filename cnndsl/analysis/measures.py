@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from cnndsl.analysis.costs import total
 from cnndsl.diagnostics import did_you_mean
-from cnndsl.graph import Call as BlockCall
-from cnndsl.graph import Each, Group, Line, Loop, Network, Repeat, Step, Term
+from cnndsl.graph import Network
+from cnndsl.structure import labels
 
 FIELD = re.compile(r"rf\(\s*([^()]+?)\s*\)")
 
@@ -66,62 +66,7 @@ def find_node(network: Network, label: str) -> str:
         return label
     known = labels(network)
     if label in known:
-        return known[label]
+        return known[label].node
     names = [*known, *network.graph]
     help = did_you_mean(label, names) or f"there are {', '.join(list(known)[:6])} and others"
     raise LookupError(f"`{network.name}` has no label or node `{label}`; {help}")
-
-
-def labels(network: Network) -> dict[str, str]:
-    """Each label with the node that gives its value, outer ones first: `c2`, `fpn.p3`."""
-    found = {name: tensor.node for name, tensor in network.outputs.items()}
-    level: list[tuple[str, Line | Term]] = [("", line) for line in network.structure.body]
-    while level:
-        below: list[tuple[str, Line | Term]] = []
-        for prefix, item in level:
-            below += _named(prefix, item, found)
-        level = below
-    return found
-
-
-def _named(
-    prefix: str, item: Line | Term, found: dict[str, str]
-) -> list[tuple[str, Line | Term]]:
-    """Note the labels of a line or term; what is inside, with its prefix."""
-    match item:
-        case Line(on=True, labels=names, outputs=outputs, terms=terms, index=index):
-            shown = f"[{', '.join(map(str, index))}]" if index else ""
-            for name, tensor in zip(names, outputs, strict=False):
-                found.setdefault(f"{prefix}{name}{shown}", tensor.node)
-            inner = f"{prefix}{names[0]}{shown}." if names else prefix
-            return [(inner, term) for term in terms]
-        case Line():
-            return []
-        case Step(lines=lines):
-            return [(prefix, line) for line in lines or []]
-        case BlockCall(block=block, lines=lines):
-            if prefix:
-                for port, tensor in block.outputs.items():
-                    found.setdefault(f"{prefix}{port}", tensor.node)
-            return [(prefix, line) for line in [*block.body, *(lines or [])]]
-        case Group(body=body):
-            return [(prefix, line) for line in body]
-        case Repeat(items=terms) | Each(calls=terms):
-            pairs = list(_numbered(prefix, len(terms)))
-            for inner, term in zip(pairs, terms, strict=True):
-                if inner and term.outputs:
-                    found.setdefault(inner.removesuffix("."), term.outputs[-1].node)
-            return list(zip(pairs, terms, strict=True))
-        case Loop(bodies=bodies):
-            result: list[tuple[str, Line | Term]] = []
-            for inner, body in zip(_numbered(prefix, len(bodies)), bodies, strict=True):
-                last = [line for line in body if line.on and line.outputs][-1:]
-                if inner and last:
-                    found.setdefault(inner.removesuffix("."), last[0].outputs[-1].node)
-                result += [(inner, line) for line in body]
-            return result
-
-
-def _numbered(prefix: str, count: int) -> list[str]:
-    stem = prefix.removesuffix(".")
-    return [f"{stem}[{number}]." if stem else "" for number in range(count)]

@@ -11,24 +11,23 @@ from dataclasses import replace
 from itertools import groupby
 
 from cnndsl.analysis.costs import Cost
-from cnndsl.graph import (
+from cnndsl.graph import Network, plain
+from cnndsl.ops.base import Family, Op, Shape
+from cnndsl.ops.values import spell
+from cnndsl.records import Record, record
+from cnndsl.structure import (
     Block,
     Call,
     Each,
     Group,
     Line,
     Loop,
-    Network,
     Repeat,
     Step,
     Tensor,
     Term,
-    plain,
+    deep_recursion,
 )
-from cnndsl.language.modules import deep_recursion
-from cnndsl.ops.base import Family, Op, Shape
-from cnndsl.ops.values import spell
-from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
 
 

@@ -12,8 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cnndsl.analysis.forms import normal
-from cnndsl.graph import Block, Call, Each, Group, Line, Loop, Network, Repeat, Step, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Op, Shape
+from cnndsl.structure import (
+    Block,
+    Call,
+    Each,
+    Item,
+    Loop,
+    Step,
+    Tensor,
+    inside,
+)
 from cnndsl.symbolic import Axis, Formula, Sym, Symbol, formula
 
 Atom = Symbol | Axis
@@ -212,31 +222,21 @@ def scopes(network: Network) -> dict[str, Scope]:
     """The scope of every node that a written step made."""
     found: dict[str, Scope] = {}
     top = _inside(network.structure, None)
-    stack: list[tuple[object, Scope]] = [(line, top) for line in network.structure.body]
+    stack: list[tuple[Item, Scope]] = [(line, top) for line in network.structure.body]
     while stack:
         item, scope = stack.pop()
-        match item:
-            case Line(terms=terms):
-                stack += [(term, scope) for term in terms]
-            case Step(nodes=nodes, lines=lines):
-                found |= dict.fromkeys(nodes, scope)
-                stack += [(line, scope) for line in lines or []]
-            case Call(block=block, lines=lines):
-                inner = _inside(block, scope)
-                stack += [(line, inner) for line in block.body]
-                stack += [(line, scope) for line in lines or []]
-            case Group(body=body):
-                stack += [(line, scope) for line in body]
-            case Repeat(items=items):
-                stack += [(term, scope) for term in items]
-            case Loop(names=names, rows=rows, bodies=bodies):
-                for row, body in zip(rows, bodies, strict=True):
-                    # A row's values stand for themselves in the scope around the loop.
-                    inner = Scope(scope, dict(zip(names, row, strict=False)))
-                    stack += [(line, inner) for line in body]
-            case Each(calls=calls, lines=lines):
-                stack += [(term, scope) for term in calls]
-                stack += [(line, scope) for line in lines or []]
+        if isinstance(item, Loop):
+            for row, body in zip(item.rows, item.bodies, strict=True):
+                # A row's values stand for themselves in the scope around the loop.
+                inner = Scope(scope, dict(zip(item.names, row, strict=False)))
+                stack += [(line, inner) for line in body]
+            continue
+        if isinstance(item, Step | Each):
+            found |= dict.fromkeys(item.nodes, scope)
+        if isinstance(item, Call):
+            inner = _inside(item.block, scope)
+            stack += [(line, inner) for line in item.block.body]
+        stack += [(other, scope) for other in inside(item, into_blocks=False)]
     return found
 
 

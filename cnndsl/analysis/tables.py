@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cnndsl.analysis import columns as named
-from cnndsl.analysis.buffers import nodes_below
 from cnndsl.analysis.columns import SUMMED, TITLES, USUAL, Figures, aligned, figures, sights
 from cnndsl.analysis.costs import costs
-from cnndsl.graph import Network, blocks
+from cnndsl.graph import Network
 from cnndsl.ops.base import spell_shape
+from cnndsl.structure import blocks, nodes_of
 from cnndsl.symbolic import strip
 
 By = Literal["layer", "op", "stage", "block"]
@@ -150,7 +150,7 @@ def _groups(network: Network, by: By) -> dict[str, str]:
     found = dict.fromkeys(names, network.name)
     for block in blocks(network.structure):
         # Inner blocks come after those around them, and take their nodes over.
-        found |= dict.fromkeys(nodes_below(block), block.definition.name)
+        found |= dict.fromkeys(nodes_of(block.body), block.definition.name)
     return found
 
 

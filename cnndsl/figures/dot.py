@@ -19,8 +19,9 @@ from cnndsl.figures.text import (
     shape_text,
 )
 from cnndsl.figures.titles import arguments_of, title_of
-from cnndsl.graph import Network, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Family
+from cnndsl.structure import Tensor
 
 WIDEST = 34
 """Characters of a title; what is longer is cut in the middle."""

@@ -7,30 +7,30 @@ each way in which its lines are on or off.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from cnndsl.figures.abreast import abreast
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import letter
-from cnndsl.figures.walk import calls_of, labels_of, nodes_of, ratio, varying
+from cnndsl.figures.walk import calls_of, labels_of, ratio, varying
 from cnndsl.figures.wiring import scene_of
-from cnndsl.graph import (
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family, Op
+from cnndsl.structure import (
     Block,
     Call,
     Each,
     Group,
     Line,
     Loop,
-    Network,
     Repeat,
     Step,
     Term,
+    deep_recursion,
+    nodes_of,
 )
-from cnndsl.ops.base import Family, Op
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
@@ -45,24 +45,13 @@ def plan(network: Network, *, folding: bool | None = None, repeats: bool = True)
 
     Without `repeats`, what follows itself stays apart: each box stands for one of them.
     """
-    with _room():
+    with deep_recursion():
         if folding is not None:
             return _Planner(network, folding=folding, repeats=repeats).plan()
         whole = _Planner(network, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
         return _Planner(network, folding=True).plan()
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Room on the stack for blocks nested to the language's limit."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 20_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 class _Planner:
@@ -80,7 +69,7 @@ class _Planner:
         }
         self.calls = list(calls_of(network.structure.body))
         self.uses = Counter(_identity(call.block) for call in self.calls)
-        self.members = {id(call): nodes_of(call.block.body) for call in self.calls}
+        self.members = {id(call): tuple(nodes_of(call.block.body)) for call in self.calls}
         self.forms: dict[int, object] = {}
         self.sizes: dict[object, int] = {}
         self.frames: dict[object, Frame] = {}

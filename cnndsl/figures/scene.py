@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cnndsl.graph import Call, Network, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Family
+from cnndsl.structure import Call, Tensor
 
 
 @dataclass(slots=True)

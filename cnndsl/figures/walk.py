@@ -5,59 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnndsl.figures.text import spell_argument
-from cnndsl.graph import Call, Each, Group, Line, Loop, Repeat, Step, Tensor, Term
+from cnndsl.structure import Call, Line, Tensor, walk
 
 
 def calls_of(lines: Sequence[Line]) -> Iterator[Call]:
     """Every call of a block below some lines, in order."""
-    stack: list[Line | Term] = list(reversed(lines))
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Call):
-            yield item
-        stack += reversed(_inside(item, opening=True))
-
-
-def nodes_of(lines: Sequence[Line]) -> tuple[str, ...]:
-    """Every graph node that the lines made, blocks opened."""
-    found: list[str] = []
-    stack: list[Line | Term] = list(reversed(lines))
-    while stack:
-        item = stack.pop()
-        stack += reversed(_inside(item, opening=True))
-        if isinstance(item, Step):
-            found += item.nodes
-    return tuple(found)
-
-
-def _inside(item: Line | Term, *, opening: bool) -> list[Line | Term]:
-    match item:
-        case Line(terms=terms):
-            return [*terms]
-        case Step(lines=lines):
-            return [*(lines or [])]
-        case Call(block=block, lines=lines):
-            return [*(lines or []), *(block.body if opening else [])]
-        case Group(body=body):
-            return [*body]
-        case Repeat(items=items):
-            return [*items]
-        case Loop(bodies=bodies):
-            return [line for body in bodies for line in body]
-        case Each(calls=calls, lines=lines):
-            return [*(lines or []), *calls]
+    return (item for item in walk(lines) if isinstance(item, Call))
 
 
 def labels_of(lines: Sequence[Line]) -> set[str]:
     """The labels of the lines that are on, blocks not opened."""
-    found: set[str] = set()
-    stack: list[Line | Term] = list(lines)
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Line) and item.on:
-            found |= set(item.labels)
-        stack += _inside(item, opening=False)
-    return found
+    items = walk(lines, into_blocks=False)
+    on = (item for item in items if isinstance(item, Line) and item.on)
+    return {label for line in on for label in line.labels}
 
 
 def ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
-from cnndsl.graph import Network, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Family
+from cnndsl.structure import Tensor
 
 
 def scene_of(

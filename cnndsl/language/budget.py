@@ -13,12 +13,6 @@ from cnndsl.diagnostics import (
     Fault,
     Span,
 )
-from cnndsl.graph import (
-    Block,
-    Line,
-    Tensor,
-    Term,
-)
 from cnndsl.language import tree
 from cnndsl.language.flows import (
     diagnostic_at,
@@ -33,6 +27,7 @@ from cnndsl.language.names import (
     Value,
 )
 from cnndsl.language.nodes import Nodes
+from cnndsl.structure import Block, Line, Tensor, Term
 
 MAX_NODES = 1_000_000
 """Of the network; lines, calls and repeats may be twice as many."""

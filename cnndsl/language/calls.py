@@ -9,13 +9,6 @@ from cnndsl.diagnostics import (
     did_you_mean,
     fault,
 )
-from cnndsl.graph import (
-    Call,
-    Line,
-    Loop,
-    Step,
-    Term,
-)
 from cnndsl.language import ports, tree
 from cnndsl.language.arguments import block_arguments, op_arguments
 from cnndsl.language.budget import Budget
@@ -46,6 +39,7 @@ from cnndsl.language.names import (
 from cnndsl.language.size import least_work_of
 from cnndsl.language.translate import Leaving, Resuming, resume_indexed, translate
 from cnndsl.ops.base import Op
+from cnndsl.structure import Call, Line, Loop, Step, Term
 
 
 class Calls(Budget):

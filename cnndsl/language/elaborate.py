@@ -14,11 +14,7 @@ from cnndsl.diagnostics import (
     Diagnostic,
     Fault,
 )
-from cnndsl.graph import (
-    Block,
-    Network,
-    Tensor,
-)
+from cnndsl.graph import Network
 from cnndsl.language import models, ports
 from cnndsl.language.budget import MAX_DEPTH, MAX_NODES
 from cnndsl.language.evaluate import too_many_terms
@@ -26,7 +22,7 @@ from cnndsl.language.flows import (
     is_value,
 )
 from cnndsl.language.lines import Lines
-from cnndsl.language.modules import BlockDefinition, deep_recursion, resting_collector
+from cnndsl.language.modules import BlockDefinition, resting_collector
 from cnndsl.language.names import (
     Env,
     Faulty,
@@ -37,6 +33,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.rows import check_rows
 from cnndsl.ops.base import Shape
+from cnndsl.structure import Block, Tensor, deep_recursion
 from cnndsl.symbolic import TooManyTermsError
 
 

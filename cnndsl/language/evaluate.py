@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from cnndsl.diagnostics import Fault, Span, did_you_mean, fault
-from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.names import (
     Bound,
@@ -25,6 +24,7 @@ from cnndsl.language.names import (
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import Auto
 from cnndsl.ops.values import spell
+from cnndsl.structure import Tensor
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,

@@ -9,10 +9,6 @@ from cnndsl.diagnostics import (
     Span,
     fault,
 )
-from cnndsl.graph import (
-    Line,
-    Tensor,
-)
 from cnndsl.language import tree
 from cnndsl.language.evaluate import condition, integer
 from cnndsl.language.names import (
@@ -27,6 +23,7 @@ from cnndsl.language.names import (
     Uncertain,
     Value,
 )
+from cnndsl.structure import Line, Tensor
 from cnndsl.symbolic import Symbol, symbol
 
 

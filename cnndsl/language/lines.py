@@ -10,10 +10,6 @@ from cnndsl.diagnostics import (
     fault,
     spell_tensors,
 )
-from cnndsl.graph import (
-    Line,
-    Term,
-)
 from cnndsl.language import tree
 from cnndsl.language.evaluate import evaluate, too_many_terms, unknown
 from cnndsl.language.flows import (
@@ -40,6 +36,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.paths import resolve
 from cnndsl.language.terms import Terms
+from cnndsl.structure import Line, Term
 from cnndsl.symbolic import TooManyTermsError
 
 

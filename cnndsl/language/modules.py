@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +11,12 @@ from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mean, fault
 from cnndsl.files import zoo
-from cnndsl.graph import Citation, Definition
 from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.names import Bound, Env, Frame, OpRef
 from cnndsl.language.naming import line_numbers, step_names
 from cnndsl.ops.values import spell
+from cnndsl.structure import Citation, Definition
 
 MAX_BYTES = 32_000_000
 
@@ -275,17 +274,6 @@ def decode(data: bytes, name: str) -> Source:
 def _clean(text: str) -> str:
     """One kind of line end."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-@contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Room on the stack for files nested to the limit; Python's default is 1,000 calls."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 20_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
-from cnndsl.graph import Path, Tensor, module_name
+from cnndsl.graph import module_name
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
+from cnndsl.structure import Path, Tensor
 from cnndsl.symbolic import Axis, Symbol
 
 if TYPE_CHECKING:

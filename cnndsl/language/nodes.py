@@ -7,10 +7,11 @@ from dataclasses import replace
 import networkx as nx
 
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
-from cnndsl.graph import Node, Path, Tensor, connect, key_of
+from cnndsl.graph import Node, connect, key_of
 from cnndsl.language.names import Frame, Place
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, spell_shape
 from cnndsl.records import Record, record
+from cnndsl.structure import Path, Tensor
 
 EXTENT = 2**40
 """No axis is longer: a size beyond it is a slip."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cnndsl.diagnostics import Span, did_you_mean, fault, listing, spell_tensors
-from cnndsl.graph import Tensor
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
 from cnndsl.language.dims import (
@@ -35,6 +34,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Op
+from cnndsl.structure import Tensor
 from cnndsl.symbolic import Symbol, strip, symbol
 
 

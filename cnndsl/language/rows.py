@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.graph import Block, Network, Node, Tensor, blocks
+from cnndsl.graph import Network, Node
 from cnndsl.ops.anchors import AnchorGrid, Decode
 from cnndsl.ops.base import Family, Op, Shape
 from cnndsl.ops.join import Add, Concat, Einsum, Mul
@@ -24,6 +24,7 @@ from cnndsl.ops.regions import Gather, RoIAlign
 from cnndsl.ops.reshape import Flatten, Input, Rearrange, Rebatch, Reshape, Unbatch
 from cnndsl.ops.selection import NonMaximumSuppression, TopK
 from cnndsl.records import Record, record
+from cnndsl.structure import Block, Tensor, blocks
 
 UNKNOWN = "?"
 CHANNELS = "channels"

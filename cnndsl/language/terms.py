@@ -7,14 +7,6 @@ from dataclasses import replace
 from cnndsl.diagnostics import (
     fault,
 )
-from cnndsl.graph import (
-    Each,
-    Group,
-    Loop,
-    Repeat,
-    Tensor,
-    Term,
-)
 from cnndsl.language import tree
 from cnndsl.language.calls import Calls
 from cnndsl.language.evaluate import integer
@@ -38,6 +30,7 @@ from cnndsl.language.names import (
 from cnndsl.language.size import least_work
 from cnndsl.language.translate import Resuming, resume_indexed, translate
 from cnndsl.ops.base import spell_shape
+from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term
 
 
 class Terms(Calls):
@@ -213,6 +206,9 @@ class Terms(Calls):
         }
         calls = [found] if found is not None else []
         key = definition.line_numbers[id(term)]
-        record = Each(key, calls, None, entered.all, tuple(outside.values()), row=True)
+        nodes = tuple(tensor.node for tensor in (*inside.values(), *outside.values()))
+        record = Each(
+            key, calls, None, entered.all, tuple(outside.values()), row=True, nodes=nodes
+        )
         # What is inside has no rows, so only the outputs can be reached by name.
         return record, Flow(outside)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnndsl.graph import Tensor
 from cnndsl.language.names import Entry, Family, Flow, Frame
+from cnndsl.structure import Tensor
 from cnndsl.symbolic import Axis, Formula, Sym, Symbol
 
 Atom = Symbol | Axis

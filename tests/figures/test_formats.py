@@ -19,7 +19,8 @@ from cnndsl.figures.svg import svg
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.tikz import tikz
 from cnndsl.figures.write import OWN
-from cnndsl.graph import Citation, Network
+from cnndsl.graph import Network
+from cnndsl.structure import Citation
 from tests.figures.geometry import network
 
 EVIL = (

@@ -9,8 +9,9 @@ import pytest
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.numpy.weights import expected_weights, random_weights
 from cnndsl.diagnostics import ArchError, Source, Span
-from cnndsl.graph import Block, Definition, Network, Node, Tensor, connect
+from cnndsl.graph import Network, Node, connect
 from cnndsl.ops.base import Shape
+from cnndsl.structure import Block, Definition, Tensor
 from tests.ops.cases import made
 
 SPAN = Span(Source("hand.arch", "model Hand"), 0, 10)

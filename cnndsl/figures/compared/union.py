@@ -16,7 +16,8 @@ import networkx as nx
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
-from cnndsl.graph import Network, Tensor
+from cnndsl.graph import Network
+from cnndsl.structure import Tensor
 
 SAME, ADDED, REMOVED, CHANGED, AFFECTED = "same", "added", "removed", "changed", "affected"
 KINDS = (SAME, ADDED, REMOVED, CHANGED, AFFECTED)

@@ -10,8 +10,9 @@ from cnndsl.figures.layout.strides import leaving
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.figures.titles import title_of
-from cnndsl.graph import Network, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
+from cnndsl.structure import Tensor
 
 TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
 HEIGHT, LOW, ROUND = 38.0, 24.0, 22.0

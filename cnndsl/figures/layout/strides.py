@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from cnndsl.figures.scene import Scene
-from cnndsl.graph import Network, Tensor
+from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
+from cnndsl.structure import Tensor
 
 WINDOWED = (Family.CONV, Family.DEPTHWISE)
 """Families whose result may be a plane of one place: SSD's last level."""

@@ -1,0 +1,346 @@
+"""How a network was written: blocks, lines and terms, and the walks over them.
+
+A tree of `Block`, `Line` and terms, with repeats and tables unrolled but kept together.
+Whoever asks about all that stands in it walks it by the functions here; a `match` over the
+kinds of terms belongs where each kind means something of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cnndsl.diagnostics import Span
+from cnndsl.ops.base import Shape
+from cnndsl.records import Record, record
+
+if TYPE_CHECKING:
+    from cnndsl.expressions import Expression
+    from cnndsl.graph import Network
+
+Path = tuple[str | int, ...]
+"""The module path: labels, written steps' names and indices."""
+
+
+@record
+class Tensor(Record):
+    """One output of a node: its name, the output's number, and the shape."""
+
+    node: str
+    output: int
+    shape: Shape
+
+
+@record
+class Citation(Record):
+    """`@cite("arXiv:1801.04381", table=2)`."""
+
+    work: str
+    where: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """`arXiv:1801.04381, table 2`."""
+        return ", ".join([self.work, *(f"{kind} {value}" for kind, value in self.where)])
+
+
+@record
+class Definition(Record):
+    """What is written above a block or a model, and its name."""
+
+    name: str
+    span: Span
+    doc: str = ""
+    citations: tuple[Citation, ...] = ()
+    deviations: tuple[str, ...] = ()
+    dimensions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Of each output port the names of its sizes, empty where one is an expression."""
+
+
+@record(frozen=False)
+class Step(Record):
+    """One written step that is an operation: `conv(64, 3x3, norm=bn)`.
+
+    `nodes` are its layers in order (operation, norm, activation); their slots in the
+    module path are in `slots`. `lines` are the operands in its braces.
+    """
+
+    key: int
+    name: str
+    nodes: tuple[str, ...]
+    slots: tuple[str, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    lines: list[Line] | None = None
+    span: Span | None = None
+
+
+@record(frozen=False)
+class Call(Record):
+    """One written step that is a block: `Bottleneck(64)`, with its operands in braces."""
+
+    key: int
+    name: str
+    block: Block
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    lines: list[Line] | None = None
+    span: Span | None = None
+
+
+@record(frozen=False)
+class Group(Record):
+    """Bare braces: a sequence of lines."""
+
+    key: int
+    body: list[Line]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@record(frozen=False)
+class Repeat(Record):
+    """`term * n`: one term an iteration."""
+
+    key: int
+    items: list[Term]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@record(frozen=False)
+class Loop(Record):
+    """`for`, over the rows of a table or a range.
+
+    `names` are the columns, `rows` their values; `bodies` the lines of each iteration.
+    """
+
+    key: int
+    names: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    bodies: list[list[Line]]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    table: bool = False
+
+
+@record(frozen=False)
+class Each(Record):
+    """`F each { … }`: one module, called once a line; `row` maps it over the first axis.
+
+    Of the latter `nodes` are the layers where the rows join the batch and leave it.
+    """
+
+    key: int
+    calls: list[Term]
+    lines: list[Line] | None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    row: bool = False
+    nodes: tuple[str, ...] = ()
+
+
+Term = Step | Call | Group | Repeat | Loop | Each
+
+
+@record(frozen=False)
+class Line(Record):
+    """One line of a file: `label: source -> term -> term when condition`.
+
+    `key` is the same for every instance of the line. A line whose condition is false has
+    `on` false and no terms. `alternative` marks an `else`, whose `condition` is the one
+    it is the alternative of. `source` is the written one; None continues the line above
+    (in a join: starts from `skip`).
+    """
+
+    key: int
+    labels: tuple[str, ...]
+    index: tuple[int, ...]
+    on: bool
+    condition: Expression | None
+    alternative: bool
+    source: tuple[Tensor, ...] | None
+    terms: list[Term]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    span: Span | None = None
+
+
+@record(frozen=False)
+class Block(Record):
+    """One call of a block, or the model itself.
+
+    `arguments` maps its parameters to values in the caller's terms, `names` every value
+    that its lines can name (parameters, `let`, sizes) to the value itself; `inputs` and
+    `outputs` map ports to tensors, the inputs' shapes in the block's own terms.
+    """
+
+    definition: Definition
+    path: Path
+    arguments: dict[str, object]
+    names: dict[str, object]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+    body: list[Line]
+    stack: tuple[str, ...] = ()
+
+
+Item = Line | Term
+T = TypeVar("T", bound=Block | Item)
+
+
+def inside(item: Block | Item, *, into_blocks: bool = True) -> list[Item]:
+    """What stands in an item, one level down and in the order of the text.
+
+    Operands stand before what takes them; the lines of the block that a call opens are in
+    the call, unless they are not asked for.
+    """
+    match item:
+        case Block(body=body) | Group(body=body):
+            return [*body]
+        case Line(terms=terms) | Repeat(items=terms):
+            return [*terms]
+        case Step(lines=lines):
+            return [*(lines or ())]
+        case Call(lines=lines, block=block):
+            return [*(lines or ()), *(block.body if into_blocks else ())]
+        case Loop(bodies=bodies):
+            return [line for body in bodies for line in body]
+        case Each(lines=lines, calls=calls):
+            return [*(lines or ()), *calls]
+
+
+def walk(items: Iterable[Item], *, into_blocks: bool = True) -> Iterator[Item]:
+    """Items and all that stands in them, each before what is in it, without recursion."""
+    stack = [*items][::-1]
+    while stack:
+        item = stack.pop()
+        yield item
+        stack += reversed(inside(item, into_blocks=into_blocks))
+
+
+def blocks(block: Block) -> Iterator[Block]:
+    """The blocks called below one, in order, itself not included."""
+    return (item.block for item in walk(block.body) if isinstance(item, Call))
+
+
+def nodes_of(items: Iterable[Item], *, into_blocks: bool = True) -> Iterator[str]:
+    """The graph's nodes that items made; of `each row` the rows' ways in and out too."""
+    for item in walk(items, into_blocks=into_blocks):
+        if isinstance(item, Step | Each):
+            yield from item.nodes
+
+
+def rebuilt(item: T, change: Callable[[Any], Any]) -> T:
+    """The item with everything one level down in it changed."""
+
+    def changed(items: Iterable[Any] | None) -> list[Any] | None:
+        return None if items is None else [change(inner) for inner in items]
+
+    new: dict[str, Any] = {}
+    match item:
+        case Block(body=body) | Group(body=body):
+            new["body"] = changed(body)
+        case Line(terms=terms):
+            new["terms"] = changed(terms)
+        case Step(lines=lines):
+            new["lines"] = changed(lines)
+        case Call(block=block, lines=lines):
+            new |= {"lines": changed(lines), "block": rebuilt(block, change)}
+        case Repeat(items=items):
+            new["items"] = changed(items)
+        case Loop(bodies=bodies):
+            new["bodies"] = [changed(body) for body in bodies]
+        case Each(lines=lines, calls=calls):
+            new |= {"lines": changed(lines), "calls": changed(calls)}
+    return replace(item, **new)
+
+
+def labels(network: Network) -> dict[str, Tensor]:
+    """What each label stands for, outer ones first: `c2`, `fpn.p3`, `box.cls`, `c3[1].add`.
+
+    They are the names that `@expect`, `explain`, `rf(…)` and messages share.
+    """
+    found = dict(network.outputs)
+    level: list[tuple[str, Item]] = [("", line) for line in network.structure.body]
+    while level:
+        for name, tensor in (pair for known in level for pair in _named(*known)):
+            found.setdefault(name, tensor)
+        level = [pair for known in level for pair in _below(*known)]
+    return found
+
+
+def _named(prefix: str, item: Item) -> Iterator[tuple[str, Tensor]]:
+    """The names that a line or a term gives, with the tensors they stand for."""
+    match item:
+        case Line(on=True, labels=names, outputs=outputs):
+            for label, tensor in zip(names, outputs, strict=False):
+                yield prefix + _indexed(label, item), tensor
+        case Call(block=block, outputs=outputs) if prefix:
+            yield from _ports(prefix, block, outputs)
+        case Each(row=True, calls=[Call(block=block)], outputs=outputs) if prefix:
+            yield from _ports(prefix, block, outputs)
+        case Each(row=True):
+            return
+        case Repeat(items=terms) | Each(calls=terms) if prefix:
+            yield from _family(prefix, [term.outputs for term in terms])
+        case Loop(bodies=bodies) if prefix:
+            lasts = [[line.outputs for line in body if line.on][-1:] for body in bodies]
+            yield from _family(prefix, [last[0] if last else () for last in lasts])
+
+
+def _ports(
+    prefix: str, block: Block, outputs: tuple[Tensor, ...]
+) -> Iterator[tuple[str, Tensor]]:
+    named = zip(block.outputs, outputs, strict=True)
+    return ((f"{prefix}{name}", tensor) for name, tensor in named if name)
+
+
+def _family(prefix: str, results: list[tuple[Tensor, ...]]) -> Iterator[tuple[str, Tensor]]:
+    """`c3[0]`, `c3[1]`, …: what each iteration gives, where it is one tensor."""
+    for name, outputs in zip(_iterations(prefix, len(results)), results, strict=True):
+        if len(outputs) == 1:
+            yield name.removesuffix("."), outputs[0]
+
+
+def _below(prefix: str, item: Item) -> list[tuple[str, Item]]:
+    """What is written in a line or a term, with the labels in front of its names."""
+    match item:
+        case Line(labels=(), terms=[Loop() as loop]):
+            # What stands in a loop without a label is named as if it stood outside.
+            return [(prefix, line) for line in inside(loop)]
+        case Line(labels=names, terms=terms):
+            inner = f"{prefix}{_indexed(names[0], item)}." if names else prefix
+            return [(inner, term) for term in terms]
+        case Repeat(items=terms) | Each(row=False, calls=terms):
+            named = _iterations(prefix, len(terms))
+            lines = item.lines or [] if isinstance(item, Each) else []
+            return [*((prefix, line) for line in lines), *zip(named, terms, strict=True)]
+        case Loop(bodies=bodies):
+            named = _iterations(prefix, len(bodies))
+            return [(n, line) for n, body in zip(named, bodies, strict=True) for line in body]
+        case _:
+            # Labels inside a call are seen through the label of its line alone.
+            return [(prefix, inner) for inner in inside(item, into_blocks=bool(prefix))]
+
+
+def _iterations(prefix: str, count: int) -> list[str]:
+    stem = prefix.removesuffix(".")
+    return [f"{stem}[{number}]." if stem else "" for number in range(count)]
+
+
+def _indexed(label: str, line: Line) -> str:
+    return f"{label}[{', '.join(map(str, line.index))}]" if line.index else label
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Room on the stack for blocks nested to the limit; Python's default is 1,000 calls."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)

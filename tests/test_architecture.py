@@ -22,6 +22,7 @@ LAYERS = [
     {"language"},
     {"analysis"},
     {"backends", "weights", "figures", "losses", "metrics"},
+    {"editing"},
     {"inputs", "console", "commands", "gallery", "cli", "__main__"},
 ]
 """Each may import itself and what stands above it in this list."""

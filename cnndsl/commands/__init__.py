@@ -6,6 +6,7 @@ HOMES = {
     "bench": "bench",
     "summary": "summary",
     "explain": "explain",
+    "fmt": "fmt",
     "keys": "keys",
     "list": "listing",
     "solve": "solve",

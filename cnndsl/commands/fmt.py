@@ -1,0 +1,96 @@
+"""`cnndsl fmt`."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from cnndsl.console import FAULTS, USAGE, Trouble, report, sentence
+from cnndsl.diagnostics import ArchError
+from cnndsl.editing.layout import layout
+from cnndsl.files import replacing
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--check", is_flag=True, help="Write nothing; 1 where a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
+def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
+    """Lay FILES out: spaces, indents, tables. Every word and every comment stays.
+
+    A folder stands for the .arch files in it; `-` reads a text, and prints it laid out.
+    """
+    status = changed = same = 0
+    for path in _files(files):
+        try:
+            before = _read(path)
+            after = layout(before, str(path))
+        except ArchError as error:
+            report(error.diagnostics)
+            status = max(status, FAULTS)
+            continue
+        except OSError as error:
+            Trouble(sentence(error)).show()
+            status = USAGE
+            continue
+        if diff:
+            sys.stdout.buffer.write(_difference(before, after, path).encode())
+        elif path == "-" and not check:
+            sys.stdout.buffer.write(after.encode())
+        elif before != after:
+            _write(path, after, check=check)
+        changed += before != after
+        same += before == after
+    if (check or diff) and changed:
+        status = max(status, FAULTS)
+    if files != ("-",):
+        click.echo(_said(changed, same, would=check or diff), err=True)
+    sys.exit(status)
+
+
+def _files(paths: tuple[str, ...]) -> Iterator[str]:
+    """The files, those of folders in order."""
+    for path in paths:
+        if path != "-" and Path(path).is_dir():
+            yield from map(str, sorted(Path(path).rglob("*.arch")))
+        else:
+            yield path
+
+
+def _read(path: str) -> str:
+    """The text of a file with its line ends.  Raises OSError, ArchError: it is no text."""
+    from cnndsl.language.modules import decode
+
+    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    decode(data, "<stdin>" if path == "-" else path)
+    return data.decode("utf-8")
+
+
+def _write(path: str, text: str, *, check: bool) -> None:
+    if check:
+        click.echo(f"would lay out {path}")
+        return
+    with replacing(path) as part:
+        part.write_bytes(text.encode())
+    click.echo(f"laid out {path}")
+
+
+def _difference(before: str, after: str, path: str) -> str:
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(old, new, path, path)
+    )
+
+
+def _said(changed: int, same: int, *, would: bool) -> str:
+    def files(count: int) -> str:
+        return f"{count} file{'' if count == 1 else 's'}"
+
+    did = "would be laid out" if would else "laid out"
+    parts = [f"{files(changed)} {did}"] if changed else []
+    return ", ".join([*parts, f"{files(same)} left as {'it is' if same == 1 else 'they are'}"])

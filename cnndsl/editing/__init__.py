@@ -1,0 +1,1 @@
+"""What surrounds a file while it is written: its layout, a language server, a live preview."""

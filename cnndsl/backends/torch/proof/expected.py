@@ -1,0 +1,187 @@
+"""What the network's own operations say of PyTorch: the one contact with `Op.torch()`.
+
+Every node's tensors get the number of their term. The operation's words are evaluated by
+the same machine as the file, so that a view or a call means the same on both sides.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from cnndsl.backends.torch.proof.faults import ProofError
+from cnndsl.backends.torch.proof.library import Library, definitions
+from cnndsl.backends.torch.proof.machine import Machine
+from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.backends.torch.proof.tensors import Functions
+from cnndsl.backends.torch.proof.terms import Batch, Extents, Numbering, Tensor, Term
+from cnndsl.backends.torch.proof.values import Frame, Native
+from cnndsl.graph import Network, Node, key_of
+from cnndsl.ops.base import Call, Op, Operand, Shape, Template, Torch
+
+NAMES: Mapping[str, Any] = {name: Native(name) for name in ("torch", "nn", "F", "math")}
+"""What an operation's text may call, besides its helpers."""
+SLOT = re.compile(r"\{(\*|\w+)\}")
+
+
+class Expected:
+    """The terms of a network, and a machine that numbers a file's among them."""
+
+    def __init__(self, network: Network) -> None:
+        """Number every node."""
+        self.network = network
+        table = Numbering()
+        self.machine = Machine(
+            table, Functions(table), limit=200_000 + 5_000 * len(network.graph)
+        )
+        self.values: dict[tuple[str, int], int] = {}
+        self.inputs: list[int] = []
+        for node in network:
+            self.node(node)
+        table.close()
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The numbers of the network's outputs, by their names."""
+        return {n: self.values[t.node, t.output] for n, t in self.network.outputs.items()}
+
+    def node(self, node: Node) -> None:
+        """Number one node's tensors."""
+        network, table = self.network, self.machine.table
+        shapes: list[Extents] = [
+            (Batch(node.rows), *map(int, shape)) for shape in network.shapes[node.name]
+        ]
+        if node.op.name == "input":
+            term = Term("input", (("name", node.name),))
+            found: Any = table.tensor(term, shapes[0])
+            self.inputs.append(found.number)
+        else:
+            numbers = [self.values[operand] for operand in network.operands(node.name)]
+            inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(node.name))
+            torch = node.op.plain().torch(*inputs)
+            if torch.helper:
+                self.machine.library |= definitions(torch.helper)
+            found = self.value(node, torch, numbers, inputs)
+        if len(shapes) > 1 and isinstance(found, Tensor):
+            parts = [Term("part", (("index", n),), (found.number,)) for n in range(len(shapes))]
+            table.parts[found.number] = tuple(map(table.number, parts))
+            found = tuple(table.held(number, "part") for number in table.parts[found.number])
+        for n, tensor in enumerate(found if isinstance(found, tuple) else (found,)):
+            table.shapes.setdefault(tensor.number, shapes[n])
+            # A view knows its shape, with the rows of `each row` in the batch.
+            assert table.shapes[tensor.number][1:] == shapes[n][1:], node.name
+            table.names.setdefault(tensor.number, node.name)
+            self.values[node.name, n] = tensor.number
+
+    def value(
+        self, node: Node, torch: Torch, numbers: list[int], inputs: tuple[Shape, ...]
+    ) -> Any:
+        """A node's value, the same of its module and of its function."""
+        weighted = bool(node.op.weights(*inputs))
+        found = []
+        if torch.module is not None:
+            found.append(
+                self.module(node, torch, torch.module, self.operands(numbers), weighted)
+            )
+        if torch.function is not None:
+            found.append(self.function(torch.function, self.operands(numbers)))
+        first, table = found[0], self.machine.table
+        for other in found[1:]:
+            if isinstance(other, Tensor) and isinstance(first, Tensor):
+                # Two ways to write it: one number.
+                table.numbers[table.terms[other.number]] = first.number
+        return first
+
+    def operands(self, numbers: list[int]) -> list[Tensor]:
+        """Tensors of the operands, as if nothing had read them."""
+        return [self.machine.table.held(number, "network") for number in numbers]
+
+    def module(
+        self, node: Node, torch: Torch, call: Call, operands: list[Tensor], weighted: bool
+    ) -> Any:
+        """A module of the operands, and what must follow it."""
+        machine, table = self.machine, self.machine.table
+        if torch.prepare is not None:
+            operands = [self.function(torch.prepare, operands), *operands[1:]]
+        if weighted and call.function.startswith("nn."):
+            machine.owned.add(call.function)
+        leaf = self.leaf(call)
+        leaf.path = key_of(node.path)
+        before = len(table.terms)
+        found = machine.apply(leaf, operands, {})
+        if leaf.weighted:
+            number = found.number if isinstance(found, Tensor) else before
+            term = table.terms[number]
+            table.layers[term] = node.name
+            # The machine takes one away for each call: here they are counted.
+            table.calls[term] += 2
+        for _, more in torch.also:
+            after = self.leaf(more)
+            after.path = ""
+            found = machine.apply(after, [found], {})
+        return found
+
+    def leaf(self, call: Call) -> Module:
+        """The module of a call."""
+        self.learn(call)
+        keywords = {name: value for name, (value, _) in call.keywords.items()}
+        return self.machine.leaf(call.function, call.arguments, keywords)
+
+    def learn(self, call: Call) -> None:
+        """Note the defaults of a call that no table has."""
+        functions = self.machine.functions
+        unknown = call.function not in self.machine.library and not functions.knows(
+            call.function
+        )
+        if unknown and call.function != "nn.Identity":
+            defaults = {name: default for name, (_, default) in call.keywords.items()}
+            functions.learned[call.function] = defaults
+
+    def function(self, function: Call | Template, operands: list[Tensor]) -> Any:
+        """An expression of the operands."""
+        if isinstance(function, Template):
+            return self.template(function, operands)
+        self.learn(function)
+        arguments = [self.argument(value, operands) for value in function.arguments]
+        keywords = {
+            name: self.argument(value, operands)
+            for name, (value, _) in function.keywords.items()
+        }
+        known = self.machine.library.get(function.function) or Native(function.function)
+        return self.machine.call(known, arguments, keywords)
+
+    def argument(self, value: Any, operands: list[Tensor]) -> Any:
+        """An argument with the operands in their places."""
+        if isinstance(value, Operand):
+            return operands[value.index]
+        if isinstance(value, list | tuple):
+            return tuple(self.argument(item, operands) for item in value)
+        return value
+
+    def template(self, template: Template, operands: list[Tensor]) -> Any:
+        """A text of the operands."""
+        text = template.text.replace("{*}", ", ".join(f"{{{n}}}" for n in range(len(operands))))
+        names: dict[str, Any] = {f"_{n}": operand for n, operand in enumerate(operands)}
+        names |= {f"_{name}": value for name, value in template.values.items()}
+        frame = Frame({**NAMES, **self.machine.library}, names)
+        return self.machine.evaluate(_expression(SLOT.sub(r"_\1", text)), frame)
+
+
+@cache
+def _expression(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def keys(network: Network) -> dict[str, Op]:
+    """Where the network's weights are registered, and what has them there."""
+    return {
+        key_of(node.path): node.op
+        for node in network
+        if node.op.weights(*network.input_shapes(node.name))
+    }
+
+
+__all__ = ["Expected", "Library", "ProofError", "keys"]

@@ -1,0 +1,144 @@
+"""What a file's own names stand for while it is evaluated."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Any
+
+from cnndsl.backends.torch.proof.faults import ProofError
+from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.records import Record, record
+
+
+@record
+class Native(Record):
+    """Something of PyTorch's or Python's by its name: `nn.Conv2d`, `math.ceil`."""
+
+    name: str
+
+
+@record(frozen=False)
+class Frame(Record):
+    """The names of a running function; those of a comprehension stand in one inside."""
+
+    globals: dict[str, Any]
+    names: dict[str, Any] = field(default_factory=dict)
+    outer: Frame | None = None
+    function: Function | None = None
+    """The function that runs; its own names must be bound before they are read."""
+    of_class: bool = False
+    """Whether a class's body runs, whose names are not seen from inside."""
+
+
+@record(frozen=False)
+class Function(Record):
+    """A `def` or a `lambda` of the file; its defaults are evaluated once."""
+
+    name: str
+    node: ast.FunctionDef | ast.Lambda
+    defaults: dict[str, Any]
+    local: frozenset[str]
+    closure: Frame
+    owner: Class | None = None
+
+
+@record
+class Method(Record):
+    """A function with the object that it is a method of."""
+
+    function: Function
+    module: Module
+
+
+@record(frozen=False)
+class Class(Record):
+    """A class of the file; `kind` is the class of PyTorch, or `NamedTuple`, under it."""
+
+    name: str
+    kind: str
+    base: Class | None
+    names: dict[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
+
+    def lineage(self) -> Iterator[Class]:
+        """The class and those above it."""
+        cls: Class | None = self
+        while cls is not None:
+            yield cls
+            cls = cls.base
+
+    def find(self, name: str) -> Any:
+        """What the class calls so, or a class above it; None."""
+        for cls in self.lineage():
+            if name in cls.names:
+                return cls.names[name]
+        return None
+
+
+@record
+class Super(Record):
+    """`super()` in a method."""
+
+    module: Module
+    owner: Class
+
+
+@record
+class Partial(Record):
+    """`functools.partial`."""
+
+    function: Any
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+
+@record
+class Named(Record):
+    """An object of a `NamedTuple`."""
+
+    cls: Class
+    values: tuple[Any, ...]
+
+
+@record
+class Parameter(Record):
+    """A weight, as initialisation sees it: `module.weight`."""
+
+    module: Module
+    name: str
+
+
+class Once:
+    """An iterator, which gives its items a single time."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        """Keep the items."""
+        self.items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rest of the items."""
+        return self.items
+
+
+def local_names(node: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
+    """The names that a function binds, which are its own in all of it."""
+    args = node.args
+    found = {arg.arg for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs]}
+    found |= {arg.arg for arg in (args.vararg, args.kwarg) if arg is not None}
+    stack: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
+    while stack:
+        item = stack.pop()
+        match item:
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Lambda() | ast.ListComp() | ast.GeneratorExp() | ast.DictComp():
+                pass
+            case ast.Global() | ast.Nonlocal():
+                raise ProofError(f"`{type(item).__name__.lower()}`", item)
+            case _:
+                stack += ast.iter_child_nodes(item)
+    return frozenset(found)

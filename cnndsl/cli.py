@@ -27,7 +27,7 @@ from cnndsl.console import (
     sentence,
     sized,
 )
-from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing, printable
 from cnndsl.files import replacing
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _check(file: str) -> int:
     from cnndsl.analysis.expect import check
 
     scope = _scope(file)
-    name = scope.tree.span.source.name
+    name = printable(scope.tree.span.source.name)
     blocks = len(scope.tree.declarations)
     if not blocks:
         raise ArchError([Diagnostic("E224", f"{name} declares no model and no block")])

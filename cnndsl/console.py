@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cnndsl.commands import HOMES
-from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.diagnostics import ArchError, Diagnostic, printable
 from cnndsl.files import shipped
 
 FAULTS, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
@@ -35,7 +35,7 @@ class Trouble(click.ClickException):
     def show(self, file: Any = None) -> None:
         """`error: …`, on the error stream."""
         head = click.style("error", fg="red", bold=True)
-        click.echo(f"{head}: {self.message}", file=file, err=True)
+        click.echo(f"{head}: {printable(self.message)}", file=file, err=True)
 
 
 class UnfitError(ArchError):

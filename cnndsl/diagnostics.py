@@ -86,7 +86,7 @@ class Diagnostic(Record):
 
     def parts(self) -> list[tuple[str, str]]:
         """Pieces of text, each with a role: severity, text, gutter, source, caret, help."""
-        message = _printable(self.message)
+        message = printable(self.message)
         out = [(f"{self.severity}[{self.code}]", "severity"), (f": {message}\n", "text")]
         places = [(self.span, self.note, "^")] if self.span else []
         places += [(span, note, "-") for span, note in self.related]
@@ -99,11 +99,11 @@ class Diagnostic(Record):
         if self.stack:
             out += [(gutter, "gutter"), (f"in: {' → '.join(_ends(self.stack))}\n", "text")]
         if self.help:
-            out += [(gutter, "gutter"), (f"help: {_printable(self.help)}\n", "help")]
+            out += [(gutter, "gutter"), (f"help: {printable(self.help)}\n", "help")]
         return out
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text with `·` for what a terminal would obey instead of showing it."""
     return "".join(c if c.isprintable() or c in "\n\t" else "·" for c in text)
 
@@ -124,7 +124,7 @@ def _excerpts(places: list[tuple[Span, str, str]], width: int) -> list[tuple[str
     for span, note, mark in places:
         if span.source.name != shown:
             arrow = "-->" if not shown else ":::"
-            out += [(f" {'':{width}}{arrow} ", "gutter"), (f"{span}\n", "text")]
+            out += [(f" {'':{width}}{arrow} ", "gutter"), (f"{printable(str(span))}\n", "text")]
             out.append((f"{bar}\n", "gutter"))
             shown = span.source.name
         line, column = span.source.position(span.start)
@@ -139,7 +139,7 @@ def _excerpts(places: list[tuple[Span, str, str]], width: int) -> list[tuple[str
 
 def _clip(text: str, start: int, length: int, width: int = 120) -> tuple[str, int, int]:
     """Cut a long line to a window around the marked part; control characters to `·`."""
-    text = _printable(text)
+    text = printable(text)
     length = max(1, min(length, len(text) - start))
     if len(text) <= width:
         return text, start, length
@@ -209,9 +209,59 @@ def fault(code: str, message: str, span: Span | None = None, **more: object) -> 
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`did you mean "conv"?`, or nothing where no known name is near."""
+    """`did you mean "conv"?`, or nothing where no known name is near.
+
+    For a choice of a few words; what stands for something else is asked of `spelling`.
+    """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
+
+
+def spelling(name: str, known: Iterable[str]) -> str:
+    """`did you mean "conv"?` where one known name alone is this one, misspelt.
+
+    A slip keeps the digits and the first letter; the shorter the name, the less is a slip.
+    """
+    if len(name) > 40:
+        return ""
+    words = {word for word in known if word != name}
+    same = [word for word in words if _letters(word) == _letters(name)]
+    near = same or [word for word in words if _slip(_letters(name), _letters(word))]
+    return f"did you mean `{near[0]}`?" if len(near) == 1 else ""
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+def _slip(name: str, word: str) -> bool:
+    least = min(len(name), len(word))
+    if least < 2 or re.findall(r"\d", name) != re.findall(r"\d", word):
+        return False
+    if sorted(name) == sorted(word):
+        return _edits(name, word) == 1
+    if name[0] != word[0] or (len(name) == len(word) and least < 5):
+        return False
+    return _edits(name, word) <= (0 if least < 3 else 1 if least < 8 else 2)
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters to add, drop, replace or swap.  Source: Damerau 1964, optimal alignment."""
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            least = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 < j and (a, b) == (other[j - 2], one[i - 2]):
+                least = min(least, rows[-2][j - 2] + 1)
+            row.append(least)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+def short(text: str, most: int = 40) -> str:
+    """A word of the file in a message, cut where it is long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def spell_tensors(count: int) -> str:

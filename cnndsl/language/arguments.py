@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from cnndsl.diagnostics import OpError, Span, did_you_mean, fault
+from cnndsl.diagnostics import OpError, Span, fault, short
 from cnndsl.language import tree
-from cnndsl.language.evaluate import evaluate, show
+from cnndsl.language.elsewhere import argument_help
+from cnndsl.language.evaluate import evaluate, is_tensor, show
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import Env, OpRef
 from cnndsl.language.nodes import OpCall
@@ -25,7 +26,7 @@ def block_arguments(
         if name not in names:
             takes = f"it takes {', '.join(names)}" if names else "it takes no arguments"
             message = f"`{callee.name}` has no parameter `{name}`"
-            raise fault("E301", message, span, help=did_you_mean(name, names) or takes)
+            raise fault("E301", message, span, help=argument_help(name, names) or takes)
     return given
 
 
@@ -62,8 +63,11 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
         op = bind(cls, {name: value for name, (value, _) in given.items()}, rank)
     except OpError as error:
         where = places.get(error.attribute or "", span)
-        stack = env.frame.stack
-        raise fault(error.code, error.message, where, help=error.help, stack=stack) from None
+        help, stack = error.help, env.frame.stack
+        if error.code == "E301" and error.attribute is not None:
+            slots = ["norm", "act"] if cls.fused else []
+            help = argument_help(error.attribute, [*names, *slots]) or help
+        raise fault(error.code, error.message, where, help=help, stack=stack) from None
     return OpCall(op, span, places, fused)
 
 
@@ -127,6 +131,29 @@ def _given(
             positional.append((_value(argument, env), argument.span))
     _place_positional(positional, given, written, names, variadic, name, ref)
     return given
+
+
+def refuse_tensors(term: tree.CallTerm, ref: OpRef, env: Env) -> None:
+    """Say how tensors enter a step that has them in its parentheses: `add(a, b)`."""
+    items = [
+        part
+        for argument in term.arguments
+        for part in (
+            argument.value.items
+            if isinstance(argument.value, tree.ListLiteral)
+            else (argument.value,)
+        )
+    ]
+    tensors = [item for item in items if is_tensor(item, env)]
+    if not tensors:
+        return
+    rest = [a for a in term.arguments if a.value not in tensors and a.value.span.text[0] != "["]
+    call = f"{ref.name}({', '.join(a.span.text for a in rest)})" if rest else ref.name
+    named = [short(item.span.text) for item in tensors]
+    joins = isinstance(ref.target, type) and ref.target.join
+    step = f"{call} {{ {'; '.join(named)} }}" if joins or named[1:] else f"{named[0]} -> {call}"
+    message = f"`{named[0]}` is a tensor, and the parentheses hold values"
+    raise fault("E204", message, tensors[0].span, help=f"write `{step}`")
 
 
 def _place_positional(

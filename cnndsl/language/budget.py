@@ -44,6 +44,8 @@ class Budget:
         self.graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
         self.nodes = Nodes(self.graph)
         self.faults: list[Diagnostic] = []
+        self.stopped = 0
+        """Lines that have no result, because of a fault in them or in what they use."""
         self.reported: set[tuple[object, ...]] = set()
         self.left = 2 * max_nodes
         self.depth = 0
@@ -52,6 +54,7 @@ class Budget:
 
     def report(self, error: Fault, env: Env) -> None:
         """Keep a fault, once; raises ArchError where there are too many."""
+        self.stopped += 1
         if isinstance(error, Silent):
             return
         diagnostic = error.diagnostic

@@ -7,7 +7,7 @@ from typing import Any
 
 from lark import Token
 
-from cnndsl.diagnostics import Source, Span, fault
+from cnndsl.diagnostics import Source, Span, fault, short
 from cnndsl.language import tree
 
 Items = list[Any]
@@ -73,6 +73,26 @@ class Builder:
         assert start is not None
         assert stop is not None
         return Span(self.reading.source, start, stop)
+
+    def _name(self, token: Token) -> str:
+        """A name that is given a meaning here.  Raises Fault: Python keeps it for itself."""
+        self._nameable(str(token), self._at(token))
+        return str(token)
+
+    def _nameable(
+        self, name: str, span: Span, *, output: bool = False, loop: bool = False
+    ) -> None:
+        """Refuse names that Python keeps for itself.  Raises Fault."""
+        if name.startswith("__"):
+            message = f"`{short(name)}`: names that begin with two underscores are reserved"
+            raise fault("E216", message, span, help="choose another name")
+        if name == "_" and not loop:
+            help = "choose another name; `_` is any size of a port, or an unused loop variable"
+            raise fault("E216", "`_` names nothing", span, help=help)
+        if output and name.startswith("_"):
+            message = f"the output `{short(name)}` begins with an underscore"
+            help = f"begin it with a letter, for example `{name.lstrip('_')}`"
+            raise fault("E216", message, span, help=help)
 
     # Expressions
 
@@ -207,6 +227,7 @@ class Builder:
             if not plain:
                 where = cell.span if cell is not None else self._from(items[0])
                 raise fault("E107", "the first row of a table names its columns", where)
+            self._nameable(cell.path.name, cell.span, loop=True)
             header.append((cell.path.name, cell.span))
         for span, cells in rows:
             if len(cells) != len(header):
@@ -224,6 +245,7 @@ class Builder:
     def for_range(self, items: Items) -> tree.ForTerm:
         """`for i in 0..n`."""
         _, name, _, values, body = items
+        self._nameable(str(name), self._at(name), loop=True)
         header = ((str(name), self._at(name)),)
         return tree.ForTerm(header, None, values, body, self._from(items[0]))
 
@@ -257,6 +279,9 @@ class Builder:
 
     def labels(self, items: Items) -> tuple[tree.NamePath, ...]:
         """`boxes, scores:`."""
+        for path in items:
+            start = path.span.start
+            self._nameable(path.name, Span(path.span.source, start, start + len(path.name)))
         return tuple(items)
 
     def line(self, items: Items) -> tree.LineStatement:
@@ -270,7 +295,7 @@ class Builder:
     def let(self, items: Items) -> tree.Let:
         """`let name = value`."""
         _, name, value = items
-        return tree.Let(str(name), value, self._from(items[0]), self._at(name))
+        return tree.Let(self._name(name), value, self._from(items[0]), self._at(name))
 
     def default(self, items: Items) -> tree.Default:
         """`default conv(norm=bn)`."""
@@ -286,7 +311,7 @@ class Builder:
     def used(self, items: Items) -> tree.Used:
         """`Name as Other`."""
         name, _, alias = items
-        return tree.Used(str(name), str(alias or name), self._from(items[0]))
+        return tree.Used(str(name), self._name(alias or name), self._from(items[0]))
 
     def meta(self, items: Items) -> tree.Meta:
         """`@expect(…)`."""
@@ -309,7 +334,7 @@ class Builder:
     def param(self, items: Items) -> tree.Param:
         """`c: int = 64`."""
         name, kind, default = items
-        return tree.Param(str(name), kind, default, self._from(name), self._at(name))
+        return tree.Param(self._name(name), kind, default, self._from(name), self._at(name))
 
     def params(self, items: Items) -> tuple[tree.Param, ...]:
         """All the parameters."""
@@ -321,15 +346,19 @@ class Builder:
 
     def signature(self, items: Items) -> tuple[Any, Any]:
         """`inputs -> outputs`."""
-        return items[0], items[1]
+        inputs, outputs = items
+        for port in outputs:
+            self._nameable(port.outside, port.name_span, output=True)
+        return inputs, outputs
 
     def port(self, items: Items) -> tree.Port:
         """`x[C, *S] as y when condition`."""
         star, name, shape, _, alias, _, condition = items
-        other = str(alias) if alias else None
+        other = self._name(alias) if alias else None
         return tree.Port(
-            str(name), shape, star is not None, other, condition, self._from(star or name)
-        )
+            self._name(name), shape, star is not None, other, condition,
+            self._from(star or name), self._at(alias or name),
+        )  # fmt: skip
 
     def shape(self, items: Items) -> tuple[tree.Dim, ...]:
         """`[C, H, W]`."""
@@ -341,18 +370,18 @@ class Builder:
 
     def dim_default(self, items: Items) -> tree.Dim:
         """`H=224`."""
-        return tree.Dim(str(items[0]), items[1], False, self._from(items[0]))
+        return tree.Dim(self._name(items[0]), items[1], False, self._from(items[0]))
 
     def dim_rest(self, items: Items) -> tree.Dim:
         """`*S`."""
-        return tree.Dim(str(items[1]), None, True, self._from(items[0]))
+        return tree.Dim(self._name(items[1]), None, True, self._from(items[0]))
 
     def decl(self, items: Items) -> tree.Declaration:
         """`model Name(…): ports { … }`."""
         kind, name, params, signature, body = items
         inputs, outputs = signature or (None, None)
         return tree.Declaration(
-            str(kind), str(name), params or (), inputs, outputs, body,
+            str(kind), self._name(name), params or (), inputs, outputs, body,
             self._from(kind), self._at(name),
         )  # fmt: skip
 

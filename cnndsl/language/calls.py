@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from cnndsl.diagnostics import (
     Span,
-    did_you_mean,
     fault,
+    short,
 )
 from cnndsl.language import ports, tree
-from cnndsl.language.arguments import block_arguments, op_arguments
+from cnndsl.language.arguments import block_arguments, op_arguments, refuse_tensors
 from cnndsl.language.budget import Budget
-from cnndsl.language.evaluate import condition, evaluate, show
+from cnndsl.language.elsewhere import step_help
+from cnndsl.language.evaluate import condition, evaluate, last_name, show
 from cnndsl.language.flows import (
     is_step,
     needed,
@@ -61,6 +62,7 @@ class Calls(Budget):
             key = definition.line_numbers[id(term)]
             name = term.path.name
             return Step(key, name, (), (), passed.all, passed.all, None, term.span), passed
+        refuse_tensors(term, ref, env)
         lines: list[Line] | None = None
         labels: dict[str, Entry] = {}
         if term.operands is None:
@@ -85,9 +87,11 @@ class Calls(Budget):
         op = operation(name)
         if bound is None and op is None:
             known = {*operations(), *(n for n in env.visible() if is_step(env.lookup(n)))}
-            help = did_you_mean(name, known)
-            kind = "block" if name[:1].isupper() else "operation or tensor"
-            raise fault("E202", f"there is no {kind} `{name}`", term.path.span, help=help)
+            written = last_name(term.path)
+            kind = "block" if written[:1].isupper() else "operation or tensor"
+            message = f"there is no {kind} `{short(str(term.path))}`"
+            help = f"write `{written}`" if written in known else step_help(written, known)
+            raise fault("E202", message, term.path.span, help=help)
         if term.path.parts:
             raise fault("E214", f"`{term.path}` is not a step", term.path.span)
         if bound is None:
@@ -98,10 +102,9 @@ class Calls(Budget):
         if bound.meaning is None:
             return None
         if not isinstance(bound.meaning, OpRef):
-            help = "a tensor stands at the beginning of a line"
-            raise fault(
-                "E214", f"`{name}` is a {bound.kind}, not a step", term.path.span, help=help
-            )
+            message = f"`{name}` is a {bound.kind}, not a step"
+            help = "a tensor stands at the beginning of a line; a factor is `mul(0.5)`"
+            raise fault("E214", message, term.path.span, help=help)
         return bound.meaning
 
     def _operands(
@@ -118,9 +121,9 @@ class Calls(Budget):
         """
         inner = Env(env.frame, env)
         inner.skip = flow
-        before = len(self.faults)
+        before = self.stopped
         lines, operands = self._join(body, inner, flow, place, definition)
-        if len(self.faults) > before:
+        if self.stopped > before:
             raise Silent
         return lines, operands, inner.members
 

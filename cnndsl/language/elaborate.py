@@ -112,9 +112,9 @@ class Elaborator(Lines):
         declaration = definition.declaration
         start = Flow(dict(tensors)) if len(tensors) == 1 else None
         env.skip = start
-        before = len(self.faults)
+        before = self.stopped
         lines, end, _ = self.lines(declaration.body, env, start, place, definition)
-        if len(self.faults) > before or isinstance(end, Faulty):
+        if self.stopped > before or isinstance(end, Faulty):
             raise Silent
         flow = ports.outputs(declaration, env, end)
         names = {name: bound.meaning for name, bound in env.names.items() if is_value(bound)}

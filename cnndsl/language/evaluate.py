@@ -7,8 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from cnndsl.diagnostics import Fault, Span, did_you_mean, fault
+from cnndsl.diagnostics import Fault, Span, fault, short
 from cnndsl.language import tree
+from cnndsl.language.elsewhere import step_help
 from cnndsl.language.names import (
     Bound,
     Env,
@@ -221,25 +222,91 @@ def _value(expression: tree.Value, env: Env) -> Any:
     if bound is None and op is not None and not path.parts:
         return _partial(OpRef(path.name, op), arguments or (), env)
     if bound is None:
-        raise unknown(path.name, path.span, env)
+        raise unknown(path, path.span, env)
     if isinstance(bound.meaning, Faulty):
         raise Silent
     if isinstance(bound.meaning, OpRef) and not path.parts:
         return _partial(bound.meaning, arguments or (), env)
     if arguments is not None:
-        message = f"`{path}` is a {bound.kind}, which takes no arguments"
-        raise fault("E306", message, expression.span)
+        raise _called(path, bound, expression.span)
     if isinstance(bound.meaning, Flow | Family | Off):
         return _tensor_value(path, env)
     return _member(path, bound, env)
 
 
-def unknown(name: str, span: Span, env: Env) -> Exception:
-    """The fault of a name without a meaning, with the nearest that has one."""
+def unknown(path: tree.NamePath | str, span: Span, env: Env) -> Exception:
+    """The fault of a name without a meaning, and what is written for it."""
+    name = path if isinstance(path, str) else path.name
+    message = f"nothing here is named `{short(name)}`"
+    if name == "in":
+        inputs = [n for n in env.visible() if _is_port(env.lookup(n))]
+        help = "`in` is the input of a block that names none"
+        help += f"; here, write `{inputs[0]}`" if inputs else ""
+        return fault("E202", message, span, help=help)
     known = {*env.visible(), *WORDS, *FUNCTIONS, *operations()}
-    return fault(
-        "E202", f"nothing here is named `{name}`", span, help=did_you_mean(name, known)
-    )
+    written = name if isinstance(path, str) else last_name(path)
+    if written != name and written in SIZES:
+        help = "a size belongs to a tensor with a name: a port or a label of a line"
+    elif written != name and written in known:
+        help = f"write `{written}`"
+    else:
+        help = VALUES.get(written.lower()) or step_help(written, known)
+    return fault("E202", message, span, help=help)
+
+
+def last_name(path: tree.NamePath) -> str:
+    """`ReLU` of `nn.ReLU`: what other libraries call a step."""
+    return [path.name, *_members(path)][-1]
+
+
+def is_tensor(expression: tree.Expression, env: Env) -> bool:
+    """Whether an expression is a tensor's name, and not one of its sizes."""
+    match expression:
+        case tree.Value(path=path, arguments=None) if SIZES.isdisjoint(_members(path)):
+            bound = env.lookup(path.name)
+            if bound is None or not isinstance(bound.meaning, Flow | Family):
+                return False
+            try:
+                return bool(resolve(path, env, evaluate).all)
+            except Fault:
+                return False
+    return False
+
+
+def _members(path: tree.NamePath) -> list[str]:
+    return [part.name for part in path.parts if isinstance(part, tree.Member)]
+
+
+def _is_port(bound: Bound | None) -> bool:
+    return bound is not None and bound.kind in ("port", "input")
+
+
+def _called(path: tree.NamePath, bound: Bound, span: Span) -> Fault:
+    """Parentheses behind what is no step and no function."""
+    if not isinstance(bound.meaning, Flow | Family | Off):
+        message = f"`{path}` is a {bound.kind}, which takes no arguments"
+        return fault("E306", message, span)
+    head = path.name
+    if last_name(path) in SIZES:
+        help = f"write `{head}.c`, `{head}.h`, `{head}.w`, or `{head}.shape[0]` for `{head}.c`"
+        return fault("E306", f"`{path}` is a size, which takes no arguments", span, help=help)
+    help = f"a step is written after an arrow: `{head} -> …`"
+    return fault("E306", f"`{path}` is a tensor, which takes no arguments", span, help=help)
+
+
+SIZES = frozenset({"c", "d", "h", "w", "size", "shape"})
+"""What can be asked of a tensor."""
+VALUES = {
+    "range": "a range is written `0..n`",
+    "pow": "a power is written `a ** b`",
+    "int": "write `floor(x)`, or divide with `//`",
+    "null": "write `none`",
+    "nil": "write `none`",
+    "yes": "write `true`",
+    "no": "write `false`",
+    "channels": "a tensor's channels are `x.c`",
+}
+"""How a value of other languages is written here."""
 
 
 def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
@@ -254,28 +321,34 @@ def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
             number = integer(item, env, "an index")
             if not 0 <= number < len(value):
                 message = f"the list has {len(value)} items, and the index is {int(number)}"
-                raise fault("E203", message, item.span)
+                help = "items are counted from 0"
+                if bound.kind == "size":
+                    help = "a shape has no batch: `[C, H, W]`; its last sizes are `.h` and `.w`"
+                raise fault("E203", message, item.span, help=help)
             value = value[number]
     return value
 
 
+ENTER = "a tensor enters a step as `x -> relu` or `add { a; b }`"
+
+
 def _tensor_value(path: tree.NamePath, env: Env) -> Any:
     """`in.c`, `up.size`, `v.shape[1]`: a size of a tensor, remembered as such."""
-    sizes = {"c", "d", "h", "w", "size", "shape"}
     cut = next(
         (
             number
             for number, part in enumerate(path.parts)
-            if isinstance(part, tree.Member) and part.name in sizes
+            if isinstance(part, tree.Member) and part.name in SIZES
         ),
         None,
     )
     if cut is None:
+        resolve(path, env, evaluate)
         raise fault(
             "E204",
             f"`{path}` is a tensor, and a value is needed",
             path.span,
-            help="a tensor's sizes are values: `.c`, `.h`, `.w`, `.size`, `.shape`",
+            help=f"{ENTER}; values are its sizes: `.c`, `.h`, `.w`, `.size`, `.shape`",
         )
     member = path.parts[cut]
     assert isinstance(member, tree.Member)

@@ -34,6 +34,8 @@ class Chain:
         """No line yet."""
         self.open = False
         self.taken = False
+        self.unknown = False
+        """Whether a condition was faulty, so that nobody knows which line is on."""
         self.cause: tree.Expression | None = None
 
     def decide(self, statement: tree.LineStatement, env: Env) -> bool:
@@ -42,11 +44,14 @@ class Chain:
             message = "`else` belongs to the line directly above, which must have `when`"
             raise fault("E218", message, statement.span)
         if not statement.alternative:
-            self.taken, self.cause = False, None
+            self.taken, self.cause, self.unknown = False, None, False
+        if self.unknown:
+            raise Silent
         on = not self.taken
         if statement.condition is not None:
-            self.open = True
+            self.open = self.unknown = True
             on = on and condition(statement.condition, env)
+            self.unknown = False
             self.cause = statement.condition if on or self.cause is None else self.cause
         self.taken = self.taken or on
         return on

@@ -40,6 +40,12 @@ from cnndsl.structure import Line, Term
 from cnndsl.symbolic import TooManyTermsError
 
 
+def _not_called(name: str) -> str:
+    if operation(name) is not None:
+        return "a label with an operation's name hides it: choose another label"
+    return f"a tensor enters a step by an arrow: `{name} -> relu`"
+
+
 class Lines(Terms):
     """Elaborates lines."""
 
@@ -224,7 +230,7 @@ class Lines(Terms):
                 f"`{name}` is a {bound.kind} here, not an operation",
                 first.span,
                 related=((bound.span, "the name was given here"),) if bound.span else (),
-                help="a label that bears an operation's name hides it",
+                help=_not_called(name),
             )
         return resolve(first.path, env, evaluate)
 
@@ -252,9 +258,6 @@ class Lines(Terms):
         name = label.name
         if name in ("skip", "in"):
             message = f"`{name}` has a meaning of its own"
-            raise fault("E216", message, label.span, help="choose another label")
-        if name.startswith("__"):
-            message = f"`{name}`: names that begin with two underscores are reserved"
             raise fault("E216", message, label.span, help="choose another label")
         if operation(name) is not None:
             self.nodes.warn_hidden(name, label.span)

@@ -20,7 +20,7 @@ from cnndsl.language.evaluate import evaluate, show
 from cnndsl.language.names import (
     Env,
 )
-from cnndsl.language.syntax import parse_value
+from cnndsl.language.syntax import check_characters, parse_value
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Shape
 from cnndsl.symbolic import Sym
@@ -123,6 +123,7 @@ def _from_outside(param: tree.Param, value: object, env: Env) -> object:
     if not isinstance(value, str):
         return value
     if value in param.type.words or param.type.name == "str":
+        check_characters(value, f"--set {param.name}")
         return value
     return evaluate(parse_value(value, f"--set {param.name}"), env)
 

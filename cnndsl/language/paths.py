@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cnndsl.diagnostics import Span, did_you_mean, fault
+from cnndsl.diagnostics import Span, fault, listing, spelling
 from cnndsl.language import tree
 from cnndsl.language.names import Entry, Env, Family, Faulty, Flow, Off, Silent
 
@@ -69,12 +69,14 @@ def _member(entry: Entry, part: tree.Member, path: tree.NamePath) -> Entry:
     if part.name in flow.tensors:
         return Flow({part.name: flow.tensors[part.name]})
     known = {*flow.members, *flow.tensors} - {""}
-    there = f"there are {', '.join(f'`{k}`' for k in sorted(known)[:8])}" if known else ""
+    there = f"there are {listing(sorted(known)[:8])}" if known else ""
+    if part.name in ("channels", "height", "width", "depth", "ndim", "shapes"):
+        there = "a tensor's sizes are `.c`, `.h`, `.w`, `.size` and `.shape`"
     raise fault(
         "E202",
         f"`{path.name}` has nothing named `{part.name}` inside",
         part.span,
-        help=did_you_mean(part.name, known) or there,
+        help=spelling(part.name, known) or there,
     )
 
 

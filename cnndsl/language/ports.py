@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cnndsl.diagnostics import Span, did_you_mean, fault, listing, spell_tensors
+from cnndsl.diagnostics import Span, fault, listing, spell_tensors, spelling
 from cnndsl.language import tree
 from cnndsl.language.arguments import Given
 from cnndsl.language.dims import (
@@ -200,7 +200,7 @@ def _check_shape(
         if bind and name is not None and env.lookup(name) is None:
             if not name[:1].isupper():
                 known = set(env.visible())
-                help = did_you_mean(name, known) or "a new size is written with a capital"
+                help = spelling(name, known) or "a new size is written with a capital"
                 raise fault("E202", f"nothing here is named `{name}`", dim.span, help=help)
             env.names[name] = Bound(size, dim.span, SIZE)
             continue
@@ -264,7 +264,7 @@ def _output(
     bound = env.names.get(port.name)
     if bound is None or not isinstance(bound.meaning, Flow | Family | Off | Faulty):
         labels = [n for n, b in env.names.items() if isinstance(b.meaning, Flow | Family)]
-        help = did_you_mean(port.name, labels) or f"label a line `{port.name}: …`"
+        help = spelling(port.name, labels) or f"label a line `{port.name}: …`"
         message = f"no line of `{declaration.name}` is labelled `{port.name}`"
         raise fault("E223", message, port.span, help=help)
     entry = bound.meaning

@@ -49,21 +49,25 @@ def check_rows(network: Network) -> None:
     """Raises ArchError (E406): tensors whose rows are paired, and run in other orders."""
     if not any(node.op.family is Family.BOXES for node in network):
         return
-    table = compositions(network)
-    faults = list(_faults_of_nodes(network, table))
+    faults: list[Diagnostic] = []
+    table = compositions(network, faults)
     for block in (network.structure, *blocks(network.structure)):
         faults += _faults_of_ports(block, table)
     if faults:
         raise ArchError(list(dict.fromkeys(faults)))
 
 
-def compositions(network: Network) -> dict[tuple[str, int], Axes]:
-    """The composition of every axis of each node's outputs."""
+def compositions(network: Network, faults: list[Diagnostic]) -> dict[tuple[str, int], Axes]:
+    """The composition of every axis of each node's outputs; unknown after a fault."""
     table: dict[tuple[str, int], Axes] = {}
     for node in network:
         shapes = network.shapes[node.name]
         operands = [table[operand] for operand in network.operands(node.name)]
+        wrong = list(_faults_of_node(network, node, operands))
+        faults += wrong
         found = composed(node.op, node, operands, shapes)
+        if wrong:
+            found = [tuple(map(_unknown, shape)) for shape in shapes]
         for number, (axes, shape) in enumerate(zip(found, shapes, strict=True)):
             assert tuple(map(_size, axes)) == tuple(map(int, shape)), node.name
             table[node.name, number] = axes
@@ -294,31 +298,27 @@ def _spelt(axis: Axis) -> str:
 # Faults
 
 
-def _faults_of_nodes(
-    network: Network, table: dict[tuple[str, int], Axes]
-) -> Iterator[Diagnostic]:
-    for node in network:
-        operands = network.operands(node.name)
-        axes = [table[operand] for operand in operands]
-        for first, second, number in _pairs(node.op, axes):
-            differing = _disagreement(axes[first][number], axes[second][number])
-            if differing is None:
-                continue
-            what = "rows" if number == 0 else f"entries of axis {number}"
-            ours, theirs = differing
-            message = f"`{node.op.name}` pairs {what} that run in different orders"
-            note = f"{ours} of input {first + 1}, {theirs} of input {second + 1}"
-            related = tuple(
-                (network.node(operands[n][0]).span, f"input {n + 1} comes from here")
-                for n in (first, second)
-                if network.node(operands[n][0]).span != node.span
-            )
-            yield Diagnostic(
-                "E406", message, node.span, note, related=related, stack=node.stack, help=HELP
-            )
+def _faults_of_node(network: Network, node: Node, axes: list[Axes]) -> Iterator[Diagnostic]:
+    operands = network.operands(node.name)
+    for first, second, number in _pairs(node.op, axes):
+        differing = _disagreement(axes[first][number], axes[second][number])
+        if differing is None:
+            continue
+        what = "rows" if number == 0 else f"entries of axis {number}"
+        ours, theirs = differing
+        message = f"`{node.op.name}` pairs {what} that run in different orders"
+        note = f"{ours} of input {first + 1}, {theirs} of input {second + 1}"
+        related = tuple(
+            (network.node(operands[n][0]).span, f"input {n + 1} comes from here")
+            for n in (first, second)
+            if network.node(operands[n][0]).span != node.span
+        )
+        yield Diagnostic(
+            "E406", message, node.span, note, related=related, stack=node.stack, help=HELP
+        )
 
 
-HELP = "the same `rearrange` and the same order in `concat` for all that belongs to a box"
+HELP = "use the same `rearrange` and the same order in `concat` for everything about a box"
 
 
 def _pairs(op: Op, axes: list[Axes]) -> Iterator[tuple[int, int, int]]:

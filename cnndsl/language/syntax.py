@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 from lark import Lark, Token
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, Span, did_you_mean, fault
+from cnndsl.diagnostics import (
+    ArchError,
+    Diagnostic,
+    Fault,
+    Source,
+    Span,
+    did_you_mean,
+    fault,
+    short,
+)
 from cnndsl.files import cached, grammar
 from cnndsl.language import tree
 from cnndsl.language.build import Builder, Reading
@@ -64,6 +75,8 @@ class Newlines:
                 message = f"an expression has more than {MAX_WORDS:,} words"
                 help = "name its parts with `let`"
                 raise fault("E104", message, _span(source, token), help=help)
+            if token.type == "NAME" and not token.isascii():
+                _plain_name(token, _span(source, token))
             if token.type in _OPEN:
                 opened.append(token)
                 if len(opened) > MAX_NESTING:
@@ -104,6 +117,49 @@ class Newlines:
             )
 
 
+def _plain_name(name: str, span: Span) -> None:
+    """Refuse a name that Python does not read, or reads as another.  Raises Fault."""
+    if not name.isidentifier():
+        wrong = next((c for c in name if not f"a{c}".isidentifier()), name[0])
+        help = "a name holds letters, digits and `_`"
+        raise fault("E102", f"`{wrong}` cannot stand in a name", span, help=help)
+    if _SELECTORS.search(name):
+        message = f"the name `{short(name)}` holds a character that cannot be seen"
+        raise fault("E102", message, span, help=f"write `{short(_SELECTORS.sub('', name))}`")
+    if (plain := unicodedata.normalize("NFKC", name)) != name:
+        message = f"Python reads the name `{short(name)}` as `{short(plain)}`"
+        raise fault("E102", message, span, help=f"write `{short(plain)}`")
+
+
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+"""Controls, and what is not seen; joiners stay, since scripts and emoji need them."""
+_SELECTORS = re.compile(r"[\u034f\u17b4\u17b5\u180b-\u180d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Not seen either, and good for nothing in a name."""
+
+
+def check_characters(text: str, name: str) -> None:
+    """Refuse what is not seen, or reorders how the text beside it is shown.
+
+    So no terminal, figure or generated file shows anything else than it holds.
+    Raises ArchError.  Source: Boucher & Anderson 2021, arXiv:2111.00169.
+    """
+    found = list(islice(_INVISIBLE.finditer(text), MAX_ERRORS))
+    if found:
+        source = Source(name, text)
+        raise ArchError([_invisible(match[0], source, match.start()) for match in found])
+
+
+def _invisible(character: str, source: Source, start: int) -> Diagnostic:
+    name = unicodedata.name(character, "").lower()
+    shown = f"U+{ord(character):04X}{f' ({name})' if name else ''}"
+    message = f"the character {shown} is not allowed in a file"
+    help = "remove it: it cannot be seen, or changes how the text beside it is shown"
+    return Diagnostic("E102", message, Span(source, start, start + 1), help=help)
+
+
 _lock = threading.Lock()
 
 
@@ -141,6 +197,7 @@ def parse(source: Source) -> tree.File:
         raise ArchError(
             [_whole(f"the file has {size:.1f} M characters; the limit is {limit:.0f} M")]
         )
+    check_characters(source.text, source.name)
     errors: list[Diagnostic] = []
     text = source.text
     for _ in range(MAX_ERRORS):
@@ -163,6 +220,7 @@ def parse_value(text: str, name: str) -> tree.Expression:
     source = Source(name, text)
     if len(text) > 10_000:
         raise ArchError([_whole("the value is longer than 10,000 characters")])
+    check_characters(source.text, source.name)
     try:
         found: tree.Expression = _run("expr", source, text)
     except Fault as error:
@@ -245,7 +303,7 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
     if character.isdigit():
         word = re.compile(r"[\w.]+").match(source.text, start)
         stop = word.end() if word else start + 1
-        message = f"`{_short(source.text[start:stop])}` is neither a number nor a name"
+        message = f"`{short(source.text[start:stop])}` is neither a number nor a name"
         help = "a name begins with a letter or `_`"
         return fault("E102", message, Span(source, start, stop), help=help)
     shown = f"`{character}`" if character.isprintable() else f"character U+{ord(character):04X}"
@@ -276,7 +334,7 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     span = Span(source, end, end + 1) if token.type == "$END" else _span(source, token)
     if token.type == "_NL":
         span = Span(source, span.start, span.start + 1)
-    said = f"`{_short(token)}`"
+    said = f"`{short(token)}`"
     if token.type in ("_NL", "$END", "_ARROW"):
         said = _SAID[token.type]
     if token == '""' and source.text.startswith('"""', span.start):
@@ -303,11 +361,6 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     return fault("E101", f"{said} cannot stand here{_alternatives(expected)}", span)
 
 
-def _short(text: str) -> str:
-    """A word of the text in a message, cut where it is long."""
-    return text if len(text) <= 40 else f"{text[:40]}…"
-
-
 def _alternatives(expected: set[str]) -> str:
     """`; expected a name or …` where the choice is small enough to help."""
     named = expected - {"IN"} if "NAME" in expected else expected
@@ -327,6 +380,7 @@ def _literal(terminal: str) -> str:
 
 
 _WORDS = {"NAME", "NUMBER", "SIZE", "STRING", "IN"}
+_INFIX = {"PLUS", "MINUS", "SLASH", "SLASHES", "PERCENT", "POWER"}
 _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: {"MODEL", "BLOCK"} <= expected,
@@ -352,6 +406,26 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         lambda token, expected: token.type in _WORDS and {"COMMA", "RPAR"} <= expected,
         "{} follows a value directly",
         "arguments are separated by commas, and named with `=`",
+    ),
+    (
+        lambda token, expected: token.type in _INFIX and {"_ARROW", "WHEN"} <= expected,
+        "{} does not join tensors",
+        "write `add {{ a; b }}`, `mul {{ a; b }}`, `mul(0.5)`; in a repeat, `step * (n + 1)`",
+    ),
+    (
+        lambda token, expected: token.type == "COMMA" and "RPAR" in expected,
+        "{} cannot stand in parentheses that hold one value",
+        "a size is written `3x3`, a list `[3, 3]`",
+    ),
+    (
+        lambda token, expected: token.type == "LBRACE" and {"EACH", "WHEN"} <= expected,
+        "{} cannot follow a repeat or other braces",
+        "what enters stands before the repeat: `Cell(4) {{ a; b }} * 3`",
+    ),
+    (
+        lambda token, expected: token.type == "LPAR" and {"FOR", "LBRACE"} <= expected,
+        "{} stands where a step is missing",
+        "braces group steps, `{{ a -> b }}`; several tensors enter as `add {{ a; b }}`",
     ),
     (
         lambda token, expected: token.type == "COLON" and "LBRACE" in expected,

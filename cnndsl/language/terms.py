@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnndsl.diagnostics import (
-    fault,
-)
+from cnndsl.diagnostics import fault, short
 from cnndsl.language import tree
 from cnndsl.language.calls import Calls
-from cnndsl.language.evaluate import integer
+from cnndsl.language.evaluate import evaluate, integer, is_tensor, show
 from cnndsl.language.flows import (
     flow_of,
     needed,
@@ -21,7 +19,6 @@ from cnndsl.language.names import (
     Entry,
     Env,
     Family,
-    Faulty,
     Flow,
     Place,
     Silent,
@@ -47,9 +44,6 @@ class Terms(Calls):
         labelled: bool = False,
     ) -> tuple[Term | None, Flow]:
         """One step of a chain; no record for a step that is `none`."""
-        if isinstance(flow, Faulty):
-            # Its operands may hold faults of their own; those are found when it is mended.
-            raise Silent
         match term:
             case tree.CallTerm():
                 return self._call(term, env, flow, place, definition)
@@ -71,9 +65,9 @@ class Terms(Calls):
         definition: BlockDefinition,
     ) -> tuple[Term, Flow]:
         inner = Env(env.frame, env)
-        before = len(self.faults)
+        before = self.stopped
         lines, end, _ = self.lines(term.body, inner, flow, place, definition)
-        if len(self.faults) > before:
+        if self.stopped > before:
             raise Silent
         result = Flow(needed(end, term.span).tensors, inner.members)
         key = definition.line_numbers[id(term)]
@@ -87,7 +81,7 @@ class Terms(Calls):
         place: Place,
         definition: BlockDefinition,
     ) -> tuple[Term, Flow]:
-        times = integer(term.times, env, "the number of repeats")
+        times = self._times(term, env)
         if times < 0:
             raise fault(
                 "E307", f"a step cannot be repeated {int(times)} times", term.times.span
@@ -106,6 +100,21 @@ class Terms(Calls):
         key = definition.line_numbers[id(term)]
         inputs = tensors_of(entered)
         return Repeat(key, items, inputs, result.all), Flow(result.tensors, result.members)
+
+    def _times(self, term: tree.RepeatTerm, env: Env) -> int:
+        """The number of repeats.  Raises Fault: a tensor or a factor, where `mul` is meant."""
+        times = term.times.span
+        if is_tensor(term.times, env):
+            both = f"{term.term.span.text}; {times.text}"
+            help = f"`* n` repeats a step; to multiply, write `mul {{ {short(both)} }}`"
+            raise fault("E204", f"`{times.text}` is a tensor, not a number", times, help=help)
+        value = evaluate(term.times, env)
+        if isinstance(value, float):
+            help = f"to multiply by it, write `mul({times.text})`"
+            raise fault(
+                "E306", f"a step cannot be repeated {show(value)} times", times, help=help
+            )
+        return integer(term.times, env, "the number of repeats")
 
     def _for(
         self,
@@ -132,9 +141,9 @@ class Terms(Calls):
         members: dict[str, Entry] = {}
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = place.iteration(number, labelled=labelled)
-            before, indexed = len(self.faults), len(env.frame.indexed)
+            before, indexed = self.stopped, len(env.frame.indexed)
             lines, end, _ = self.lines(term.body, inner, flow, at, definition)
-            if len(self.faults) > before:
+            if self.stopped > before:
                 raise Silent
             resuming = Resuming(env.frame, loop.names, row)
             resume_indexed(env.frame, indexed, resuming)

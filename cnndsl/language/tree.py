@@ -125,6 +125,8 @@ class Port(Record):
     alias: str | None
     condition: Expression | None
     span: Span
+    name_span: Span
+    """Of the name that a caller sees."""
 
     @property
     def outside(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import MISSING
 from functools import cache
 
-from cnndsl.diagnostics import OpError, did_you_mean
+from cnndsl.diagnostics import OpError, spelling
 from cnndsl.ops.base import Auto, Op
 
 
@@ -22,7 +22,7 @@ def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
             takes = f"it takes {', '.join(names)}" if names else "it takes no arguments"
             raise OpError(
                 f"`{cls.name}` has no parameter `{name}`",
-                help=did_you_mean(name, names) or takes,
+                help=spelling(name, names) or takes,
                 attribute=name,
                 code="E301",
             )

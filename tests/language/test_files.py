@@ -114,7 +114,7 @@ def test_a_used_file_s_faults_are_told_with_its_name(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["", ".", "no\\such", "x" * 5000, "a\0b", "con:"])
+@pytest.mark.parametrize("path", ["", ".", "no\\such", "x" * 5000, "con:"])
 def test_odd_paths_are_a_sentence(tmp_path: Path, path: str) -> None:
     text = f'use "{path}"\nmodel M: x[3] -> y {{ y: relu }}'
     with pytest.raises(ArchError) as caught:

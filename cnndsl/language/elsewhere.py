@@ -1,0 +1,174 @@
+"""How the field's names are written here: what a message proposes for an unknown one.
+
+A proposal is the same thing under another name, never the nearest other operation: `prelu`
+is no slip for `relu`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import cache
+
+from cnndsl.diagnostics import spelling
+from cnndsl.files import zoo
+
+STEPS = {
+    "conv(64, 3x3)": "conv convolution convolutional conv3x3 lazyconv",
+    "conv(64, 1x1)": "conv1x1 pointwise pointwiseconv pwconv",
+    "conv(64, 3x3, dilation=2)": "dilatedconv atrousconv",
+    "conv(64, 3x3, groups=32)": "groupconv groupedconv",
+    "dwconv(3x3)": "depthwise depthwiseconv convdw",
+    "dwconv(3x3) -> conv(64, 1x1)": "sepconv separableconv depthwiseseparableconv",
+    "deconv(64, 2, stride=2)": "convtranspose convtransposed conv2dtranspose conv3dtranspose"
+    " transposeconv transposedconv upconv deconvolution",
+    "linear(10)": "fc dense fullyconnected innerproduct lazylinear",
+    "bn": "batchnorm batchnormalization bnorm lazybatchnorm",
+    "frozen_bn": "frozenbatchnorm frozenbatchnormalization",
+    "ln": "layernorm layernormalization",
+    "gn(32)": "groupnorm groupnormalization",
+    "lrn": "localresponsenorm localresponsenormalization crossmaplrn",
+    "l2norm(axis=0)": "normalize l2normalize l2normalization",
+    "scale": "layerscale",
+    "silu": "swish",
+    "hardswish": "hswish",
+    "hardsigmoid": "hsigmoid",
+    "leaky(0.01)": "leakyrelu lrelu",
+    "elu(1.6732632423543772) -> mul(1.0507009873554805)": "selu",
+    'add { relu; mul(-1) -> relu -> scale(per="tensor", init=-0.25) }': "prelu parametricrelu",
+    "mul { skip; mul(1.702) -> sigmoid }": "quickgelu",
+    "mul { skip; skip }": "square",
+    "softmax(axis=0)": "softmax2d",
+    "maxpool(2)": "maxpooling",
+    "avgpool(2)": "avgpooling averagepool averagepooling meanpool",
+    "gap": "globalavgpool globalaveragepool globalaveragepooling gavgpool",
+    "upsample(2)": "upsampling upsamplenearest upsamplingnearest nearestupsample",
+    'upsample(2, mode="bilinear")': "upsamplebilinear upsamplingbilinear",
+    "concat { a; b }": "cat concatenate hstack",
+    "add { a; b }": "addition plus sum residual shortcut eltwise eltwiseadd elementwiseadd",
+    "add { a; b -> mul(-1) }": "sub subtract minus",
+    "mul { a; b }": "multiply times product prod hadamard",
+    "split(2)": "chunk",
+    'rearrange("c h w -> h w c")': "permute transpose swapaxes",
+    'rearrange("c h w -> 1 c h w")': "unsqueeze expanddims",
+    'rearrange("(c a b) h w -> c (h a) (w b)", a=2, b=2)': "pixelshuffle subpixel",
+    'rearrange("c (h a) (w b) -> (c a b) h w", a=2, b=2)': "pixelunshuffle",
+    'rearrange("(a b c) h w -> c (h a) (w b)", a=2, b=2)': "depthtospace",
+    'rearrange("c (h a) (w b) -> (a b c) h w", a=2, b=2)': "spacetodepth",
+    'rearrange("c (h a) (w b) -> (b a c) h w", a=2, b=2)': "focus",
+    'rearrange("(g c) h w -> (c g) h w", g=2)': "channelshuffle shuffle",
+    "reshape(32, 64)": "view unflatten",
+    "zeropad([1, 1, 1, 1])": "pad constantpad zeropadding",
+    "crop([6, 6])": "centercrop cropping",
+    "droppath(0.1)": "stochasticdepth",
+}
+"""A step here → what it is called elsewhere, in lower case and without `_`."""
+
+ADVICE = {
+    "label what enters `x`, and write `x -> maxpool(x.size) -> flatten`": "gmp globalmaxpool"
+    " globalmaxpooling adaptivemaxpool",
+    "write `gap`; for other sizes than 1, `avgpool` with its kernel": "adaptiveavgpool",
+    "label what enters `x`, and write `x -> gn(x.c)`, one group a channel": "instancenorm"
+    " instancenormalization inorm",
+    "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
+    "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
+    "write `mul(1 / alpha) -> elu -> mul(alpha)`; with alpha=1 it is `elu`": "celu",
+    "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
+    "write the products as `einsum`, with `softmax` between": "attention selfattention"
+    " multiheadattention scaleddotproductattention",
+    'write a pattern: `einsum("n c, c m -> n m") { a; b }`': "matmul bmm mm dot",
+    "write `rearrange` or `reshape` without the axis of size 1": "squeeze",
+    "leave the step out; as an argument it is `none`": "identity noop",
+    "join the steps with `->`; braces group them: `{ conv(8, 3x3) -> relu }`": "sequential",
+    "write `for i in 0..n { … }`, or `step * n`": "modulelist",
+    'a block does this: `use "lib/squeeze_excite.arch" (SqueezeExcite)`': "se seblock selayer"
+    " semodule squeezeexcitation",
+    "write `nms(100) { boxes; scores }`": "nonmaxsuppression nonmaximumsuppression",
+    "leave out `self`: a name stands alone": "self",
+    "an input stands in the head: `model M: image[3, H=224, W=224] -> y { … }`": "input",
+    "an output is a label that the head names: `-> y { y: … }`": "return output",
+}
+"""What to do where it is more than a step → for what."""
+
+OTHERS = """
+    rrelu hardtanh hardshrink softshrink tanhshrink threshold softplus softsign softmin
+    logsigmoid logsoftmax gumbelsoftmax maxout crelu relu1 relun dropout1d dropout2d dropout3d
+    alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
+    unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
+    weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool max min
+    mean median std var abs exp log sqrt pow div neg sin cos tan asin acos atan sinh cosh erf clamp clip argmax cumsum flip roll
+    slice stack repeat expand tile where mask sort snake sine geglu reglu
+"""
+"""Steps of other libraries that are not here: nothing is near enough to them to be meant."""
+
+ARGUMENTS = {
+    "out": "filters channels units outchannels outfeatures numfilters outputchannels",
+    "kernel": "kernelsize ksize k size kernelshape poolsize",
+    "stride": "strides s",
+    "pad": "padding pads p",
+    "dilation": "dilationrate dilations rate d",
+    "groups": "numgroups group g",
+    "bias": "usebias",
+    "ceil": "ceilmode",
+    "output_pad": "outputpadding",
+    "slope": "negativeslope",
+    "axis": "dim axes",
+    "factor": "scalefactor scale",
+    "size": "outputsize",
+    "eps": "epsilon",
+    "act": "activation",
+    "norm": "normalization normlayer normalizer",
+    "multiplier": "depthmultiplier channelmultiplier",
+    "p": "rate prob droprate",
+    "iou": "iouthreshold",
+}
+"""An argument here → what it is called elsewhere."""
+
+UNWRITTEN = {
+    "inchannels": "leave it out: the channels of the input are known",
+    "infeatures": "leave it out: the size of the input is known",
+    "numfeatures": "leave it out: the channels of the input are known",
+    "inplace": "leave it out: it changes no result",
+}
+
+
+def step_help(name: str, known: Collection[str]) -> str:
+    """How an unknown step is written here; nothing where it cannot be known."""
+    key = _key(name)
+    for form in (key, re.sub(r"([123]d)?(layer|block)?$", "", key)):
+        if form in _steps():
+            return _steps()[form]
+    if key in _blocks():
+        block, file = _blocks()[key]
+        return f'a shipped block: `use "{file}" ({block})`'
+    return "" if key in OTHERS.split() else spelling(name, known)
+
+
+def argument_help(name: str, known: Collection[str]) -> str:
+    """How an unknown argument is written here; nothing where it cannot be known."""
+    key = _key(name)
+    if key in UNWRITTEN:
+        return UNWRITTEN[key]
+    meant = [word for word in known if key in ARGUMENTS.get(word, "").split()]
+    return f"write `{meant[0]}`" if meant else spelling(name, known)
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+@cache
+def _steps() -> dict[str, str]:
+    """What is said of each name."""
+    steps = {name: f"write `{step}`" for step, names in STEPS.items() for name in names.split()}
+    return steps | {name: said for said, names in ADVICE.items() for name in names.split()}
+
+
+@cache
+def _blocks() -> dict[str, tuple[str, str]]:
+    """The blocks that are shipped to be used: the name as it is written, and its file."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted((zoo() / "lib").glob("*.arch")):
+        for name in re.findall(r"^block (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.setdefault(_key(name), (name, f"lib/{path.name}"))
+    return found

@@ -1,0 +1,90 @@
+"""What a message proposes for an unknown step is the same thing under another name."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnndsl.diagnostics import spelling
+from cnndsl.language import loads
+from cnndsl.language.elsewhere import ADVICE, ARGUMENTS, OTHERS, STEPS, argument_help, step_help
+from cnndsl.language.names import operations
+from cnndsl.ops.base import OPS
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_proposed_step_is_one(step: str) -> None:
+    inside = f"a: image -> relu\n b: image -> sigmoid\n c: image -> {step}"
+    loads(f"model M: image[32, H=8, W=8] -> a {{ {inside} }}")
+
+
+def test_every_name_has_one_meaning_and_is_as_names_are_compared() -> None:
+    names = " ".join([*STEPS.values(), *ADVICE.values(), OTHERS]).split()
+    assert sorted(set(names)) == sorted(names)
+    assert all(name == name.lower().replace("_", "") for name in names)
+    assert not {*OTHERS.split()} & {*operations()}
+
+
+def test_arguments_are_those_of_operations() -> None:
+    known = {parameter.name for cls in OPS.values() for parameter in cls.parameters}
+    assert {*ARGUMENTS} <= known | {"norm", "act"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prelu", "selu", "celu", "rrelu", "crelu", "relu7", "gmp", "max", "min", "mean"),
+        *(
+            "grid_sample",
+            "GridSample",
+            "dropout2d",
+            "softmin",
+            "max_unpool2d",
+            "conv5",
+            "dconv",
+        ),
+        *("logsoftmax", "hardtanh", "relu1", "sub", "softplus", "softsign", "swiglu", "lppool"),
+        *("rmsnorm", "gmn", "op", "x", "RoIPool", "stack", "unfold", "tan", "l1norm", "silo"),
+    ],
+)
+def test_another_network_is_never_proposed(name: str) -> None:
+    assert not step_help(name, operations()).startswith("did you mean")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("ReLU", "relu"), ("hard_swish", "hardswish"), ("max_pool", "maxpool")),
+        *(("covn", "conv"), ("rleu", "relu"), ("sigmod", "sigmoid"), ("gpa", "gap")),
+        *(("upsampel", "upsample"), ("rearange", "rearrange"), ("linaer", "linear")),
+        *(
+            ("convv", "conv"),
+            ("flaten", "flatten"),
+            ("dropuot", "dropout"),
+            ("DWConv", "dwconv"),
+        ),
+    ],
+)
+def test_slip_is_recognised(name: str, meant: str) -> None:
+    assert spelling(name, operations()) == f"did you mean `{meant}`?"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *(("swish", "`silu`"), ("BatchNorm2d", "`bn`"), ("fc", "`linear(10)`")),
+        *(("Conv2d", "`conv(64, 3x3)`"), ("Dense", "`linear(10)`"), ("gmp", "x -> maxpool")),
+        *(("pixel_shuffle", "rearrange"), ("InstanceNorm3d", "gn(x.c)")),
+        *(
+            ("bottleneck", "(Bottleneck)`"),
+            ("ConvTranspose2d", "deconv"),
+        ),
+    ],
+)
+def test_names_of_the_field_are_known(name: str, said: str) -> None:
+    assert said in step_help(name, operations())
+
+
+def test_argument_of_another_library_is_translated() -> None:
+    assert argument_help("kernel_size", ["out", "kernel", "stride"]) == "write `kernel`"
+    assert argument_help("strid", ["out", "kernel", "stride"]) == "did you mean `stride`?"
+    assert argument_help("padding_mode", ["out", "kernel", "pad"]) == ""

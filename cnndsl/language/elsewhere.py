@@ -96,8 +96,8 @@ OTHERS = """
     alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
     unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
     weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool max min
-    mean median std var abs exp log sqrt pow div neg sin cos tan asin acos atan sinh cosh erf clamp
-    clip argmax cumsum flip roll
+    mean median std var abs exp log sqrt pow div neg sin cos tan asin acos atan sinh cosh
+    erf clamp clip argmax cumsum flip roll
     slice stack repeat expand tile where mask sort snake sine geglu reglu
 """
 """Steps of other libraries that are not here: nothing is near enough to them to be meant."""

@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
+from cnndsl import zoo
 from cnndsl.backends.torch.proof import ProofError, prove, reparse
-from cnndsl.files import zoo
 from cnndsl.graph import Network
 from cnndsl.language import load, loads
 

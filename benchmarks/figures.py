@@ -19,7 +19,7 @@ from pathlib import Path
 from cnndsl.figures.blocks import DETAILS, blocks
 from cnndsl.figures.svg import svg
 from cnndsl.graph import Network
-from cnndsl.language import loads
+from cnndsl.network import loads
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))

@@ -32,8 +32,8 @@ import numpy as np
 import torch
 
 import cnndsl
+from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.plan import Plan
-from cnndsl.backends.numpy.weights import random_weights
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 

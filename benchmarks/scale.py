@@ -18,7 +18,7 @@ SIZES = (1_000, 10_000, 100_000)
 CHILD = """
 import json, resource, sys, time
 form, count = sys.argv[1], int(sys.argv[2])
-from cnndsl.language import loads
+from cnndsl.network import loads
 body = f"conv(8, 3x3) * {count}" if form == "repeat" else "conv(8, 3x3)\\n" * count
 text = f"model Chain: image[8, H=32, W=32] -> y {{\\n{body}\\ny: conv(8, 1x1)\\n}}\\n"
 loads("model One: image[8, H=32, W=32] -> y { y: conv(8, 1x1) }")

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cnndsl.diagnostics import ArchError, Diagnostic
-    from cnndsl.graph import Network, Node
+    from cnndsl.graph import Node
+    from cnndsl.network import Network
 
 __version__ = "0.1.0"
 __all__ = ["ArchError", "Diagnostic", "Network", "Node", "load", "loads", "zoo"]
@@ -26,7 +27,7 @@ __all__ = ["ArchError", "Diagnostic", "Network", "Node", "load", "loads", "zoo"]
 _HOMES = {
     "ArchError": "cnndsl.diagnostics",
     "Diagnostic": "cnndsl.diagnostics",
-    "Network": "cnndsl.graph",
+    "Network": "cnndsl.network",
     "Node": "cnndsl.graph",
 }
 
@@ -45,9 +46,9 @@ def load(
     shapes without the batch, `{"image": (3, 320, 320)}`; `parameters` the model's own.
     Raises OSError: there is no such file. ArchError: the faults in it.
     """
-    from cnndsl import language
+    from cnndsl import network
 
-    return language.load(path, model, parameters, inputs)
+    return network.load(path, model, parameters, inputs)
 
 
 def loads(
@@ -59,9 +60,9 @@ def loads(
     **parameters: object,
 ) -> Network:
     """The network of a model in a text.  Raises ArchError."""
-    from cnndsl import language
+    from cnndsl import network
 
-    return language.loads(text, model, parameters, inputs)
+    return network.loads(text, model, parameters, inputs)
 
 
 def zoo() -> tuple[str, ...]:

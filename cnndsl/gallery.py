@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from cnndsl import language
-from cnndsl.analysis.costs import giga
+from cnndsl.analysis.costs import giga, total
 from cnndsl.analysis.expect import check
 from cnndsl.files import replacing, zoo
 from cnndsl.graph import Network
+from cnndsl.network import load
 
 HEAD = """\
 # The networks
@@ -70,7 +71,8 @@ def _row(network: Network, name: str, figure: str) -> str:
         r"arXiv:(\d{4}\.\d{5}|\d{4}\.\d{4})", r"[\g<0>](https://arxiv.org/abs/\1)", cited
     )
     shown = ", ".join(_size(tensor.shape) for tensor in network.inputs.values())
-    costs = f"{network.parameters:,}", giga(network.macs)
+    whole = total(network)
+    costs = f"{whole.parameters:,}", giga(whole.macs)
     cells = [cell.replace("|", "\\|") for cell in (name, cited, shown, *costs, figure)]
     return f"| {' | '.join(cells)} |\n"
 
@@ -84,7 +86,7 @@ def figures() -> dict[str, Callable[[Path], None]]:
     from cnndsl.figures import Options, draw, draw_diff
 
     def loaded(name: str) -> Network:
-        return language.load(zoo() / f"{name}.arch")
+        return load(zoo() / f"{name}.arch")
 
     found: dict[str, Callable[[Path], None]] = {
         f"zoo/{name}.svg": partial(lambda name, path: draw(loaded(name), path), name)

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import field
-from os import PathLike
-from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 
-from cnndsl.diagnostics import ArchError, Diagnostic, Span
-from cnndsl.ops.base import Array, Op, Shape
+from cnndsl.diagnostics import Diagnostic, Span
+from cnndsl.ops.base import Op, Shape
 from cnndsl.records import Record, record
 from cnndsl.structure import (
     Block,
@@ -36,13 +33,6 @@ from cnndsl.structure import (
     blocks,
 )
 from cnndsl.symbolic import strip
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from cnndsl.analysis.costs import Total
-    from cnndsl.analysis.summary import Summary
-    from cnndsl.backends.numpy.interpreter import Interpreter
 
 __all__ = (
     "Block",
@@ -153,104 +143,6 @@ class Network(Record):
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
         """The shapes of a node's inputs, in order."""
         return tuple(self.shapes[u][output] for u, output in self.operands(name))
-
-    # What a user does with a network: input and output stand here and in the command line.
-
-    @property
-    def parameters(self) -> int:
-        """The number of trainable parameters; what is shared counts once."""
-        return self._total().parameters
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds per sample."""
-        return self._total().macs
-
-    def _total(self) -> Total:
-        from cnndsl.analysis.costs import total
-
-        return total(self)
-
-    def summary(self) -> Summary:
-        """The table of its blocks; printed, it is text, and `json()` is data."""
-        from cnndsl.analysis.summary import summary
-
-        return summary(self)
-
-    def torch_source(self, *, optimize: bool = False) -> str:
-        """The PyTorch source, which is what `to_torch` executes.  Raises ArchError.
-
-        With `optimize` it is for inference: batch norm is in the convolutions' weights,
-        and the memory is laid out channels last.
-        """
-        from cnndsl.backends.torch import source
-
-        return source(self, optimize=optimize)
-
-    def to_torch(
-        self, weights: Mapping[str, Array] | None = None, *, optimize: bool = False
-    ) -> nn.Module:
-        """An `nn.Module` with these weights, or freshly initialised ones.
-
-        With `optimize` it computes the same in evaluation, faster, and refuses to train;
-        the weights are still those of the network as it is written.
-        Raises ImportError: torch is not installed. ArchError: weights of another network.
-        """
-        from cnndsl.backends.torch.execute import module
-
-        return module(self, weights, optimize=optimize)
-
-    def to_numpy(
-        self,
-        weights: Mapping[str, Array] | None = None,
-        seed: int = 0,
-        *,
-        optimize: bool = True,
-        threads: int | None = None,
-    ) -> Interpreter:
-        """A function of arrays, with these weights, or random ones from a seed.
-
-        It takes arrays with the batch first, and gives one array for one output, a
-        dictionary by name for several. It is planned at its first call, and then fast, on
-        so many threads, all by default; without `optimize` it is the plain interpreter,
-        which defines what each operation computes.  Raises ArchError: weights of another
-        network. ValueError: no thread.
-        """
-        from cnndsl.backends.numpy.interpreter import Interpreter
-        from cnndsl.backends.numpy.weights import random_weights
-
-        weights = random_weights(self, seed) if weights is None else weights
-        if not optimize:
-            return Interpreter(self, weights)
-        from cnndsl.backends.numpy.plan import Plan
-
-        return Plan(self, weights, threads=threads)
-
-    def load_weights(
-        self, weights: str | PathLike[str] | Mapping[str, Any], **options: Any
-    ) -> dict[str, Array]:
-        """Weights in the network's own names, from a file or a foreign `state_dict`.
-
-        Raises OSError, and ArchError: they are not this network's, or not surely.
-        """
-        from cnndsl.weights import load_weights
-
-        return load_weights(self, weights, **options)
-
-    def draw(self, path: str | PathLike[str]) -> None:
-        """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.dot`.  Raises ArchError."""
-        from cnndsl.figures import draw
-
-        draw(self, path)
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """What a notebook shows: the picture where one can be drawn, and the table."""
-        from cnndsl.figures import picture
-
-        shown = {"text/plain": str(self.summary())}
-        with suppress(ArchError):
-            shown["image/svg+xml"] = picture(self).decode()
-        return shown
 
 
 def connect(graph: nx.MultiDiGraph[str], node: Node, operands: tuple[Tensor, ...]) -> None:

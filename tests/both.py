@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from cnndsl.backends.numpy.weights import random_weights
+from cnndsl.analysis.weights import random_weights
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 

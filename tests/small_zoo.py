@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import cnndsl
-from cnndsl.backends.numpy.weights import random_weights
+from cnndsl.analysis.weights import random_weights
 from cnndsl.files import zoo
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array

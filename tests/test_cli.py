@@ -511,7 +511,7 @@ def test_a_mistake_of_the_program_is_said_in_a_sentence_with_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CNNDSL_TRACEBACK", raising=False)
-    monkeypatch.setattr("cnndsl.graph.Network.summary", lambda self: 1 // 0)
+    monkeypatch.setattr("cnndsl.network.Network.summary", lambda self: 1 // 0)
     result = CliRunner().invoke(cli, ["summary", "good.arch"])
     assert result.exit_code == 70
     assert "internal error: ZeroDivisionError" in result.stderr

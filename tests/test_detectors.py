@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import cnndsl
-from cnndsl.backends.numpy.weights import random_weights
+from cnndsl.analysis.weights import random_weights
 from cnndsl.files import zoo
 from tests.torchvision_cpu import torchvision
 

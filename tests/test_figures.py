@@ -24,7 +24,7 @@ from cnndsl.figures.text import clean, common, elide, label_text, shape_text
 from cnndsl.figures.titles import title_of
 from cnndsl.files import shipped
 from cnndsl.graph import Network
-from cnndsl.language import load, loads
+from cnndsl.network import load, loads
 from cnndsl.ops.base import Family
 from cnndsl.structure import Citation
 
@@ -481,7 +481,7 @@ def test_the_same_network_gives_the_same_bytes(format: str) -> None:
 
 def test_the_source_depends_on_no_hash_seed() -> None:
     code = (
-        "import sys; from cnndsl.figures import dot; from cnndsl.language import load;"
+        "import sys; from cnndsl.figures import dot; from cnndsl.network import load;"
         "from cnndsl.files import shipped; import hashlib;"
         "print(hashlib.sha256(''.join("
         "dot(load(shipped()[n])) for n in ('googlenet', 'fpn_resnet50')).encode()).hexdigest())"

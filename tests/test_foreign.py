@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import cnndsl
-from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.files import zoo
 from cnndsl.weights import load_weights
 from tests.both import difference, outputs

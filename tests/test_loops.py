@@ -1,6 +1,6 @@
 """A loop variable has the value of its row: in the lines, in inner loops, and outside."""
 
-from cnndsl.language import loads
+from cnndsl.network import loads
 
 
 def test_an_inner_loop_keeps_the_row_of_the_outer_one() -> None:

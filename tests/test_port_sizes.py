@@ -3,7 +3,7 @@
 import pytest
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import loads
+from cnndsl.network import loads
 
 TEXT = """
 model M(c: int = 3): x[c, H=8, W=8] -> out[c, H, W] { out: conv(c, 3x3) }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import cnndsl
-from cnndsl.language import loads
+from cnndsl.network import loads
 from cnndsl.ops.base import OPS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnndsl
-from cnndsl.backends.numpy.weights import expected_weights, random_weights
+from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.graph import Network
 from cnndsl.weights import load_weights, save_weights
 from cnndsl.weights.layers import theirs

@@ -7,9 +7,10 @@ import pytest
 
 from cnndsl.analysis.expect import check
 from cnndsl.files import zoo
-from cnndsl.language import load, read
+from cnndsl.language import read
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import BlockDefinition
+from cnndsl.network import load
 
 FILES = sorted(zoo().glob("*.arch"))
 SHARED = sorted((zoo() / "lib").glob("*.arch"))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from cnndsl.analysis.costs import total
 from cnndsl.graph import Network
 
 
@@ -35,16 +36,20 @@ class Affine:
         return " + ".join([str(self.fixed), *(f"{n}·{name}" for name, n in self.each.items())])
 
 
+def _macs(network: Network) -> int:
+    return total(network).macs
+
+
 def affine(make: Callable[..., Network], *names: str, start: int = 10) -> Affine:
     """The multiply-adds of `make(name=count, …)` as a function of the counts.
 
     Raises ValueError: they are no such function, as other counts show.
     """
     base = dict.fromkeys(names, start)
-    here = make(**base).macs
+    here = _macs(make(**base))
     each: dict[str, int] = {}
     for name in names:
-        more = make(**{**base, name: start + 7}).macs
+        more = _macs(make(**{**base, name: start + 7}))
         slope = Fraction(more - here, 7)
         if slope.denominator != 1:
             raise ValueError(f"the cost is not affine in `{name}`")
@@ -52,6 +57,6 @@ def affine(make: Callable[..., Network], *names: str, start: int = 10) -> Affine
     found = Affine(here - start * sum(each.values()), each)
     for factor in (3, 11):
         counts = {name: start * factor + number for number, name in enumerate(names)}
-        if make(**counts).macs != found.at(**counts):
+        if _macs(make(**counts)) != found.at(**counts):
             raise ValueError(f"the cost is not affine in {', '.join(names)}")
     return found

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 HOMES = {
+    "check": "check",
+    "compile": "compiling",
+    "completion": "completion",
+    "draw": "draw",
+    "run": "run",
     "bench": "bench",
     "summary": "summary",
     "explain": "explain",

@@ -16,7 +16,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 
 if TYPE_CHECKING:
     from cnndsl.backends.numpy.plan import Compiled, Plan
-    from cnndsl.graph import Network
+    from cnndsl.network import Network
     from cnndsl.ops.base import Array
 
 PEERS = ("torch", "onnxruntime")
@@ -60,8 +60,8 @@ def bench(
     counts the layer's multiply-adds, of which Winograd does fewer, and may pass 100 %.
     PyTorch runs in turn with the plan, ONNX Runtime after both; the figures are medians.
     """
+    from cnndsl.analysis.weights import random_weights
     from cnndsl.backends.numpy.plan import Plan
-    from cnndsl.backends.numpy.weights import random_weights
 
     _, network = network_of(file, model, parameters, inputs)
     weights = random_weights(network, 0)

@@ -58,7 +58,7 @@ def _counted(
 
     Those with faults are left out.
     """
-    from cnndsl.language import elaborate
+    from cnndsl.network import elaborate
 
     for listed in definitions:
         try:

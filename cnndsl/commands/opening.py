@@ -2,31 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
-from cnndsl.cli import _elaborate as elaborated
-from cnndsl.cli import _pick as pick
-from cnndsl.cli import _scope as scope
-from cnndsl.console import Trouble
-from cnndsl.diagnostics import did_you_mean
-
-__all__ = [
-    "build", "elaborated", "network_of", "pick", "plotted", "scope", "unknown", "write_plot",
-]  # fmt: skip
+from cnndsl.console import Trouble, UnfitError, report
+from cnndsl.diagnostics import ArchError, did_you_mean, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from cnndsl.graph import Network
-    from cnndsl.language.modules import BlockDefinition
+    from cnndsl import graph
+    from cnndsl.language.modules import BlockDefinition, FileScope
+    from cnndsl.network import Network
     from cnndsl.ops.base import Shape
 
 
 MOST = 8
 """How many names an error lists."""
+
+
+def scope(file: str) -> FileScope:
+    """The parsed file, `-` for standard input."""
+    from cnndsl import language
+    from cnndsl.language.modules import MAX_BYTES, Loader, decode
+
+    if file != "-":
+        return language.read(file)
+    source = decode(sys.stdin.buffer.read(MAX_BYTES), "<stdin>")
+    return Loader().text(source.text, source.name)
+
+
+def pick(opened: FileScope, model: str | None) -> BlockDefinition:
+    """The model that was asked for, else the first."""
+    from cnndsl import language
+
+    if model is not None and opened.models and model not in opened.models:
+        help = did_you_mean(model, opened.models) or f"there are {listing(opened.models)}"
+        raise Trouble(f"{opened.tree.span.source.name} has no model `{model}`; {help}")
+    return language.pick(opened, model)
+
+
+def elaborated(
+    definition: BlockDefinition, parameters: dict[str, str], inputs: dict[str, tuple[int, ...]]
+) -> Network:
+    """The network with what was set; warnings are printed."""
+    from cnndsl.network import elaborate
+
+    declaration = definition.declaration
+    named = [param.name for param in declaration.params]
+    known_names(definition, "parameter", parameters, named)
+    known_names(definition, "input", inputs, [port.name for port in declaration.inputs or ()])
+    try:
+        network = elaborate(definition, parameters, inputs)
+    except ArchError as error:
+        if (parameters or inputs) and _sound(definition):
+            raise UnfitError(error.diagnostics) from None
+        raise
+    report(network.warnings)
+    return network
+
+
+def _sound(definition: BlockDefinition) -> bool:
+    """Whether a model has no faults as it stands."""
+    from cnndsl.language import elaborate
+
+    try:
+        elaborate(definition)
+    except ArchError:
+        return False
+    return True
+
+
+def known_names(
+    definition: BlockDefinition, what: str, given: Iterable[str], known: Collection[str]
+) -> None:
+    """Refuse names that the model has not: a fault of the call, not of the file."""
+    for name in given:
+        if name not in known:
+            there = f"there are {listing(known)}" if known else "it has none"
+            help = did_you_mean(name, known) or there
+            raise Trouble(f"`{definition.name}` has no {what} `{name}`; {help}")
+
+
+def stem(file: str, opened: FileScope, definition: BlockDefinition) -> str:
+    """The name of what is written: the file's, or the model's where it holds several."""
+    alone = file != "-" and len(opened.models) == 1
+    return opened.path.stem if alone else definition.name.lower()
+
+
+def costs_of(network: graph.Network) -> str:
+    """Parameters and multiply-adds, in words."""
+    from cnndsl.analysis.costs import giga, total
+
+    whole = total(network)
+    return f"{whole.parameters:,} parameters, {giga(whole.macs)} GMACs"
 
 
 def network_of(
@@ -69,11 +141,11 @@ def write_plot(svg: str, path: str) -> None:
 
 def build(
     definition: BlockDefinition,
-) -> Callable[[Mapping[str, object], Mapping[str, Shape]], Network]:
+) -> Callable[[Mapping[str, object], Mapping[str, Shape]], graph.Network]:
     """Networks of one definition, from values and shapes.  Raises ArchError."""
     from cnndsl.language import elaborate
 
-    def built(values: Mapping[str, object], shapes: Mapping[str, Shape]) -> Network:
+    def built(values: Mapping[str, object], shapes: Mapping[str, Shape]) -> graph.Network:
         return elaborate(definition, values, shapes)
 
     return built

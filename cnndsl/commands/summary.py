@@ -14,7 +14,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 
 if TYPE_CHECKING:
     from cnndsl.analysis.tables import By
-    from cnndsl.graph import Network
+    from cnndsl.network import Network
 
 
 @click.command()

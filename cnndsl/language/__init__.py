@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.files import find
-from cnndsl.graph import Network
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition, FileScope, Loader
-from cnndsl.ops.base import Shape
 
-__all__ = ["elaborate", "load", "loads", "pick", "read"]
+__all__ = ["elaborate", "pick", "read"]
 
 
 def read(path: str | Path) -> FileScope:
@@ -36,24 +33,3 @@ def pick(scope: FileScope, model: str | None = None) -> BlockDefinition:
         raise ArchError([Diagnostic("E224", f"{name} declares no model", help=help)])
     help = did_you_mean(model or "", models) or f"its models are {listing(models)}"
     raise ArchError([Diagnostic("E224", f"{name} has no model `{model}`", help=help)])
-
-
-def load(
-    path: str | Path,
-    model: str | None = None,
-    parameters: Mapping[str, object] | None = None,
-    inputs: Mapping[str, Shape] | None = None,
-) -> Network:
-    """The network of a model in a file.  Raises OSError, ArchError."""
-    return elaborate(pick(read(path), model), parameters, inputs)
-
-
-def loads(
-    text: str,
-    model: str | None = None,
-    parameters: Mapping[str, object] | None = None,
-    inputs: Mapping[str, Shape] | None = None,
-    name: str = "<text>",
-) -> Network:
-    """The network of a model in a text.  Raises ArchError."""
-    return elaborate(pick(Loader().text(text, name), model), parameters, inputs)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
 from cnndsl.ops.base import Weight

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 
 from cnndsl.analysis.expect import check
 from cnndsl.analysis.keys import keys
-from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.cli import cli
 from cnndsl.diagnostics import Diagnostic
-from cnndsl.language import load
 from cnndsl.language.modules import Loader
+from cnndsl.network import load
 
 LINES = ["a: conv(4, 3x3)", "b: { conv(4, 1x1) -> conv(4, 1x1) }"]
 FILE = '@keys("m.keys")\nmodel M: x[4, H=8, W=8] -> b {{\n  {}\n}}\n'

@@ -15,6 +15,7 @@ from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.files import shipped
 from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.network import elaborate
 from cnndsl.ops.base import Shape
 from cnndsl.symbolic import formula
 
@@ -41,7 +42,7 @@ def inputs_at(network: cnndsl.Network, values: dict[str, int]) -> dict[str, Shap
 
 def elaborated(definition: BlockDefinition, inputs: dict[str, Shape]) -> Found:
     """What the file gives, elaborated anew.  Raises ArchError."""
-    network = language.elaborate(definition, {}, inputs)
+    network = elaborate(definition, {}, inputs)
     shapes = {
         name: tuple(tuple(map(int, shape)) for shape in found)
         for name, found in network.shapes.items()
@@ -92,7 +93,7 @@ def agree(name: str, tries: int, seed: int = 0) -> int:
     and the operations' own rules count the others.
     """
     definition = language.pick(Loader().main(shipped()[name]))
-    network = language.elaborate(definition)
+    network = elaborate(definition)
     forms = closed_forms(network)
     anew = 4 if fixed(network) else tries
     chance = random.Random(seed)
@@ -153,7 +154,7 @@ model M(c: int = 8, n: int = 2, classes: int = 5): x[3, H=8, W=8] -> y[classes] 
     definition = language.pick(Loader().text(text, "m"))
 
     def build(values, shapes):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-        return language.elaborate(definition, values, shapes)
+        return elaborate(definition, values, shapes)
 
     forms = closed_forms(free_parameters(build, build({}, {})))
     assert set(forms.sizes) == {"H", "W", "c", "classes"}

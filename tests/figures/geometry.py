@@ -11,7 +11,7 @@ from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Spot
 from cnndsl.files import shipped
 from cnndsl.graph import Network
-from cnndsl.language import load
+from cnndsl.network import load
 
 NEAR = 0.5
 Segment = tuple[tuple[float, float], tuple[float, float]]

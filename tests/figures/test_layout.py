@@ -17,7 +17,7 @@ from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
 from cnndsl.figures.write import written
 from cnndsl.files import shipped
-from cnndsl.language import loads
+from cnndsl.network import loads
 from cnndsl.ops.base import Family
 from tests.figures.geometry import (
     crossings,

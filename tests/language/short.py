@@ -8,7 +8,7 @@ import pytest
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network, key_of
-from cnndsl.language import loads
+from cnndsl.network import loads
 
 
 def model(body: str, ports: str = "image[3, H=8, W=8] -> y", above: str = "") -> str:

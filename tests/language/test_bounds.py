@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import load, loads, pick
+from cnndsl.language import pick
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import Loader
+from cnndsl.network import load, loads
 from tests.language.short import fault, faults, model, net, ops
 
 TERMINALS = re.compile(

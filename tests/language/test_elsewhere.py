@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cnndsl.diagnostics import spelling
-from cnndsl.language import loads
 from cnndsl.language.elsewhere import ADVICE, ARGUMENTS, OTHERS, STEPS, argument_help, step_help
 from cnndsl.language.names import operations
+from cnndsl.network import loads
 from cnndsl.ops.base import OPS
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.files import zoo
-from cnndsl.language import load, loads
+from cnndsl.network import load, loads
 from tests.language.short import attribute, keys, ops
 
 STEM = "default conv(act=tanh)\nlet width = 7\nblock Stem(c: int) {\n  conv(c, 3x3)\n}\n"

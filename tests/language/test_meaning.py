@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnndsl.language import loads
+from cnndsl.network import loads
 from tests.language.short import attribute, fault, faults, keys, model, names, net, ops, shape
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import loads
+from cnndsl.network import loads
 
 HEAD = """
 block Head(A: int, K: int): x[C, H, W] -> (cls[A * H * W, K], reg[A * H * W, 4]) {{

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cnndsl.language import loads
 from cnndsl.language.build import read_number
+from cnndsl.network import loads
 from tests.language.short import attribute, fault, faults, model, net, ops, shape
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import loads
+from cnndsl.network import loads
 from tests.language.short import fault, faults, keys, model, net, ops, shape
 
 BODY = """

@@ -6,8 +6,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
-from cnndsl.backends.numpy.weights import expected_weights, random_weights
 from cnndsl.diagnostics import ArchError, Source, Span
 from cnndsl.graph import Network, Node, connect
 from cnndsl.ops.base import Shape

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cnndsl
+from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.plan import Plan
 from cnndsl.backends.numpy.plan.threads import Team, single_threaded_products
-from cnndsl.backends.numpy.weights import random_weights
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array

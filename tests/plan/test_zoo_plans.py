@@ -7,10 +7,10 @@ import pytest
 
 from cnndsl.analysis.buffers import BYTES, buffers
 from cnndsl.analysis.schedule import best_order, peak
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.numpy.plan import Plan
 from cnndsl.backends.numpy.plan.arena import lay_out
 from cnndsl.backends.numpy.plan.order import lives, ordered, sizes
-from cnndsl.backends.numpy.weights import expected_weights
 from cnndsl.ops.base import Array
 from tests.small_zoo import NETWORKS, arrays_of, full, small, weights_of
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from cnndsl.backends.numpy.weights import random_weights
+from cnndsl.analysis.weights import random_weights
 from cnndsl.graph import Network
-from cnndsl.language import loads
+from cnndsl.network import loads
 from cnndsl.ops.base import Array
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from tests.small_zoo import NETWORKS, arrays_of, full, small, weights_of

@@ -9,7 +9,7 @@ import pytest
 from cnndsl import zoo
 from cnndsl.backends.torch.proof import ProofError, prove, reparse
 from cnndsl.graph import Network
-from cnndsl.language import load, loads
+from cnndsl.network import load, loads
 
 
 @pytest.mark.parametrize("name", sorted(zoo()))

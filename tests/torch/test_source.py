@@ -14,10 +14,11 @@ from torch import nn
 
 import cnndsl
 from cnndsl import files
-from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.torch.execute import module
 from cnndsl.graph import MODULE_ATTRIBUTES
-from cnndsl.language import load, loads, read
+from cnndsl.language import read
+from cnndsl.network import load, loads
 from tests.both import difference, inputs_of, outputs, weights_of
 from tests.conftest import Golden
 

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnndsl.backends.numpy.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import loads
+from cnndsl.network import loads
 from tests.both import difference, inputs_of, outputs, weights_of
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cnndsl.files import zoo
-from cnndsl.language import load, read
+from cnndsl.language import read
+from cnndsl.network import load
 from tests.both import assert_equal, inputs_of, weights_of
 from tests.foreign import NEITHER
 

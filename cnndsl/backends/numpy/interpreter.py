@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cnndsl.backends.numpy.weights import checked_weights, weight_name
+from cnndsl.analysis.weights import checked_weights, weight_name
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.graph import Network, Node
 from cnndsl.ops.base import Family, spell_shape

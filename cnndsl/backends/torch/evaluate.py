@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cnndsl.backends.torch.execute import module
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 
@@ -18,9 +19,9 @@ def outputs(
     import torch
 
     tensors = [torch.tensor(arrays[name]) for name in network.inputs]
-    module = network.to_torch(weights).to(tensors[0].dtype).eval()
+    made = module(network, weights).to(tensors[0].dtype).eval()
     with torch.inference_mode():
-        found = module(*tensors)
+        found = made(*tensors)
     several = (found,) if isinstance(found, torch.Tensor) else tuple(found)
     # An output whose condition is false may keep its place, as None.
     present = [tensor.numpy() for tensor in several if tensor is not None]

@@ -36,7 +36,7 @@ def module(
     made: type[nn.Module] = getattr(execute(written.text(), network.name), written.model.name)
     if weights is None:
         return made()
-    from cnndsl.backends.numpy.weights import checked_weights
+    from cnndsl.analysis.weights import checked_weights
 
     checked = checked_weights(network, weights)
     # Initial values, which these weights replace, would take longer than all the rest.

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cnndsl.backends.numpy.weights import weight_name
+from cnndsl.analysis.weights import weight_name
 from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Family, Op, Shape

@@ -1,0 +1,78 @@
+"""`cnndsl draw`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cnndsl.commands.opening import elaborated, pick, scope, stem
+from cnndsl.console import network_arguments, output_path, sized
+
+
+@click.command()
+@network_arguments
+@sized
+@output_path
+@click.option(
+    "--style",
+    type=click.Choice(["blocks", "scale", "table", "terminal"]),
+    default="blocks",
+    show_default=True,
+    help="The figure, its volumes to scale, the paper's table, or lanes in text.",
+)
+@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
+@click.option(
+    "--detail",
+    type=click.Choice(["stages", "blocks", "full"]),
+    help="Blocks closed; each opened once in an inset (the default); or all in their places. "
+    "To scale: a prism a stage (the default), a block, or a layer.",
+)
+@click.option(
+    "--open", "opened", metavar="BLOCK", multiple=True, help="With stages: open this."
+)
+@click.option(
+    "--metrics",
+    type=click.Choice(["macs", "params", "memory", "rf"]),
+    help="Colour by multiply-adds, parameters, elements or receptive field.",
+)
+@click.option("--width-mm", type=click.FloatRange(10, 2000), help="The printed width.")
+@click.option(
+    "--engine",
+    type=click.Choice(["graphviz", "dot", "pygraphviz"]),
+    help="Let Graphviz place the boxes.",
+)
+def draw(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    output: str | None,
+    style: str,
+    theme: str,
+    detail: str | None,
+    opened: tuple[str, ...],
+    metrics: str | None,
+    width_mm: float | None,
+    engine: str | None,
+) -> None:
+    """Draw a network, in the format of -o's ending.
+
+    A figure is .svg, .png, .pdf, .html, .tikz (a TeX document), .mmd (Mermaid) or .dot.
+
+    A table is .md, .tex or .html; the style `terminal` is printed, or written as .txt.
+    """
+    from cnndsl.figures import Options, picture
+    from cnndsl.figures import draw as write
+
+    read = scope(file)
+    definition = pick(read, model)
+    network = elaborated(definition, parameters, inputs)
+    options = Options(style, theme, detail, opened, metrics, width_mm)
+    if output == "-" or (output is None and style in ("table", "terminal")):
+        format = {"table": "md", "terminal": "txt"}.get(style, "svg")
+        sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))
+        return
+    path = output or f"{stem(file, read, definition)}.svg"
+    write(network, path, engine=engine, options=options)
+    click.echo(path)

@@ -1,0 +1,340 @@
+"""Random programs: blocks, then a model that calls them, each grown line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cnndsl.diagnostics import ArchError
+from cnndsl.graph import Block, Call
+from cnndsl.language import loads
+from cnndsl.ops.base import Shape
+from tests.programs.bodies import Body, Callee, Names, Parameter, RefusedError, Value, refused
+from tests.programs.constructs import CONSTRUCTS, Construct, operation_line
+
+
+class Writer(Names):
+    """One program: its declarations so far, and the chance that decides."""
+
+    def text(self) -> str:
+        """The whole program."""
+        self._head()
+        for _ in range(self.chance.choice([0, 1, 1, 2, 3])):
+            self._block()
+        return self._model()
+
+    def _head(self) -> None:
+        if self.chance.random() < 0.25:
+            self.defaults.append(
+                self.chance.choice([
+                    "default conv(norm=bn)",
+                    "default conv, dwconv(norm=bn, act=relu)",
+                    "default bn(eps=1e-3)",
+                    "default conv(act=leaky(0.2)); default leaky(slope=0.4)",
+                    "let width = 6",
+                ])
+            )  # fmt: skip
+
+    def shape(self) -> Shape:
+        """An input's."""
+        rank = self.chance.choice([1, 2, 2, 2, 2, 2, 3])
+        sides = {1: [5, 8, 11], 2: [4, 5, 6, 8], 3: [3, 4]}[rank]
+        channels = self.chance.choice([2, 3, 4, 4, 6, 8])
+        if self.chance.random() < 0.06:
+            return (channels,)
+        return (channels, *(self.chance.choice(sides) for _ in range(rank)))
+
+    # Blocks
+
+    def _block(self) -> None:
+        chance = self.chance
+        name = self.fresh("B")
+        shape = self.shape()
+        params = [self._parameter() for _ in range(chance.choice([0, 1, 1, 2, 2, 3]))]
+        params = list({param[0]: param for param in params}.values())
+        style = chance.choice(["in", "in", "one", "one", "two", "family", "several"])
+        callee = Callee(name, [p[:1] + p[2:4] for p in params])
+        callee.ports = [shape] * (2 if style in ("two", "family") else 1)
+        callee.family = style == "family"
+        given = ", ".join(f"{n}: {t} = {d}" for n, t, d, _, _ in params)
+        head = f"block {name}({given})" if given else f"block {name}"
+        ports, start, dims = self._ports(style, shape)
+        body = BlockBody(self, callee, f"{head}{ports}", style)
+        body.pool = [Value(n, shape) for n in start]
+        body.last = Value(start[0], shape) if style == "in" else None
+        body.ints = dict(dims)
+        for param in params:
+            body.uses(*param)
+        grow(body, chance.choice([1, 1, 2, 3]))
+        text = body.closed()
+        if text is None:
+            return
+        callee.inner = body.labels
+        if chance.random() < 0.2:
+            text = f'"""What `{name}` is for: 3 × 3."""\n@cite("arXiv:1512.03385")\n{text}'
+        self.declarations.append(text)
+        self.blocks.append(callee)
+
+    def _ports(self, style: str, shape: Shape) -> tuple[str, list[str], dict[str, int]]:
+        names = ["C", "H", "W", "D"]
+        if style == "in":
+            return "", ["in"], {}
+        if self.chance.random() < 0.4 or len(shape) == 1:
+            dims, ints = "[C, *S]", {"C": shape[0]}
+        elif self.chance.random() < 0.3:
+            dims, ints = f"[_{', _' * (len(shape) - 1)}]", {}
+        else:
+            dims = f"[{', '.join(names[: len(shape)])}]"
+            ints = dict(zip(names, shape, strict=False))
+        if style == "two":
+            return f": (u{dims}, v)", ["u", "v"], ints
+        if style == "family":
+            return f": *p{dims}", ["p[0]", "p[1]"], ints
+        return f": x{dims}", ["x"], ints
+
+    def _parameter(self) -> Parameter:
+        """A name, type, default and other value, and a step or line that reads it."""
+        return self.chance.choice(PARAMETERS)
+
+    # The model
+
+    def _model(self) -> str:
+        chance = self.chance
+        shape = self.shape()
+        ports = [("image", shape)]
+        if chance.random() < 0.2:
+            ports.append(("extra", chance.choice([shape, self.shape()])))
+        params = [("c", "int", "4", "8", "@int")] if chance.random() < 0.15 else []
+        if chance.random() < 0.15:
+            params.append(("flag", "bool", "true", "false", "@bool"))
+        body = ModelBody(self, ports, params)
+        for param in params:
+            body.uses(*param)
+        first = CONSTRUCTS[self.seed % len(CONSTRUCTS)]
+        grow(body, chance.choice([2, 3, 4, 5, 6]), operation_line, first)
+        text = body.closed()
+        assert text is not None, "a model of its input alone is a program"
+        return text
+
+
+PARAMETERS: list[Parameter] = [
+    ("c", "int", "4", "6", "conv(c, 1)"),
+    ("c", "int", "6", "4", "conv(2 * c, 3, norm=bn) -> conv(c, 1)"),
+    ("n", "int", "1", "2", "relu * n"),
+    ("n", "int", "2", "0", "{ conv(4, 1); tanh } * n"),
+    ("n", "int", "2", "3", "add { for i in 0..n { conv(4, 1) -> mul(i + 1) } }@labelled"),
+    ("k", "int", "3", "1", "conv(4, k, pad=k // 2)"),
+    ("r", "float", "0.5", "2", "mul(r)"),
+    ("r", "float", "50%", "25%", "dropout(r)"),
+    ("deep", "bool", "true", "false", "conv(4, 1) -> conv(4, 3) when deep@line"),
+    ("deep", "bool", "false", "true", "conv(4, 1) when not deep@line\nelse conv(4, 3) -> relu"),
+    ("wide", "bool", "false", "true", "conv(8 if wide else 4, 1)"),
+    ("wide", "bool", "true", "false", "conv(4, 1, bias=wide)"),
+    ("word", "str", '"c ... -> c (...)"', '"c ... -> c (...) 1"', "rearrange(word)"),
+    ("size", "size", "3", "1", "conv(4, size)"),
+    ("size", "size", "3", "3", "conv(4, size, act=relu)"),
+    ("side", "pad", "same", "valid", "conv(4, 1, pad=side)"),
+    ("side", "pad", "1", "same", "conv(4, 3, pad=side)"),
+    ("act", "op", "relu", "leaky(0.3)", "act"),
+    ("act", "op", "relu", "none", "conv(4, 1, act=act)"),
+    ("act", "op", "leaky", "elu(0.5)", "conv(4, 1) -> act"),
+    ("norm", "op", "bn", "gn(2)", "conv(4, 3, norm=norm)"),
+    ("norm", "op", "none", "bn(eps=1e-3)", "conv(4, 1, norm=norm, act=relu)"),
+    ("norm", "op", "ln", "bn", "norm -> relu"),
+    ("layer", "op", "conv", "conv(bias=false)", "layer(4, 1)"),
+    ("ws", "list[int]", "[4, 6]", "[4]", "{ for w in ws { conv(w, 1) } }@labelled"),
+    ("ws", "list", "[1, 2]", "[2, 3]", "conv(ws[0] * 4, 1) -> mul(ws[1])"),
+    ("fs", "list[float]", "[0.5, 2]", "[1.5, 0.5]", "mul(fs[0]) -> mul(fs[1])"),
+    ("kind", '"v1" | "v2"', '"v1"', '"v2"', 'conv(4, 1 if kind == "v1" else 3)'),
+    ("kind", '"v1" | "v2"', '"v2"', '"v1"', 'conv(4, 1) when kind == "v1"@line\nelse relu'),
+]  # fmt: skip
+"""Of every type, with what reads it."""
+
+
+class BlockBody(Body):
+    """A block's, probed in two calls with other arguments."""
+
+    def __init__(self, writer: Writer, callee: Callee, head: str, style: str) -> None:
+        """`head` is all before the arrow."""
+        super().__init__(writer)
+        self.callee, self.head, self.style = callee, head, style
+        self.outputs = ""
+        if style == "in":
+            self.last = None
+
+    def declared(self, lines: Iterable[str]) -> str:
+        """The block."""
+        inner = "\n".join(f"  {line}" for line in lines)
+        arrow = f" -> {self.outputs}" if self.outputs else ""
+        return f"{self.head}{arrow} {{\n{inner}\n}}"
+
+    def whole(self, lines: Iterable[str]) -> str:
+        """Called with the defaults, and with all other values."""
+        callee = self.callee
+        lines = [*lines]
+        if not self.outputs and self.style != "in":
+            self.outputs = "zz"
+            lines.append(f"zz: {self.start()} -> relu")
+            declared = self.declared(lines)
+            self.outputs = ""
+        else:
+            if not self.outputs and not any(line.startswith("zz") for line in lines):
+                lines.append("in -> relu")
+            declared = self.declared(lines)
+        other = ", ".join(f"{name}={second}" for name, _, second in callee.params)
+        shape = ", ".join(map(str, callee.ports[0]))
+        operands = "; ".join("image" for _ in callee.ports)
+        ends = f" {{ {operands} }}" if len(callee.ports) > 1 else ""
+        source = "" if ends else "image -> "
+        model = (
+            f"model M: image[{shape}] -> y {{\n"
+            f"  one: {source}{callee.name}{ends}\n"
+            f"  two: {source}{callee.name}({other}){ends}\n"
+            f"  y: image -> relu\n}}"
+        )
+        return "\n".join([*self.writer.above, declared, model])
+
+    def start(self) -> str:
+        """The first port's name."""
+        return {"in": "in", "one": "x", "several": "x", "two": "u", "family": "p[0]"}[
+            self.style
+        ]
+
+    def found(self, text: str) -> list[Block]:
+        """Both instances."""
+        network = loads(text)
+        return [
+            term.block
+            for line in network.structure.body[:2]
+            for term in line.terms
+            if isinstance(term, Call)
+        ]
+
+    def closed(self) -> str | None:
+        """With the outputs that its style has."""
+        chance = self.chance
+        names = [value for value in self.pool if value.name.isidentifier()]
+        last = self.pool[-1]
+        lines = self.lines
+        match self.style:
+            case "in":
+                if chance.random() < 0.7 or not self.lines:
+                    lines = [*lines, f"{last.name} -> {self.same(last.shape)}"]
+            case "several" if len(names) > 1:
+                first, second = chance.sample(names, 2)
+                if first.name in ("x", "u") or second.name in ("x", "u"):
+                    self.outputs = "(a, b)"
+                    lines = [*lines, f"a: {first.name} -> relu", f"b: {second.name} -> tanh"]
+                elif chance.random() < 0.3:
+                    self.outputs = f"({first.name} as a, {second.name} as b)"
+                else:
+                    self.outputs = f"({first.name}, {second.name})"
+            case "family":
+                index = self.writer.fresh("i")
+                shape = self.callee.ports[0]
+                self.outputs = "*q"
+                step = self.same(shape)
+                lines = [
+                    *lines,
+                    f"for {index} in 0..len(p) {{ q[{index}]: p[{index}] -> {step} }}",
+                ]
+                if chance.random() < 0.5:
+                    self.outputs = "y"
+                    lines = [*lines[:-1], f"y: {chance.choice(['add', 'concat'])} {{ p[*] }}"]
+            case _:
+                contract = f"[{', '.join(['_'] * len(last.shape))}]"
+                self.outputs = f"y{contract}" if chance.random() < 0.3 else "y"
+                lines = [*lines, f"y: {last.name} -> {self.same(last.shape)}"]
+        try:
+            loads(self.whole(lines))
+        except ArchError as error:
+            refused[error.diagnostics[0].code] += 1
+            return None
+        return self.declared(lines)
+
+
+class ModelBody(Body):
+    """A model's."""
+
+    def __init__(
+        self, writer: Writer, ports: list[tuple[str, Shape]], params: list[Parameter]
+    ) -> None:
+        """Ports whose first sizes are named."""
+        super().__init__(writer)
+        self.ports = []
+        named = False
+        for name, shape in ports:
+            letters = iter("HWD" if not named else "UVT")
+            named = True
+            dims = [str(shape[0]), *(f"{next(letters)}={n}" for n in shape[1:])]
+            self.ports.append(f"{name}[{', '.join(dims)}]")
+            if len(self.ports) == 1:
+                self.ints |= dict(zip("HWD", shape[1:], strict=False))
+        given = ", ".join(f"{n}: {t} = {d}" for n, t, d, *_ in params)
+        self.head = f"model M({given})" if given else "model M"
+        self.pool = [Value(name, shape) for name, shape in ports]
+        self.last = self.pool[0] if len(ports) == 1 else None
+        self.outputs = "zz"
+
+    def declared(self, lines: Iterable[str]) -> str:
+        """The model."""
+        inputs = self.ports[0] if len(self.ports) == 1 else f"({', '.join(self.ports)})"
+        inner = "\n".join(f"  {line}" for line in lines)
+        return f"{self.head}: {inputs} -> {self.outputs} {{\n{inner}\n}}"
+
+    def whole(self, lines: Iterable[str]) -> str:
+        """The program."""
+        ending = ["zz: image -> relu"] if self.outputs == "zz" else []
+        return "\n".join([*self.writer.above, self.declared([*lines, *ending])])
+
+    def found(self, text: str) -> list[Block]:
+        """It alone."""
+        return [loads(text).structure]
+
+    def closed(self) -> str | None:
+        """With one to three outputs."""
+        chance = self.chance
+        count = min(len(self.pool), chance.choice([1, 1, 1, 2, 3]))
+        chosen = [self.pool[-1], *chance.sample(self.pool[:-1], count - 1)]
+        ports, lines = [], list(self.lines)
+        for value in chosen:
+            name = self.writer.fresh("y")
+            dims = ""
+            if chance.random() < 0.3:
+                dims = f"[{', '.join(map(str, value.shape))}]"
+            elif chance.random() < 0.2:
+                sizes = [f"N{number}{name}" for number in range(len(value.shape) - 1)]
+                dims = f"[{', '.join([str(value.shape[0]), *sizes])}]"
+            ports.append(f"{name}{dims}")
+            step = self.same(value.shape)
+            lines.append(f"{name}: {value.name} -> {step}")
+        self.outputs = ports[0] if len(ports) == 1 else f"({', '.join(ports)})"
+        text = self.whole(lines)
+        try:
+            loads(text)
+        except ArchError as error:
+            refused[error.diagnostics[0].code] += 1
+            self.lines, self.outputs = [], "y"
+            return self.whole(["y: image -> relu"])
+        return text
+
+
+def grow(body: Body, count: int, *first: Construct) -> None:
+    """Propose constructs until so many are taken, those first."""
+    wanted = [*first]
+    taken = tries = 0
+    while taken < count and tries < 3 * count + 4:
+        tries += 1
+        construct = wanted.pop() if wanted else body.chance.choice(CONSTRUCTS)
+        for _ in range(3):
+            try:
+                done = construct(body)
+            except RefusedError:
+                done = False
+            if done:
+                taken += 1
+                break
+
+
+def generate(seed: int) -> str:
+    """The program of a seed."""
+    return Writer(seed).text()

@@ -1,0 +1,518 @@
+"""What must hold of every program: its columns, each a function that raises where it does not.
+
+`check(text)` gives the failures of one program. The interpreter defines what a program
+computes, and PyTorch how many multiply-adds it takes and what its training keeps.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from click.testing import CliRunner
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import cnndsl
+from cnndsl.analysis.closed import free_parameters
+from cnndsl.analysis.memory import memory
+from cnndsl.analysis.sizes import sizes
+from cnndsl.backends.numpy.weights import expected_weights, random_weights
+from cnndsl.cli import cli
+from cnndsl.commands.opening import build
+from cnndsl.diagnostics import ArchError
+from cnndsl.figures.write import FORMATS_OF
+from cnndsl.graph import Network, blocks
+from cnndsl.language import elaborate, pick
+from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.ops.base import Array, Shape
+from cnndsl.records import Record, record
+from cnndsl.symbolic import formula
+
+BATCHES = (1, 3)
+DOUBLE, SINGLE = 1e-9, 2e-3
+FILE = re.compile(r"^#### (\S+)\n", re.MULTILINE)
+"""Above another file of the same program: `#### part.arch`."""
+
+
+@record
+class Failure(Record):
+    """One column of one program that does not hold; `said` is the first line of why."""
+
+    column: str
+    error: str
+    said: str
+
+    @property
+    def kind(self) -> str:
+        """What failures of one cause have in common: no numbers, names or paths."""
+        said = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", "…", self.said)
+        said = re.sub(r"/\S+|\b[a-z]\w*\d+\w*(\.\w+)*|\d[\d.e+-]*", "#", said)
+        said = re.sub(r"[\[(][#, ×]*[\])]", "[#]", said)
+        return f"{self.column}: {self.error}: {said[:100]}"
+
+    def __str__(self) -> str:
+        """`plan: AssertionError: 1.9 from the interpreter`."""
+        return f"{self.column}: {self.error}: {self.said}"
+
+
+class DisagreementError(AssertionError):
+    """Two that must be equal are not."""
+
+
+class UnavailableError(Exception):
+    """A column needs what another has reported already."""
+
+
+def require(holds: object, said: str) -> None:
+    """Raise where something does not hold."""
+    if not holds:
+        raise DisagreementError(said)
+
+
+class Program:
+    """A program with what its columns share, each made once."""
+
+    def __init__(self, text: str, seed: int = 0) -> None:
+        """Take the text of the main file, and of others behind their marks."""
+        main, *others = FILE.split(text)
+        self.text, self.main = text, main
+        self.others = dict(zip(others[::2], others[1::2], strict=True))
+        self.seed = seed
+        self._asked = False
+
+    @cached_property
+    def folder(self) -> tempfile.TemporaryDirectory[str]:
+        """Its files."""
+        found = tempfile.TemporaryDirectory()
+        for name, text in {"main.arch": self.main, **self.others}.items():
+            (Path(found.name) / name).write_text(text, encoding="utf-8")
+        return found
+
+    @property
+    def path(self) -> Path:
+        """The main file."""
+        return Path(self.folder.name) / "main.arch"
+
+    @cached_property
+    def definition(self) -> BlockDefinition:
+        """Its model.  Raises ArchError."""
+        loader = Loader()
+        scope = loader.main(self.path) if self.others else loader.text(self.main, "<program>")
+        return pick(scope)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network.  Raises ArchError."""
+        return elaborate(self.definition)
+
+    @cached_property
+    def weights(self) -> dict[str, Array]:
+        """In float64, nothing at the value that makes its layer the identity."""
+        rng = np.random.default_rng(self.seed)
+        found = random_weights(self.network, self.seed)
+        for name, (_, weight) in expected_weights(self.network).items():
+            shape = found[name].shape
+            if weight.integer:
+                continue
+            if name.endswith("running_var") or weight.init == "ones":
+                found[name] = rng.uniform(0.5, 1.5, shape)
+            elif weight.init not in ("fan_out", "linear"):
+                found[name] = rng.normal(0.2, 0.5, shape)
+            # Exact in float32 too: PyTorch's modules are made in it.
+            found[name] = found[name].astype(np.float32).astype(np.float64)
+        return found
+
+    def arrays(self, batch: int, sizes: dict[str, Shape] | None = None) -> dict[str, Array]:
+        """Inputs of noise."""
+        rng = np.random.default_rng(self.seed + batch)
+        shapes = {name: tuple(map(int, t.shape)) for name, t in self.network.inputs.items()}
+        shapes |= sizes or {}
+        return {name: rng.normal(size=(batch, *shape)) for name, shape in shapes.items()}
+
+    @cached_property
+    def expected(self) -> dict[int, dict[str, Array]]:
+        """What the interpreter gives at each batch."""
+        run = self.network.to_numpy(self.weights, optimize=False)
+        with np.errstate(all="ignore"):
+            return {n: self.named(run(**self.arrays(n))) for n in BATCHES}
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """PyTorch's, in evaluation and float64.
+
+        Raises ArchError, or what `pytorch` reports; UnavailableError when asked again.
+        """
+        if self._asked:
+            raise UnavailableError
+        self._asked = True
+        return self.network.to_torch(self.weights).eval().double()
+
+    def named(self, found: object) -> dict[str, Array]:
+        """Outputs by name, from an array or tensor, a tuple or a dictionary of them."""
+        names = list(self.network.outputs)
+        if isinstance(found, dict):
+            require(list(found) == names, f"outputs {list(found)}, not {names}")
+            several = list(found.values())
+        else:
+            several = list(found) if isinstance(found, tuple) else [found]
+        for one in several:
+            require(isinstance(one, np.ndarray | torch.Tensor), f"a {type(one).__name__}")
+        require(len(several) == len(names), f"{len(several)} outputs, not {len(names)}")
+        arrays = [x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in several]
+        return dict(zip(names, arrays, strict=True))
+
+    def same(self, found: object, batch: int, tolerance: float = DOUBLE) -> None:
+        """Hold outputs to the interpreter's."""
+        for name, array in self.named(found).items():
+            wanted = self.expected[batch][name]
+            require(array.shape == wanted.shape, f"shape {array.shape}, not {wanted.shape}")
+            finite = np.isfinite(wanted)
+            require((np.isfinite(array) == finite).all(), "other values are finite")
+            require(np.array_equal(array[~finite], wanted[~finite], True), "another infinity")
+            if finite.any():
+                apart = np.abs(array[finite] - wanted[finite]).max(initial=0)
+                largest = np.abs(wanted[finite]).max(initial=0) or 1.0
+                require(apart <= tolerance * largest, f"{apart / largest:.2g} apart")
+
+
+def _tensors(arrays: dict[str, Array]) -> list[torch.Tensor]:
+    return [torch.from_numpy(array) for array in arrays.values()]
+
+
+# Columns
+
+
+def interpreter(program: Program) -> None:
+    """It elaborates, and the shapes are those that it says."""
+    network = program.network
+    for batch, found in program.expected.items():
+        for name, array in found.items():
+            shape = tuple(map(int, network.outputs[name].shape))
+            require(array.shape == (batch, *shape), f"{array.shape} for {shape}")
+
+
+def plan(program: Program) -> None:
+    """The plan computes what the interpreter does, again when it is called again."""
+    planned = program.network.to_numpy(program.weights, threads=1)
+    with np.errstate(all="ignore"):
+        for batch in (*BATCHES, BATCHES[0]):
+            program.same(planned(**program.arrays(batch)), batch)
+
+
+def plan_single(program: Program) -> None:
+    """The same in float32, where Winograd and other algorithms are."""
+    if _selects(program.network):
+        return  # near ties are decided another way
+    weights = {k: w.astype(np.float32) for k, w in program.weights.items()}
+    planned = program.network.to_numpy(weights, threads=1)
+    with np.errstate(all="ignore"):
+        for batch in BATCHES:
+            arrays = {k: a.astype(np.float32) for k, a in program.arrays(batch).items()}
+            program.same(planned(**arrays), batch, SINGLE)
+
+
+def _selects(network: Network) -> bool:
+    return any(node.op.family.value == "boxes" for node in network)
+
+
+def pytorch(program: Program) -> None:
+    """The module computes what the interpreter does."""
+    with torch.inference_mode():
+        for batch in BATCHES:
+            program.same(program.module(*_tensors(program.arrays(batch))), batch)
+
+
+def optimized(program: Program) -> None:
+    """So does the one for inference."""
+    made = program.network.to_torch(optimize=True).eval().double()
+    tensors = {
+        name: torch.from_numpy(array)
+        for name, array in program.weights.items()
+        if array.dtype == np.float64
+    }
+    fold = getattr(made, "fold", None)
+    (fold or partial(made.load_state_dict, strict=False))(tensors)
+    with torch.inference_mode():
+        for batch in BATCHES:
+            program.same(made(*_tensors(program.arrays(batch))), batch)
+
+
+def source(program: Program) -> None:
+    """What is written parses, twice alike, and `__init__` has no argument without use."""
+    for optimize in (False, True):
+        text = program.network.torch_source(optimize=optimize)
+        ast.parse(text)
+        require(text == program.network.torch_source(optimize=optimize), "another text")
+
+
+def keys(program: Program) -> None:
+    """The state's keys and shapes are the network's."""
+    found = {k: tuple(w.shape) for k, w in program.module.state_dict().items()}
+    wanted = {
+        k: tuple(map(int, w.shape)) for k, (_, w) in expected_weights(program.network).items()
+    }
+    require(set(found) == set(wanted), f"keys differ: {sorted(set(found) ^ set(wanted))[:4]}")
+    require(found == wanted, "shapes differ")
+
+
+def parameters(program: Program) -> None:
+    """Their number is that of PyTorch's elements."""
+    found = sum(p.numel() for p in program.module.parameters() if p.requires_grad)
+    said = program.network.parameters
+    require(found == said, f"{said} parameters are said, {found} there")
+
+
+def multiply_adds(program: Program) -> None:
+    """They are half of what PyTorch's counter counts."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        program.module(*_tensors(program.arrays(1)))
+    counted, said = counter.get_total_flops(), program.network.macs
+    require(counted == 2 * said, f"{said} multiply-adds are said, {counted / 2:g} counted")
+
+
+def input_sizes(program: Program) -> None:
+    """`sizes` at other sizes: elaboration's figures, and PyTorch's acceptance."""
+    network = program.network
+    free = free_parameters(build(program.definition), network)
+    found = sizes(free)
+    str(found)
+    chance = np.random.default_rng(program.seed)
+    for name in found.valid:
+        own = found.forms.sizes[name]
+        for size in {max(1, own + int(chance.integers(-3, 4))), 2 * own, own + 1}:
+            _at_size(program, found, name, size)
+
+
+def _at_size(program: Program, found: Any, name: str, size: int) -> None:
+    network = program.network
+    spelt = found.rules.names
+    values = {**found.forms.sizes, name: size}
+    bound = {atom: values[n] for atom, n in spelt.items()}
+    inputs = {
+        port: tuple(int(formula(n).evaluate(bound)) for n in tensor.shape)
+        for port, tensor in network.inputs.items()
+    }
+    accepted = found.accepts(**{name: size})
+    try:
+        other = elaborate(program.definition, {}, inputs)
+    except ArchError:
+        other = None
+    where = f"at another {name}"
+    if accepted:
+        require(other is not None, f"accepted {where}, and not elaborated")
+        assert other is not None
+        said = found.forms.at(**{name: size})
+        require(said["macs"] == other.macs, f"other multiply-adds {where}")
+        require(said["parameters"] == other.parameters, f"other parameters {where}")
+    try:
+        with torch.inference_mode():
+            program.module(*_tensors(program.arrays(1, inputs)))
+        runs = True
+    except (RuntimeError, ValueError, AssertionError, IndexError):
+        runs = False
+    if accepted:
+        require(runs, f"accepted {where}, and PyTorch refuses")
+    elif runs and other is not None:
+        alike = {k: w.shape for k, (_, w) in expected_weights(other).items()} == {
+            k: w.shape for k, (_, w) in expected_weights(network).items()
+        }
+        require(not alike, f"refused {where}, where it elaborates and runs")
+
+
+def training_memory(program: Program) -> None:
+    """What training keeps is what autograd saves, in bytes of float32, weights apart."""
+    if _selects(program.network):
+        return
+    _ = program.module
+    module = program.network.to_torch().train()
+    weights = {w.untyped_storage().data_ptr() for w in module.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def pack(saved: torch.Tensor) -> torch.Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    batch = 2
+    arrays = {k: a.astype(np.float32) for k, a in program.arrays(batch).items()}
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        result = module(*_tensors(arrays))
+    del result
+    found, said = sum(kept.values()), memory(program.network, batch).training.saved
+    require(abs(found - said) <= max(0.02 * found, 512), f"{said} bytes are said, {found} kept")
+
+
+COMMANDS = (
+    ("check",),
+    ("summary",),
+    ("summary", "--json"),
+    ("summary", "--csv"),
+    ("summary", "--by", "layer", "--columns",
+     "op,shape,parameters,macs,share,cumulative,bytes,rf,stride,intensity"),
+    ("summary", "--by", "op"),
+    ("summary", "--by", "stage"),
+    ("summary", "--by", "block", "--top", "3"),
+    ("summary", "--depth", "1"),
+    ("counts",),
+    ("counts", "--as", "thop"),
+    ("counts", "--explain", "fvcore=1.5M"),
+    ("roofline",),
+    ("roofline", "--json", "--batch", "4", "--device", "cpu"),
+    ("roofline", "-o", "-"),
+    ("memory",),
+    ("memory", "--inplace", "--optimizer", "adam", "--json"),
+    ("memory", "-o", "-"),
+    ("sizes",),
+    ("keys",),
+    ("compile", "-o", "-"),
+    ("compile", "--optimize", "-o", "-"),
+    ("draw", "-o", "-", "--metrics", "macs"),
+    ("draw", "-o", "-", "--metrics", "rf", "--theme", "paper", "--detail", "full"),
+    ("draw", "-o", "-", "--metrics", "memory", "--detail", "stages"),
+    ("draw", "-o", "-", "--style", "scale", "--metrics", "params", "--theme", "dark"),
+    ("draw", "--style", "terminal"),
+)  # fmt: skip
+
+
+def commands(program: Program, chosen: Iterable[tuple[str, ...]] = COMMANDS) -> None:
+    """Every command ends with 0, or with a message where there is nothing to say."""
+    file = str(program.path)
+    for name, *options in chosen:
+        _invoke(name, file, *options)
+    _invoke("diff", file, file)
+    _invoke("diff", file, file, "--json")
+    _invoke("diff", file, file, "-o", "-")
+
+
+def _invoke(*words: str) -> str:
+    result = CliRunner().invoke(cli, words, env={"CNNDSL_TRACEBACK": "1"})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    said = " ".join([words[0], *words[2:]])
+    require(result.exit_code == 0, f"{said} ends with {result.exit_code}: {result.output[:90]}")
+    return result.output
+
+
+def explanations(program: Program) -> None:
+    """`explain` finds every node, and every label that the file writes at its top."""
+    from cnndsl.analysis.explain import explain
+
+    network = program.network
+    for node in network:
+        str(explain(network, node.name))
+    for line in network.structure.body:
+        for label in line.labels if line.on and not line.index else ():
+            str(explain(network, label))
+
+
+PICTURES = tuple(
+    (style, format)
+    for style, formats in FORMATS_OF.items()
+    for format in formats
+    if format not in ("png", "pdf", "dot")
+)
+
+
+def pictures(program: Program, chosen: Iterable[tuple[str, str]] = PICTURES) -> None:
+    """Every style in every format, and the differences to itself."""
+    from cnndsl.figures import Options, diff_picture, picture
+
+    for style, format in chosen:
+        for detail in ("blocks", "full") if style == "blocks" else (None,):
+            options = Options(style=style, detail=detail)
+            require(picture(program.network, format, options=options), f"empty {format}")
+    diff_picture(program.network, program.network)
+
+
+def slow_pictures(program: Program) -> None:
+    """The formats that take a tenth of a second."""
+    from cnndsl.figures import dot
+
+    pictures(program, [("blocks", "png"), ("blocks", "pdf")])
+    require(dot(program.network), "empty dot")
+
+
+def python_interface(program: Program) -> None:
+    """Functions of the library that no command reaches."""
+    network = program.network
+    network._repr_mimebundle_()
+    repr(network)
+    require(sum(1 for _ in blocks(network.structure)) >= 0, "no blocks")
+    cnndsl.analysis.closed_forms(network)
+
+
+Column = Callable[[Program], None]
+COLUMNS: dict[str, Column] = {
+    column.__name__: column
+    for column in (
+        interpreter, plan, plan_single, pytorch, optimized, source, keys, parameters,
+        multiply_adds, input_sizes, training_memory, commands, explanations, pictures,
+        slow_pictures, python_interface,
+    )
+}  # fmt: skip
+
+
+def check(
+    text: str, columns: Iterable[str] = COLUMNS, seed: int = 0, *, whole: bool = True
+) -> list[Failure]:
+    """The failures of a program; where it is not valid, that it is not is the only one.
+
+    Without `whole` the first is enough.
+    """
+    program = Program(text, seed)
+    try:
+        _ = program.network
+    except Exception as error:
+        return [failure("elaborate", error)]
+    found = []
+    for name in columns:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                COLUMNS[name](program)
+        except UnavailableError:
+            continue
+        except Exception as error:
+            found.append(failure(name, error))
+            if not whole:
+                break
+    return found
+
+
+def failure(column: str, error: Exception) -> Failure:
+    """What went wrong."""
+    if isinstance(error, ArchError):
+        first = error.diagnostics[0]
+        return Failure(column, first.code, first.message)
+    said = str(error).strip().splitlines()
+    line = next((text for text in said if text.strip()), "")
+    return Failure(column, type(error).__name__, line + _where(error))
+
+
+def _where(error: Exception) -> str:
+    """The product's function that raised it, for what nobody foresaw."""
+    if isinstance(error, DisagreementError):
+        return ""
+    trace, where = error.__traceback__, ""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if "/cnndsl/" in name:
+            where = f" in {Path(name).stem}.{trace.tb_frame.f_code.co_name}"
+        trace = trace.tb_next
+    return where
+
+
+def assert_right(text: str, columns: Iterable[str] = COLUMNS, seed: int = 0) -> None:
+    """No column of a program fails: for a program kept as a test."""
+    found = check(text, columns, seed)
+    assert not found, "\n".join(map(str, found))

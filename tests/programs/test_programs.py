@@ -1,0 +1,67 @@
+"""A few hundred random programs, and two instances that differ in each slot.
+
+`python -m tests.programs --minutes 30` asks all columns of fresh ones, and shrinks what fails.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.programs import operations, slots
+from tests.programs.generate import generate
+from tests.programs.harness import COLUMNS, check
+from tests.programs.shrink import shrink
+from tests.programs.used import Used, everything
+
+IN_SUITE = ("interpreter", "plan", "plan_single")
+"""The columns that hold today. All of `harness.COLUMNS` are to be here."""
+SEEDS, SHARE = 100, 25
+"""Random programs, and how many are one test."""
+
+
+def held(programs: list[tuple[int, str]]) -> None:
+    """No column in the suite fails."""
+    found = {
+        f"seed {seed}: {failure}\n{text}"
+        for seed, text in programs
+        for failure in check(text, IN_SUITE, seed)
+    }
+    assert not found, "\n\n".join(sorted(found))
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, SHARE))
+def test_random_programs(start: int) -> None:
+    held([(seed, generate(seed)) for seed in range(start, start + SHARE)])
+
+
+def test_two_instances_that_differ_in_one_slot() -> None:
+    held(list(enumerate(slots.programs())))
+
+
+def test_a_program_is_that_of_its_seed() -> None:
+    assert generate(7) == generate(7)
+
+
+def test_what_is_there_to_use_is_read_from_the_language() -> None:
+    found = everything()
+    assert {f"operation {name}" for name in operations.NAMES} <= set(found)
+    used = Used()
+    used.add("model M: image[3, H=8] -> y { y: image -> conv(2, 1, bias=false) }")
+    missing = set(used.missing())
+    assert "conv(bias=)" not in missing
+    assert "operation conv" not in missing
+    assert "conv(groups=)" in missing
+
+
+def test_a_failure_is_shrunk_to_what_it_needs() -> None:
+    text = generate(3)
+
+    def fails(smaller: str) -> bool:
+        return not check(smaller, ["interpreter"]) and "sigmoid" in smaller
+
+    assert fails(text)
+    assert len(shrink(text, fails, 800)) < 100
+
+
+def test_the_suite_names_columns_that_there_are() -> None:
+    assert set(IN_SUITE) <= set(COLUMNS)

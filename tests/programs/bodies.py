@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.graph import Block
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Shape
+from cnndsl.structure import Block
 from tests.programs.operations import NAMES, arguments, divisors, outcome, written
 
 Parameter = tuple[str, str, str, str, str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.graph import Block, Call
-from cnndsl.language import loads
+from cnndsl.network import loads
 from cnndsl.ops.base import Shape
+from cnndsl.structure import Block, Call
 from tests.programs.bodies import Body, Callee, Names, Parameter, RefusedError, Value, refused
 from tests.programs.constructs import CONSTRUCTS, Construct, operation_line
 

@@ -25,16 +25,17 @@ import cnndsl
 from cnndsl.analysis.closed import free_parameters
 from cnndsl.analysis.memory import memory
 from cnndsl.analysis.sizes import sizes
-from cnndsl.backends.numpy.weights import expected_weights, random_weights
+from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.cli import cli
 from cnndsl.commands.opening import build
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures.write import FORMATS_OF
-from cnndsl.graph import Network, blocks
-from cnndsl.language import elaborate, pick
+from cnndsl.language import pick
 from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.network import Network, elaborate
 from cnndsl.ops.base import Array, Shape
 from cnndsl.records import Record, record
+from cnndsl.structure import labels
 from cnndsl.symbolic import formula
 
 BATCHES = (1, 3)
@@ -404,15 +405,14 @@ def _invoke(*words: str) -> str:
 
 
 def explanations(program: Program) -> None:
-    """`explain` finds every node, and every label that the file writes at its top."""
+    """`explain` finds every node and every label."""
     from cnndsl.analysis.explain import explain
 
     network = program.network
     for node in network:
         str(explain(network, node.name))
-    for line in network.structure.body:
-        for label in line.labels if line.on and not line.index else ():
-            str(explain(network, label))
+    for label in labels(network):
+        str(explain(network, label))
 
 
 PICTURES = tuple(
@@ -447,7 +447,6 @@ def python_interface(program: Program) -> None:
     network = program.network
     network._repr_mimebundle_()
     repr(network)
-    require(sum(1 for _ in blocks(network.structure)) >= 0, "no blocks")
     cnndsl.analysis.closed_forms(network)
 
 

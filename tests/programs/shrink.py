@@ -14,30 +14,58 @@ Fails = Callable[[str], bool]
 
 def shrink(text: str, fails: Fails, most: int = 1500) -> str:
     """The smallest text found, in at most so many tries, that still fails."""
-    tries = 0
+    tries = Tries(fails, most)
     while True:
         before = text
-        for candidates in (_parts, _unwrapped, _numbers, _lines):
-            found = True
-            while found:
-                found = False
-                for smaller in candidates(text):
-                    tries += 1
-                    if tries > most:
-                        return text
-                    if fails(smaller):
-                        text, found = smaller, True
-                        break
-        if text == before:
+        text = _without_parts(text, tries)
+        for candidates in (_unwrapped, _numbers, _lines):
+            text = _simplified(text, candidates, tries)
+        if text == before or not tries.left:
             return text
 
 
-def _parts(text: str) -> Iterator[str]:
-    """Without one part between two separators, the longest parts first."""
-    spans = sorted(set(_spans(text)), key=lambda span: span[0] - span[1])
-    for start, end in spans:
-        if end > start:
-            yield _tidy(text[:start] + text[end:])
+class Tries:
+    """Whether a text fails, no text twice, and no more than so many."""
+
+    def __init__(self, fails: Fails, most: int) -> None:
+        """None yet."""
+        self.fails, self.left = fails, most
+        self.known: set[str] = set()
+
+    def __call__(self, text: str) -> bool:
+        """Whether it fails; False where it is known or nothing is left."""
+        if text in self.known or not self.left:
+            return False
+        self.known.add(text)
+        self.left -= 1
+        return self.fails(text)
+
+
+def _without_parts(text: str, tries: Tries) -> str:
+    """Without what stands between two separators, the longest parts first."""
+    limit = len(text)
+    while True:
+        spans = sorted({s for s in _spans(text) if 0 < s[1] - s[0] <= limit}, key=_length)
+        for start, end in spans:
+            smaller = _tidy(text[:start] + text[end:])
+            if tries(smaller):
+                text, limit = smaller, end - start
+                break
+        else:
+            return text
+
+
+def _length(span: tuple[int, int]) -> int:
+    return span[0] - span[1]
+
+
+def _simplified(text: str, candidates: Callable[[str], Iterator[str]], tries: Tries) -> str:
+    """The first of the candidates that fails, as long as there is one."""
+    while True:
+        found = next((smaller for smaller in candidates(text) if tries(smaller)), None)
+        if found is None:
+            return text
+        text = found
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

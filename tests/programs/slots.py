@@ -11,7 +11,7 @@ from dataclasses import MISSING
 from itertools import chain
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.language import loads
+from cnndsl.network import loads
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Parameter, Shape
 from cnndsl.ops.values import spell

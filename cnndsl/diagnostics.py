@@ -61,6 +61,28 @@ class Span(Record):
 
 
 @record
+class Edit(Record):
+    """A mend: the text that takes a place; `certain` where nothing else can be meant."""
+
+    span: Span
+    text: str
+    certain: bool = False
+
+
+class Near(str):
+    """A help that names the word which was probably meant."""
+
+    word: str
+    meant: str
+
+    def __new__(cls, text: str, word: str, meant: str) -> Near:
+        """The help, the word that is there, and the one that was meant."""
+        made = super().__new__(cls, text)
+        made.word, made.meant = word, meant
+        return made
+
+
+@record
 class Diagnostic(Record):
     """One fault: what rule is broken, where, with which values, and the mend."""
 
@@ -74,6 +96,21 @@ class Diagnostic(Record):
     stack: tuple[str, ...] = ()
     """The block calls that led here, innermost last."""
     help: str = ""
+    edit: Edit | None = None
+    """The mend, where the message knows it."""
+
+    @property
+    def mend(self) -> Edit | None:
+        """The edit that mends it: its own, or the word that its help proposes."""
+        if self.edit is not None or self.span is None or not isinstance(self.help, Near):
+            return self.edit
+        word = re.escape(self.help.word)
+        found = list(re.finditer(rf"(?<!\w){word}(?!\w)", self.span.text))
+        if len(found) != 1:
+            return None
+        start = self.span.start + found[0].start()
+        place = Span(self.span.source, start, start + len(self.help.word))
+        return Edit(place, self.help.meant)
 
     @property
     def severity(self) -> str:
@@ -214,7 +251,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     For a choice of a few words; what stands for something else is asked of `spelling`.
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    return Near(f"did you mean `{near[0]}`?", name, near[0]) if near else ""
 
 
 def spelling(name: str, known: Iterable[str]) -> str:

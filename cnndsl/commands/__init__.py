@@ -14,6 +14,7 @@ HOMES = {
     "fmt": "fmt",
     "keys": "keys",
     "list": "listing",
+    "lsp": "lsp",
     "solve": "solve",
     "diff": "diff",
     "roofline": "roofline",

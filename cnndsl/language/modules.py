@@ -131,7 +131,7 @@ class Loader:
         found = Path(path).resolve()
         self.root = found.parent
         with resting_collector():
-            return self.scope(found, _read(found, str(path)))
+            return self.scope(found, self.read(found, str(path)))
 
     def text(self, text: str, name: str) -> FileScope:
         """A file that is only a text; what it uses is looked for in the working directory."""
@@ -139,9 +139,17 @@ class Loader:
         with resting_collector():
             return self.scope(self.root / name, Source(name, _clean(text)))
 
+    def read(self, path: Path, name: str) -> Source:
+        """A file's text; an editor has its own.  Raises OSError, ArchError."""
+        return _read(path, name)
+
+    def parse(self, source: Source) -> tree.File:
+        """A text's tree; an editor keeps those it has.  Raises ArchError."""
+        return syntax.parse(source)
+
     def scope(self, path: Path, source: Source) -> FileScope:
         """The names of a parsed file."""
-        scope = FileScope(path, syntax.parse(source))
+        scope = FileScope(path, self.parse(source))
         self.files[path] = scope
         self.opening.append(path)
         errors: list[Diagnostic] = []
@@ -198,7 +206,7 @@ class Loader:
         if path in self.files:
             return self.files[path]
         try:
-            source = _read(path, _shown(path, self.root))
+            source = self.read(path, _shown(path, self.root))
         except OSError as error:
             message = f"`{use.path}` cannot be read: {error.strerror}"
             raise fault("E207", message, use.path_span) from None

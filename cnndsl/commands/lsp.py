@@ -1,0 +1,22 @@
+"""`cnndsl lsp`."""
+
+from __future__ import annotations
+
+import click
+
+from cnndsl.console import Trouble
+
+
+@click.command()
+def lsp() -> None:
+    """Serve an editor, by the Language Server Protocol on standard input and output.
+
+    docs/editors.md says how an editor starts it.
+    """
+    try:
+        from cnndsl.editing.abilities import server
+    except ImportError as error:
+        if error.name not in ("pygls", "lsprotocol"):
+            raise
+        raise Trouble('this needs pygls: pip install "cnndsl[lsp]"') from None
+    server().start_io()

@@ -5,20 +5,49 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Template, Torch, op
+from cnndsl.ops.base import (
+    INPUT,
+    OUTPUT,
+    Array,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Reading,
+    Shape,
+    Template,
+    Torch,
+    each_element,
+    op,
+)
+from cnndsl.ops.reads import along, each_position
 from cnndsl.ops.shapes import check_axis
 
 
 class Elementwise(Op):
     """A function of each element.  (*S) → (*S).
 
-    A kernel of its name computes it; `words` says how PyTorch spells an attribute, and
-    PyTorch's default.
+    A kernel of its name computes it. What it keeps for its gradient (`keeps`), whether it
+    may work in place and how many `special` functions it takes, each says itself.
     """
 
     module: ClassVar[str]
     function: ClassVar[str]
-    words: ClassVar[dict[str, tuple[str, float]]] = {}
+    spelt: ClassVar[tuple[str, ...]] = ()
+    """PyTorch's words for its attributes, where they are other words."""
+    reads = each_position
+
+    def __init_subclass__(cls) -> None:
+        """Counters know it by PyTorch's names."""
+        super().__init_subclass__()
+        cls.known = (cls.module, cls.function)
+
+    @property
+    def words(self) -> dict[str, tuple[str, object]]:
+        """PyTorch's word for each attribute, and its default."""
+        names = self.spelt or self.names_
+        pairs = zip(self.parameters, names, strict=True)
+        return {known.name: (word, known.default) for known, word in pairs}
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -52,6 +81,7 @@ class ReLU(Elementwise):
     """
 
     module, function = "nn.ReLU", "F.relu"
+    inplace, keeps, keeps_inplace = True, OUTPUT, OUTPUT
 
 
 @op("relu6", Family.ACTIVATION)
@@ -62,6 +92,7 @@ class ReLU6(Elementwise):
     """
 
     module, function = "nn.ReLU6", "F.relu6"
+    inplace, keeps = True, INPUT
 
 
 @op("leaky", Family.ACTIVATION)
@@ -73,8 +104,8 @@ class LeakyReLU(Elementwise):
 
     slope: float = 0.01
 
-    module, function = "nn.LeakyReLU", "F.leaky_relu"
-    words = {"slope": ("negative_slope", 0.01)}  # noqa: RUF012
+    module, function, spelt = "nn.LeakyReLU", "F.leaky_relu", ("negative_slope",)
+    inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
 
 
 @op("elu", Family.ACTIVATION)
@@ -87,7 +118,8 @@ class ELU(Elementwise):
     alpha: float = 1.0
 
     module, function = "nn.ELU", "F.elu"
-    words = {"alpha": ("alpha", 1.0)}  # noqa: RUF012
+    inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
+    special = each_element
 
 
 @op("sigmoid", Family.ACTIVATION)
@@ -98,6 +130,7 @@ class Sigmoid(Elementwise):
     """
 
     module, function = "nn.Sigmoid", "torch.sigmoid"
+    keeps, special = OUTPUT, each_element
 
 
 @op("tanh", Family.ACTIVATION)
@@ -108,6 +141,7 @@ class Tanh(Elementwise):
     """
 
     module, function = "nn.Tanh", "torch.tanh"
+    keeps, special = OUTPUT, each_element
 
 
 @op("hardsigmoid", Family.ACTIVATION)
@@ -118,6 +152,7 @@ class HardSigmoid(Elementwise):
     """
 
     module, function = "nn.Hardsigmoid", "F.hardsigmoid"
+    inplace, keeps = True, INPUT
 
 
 @op("hardswish", Family.ACTIVATION)
@@ -128,6 +163,7 @@ class HardSwish(Elementwise):
     """
 
     module, function = "nn.Hardswish", "F.hardswish"
+    inplace, keeps = True, INPUT
 
 
 @op("silu", Family.ACTIVATION)
@@ -138,6 +174,7 @@ class SiLU(Elementwise):
     """
 
     module, function = "nn.SiLU", "F.silu"
+    inplace, keeps, special = True, INPUT, each_element
 
 
 @op("gelu", Family.ACTIVATION)
@@ -148,6 +185,7 @@ class GELU(Elementwise):
     """
 
     module, function = "nn.GELU", "F.gelu"
+    keeps, special = INPUT, each_element
 
 
 @op("mish", Family.ACTIVATION)
@@ -158,6 +196,7 @@ class Mish(Elementwise):
     """
 
     module, function = "nn.Mish", "F.mish"
+    inplace, keeps, special = True, INPUT, each_element
 
 
 @op("softmax", Family.ACTIVATION)
@@ -169,6 +208,14 @@ class Softmax(Op):
     """
 
     axis: int
+
+    known = ("nn.Softmax", "F.softmax")
+    keeps, special = OUTPUT, each_element
+    bucket = "special"
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All of the axis."""
+        return (along(inputs[0], self.axis),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
@@ -15,8 +16,23 @@ from cnndsl.ops.anchors_torch import (
 )
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import Array, Call, Family, Integers, Op, Operand, Shape, Torch, op
+from cnndsl.ops.base import (
+    BYTES,
+    NOTHING,
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Operand,
+    Reading,
+    Saved,
+    Shape,
+    Torch,
+    op,
+)
 from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
+from cnndsl.ops.reads import SAME, pointwise
 from cnndsl.ops.shapes import spatial
 
 Pairs = tuple[tuple[float, float], ...]
@@ -43,6 +59,13 @@ class AnchorGrid(Op):
     sizes: Numbers | None = None
     ratios: Numbers | None = None
     image: Integers | None = None
+
+    keeps = NOTHING
+    discrete = ("out",)
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Nothing: only the input's size matters."""
+        return (Reading(({}, {}), unread=frozenset({0})),)
 
     @property
     def shapes_of_anchors(self) -> Pairs:
@@ -135,6 +158,37 @@ class Decode(Op):
     stretch: float = 1.0
 
     ports = ("deltas", "anchors")
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The row of its box; of the last axis the numbers of its side."""
+        *rows, _ = pointwise(inputs, inputs[0]).axes
+        if len(rows) > 1:
+            rows[1] = {place: taps for place, taps in rows[1].items() if place[0] == 0}
+        sides = {(number, len(x) - 1) for number, x in enumerate(inputs)}
+        own = {(0, len(rows)): SAME} if self.form == "ltrb" else {}
+        return (Reading((*rows, own), anywhere=frozenset(sides - own.keys())),)
+
+    def special(self, *inputs: Shape) -> int:
+        """Exponentials, quotients and sigmoids."""
+        return math.prod(inputs[0]) if self.form in ("rcnn", "yolo") else 0
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """The factors of each product and what exponentials gave; boxes before clipping."""
+        pairs, sizes = math.prod(inputs[0]) // 2, math.prod(inputs[1]) // 2
+        deltas, anchors = grads
+        kept, own, fixed = (), 0, 0
+        match self.form:
+            case "rcnn":
+                own = 3 * pairs + sizes * deltas
+                fixed = 4 * deltas
+            case "yolo":
+                own = pairs + (pairs + sizes) * deltas
+                fixed = 2 * deltas
+            case "yolov1":
+                own = sizes * deltas + pairs * anchors
+                kept, fixed = (0,) if deltas else (), 2 * deltas
+        own += 2 * pairs if self.clip is not None else 0
+        return Saved(kept, own=BYTES * own, fixed=BYTES * fixed)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The deltas'."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
@@ -70,11 +70,58 @@ class Weight(Record):
         return math.prod(self.shape)
 
 
+Place = tuple[int, int]
+"""The number of an input, and one of its axes."""
+
+
+@record
+class Taps(Record):
+    """One axis: unit i of a period reads the input from `first[i]` to `last[i]`.
+
+    A period later it reads `advance` positions further. With `units` only those from the
+    first to before the second read so, and the others nothing.
+    """
+
+    first: Integers
+    last: Integers
+    advance: int
+    units: tuple[int, int] | None = None
+
+    @property
+    def period(self) -> int:
+        """The number of units that take turns."""
+        return len(self.first)
+
+    def at(self, unit: int) -> tuple[int, int]:
+        """The first and the last position that a unit reads."""
+        turn, rest = divmod(unit, self.period)
+        moved = turn * self.advance
+        return self.first[rest] + moved, self.last[rest] + moved
+
+
+Axis = Mapping[Place, Taps]
+"""For one axis of an output: the axes of inputs that it goes along, and how."""
+
+
+@record
+class Reading(Record):
+    """What one output reads: of an axis of an input that is named nowhere, all of it."""
+
+    axes: tuple[Axis, ...]
+    whole: frozenset[Place] = frozenset()
+    """Axes that are read whole, though the output's positions are still theirs."""
+    anywhere: frozenset[Place] = frozenset()
+    """Axes of which a unit reads a part that no window describes: their order is lost."""
+    unread: frozenset[int] = frozenset()
+    """The inputs of which only the size matters."""
+
+
 @record
 class Window(Record):
-    """The sliding window of an operation, for receptive fields: one entry a spatial axis.
+    """The sliding window of an operation: one entry a spatial axis.
 
-    `whole` says that every output sees the whole input (a global pool, a linear layer).
+    `whole` says that every output sees the whole input. Each of the `groups` of output
+    channels sees one of the input's.
     """
 
     kernel: Size = ()
@@ -83,6 +130,68 @@ class Window(Record):
     dilation: Size = ()
     whole: bool = False
     transposed: bool = False
+    groups: int = 1
+
+    def reading(self, x: Shape, shape: Shape) -> Reading:
+        """What an output of that shape reads of the first input."""
+        if self.whole:
+            return Reading(({},) * len(shape))
+        axes = [grouped(x[0], shape[0], self.groups)]
+        rule = _transposed if self.transposed else _window
+        for axis, kernel in enumerate(self.kernel):
+            before, _ = self.padding[axis]
+            taps = rule(int(kernel), int(self.stride[axis]), before, self.dilation[axis])
+            axes.append({(0, axis + 1): taps})
+        return Reading(tuple(axes))
+
+
+def grouped(channels: int, out: int, groups: int) -> Axis:
+    """Each group of output channels reads one of the first input's."""
+    if groups == 1:
+        return {}
+    size, units = int(channels) // int(groups), int(out) // int(groups)
+    return {(0, 0): Taps((0,) * units, (size - 1,) * units, size)}
+
+
+def _window(kernel: int, stride: int, pad: int, dilation: int) -> Taps:
+    start = -int(pad)
+    return Taps((start,), (start + int(dilation) * (kernel - 1),), stride)
+
+
+def _transposed(kernel: int, stride: int, pad: int, dilation: int) -> Taps:
+    """Output o is fed by inputs i with o = i·stride − pad + dilation·t for a tap t."""
+    first, last = [], []
+    for unit in range(stride):
+        reached = [
+            (unit + pad - dilation * tap) // stride
+            for tap in range(kernel)
+            if (unit + pad - dilation * tap) % stride == 0
+        ]
+        # A unit that no tap reaches stands for the position below it.
+        first.append(min(reached, default=(unit + pad) // stride))
+        last.append(max(reached, default=(unit + pad) // stride))
+    return Taps(tuple(map(int, first)), tuple(map(int, last)), 1)
+
+
+BYTES = 4
+"""Of one element, in single precision."""
+
+
+@record
+class Saved(Record):
+    """What autograd keeps of a layer until its gradient is computed, its weights left out.
+
+    Inputs and outputs by their numbers. Beside them tensors that only the layer has (a
+    mask, indices, statistics): `own` bytes a sample, and `fixed` for all samples together.
+    """
+
+    inputs: Integers = ()
+    outputs: Integers = ()
+    own: int = 0
+    fixed: int = 0
+
+
+NOTHING, INPUT, OUTPUT = Saved(), Saved(inputs=(0,)), Saved(outputs=(0,))
 
 
 @record
@@ -174,6 +283,28 @@ class Op(Record):
     outputs: ClassVar[tuple[str, ...]] = ("out",)
     """The names of its outputs; `split` has as many as it makes."""
 
+    # Facts; tests hold each of them, and each default, to what PyTorch does.
+    written: ClassVar[bool] = True
+    """A file may name it; else the compiler alone makes it."""
+    empty: ClassVar[bool] = False
+    """May give an axis of size 0 of inputs that have none: a number of rows."""
+    rows_joined: ClassVar[int] = 0
+    """1 where the first axis joins the batch, −1 where it leaves it."""
+    discrete: ClassVar[tuple[str, ...]] = ()
+    """The outputs through which no gradient flows."""
+    moves: ClassVar[bool] = False
+    """What it gives are elements of its inputs, or zeros, in other places."""
+    inplace: ClassVar[bool] = False
+    """PyTorch lets it write over its input."""
+    keeps: ClassVar[Saved | None] = None
+    """What autograd keeps of it; None where that depends on its attributes (`saves`)."""
+    keeps_inplace: ClassVar[Saved | None] = None
+    """The same where it writes over its input; None is a copy of that input."""
+    bucket: ClassVar[str] = ""
+    """What its work is counted as, beside multiply-adds: by default what its family is."""
+    known: ClassVar[tuple[str, ...]] = ()
+    """What PyTorch calls it, the rank left out: `nn.Conv`, `F.conv`.  Counters go by it."""
+
     @classmethod
     def output_names(cls, count: int) -> tuple[str, ...]:
         """The names of that many outputs."""
@@ -205,8 +336,35 @@ class Op(Record):
         return {}
 
     def window(self, *inputs: Shape) -> Window | None:
-        """Its sliding window; None where each output sees one input position."""
+        """Its sliding window, where it has one."""
         return None
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Which positions of its inputs each output's positions read: its window.
+
+        Abstract where it has none: silence is not pointwise.
+        """
+        window = self.window(*inputs)
+        if window is None:
+            raise NotImplementedError(type(self))
+        return tuple(window.reading(inputs[0], shape) for shape in self.shapes(*inputs))
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """Whether the output is the memory of its first input, which has no gaps."""
+        return False
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """What autograd keeps of it.  `grads` says which inputs have a gradient.
+
+        Abstract, unless `keeps` says it: silence is not nothing.
+        """
+        if self.keeps is None:
+            raise NotImplementedError(type(self))
+        return self.keeps
+
+    def special(self, *inputs: Shape) -> int:
+        """How many elements a function like an exponential, root or quotient gives."""
+        return 0
 
     def figure(self) -> str:
         """What a figure writes in its box: `3×3, 64`."""
@@ -219,6 +377,11 @@ class Op(Record):
     def torch(self, *inputs: Shape) -> Torch:
         """How PyTorch says it."""
         raise NotImplementedError(type(self))
+
+
+def each_element(self: Op, *inputs: Shape) -> int:
+    """Once for each element of the output: `special = each_element`."""
+    return math.prod(self.shape(*inputs))
 
 
 OPS: dict[str, type[Op]] = {}

@@ -9,6 +9,8 @@ from typing import TypeVar
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
+    BYTES,
+    INPUT,
     Array,
     Auto,
     Call,
@@ -17,6 +19,7 @@ from cnndsl.ops.base import (
     Operand,
     Pad,
     Pads,
+    Saved,
     Shape,
     Size,
     Torch,
@@ -55,6 +58,8 @@ class Conv(Op):
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
 
+    known = ("nn.Conv", "F.conv")
+
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
         return _resolved(self, inputs[0])
@@ -85,7 +90,11 @@ class Conv(Op):
 
     def window(self, *inputs: Shape) -> Window:
         """The kernel."""
-        return Window(self.kernel, self.stride, self.pads, self.dilation)
+        return Window(self.kernel, self.stride, self.pads, self.dilation, groups=self.groups)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, or that padded."""
+        return padded(inputs[0], self.pads)
 
     def figure(self) -> str:
         """`3×3, 64 /2`."""
@@ -138,6 +147,8 @@ class DepthwiseConv(Op):
     multiplier: int = 1
     bias: bool | Auto = Auto.AUTO
 
+    known = ("nn.Conv", "F.conv")
+
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
         return _resolved(self, inputs[0])
@@ -178,6 +189,10 @@ class DepthwiseConv(Op):
         """The kernel."""
         return self.as_conv(inputs[0]).window()
 
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, or that padded."""
+        return padded(inputs[0], self.as_conv(inputs[0]).pads)
+
     def figure(self) -> str:
         """`dw 3×3 /2`."""
         return f"dw {compact(self.kernel)}{per_stride(self.stride)}"
@@ -210,6 +225,9 @@ class Deconv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
+
+    known = ("nn.ConvTranspose", "F.conv_transpose")
+    keeps = INPUT
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -261,7 +279,14 @@ class Deconv(Op):
 
     def window(self, *inputs: Shape) -> Window:
         """The kernel, over the stretched input."""
-        return Window(self.kernel, self.stride, self.pads, self.dilation, transposed=True)
+        return Window(
+            self.kernel,
+            self.stride,
+            self.pads,
+            self.dilation,
+            transposed=True,
+            groups=self.groups,
+        )
 
     def figure(self) -> str:
         """`up 2×2, 64`."""
@@ -302,6 +327,14 @@ class Deconv(Op):
             },
         )
         return Torch(module)
+
+
+def padded(x: Shape, pads: Pads) -> Saved:
+    """What a window keeps: its input, or a padded copy where the sides differ."""
+    if even(pads):
+        return INPUT
+    sizes = (n + before + after for n, (before, after) in zip(x[1:], pads, strict=True))
+    return Saved(own=BYTES * x[0] * math.prod(sizes))
 
 
 def _resolved(layer: Layer, x: Shape) -> Layer:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import sampling
 from cnndsl.ops.base import (
+    BYTES,
+    NOTHING,
     Array,
     Auto,
     Call,
@@ -16,16 +18,21 @@ from cnndsl.ops.base import (
     Operand,
     Pad,
     Pads,
+    Reading,
+    Saved,
     Shape,
     Size,
+    Taps,
     Template,
     Torch,
     Weight,
     Window,
+    grouped,
     op,
     spell_shape,
 )
 from cnndsl.ops.conv import Conv
+from cnndsl.ops.reads import SAME
 from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
 
 DEFORM_CONV = '''class DeformConv2d(nn.Module):
@@ -168,9 +175,28 @@ class DeformConv(Op):
         """K · H′ · W′ · (C / groups) · k²."""
         return self.as_conv.macs(inputs[0])
 
-    def window(self, *inputs: Shape) -> Window:
-        """Everything: a tap may be moved anywhere."""
-        return Window(whole=True)
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Anywhere: a tap may be moved. Offsets and mask are read where the output stands."""
+        (shape,) = self.shapes(*inputs)
+        axes = [grouped(inputs[0][0], self.out, self.groups)]
+        axes += [{(n, a): SAME for n in range(1, len(inputs))} for a in range(1, len(shape))]
+        moved = {(0, axis) for axis in range(1, len(shape))}
+        parts = {(number, 0) for number in range(1, len(inputs))} if self.groups > 1 else set()
+        return (Reading(tuple(axes), anywhere=frozenset(moved | parts)),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, where each tap is read, what is read there and that weighed by a mask."""
+        x, offset, *masks = inputs
+        taps, places = math.prod(self.kernel), math.prod(offset[1:])
+        own = read = x[0] * taps * places
+        if masks and grads[2]:
+            own += read
+        if any(grads) and self.groups > 1:
+            own += self.out * (x[0] // self.groups) * taps
+        if not (grads[0] or grads[1]):
+            return Saved(own=BYTES * own)
+        kept = (0, 2) if masks else (0,)
+        return Saved(kept, own=BYTES * (own + math.prod(offset)))
 
     def figure(self) -> str:
         """`deform 3×3, 64 /2`."""
@@ -225,6 +251,24 @@ class Involve(Op):
     groups: int = 1
     pad: Pad = Auto.SAME
 
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The window of its own channel, and its place of its group's kernels."""
+        x, kernels = inputs
+        first, *others = self.window(*inputs).reading(x, x).axes
+        share = int(x[0]) // int(self.groups)
+        taps = int(kernels[0]) // int(self.groups)
+        turns = Taps((0,) * share, (taps - 1,) * share, taps)
+        axes = [{**first, (1, 0): turns}]
+        axes += [{**axis, (1, number): SAME} for number, axis in enumerate(others, 1)]
+        return (Reading(tuple(axes)),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """The kernels, and the windows in a memory that held the input first."""
+        x, kernels = inputs
+        windows = x[0] * math.prod(self.kernel) * math.prod(kernels[1:])
+        own = max(math.prod(x), windows) if grads[1] else 0
+        return Saved(inputs=(1,) if grads[0] else (), own=BYTES * own)
+
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers."""
         spatial(inputs[0], self.name, (2,))
@@ -267,7 +311,8 @@ class Involve(Op):
 
     def window(self, *inputs: Shape) -> Window:
         """The kernel."""
-        return Window(self.kernel, self.stride, self.pads, (1,) * len(self.kernel))
+        ones = (1,) * len(self.kernel)
+        return Window(self.kernel, self.stride, self.pads, ones, groups=inputs[0][0])
 
     def figure(self) -> str:
         """`involve 7×7 /2`."""
@@ -300,6 +345,15 @@ class Reorg(Op):
 
     stride: int = 2
 
+    moves = True
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Anywhere: the cells that a place of the output gathers lie apart."""
+        (shape,) = self.shapes(*inputs)
+        lost = frozenset((0, axis) for axis in range(len(shape)))
+        return (Reading(({},) * len(shape), anywhere=lost),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(s²·C, H / s, W / s)."""
         c, h, w = (inputs[0][0], *spatial(inputs[0], self.name, (2,)))
@@ -315,10 +369,6 @@ class Reorg(Op):
     def macs(self, *inputs: Shape) -> int:
         """0: a copy."""
         return 0
-
-    def window(self, *inputs: Shape) -> Window:
-        """The cells that a place of the output gathers lie apart: everything."""
-        return Window(whole=True)
 
     def figure(self) -> str:
         """`reorg 2`."""

@@ -8,11 +8,15 @@ from itertools import accumulate
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np
 from cnndsl.ops.base import (
+    NOTHING,
     Array,
     Family,
     Integers,
     Op,
+    Reading,
+    Saved,
     Shape,
+    Taps,
     Template,
     Torch,
     Window,
@@ -20,6 +24,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.pattern import Contraction
+from cnndsl.ops.reads import concatenated, each_position, pointwise
 from cnndsl.ops.shapes import check_axis
 
 
@@ -30,6 +35,10 @@ class Add(Op):
     Raises OpError: unequal shapes.
     Source: He et al. 2015, arXiv:1512.03385, §3.2.
     """
+
+    known = ("torch.add",)
+    reads = each_position
+    keeps = NOTHING
 
     def shape(self, *inputs: Shape) -> Shape:
         """The common shape."""
@@ -73,6 +82,17 @@ class Mul(Op):
     """
 
     by: float | None = None
+
+    known = ("torch.mul",)
+    reads = each_position
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Each input that the other's gradient needs; nothing for a constant."""
+        return Saved(
+            inputs=tuple(n for n, other in enumerate(reversed(grads)) if other)
+            if len(inputs) == 2
+            else ()
+        )
 
     def shape(self, *inputs: Shape) -> Shape:
         """The larger shape."""
@@ -137,6 +157,13 @@ class Concat(Op):
 
     axis: int = 0
 
+    moves = True
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """One of the inputs."""
+        return (concatenated(inputs, self.shape(*inputs), self.axis),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(A + B + …, *S)."""
         first = inputs[0]
@@ -179,6 +206,23 @@ class Split(Op):
 
     sections: int | Integers
     axis: int = 0
+
+    moves = True
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its part of the axis."""
+        found, start = [], 0
+        for size in self.sizes(inputs[0]):
+            axes = list(pointwise(inputs, inputs[0]).axes)
+            axes[self.axis] = {(0, int(self.axis)): Taps((start,), (start,), 1)}
+            found.append(Reading(tuple(axes)))
+            start += int(size)
+        return tuple(found)
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """Each part is its input's memory."""
+        return True
 
     def sizes(self, x: Shape) -> Integers:
         """The size of each part.  Raises OpError."""
@@ -239,6 +283,25 @@ class Einsum(Op):
     """
 
     pattern: str
+
+    known = ("torch.einsum",)
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The axes of an index's name; what is summed is read whole."""
+        found = Contraction.parse(self.pattern)
+        return (Reading(tuple(map(found.axes, found.output))),)
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """One input whose axes are permuted."""
+        (first, *others), output = (
+            (found := Contraction.parse(self.pattern)).operands,
+            found.output,
+        )
+        return not others and set(first) == set(output)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """The factors of each product, or copies of them in a matrix's order."""
+        return Contraction.parse(self.pattern).saved(inputs, grads)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes of the output's indices."""

@@ -8,17 +8,23 @@ from dataclasses import replace
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
+    BYTES,
+    INPUT,
+    NOTHING,
     Array,
     Auto,
     Call,
     Family,
     Op,
+    Reading,
+    Saved,
     Shape,
     Torch,
     Weight,
     Window,
     op,
 )
+from cnndsl.ops.reads import along, each_position
 
 
 @op("linear", Family.LINEAR, fused=True)
@@ -32,6 +38,13 @@ class Linear(Op):
 
     out: int
     bias: bool | Auto = Auto.AUTO
+
+    known = ("nn.Linear", "F.linear")
+    keeps = INPUT
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All of the last axis."""
+        return (along(inputs[0], len(inputs[0]) - 1),)
 
     def resolved(self, *inputs: Shape) -> Op:
         """A bias unless it was said or a norm follows."""
@@ -81,6 +94,16 @@ class Dropout(Op):
 
     p: float = 0.5
 
+    reads = each_position
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """The input itself in evaluation."""
+        return not training or self.p == 0
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """The mask, of the input's type."""
+        return Saved(own=BYTES * math.prod(inputs[0])) if self.p else NOTHING
+
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if not 0 <= self.p <= 1:
@@ -128,6 +151,16 @@ class DropPath(Op):
     """
 
     p: float = 0.0
+
+    reads = each_position
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """The input itself in evaluation."""
+        return not training or self.p == 0
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """A number a sample."""
+        return Saved(own=BYTES) if self.p else NOTHING
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Torch, Weight, op
+from cnndsl.ops.base import (
+    BYTES,
+    INPUT,
+    Array,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Reading,
+    Saved,
+    Shape,
+    Taps,
+    Torch,
+    Weight,
+    each_element,
+    grouped,
+    op,
+)
+from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
 
 
@@ -21,6 +40,13 @@ class BatchNorm(Op):
     eps: float = 1e-5
     momentum: float = 0.1
     affine: bool = True
+
+    known = ("nn.BatchNorm", "F.batch_norm")
+    reads = each_position
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the mean and deviation of each channel."""
+        return Saved(inputs=(0,), fixed=2 * BYTES * inputs[0][0])
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -90,6 +116,9 @@ class FrozenBatchNorm(Op):
 
     eps: float = 1e-5
 
+    reads = each_position
+    keeps = INPUT
+
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         spatial(inputs[0], self.name, (0, 1, 2, 3))
@@ -132,6 +161,21 @@ class GroupNorm(Op):
 
     groups: int
     eps: float = 1e-5
+
+    known = ("nn.GroupNorm", "F.group_norm")
+    special = each_element
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its group's channels at every position."""
+        (x,) = inputs
+        first, *others = pointwise(inputs, x).axes
+        channels = grouped(x[0], x[0], self.groups)
+        whole = frozenset((0, axis) for axis in range(1, len(x)))
+        return (Reading((channels, *others), whole),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the mean and deviation of each group."""
+        return Saved(inputs=(0,), own=2 * BYTES * self.groups)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -187,6 +231,17 @@ class LayerNorm(Op):
 
     eps: float = 1e-6
 
+    known = ("nn.LayerNorm", "F.layer_norm")
+    special = each_element
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All channels of its position."""
+        return (along(inputs[0], 0),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the mean and deviation of each position."""
+        return Saved(inputs=(0,), own=2 * BYTES * math.prod(inputs[0][1:]))
+
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         return inputs[0]
@@ -226,6 +281,19 @@ class LocalResponseNorm(Op):
     beta: float = 0.75
     k: float = 1.0
 
+    special = each_element
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The neighbouring channels of its position."""
+        _, *others = pointwise(inputs, inputs[0]).axes
+        n = int(self.n)
+        return (Reading(({(0, 0): Taps((-(n // 2),), ((n - 1) // 2,), 1)}, *others)),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, the squares with channels around them, the sums and their powers."""
+        channels, *places = inputs[0]
+        return Saved(inputs=(0,), own=BYTES * (3 * channels + self.n - 1) * math.prod(places))
+
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         spatial(inputs[0], self.name)
@@ -264,6 +332,17 @@ class L2Norm(Op):
 
     axis: int
     eps: float = 1e-12
+
+    special = each_element
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All of the axis."""
+        return (along(inputs[0], self.axis),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the length of each vector, before and after `eps`."""
+        vectors = math.prod(inputs[0]) // inputs[0][self.axis]
+        return Saved(inputs=(0,), own=2 * BYTES * vectors)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -310,6 +389,11 @@ class Scale(Op):
 
     per: Literal["channel", "tensor"] = "channel"
     init: float = 1.0
+
+    known = ("torch.mul",)
+    reads = each_position
+    keeps = INPUT
+    bucket = "elementwise"
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

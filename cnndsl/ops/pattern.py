@@ -5,13 +5,15 @@ Names of axes stand apart (`c h w`), and the batch is never written.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import string
 from collections.abc import Sequence
 
 from cnndsl.diagnostics import OpError, listing
-from cnndsl.ops.base import Integers, Shape, spell_shape
+from cnndsl.ops.base import BYTES, Axis, Integers, Reading, Saved, Shape, Taps, spell_shape
+from cnndsl.ops.reads import SAME
 from cnndsl.records import Record, record
 
 Names = tuple[str, ...]
@@ -67,6 +69,47 @@ class Contraction(Record):
                         operand=number,
                     )
         return sizes
+
+    def axes(self, name: str) -> Axis:
+        """The axes of the operands that bear a name."""
+        return {
+            (number, axis): SAME
+            for number, names in enumerate(self.operands)
+            for axis, other in enumerate(names)
+            if other == name
+        }
+
+    def saved(self, inputs: Sequence[Shape], grads: Sequence[bool]) -> Saved:
+        """What autograd keeps: of each product, from the left, both of its factors.
+
+        A factor is its operand, or a copy where the axes that the product merges lie apart.
+        """
+        sizes = self.sizes(inputs)
+        kept: set[int] = set()
+        own = 0
+        left, grad = self.operands[0], grads[0]
+        source: int | None = 0
+        for number, right in enumerate(self.operands[1:], 1):
+            later = {name for names in self.operands[number + 1 :] for name in names}
+            after = later | set(self.output)
+            summed = [name for name in left if name in right and name not in after]
+            shared = [name for name in self.output if name in left and name in right]
+            for factor, (names, place, other) in enumerate(
+                ((left, source, grads[number]), (right, number, grad))
+            ):
+                alone = [name for name in names if name in after and name not in shared]
+                rest = [name for name in names if name in after or name in summed]
+                merged = (shared, summed, alone) if factor else (shared, alone, summed)
+                copied = bool(summed) and (
+                    rest != [*names] or not _viewed(names, merged, sizes)
+                )
+                if other and (copied or place is None):
+                    own += math.prod(sizes[name] for name in rest)
+                elif other and place is not None:
+                    kept.add(place)
+            left = tuple(name for name in dict.fromkeys((*left, *right)) if name in after)
+            source, grad = None, grad or grads[number]
+        return Saved(tuple(sorted(kept)), own=BYTES * own)
 
     def letters(self) -> str:
         """The pattern as NumPy and PyTorch read it, the batch put first: `nci,ncj->nij`."""
@@ -125,6 +168,48 @@ class Rearrangement(Record):
         """The output's shape."""
         return tuple(math.prod(sizes[name] for name in group) for group in self.right)
 
+    def reading(self, sizes: dict[str, int]) -> Reading:
+        """Positions follow their axis where its outermost name does, alone or before others.
+
+        `c (h 2) (w 2) -> (c 2 2) h w` reads windows of two; `(c a b) h w -> c (h a) (w b)`
+        puts a factor's positions in one's place. An innermost name that stands alone reads
+        from its place in the first to that in the last turn.
+        """
+        homes = {
+            group[0]: (axis, math.prod(sizes[n] for n in group[1:]))
+            for axis, group in enumerate(self.left)
+            if group
+        }
+        inmost = {group[-1]: axis for axis, group in enumerate(self.left) if len(group) > 1}
+        axes: list[Axis] = []
+        for group in self.right:
+            home = homes.get(group[0]) if group else None
+            if len(group) == 1 and group[0] in inmost:
+                axis = inmost[group[0]]
+                size = int(math.prod(sizes[name] for name in self.left[axis]))
+                axes.append({(0, axis): Taps((0,), (size - int(sizes[group[0]]),), 1)})
+                continue
+            if home is None:
+                axes.append({})
+                continue
+            axis, inner = home
+            step = int(math.prod(sizes[n] for n in group[1:]))
+            if self.left[axis] == group:
+                axes.append({(0, axis): SAME})
+            elif len(group) > 1 and group[1] in homes and homes[group[1]][0] != axis:
+                # Two maps' positions in one axis: neither moves evenly.
+                axes.append({})
+            else:
+                taps = Taps((0,) * step, (int(inner) - 1,) * step, int(inner))
+                axes.append({(0, axis): taps})
+        read = {place for axis in axes for place in axis}
+        lost = {(0, axis) for axis, group in enumerate(self.left) if group} - read
+        return Reading(tuple(axes), anywhere=frozenset(lost))
+
+    def view(self, sizes: dict[str, int]) -> bool:
+        """Whether each axis of the right side lies evenly in the input's memory."""
+        return _viewed([name for group in self.left for name in group], self.right, sizes)
+
     @property
     def order(self) -> Integers:
         """For each name on the right, its position on the left."""
@@ -157,6 +242,22 @@ class Rearrangement(Record):
                 last = number == len(self.right) - 1
                 text += f".flatten({axis + 1}{'' if last else f', {axis + len(group)}'})"
         return text, values
+
+
+def _viewed(
+    names: Sequence[str], merged: Sequence[Sequence[str]], sizes: dict[str, int]
+) -> bool:
+    """Whether axes that lie in this order can be merged in groups without a copy."""
+    strides, step = {}, 1
+    for name in reversed(names):
+        strides[name] = step
+        step *= sizes[name]
+    for group in merged:
+        wide = [name for name in group if sizes[name] != 1]
+        for outer, inner in itertools.pairwise(wide):
+            if strides[outer] != strides[inner] * sizes[inner]:
+                return False
+    return True
 
 
 def _permuted(order: Integers) -> str:

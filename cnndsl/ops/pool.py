@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TypeVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
+    NOTHING,
     Array,
     Auto,
     Call,
@@ -16,6 +18,8 @@ from cnndsl.ops.base import (
     Operand,
     Pad,
     Pads,
+    Reading,
+    Saved,
     Shape,
     Size,
     Template,
@@ -23,6 +27,8 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.conv import padded
+from cnndsl.ops.reads import SAME
 from cnndsl.ops.shapes import (
     compact,
     even,
@@ -51,6 +57,13 @@ class MaxPool(Op):
     pad: Pad = 0
     dilation: Size = 1  # type: ignore[assignment]
     ceil: bool = False
+
+    known = ("nn.MaxPool", "F.max_pool")
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, or that padded, and the place of each maximum, 8 bytes."""
+        kept = padded(inputs[0], self.pads)
+        return replace(kept, own=kept.own + 8 * math.prod(self.shape(*inputs)))
 
     def resolved(self, *inputs: Shape) -> Op:
         """The stride is the kernel unless it was said; padding in numbers."""
@@ -81,7 +94,9 @@ class MaxPool(Op):
 
     def window(self, *inputs: Shape) -> Window:
         """The kernel."""
-        return Window(self.kernel, self.strides, self.pads, self.dilation)
+        return Window(
+            self.kernel, self.strides, self.pads, self.dilation, groups=_each_channel(inputs)
+        )
 
     def figure(self) -> str:
         """`max 3×3 /2`."""
@@ -131,6 +146,12 @@ class AvgPool(Op):
     ceil: bool = False
     count_include_pad: bool = True
 
+    known = ("nn.AvgPool", "F.avg_pool")
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, or that padded: for its shape alone, but PyTorch keeps it."""
+        return padded(inputs[0], self.pads)
+
     def resolved(self, *inputs: Shape) -> Op:
         """The stride is the kernel unless it was said; padding in numbers."""
         return _resolved(self, inputs[0], (1,) * len(self.kernel))
@@ -160,7 +181,8 @@ class AvgPool(Op):
 
     def window(self, *inputs: Shape) -> Window:
         """The kernel."""
-        return Window(self.kernel, self.strides, self.pads, (1,) * len(self.kernel))
+        ones = (1,) * len(self.kernel)
+        return Window(self.kernel, self.strides, self.pads, ones, groups=_each_channel(inputs))
 
     def figure(self) -> str:
         """`avg 2×2 /2`."""
@@ -208,6 +230,14 @@ class GlobalAvgPool(Op):
 
     keep: bool = False
 
+    known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All positions of its channel."""
+        (shape,) = self.shapes(*inputs)
+        return (Reading(({(0, 0): SAME}, *({} for _ in shape[1:]))),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(C,) or (C, 1, …)."""
         (x,) = inputs
@@ -246,6 +276,11 @@ class GlobalAvgPool(Op):
             Template("{0}.mean({axes})", {"axes": one(axes)}),
             also=(("flatten", Call("nn.Flatten")),),
         )
+
+
+def _each_channel(inputs: tuple[Shape, ...]) -> int:
+    """As many groups as channels, where the input is known."""
+    return inputs[0][0] if inputs else 1
 
 
 def torch_padding(pads: Pads) -> Size:

@@ -7,21 +7,25 @@ import math
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
 from cnndsl.ops.base import (
+    BYTES,
+    NOTHING,
     Array,
     Call,
     Family,
     Integers,
     Op,
     Operand,
+    Reading,
+    Saved,
     Shape,
     Size,
     Template,
     Torch,
-    Window,
     op,
     spell_shape,
 )
 from cnndsl.ops.box_checks import check_boxes
+from cnndsl.ops.reads import SAME
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial
 
@@ -43,6 +47,31 @@ class RoIAlign(Op):
     sampling_ratio: int = 2
     canonical_scale: int = 224
     canonical_level: int = 4
+
+    bucket = "resize"
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its box, and its channel of the levels anywhere: a region may lie anywhere."""
+        levels = range(1, len(inputs))
+        channels = {(number, 0): SAME for number in levels}
+        moved = {(number, axis) for number in levels for axis in (1, 2)}
+        return (Reading(({(0, 0): SAME}, channels, {}, {}), anywhere=frozenset(moved)),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Where each sample is read, and what is read there."""
+        (boxes, _), *levels = inputs
+        channels, sampling = levels[0][0], self.sampling_ratio
+        rows, columns = (boxes * bins * sampling for bins in self._bins)
+        samples = rows * columns // boxes if boxes else 0
+        own = fixed = 0
+        if any(grads[1:]):
+            pixels = channels * sum(math.prod(level[1:]) for level in levels)
+            own += BYTES * (pixels + 4 * samples) + 8 * 4 * samples
+        if grads[0]:
+            own += BYTES * (4 * rows + 5 * columns + 9 * boxes + 4 * channels * samples)
+            own += 8 * 2 * boxes + samples
+            fixed = 2 * BYTES * sampling + 8 * sum(self._bins)
+        return Saved(own=own, fixed=fixed)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(N, C, h, w)."""
@@ -89,10 +118,6 @@ class RoIAlign(Op):
         """0: counted as resizing."""
         return 0
 
-    def window(self, *inputs: Shape) -> Window:
-        """Everything: a region may lie anywhere."""
-        return Window(whole=True)
-
     def figure(self) -> str:
         """`RoIAlign 7×7`."""
         return f"RoIAlign {compact(self._bins)}"
@@ -136,6 +161,20 @@ class Gather(Op):
     """
 
     axis: int
+
+    moves = True
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The entry that its index names."""
+        x, index = inputs
+        axes = [{(1, axis): SAME, (0, axis): SAME} for axis in range(len(index))]
+        axes += [{(0, axis): SAME} for axis in range(len(index) + 1, len(x))]
+        return (Reading(tuple(axes), anywhere=frozenset({(0, int(self.axis))})),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the index of each entry, 8 bytes."""
+        index = 8 * math.prod(self.shape(*inputs))
+        return Saved(inputs=(0,), own=index) if grads[0] else NOTHING
 
     def shape(self, *inputs: Shape) -> Shape:
         """(*A, *S)."""

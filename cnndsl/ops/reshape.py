@@ -7,11 +7,13 @@ from typing import Any
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import (
+    NOTHING,
     Array,
     Call,
     Family,
     Integers,
     Op,
+    Reading,
     Shape,
     Template,
     Torch,
@@ -19,7 +21,27 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.pattern import Axes, Rearrangement
+from cnndsl.ops.reads import SAME, reshaped
 from cnndsl.symbolic import formula
+
+
+class Reread(Op):
+    """The same memory, read as another shape.  (*S) → (*S′)."""
+
+    moves = True
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The elements in order."""
+        return (reshaped(inputs[0], self.shape(*inputs)),)
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """A view where the memory allows it."""
+        return True
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: nothing is computed."""
+        return 0
 
 
 @op("input", Family.INPUT, arity=(0, 0))
@@ -30,6 +52,13 @@ class Input(Op):
     """
 
     sizes: Integers
+
+    written = False
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Nothing."""
+        return (Reading(({},) * len(self.sizes)),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes."""
@@ -42,7 +71,7 @@ class Input(Op):
 
 
 @op("flatten", Family.RESHAPE)
-class Flatten(Op):
+class Flatten(Reread):
     """All axes in one, the last changing fastest.  (*S) → (∏S,).
 
     Source: convention.
@@ -51,10 +80,6 @@ class Flatten(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """(∏S,)."""
         return (math.prod(inputs[0]),)
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: nothing is computed."""
-        return 0
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A view where the memory allows it."""
@@ -67,7 +92,7 @@ class Flatten(Op):
 
 
 @op("reshape", Family.RESHAPE)
-class Reshape(Op):
+class Reshape(Reread):
     """The same elements in order, read as another shape.  (*S) → (*sizes).
 
     Raises OpError: another number of elements, or a size less than 1.
@@ -87,10 +112,6 @@ class Reshape(Op):
                 attribute="sizes",
             )
         return self.sizes
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: nothing is computed."""
-        return 0
 
     def figure(self) -> str:
         """`8×49`."""
@@ -135,6 +156,19 @@ class Rearrange(Op):
     pattern: str
     axes: Any = ()
 
+    moves = True
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Positions follow their axis where its outermost name does."""
+        plan, sizes = self._plan(inputs[0])
+        return (plan.reading(sizes),)
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """Where no two axes that lay apart are merged."""
+        plan, sizes = self._plan(inputs[0])
+        return plan.view(sizes)
+
     def _plan(self, x: Shape) -> tuple[Rearrangement, dict[str, int]]:
         axes: Axes = self.axes
         plan = Rearrangement.parse(self.pattern, len(x))
@@ -170,7 +204,7 @@ class Rearrange(Op):
 
 
 @op("unbatch", Family.RESHAPE)
-class Unbatch(Op):
+class Unbatch(Reread):
     """The rows join the batch: the entry of `each row`.  (N, *S) → (*S), N times.
 
     Source: convention.
@@ -178,13 +212,16 @@ class Unbatch(Op):
 
     rows: int
 
+    written, rows_joined = False, 1
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """One row: which, only the batch knows."""
+        axes = tuple({(0, axis): SAME} for axis in range(1, len(inputs[0])))
+        return (Reading(axes, anywhere=frozenset({(0, 0)})),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(*S)."""
         return inputs[0][1:]
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: a view."""
-        return 0
 
     def figure(self) -> str:
         """`each row`."""
@@ -201,7 +238,7 @@ class Unbatch(Op):
 
 
 @op("rebatch", Family.RESHAPE)
-class Rebatch(Op):
+class Rebatch(Reread):
     """The rows leave the batch: the end of `each row`.  (*S), N times → (N, *S).
 
     Source: convention.
@@ -209,13 +246,15 @@ class Rebatch(Op):
 
     rows: int
 
+    written, empty, rows_joined = False, True, -1
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The sample of its row."""
+        return (Reading(({}, *({(0, axis): SAME} for axis in range(len(inputs[0]))))),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(N, *S)."""
         return (self.rows, *inputs[0])
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: a view."""
-        return 0
 
     def figure(self) -> str:
         """`rows`."""

@@ -7,6 +7,7 @@ from typing import Literal
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
+    NOTHING,
     Array,
     Call,
     Family,
@@ -15,6 +16,7 @@ from cnndsl.ops.base import (
     Operand,
     Pad,
     Pads,
+    Reading,
     Shape,
     Size,
     Torch,
@@ -22,6 +24,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
+from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import compact, one, spatial, torch_sides
 
 CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -50,6 +53,13 @@ class Crop(Op):
 
     size: Size
     offset: int | Integers | None = None
+
+    moves = True
+    keeps = NOTHING
+
+    def view(self, *inputs: Shape, training: bool = False) -> bool:
+        """A part of its input's memory."""
+        return True
 
     def offsets(self, x: Shape) -> Size:
         """Where the part starts along each spatial axis.  Raises OpError."""
@@ -88,7 +98,8 @@ class Crop(Op):
         """One position, moved: a negative padding."""
         ones = (1,) * len(self.size)
         after = zip(inputs[0][1:], self.size, self.offsets(inputs[0]), strict=True)
-        return Window(ones, ones, tuple((-s, s + m - n) for n, m, s in after), ones)
+        pads = tuple((-s, s + m - n) for n, m, s in after)
+        return Window(ones, ones, pads, ones, groups=inputs[0][0])
 
     def figure(self) -> str:
         """`crop 64×64`."""
@@ -122,6 +133,9 @@ class ZeroPad(Op):
 
     sides: Pad
 
+    moves = True
+    keeps = NOTHING
+
     @property
     def pads(self) -> Pads:
         """Zeros before and after each axis.  Raises OpError."""
@@ -146,7 +160,7 @@ class ZeroPad(Op):
     def window(self, *inputs: Shape) -> Window:
         """One position, moved."""
         ones = (1,) * len(self.pads)
-        return Window(ones, ones, self.pads, ones)
+        return Window(ones, ones, self.pads, ones, groups=inputs[0][0])
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy."""
@@ -173,6 +187,14 @@ class Resize(Op):
     size: Size
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
+
+    known = ("F.interpolate",)
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The nearest position, or the two of each axis around its own."""
+        (shape,) = self.shapes(*inputs)
+        return (resized(inputs[0], shape, self.mode, self.align_corners),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *size)."""
@@ -217,6 +239,14 @@ class Upsample(Op):
     factor: Size = 2  # type: ignore[assignment]
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
+
+    known = ("nn.Upsample", "F.interpolate")
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The nearest position, or the two of each axis around its own."""
+        (shape,) = self.shapes(*inputs)
+        return (resized(inputs[0], shape, self.mode, self.align_corners),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *factor·S)."""

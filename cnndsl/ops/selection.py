@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import boxes as arrays
-from cnndsl.ops.base import Array, Call, Family, Op, Operand, Shape, Torch, op, spell_shape
+from cnndsl.ops.base import (
+    BYTES,
+    Array,
+    Call,
+    Family,
+    Op,
+    Operand,
+    Reading,
+    Saved,
+    Shape,
+    Torch,
+    op,
+    spell_shape,
+)
 from cnndsl.ops.box_checks import check_boxes, check_rows
+from cnndsl.ops.reads import SAME
 from cnndsl.ops.selection_torch import NMS, TOPK
 
 SELECTION = ("boxes", "scores", "labels", "valid")
 
 
+class Selection(Op):
+    """Rows chosen by their scores.  (N, 4), (N, K) → (k, 4), (k), (k), (k)."""
+
+    ports = ("boxes", "scores", "labels")
+    empty, moves = True, True
+    discrete = ("labels", "valid")
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Any row; a box's side its own."""
+        sides = (0, len(inputs[0]) - 1)
+        rows = {(number, axis) for number, x in enumerate(inputs) for axis in range(len(x))}
+        anywhere = frozenset(rows - {sides})
+        boxes = Reading(({}, {sides: SAME}), anywhere=anywhere)
+        return (boxes, *(Reading(({},), anywhere=anywhere | {sides}) for _ in SELECTION[1:]))
+
+
+def _taken(k: int, scores: Shape, grads: tuple[bool, ...]) -> Saved:
+    """What the choice of k rows keeps: boxes, scores, their numbers, and which are valid."""
+    boxes_kept, scores_kept = grads[:2]
+    padded = not math.prod(scores)
+    own = 8 * k * (boxes_kept + scores_kept)
+    own += BYTES * (4 * boxes_kept + scores_kept) if padded else 0
+    kept = () if padded else tuple(n for n, grad in enumerate(grads[:2]) if grad)
+    return Saved(kept, (3,), own)
+
+
 @op("topk", Family.BOXES, arity=(2, 3), outputs=SELECTION)
-class TopK(Op):
+class TopK(Selection):
     """The k best of all rows and classes.  (N, 4), (N, K) → (k, 4), (k), (k), (k).
 
     Of those above `score`: boxes, scores, labels and valid, by falling score, ties by row.
@@ -25,7 +68,10 @@ class TopK(Op):
     score: float = 0.0
     background: int | None = None
 
-    ports = ("boxes", "scores", "labels")
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Of the scores also the order, 8 bytes, and which are good enough, 1 byte."""
+        kept = _taken(self.k, inputs[1], grads)
+        return replace(kept, own=kept.own + 9 * math.prod(inputs[1]) * grads[1])
 
     def shape(self, *inputs: Shape) -> Shape:
         """The boxes'."""
@@ -65,7 +111,7 @@ class TopK(Op):
 
 
 @op("nms", Family.BOXES, arity=(2, 3), outputs=SELECTION)
-class NonMaximumSuppression(Op):
+class NonMaximumSuppression(Selection):
     """Greedy suppression by class.  (N, 4), (N, K) → (k, 4), (k), (k), (k).
 
     The best row is kept, and with it falls what overlaps it by more than `iou` and has its
@@ -83,7 +129,11 @@ class NonMaximumSuppression(Op):
     background: int | None = None
     min_size: float = 0.0
 
-    ports = ("boxes", "scores", "labels")
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """With `pre` of the scores the order, 8 bytes, and which are good enough, 1 byte."""
+        kept = _taken(self.k, inputs[1], grads)
+        ordered = grads[1] and self.pre is not None
+        return replace(kept, own=kept.own + 9 * math.prod(inputs[1]) * ordered)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The boxes'."""

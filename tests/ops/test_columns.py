@@ -17,15 +17,17 @@ from tests.ops.torch_text import forms, state
 each_case = pytest.mark.parametrize("case", CASES, ids=identifier)
 
 
-def arrays_for(shapes: tuple[tuple[int, ...], ...], dtype: str, batch: int = 2) -> list:
-    rng = np.random.default_rng(0)
+def arrays_for(
+    shapes: tuple[tuple[int, ...], ...], dtype: str, batch: int = 2, seed: int = 0
+) -> list:
+    rng = np.random.default_rng(seed)
     return [2 * rng.normal(size=(batch, *shape)).astype(dtype) for shape in shapes]
 
 
-def inputs_for(case: Case, dtype: str) -> list:
+def inputs_for(case: Case, dtype: str, seed: int = 0) -> list:
     """Random inputs; an index is within its axis, boxes have their corners in order."""
     name, arguments, shapes = case
-    arrays = arrays_for(shapes, dtype)
+    arrays = arrays_for(shapes, dtype, seed=seed)
     if name == "gather":
         size = shapes[0][int(str(arguments["axis"]))]
         arrays[1] = np.abs(arrays[1] * 10) // 1 % size

@@ -279,7 +279,7 @@ class _Step:
             op = dataclasses.replace(op, **named)  # type: ignore[type-var]
         shapes = op.shapes(*inputs)
         for shape in shapes:
-            if any(size < 1 for size in shape) and op.family is not Family.BOXES:
+            if any(size < 1 for size in shape) and not op.empty:
                 seen = " and ".join(map(spell_shape, inputs))
                 raise OpError(f"`{op.name}` would give {spell_shape(shape)} from {seen}")
         if self.weights is not None:

@@ -11,18 +11,9 @@ import math
 from dataclasses import dataclass
 
 from cnndsl.graph import Network, Node
-from cnndsl.structure import (
-    blocks,
-    nodes_of,
-)
-
-VIEWS = frozenset({"flatten", "reshape", "dropout", "droppath", "split", "unbatch", "rebatch"})
-INPLACE = frozenset(
-    {"relu", "relu6", "leaky", "elu", "hardsigmoid", "hardswish", "silu", "mish"}
-)
-"""The activations to which PyTorch gives the argument `inplace`."""
-BYTES = 4
-"""Of one element, in single precision."""
+from cnndsl.ops.base import BYTES
+from cnndsl.structure import blocks, nodes_of
+from cnndsl.symbolic import strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +32,7 @@ def buffers(network: Network, batch: int = 1, inplace: bool = False) -> dict[str
     roots: dict[str, str] = {}
     for node in network:
         operands = network.operands(node.name)
-        shares = node.op.name in VIEWS and bool(operands)
-        shares = shares or (inplace and _overwrites(network, node))
+        shares = is_view(network, node) or (inplace and overwrites(network, node))
         roots[node.name] = roots[operands[0][0]] if shares else node.name
     readers: dict[str, set[str]] = {root: set() for root in roots.values()}
     for node in network:
@@ -58,14 +48,20 @@ def buffers(network: Network, batch: int = 1, inplace: bool = False) -> dict[str
     return {name: made[root] for name, root in roots.items()}
 
 
-def _overwrites(network: Network, node: Node) -> bool:
+def is_view(network: Network, node: Node, *, training: bool = False) -> bool:
+    """Whether a node's output lies in its input's memory."""
+    inputs = strip(network.input_shapes(node.name))
+    return bool(inputs) and node.op.plain().view(*inputs, training=training)
+
+
+def overwrites(network: Network, node: Node) -> bool:
     """Whether an activation may write over its input: nothing else needs that value."""
-    if node.op.name not in INPLACE:
+    if not node.op.inplace:
         return False
     ((producer, _),) = network.operands(node.name)
     outside = {*network.inputs, *(tensor.node for tensor in network.outputs.values())}
     # Of a view, others may read what is behind it.
-    own = producer not in outside and network.node(producer).op.name not in VIEWS
+    own = producer not in outside and not is_view(network, network.node(producer))
     return own and network.graph.out_degree(producer) == 1
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cnndsl.analysis.buffers import BYTES, VIEWS
+from cnndsl.analysis.buffers import is_view
 from cnndsl.analysis.costs import Cost
 from cnndsl.diagnostics import did_you_mean
 from cnndsl.graph import Network
+from cnndsl.ops.base import BYTES
 from cnndsl.symbolic import strip
 
 SCHEMA = 1
@@ -67,7 +68,7 @@ def figures(
     found = {}
     for node in network:
         cost = costed[node.name]
-        if node.name in network.inputs or node.op.name in VIEWS:
+        if node.name in network.inputs or is_view(network, node):
             found[node.name] = Figures(cost.parameters, cost.macs)
             continue
         rows = int(node.rows)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from cnndsl.analysis.buffers import BYTES, Buffer, buffers, held
+from cnndsl.analysis.buffers import Buffer, buffers, held, is_view, overwrites
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.base import BYTES, Saved
+from cnndsl.symbolic import strip
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adam": 2}
 """Numbers that an optimizer keeps for each parameter."""
@@ -170,7 +171,7 @@ def memory(
         tuple(order),
         tuple(zip(source, alive, strict=True)),
         tuple(arena(order, found)),
-        training(network, found, whole.parameters, optimizer, batch),
+        training(network, whole.parameters, optimizer, batch, inplace=inplace),
     )
 
 
@@ -219,40 +220,65 @@ def arena(order: list[str], found: dict[str, Buffer]) -> list[Slot]:
     return slots
 
 
-SAVES_INPUT = (Family.CONV, Family.DEPTHWISE, Family.LINEAR, Family.NORM, Family.MATMUL)
-
-
 def training(
-    network: Network, found: dict[str, Buffer], parameters: int, optimizer: str, batch: int
+    network: Network, parameters: int, optimizer: str, batch: int = 1, *, inplace: bool = False
 ) -> Training:
-    """What training needs, unfused.
-
-    Convolutions, linear layers, norms and products keep their inputs, activations and
-    maxima their outputs (a maximum 8 bytes an index too); sums and copies keep nothing.
-    """
-    kept: set[str] = set()
-    extra = 0
+    """What training needs, unfused."""
     largest = 0
     for node in network:
-        read = [found[producer] for producer, _ in network.operands(node.name)]
-        own = found[node.name]
-        name = node.op.name
-        if node.op.family in SAVES_INPUT or name in ("deconv", "mul", "scale"):
-            kept |= {buffer.node for buffer in read}
-        if node.op.family is Family.ACTIVATION or name == "maxpool":
-            kept.add(own.node)
-        if name == "maxpool":
-            extra += own.size // BYTES * 8
-        largest = max(largest, own.size + sum(buffer.size for buffer in read))
-    sizes = {buffer.node: buffer.size for buffer in found.values()}
-    # The images are kept too: the first convolution needs them.
-    for name in kept & network.inputs.keys():
-        shape = network.shapes[name][0]
-        extra += BYTES * batch * math.prod(map(int, shape))
+        tensors = {(node.name, number) for number in range(len(network.shapes[node.name]))}
+        tensors |= {t for t in network.operands(node.name) if t[0] not in network.inputs}
+        if node.name not in network.inputs:
+            largest = max(largest, sum(_bytes(network, tensor, batch) for tensor in tensors))
     return Training(
-        saved=sum(sizes[name] for name in kept) + extra,
+        saved=saved(network, batch, inplace=inplace),
         gradients=BYTES * parameters,
         optimizer=BYTES * OPTIMIZERS[optimizer] * parameters,
         parameters=BYTES * parameters,
         backward=largest,
     )
+
+
+def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
+    """Bytes that autograd keeps in training from the forward pass to the backward pass.
+
+    Each operation says what it keeps of its inputs, its outputs and its own; a tensor that
+    several keep, or keep a view of, counts once. Parameters are counted elsewhere.
+    """
+    roots: dict[Key, Key] = {}
+    grads: dict[Key, bool] = {}
+    kept: set[Key] = set()
+    extra = 0
+    for node in network:
+        op, operands = node.op.plain(), network.operands(node.name)
+        inputs = strip(network.input_shapes(node.name))
+        count = len(network.shapes[node.name])
+        outputs: list[Key] = [(node.name, number) for number in range(count)]
+        written_over = inplace and overwrites(network, node)
+        shares = written_over or is_view(network, node, training=True)
+        roots.update((key, roots[operands[0]] if shares else key) for key in outputs)
+        flows = tuple(grads[operand] for operand in operands)
+        differs = any(flows) or any(w.trainable for w in op.weights(*inputs).values())
+        names = op.output_names(count)
+        for key, name in zip(outputs, names, strict=True):
+            grads[key] = bool(operands) and differs and name not in op.discrete
+        if not (operands and differs):
+            continue
+        found = op.saves(*inputs, grads=flows)
+        if written_over:
+            copy = Saved(own=BYTES * math.prod(inputs[0]))
+            found = op.keeps_inplace or copy
+        kept |= {roots[operands[number]] for number in found.inputs}
+        kept |= {roots[outputs[number]] for number in found.outputs}
+        extra += batch * int(node.rows) * found.own + found.fixed
+    return extra + sum(_bytes(network, key, batch) for key in kept)
+
+
+Key = tuple[str, int]
+"""A tensor: a node and the number of its output."""
+
+
+def _bytes(network: Network, key: Key, batch: int) -> int:
+    name, number = key
+    elements = math.prod(map(int, network.shapes[name][number]))
+    return BYTES * batch * int(network.node(name).rows) * elements

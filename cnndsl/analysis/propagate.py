@@ -125,11 +125,11 @@ class _Work:
             return Layer(name, node.op, (), (shape,), 1, self._kind(node.op, (), (shape,))[0])
         op = self._op(name)
         rows = max((self.rows[producer] for producer, _ in operands), key=len, default=())
-        if op.name == "unbatch":
+        if op.rows_joined > 0:
             rows = (*rows, inputs[0][0])
+        if op.rows_joined:
             op = dataclasses.replace(op, rows=rows[-1])  # type: ignore[type-var]
-        elif op.name == "rebatch":
-            op = dataclasses.replace(op, rows=rows[-1])  # type: ignore[type-var]
+        if op.rows_joined < 0:
             rows = rows[:-1]
         self.rows[name] = rows
         kind, outputs = self._kind(op, inputs)

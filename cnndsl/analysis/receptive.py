@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from cnndsl.analysis.windows import NORMALISED, Reads, Taps, taps
 from cnndsl.diagnostics import Diagnostic
 from cnndsl.graph import Network
+from cnndsl.ops.base import Reading, Taps
+from cnndsl.symbolic import strip
 
 Place = tuple[str, int]
 """An input of the network, and one of its axes."""
@@ -209,7 +210,7 @@ def receptive(network: Network) -> Receptive:
             fields[node.name] = (Field(start),)
             continue
         inputs = tuple(fields[u][output] for u, output in network.operands(node.name))
-        steps = taps(node.op, network.input_shapes(node.name), network.shapes[node.name])
+        steps = node.op.plain().reads(*strip(network.input_shapes(node.name)))
         if node.op.join or len(inputs) > 1:
             apart = _misaligned(inputs)
             if apart:
@@ -218,22 +219,21 @@ def receptive(network: Network) -> Receptive:
                 warnings.append(
                     Diagnostic("W401", message, node.span, stack=node.stack, help=help)
                 )
-        over = node.op.name in NORMALISED
-        fields[node.name] = tuple(_behind(inputs, step, over) for step in steps)
+        fields[node.name] = tuple(_behind(inputs, step) for step in steps)
     return Receptive(network, fields, tuple(warnings))
 
 
-def _behind(inputs: tuple[Field, ...], step: tuple[Reads, ...], over: bool) -> Field:
-    """One output: for each of its axes, what it reads of the inputs' axes.
-
-    `over` says that every unit sees all positions beside its own.
-    """
-    everything = frozenset[Place]().union(*(one.everything for one in inputs))
+def _behind(inputs: tuple[Field, ...], step: Reading) -> Field:
+    """One output: for each of its axes, what it reads of the inputs' axes."""
+    seen_inputs = [one for number, one in enumerate(inputs) if number not in step.unread]
+    everything = frozenset[Place]().union(*(one.everything for one in seen_inputs))
     axes: list[Mapping[Place, Seen]] = []
     read: set[tuple[int, int]] = set()
-    for reads in step:
+    for reads in step.axes:
         axis: dict[Place, Seen] = {}
         for (number, position), window in reads.items():
+            if window.units is not None:
+                continue  # some units read it and others do not: its order is lost
             read.add((number, position))
             for place, seen in inputs[number].axes[position].items():
                 moved = seen.through(window)
@@ -250,12 +250,13 @@ def _behind(inputs: tuple[Field, ...], step: tuple[Reads, ...], over: bool) -> F
                     axis[place] = max(known, moved, key=lambda seen: seen.size)
         axes.append(axis)
     kept = any(axes)
+    read -= step.whole
     for number, one in enumerate(inputs):
         for position, given in enumerate(one.axes):
-            if over or (number, position) not in read:
+            if number not in step.unread and (number, position) not in read:
                 # All of this axis is summed, or its order is lost.
                 everything |= given.keys()
-    before = {place: seen for one in inputs for place, seen in one.shown.items()}
+    before = {place: seen for one in seen_inputs for place, seen in one.shown.items()}
     return Field(tuple(axes), everything, {} if kept else before)
 
 

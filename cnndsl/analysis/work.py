@@ -17,10 +17,13 @@ from cnndsl.ops.base import Family, Shape
 BUCKETS = (
     "macs", "bias", "norm", "activation", "pool", "resize", "elementwise", "special", "gather",
 )  # fmt: skip
-SPECIAL = {
-    "sigmoid", "tanh", "silu", "gelu", "mish", "elu", "softmax", "l2norm", "lrn", "gn", "ln",
+
+
+BUCKET = {
+    Family.NORM: "norm", Family.ACTIVATION: "activation", Family.POOL: "pool",
+    Family.UPSAMPLE: "resize", Family.ADD: "elementwise",
 }  # fmt: skip
-GATHERS = {"concat", "crop", "zeropad", "rearrange", "roi_align", "topk", "select"}
+"""What an operation of a family is counted as, where it does not say another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +109,23 @@ def work(network: Network) -> Work:
 
 def buckets(layer: Layer) -> dict[str, int]:
     """The buckets of one layer that are not empty."""
+    op, written = layer.node.op, layer.written
     found = {"macs": layer.macs, "bias": layer.bias}
-    if layer.op in SPECIAL:
-        found["special"] = layer.written
-    if layer.op in GATHERS:
-        found["gather"] = layer.written
-    match layer.family:
-        case Family.NORM if layer.op != "scale":
-            found["norm"] = 2 * layer.written
-        case Family.ACTIVATION if layer.op != "softmax":
-            found["activation"] = layer.written
-        case Family.POOL:
+    found["special"] = layer.rows * op.special(*layer.inputs)
+    bilinear = 4 if getattr(op, "mode", "") == "bilinear" else 1
+    match op.bucket or BUCKET.get(op.family):
+        case "norm":
+            found["norm"] = 2 * written
+        case "activation":
+            found["activation"] = written
+        case "pool":
             found["pool"] = _pooled(layer)
-        case Family.UPSAMPLE if not layer.macs:
-            bilinear = getattr(layer.node.op, "mode", "") == "bilinear"
-            found["resize"] = layer.written * (4 if bilinear else 1)
-        case Family.ADD:
-            found["elementwise"] = layer.written * max(1, len(layer.inputs) - 1)
-    if layer.op == "scale":
-        found["elementwise"] = layer.written
+        case "resize" if not layer.macs:
+            found["resize"] = written * bilinear
+        case "elementwise":
+            found["elementwise"] = written * max(1, len(layer.inputs) - 1)
+    if op.moves and not op.view(*layer.inputs):
+        found["gather"] = written
     return {name: count for name, count in found.items() if count}
 
 

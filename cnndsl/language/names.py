@@ -229,15 +229,12 @@ class Env:
                 yield default, where
 
 
-UNWRITTEN = ("input", "unbatch", "rebatch")
-"""Operations that a port or `each row` stands for: no file names them."""
-
-
 def operation(name: str) -> type[Op] | None:
     """The operation that a file may write by this name."""
-    return None if name in UNWRITTEN else OPS.get(name)
+    known = OPS.get(name)
+    return known if known is not None and known.written else None
 
 
 def operations() -> list[str]:
     """The names that `operation` knows."""
-    return [name for name in OPS if name not in UNWRITTEN]
+    return [name for name, known in OPS.items() if known.written]

@@ -9,7 +9,7 @@ import networkx as nx
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, connect, key_of
 from cnndsl.language.names import Frame, Place
-from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, spell_shape
+from cnndsl.ops.base import OPS, Op, Shape, Weight, spell_shape
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
 
@@ -156,10 +156,7 @@ class Nodes:
         empty = any(size < 1 for shape in inputs for size in shape)
         for shape in shapes:
             if any(size < 0 or size > EXTENT for size in shape) or (
-                not empty
-                and op.family is not Family.BOXES
-                and op.name != "rebatch"
-                and any(size == 0 for size in shape)
+                not empty and not op.empty and any(size == 0 for size in shape)
             ):
                 seen = " and ".join(map(spell_shape, inputs))
                 raise Fault(

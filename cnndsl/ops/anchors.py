@@ -176,7 +176,8 @@ class Decode(Op):
         """The factors of each product and what exponentials gave; boxes before clipping."""
         pairs, sizes = math.prod(inputs[0]) // 2, math.prod(inputs[1]) // 2
         deltas, anchors = grads
-        kept, own, fixed = (), 0, 0
+        kept: tuple[int, ...] = ()
+        own = fixed = 0
         match self.form:
             case "rcnn":
                 own = 3 * pairs + sizes * deltas

@@ -293,11 +293,8 @@ class Einsum(Op):
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """One input whose axes are permuted."""
-        (first, *others), output = (
-            (found := Contraction.parse(self.pattern)).operands,
-            found.output,
-        )
-        return not others and set(first) == set(output)
+        found = Contraction.parse(self.pattern)
+        return len(inputs) == 1 and set(found.operands[0]) == set(found.output)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The factors of each product, or copies of them in a matrix's order."""

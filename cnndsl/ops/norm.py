@@ -168,7 +168,7 @@ class GroupNorm(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its group's channels at every position."""
         (x,) = inputs
-        first, *others = pointwise(inputs, x).axes
+        _, *others = pointwise(inputs, x).axes
         channels = grouped(x[0], x[0], self.groups)
         whole = frozenset((0, axis) for axis in range(1, len(x)))
         return (Reading((channels, *others), whole),)

@@ -100,9 +100,8 @@ class Contraction(Record):
                 alone = [name for name in names if name in after and name not in shared]
                 rest = [name for name in names if name in after or name in summed]
                 merged = (shared, summed, alone) if factor else (shared, alone, summed)
-                copied = bool(summed) and (
-                    rest != [*names] or not _viewed(names, merged, sizes)
-                )
+                lies = rest == [*names] and _viewed(names, merged, sizes)
+                copied = bool(summed) and not lies
                 if other and (copied or place is None):
                     own += math.prod(sizes[name] for name in rest)
                 elif other and place is not None:

@@ -2,11 +2,13 @@
 
 import random
 from itertools import permutations
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cnndsl
-from cnndsl.analysis.memory import arena, memory, source_peak
+from cnndsl.analysis.memory import arena, memory, saved, source_peak
 from cnndsl.analysis.schedule import best_order, buffers, peak
 
 
@@ -83,6 +85,51 @@ def test_densenets_peak_is_its_list_of_features_and_its_activations_in_place() -
     assert measured("densenet121", inplace=None) == source_peak(listed, inplace=True)
     # The shipped file hands one tensor on; its peak is the first transition's.
     assert source_peak(threaded) == map_ * 3 * 256
+
+
+def autograd_keeps(network: cnndsl.Network, batch: int) -> int:
+    """Bytes of the storages that a training forward pass keeps, weights left out."""
+    torch = pytest.importorskip("torch")
+    with torch.device("meta"):
+        module = network.to_torch().train()
+        inputs = [torch.zeros(batch, *map(int, t.shape)) for t in network.inputs.values()]
+    own = {t.untyped_storage()._cdata for t in (*module.parameters(), *module.buffers())}
+    found: dict[int, Any] = {}
+
+    def pack(x: Any) -> Any:
+        found[x.untyped_storage()._cdata] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        module.to("meta")(*inputs)
+    kept = sum(x.untyped_storage().nbytes() for key, x in found.items() if key not in own)
+    # On the meta device alone a norm in evaluation keeps statistics too.
+    frozen = [node for node in network if node.op.name == "frozen_bn"]
+    return kept - sum(2 * 4 * int(network.shapes[node.name][0][0]) for node in frozen)
+
+
+QUICK = {
+    "alexnet_2012", "conv_kinds", "convnext_tiny", "dcnv2_resnet50", "densenet121",
+    "efficientnet_b0", "faster_rcnn_resnet50_fpn", "googlenet", "lenet5",
+    "mask_rcnn_resnet50_fpn", "mobilenetv2", "mobilenetv3_large", "nonlocal_resnet50",
+    "rednet50", "regnety_400mf", "shufflenetv2", "squeezenet1_0", "ssdlite320_mobilenetv3",
+    "unet", "xception", "yolov2",
+}  # fmt: skip
+ZOO = [
+    pytest.param(path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
+    for path in sorted((Path(__file__).parents[2] / "archs").glob("*.arch"))
+]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_what_training_saves_is_what_autograd_keeps_to_the_byte(name: str) -> None:
+    network = cnndsl.load(name)
+    assert saved(network, 2) == autograd_keeps(network, 2)
+
+
+def test_mobilenetv2_keeps_the_inputs_of_its_clipped_activations() -> None:
+    training = memory(cnndsl.load("mobilenetv2"), batch=2).training
+    assert training.saved / 2**20 == pytest.approx(149.3, abs=0.05)
 
 
 def test_a_chain_needs_the_input_and_output_of_its_largest_step() -> None:

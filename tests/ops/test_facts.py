@@ -193,7 +193,7 @@ def saved(module: nn.Module, inputs: list[Tensor]) -> tuple[dict[int, Tensor], t
 
 def kept(
     case: Case, grads: tuple[bool, ...], form: int
-) -> tuple[Saved, dict[int, Tensor], Any]:
+) -> tuple[Saved, dict[int, Tensor], tuple[list[Tensor], tuple]]:
     """What an operation says that autograd keeps, and what it does."""
     op, shapes, modules = opened(case)
     module = modules[form].train()
@@ -317,7 +317,7 @@ def test_what_moves_gives_what_it_took(case: Case) -> None:
 
 @each_case
 def test_gradients_flow_through_what_is_not_discrete(case: Case) -> None:
-    op, shapes, (module, *_) = opened(case)
+    op, _, (module, *_) = opened(case)
     tensors = [torch.from_numpy(x).requires_grad_() for x in inputs_for(case, "float32")]
     outputs = outputs_of(module(*tensors))
     for name, y in zip(op.output_names(len(outputs)), outputs, strict=True):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import click
 
 from cnndsl import __version__
 from cnndsl.console import Commands
+from cnndsl.diagnostics import printable
 
 
 @click.group(
@@ -25,6 +27,11 @@ def cli() -> None:
     """
 
 
+def _remark(message: Warning | str, *_: object) -> None:
+    head = click.style("warning", fg="yellow", bold=True)
+    click.echo(f"{head}: {printable(str(message))}", err=True)
+
+
 def main() -> NoReturn:
     """The program."""
     for name in ("stdout", "stderr"):
@@ -34,5 +41,7 @@ def main() -> NoReturn:
         elif hasattr(stream, "reconfigure"):
             # A terminal that cannot show × gets a ?, not a traceback.
             stream.reconfigure(errors="replace")
+    # What a library remarks is a sentence, without the line of Python it comes from.
+    warnings.showwarning = _remark  # type: ignore[assignment]
     cli(prog_name="cnndsl")
     raise AssertionError("click ends the program")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -186,9 +187,12 @@ def _shapes(
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """`0.5,0.5,0.5` as numbers."""
     try:
-        return tuple(float(part) for part in value.split(",")) if value else None
+        found = tuple(float(part) for part in value.split(",")) if value else None
+        if found is None or all(map(math.isfinite, found)):
+            return found
+        raise ValueError
     except ValueError:
-        message = f"`{value}` is not numbers with commas between: 0.5,0.5,0.5"
+        message = f"`{value}` is not a list of numbers: write 0.5,0.5,0.5"
         raise click.BadParameter(message, ctx, param) from None
 
 

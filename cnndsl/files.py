@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -76,13 +77,63 @@ def cached(name: str) -> str | None:
     return None if shared or not os.access(folder, os.W_OK) else str(folder / name)
 
 
+_sources: dict[Path | int, None] = {}
+"""The programs that have been read, over which nothing is written; 0 is standard input."""
+
+
+def read_source(path: Path, limit: int) -> bytes:
+    """The bytes of a program.  Raises OSError: it cannot be read, or is longer than `limit`."""
+    data = read_whole(path, limit)
+    _sources[path.resolve()] = None
+    return data
+
+
+def read_input(limit: int) -> bytes:
+    """The bytes of a program on standard input.  Raises OSError, as `read_source`."""
+    if sys.stdin is None:
+        raise OSError(errno.EBADF, "nothing can be read: it is closed", "<stdin>")
+    data = sys.stdin.buffer.read(limit + 1)
+    if len(data) > limit:
+        raise _too_long("<stdin>", limit)
+    _sources[0] = None
+    return data
+
+
+def read_whole(path: Path, limit: int) -> bytes:
+    """All bytes of a file, of which no more than `limit` are ever held.
+
+    Raises OSError: it cannot be read, or is longer.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise _too_long(str(path), limit)
+    return data
+
+
+def _too_long(name: str, limit: int) -> OSError:
+    return OSError(errno.EFBIG, f"it has more than {limit / 1e6:.0f} MB", name)
+
+
+def same_file(one: Path | int, other: Path) -> bool:
+    """Whether two paths are one file, through links and in any spelling."""
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121 - a descriptor is no Path
+    except OSError:
+        return False
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, source: bool = False) -> Iterator[Path]:
     """A path to write to; what is written there takes the file's place only when it is whole.
 
+    A program that has been read is not written over, but where that is meant (`source`).
     Raises OSError: nothing can be written there.
     """
     target = Path(path).resolve()
+    if not source and target.is_file() and any(same_file(s, target) for s in _sources):
+        message = "it is the source, or used by it: name another output"
+        raise FileExistsError(errno.EEXIST, message, str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if target.exists() and not target.is_file():

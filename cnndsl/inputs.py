@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,25 +11,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.files import read_whole
 from cnndsl.ops.base import Array, Shape, spell_shape
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from cnndsl.language.tree import Port
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of red, green and blue.  Source: convention."""
 
+MAX_PHOTO = 500_000_000
+"""Bytes of a photo's file."""
 MAX_PIXELS = 100_000_000
 """A photo may have no more once its shorter side is resized."""
 
 
 def read_array(path: Path) -> Array:
-    """The array of an .npy file.  Raises OSError, ArchError: it is none."""
+    """The array of an .npy file.  Raises OSError, ArchError: it is not one."""
     with path.open("rb") as file:
         try:
             array = np.load(file, allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise _refused(f"{path} is no array in NumPy's format: {error}") from None
+            raise _refused(f"{path} is not an array in NumPy's format: {error}") from None
+        except MemoryError:
+            message = f"{path} names more numbers than the memory here can hold"
+            raise _refused(message) from None
     if not isinstance(array, np.ndarray):
         array.close()
         raise _refused(f"{path} is an archive of arrays", "give one array, as .npy")
@@ -63,7 +73,7 @@ def photo(
 
     The shorter side becomes 256/224 of the crop's; mean and deviation are ImageNet's for
     three channels, and 0 and 1 for one, unless given.
-    Raises OSError: it cannot be read. ArchError: it is no photo, or the shape no photo's.
+    Raises OSError: it cannot be read. ArchError: it is not a photo, or the shape not one's.
     """
     if len(shape) != 3 or shape[0] not in (1, 3):
         message = (
@@ -75,9 +85,13 @@ def photo(
     own = IMAGENET if channels == 3 else ((0.0,), (1.0,))
     mean, deviation = mean or own[0], deviation or own[1]
     for name, values in (("mean", mean), ("deviation", deviation)):
-        if len(values) != channels or (name == "deviation" and 0 in values):
+        usable = all(map(math.isfinite, values))
+        if name == "deviation":
+            usable = usable and min(values, default=0) > 0
+        if len(values) != channels or not usable:
             shown = ", ".join(map(str, values))
-            message = f"the {name} {shown} is not {channels} usable numbers, one a channel"
+            kind = "positive numbers" if name == "deviation" else "numbers"
+            message = f"the {name} {shown} is not {channels} {kind}, one for each channel"
             raise _refused(message)
     array = (pixels - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     imagenet = "ImageNet's " if (mean, deviation) == IMAGENET else ""
@@ -93,19 +107,29 @@ def _pixels(
 ) -> tuple[Array, tuple[int, int]]:
     """The cropped photo in 0…1, and the size (width, height) before the crop."""
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError:
         message = "a photo needs Pillow, which is not installed"
         help = 'pip install "cnndsl[photo]", or give an array: --input name=x.npy'
         raise _refused(message, help) from None
-    data = path.read_bytes()
+    data = read_whole(path, MAX_PHOTO)
     try:
         from io import BytesIO
 
-        image = ImageOps.exif_transpose(Image.open(BytesIO(data)))
-        image = image.convert("RGB" if channels == 3 else "L")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _refused(f"{path} is no photo that can be read: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opened = Image.open(BytesIO(data))
+        image = _even(ImageOps.exif_transpose(opened), path, opened.format)
+        if image.mode != "F":
+            image = image.convert("RGB" if channels == 3 else "L")
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
+        message = f"{path} has more than {most} pixels"
+        raise _refused(message, "make it smaller first, or give an array") from None
+    except UnidentifiedImageError:
+        raise _refused(f"{path} is not a photo in a format that Pillow reads") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _refused(f"{path} cannot be read as a photo: {error}") from None
     scale = max(256 / 224 * height / image.height, 256 / 224 * width / image.width)
     # As torchvision: the longer side is rounded down.
     size = (
@@ -118,5 +142,23 @@ def _pixels(
     image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (size[0] - width) // 2, (size[1] - height) // 2
     image = image.crop((left, top, left + width, top + height))
-    pixels = np.asarray(image, np.float32).reshape(height, width, channels) / np.float32(255)
-    return pixels, size
+    whole = np.float32(1 if image.mode == "F" else 255)
+    pixels = np.asarray(image, np.float32).reshape(height, width, -1) / whole
+    return np.broadcast_to(pixels, (height, width, channels)), size
+
+
+def _even(image: Image, path: Path, format: str | None) -> Image:
+    """A photo of 16 bits as one of floats in 0…1; others as they are.
+
+    Raises ArchError: its numbers have no largest, so nobody knows which of them is white.
+    """
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and format == "PNG"):
+        return Image.fromarray(np.asarray(image).astype(np.float32) / np.float32(65535))
+    if image.mode[:1] in "IF":
+        message = f"{path} holds numbers of 32 bits, and does not say which of them is white"
+        raise _refused(
+            message, "save it with 8 or 16 bits, or give an array: --input name=x.npy"
+        )
+    return image

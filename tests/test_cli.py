@@ -546,3 +546,147 @@ def test_a_link_is_followed_and_a_device_is_not_replaced() -> None:
     with replacing(os.devnull) as part:
         part.write_text("gone")
     assert not Path(os.devnull).is_file()
+
+
+# What is read is not written over
+
+USING = 'use "used.arch" (B)\nmodel M: image[3, H=8, W=8] -> y { y: B }\n'
+
+
+@pytest.mark.parametrize(
+    "path", ["m.arch", "used.arch", "./m.arch", "link.py", "hard.py", "folder/../used.arch"]
+)
+@pytest.mark.parametrize("command", ["compile", "keys"])
+def test_no_output_goes_over_the_source_or_what_it_uses(command: str, path: str) -> None:
+    Path("folder").mkdir()
+    Path("m.arch").write_text(USING)
+    Path("used.arch").write_text("block B { conv(4, 3x3, norm=bn) }\n")
+    Path("link.py").symlink_to("used.arch")
+    Path("hard.py").hardlink_to("m.arch")
+    result = run(command, "m.arch", "-o", path)
+    assert result.exit_code == 2
+    assert "name another output" in result.stderr
+    assert Path("m.arch").read_text() == USING
+    assert run(command, "m.arch", "-o", "new.py").exit_code == 0
+    assert run(command, "m.arch", "-o", "new.py").exit_code == 0
+
+
+def test_a_program_on_standard_input_is_not_written_over() -> None:
+    with Path("good.arch").open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnndsl", "compile", "-", "-o", "good.arch"],
+            env=ENVIRONMENT,
+            stdin=file,
+            capture_output=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert Path("good.arch").read_text() == GOOD
+
+
+def test_run_does_not_write_over_its_input() -> None:
+    np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
+    result = run("run", "good.arch", "--input", "x=x.npy", "-o", "x.npy")
+    assert result.exit_code == 2
+    assert np.load("x.npy").shape == (1, 3, 8, 8)
+
+
+def test_a_closed_standard_input_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m cnndsl check - <&-"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: <stdin>: nothing can be read: it is closed\n"
+
+
+def test_a_pipe_is_read_and_a_device_without_an_end_is_refused() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m cnndsl check <(cat good.arch)"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "has more than 32 MB" in run("check", "/dev/zero").stderr
+
+
+def test_what_a_name_holds_is_shown_and_not_obeyed() -> None:
+    name = "a\x1b[31m\u202eb.arch"
+    Path(name).write_text(GOOD)
+    assert run("check", name).output.startswith("ok a·[31m·b.arch: Good")
+    Path(name).write_text(BAD)
+    assert "\x1b" not in run("check", name).stderr
+    assert "\x1b" not in run("check", "none\x1b[31m.arch").stderr
+
+
+# Photos
+
+
+def _photo(path: str, pixels: np.ndarray) -> Result:
+    pytest.importorskip("PIL.Image").fromarray(pixels).save(path)
+    return run("run", "good.arch", "--input", f"x={path}", "-o", "y.npz")
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_a_photo_of_16_bits_is_read_to_its_last_bit(ending: str) -> None:
+    from cnndsl.inputs import photo
+
+    pixels = np.random.default_rng(0).integers(0, 2**16, (7, 7)).astype(np.uint16)
+    assert _photo(f"x.{ending}", pixels).exit_code == 0
+    _photo("x8.png", (pixels >> 8).astype(np.uint8))
+    for channels in (1, 3):
+        flat = (0.0,) * channels, (1.0,) * channels
+        deep = photo(Path(f"x.{ending}"), (channels, 7, 7), *flat).array
+        coarse = photo(Path("x8.png"), (channels, 7, 7), *flat).array
+        assert deep.shape == coarse.shape == (1, channels, 7, 7)
+        assert 0 < abs(deep - coarse).max() < 1 / 128
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_a_photo_without_a_white_is_refused(kind: type) -> None:
+    result = _photo("x.tiff", np.full((9, 9), 70_000, kind))
+    assert result.exit_code == 2
+    assert "which of them is white" in result.stderr
+    assert "give an array" in result.stderr
+
+
+def test_a_photo_that_is_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr(image, "MAX_IMAGE_PIXELS", 1000)
+    result = _photo("x.png", np.zeros((40, 40), np.uint8))
+    assert result.exit_code == 2
+    assert "x.png has more than 1,000 pixels" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--std", "nan,1,1"), ("--std", "0,1,1"), ("--mean", "inf,0,0"), ("--std=-1,1,1",)],
+)
+def test_a_mean_or_deviation_that_is_no_number_is_refused(options: tuple[str, ...]) -> None:
+    image = pytest.importorskip("PIL.Image")
+    image.new("RGB", (9, 9)).save("x.png")
+    assert run("run", "good.arch", "--input", "x=x.png", *options).exit_code == 2
+
+
+def test_a_mean_without_a_photo_is_refused() -> None:
+    np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
+    result = run("run", "good.arch", "--input", "x=x.npy", "--mean", "0,0,0")
+    assert result.exit_code == 2
+    assert "for a photo" in result.stderr
+
+
+def test_a_negative_seed_or_variance_is_refused() -> None:
+    np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
+    assert run("run", "good.arch", "--input", "x=x.npy", "--seed", "-1").exit_code == 2
+    Path("bn.arch").write_text("model M: x[3, H=8, W=8] -> y { y: bn }")
+    names = ("weight", "bias", "running_mean", "running_var")
+    weights = {f"y.bn.{name}": np.full(3, -1, np.float32) for name in names}
+    np.savez("w.npz", **weights, **{"y.bn.num_batches_tracked": np.array(0)})
+    result = run("run", "bn.arch", "--input", "x=x.npy", "--weights", "w.npz")
+    assert result.exit_code == 2
+    assert "a variance is never negative" in result.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from html import escape
 
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.receptive import receptive
@@ -125,16 +127,28 @@ class Diff:
             return "No difference."
         head = "| layer | change | parameters | MACs | output | sees |"
         lines = [f"**{self._total()}**", ""]
-        lines += [f"- {line.strip()}" for line in self.settings]
+        lines += [f"- {_plain(line.strip())}" for line in self.settings]
         lines += [""] if self.settings else []
         lines += [head, "|---|---|---:|---:|---|---|"]
         for change in self._listed():
             what = _arrow(change.was, change.now)
             what = f"{change.kind}: {what}" if change.kind in ("added", "removed") else what
-            cells = [f"`{change.node}`", what, _plus(change.parameters), _plus(change.macs)]
+            cells = [
+                f"`{change.node}`",
+                _plain(what),
+                _plus(change.parameters),
+                _plus(change.macs),
+            ]
             cells += [_arrow(*change.shapes), _arrow(*change.fields)]
             lines.append(f"| {' | '.join(cells)} |")
-        return "\n".join([*lines, "", *self._rest()]).rstrip()
+        return "\n".join([*lines, "", *map(_plain, self._rest())]).rstrip()
+
+
+def _plain(text: str) -> str:
+    """Text of a file in Markdown: no tag, link, picture, mention or cell of its own."""
+    return re.sub(
+        r"[\\`*_\[\]|~!@#]", lambda match: f"&#{ord(match[0])};", escape(text, quote=False)
+    )
 
 
 def _arrow(was: str, now: str) -> str:

@@ -8,15 +8,18 @@ kind. So a model can keep its list in a file beside it, a line a key with its sh
 
 from __future__ import annotations
 
+import os
 from difflib import SequenceMatcher
+from errno import ENOENT
 from itertools import takewhile
 from pathlib import Path
 
 from cnndsl.diagnostics import Diagnostic, Fault, fault
+from cnndsl.files import read_whole
 from cnndsl.graph import Network, key_of
 from cnndsl.language import tree
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.modules import MAX_BYTES, BlockDefinition
 from cnndsl.ops.base import Shape
 
 Keys = dict[str, Shape]
@@ -44,7 +47,7 @@ def compare(network: Network, meta: tree.Meta, definition: BlockDefinition) -> l
     """A diagnostic where the network's keys are not those that `@keys` keeps."""
     try:
         path = _path(meta, definition)
-        kept = _lines(path, meta)
+        kept = _lines(path, meta, definition)
     except Fault as error:
         return [error.diagnostic]
     now = [_line(key, shape) for key, shape in keys(network).items()]
@@ -73,10 +76,18 @@ def _path(meta: tree.Meta, definition: BlockDefinition) -> Path:
     return definition.file.path.parent / name
 
 
-def _lines(path: Path, meta: tree.Meta) -> list[str]:
-    """The lines of a kept list.  Raises Fault: it cannot be read."""
+def _lines(path: Path, meta: tree.Meta, definition: BlockDefinition) -> list[str]:
+    """The lines of a kept list, found as `use` finds a file.  Raises Fault."""
     try:
-        kept = path.read_text(encoding="utf-8")
+        found = definition.file.finds(path.name)
+        if found is None:
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
+        kept = read_whole(found, MAX_BYTES).decode("utf-8")
+    except PermissionError as error:
+        if error.errno is not None:
+            raise
+        message = f"`{path.name}` is outside this file's folder"
+        raise fault("E209", message, meta.span, help="keep the list beside the file") from None
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", "") or "it is not a text").lower()
         message = f"the keys in `{path.name}` cannot be read: {reason}"

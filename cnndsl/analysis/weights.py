@@ -65,7 +65,8 @@ def draw(weight: Weight, rng: np.random.Generator) -> Array:
 def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str, Array]:
     """The weights that evaluation needs: all but counters.
 
-    Raises ArchError (E603): one is missing, unknown, of the wrong shape or no float array.
+    Raises ArchError (E603): one is missing, unknown, of the wrong shape or no float array;
+    a variance is negative.
     """
     expected = expected_weights(network)
     faults = [
@@ -89,6 +90,9 @@ def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str,
         elif value.dtype not in (np.float32, np.float64):
             kind = f"{value.dtype}, and must be float32 or float64"
             faults.append(Diagnostic("E603", f"the weight `{name}` is {kind}", node.span))
+        elif name.endswith(".running_var") and (value < 0).any():
+            below = f"is {value.min():.3g} somewhere, and a variance is never negative"
+            faults.append(Diagnostic("E603", f"the weight `{name}` {below}", node.span))
     if faults:
         raise ArchError(faults)
     return checked

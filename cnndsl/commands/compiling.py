@@ -28,8 +28,8 @@ def compiling(
 ) -> None:
     """Write a network as PyTorch source.
 
-    Without -o it is written beside you, as FILE's name with the ending .py. What
-    --optimize writes has a method `fold`, which takes the ordinary weights.
+    Without -o it goes to the current directory, under FILE's name with the ending .py.
+    With --optimize the module has a method `fold`, which takes the ordinary weights.
     """
     opened = scope(file)
     definition = pick(opened, model)

@@ -12,7 +12,7 @@ import click
 from cnndsl.console import FAULTS, USAGE, Trouble, report, sentence
 from cnndsl.diagnostics import ArchError
 from cnndsl.editing.layout import layout
-from cnndsl.files import replacing
+from cnndsl.files import read_input, read_whole, replacing
 
 
 @click.command()
@@ -63,9 +63,9 @@ def _files(paths: tuple[str, ...]) -> Iterator[str]:
 
 def _read(path: str) -> str:
     """The text of a file with its line ends.  Raises OSError, ArchError: it is no text."""
-    from cnndsl.language.modules import decode
+    from cnndsl.language.modules import MAX_BYTES, decode
 
-    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    data = read_input(MAX_BYTES) if path == "-" else read_whole(Path(path), MAX_BYTES)
     decode(data, "<stdin>" if path == "-" else path)
     return data.decode("utf-8")
 
@@ -74,7 +74,7 @@ def _write(path: str, text: str, *, check: bool) -> None:
     if check:
         click.echo(f"would lay out {path}")
         return
-    with replacing(path) as part:
+    with replacing(path, source=True) as part:
         part.write_bytes(text.encode())
     click.echo(f"laid out {path}")
 

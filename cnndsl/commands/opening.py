@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from cnndsl.console import Trouble, UnfitError, report
 from cnndsl.diagnostics import ArchError, did_you_mean, listing
+from cnndsl.files import read_input, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def scope(file: str) -> FileScope:
 
     if file != "-":
         return language.read(file)
-    source = decode(sys.stdin.buffer.read(MAX_BYTES), "<stdin>")
+    source = decode(read_input(MAX_BYTES), "<stdin>")
     return Loader().text(source.text, source.name)
 
 
@@ -129,8 +129,6 @@ plotted = click.option(
 
 def write_plot(svg: str, path: str) -> None:
     """Write a plot where `-o` says."""
-    from cnndsl.files import replacing
-
     if path == "-":
         click.echo(svg, nl=False)
         return

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnndsl.commands.opening import elaborated, known_names, pick, scope
-from cnndsl.console import network_arguments, numbers, pairs
-from cnndsl.files import replacing
+from cnndsl.console import Trouble, network_arguments, numbers, pairs
+from cnndsl.files import replacing, same_file
 
 if TYPE_CHECKING:
     from cnndsl.network import Network
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     help="An array (.npy, with or without the batch) or a photo, for each input.",
 )
 @click.option("--weights", metavar="PATH", help="A .safetensors, .npz or .pth file.")
-@click.option("--seed", default=0, show_default=True, help="For random weights.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="For random weights.",
+)
 @click.option("--backend", type=click.Choice(["numpy", "torch"]), default="numpy")
 @click.option(
     "--optimize/--no-optimize",
@@ -59,6 +65,11 @@ def run(
     """
     from cnndsl.inputs import batched, photo, read_array
 
+    if (mean or std) and all(path.endswith(".npy") for path in inputs.values()):
+        raise Trouble("--mean and --std are for a photo, and no input is one")
+    for path in [*inputs.values(), *([weights] if weights else [])]:
+        if output is not None and same_file(Path(output), Path(path)):
+            raise Trouble(f"{output}: it is read here: name another output")
     definition = pick(scope(file), model)
     ports = {port.name: port for port in definition.declaration.inputs or ()}
     known_names(definition, "input", inputs, ports)

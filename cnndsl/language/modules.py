@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mean, fault
-from cnndsl.files import zoo
+from cnndsl.files import read_source, zoo
 from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.names import Bound, Env, Frame, OpRef
@@ -27,7 +28,19 @@ class FileScope:
 
     path: Path
     tree: tree.File
+    roots: tuple[Path, ...]
+    """The folders in which a file that it names may lie: the program's, and the zoo."""
     names: dict[str, Bound] = field(default_factory=dict)
+
+    def finds(self, name: str, folder: Path | None = None) -> Path | None:
+        """A regular file by its name from a folder; None: there is none.
+
+        Raises PermissionError: links and `..` followed, it lies outside of the roots.
+        """
+        path = ((folder or self.path.parent) / name).resolve()
+        if not any(path.is_relative_to(root) for root in self.roots):
+            raise PermissionError(name)
+        return path if _is_file(path) else None
 
     @cached_property
     def env(self) -> Env:
@@ -131,11 +144,13 @@ class Loader:
         found = Path(path).resolve()
         self.root = found.parent
         with resting_collector():
-            return self.scope(found, self.read(found, str(path)))
+            # A pipe has no path that could be resolved: `<(…)`.
+            source = self.read(found if found.exists() else Path(path), str(path))
+            return self.scope(found, source)
 
     def text(self, text: str, name: str) -> FileScope:
         """A file that is only a text; what it uses is looked for in the working directory."""
-        self.root = Path.cwd()
+        self.root = Path.cwd().resolve()
         with resting_collector():
             return self.scope(self.root / name, Source(name, _clean(text)))
 
@@ -149,7 +164,7 @@ class Loader:
 
     def scope(self, path: Path, source: Source) -> FileScope:
         """The names of a parsed file."""
-        scope = FileScope(path, self.parse(source))
+        scope = FileScope(path, self.parse(source), (self.root, zoo().resolve()))
         self.files[path] = scope
         self.opening.append(path)
         errors: list[Diagnostic] = []
@@ -216,13 +231,13 @@ class Loader:
         """The used file: beside this one, then in the shipped zoo; never outside both."""
         shipped = zoo().resolve()
         for folder in (scope.path.parent, shipped):
-            path = (folder / use.path).resolve() if "\0" not in use.path else folder
-            inside = any(path.is_relative_to(root.resolve()) for root in (self.root, shipped))
-            if not inside:
+            try:
+                found = scope.finds(use.path, folder)
+            except PermissionError:
                 message = f"`{use.path}` is outside this file's folder and the shipped files"
-                raise fault("E209", message, use.path_span)
-            if _is_file(path):
-                return path
+                raise fault("E209", message, use.path_span) from None
+            if found is not None:
+                return found
         near = {p.relative_to(shipped).as_posix() for p in shipped.rglob("*.arch")}
         wanted = Path(use.path).parent
         near |= {(wanted / p.name).as_posix() for p in _beside(scope.path.parent / use.path)}
@@ -262,12 +277,13 @@ def _shown(path: Path, root: Path) -> str:
 
 def _read(path: Path, name: str) -> Source:
     """A file's text.  Raises OSError, ArchError: it is no text."""
-    if path.stat().st_size > MAX_BYTES:
-        size = path.stat().st_size / 1e6
-        limit = MAX_BYTES / 1e6
-        message = f"{name} has {size:.0f} MB; the limit is {limit:.0f} MB"
-        raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")])
-    return decode(path.read_bytes(), name)
+    try:
+        return decode(read_source(path, MAX_BYTES), name)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        message = f"{name} has more than {MAX_BYTES / 1e6:.0f} MB"
+        raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")]) from None
 
 
 def decode(data: bytes, name: str) -> Source:

@@ -1,6 +1,7 @@
 """The rows of a difference sum to the totals'; a layer says what of it differs."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -82,3 +83,15 @@ def test_the_data_and_the_markdown_have_the_totals() -> None:
     text = run("lenet5", "--set", "classes=12", "--markdown")[1]
     assert "- classes: 10 → 12" in text
     assert text.startswith("**total: +170 parameters")
+
+
+def test_markdown_holds_no_markup_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.arch"
+    words = '"<b>&" | "![x](https://x.y) | @all `z`"'
+    head = f'model M(name: {words} = "<b>&"): x[4, H=8, W=8] -> y'
+    path.write_text(f'{head} {{ y: conv(4, 1x1) when name == "<b>&"\n else y: relu }}')
+    setting = ("--set", "name=![x](https://x.y) | @all `z`")
+    text = run(str(path), *setting, "--markdown")[1]
+    (line,) = [line for line in text.splitlines() if line.startswith("- name")]
+    assert not set("<>[]!|@`") & set(line)
+    assert "&lt;b&gt;&amp;" in line

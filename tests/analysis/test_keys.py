@@ -87,3 +87,21 @@ def test_a_list_is_one_file_beside_the_model(given: str) -> None:
     scope = Loader().text(f"@keys{given}\nmodel M: x[4, H=8, W=8] -> y {{ y: relu }}", "m.arch")
     (definition,) = scope.models.values()
     assert [found.code for found in check(definition).diagnostics] == ["E110"]
+
+
+def test_a_list_is_found_as_a_used_file_is(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "kept.keys").write_text("secret")
+    (inside / "m.keys").symlink_to(tmp_path / "kept.keys")
+    (inside / "d.keys").symlink_to("/dev/zero")
+    os.mkfifo(inside / "f.keys")
+    codes = {}
+    for name in "mdf":
+        path = inside / f"{name}.arch"
+        path.write_text(f'@keys("{name}.keys")\nmodel M: x[4, H=8, W=8] -> y {{ y: relu }}')
+        (definition,) = Loader().main(path).models.values()
+        (found,) = check(definition).diagnostics
+        assert "secret" not in str(found)
+        codes[name] = found.code
+    assert codes == {"m": "E209", "d": "E209", "f": "E503"}

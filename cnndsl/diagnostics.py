@@ -70,15 +70,16 @@ class Edit(Record):
 
 
 class Near(str):
-    """A help that names the word which was probably meant."""
+    """A help that says what stands for a word: `certain` where nothing else can be meant."""
 
     word: str
     meant: str
+    certain: bool
 
-    def __new__(cls, text: str, word: str, meant: str) -> Near:
-        """The help, the word that is there, and the one that was meant."""
+    def __new__(cls, text: str, word: str, meant: str, *, certain: bool = True) -> Near:
+        """The help, the word that is there, and what is written for it."""
         made = super().__new__(cls, text)
-        made.word, made.meant = word, meant
+        made.word, made.meant, made.certain = word, meant, certain
         return made
 
 
@@ -102,15 +103,17 @@ class Diagnostic(Record):
     @property
     def mend(self) -> Edit | None:
         """The edit that mends it: its own, or the word that its help proposes."""
-        if self.edit is not None or self.span is None or not isinstance(self.help, Near):
+        help = self.help
+        if self.edit is not None or self.span is None or not isinstance(help, Near):
             return self.edit
-        word = re.escape(self.help.word)
-        found = list(re.finditer(rf"(?<!\w){word}(?!\w)", self.span.text))
+        # Not `ReLU` in `nn.ReLU`, of which the rest would stay.
+        word = rf"(?<!\w)(?<!\w\.){re.escape(help.word)}(?!\w)"
+        found = [match.start() for match in re.finditer(word, self.span.text)]
         if len(found) != 1:
             return None
-        start = self.span.start + found[0].start()
-        place = Span(self.span.source, start, start + len(self.help.word))
-        return Edit(place, self.help.meant)
+        start = self.span.start + found[0]
+        place = Span(self.span.source, start, start + len(help.word))
+        return Edit(place, help.meant, help.certain)
 
     @property
     def severity(self) -> str:
@@ -251,7 +254,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     For a choice of a few words; what stands for something else is asked of `spelling`.
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return Near(f"did you mean `{near[0]}`?", name, near[0]) if near else ""
+    help = f"did you mean `{near[0] if near else ''}`?"
+    return Near(help, name, near[0], certain=False) if near else ""
 
 
 def spelling(name: str, known: Iterable[str]) -> str:
@@ -264,7 +268,7 @@ def spelling(name: str, known: Iterable[str]) -> str:
     words = {word for word in known if word != name}
     same = [word for word in words if _letters(word) == _letters(name)]
     near = same or [word for word in words if _slip(_letters(name), _letters(word))]
-    return f"did you mean `{near[0]}`?" if len(near) == 1 else ""
+    return Near(f"did you mean `{near[0]}`?", name, near[0]) if len(near) == 1 else ""
 
 
 def _letters(name: str) -> str:

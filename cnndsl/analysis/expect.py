@@ -15,7 +15,7 @@ from typing import Any
 from cnndsl.analysis import keys
 from cnndsl.analysis.costs import Cost, costs, total
 from cnndsl.analysis.measures import FIELD, measure
-from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span, did_you_mean, fault
+from cnndsl.diagnostics import ArchError, Diagnostic, Edit, Fault, Span, did_you_mean, fault
 from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.build import SUFFIXES
@@ -293,7 +293,9 @@ def _broken(claim: Claim, value: object, measured: object, help: str) -> Diagnos
         note += f", {abs(measured - value):,} {'more' if measured > value else 'less'}"
         if low < high:
             note += f"; {float(low):,.0f} to {float(high):,.0f} would do"
-    return Diagnostic("E501", message, claim.span, note, help=help)
+    figure = f"{measured:_}" if isinstance(measured, int) else seen
+    edit = Edit(claim.value.span, figure) if claim.relation == "=" else None
+    return Diagnostic("E501", message, claim.span, note, help=help, edit=edit)
 
 
 _RELATIONS = {"=": "", "<=": "at most ", ">=": "at least "}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ import click
 from cnndsl.commands.opening import costs_of, scope
 from cnndsl.console import FAULTS, USAGE, NetworkFile, Trouble, report, sentence
 from cnndsl.diagnostics import ArchError, Diagnostic, printable
+from cnndsl.files import replacing
 
 if TYPE_CHECKING:
     from cnndsl.analysis.expect import Checked
@@ -17,11 +19,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=NetworkFile())
-def check(files: tuple[str, ...]) -> None:
+@click.option("--fix", is_flag=True, help="Write the mends that are certain into the files.")
+def check(files: tuple[str, ...], fix: bool) -> None:
     """Find the faults of files, and hold their models against their @expect."""
     status = 0
     for file in files:
         try:
+            if fix:
+                _fix(file)
             status = max(status, _check(file))
         except ArchError as error:
             report(error.diagnostics)
@@ -51,6 +56,21 @@ def _check(file: str) -> int:
         else:
             click.echo(f"{_ok()} {name}: {model}, {_checked(checked)}")
     return status
+
+
+def _fix(file: str) -> None:
+    """Write what is certain into a file, as long as that leaves fewer faults."""
+    from cnndsl.editing.mending import mended
+
+    path = Path(file)
+    if file == "-" or not path.is_file():
+        raise Trouble(f"{file}: --fix needs a file of yours")
+    before = path.read_bytes().decode("utf-8", "replace")
+    after, count = mended(path.resolve(), before)
+    if count:
+        with replacing(path) as part:
+            part.write_bytes(after.encode())
+        click.echo(f"mended {count} {_plural('fault', count)} in {file}", err=True)
 
 
 def _ok() -> str:

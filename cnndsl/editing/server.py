@@ -17,6 +17,7 @@ from pygls.lsp.server import LanguageServer
 
 from cnndsl import __version__
 from cnndsl.diagnostics import ArchError, Diagnostic, Edit, Source, Span
+from cnndsl.editing.mending import applied
 from cnndsl.editing.positions import Drift, Positions
 from cnndsl.editing.reading import Checked, Reader, Trees, checked, clean, folder_of
 from cnndsl.editing.symbols import Library, Names, Place
@@ -316,11 +317,3 @@ class Server(LanguageServer):
                 codes = {d.code for d in old}
                 return next((d for d in new if d.code not in codes), new[0])
         return None
-
-
-def applied(text: str, path: Path, edits: list[Edit]) -> str:
-    """A text with the edits of its file made."""
-    for edit in sorted(edits, key=lambda edit: -edit.span.start):
-        if Path(edit.span.source.name) == path:
-            text = text[: edit.span.start] + edit.text + text[edit.span.stop :]
-    return text

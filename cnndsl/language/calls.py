@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnndsl.diagnostics import (
+    Near,
     Span,
     fault,
     short,
@@ -90,7 +91,8 @@ class Calls(Budget):
             written = last_name(term.path)
             kind = "block" if written[:1].isupper() else "operation or tensor"
             message = f"there is no {kind} `{short(str(term.path))}`"
-            help = f"write `{written}`" if written in known else step_help(written, known)
+            own = Near(f"write `{written}`", str(term.path), written)
+            help = own if written in known else step_help(written, known)
             raise fault("E202", message, term.path.span, help=help)
         if term.path.parts:
             raise fault("E214", f"`{term.path}` is not a step", term.path.span)

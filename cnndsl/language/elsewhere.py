@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 from functools import cache
 
-from cnndsl.diagnostics import spelling
+from cnndsl.diagnostics import Near, spelling
 from cnndsl.files import zoo
 
 STEPS = {
@@ -138,7 +138,9 @@ def step_help(name: str, known: Collection[str]) -> str:
     key = _key(name)
     for form in (key, re.sub(r"([123]d)?(layer|block)?$", "", key)):
         if form in _steps():
-            return _steps()[form]
+            said = _steps()[form]
+            word = re.fullmatch(r"write `(\w+)`", said)
+            return Near(said, name, word[1]) if word else said
     if key in _blocks():
         block, file = _blocks()[key]
         return f'a shipped block: `use "{file}" ({block})`'
@@ -151,7 +153,7 @@ def argument_help(name: str, known: Collection[str]) -> str:
     if key in UNWRITTEN:
         return UNWRITTEN[key]
     meant = [word for word in known if key in ARGUMENTS.get(word, "").split()]
-    return f"write `{meant[0]}`" if meant else spelling(name, known)
+    return Near(f"write `{meant[0]}`", name, meant[0]) if meant else spelling(name, known)
 
 
 def _key(name: str) -> str:

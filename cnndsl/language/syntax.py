@@ -19,6 +19,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 from cnndsl.diagnostics import (
     ArchError,
     Diagnostic,
+    Edit,
     Fault,
     Source,
     Span,
@@ -299,7 +300,9 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
             "E102", "the string has no end on its line", span, help='close it with `"`'
         )
     if character == "'":
-        return fault("E102", "strings are written in double quotes", span)
+        return fault(
+            "E102", "strings are written in double quotes", span, edit=_quoted(source, start)
+        )
     if character.isdigit():
         word = re.compile(r"[\w.]+").match(source.text, start)
         stop = word.end() if word else start + 1
@@ -357,8 +360,37 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
             near = did_you_mean(token, _TOP_WORDS) if "MODEL" in expected else ""
-            return fault("E101", message.format(said), span, help=near or help.format())
+            edit = None if near else _edit(source, span, token, expected)
+            text = message.format(said)
+            return fault("E101", text, span, help=near or help.format(), edit=edit)
     return fault("E101", f"{said} cannot stand here{_alternatives(expected)}", span)
+
+
+def _quoted(source: Source, start: int) -> Edit | None:
+    """The string in single quotes that begins here, in double ones."""
+    found = re.compile(r"'([^'\"\n]*)'").match(source.text, start)
+    place = Span(source, start, found.end() if found else start)
+    return Edit(place, f'"{found[1]}"', certain=True) if found else None
+
+
+def _edit(source: Source, span: Span, token: Token, expected: set[str]) -> Edit | None:
+    """What is put in the place of a token, or before it, where that is known."""
+    stop = len(source.text[: span.start].rstrip(" \t"))
+    before = Span(source, stop, stop)
+    if {"MODEL", "BLOCK"} <= expected:
+        return None
+    match token.type:
+        case "EQUAL" if "COLON" in expected:
+            return Edit(Span(source, stop, span.stop), ":", certain=True)
+        case "IF" if "WHEN" in expected:
+            return Edit(span, "when", certain=True)
+        case "_NL" if "VBAR" in expected:
+            return Edit(before, " |", certain=True)
+        case kind if kind in _WORDS and {"_ARROW", "WHEN"} <= expected:
+            return Edit(before, " ->")
+        case kind if kind in _WORDS and {"COMMA", "RPAR"} <= expected:
+            return Edit(before, ",")
+    return None
 
 
 def _alternatives(expected: set[str]) -> str:

@@ -31,7 +31,13 @@ PROPOSED = [
     ("y: conv(8 3x3)", "y: conv(8, 3x3)"),
     ("y: conv(8, 3x3) relu", "y: conv(8, 3x3) -> relu"),
 ]
-WITHOUT = ["y: conv(8, 2)", "y: convolve(8)", "y: maxpool(20)", "y: nn.Conv2d(3, 8, 3)", "y: nn.ReLU"]
+WITHOUT = [
+    "y: conv(8, 2)",
+    "y: convolve(8)",
+    "y: maxpool(20)",
+    "y: nn.Conv2d(3, 8, 3)",
+    "y: nn.ReLU",
+]
 
 
 @pytest.mark.parametrize(("wrong", "right"), CERTAIN)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,22 @@ def find(path: str | Path) -> Path:
     message = "there is no such file, here or among the shipped networks"
     help = did_you_mean(name, networks)
     raise FileNotFoundError(errno.ENOENT, f"{message}; {help}" if help else message, str(path))
+
+
+def regular(path: Path, limit: int) -> Path:
+    """The path of a file that may be read: no device, no pipe, and not over the limit.
+
+    Raises OSError: there is none, it is something else, or it has more bytes.
+    """
+    state = path.stat()
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if state.st_size > limit:
+        message = f"it has {state.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
+        raise OSError(errno.EFBIG, message, str(path))
+    return path
 
 
 def cached(name: str) -> str | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cnndsl.analysis.summary import Summary
     from cnndsl.backends.numpy.interpreter import Interpreter
+    from cnndsl.weights import Loaded
 
 
 class Network(graph.Network):
@@ -98,10 +99,11 @@ class Network(graph.Network):
         return Plan(self, weights, threads=threads)
 
     def load_weights(
-        self, weights: str | PathLike[str] | Mapping[str, Any], **options: Any
-    ) -> dict[str, Array]:
-        """Weights in the network's own names, from a file or a foreign `state_dict`.
+        self, weights: str | PathLike[str] | Mapping[str, Any] | nn.Module, **options: Any
+    ) -> Loaded:
+        """Weights in the network's own names: from a file, a foreign `state_dict`, a module.
 
+        The options `map` and `partial` are `cnndsl.weights.load_weights`'s.
         Raises OSError, and ArchError: they are not this network's, or not surely.
         """
         from cnndsl.weights import load_weights

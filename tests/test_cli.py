@@ -323,6 +323,73 @@ def test_weights_that_cannot_be_read_are_status_2(path: str) -> None:
     assert result.exit_code == 2, result.output
 
 
+def test_a_map_says_which_weights_are_which() -> None:
+    Path("two.arch").write_text("""model M: x[3, H=8, W=8] -> y {
+  y: concat { left: conv(4, 3x3)
+    right: conv(4, 3x3) }
+}""")
+    np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
+    shapes = {"weight": (4, 3, 3, 3), "bias": 4}
+    values = {
+        f"{n}.{role}": np.full(s, v) for n, v in ("a1", "b2") for role, s in shapes.items()
+    }
+    np.savez("w.npz", **{k: v.astype(np.float32) for k, v in values.items()})
+    command = ["run", "two.arch", "--input", "x=x.npy", "--weights", "w.npz"]
+    refused = run(*command)
+    assert refused.exit_code == 2
+    assert "`--map FILE`" in refused.stderr
+    said = []
+    for name, text in (
+        ("map.txt", "# which is which\na -> y.left\nb -> y.right  # and so on\n"),
+        ("map.json", '{"a": "y.left", "b": "y.right"}'),
+    ):
+        Path(name).write_text(text)
+        result = run(*command, "--map", name)
+        assert result.exit_code == 0, result.output
+        said.append(result.stdout)
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = b", "line 1 of the map"),
+        ("a ->", "line 1 of the map"),
+        ("{", "is not JSON"),
+        ('{"a": 3}', "a name for a name"),
+        ("a -> b\na -> c", "stands twice"),
+        ("\udcff", "is not a text"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_map_that_cannot_be_read_is_status_2(text: str | None, said: str) -> None:
+    if text is not None:
+        Path("map").write_text(text, errors="surrogateescape")
+    np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
+    result = run("run", "good.arch", "--input", "x=x.npy", "--weights", "w.npz", "--map", "map")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_run_says_what_it_left_and_what_order_decided() -> None:
+    Path("three.arch").write_text(
+        "model M: x[3] -> y { y: linear(3) -> linear(3) -> linear(5) }"
+    )
+    np.save("x.npy", np.ones((1, 3), np.float32))
+    sizes = {"a": 3, "b": 3, "head": 4}
+    arrays = {f"{n}.weight": np.ones((s, 3), np.float32) for n, s in sizes.items()}
+    arrays |= {f"{n}.bias": np.ones(s, np.float32) for n, s in sizes.items()}
+    order = [f"{n}.{role}" for n in sizes for role in ("weight", "bias")]
+    np.savez("w.npz", **{name: arrays[name] for name in order})
+    command = ["run", "three.arch", "--input", "x=x.npy", "--weights", "w.npz"]
+    assert run(*command).exit_code == 2
+    result = run(*command, "--partial")
+    assert result.exit_code == 0, result.output
+    assert "told apart by their order alone:\n  a -> " in result.stderr
+    assert "not used:\n  head.weight\n  head.bias" in result.stderr
+    assert run("run", "good.arch", "--input", "x=x.npy", "--partial").exit_code == 2
+
+
 # draw, list, completion
 
 

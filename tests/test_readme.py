@@ -39,6 +39,11 @@ def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("3504872 300774272")
 
 
+def test_the_page_on_weights_runs() -> None:
+    text = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), {})
+
+
 def test_the_fault_shown_is_the_fault_said() -> None:
     (shown,) = blocks("text")
     text = "model Bad: image[3, H=224, W=224] -> y {\n  y: conv(64, 3x3, groups=2)\n}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import cnndsl
 from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.graph import Network
 from cnndsl.weights import load_weights, save_weights
+from cnndsl.weights.files import read_weights
 from cnndsl.weights.layers import theirs
 from tests.torchvision_cpu import torchvision
 
@@ -158,6 +161,31 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert "holds no names with weights" in message(small(), tmp_path / "list.pt")
 
 
+def test_a_mapping_that_contains_itself_is_refused(tmp_path: Path) -> None:
+    looped: dict[str, Any] = {}
+    looped["state_dict"] = looped
+    assert "`state_dict` is not an array" in message(small(), looped)
+    torch.save(looped, tmp_path / "loop.pth")
+    assert "error[E604]" in message(small(), tmp_path / "loop.pth")
+
+
+def test_what_is_not_a_regular_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "device.pth").symlink_to("/dev/zero")
+    for name in ("pipe.npz", "device.pth"):
+        assert "not a regular file" in message(small(), tmp_path / name)
+
+
+def test_limits_hold_before_anything_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.safetensors").open("wb") as file:
+        file.truncate(10**12)  # a hole, which takes no room
+    assert "the limit is 1,000 MB" in message(small(), tmp_path / "large.safetensors")
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**7, np.float32))
+    assert (tmp_path / "bomb.npz").stat().st_size < 10**5
+    with pytest.raises(cnndsl.ArchError, match="40 MB are packed in it; the limit is 10 MB"):
+        read_weights(tmp_path / "bomb.npz", 10**7)
+
+
 def test_arrays_of_no_numbers_are_refused(tmp_path: Path) -> None:
     for value in (np.array([None]), np.array(["a"]), np.zeros(2, complex), 3, [1.0]):
         assert "error[E604]" in message(small(), {"stem.conv.weight": value})
@@ -276,19 +304,26 @@ def test_the_numbers_of_other_families_do_not_decide() -> None:
     assert "cannot be told apart" in message(network, renamed(network, **order))
 
 
-def test_theta_phi_and_g_are_refused() -> None:
+def test_theta_phi_and_g_are_known_by_their_names_alone() -> None:
     network = cnndsl.loads(
         'use "lib/nonlocal.arch" (NonLocal)\nmodel M: x[8, H=4, W=4] -> y { y: NonLocal }'
     )
     ours = [name for name in expected_weights(network) if name.endswith(".weight")]
     prefixes = [name.removesuffix(".weight") for name in ours]
-    for names in ("g theta phi", "theta phi g"):
+    own = own_numbers(network)
+    for names in ("q k v", "k v q"):
         order = dict(zip(prefixes, [*names.split(), "out.0", "out.1"], strict=True))
         said = message(network, renamed(network, **order))
         assert said.startswith("error[E605]")
         assert "cannot be told apart" in said
-    given = dict(zip(names.split()[:2], prefixes, strict=False))
-    load_weights(network, renamed(network, **order), map=given)
+        given = dict(zip(names.split()[:2], prefixes, strict=False))
+        assert same(load_weights(network, renamed(network, **order), map=given), own)
+    # Called as ours are, they are known, in any order.
+    words = [w for p in prefixes[:3] for w in ("theta", "phi", "g") if w in p.split(".")]
+    order = dict(zip(prefixes, [*words, "out.0", "out.1"], strict=True))
+    foreign = renamed(network, **order)
+    assert same(load_weights(network, foreign), own)
+    assert same(load_weights(network, dict(sorted(foreign.items()))), own)
 
 
 def test_branches_defined_before_the_trunk_keep_their_modules() -> None:
@@ -432,6 +467,261 @@ def test_order_of_definition_is_recognised() -> None:
     assert theirs(shapes).trusted
     assert not theirs({name: shapes[name] for name in sorted(shapes)}).trusted
     assert not theirs({name: shapes[name] for name in reversed(shapes)}).trusted
+
+
+# What was loaded wrongly, or refused though it is plain
+
+
+ORDERS = ("as defined", "sorted", "shuffled")
+
+
+def in_order(state: Mapping[str, Any], order: str) -> dict[str, Any]:
+    names = sorted(state) if order == "sorted" else list(state)
+    if order == "shuffled":
+        random.Random(1).shuffle(names)
+    return {name: state[name] for name in names}
+
+
+def as_theirs(network: Network, *prefixes: str) -> dict[str, np.ndarray]:
+    """The network's weights, its layers called so, in its order."""
+    own = list(dict.fromkeys(name.rpartition(".")[0] for name in expected_weights(network)))
+    return renamed(network, **dict(zip(own, prefixes, strict=True)))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("text", "theirs"),
+    [
+        # A norm before its convolution shares the parent that a norm behind it would.
+        (
+            "y: bn -> relu -> conv(8, 1x1, bias=false) -> bn -> relu"
+            " -> conv(8, 3x3, bias=false)",
+            "a.bn a.conv b.bn b.conv",
+        ),
+        ("y: concat { y: for i in 0..3 { conv(8, 3x3) } }", "convs.0 convs.1 convs.2"),
+        (
+            "for i in 0..3 { u[i]: image -> conv(8, 3x3) }\n y: concat { u[*] }",
+            "convs.0 convs.1 convs.2",
+        ),
+        (
+            "for i in 0..2 { u[i]: image -> conv(8, 3x3) -> conv(8, 3x3) }\ny: concat { u[*] }",
+            "paths.0.0 paths.0.1 paths.1.0 paths.1.1",
+        ),
+        (
+            "left: image -> conv(8, 3x3)\nright: image -> conv(8, 3x3)\n"
+            "y: concat { right; left }",
+            "b.left.0 b.right.0",
+        ),
+        ("y: concat { left: conv(8, 3x3)\n right: conv(8, 3x3) }", "left right"),
+    ],
+    ids=["norm before", "list", "family", "paths", "left and right", "branches"],
+)
+def test_what_corresponds_is_loaded_in_any_order(text: str, theirs: str, order: str) -> None:
+    network = cnndsl.loads(f"model M: image[8, H=8, W=8] -> y {{\n{text}\n}}")
+    foreign = in_order(as_theirs(network, *theirs.split()), order)
+    assert same(load_weights(network, foreign), own_numbers(network))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_layers_defined_before_what_feeds_them_are_refused(order: str) -> None:
+    network = cnndsl.loads("""model M: image[3, H=8, W=8] -> y {
+  a: conv(8, 3x3)
+  b: relu
+  c: conv(8, 3x3)
+  d: relu
+  y: conv(8, 3x3)
+}""")
+    foreign = as_theirs(network, "stem", "body", "last")
+    names = [
+        f"{word}.{role}" for word in ("last", "stem", "body") for role in ("weight", "bias")
+    ]
+    defined = {name: foreign[name] for name in names}
+    assert "cannot be told apart" in message(network, in_order(defined, order))
+    found = load_weights(network, in_order(defined, order), map={"last": "y"})
+    assert same(found, own_numbers(network))
+
+
+def pix2pix(depth: int, width: int) -> str:
+    """The generator that halves an image to one pixel, and doubles it back, with skips."""
+    channels = [min(width * 2**n, width * 8) for n in range(depth)]
+    lines, before = [], "image"
+    for n, c in enumerate(channels):
+        act = "" if n == 0 else "leaky(0.2) -> "
+        norm = ", bias=false) -> bn" if 0 < n < depth - 1 else ")"
+        lines.append(f"  d{n}: {before} -> {act}conv({c}, 4x4, stride=2, pad=1{norm}")
+        before = f"d{n}"
+    for n in reversed(range(1, depth)):
+        size = f"{channels[n - 1]}, 4x4, stride=2, pad=1, bias=false"
+        lines.append(f"  u{n}: {before} -> relu -> deconv({size}) -> bn")
+        lines.append(f"  j{n}: concat {{ d{n - 1}; u{n} }}")
+        before = f"j{n}"
+    lines.append(f"  y: {before} -> relu -> deconv(3, 4x4, stride=2, pad=1) -> tanh")
+    return f"model M: image[3, {2**depth}, {2**depth}] -> y {{\n" + "\n".join(lines) + "\n}"
+
+
+class Skip(nn.Module):
+    """As its authors nest it: down, what is inside, and up again, beside the input."""
+
+    def __init__(
+        self, outer: int, inner: int, inside: nn.Module | None, entering: int = 0
+    ) -> None:
+        super().__init__()
+        self.outermost = entering > 0
+        norm = inside is not None and not self.outermost
+        down = nn.Conv2d(entering or outer, inner, 4, 2, 1, bias=not norm)
+        joined = inner if inside is None else 2 * inner
+        up = nn.ConvTranspose2d(joined, entering or outer, 4, 2, 1, bias=self.outermost)
+        if self.outermost:
+            steps = [down, inside, nn.ReLU(), up, nn.Tanh()]
+        else:
+            steps = [nn.LeakyReLU(0.2), down, nn.BatchNorm2d(inner) if norm else None, inside]
+            steps += [nn.ReLU(), up, nn.BatchNorm2d(outer)]
+        self.model = nn.Sequential(*(step for step in steps if step is not None))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.model(x)
+        return y if self.outermost else torch.cat([x, y], 1)
+
+
+def generator(depth: int, width: int) -> nn.Module:
+    inside: nn.Module | None = None
+    for n in reversed(range(1, depth)):
+        inside = Skip(
+            min(width * 2 ** (n - 1), width * 8), min(width * 2**n, width * 8), inside
+        )
+    return Skip(width, width, inside, 3)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("depth", [6, 7, 8])
+def test_a_u_of_convolutions_down_and_up_is_loaded_as_it_is_nested(
+    depth: int, order: str
+) -> None:
+    network, module = cnndsl.loads(pix2pix(depth, 4)), generator(depth, 4)
+    state = {name: torch.randn(value.shape) for name, value in module.state_dict().items()}
+    state |= {k: torch.tensor(0) for k in state if k.endswith("tracked")}
+    module.load_state_dict(state)
+    exact = load_weights(network, module)
+    try:
+        found = load_weights(network, in_order(state, order))
+    except cnndsl.ArchError as error:
+        assert order != "as defined"
+        assert "E605" in str(error)  # noqa: PT017
+    else:
+        assert same(found, exact)
+
+
+def test_what_order_alone_decided_is_said() -> None:
+    network = cnndsl.loads(
+        "model M: x[4, H=8, W=8] -> y { y: { conv(4, 3x3, act=relu) } * 3 -> conv(1, 1x1) }"
+    )
+    found = load_weights(network, as_theirs(network, "a", "b", "c", "head"))
+    own = list(dict.fromkeys(name.rpartition(".")[0] for name in expected_weights(network)))
+    assert found.by_order == dict(zip(own, "abc", strict=False))
+    assert not load_weights(network, found).by_order
+
+
+# A map
+
+
+TWO = """model M: x[8, H=4, W=4] -> y {
+  y: concat { left: conv(8, 3x3) -> conv(8, 3x3)
+    right: conv(8, 3x3) -> conv(8, 3x3) }
+}"""
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"net.a": "y.left", "net.b": "y.right"},
+        {"net.a": "y.left"},
+        {"module.net.b": "y.right"},
+        {"net.[a]": "y.left"},
+        {"net.*.left": "y.*"},
+    ],
+)
+def test_a_map_takes_prefixes_and_patterns(given: dict[str, str], order: str) -> None:
+    network = cnndsl.loads(TWO)
+    foreign = as_theirs(network, *(f"module.net.{n}" for n in ("a.0", "a.1", "b.0", "b.1")))
+    foreign = in_order(foreign, order)
+    if "net.[a]" in given:
+        assert "begins with `net.[a]`" in message(network, foreign, map=given)
+    elif "net.*.left" in given:
+        assert "`net.*.left` fits no layer" in message(network, foreign, map=given)
+    else:
+        assert same(load_weights(network, foreign, map=given), own_numbers(network))
+
+
+def test_a_pattern_says_the_same_of_many() -> None:
+    network = cnndsl.loads("""model M: x[8, H=4, W=4] -> y {
+  for i in 0..3 { u[i]: x -> conv(8, 3x3) -> conv(8, 3x3) }
+  y: concat { u[*] }
+}""")
+    foreign = as_theirs(network, *(f"{a}{n}" for n in (2, 1, 0) for a in ("x", "y")))
+    own = own_numbers(network)
+    assert "cannot be told apart" in message(network, foreign)
+    given = {
+        f"{a}{n}": f"u.{2 - n}.conv{b}" for n in range(3) for a, b in (("x", ""), ("y", "_2"))
+    }
+    assert same(load_weights(network, foreign, map=given), own)
+    names = dict.fromkeys(name.rpartition(".")[0] for name in own)
+    foreign = {f"net.{k.replace('u.', 'path')}": value for k, value in own.items()}
+    assert len(names) == 6
+    given = {"net.path*.conv": "u.*.conv", "net.path*.conv_2": "u.*.conv_2"}
+    assert same(load_weights(network, foreign, map=given), own)
+    assert "has not the `*`s" in message(network, foreign, map={"net.path*": "u"})
+
+
+def test_what_a_map_settles_is_believed() -> None:
+    """Against what names, order and likeness say."""
+    network = cnndsl.loads(TWO)
+    foreign = as_theirs(network, "right.0", "right.1", "left.0", "left.1")
+    given = {"right": "y.left", "left": "y.right"}
+    assert same(load_weights(network, foreign, map=given), own_numbers(network))
+    network = cnndsl.loads("model M: x[4, H=8, W=8] -> y { y: conv(4, 3x3) -> conv(4, 3x3) }")
+    foreign = as_theirs(network, "b", "a")
+    own = list(dict.fromkeys(name.rpartition(".")[0] for name in expected_weights(network)))
+    for names in (own, own[::-1]):
+        found = load_weights(network, foreign, map=dict(zip("ba", names, strict=True)))
+        assert (found[f"{names[0]}.bias"] == foreign["b.bias"]).all()
+
+
+# A head of another size
+
+
+def test_partial_loads_all_but_a_head_of_another_size() -> None:
+    network = cnndsl.load("resnet18", classes=10)
+    state = zoo.resnet18(num_classes=11).state_dict()
+    found = load_weights(network, state, partial=True)
+    assert list(found) == list(expected_weights(network))
+    assert {name.rpartition(".")[2] for name in found.left.ours} == {"weight", "bias"}
+    assert found.left.theirs == ("fc.weight", "fc.bias")
+    same_size = zoo.resnet18(num_classes=10).state_dict() | {
+        k: v for k, v in state.items() if not k.startswith("fc.")
+    }
+    whole = load_weights(network, same_size)
+    assert all(np.array_equal(found[k], whole[k]) for k in found if k not in found.left.ours)
+    network.to_numpy(found)
+    # By its own names, and without a head at all.
+    again = load_weights(
+        network,
+        load_weights(cnndsl.load("resnet18"), zoo.resnet18().state_dict()),
+        partial=True,
+    )
+    assert again.left.ours == again.left.theirs == found.left.ours
+    headless = {k: v for k, v in state.items() if not k.startswith("fc.")}
+    assert load_weights(network, headless, partial=True).left.theirs == ()
+    assert not load_weights(network, same_size, partial=True).left
+
+
+def test_partial_leaves_no_more_than_a_head() -> None:
+    network = cnndsl.load("resnet18", classes=10)
+    assert "E605" in message(network, zoo.resnet34(num_classes=10).state_dict(), partial=True)
+    state = zoo.resnet18().state_dict()
+    state["conv1.weight"] = torch.zeros(64, 4, 7, 7)
+    assert "only a head of another size" in message(network, state, partial=True)
+    assert "E60" in message(network, {"fc.weight": np.zeros((11, 512))}, partial=True)
 
 
 # Laws

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     help="An array (.npy, with or without the batch) or a photo, for each input.",
 )
 @click.option("--weights", metavar="PATH", help="A .safetensors, .npz or .pth file.")
+@click.option("--map", "renamed", metavar="FILE", help="Lines `theirs -> ours`, or JSON.")
+@click.option("--partial", is_flag=True, help="Leave out a head of another size.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
@@ -51,6 +53,8 @@ def run(
     parameters: dict[str, str],
     inputs: dict[str, str],
     weights: str | None,
+    renamed: str | None,
+    partial: bool,
     seed: int,
     backend: str,
     optimize: bool,
@@ -67,7 +71,9 @@ def run(
 
     if (mean or std) and all(path.endswith(".npy") for path in inputs.values()):
         raise Trouble("--mean and --std are for a photo, and no input is one")
-    for path in [*inputs.values(), *([weights] if weights else [])]:
+    if weights is None and (renamed is not None or partial):
+        raise Trouble("--map and --partial are for --weights")
+    for path in [*inputs.values(), *filter(None, (weights, renamed))]:
         if output is not None and same_file(Path(output), Path(path)):
             raise Trouble(f"{output}: it is read here: name another output")
     definition = pick(scope(file), model)
@@ -85,7 +91,8 @@ def run(
             prepared = photo(Path(path), network.inputs[name].shape, mean, std)
             click.echo(prepared.said, err=True)
             arrays[name] = prepared.array
-    outputs = _run(network, arrays, _weights(network, weights, seed), backend, optimize)
+    values = _weights(network, weights, seed, renamed, partial)
+    outputs = _run(network, arrays, values, backend, optimize)
     if output is not None:
         _save(output, outputs)
     else:
@@ -93,11 +100,18 @@ def run(
             click.echo(_described(name, array))
 
 
-def _weights(network: Network, path: str | None, seed: int) -> dict[str, Array]:
+def _weights(
+    network: Network, path: str | None, seed: int, renamed: str | None, partial: bool
+) -> dict[str, Array]:
     from cnndsl.analysis.weights import random_weights
 
     if path is not None:
-        return network.load_weights(path)
+        from cnndsl.weights.console import loaded
+
+        found, notes = loaded(network, path, renamed, partial)
+        for note in notes:
+            click.echo(note, err=True)
+        return found
     click.echo(f"no --weights: they are random, from seed {seed}", err=True)
     return random_weights(network, seed)
 

@@ -5,57 +5,117 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cnndsl.analysis.weights import expected_weights
+from cnndsl.analysis.weights import draw, expected_weights
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
 from cnndsl.ops.base import Weight
 from cnndsl.weights import layers
+from cnndsl.weights.execution import by_execution, unwrapped
+from cnndsl.weights.faults import believed
 from cnndsl.weights.files import arrays, read_weights, save_weights
 from cnndsl.weights.matching import match
+from cnndsl.weights.partial import Left, heads
 
-__all__ = ["load_weights", "save_weights"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Loaded", "load_weights", "save_weights"]
 
 Array = npt.NDArray[Any]
 
 WRAPPED = ("module", "_orig_mod")
 """Prefixes that PyTorch's own wrappers put before every name."""
+LIMIT = 32
+"""A file may be so many times as large as the network's weights in float32, or 1 GB."""
+
+
+class Loaded(dict[str, Array]):
+    """The weights by the network's own names, and how they were found.
+
+    `by_order` are layers that nothing but the order of definition told apart, ours → theirs;
+    `left` what `partial` did not load.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Array], left: Left, by_order: Mapping[str, str]
+    ) -> None:
+        """The arrays, and the report."""
+        super().__init__(values)
+        self.left = left
+        self.by_order = dict(by_order)
 
 
 def load_weights(
     network: Network,
-    source: str | os.PathLike[str] | Mapping[str, Any],
+    source: str | os.PathLike[str] | Mapping[str, Any] | nn.Module,
     *,
     map: Mapping[str, str] | None = None,
-) -> dict[str, Array]:
+    partial: bool = False,
+) -> Loaded:
     """The network's weights: name → array, in its own names and order.
 
-    `source` is a file (`.safetensors`, `.npz`, `.pth`, `.pt`) or a mapping of arrays or
-    tensors, with the network's names or those of a foreign `state_dict`, whose layers are
-    matched as `cnndsl.weights.matching` says. `map` settles what that cannot: their prefix →
-    our prefix. A 1×1 convolution may be a linear layer there; half precision becomes
-    float32; counters may be missing.
+    `source` is a file (`.safetensors`, `.npz`, `.pth`, `.pt`), a mapping of arrays or
+    tensors, or an `nn.Module`. Names may be the network's or another project's, whose layers
+    are matched as `cnndsl.weights.matching` says; a module is run, and its outputs compared.
+    `map` settles what is left open: their name, prefix or pattern (`convs.*`) → ours. With
+    `partial` a head of another size is not loaded. A 1×1 convolution may be a linear layer
+    there; half precision becomes float32; counters may be missing.
 
     Raises ArchError (E603): own names, wrong contents. E604: a file or an array that cannot
-    be read. E605: foreign names that match no layer, or more than one.
+    be read. E605: layers without a partner, or that may be one of several.
     """
-    found = arrays(source) if isinstance(source, Mapping) else read_weights(Path(source))
+    module = None
+    expected = {name: weight for name, (_, weight) in expected_weights(network).items()}
+    if isinstance(source, Mapping):
+        found = arrays(source)
+    elif not isinstance(source, str | os.PathLike):
+        module = unwrapped(source)
+        found = arrays(module.state_dict())
+    else:
+        size = 4 * sum(weight.size for weight in expected.values())
+        found = read_weights(Path(source), max(LIMIT * size, 10**9))
     given = dict(map or {})
     while found and (prefix := _wrapper(found)):
         found = {name.removeprefix(prefix): value for name, value in found.items()}
         given = {name.removeprefix(prefix): value for name, value in given.items()}
-    expected = {name: weight for name, (_, weight) in expected_weights(network).items()}
-    foreign = bool(given) or not _are_own(found, expected)
-    if foreign:
-        names = _foreign_names(network, found, expected, given)
-    else:
-        _check_names(found, expected)
-        names = {name: name for name in expected}
-    return _values(found, expected, names, foreign)
+    wanted = {name: tuple(weight.shape) for name, weight in expected.items()}
+    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    theirs, ours = layers.theirs(shapes), layers.ours(network, wanted)
+    faults = _faults(found, expected)
+    named = not given and module is None and not faults
+    left = heads(theirs, ours, named) if partial and module is None else Left()
+    if left:
+        theirs = layers.theirs({n: s for n, s in shapes.items() if n not in left.theirs})
+        ours = layers.ours(network, {n: s for n, s in wanted.items() if n not in left.ours})
+    by_order: list[int] = []
+    if named:
+        same = {name: name for name in expected}
+        return Loaded(_values(found, expected, same, left), left, {})
+    try:
+        if module is not None:
+            pairs = by_execution(network, theirs, ours, module, believed(theirs, ours, given))
+        else:
+            pairs, by_order = match(theirs, ours, given)
+    except ArchError:
+        if given or module is not None or not _are_own(found, expected):
+            raise
+        raise ArchError(faults) from None
+    names: dict[str, str] = {}
+    for number, other in pairs.items():
+        layer, foreign = ours.layers[number], theirs.layers[other]
+        for role, (name, _) in layer.tensors.items():
+            names[name] = foreign.tensors[role][0]
+        counters = [".".join((*side.path, layers.COUNTER)) for side in (layer, foreign)]
+        names[counters[0]] = counters[1]
+    placed = {
+        ".".join(ours.layers[m].path): ".".join(theirs.layers[pairs[m]].path) for m in by_order
+    }
+    return Loaded(_values(found, expected, names, left), left, placed)
 
 
 def _wrapper(found: Mapping[str, Array]) -> str:
@@ -75,53 +135,39 @@ def _are_own(found: Mapping[str, Array], expected: Mapping[str, Weight]) -> bool
     return 2 * len(wanted & found.keys()) >= len(wanted)
 
 
-def _check_names(found: Mapping[str, Array], expected: Mapping[str, Weight]) -> None:
+def _faults(found: Mapping[str, Array], expected: Mapping[str, Weight]) -> list[Diagnostic]:
+    """What keeps the names and shapes from being the network's."""
     missing = [name for name in expected if name not in found and not _is_counter(name)]
     surplus = [name for name in found if name not in expected and not _is_counter(name)]
     if not missing and not surplus:
-        return
+        return []
     lines = ["the weights are not this network's"]
     for what, names in (("missing", missing), ("unexpected", surplus)):
         lines += [f"  {what:10}  {name}" for name in names[:8]] or [f"  {what:10}  none"]
         lines += [f"  {'':10}  … and {len(names) - 8} more"] if len(names) > 8 else []
-    raise ArchError([Diagnostic("E603", "\n".join(lines))])
-
-
-def _foreign_names(
-    network: Network,
-    found: Mapping[str, Array],
-    expected: Mapping[str, Weight],
-    given: Mapping[str, str],
-) -> dict[str, str]:
-    """Our names → theirs."""
-    theirs = layers.theirs({name: value.shape for name, value in found.items()})
-    ours = layers.ours(network, {name: weight.shape for name, weight in expected.items()})
-    names: dict[str, str] = {}
-    for number, other in match(theirs, ours, given).items():
-        layer, foreign = ours.layers[number], theirs.layers[other]
-        for role, (name, _) in layer.tensors.items():
-            names[name] = foreign.tensors[role][0]
-        counters = [".".join((*side.path, layers.COUNTER)) for side in (layer, foreign)]
-        names[counters[0]] = counters[1]
-    return names
+    return [Diagnostic("E603", "\n".join(lines))]
 
 
 def _values(
     found: Mapping[str, Array],
     expected: Mapping[str, Weight],
     names: Mapping[str, str],
-    foreign: bool,
+    left: Left,
 ) -> dict[str, Array]:
-    """The arrays by our names.  Raises ArchError (E603): a wrong shape or type."""
+    """The arrays by our names; what is left has first values.
+
+    Raises ArchError (E603): a wrong shape or type.
+    """
     values: dict[str, Array] = {}
     faults: list[Diagnostic] = []
+    rng = np.random.default_rng(0)
     for name, weight in expected.items():
-        if _is_counter(name) and names[name] not in found:
-            values[name] = np.zeros((), np.int64)
+        if name in left.ours or (_is_counter(name) and names.get(name) not in found):
+            values[name] = draw(weight, rng)
             continue
         value = found[names[name]]
         shape = tuple(int(n) for n in weight.shape)
-        if foreign and value.size == weight.size:
+        if name != names[name] and value.size == weight.size:
             value = value.reshape(shape)
         shown = f"the weight `{names[name]}`"
         kinds = "iu" if weight.integer else "f"

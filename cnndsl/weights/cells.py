@@ -48,8 +48,10 @@ def _within(sets: Iterable[int], whole: int) -> tuple[int, ...]:
 class Known:
     """Both sides, and what has been found out.
 
-    `settled` says which of our layers some of theirs are; `stems` are those whose numbers
-    rise along the flow wherever it is known; `kinds` are the numbers of all signatures.
+    `settled` says which of our layers some of theirs are, `given` and `by_order` those of
+    theirs that a map settled, or order alone; `cells` what is open; `stems` are those whose
+    numbers rise along the flow wherever it is known; `kinds` are the numbers of all
+    signatures.
     """
 
     def __init__(self, theirs: Theirs, ours: Ours) -> None:
@@ -58,6 +60,9 @@ class Known:
         self.ours = ours
         self.kinds: tuple[list[int], list[int]] = _kinds(theirs.layers, ours.layers)
         self.settled: dict[int, int] = {}
+        self.given = 0
+        self.by_order = 0
+        self.cells: list[Cell] = []
         self.stems: frozenset[str] = frozenset()
 
     def counts(self, mask: int, side: int) -> Counter[int]:
@@ -91,12 +96,27 @@ class Known:
         """The signatures of which a cell has several layers."""
         return (pair for pair in self.classes(cell) if len(pair[0]) > 1)
 
-    def around(self, cell: Cell) -> Pairs:
-        """What is settled in the smallest module of theirs with all of a cell."""
+    def scope(self, cell: Cell) -> int:
+        """The smallest module of theirs with all of a cell."""
         whole = union(range(len(self.theirs.layers)))
         holding = [s for s in self.theirs.modules if not cell.theirs & ~s]
-        scope = min([*holding, whole], key=int.bit_count)
-        return [(n, self.settled[n]) for n in bits(scope) if n in self.settled]
+        return min([*holding, whole], key=int.bit_count)
+
+    def around(self, cell: Cell) -> Pairs:
+        """What is settled in that module."""
+        return [(n, self.settled[n]) for n in bits(self.scope(cell)) if n in self.settled]
+
+    def backwards(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those of these pairs that were defined before what feeds them, or after it."""
+        asked = dict(pairs)
+        every = self.settled | asked
+        later = union(every.values())
+        wrong = 0
+        for _, m in sorted(every.items()):
+            later &= ~(1 << m)
+            if back := self.ours.feeding(m) & later:
+                wrong |= back | 1 << m
+        return [(n, m) for n, m in asked.items() if wrong >> m & 1]
 
 
 def _kinds(theirs: Sequence[Layer], ours: Sequence[Layer]) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from itertools import combinations, permutations, product
 from cnndsl.weights import order
 from cnndsl.weights.cells import Cell, Key, Known, Pairs
 from cnndsl.weights.numbering import Family, families
-from cnndsl.weights.sets import all_of, disjoint
+from cnndsl.weights.sets import all_of, disjoint, first
 
 Sides = tuple[list[int], list[int]]
 """Sets of theirs that are, in some order, these sets of ours."""
@@ -20,7 +20,7 @@ Sides = tuple[list[int], list[int]]
 
 def by_blocks(known: Known, cell: Cell) -> Pairs:
     """Modules that are the only ones of their signatures, or stand in series."""
-    return _assigned(_families_of_sets(known, cell), order.in_series(known, cell))
+    return _assigned(known, _families_of_sets(known, cell), order.in_series(known, cell))
 
 
 def by_parts(known: Known, cell: Cell) -> Pairs:
@@ -31,7 +31,7 @@ def by_parts(known: Known, cell: Cell) -> Pairs:
         theirs, ours = _partitions(known, cell, blocks, paired)
         if len(theirs) > 1 and _sizes(theirs) == _sizes(ours):
             sides = ((parts, ours[key]) for key, parts in theirs.items())
-            found.append(_assigned(sides, assign))
+            found.append(_assigned(known, sides, assign))
     agree = all(
         (a & x).bit_count() == (b & y).bit_count()
         for first, second in combinations(found, 2)
@@ -43,21 +43,21 @@ def by_parts(known: Known, cell: Cell) -> Pairs:
 
 def by_series(known: Known, cell: Cell) -> Pairs:
     """Layers of one signature, one after the other on both sides."""
-    return _assigned(_families_of_one(known, cell), order.in_series(known, cell))
+    return _assigned(known, _families_of_one(known, cell), order.in_series(known, cell))
 
 
 def by_flow(known: Known, cell: Cell) -> Pairs:
     """What would else be defined before that which feeds it."""
     assign = order.with_the_flow(known, cell)
-    pairs = _assigned(_families_of_sets(known, cell), assign)
-    return pairs or _assigned(_families_of_one(known, cell), assign)
+    pairs = _assigned(known, _families_of_sets(known, cell), assign)
+    return pairs or _assigned(known, _families_of_one(known, cell), assign)
 
 
 def by_gaps(known: Known, cell: Cell) -> Pairs:
     """What stands between settled layers, all of which are in one order."""
     assign = order.between(known, cell)
-    pairs = _assigned(_families_of_sets(known, cell), assign)
-    return pairs or _assigned(_families_of_one(known, cell), assign)
+    pairs = _assigned(known, _families_of_sets(known, cell), assign)
+    return pairs or _assigned(known, _families_of_one(known, cell), assign)
 
 
 def _families_of_sets(known: Known, cell: Cell) -> Iterator[Sides]:
@@ -79,7 +79,7 @@ def _families_of_one(known: Known, cell: Cell) -> Iterator[Sides]:
         yield [1 << n for n in a], [1 << n for n in b]
 
 
-def _assigned(sides: Iterable[Sides], assign: order.Assign) -> Pairs:
+def _assigned(known: Known, sides: Iterable[Sides], assign: order.Assign) -> Pairs:
     """The pairs of sets that are decided; of overlapping ones the first."""
     pairs: Pairs = []
     taken = [0, 0]
@@ -87,6 +87,11 @@ def _assigned(sides: Iterable[Sides], assign: order.Assign) -> Pairs:
         if not all(disjoint(sets, mask) for sets, mask in zip(both, taken, strict=True)):
             continue
         decided = list(zip(*both, strict=True)) if len(both[0]) == 1 else assign(*both)
+        if len(both[0]) > 1:
+            single = [(first(a), first(b)) for a, b in decided if not a & (a - 1)]
+            if known.theirs.trusted and known.backwards(single):
+                continue
+            known.by_order |= all_of(a for a, _ in decided)
         pairs += decided
         if decided:
             taken = [mask | all_of(sets) for mask, sets in zip(taken, both, strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import tempfile
 import zipfile
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.files import regular
 
 Array = npt.NDArray[Any]
 
@@ -20,6 +23,9 @@ READ = (".safetensors", ".npz", ".pth", ".pt")
 WRITTEN = (".safetensors", ".npz")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Where a checkpoint keeps its weights, beside an optimizer and the like."""
+MAP_LIMIT = 4_000_000
+MAX_WRAPPERS = 8
+"""One in the other: a mapping may contain itself."""
 
 _STORED = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
@@ -28,17 +34,23 @@ _STORED = {
 }  # fmt: skip
 
 
-def read_weights(path: Path) -> dict[str, Array]:
-    """The arrays of a file by name, in its order.
+def read_weights(path: Path, limit: int) -> dict[str, Array]:
+    """The arrays of a file by name, in its order; `limit` is in bytes, packed and unpacked.
 
     Raises ArchError (E604): no such file, a suffix that is not read, contents that are not
-    weights. A pickle is never opened, but by torch with `weights_only=True`.
+    weights, or too large. A pickle is never opened, but by torch with `weights_only=True`.
     """
     if path.suffix not in READ:
-        raise unreadable(f"`{path}` is no file of weights", f"use {_choices(READ)}")
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
-        raise unreadable(f"`{path}` {what}")
+        raise unreadable(f"cannot read weights from `{path}`", f"use {_choices(READ)}")
+    try:
+        regular(path, limit)
+        _check_unpacked(path, limit)
+    except FileNotFoundError:
+        raise unreadable(f"`{path}` does not exist") from None
+    except IsADirectoryError:
+        raise unreadable(f"`{path}` is a directory") from None
+    except OSError as error:
+        raise unreadable(f"`{path}` cannot be read: {error.strerror}") from None
     try:
         match path.suffix:
             case ".safetensors":
@@ -52,6 +64,42 @@ def read_weights(path: Path) -> dict[str, Array]:
     except Exception as error:  # noqa: BLE001, RUF100 - each format refuses in its own way
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise unreadable(f"`{path}` cannot be read as {path.suffix[1:]}: {reason}") from error
+
+
+def read_map(path: Path) -> dict[str, str]:
+    """What a file says of names: lines `theirs -> ours`, `#` before a remark, or JSON.
+
+    Raises ArchError (E604): it cannot be read, or says something else.
+    """
+    try:
+        text = regular(path, MAP_LIMIT).read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise unreadable(f"the map `{path}` cannot be read: {reason}") from None
+    except ValueError:
+        raise unreadable(f"the map `{path}` is not a text") from None
+    pairs: list[tuple[object, object]] = []
+    if text.lstrip().startswith("{"):
+        try:
+            pairs = list(json.loads(text).items())
+        except ValueError as error:
+            raise unreadable(f"the map `{path}` is not JSON: {error}") from None
+    else:
+        lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+        for number, line in enumerate(lines, 1):
+            theirs, arrow, ours = (part.strip() for part in line.partition("->"))
+            if line and not (theirs and arrow and ours):
+                message = f"line {number} of the map `{path}` is not `theirs -> ours`"
+                raise unreadable(message)
+            pairs += [(theirs, ours)] if line else []
+    found: dict[str, str] = {}
+    for a, b in pairs:
+        if not (isinstance(a, str) and isinstance(b, str) and a and b):
+            raise unreadable(f"the map `{path}` gives a name for a name, and not {b!r}")
+        if a in found:
+            raise unreadable(f"`{a}` stands twice in the map `{path}`")
+        found[a] = b
+    return found
 
 
 def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> None:
@@ -83,12 +131,27 @@ def save_weights(path: str | os.PathLike[str], weights: Mapping[str, Array]) -> 
         Path(draft).unlink(missing_ok=True)
 
 
+def _check_unpacked(path: Path, limit: int) -> None:
+    """Look at an archive's table before anything in it is unpacked.  Raises OSError."""
+    if path.suffix != ".safetensors" and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+        except zipfile.BadZipFile:
+            return  # its reader says what is wrong
+        if size > limit:
+            message = (
+                f"{size / 1e6:,.0f} MB are packed in it; the limit is {limit / 1e6:,.0f} MB"
+            )
+            raise OSError(errno.EFBIG, message, str(path))
+
+
 def arrays(source: Mapping[str, Any]) -> dict[str, Array]:
     """The arrays of a mapping, a checkpoint's wrapper taken off, tensors converted.
 
-    Raises ArchError (E604): a value that is no array of numbers.
+    Raises ArchError (E604): a value that is not an array of numbers.
     """
-    while True:
+    for _ in range(MAX_WRAPPERS):
         inner = [key for key in WRAPPERS if isinstance(source.get(key), Mapping)]
         if not inner:
             break
@@ -114,12 +177,12 @@ def _array(name: str, value: Any) -> Array:
         )
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
-    raise unreadable(f"`{name}` is no array, but {type(value).__name__}")
+    raise unreadable(f"`{name}` is not an array, but a {type(value).__name__}")
 
 
 def _check_numbers(name: str, value: Array) -> None:
     if value.dtype.kind not in "fiub":
-        raise unreadable(f"`{name}` is an array of {value.dtype}, which are no real numbers")
+        raise unreadable(f"`{name}` is an array of {value.dtype}, which are not real numbers")
 
 
 def _safetensors(path: Path) -> Iterator[tuple[str, Array]]:
@@ -160,7 +223,7 @@ def _torch(path: Path) -> Mapping[str, Any]:
         raise unreadable(message, help) from error
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(loaded, Mapping):
-        raise unreadable(f"`{path}` holds no names with weights, but {type(loaded).__name__}")
+        raise unreadable(f"`{path}` holds no names with weights, but a {type(loaded).__name__}")
     return loaded
 
 

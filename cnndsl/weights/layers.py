@@ -113,15 +113,23 @@ def modules(sides: Sequence[Layer]) -> tuple[int, ...]:
 class Ours:
     """The network's layers in its order, with its modules, chains and data flow.
 
-    `chains` are layers through which data runs without a branch or a join, pairs of a
-    layer and its norm, and the branches of each join;
-    `above[y]` is the set of layers whose results reach layer y.
+    `chains` are layers through which data runs without a branch or a join, and the branches
+    of each join; `normed` pairs of a layer and the norm behind it, and of a layer and the
+    norm before it; `above[y]` is the set of layers whose results reach layer y.
     """
 
     layers: tuple[Layer, ...]
     modules: tuple[int, ...]
     chains: tuple[int, ...]
+    normed: tuple[tuple[int, ...], tuple[int, ...]]
     above: tuple[int, ...]
+
+    def feeding(self, y: int) -> int:
+        """The layers that come before layer y in the flow of data."""
+        before = self.above[y]
+        if before >> y & 1:  # it is used again, and what it feeds may feed it
+            return union(x for x in bits(before) if not self.above[x] >> y & 1)
+        return before
 
     def precedes(self, x: int, y: int) -> bool:
         """Whether layer x comes before layer y in the flow of data."""
@@ -146,13 +154,14 @@ def ours(network: Network, shapes: Mapping[str, Shape]) -> Ours:
         for layer in bits(owned[node.name]):
             above[layer] |= before
         reached[node.name] = before | owned[node.name]
-    return Ours(found, modules(found), _chains(network, owned, reached), tuple(above))
+    chains, normed = _chains(network, owned, reached)
+    return Ours(found, modules(found), chains, normed, tuple(above))
 
 
 def _chains(
     network: Network, owned: Mapping[str, int], reached: Mapping[str, int]
-) -> tuple[int, ...]:
-    """Runs without a branch, each layer with its norm, and what only one operand needs.
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Runs without a branch and what only one operand needs; and layers with their norms.
 
     `reached` are the layers that a node's result depends on.
     """
@@ -160,7 +169,8 @@ def _chains(
     outputs = {tensor.node for tensor in network.outputs.values()}
     chain: dict[str, str] = {}
     found: dict[str, int] = {}
-    normed: list[int] = []
+    normed: tuple[list[int], list[int]] = ([], [])
+    last: dict[str, tuple[int, bool]] = {}
     branches: list[int] = []
     for node in network:
         name = node.name
@@ -168,12 +178,16 @@ def _chains(
         joined = len(above) == 1 and graph.out_degree(above[0]) == 1 and above[0] not in outputs
         chain[name] = chain[above[0]] if joined else name
         found[chain[name]] = found.get(chain[name], 0) | owned[name]
-        if joined and node.op.family is Family.NORM:
-            normed.append(owned[above[0]] | owned[name])
+        norm = node.op.family is Family.NORM
+        fed, by_norm = last.get(above[0], (0, False)) if joined else (0, False)
+        if fed and owned[name] and norm != by_norm:
+            normed[by_norm].append(fed | owned[name])
+        last[name] = (owned[name], norm) if owned[name] else (fed, by_norm)
         for operand in above if len(above) > 1 else ():
             others = [reached[other] for other in above if other != operand]
             branches.append(reached[operand] & ~reduce(or_, others, 0))
-    return several([*found.values(), *normed, *branches])
+    behind, before = map(several, normed)
+    return several([*found.values(), *branches]), (behind, before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ def contradictions(known: Known) -> list[Diagnostic]:
     """Modules of one form whose layers were paired otherwise."""
     seen: dict[object, tuple[Path, Names]] = {}
     for module in _settled(known):
+        if module.theirs & known.given:
+            continue
         names = _names(known, module)
         first, other = seen.setdefault(_form(known, module), (module.prefix, names))
         if other != names:

@@ -24,10 +24,12 @@ is an error, and so is a result that renames two modules of one form differently
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.weights.cells import Cell, Known, Pairs
+from cnndsl.weights.correspondence import by_containers, by_names
 from cnndsl.weights.evidence import (
     by_blocks,
     by_flow,
@@ -36,18 +38,25 @@ from cnndsl.weights.evidence import (
     by_parts,
     by_series,
 )
-from cnndsl.weights.faults import GIVEN, ambiguous, lists, named, unequal
+from cnndsl.weights.faults import GIVEN, ambiguous, expanded, lists, named, unequal
 from cnndsl.weights.layers import Ours, Theirs
 from cnndsl.weights.likeness import by_likeness, contradictions
-from cnndsl.weights.order import ascending_stems
+from cnndsl.weights.order import ascending_stems, by_order
 from cnndsl.weights.sets import bits, union
 
-EVIDENCE = (by_blocks, by_parts, by_numbers, by_series, by_likeness, by_flow, by_gaps)
+EVIDENCE = (
+    *(by_names, by_order, by_blocks, by_parts, by_numbers, by_series),
+    *(by_containers, by_likeness, by_flow, by_gaps),
+)
 """The strongest first."""
 
 
-def match(theirs: Theirs, ours: Ours, given: Mapping[str, str]) -> dict[int, int]:
-    """Our layer → their layer, by number.  `given` are prefixes, theirs → ours.
+def match(
+    theirs: Theirs, ours: Ours, given: Mapping[str, str]
+) -> tuple[dict[int, int], list[int]]:
+    """Our layer → their layer, by number, and those of ours that order alone decided.
+
+    `given` are names, prefixes or patterns, theirs → ours.
 
     Raises ArchError (E605): layers without a partner, or that the evidence does not tell
     apart, or a prefix that names nothing or something else.
@@ -59,10 +68,25 @@ def match(theirs: Theirs, ours: Ours, given: Mapping[str, str]) -> dict[int, int
         for cell in cells
         for a, b in known.open(cell)
     ]
-    faults = faults or contradictions(known)
+    faults = faults or _against_the_order(known) or contradictions(known)
     if faults:
         raise ArchError(faults)
-    return {m: n for n, m in known.settled.items()}
+    ordered = [m for n, m in known.settled.items() if known.by_order >> n & 1]
+    return {m: n for n, m in known.settled.items()}, sorted(ordered)
+
+
+def _against_the_order(known: Known) -> list[Diagnostic]:
+    """What was assigned by its place, though something else shows that places mean nothing."""
+    if not known.theirs.trusted:
+        return []
+    ordered = {n: m for n, m in known.settled.items() if known.by_order >> n & 1}
+    wrong = known.backwards(ordered.items())
+    if not wrong:
+        return []
+    theirs, ours = zip(*wrong, strict=True)
+    both = lists([known.theirs.layers[n] for n in theirs], [known.ours.layers[m] for m in ours])
+    message = f"only order tells these layers apart, and it is not that of data\n{both}"
+    return [Diagnostic("E605", message, help=GIVEN)]
 
 
 def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
@@ -76,8 +100,9 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
         unmatched = [theirs.layers[n] for n, kind in kinds[0] if kind in surplus]
         unfilled = [ours.layers[n] for n, kind in kinds[1] if kind in missing]
         raise ArchError([unequal(unmatched, unfilled)])
-    cells = [Cell(*whole, theirs.modules, ours.modules, ours.chains).part(*whole)]
-    for prefix, name in sorted(given.items(), key=lambda pair: pair[0].count(".")):
+    chains = (*ours.chains, *_normed(known))
+    cells = [Cell(*whole, theirs.modules, ours.modules, chains).part(*whole)]
+    for prefix, name in expanded(theirs.layers, given):
         a, b = named(theirs.layers, prefix, "theirs"), named(ours.layers, name, "ours")
         cell = next((c for c in cells if not a & ~c.theirs and not b & ~c.ours), None)
         if cell is None or known.key(a, 0) != known.key(b, 1):
@@ -87,7 +112,29 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
             raise ArchError([Diagnostic("E605", message, help=GIVEN)])
         cells.remove(cell)
         cells += _parts(known, cell, [(a, b)])
+        known.given |= a
     return cells
+
+
+def _normed(known: Known) -> tuple[int, ...]:
+    """Our layers with the norms behind them, or before them, as theirs have them.
+
+    Where both could be what theirs stand in, nothing is.
+    """
+    norms = {"running_mean", "running_var"}
+    pairs = Counter(
+        known.key(members, 0)
+        for members in known.theirs.modules
+        if members.bit_count() == 2
+        and sum(not norms.isdisjoint(known.theirs.layers[n].tensors) for n in bits(members))
+        == 1
+    )
+    fitting = [
+        sets
+        for sets in known.ours.normed
+        if pairs and not pairs - Counter(known.key(members, 1) for members in sets)
+    ]
+    return fitting[0] if len(fitting) == 1 else ()
 
 
 def _split(known: Known, cells: list[Cell]) -> list[Cell]:
@@ -96,6 +143,7 @@ def _split(known: Known, cells: list[Cell]) -> list[Cell]:
     known.settle(cells)
     while level < len(EVIDENCE):
         known.stems = ascending_stems(known)
+        known.cells = cells
         after: list[Cell] = []
         for cell in cells:
             pairs = [] if known.done(cell) else EVIDENCE[level](known, cell)

@@ -53,6 +53,59 @@ def _feeds(known: Known, a: int, b: int) -> bool:
     return forth and not any(b & above[x] for x in bits(a))
 
 
+STATES = 256
+"""Of a search for an order; with more, nothing is decided."""
+
+
+def by_order(known: Known, cell: Cell) -> Pairs:
+    """Layers that have one place, if a whole module was defined in the order of data.
+
+    Every layer of the smallest module with all of the cell comes after what feeds it; what
+    is settled keeps its place, and no number in a name says the opposite.
+    """
+    if not known.theirs.trusted:
+        return []
+    places = _places(known, known.scope(cell))
+    pairs: Pairs = []
+    for a, _ in known.open(cell):
+        decided = [(n, places[n]) for n in a if n in places]
+        against = any(not known.theirs.before(x, y, known.stems) for x, y in combinations(a, 2))
+        if not against and not known.backwards(decided):
+            pairs += [(1 << n, 1 << m) for n, m in decided]
+    known.by_order |= all_of(a for a, _ in pairs)
+    return pairs
+
+
+def _places(known: Known, scope: int) -> dict[int, int]:
+    """Which of ours each layer of a set is in every order in which data may run."""
+    numbers = list(bits(scope))
+    options = {n: 1 << known.settled[n] for n in numbers if n in known.settled}
+    for cell in known.cells:
+        if cell.theirs & scope:
+            for a, b in known.open(cell):
+                options |= {n: union(b) for n in a if n not in options}
+    all_ours = all_of(options.values())
+    feeding = {y: known.ours.feeding(y) & all_ours for y in bits(all_ours)}
+    levels: list[dict[int, list[tuple[int, int]]]] = [{0: []}]
+    for n in numbers:
+        level: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for state in levels[-1]:
+            for y in bits(options[n] & ~state):
+                if not feeding[y] & ~state:
+                    level[state | 1 << y].append((state, y))
+        if not 0 < len(level) <= STATES:
+            return {}
+        levels.append(level)
+    alive, found = set(levels[-1]), {}
+    for n, level in zip(reversed(numbers), reversed(levels), strict=False):
+        came = [pair for state in alive for pair in level[state]]
+        chosen = {y for _, y in came}
+        if len(chosen) == 1:
+            found[n] = chosen.pop()
+        alive = {state for state, _ in came}
+    return found
+
+
 def with_the_flow(known: Known, cell: Cell) -> Assign:
     """The one assignment in which data runs in the order of definition."""
     settled = known.around(cell)

@@ -28,7 +28,7 @@ class Interpreter:
         self.network = network
         self.weights = checked_weights(network, weights)
         self.nodes = [node for node in network if node.op.family is not Family.INPUT]
-        self.dead = _last_uses(network, self.nodes)
+        self.dead = last_uses(network, self.nodes)
 
     def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
@@ -130,7 +130,7 @@ def _wrong(array: Array, shape: tuple[int, ...]) -> str:
     return ""
 
 
-def _last_uses(network: Network, nodes: list[Node]) -> dict[str, list[str]]:
+def last_uses(network: Network, nodes: list[Node]) -> dict[str, list[str]]:
     """For each node, the values that nothing needs once it has run."""
     last = {node.name: node.name for node in nodes}
     for node in nodes:

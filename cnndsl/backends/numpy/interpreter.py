@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cnndsl.analysis.weights import checked_weights, weight_name
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Family, spell_shape
+from cnndsl.ops.base import Family, Op, spell_shape
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,6 @@ class Interpreter:
 
     def _outputs(self, inputs: dict[str, Array]) -> Array | dict[str, Array]:
         dtype = next(iter(inputs.values())).dtype
-        weights = {name: w.astype(dtype, copy=False) for name, w in self.weights.items()}
         values: dict[str, tuple[Array, ...]] = {
             tensor.node: (inputs[name],) for name, tensor in self.network.inputs.items()
         }
@@ -51,7 +50,7 @@ class Interpreter:
             operands = [
                 values[name][output] for name, output in self.network.operands(node.name)
             ]
-            values[node.name] = self._run(node, operands, weights)
+            values[node.name] = self._run(node, operands, dtype)
             for name in self.dead[node.name]:
                 del values[name]
         outputs = {
@@ -60,21 +59,31 @@ class Interpreter:
         }
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
-    def _run(
-        self, node: Node, operands: list[Array], weights: dict[str, Array]
-    ) -> tuple[Array, ...]:
+    def _run(self, node: Node, operands: list[Array], dtype: Any) -> tuple[Array, ...]:
         """All outputs of one node.  Below `each row` the rows are part of the batch."""
         shapes = self.network.input_shapes(node.name)
         own = {
-            name: weights[weight_name(node, name)]
+            name: self.weights[weight_name(node, name)]
             for name, weight in node.op.weights(*shapes).items()
             if not weight.integer
         }
-        result = node.op.run(*operands, **own)
-        results = result if isinstance(result, tuple) else (result,)
+        results = evaluated(node.op, operands, own, dtype)
         found = tuple(array.shape[1:] for array in results)
         assert found == self.network.shapes[node.name], (node.name, found)
         return results
+
+
+def evaluated(
+    op: Op, operands: list[Array], weights: Mapping[str, Array], dtype: Any
+) -> tuple[Array, ...]:
+    """All outputs of an operation, in a type; whole numbers stay what they are."""
+    cast = {name: weight.astype(dtype, copy=False) for name, weight in weights.items()}
+    result = op.run(*operands, **cast)
+    results = result if isinstance(result, tuple) else (result,)
+    return tuple(
+        array.astype(dtype, copy=False) if array.dtype.kind == "f" else array
+        for array in results
+    )
 
 
 def checked_inputs(

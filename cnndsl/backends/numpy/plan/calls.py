@@ -58,10 +58,16 @@ def space(flat: Array, *shape: int) -> Array:
     return flat[: math.prod(shape)].reshape(shape)
 
 
-def as_view(array: Array, *shape: int) -> Array:
-    """An array in another shape, never a copy."""
+def viewed(array: Array, *shape: int) -> Array | None:
+    """An array in another shape, where that needs no copy."""
     reshaped = array.reshape(shape)
-    assert np.may_share_memory(reshaped, array) or not array.size
+    return reshaped if np.may_share_memory(reshaped, array) or not array.size else None
+
+
+def as_view(array: Array, *shape: int) -> Array:
+    """An array in another shape, never a copy: calls are bound to its memory."""
+    reshaped = viewed(array, *shape)
+    assert reshaped is not None, (array.shape, array.strides, shape)
     return reshaped
 
 
@@ -142,7 +148,7 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
             return [(x.clip, (zero, constant(math.inf), into))]
         case ReLU6():
             return [(x.clip, (zero, constant(6), into))]
-        case LeakyReLU() if 0 <= op.slope <= 1:
+        case LeakyReLU() if 0 < constant(op.slope) <= 1:  # 0 · ∞ is NaN
             lower = (np.multiply, (x, constant(op.slope), spare))
             return [lower, extreme(np.maximum, x, spare, into)]
         case HardSigmoid():

@@ -22,20 +22,16 @@ class Choice:
 CANDIDATES = ("im2col", "winograd 2×2", "winograd 4×4")
 
 
-def choose(g: Geometry, groups: int, before: bool, choice: Choice) -> str:
-    """`product`, `depthwise`, `winograd 4×4`, `winograd 2×2`, `im2col` or `measured`."""
+def choose(g: Geometry, groups: int, choice: Choice) -> str:
+    """`depthwise`, `winograd 4×4`, `winograd 2×2`, `im2col` or `measured`."""
     ones = {*g.stride, *g.dilation} == {1}
-    if math.prod(g.kernel) == 1 and set(g.stride) == {1} and groups == 1 and not g.padded:
-        return "product"
-    assert not before
     if groups == g.channels == g.outputs and groups > 1:
         return "depthwise"
     if g.kernel != (3, 3) or not ones or groups != 1 or not choice.winograd:
         return "im2col"
-    costs = {
-        name: cost(g, name) * (1 if name == "im2col" else 1.1)
-        for name in ("im2col", "winograd 2×2", "winograd 4×4")
-    }
+    if choice.measure:
+        return "measured"
+    costs = {name: cost(g, name) * (1 if name == "im2col" else 1.1) for name in CANDIDATES}
     return min(costs, key=lambda name: costs[name])
 
 

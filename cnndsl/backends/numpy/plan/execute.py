@@ -49,21 +49,21 @@ class Compiled:
         self.network, self.program, self.batch = network, program, batch
         self.dtype = np.dtype(dtype)
         self.threads = plan.threads
-        lowering = Lowering(program, batch, self.dtype, plan.threads, plan.choice, plan.forms)
-        drafts = [d for d in map(lowering.draft, program.tasks) if d is not None]
-        self.lives = lives(program, [draft.task for draft in drafts])
+        self.lives = lives(program, program.tasks)
         self.sizes = {
             key: aligned(batch * size, self.dtype.itemsize)
             for key, size in sizes(program, self.lives).items()
         }
         self.offsets, self.arena_size = lay_out(self.sizes, self.lives)
         self.arena = buffer(self.arena_size, self.dtype)
+        views = self._views()
+        lowering = Lowering(program, views, plan.threads, plan.choice, plan.forms)
+        drafts = [d for d in map(lowering.draft, program.tasks) if d is not None]
         widths = [
             [aligned(size, self.dtype.itemsize) for size in draft.spaces] for draft in drafts
         ]
         self.workspace_size = max(map(sum, widths), default=0)
         workspace = buffer(self.workspace_size, self.dtype)
-        views = self._views(lowering)
         self.inputs = {name: views[key] for name, key in program.inputs.items()}
         self.outputs = {name: views[key] for name, key in program.outputs.items()}
         self.types = {
@@ -71,7 +71,7 @@ class Compiled:
             for name, key in program.outputs.items()
         }
         self.steps = [
-            self._step(draft, views, [*_carved(workspace, spaces)])
+            self._step(draft, [*_carved(workspace, spaces)])
             for draft, spaces in zip(drafts, widths, strict=True)
         ]
 
@@ -86,7 +86,7 @@ class Compiled:
         per_row = node.op.macs(*self.network.input_shapes(step.layer))
         return int(per_row) * node.rows * self.batch
 
-    def _views(self, lowering: Lowering) -> dict[Key, Array]:
+    def _views(self) -> dict[Key, Array]:
         """Every tensor's array, channels last, in the arena."""
         views: dict[Key, Array] = {}
         for key, shape in self.program.shapes.items():
@@ -94,27 +94,26 @@ class Compiled:
             if root not in self.offsets:
                 continue
             whole = self.program.shapes[root]
-            full = (lowering.samples(root), *whole[1:], whole[0])
+            full = (self.batch * self.program.rows[root], *whole[1:], whole[0])
             offset = self.offsets[root]
             memory = self.arena[offset : offset + math.prod(full)].reshape(full)
             views[key] = memory[..., start : start + shape[0]]
         return views
 
-    def _step(self, draft: Draft, views: dict[Key, Array], spaces: list[Array]) -> Step:
+    def _step(self, draft: Draft, spaces: list[Array]) -> Step:
         task = draft.task
         root, start = self.program.root(task.out)
         offset = self.offsets[root] * self.dtype.itemsize
         place = f"@{offset:,}" + (
             f" channel {start}" if task.out in self.program.within else ""
         )
-        phases = draft.bind(views.__getitem__, spaces)
         return Step(
-            tuple(task.names),
+            task.names,
             draft.algorithm,
             place,
             self.program.shapes[task.out],
-            task.node.name,
-            tuple(phase for phase in phases if phase),
+            task.main.node.name,
+            tuple(phase for phase in draft.bind(spaces) if phase),
         )
 
     def run(self, inputs: Mapping[str, Array], pool: Pool) -> dict[str, Array]:
@@ -161,12 +160,6 @@ def _entry(array: Array, view: Array, threads: int) -> list[Any]:
     ]
 
 
-def _finite(array: Array) -> bool:
-    """Whether no number is infinite or NaN: then their sum is finite, unless it overflows."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
-
-
 def _carved(flat: Array, sizes: list[int]) -> list[Array]:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [flat[start : start + size] for start, size in zip(starts, sizes, strict=True)]
@@ -207,13 +200,12 @@ class Plan(Interpreter):
     def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
 
-        Inputs that are not all finite, and an empty batch, go through the plain
-        interpreter: a tile of Winograd's would spread a NaN to its neighbours.
+        An empty batch goes through the plain interpreter.
         Raises ArchError (E602): inputs that are not the network's.
         """
         inputs = checked_inputs(self.network, arrays, named)
         first = next(iter(inputs.values()))
-        if not len(first) or not all(map(_finite, inputs.values())):
+        if not len(first):
             with np.errstate(all="ignore"):
                 return self._outputs(inputs)
         with self.lock, single_threaded_products(), np.errstate(all="ignore"):

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from cnndsl.backends.numpy.plan.calls import Geometry, Phase, execute
+from cnndsl.backends.numpy.plan.calls import (
+    Geometry,
+    Phase,
+    as_view,
+    execute,
+    space,
+    viewed,
+)
 from cnndsl.backends.numpy.plan.choose import CANDIDATES, Choice, choose
 from cnndsl.backends.numpy.plan.depthwise import Depthwise
 from cnndsl.backends.numpy.plan.pooling import Pool
 from cnndsl.backends.numpy.plan.product import Im2col, Product
-from cnndsl.backends.numpy.plan.rewrites import Affine, Key, Program, Stage, Task, Times
-from cnndsl.backends.numpy.plan.simple import Each, GlobalMean, Permute, Plain, Spread
+from cnndsl.backends.numpy.plan.rewrites import (
+    Affine,
+    Key,
+    Program,
+    Stage,
+    Task,
+    Times,
+    is_bare,
+    is_gated,
+)
+from cnndsl.backends.numpy.plan.simple import Definition, Each, GlobalMean, Permute, Spread
 from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
 from cnndsl.ops.activation import Elementwise
@@ -34,9 +50,6 @@ AWAKE, ALONE = 70_000, 200_000
 """Nanoseconds until another thread works, on a virtual machine; and up to which a step is
 not shared."""
 
-Views = Callable[[Any], Array]
-"""A tensor's array, channels last; a vector is itself."""
-
 
 class Algorithm(Protocol):
     """How a step computes: its workspaces, then its calls on given arrays."""
@@ -49,57 +62,70 @@ class Algorithm(Protocol):
     def spaces(self) -> Any:
         """The number of elements of each workspace."""
 
-    def bind(self, x: Array, y: Array, others: Views, spaces: list[Array]) -> list[Phase]:
+    def bind(
+        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
+    ) -> list[Phase]:
         """The calls on these arrays."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """A step before it has its arrays: `bind` takes the tensors and the workspaces."""
+    """A step before it has its workspaces: `bind` takes them, and gives the calls."""
 
     task: Task
     algorithm: str
     spaces: list[int]
-    bind: Callable[[Views, list[Array]], list[Phase]]
+    bind: Callable[[list[Array]], list[Phase]]
 
 
 class Lowering:
-    """What all tasks share: the program, the batch, the type, the threads, the choice."""
+    """What all tasks share: the program and its arrays, the type, the threads, the choice."""
 
     def __init__(
         self,
         program: Program,
-        batch: int,
-        dtype: np.dtype[Any],
+        views: Mapping[Key, Array],
         threads: int,
         choice: Choice,
         forms: dict[tuple[str, ...], Array],
     ) -> None:
-        """Nothing is computed yet.  `forms` are the weights that other plans have made."""
-        self.program, self.dtype, self.threads = program, dtype, threads
-        self.batch, self.choice, self.forms = batch, choice, forms
+        """Nothing is computed yet.
+
+        `views` is every tensor's array, channels last; `forms` are the weights that other
+        plans have made.
+        """
+        self.program, self.views, self.threads = program, views, threads
+        self.choice, self.forms = choice, forms
+        self.dtype = next(iter(views.values())).dtype
         self.measured: dict[Geometry, str] = {}
 
     def draft(self, task: Task) -> Draft | None:
-        """The step that computes a task; None where there is nothing to do."""
-        op = task.node.op
-        shape = self.program.shapes[task.inputs[0]]
-        if all(map(self._empty, task.outputs)):
+        """The step that computes a task; None where there is nothing to do.
+
+        Each case asks for what its algorithm needs; what is left is computed as the
+        operations define it.
+        """
+        op = task.op
+        alone = len(task.layers) == 1
+        if all(self.views[key].size == 0 for key in task.outputs):
             return None
-        if any(map(self._empty, task.inputs)):  # the operation says what nothing gives
+        if any(self.views[key].size == 0 for key in task.reads):
             return self._plain(task)
         match op:
+            case Conv() if is_bare(op):
+                return self._bare(task)
             case Conv() | DepthwiseConv() if len(op.kernel) <= 2:
+                shape = self.program.shapes[task.inputs[0]]
                 return self._conv(task, op if isinstance(op, Conv) else op.as_conv(shape))
-            case Linear() if len(shape) == 1 or task.unflattened:
+            case Linear() if self.views[task.out].ndim == 2:
                 return self._linear(task)
             case Deconv() if _apart(op):
                 return self._deconv(task, op)
-            case MaxPool() | AvgPool() if len(op.kernel) <= 2:
+            case MaxPool() | AvgPool() if alone and len(op.kernel) <= 2:
                 return self._pool(task, op)
-            case GlobalAvgPool():
+            case GlobalAvgPool() if alone:
                 return self._global_mean(task)
-            case Concat() if op.axis == 0:
+            case Concat() if alone and op.axis == 0:
                 return self._concat(task)
             case Add():
                 return self._each(task, [*task.inputs[1:], *task.after])
@@ -107,20 +133,12 @@ class Lowering:
                 return self._each(task, task.after)
             case Elementwise():
                 return self._each(task, [op, *task.after])
-            case Rearrange() if self._splits(task, op):
+            case Rearrange() if alone and self._splits(task):
                 return self._permute(task, op)
-            case Mul() if len(task.inputs) == 2 and self._gates(task):
+            case Mul() if is_gated(*(self.program.shapes[key] for key in task.inputs)):
                 return self._each(task, [Times(task.inputs[1]), *task.after])
             case _:
                 return self._plain(task)
-
-    def samples(self, key: Key) -> int:
-        """The batch of a tensor: below `each row`, the rows too."""
-        return self.batch * self.program.rows[key]
-
-    def _empty(self, key: Key) -> bool:
-        """Whether a tensor has no element, as where nothing is detected."""
-        return not self.samples(key) * math.prod(self.program.shapes[key])
 
     def _team(self, task: Task) -> Team:
         """The threads of a step: one where it would end before a second is awake."""
@@ -129,14 +147,13 @@ class Lowering:
 
     def _nanoseconds(self, task: Task) -> float:
         """About what a step takes on one core."""
-        keys = (task.inputs[0], task.out)
-        sizes = [self.samples(key) * math.prod(self.program.shapes[key]) for key in keys]
+        sizes = [self.views[key].size for key in (task.inputs[0], task.out)]
         time = ELEMENT * sum(sizes)
         if "weight" in task.weights:
             # Each weight meets every position of the output; one of `deconv`, of the input.
-            met = 0 if isinstance(task.node.op, Deconv) else 1
-            positions = sizes[met] // self.program.shapes[keys[met]][0]
-            alone = isinstance(task.node.op, DepthwiseConv)
+            met, key = (0, task.inputs[0]) if isinstance(task.op, Deconv) else (1, task.out)
+            positions = sizes[met] // self.views[key].shape[-1]
+            alone = isinstance(task.op, DepthwiseConv)
             time += (DEPTHWISE if alone else DENSE) * task.weights["weight"].size * positions
         return time
 
@@ -154,7 +171,7 @@ class Lowering:
 
     def _weight(self, task: Task, form: str, made: Callable[[Array], Array]) -> Array:
         """The weight, with batch norm inside, in a form; made once for each type."""
-        key = (task.node.name, self.dtype.str, form)
+        key = (task.main.node.name, self.dtype.str, form)
         if key not in self.forms:
             weight = task.weights["weight"].astype(self.dtype, copy=False)
             if task.fold is not None:
@@ -177,12 +194,12 @@ class Lowering:
 
     def _one(self, task: Task, algorithm: Algorithm, form: Callable[[Array], Array]) -> Draft:
         """A step with one input and one output, whose arrays are seen through `form`."""
+        x, y = (form(self.views[key]) for key in (task.inputs[0], task.out))
 
-        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
-            def others(what: Any) -> Array:
-                return what if isinstance(what, np.ndarray) else form(views(what))
+        def others(what: Any) -> Array:
+            return what if isinstance(what, np.ndarray) else form(self.views[what])
 
-            x, y = form(views(task.inputs[0])), form(views(task.out))
+        def bind(spaces: list[Array]) -> list[Phase]:
             return algorithm.bind(x, y, others, spaces)
 
         return Draft(task, algorithm.name, list(algorithm.spaces), bind)
@@ -197,7 +214,7 @@ class Lowering:
         more = 2 - len(op.kernel)
         ones = (1,) * more
         return Geometry(
-            batch=self.samples(task.out),
+            batch=len(self.views[task.out]),
             size=(*ones, *x[1:]),
             channels=x[0],
             out=(*ones, *y[1:]),
@@ -208,29 +225,36 @@ class Lowering:
             dilation=(*ones, *map(int, dilation)),
         )
 
+    def _bare(self, task: Task) -> Draft:
+        y = _rows(self.views[task.out])
+        matrix = self._weight(task, "product", lambda w: w.reshape(len(w), -1))
+        before, after = self._cast(task.before), self._after(task)
+        product = Product(len(y), y.shape[1], matrix, before, after, self._team(task))
+        return self._one(task, product, _rows)
+
     def _conv(self, task: Task, op: Conv) -> Draft:
         g = self.geometry(task, op, op.stride, op.dilation)
         after = self._after(task)
-        algorithm = choose(g, int(op.groups), bool(task.before), self.choice)
-        match algorithm:
-            case "product":
-                before = self._cast(task.before)
-                rows = math.prod(g.out)
-                matrix = self._weight(task, algorithm, lambda w: w.reshape(g.outputs, -1))
-                made: Algorithm = Product(
-                    g.batch, rows, matrix, before, after, self._team(task)
-                )
-                return self._one(task, made, _rows)
-            case "depthwise":
-                taps = self._weight(
-                    task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
-                ).reshape(*g.kernel, g.channels)
-                return self._one(task, Depthwise(g, taps, after, self._team(task)), _image)
-            case "measured":
-                made = self._fastest(task, g, after)
-            case _:
-                made = self._spatial(algorithm, task, g, after)
-        return self._one(task, made, _image)
+        algorithm = choose(g, int(op.groups), self.choice)
+        if algorithm == "depthwise":
+            taps = self._weight(
+                task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
+            ).reshape(*g.kernel, g.channels)
+            return self._one(task, Depthwise(g, taps, after, self._team(task)), _image)
+        if algorithm == "measured":
+            algorithm = self._fastest(task, g)
+        made = self._spatial(algorithm, task, g, after)
+        draft = self._one(task, made, _image)
+        return self._guarded(draft, made.suspect) if isinstance(made, Winograd) else draft
+
+    def _guarded(self, draft: Draft, suspect: list[bool]) -> Draft:
+        """The step by the definition after all, where a tile came out not finite."""
+        again = self._definition(draft.task)
+
+        def bind(spaces: list[Array]) -> list[Phase]:
+            return [*draft.bind(spaces), [[(_again, (suspect, again))]]]
+
+        return Draft(draft.task, draft.algorithm, draft.spaces, bind)
 
     def _spatial(self, name: str, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
         """Winograd or im2col, by its name."""
@@ -247,15 +271,15 @@ class Lowering:
 
         return Im2col(g, self._weight(task, name, rows), after, self._team(task))
 
-    def _fastest(self, task: Task, g: Geometry, after: list[Stage]) -> Algorithm:
+    def _fastest(self, task: Task, g: Geometry) -> str:
         """The candidate that takes the least time here, once for each geometry."""
         if g not in self.measured:
             self.measured[g] = min(
                 CANDIDATES, key=lambda name: self._timed(self._spatial(name, task, g, []))
             )
             for name in set(CANDIDATES) - {self.measured[g]}:
-                del self.forms[task.node.name, self.dtype.str, name]
-        return self._spatial(self.measured[g], task, g, after)
+                del self.forms[task.main.node.name, self.dtype.str, name]
+        return self.measured[g]
 
     def _timed(self, algorithm: Algorithm) -> float:
         """The least of three runs, in seconds, all threads' work in this one."""
@@ -273,7 +297,7 @@ class Lowering:
         return min(times)
 
     def _linear(self, task: Task) -> Draft:
-        map_ = task.unflattened
+        map_, x, y = task.unflattened, self.views[task.inputs[0]], self.views[task.out]
 
         def columns(weight: Array) -> Array:
             if map_ is None:
@@ -281,10 +305,23 @@ class Lowering:
             split = weight.reshape(len(weight), map_[0], -1)
             return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1)
 
-        batch = self.samples(task.out)
         weight = self._weight(task, "linear", columns)
-        product = Product(1, batch, weight, [], self._after(task), self._team(task))
-        return self._one(task, product, lambda array: array.reshape(1, batch, -1))
+        product = Product(1, len(y), weight, [], self._after(task), self._team(task))
+        # A run of channels of a map is in pieces, which are gathered first.
+        pieces = viewed(x, len(x), -1) is None
+
+        def rows(array: Array) -> Array:
+            return as_view(array, 1, len(array), -1)
+
+        def others(what: Any) -> Array:
+            return what if isinstance(what, np.ndarray) else rows(self.views[what])
+
+        def bind(spaces: list[Array]) -> list[Phase]:
+            whole = space(spaces[-1], *x.shape) if pieces else x
+            gather: list[Phase] = [[[(np.copyto, (whole, x))]]] if pieces else []
+            return [*gather, *product.bind(rows(whole), rows(y), others, spaces)]
+
+        return Draft(task, product.name, [*product.spaces, x.size if pieces else 0], bind)
 
     def _deconv(self, task: Task, op: Deconv) -> Draft:
         x = self.program.shapes[task.inputs[0]]
@@ -310,21 +347,17 @@ class Lowering:
 
     def _global_mean(self, task: Task) -> Draft:
         mean = GlobalMean(self._team(task))
+        x, y = _rows(self.views[task.inputs[0]]), self.views[task.out]
 
-        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
-            x, y = _rows(views(task.inputs[0])), views(task.out)
-            return mean.bind(x, y.reshape(len(y), -1), views, spaces)
+        def bind(spaces: list[Array]) -> list[Phase]:
+            return mean.bind(x, as_view(y, len(y), -1))
 
         return Draft(task, mean.name, [], bind)
 
-    def _gates(self, task: Task) -> bool:
-        x, gate = (self.program.shapes[key] for key in task.inputs)
-        return math.prod(gate[1:]) == 1 and gate[0] == x[0] == self.program.shapes[task.out][0]
-
-    def _splits(self, task: Task, op: Rearrange) -> bool:
+    def _splits(self, task: Task) -> bool:
         """Whether both sides have the same spatial axes, so that all are views."""
         x, y = self.program.shapes[task.inputs[0]], self.program.shapes[task.out]
-        return len(x) == len(y) and x[1:] == y[1:] and not task.after
+        return len(x) == len(y) and x[1:] == y[1:]
 
     def _permute(self, task: Task, op: Rearrange) -> Draft:
         arrangement, sizes = op._plan(self.program.shapes[task.inputs[0]])
@@ -332,10 +365,8 @@ class Lowering:
         return self._one(task, permute, lambda array: array)
 
     def _each(self, task: Task, stages: list[Stage]) -> Draft:
-        shape = self.program.shapes[task.out]
-        rows = math.prod(shape[1:])
-        batch = self.samples(task.out)
-        each = Each(batch, rows, shape[0], self._cast(stages), self._team(task))
+        batch, rows, channels = _rows(self.views[task.out]).shape
+        each = Each(batch, rows, channels, self._cast(stages), self._team(task))
         return self._one(task, each, _rows)
 
     def _concat(self, task: Task) -> Draft | None:
@@ -349,38 +380,38 @@ class Lowering:
         if not drafts:
             return None
 
-        def bind(views: Views, given: list[Array]) -> list[Phase]:
-            return [phase for draft in drafts for phase in draft.bind(views, given)]
+        def bind(spaces: list[Array]) -> list[Phase]:
+            return [phase for draft in drafts for phase in draft.bind(spaces)]
 
         return Draft(task, "copy", [], bind)
 
     def _copy(self, task: Task, key: Key, start: int) -> Draft:
-        shape = self.program.shapes[key]
-        batch = self.samples(key)
-        each = Each(batch, math.prod(shape[1:]), shape[0], [], self._team(task))
+        source = _rows(self.views[key])
+        batch, rows, channels = source.shape
+        target = _rows(self.views[task.out][..., start : start + channels])
+        each = Each(batch, rows, channels, [], self._team(task))
 
-        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
-            target = views(task.out)[..., start : start + shape[0]]
-            return each.bind(_rows(views(key)), _rows(target), views, spaces)
+        def bind(spaces: list[Array]) -> list[Phase]:
+            return each.bind(source, target, self.views.__getitem__, spaces)
 
         return Draft(task, "copy", [], bind)
 
     def _plain(self, task: Task) -> Draft:
-        weights = {n: w.astype(self.dtype, copy=False) for n, w in task.weights.items()}
-        after = self._cast(task.after)
-        if task.fold is not None:
-            after = [*self._cast([task.fold]), *after]
-        largest = self.samples(task.out) * math.prod(self.program.shapes[task.out])
-        plain = Plain(task.node.op, weights, after, largest)
+        return Draft(task, "plain", [], lambda spaces: [[[(self._definition(task), ())]]])
 
-        def bind(views: Views, spaces: list[Array]) -> list[Phase]:
-            def others(what: Any) -> Array:
-                return what if isinstance(what, np.ndarray) else views(what)
+    def _definition(self, task: Task) -> Definition:
+        def first(keys: Iterable[Key]) -> dict[Key, Array]:
+            return {key: np.moveaxis(self.views[key], -1, 1) for key in keys}
 
-            inputs = [views(key) for key in task.inputs]
-            return plain.bind_all(inputs, [views(key) for key in task.outputs], others, spaces)
+        whole = frozenset(self.program.integers)
+        return Definition(task.layers, first(task.reads), first(task.outputs), whole)
 
-        return Draft(task, plain.name, plain.spaces, bind)
+
+def _again(suspect: list[bool], definition: Definition) -> None:
+    """What Winograd cannot compute."""
+    if suspect[0]:
+        suspect[0] = False
+        definition()
 
 
 def _apart(op: Deconv) -> bool:
@@ -397,7 +428,7 @@ def _apart(op: Deconv) -> bool:
 
 def _rows(array: Array) -> Array:
     """(B, *S, C) → (B, ∏S, C); (B, C) → (B, 1, C)."""
-    return array.reshape(len(array), -1, array.shape[-1])
+    return as_view(array, len(array), -1, array.shape[-1])
 
 
 def _image(array: Array) -> Array:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cnndsl.analysis.weights import weight_name
+from cnndsl.backends.numpy.interpreter import evaluated
 from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.base import Array, Family, Op, Shape
@@ -28,9 +29,7 @@ from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
 from cnndsl.ops.join import Add, Concat, Mul, Split
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
-from cnndsl.ops.regions import Gather
 from cnndsl.ops.reshape import Flatten, Rebatch, Unbatch
-from cnndsl.ops.selection import NonMaximumSuppression, TopK
 
 Key = tuple[str, int]
 """A tensor: the node that makes it, and which of its outputs."""
@@ -55,40 +54,71 @@ Stage = Op | Key | Affine | Times
 """What is done to each element: an activation, a sum with a tensor, a factor."""
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One node of a task, with its weights and the tensors that it reads and writes.
+
+    A layer that is fused writes over the tensor that it goes on with.
+    """
+
+    node: Node
+    reads: tuple[Key, ...]
+    writes: tuple[Key, ...]
+    weights: dict[str, Array]
+
+
 @dataclass(slots=True)
 class Task:
     """One layer, and what is fused with it.
 
-    `before` is done to the input and `after` to the output; `fold` is the batch
-    normalisation inside the weights. `unflattened` is the map whose flattening is the
-    input of a linear layer.
+    `layers` are all of them in order, which is what the task means; the other fields say it
+    in the way that an algorithm computes it. `before` is done to the input and `after` to
+    the output; `fold` is the batch normalisation inside the weights. `unflattened` is the
+    map whose flattening is the input of a linear layer.
     """
 
-    node: Node
+    main: Layer
     inputs: list[Key]
-    outputs: list[Key]
-    weights: dict[str, Array]
+    layers: list[Layer]
     before: list[Stage] = field(default_factory=list)
     after: list[Stage] = field(default_factory=list)
     fold: Affine | None = None
     unflattened: Shape | None = None
-    names: list[str] = field(default_factory=list)
 
     @property
-    def reads(self) -> list[Key]:
-        """Every tensor that it needs."""
-        found = list(self.inputs)
-        for stage in (*self.before, *self.after):
-            if isinstance(stage, Times):
-                found.append(stage.gate)
-            elif isinstance(stage, tuple):
-                found.append(stage)
-        return found
+    def op(self) -> Op:
+        """The operation whose algorithm computes the task."""
+        return self.main.node.op
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """Those of its main layer."""
+        return self.main.weights
+
+    @property
+    def outputs(self) -> tuple[Key, ...]:
+        """The tensors that it makes."""
+        return self.main.writes
 
     @property
     def out(self) -> Key:
         """The output of a task that has one."""
         return self.outputs[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names."""
+        return tuple(layer.node.name for layer in self.layers)
+
+    @property
+    def reads(self) -> list[Key]:
+        """Every tensor that it needs and does not make."""
+        made: set[Key] = set()
+        found: dict[Key, None] = {}
+        for layer in self.layers:
+            found |= dict.fromkeys(key for key in layer.reads if key not in made)
+            made.update(layer.writes)
+        return list(found)
 
 
 @dataclass(slots=True)
@@ -138,8 +168,8 @@ class _Rewriter:
         for tensor in network.outputs.values():
             key = (tensor.node, tensor.output)
             self.uses[key] = self.uses.get(key, 0) + 1
-        self.flat: dict[Key, Key] = {}
-        """Flattened tensors that only linear layers read, and the map each is made of."""
+        self.flat: dict[Key, Layer] = {}
+        """Flattened tensors that only linear layers read, and how each is made."""
 
     def program(self, order: Iterable[str]) -> Program:
         inputs = {}
@@ -164,55 +194,76 @@ class _Rewriter:
         return key
 
     def _node(self, node: Node) -> None:
-        operands = [self._real(key) for key in self.network.operands(node.name)]
-        keys = [(node.name, i) for i in range(len(self.network.shapes[node.name]))]
+        operands = tuple(self._real(key) for key in self.network.operands(node.name))
+        keys = tuple((node.name, i) for i in range(len(self.network.shapes[node.name])))
+        layer = Layer(node, operands, keys, self._weights(node))
         for key, shape in zip(keys, self.network.shapes[node.name], strict=True):
             self.shapes[key] = _plain(shape)
             self.rows[key] = self._rows_after(node, operands)
-            if _labels(node.op, key[1], [operand in self.integers for operand in operands]):
-                self.integers.add(key)
+        integers = self._integers(layer)
         op = node.op
         if op.family is Family.REGULARIZE or (op.join and len(operands) == 1):
             self._same(keys[0], operands[0])
         elif isinstance(op, BatchNorm | FrozenBatchNorm):
-            self._batch_norm(node, operands[0], keys[0])
+            self._batch_norm(layer)
         elif isinstance(op, Elementwise) and self._fuses(operands[0]):
-            self._append(operands[0], op, keys[0], node)
+            self._append(operands[0], op, layer)
         elif isinstance(op, Add) and (host := self._host(operands)):
-            self._add(host, operands, keys[0], node)
+            self._add(host, layer)
         elif isinstance(op, Split) and op.axis == 0:
             start = 0
             for key in keys:
                 self.within[key] = (operands[0], start)
                 start += self.shapes[key][0]
         elif isinstance(op, Flatten) and self._only_linear(node, keys[0]):
-            self.flat[keys[0]] = operands[0]
+            self.flat[keys[0]] = layer
         else:
-            self._plain_task(node, operands, keys)
+            self._task(layer)
+        for key, whole in zip(keys, integers, strict=True):
+            change = self.integers.add if whole else self.integers.discard
+            change(self._real(key))
 
-    def _rows_after(self, node: Node, operands: list[Key]) -> int:
+    def _weights(self, node: Node) -> dict[str, Array]:
+        """The weights that evaluation needs, by the operation's own names."""
+        shapes = self.network.input_shapes(node.name)
+        return {
+            name: self.all_weights[weight_name(node, name)]
+            for name, weight in node.op.weights(*shapes).items()
+            if not weight.integer
+        }
+
+    def _rows_after(self, node: Node, operands: tuple[Key, ...]) -> int:
         if isinstance(node.op, Unbatch):
             return node.rows * self.shapes[operands[0]][0]
         if isinstance(node.op, Rebatch):  # not by division: there may be no row
             return node.rows
         return self.rows[operands[0]] if operands else 1
 
-    def _plain_task(self, node: Node, operands: list[Key], keys: list[Key]) -> None:
-        shapes = self.network.input_shapes(node.name)
-        weights = {
-            name: self.all_weights[weight_name(node, name)]
-            for name, weight in node.op.weights(*shapes).items()
-            if not weight.integer
-        }
-        task = Task(node, operands, keys, weights, names=[node.name])
-        if isinstance(node.op, Linear) and operands[0] in self.flat:
-            task.inputs = [self.flat[operands[0]]]
+    def _integers(self, layer: Layer) -> list[bool]:
+        """Which outputs are whole numbers: the operation says so of an empty batch."""
+        op = layer.node.op
+        if op.family is not Family.BOXES and self.integers.isdisjoint(layer.reads):
+            return [False] * len(layer.writes)
+        kinds = [np.int64 if key in self.integers else np.float32 for key in layer.reads]
+        shapes = [(0, *self.shapes[key]) for key in layer.reads]
+        with np.errstate(all="ignore"):
+            empty = list(map(np.empty, shapes, kinds))
+            made = evaluated(op, empty, layer.weights, np.float32)
+        return [result.dtype.kind == "i" for result in made]
+
+    def _task(self, layer: Layer) -> None:
+        task = Task(layer, list(layer.reads), [layer])
+        op = layer.node.op
+        if isinstance(op, Linear) and layer.reads[0] in self.flat:
+            flatten = self.flat[layer.reads[0]]
+            task.layers.insert(0, flatten)
+            task.inputs = list(flatten.reads)
             task.unflattened = self.shapes[task.inputs[0]]
-        if _is_bare(node.op):
+        if is_bare(op):
             self._absorb(task)
-        if isinstance(node.op, Concat) and node.op.axis == 0:
+        if isinstance(op, Concat) and op.axis == 0:
             self._place(task)
-        for key in keys:
+        for key in layer.writes:
             self.tasks[key] = task
 
     def _same(self, key: Key, operand: Key) -> None:
@@ -220,48 +271,49 @@ class _Rewriter:
         self.alias[key] = operand
         self.uses[operand] += self.uses.get(key, 0) - 1
 
+    def _alone(self, key: Key) -> Task | None:
+        """The task that makes a tensor, where nobody but the layer at hand reads it."""
+        return self.tasks.get(key) if self.uses[key] == 1 and key not in self.within else None
+
     def _fuses(self, key: Key) -> bool:
-        """Whether what computes a tensor can go on with it, because nobody else reads it."""
-        task = self.tasks.get(key)
-        if task is None or self.uses.get(key, 0) != 1 or key in self.within:
-            return False
-        kinds = Conv | DepthwiseConv | Linear | BatchNorm | FrozenBatchNorm | Add | Deconv
-        return isinstance(task.node.op, kinds) and len(self.shapes[key]) in (1, 2, 3, 4)
+        """Whether the task that makes a tensor can go on with it."""
+        task = self._alone(key)
+        return task is not None and isinstance(task.op, GOES_ON)
 
-    def _append(self, operand: Key, stage: Stage, key: Key, node: Node) -> None:
-        task = self.tasks[operand]
+    def _append(self, host: Key, stage: Stage, layer: Layer) -> None:
+        """One more stage of the task that makes a tensor."""
+        task = self.tasks[host]
         task.after.append(stage)
-        task.names.append(node.name)
-        self._same(key, operand)
+        task.layers.append(replace(layer, writes=(host,)))
+        self._same(layer.writes[0], host)
 
-    def _batch_norm(self, node: Node, operand: Key, key: Key) -> None:
-        assert isinstance(node.op, BatchNorm | FrozenBatchNorm)
-        affine = self._affine(node, node.op.eps)
-        task = self.tasks.get(operand)
-        folds = self._fuses(operand) and task is not None and not task.after
-        if folds and task is not None and task.fold is None:
-            if isinstance(task.node.op, Conv | DepthwiseConv | Linear) and (
-                not isinstance(task.node.op, Linear) or len(self.shapes[operand]) == 1
-            ):
-                task.fold = affine
-                task.names.append(node.name)
-                self._same(key, operand)
-                return
-            if not isinstance(task.node.op, Linear):
-                self._append(operand, affine, key, node)
-                return
-        self.tasks[key] = Task(node, [operand], [key], {}, after=[affine], names=[node.name])
+    def _batch_norm(self, layer: Layer) -> None:
+        (operand,), affine = layer.reads, _affine(layer)
+        task = self.tasks[operand] if self._fuses(operand) else None
+        if task is None or task.after:
+            self.tasks[layer.writes[0]] = Task(layer, [operand], [layer], after=[affine])
+        elif self._folds(task, affine):
+            task.fold = affine
+            task.layers.append(replace(layer, writes=(operand,)))
+            self._same(layer.writes[0], operand)
+        else:
+            self._append(operand, affine, layer)
 
-    def _affine(self, node: Node, eps: float) -> Affine:
-        names = ("running_mean", "running_var", "weight", "bias")
-        mean, var, weight, bias = (self.all_weights.get(weight_name(node, n)) for n in names)
-        assert mean is not None
-        assert var is not None
-        scale = 1 / np.sqrt(var.astype(np.float64) + eps)
-        scale = scale if weight is None else scale * weight
-        return Affine(scale, -mean * scale if bias is None else bias - mean * scale)
+    def _folds(self, task: Task, affine: Affine) -> bool:
+        """Whether a task's weights can take what follows it.
 
-    def _host(self, operands: list[Key]) -> Key | None:
+        Their first axis has to be the one that is normalised, and no number to become
+        infinite or NaN for all that are not.
+        """
+        rows = isinstance(task.op, Linear) and len(self.shapes[task.out]) == 1
+        if task.fold is not None or not (rows or isinstance(task.op, Conv | DepthwiseConv)):
+            return False
+        assert affine.scale is not None
+        largest = max(_largest(weight) for weight in task.weights.values())
+        reached = _largest(affine.scale) * max(1.0, largest) + _largest(affine.shift)
+        return bool(reached < np.finfo(np.float32).max)
+
+    def _host(self, operands: tuple[Key, ...]) -> Key | None:
         """The operand of a sum whose task adds the others: the one computed last."""
         order = list(self.tasks)
         hosts = [
@@ -269,38 +321,36 @@ class _Rewriter:
             for key in operands
             if operands.count(key) == 1
             and self._fuses(key)
-            and not isinstance(self.tasks[key].node.op, BatchNorm | FrozenBatchNorm | Deconv)
+            and isinstance(self.tasks[key].op, ADDS)
         ]
         return max(hosts, key=order.index) if hosts else None
 
-    def _add(self, host: Key, operands: list[Key], key: Key, node: Node) -> None:
+    def _add(self, host: Key, layer: Layer) -> None:
         task = self.tasks.pop(host)
-        task.after += [operand for operand in operands if operand != host]
-        task.names.append(node.name)
+        task.after += [operand for operand in layer.reads if operand != host]
+        task.layers.append(replace(layer, writes=(host,)))
         self.tasks[host] = task  # at the end: the others are computed by now
-        self._same(key, host)
+        self._same(layer.writes[0], host)
 
     def _absorb(self, task: Task) -> None:
         """What comes before a 1×1 convolution is done on each strip of its input."""
         (key,) = task.inputs
-        made = self.tasks.get(key)
-        if made is None or self.uses.get(key, 0) != 1 or key in self.within or made.before:
+        made = self._alone(key)
+        if made is None:
             return
-        op = made.node.op
-        if isinstance(op, BatchNorm | FrozenBatchNorm) and not any(
-            isinstance(stage, tuple) for stage in made.after
-        ):
+        sums = any(isinstance(stage, tuple) for stage in made.after)
+        if isinstance(made.op, BatchNorm | FrozenBatchNorm) and not sums:
             task.before = made.after
-        elif isinstance(op, Mul) and len(made.inputs) == 2 and not made.after:
-            x, gate = made.inputs
-            if math.prod(self.shapes[gate][1:]) != 1 or self.shapes[x] != self.shapes[key]:
-                return
-            task.before = [Times(gate)]
+        elif isinstance(made.op, Mul) and not made.after and self._gated(made):
+            task.before = [Times(made.inputs[1])]
         else:
             return
-        task.inputs = [made.inputs[0]]
-        task.names = [*made.names, *task.names]
+        task.inputs = made.inputs[:1]
+        task.layers = [*made.layers, *task.layers]
         del self.tasks[key]
+
+    def _gated(self, task: Task) -> bool:
+        return is_gated(*(self.shapes[key] for key in task.inputs))
 
     def _only_linear(self, node: Node, key: Key) -> bool:
         """Whether a flattened map is read by linear layers alone, dropout between."""
@@ -328,26 +378,45 @@ class _Rewriter:
             start += self.shapes[key][0]
 
 
-def _plain(shape: Shape) -> Shape:
-    return tuple(map(int, shape))
+GOES_ON = Conv | DepthwiseConv | Linear | BatchNorm | FrozenBatchNorm | Add | Deconv
+"""Layers whose tasks go on with what is done to each element of their output."""
+ADDS = Conv | DepthwiseConv | Linear | Add
+"""Those that may add another tensor too."""
 
 
-def _labels(op: Op, output: int, integers: list[bool]) -> bool:
-    """Whether an output is of whole numbers: made as such, or moved."""
-    if isinstance(op, TopK | NonMaximumSuppression):
-        return op.outputs[output] == "labels"
-    if isinstance(op, Gather):
-        return integers[0]
-    return op.family in (Family.RESHAPE, Family.CONCAT) and bool(integers) and all(integers)
-
-
-def _is_bare(op: Op) -> bool:
-    """A convolution that is one matrix product of all positions."""
+def is_bare(op: Op) -> bool:
+    """A convolution that is one matrix product of all positions, in any rank."""
     return (
         isinstance(op, Conv)
         and math.prod(op.kernel) == math.prod(op.stride) == op.groups == 1
         and not any(map(any, op.pads))
     )
+
+
+def is_gated(x: Shape, *others: Shape) -> bool:
+    """Whether a product of two is a tensor times one number a channel, or one in all."""
+    if len(others) != 1:
+        return False
+    (gate,) = others
+    return math.prod(gate[1:]) == 1 and gate[0] in (1, x[0]) and len(gate) <= len(x)
+
+
+def _affine(layer: Layer) -> Affine:
+    """Batch normalisation as x · scale + shift."""
+    op, given = layer.node.op, layer.weights
+    assert isinstance(op, BatchNorm | FrozenBatchNorm)
+    scale = 1 / np.sqrt(given["running_var"].astype(np.float64) + op.eps)
+    scale = scale * given.get("weight", 1)
+    return Affine(scale, given.get("bias", 0) - given["running_mean"] * scale)
+
+
+def _largest(array: Array) -> float:
+    """The largest absolute value; NaN where there is one."""
+    return float(np.maximum(array.max(), -array.min()))
+
+
+def _plain(shape: Shape) -> Shape:
+    return tuple(map(int, shape))
 
 
 def rewrite(

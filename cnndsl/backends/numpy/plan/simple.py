@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from cnndsl.backends.numpy.interpreter import evaluated
 from cnndsl.backends.numpy.plan.calls import Call, Phase, as_view, elementwise, space
 from cnndsl.backends.numpy.plan.product import _merged, _picker, _strips
-from cnndsl.backends.numpy.plan.rewrites import Stage, Times
+from cnndsl.backends.numpy.plan.rewrites import Key, Layer, Stage, Times
 from cnndsl.backends.numpy.plan.threads import Team
-from cnndsl.ops.base import Array, Op, Size
+from cnndsl.ops.base import Array, Size
 
 STRIP = 1 << 15
 """Elements at a time: small enough that several passes find them in the cache."""
@@ -70,11 +71,8 @@ class GlobalMean:
 
     name = "global mean"
     team: Team
-    spaces: tuple[int, ...] = ()
 
-    def bind(
-        self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
-    ) -> list[Phase]:
+    def bind(self, x: Array, y: Array) -> list[Phase]:
         """The calls.  The threads share the channels."""
         factor = np.asarray(1 / x.shape[1], x.dtype)
         phase: Phase = []
@@ -154,42 +152,29 @@ class Permute:
 
 
 @dataclass(slots=True)
-class Plain:
-    """Any other operation, as the interpreter computes it: it allocates its result."""
+class Definition:
+    """The layers of a task one after another, as the interpreter computes them.
 
-    op: Op
-    weights: dict[str, Array]
-    after: list[Stage]
-    largest: int
+    `inputs` and `outputs` are the task's arrays with the channels first; `integers` says
+    which tensors are whole numbers. It allocates every result.
+    """
 
-    @property
-    def name(self) -> str:
-        """`plain`."""
-        return "plain"
+    layers: list[Layer]
+    inputs: dict[Key, Array]
+    outputs: dict[Key, Array]
+    integers: frozenset[Key]
 
-    @property
-    def spaces(self) -> list[int]:
-        """A spare for the stages."""
-        return [self.largest if self.after else 0]
-
-    def bind_all(
-        self,
-        inputs: list[Array],
-        outputs: list[Array],
-        others: Callable[[Any], Array],
-        spaces: list[Array],
-    ) -> list[Phase]:
-        """The call on arrays with the channels first, and copies of its results."""
-        first = [np.moveaxis(x, -1, 1) for x in inputs]
-        targets = [np.moveaxis(y, -1, 1) for y in outputs]
-        calls: list[Call] = [(_run, (self.op, first, self.weights, targets))]
-        (y, *_) = outputs
-        calls += elementwise(self.after, y, y, spaces[0], others)
-        return [[calls]]
-
-
-def _run(op: Op, inputs: list[Array], weights: dict[str, Array], outputs: list[Array]) -> None:
-    result = op.run(*inputs, **weights)
-    results = result if isinstance(result, tuple) else (result,)
-    for target, made in zip(outputs, results, strict=True):
-        np.copyto(target, made)
+    def __call__(self) -> None:
+        """Compute them, and copy the results where they belong."""
+        dtype = next(iter(self.outputs.values())).dtype
+        values = {
+            key: x.astype(np.int64) if key in self.integers else x
+            for key, x in self.inputs.items()
+        }
+        for layer in self.layers:
+            operands = [values[key] for key in layer.reads]
+            values |= zip(
+                layer.writes, evaluated(layer.node.op, operands, layer.weights, dtype)
+            )
+        for key, target in self.outputs.items():
+            np.copyto(target, values[key])

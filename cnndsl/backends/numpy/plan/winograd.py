@@ -13,8 +13,9 @@ Source: Lavin & Gray 2015, arXiv:1509.09308, §4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,8 @@ class Winograd:
     m: int
     after: list[Stage]
     team: Team
+    suspect: list[bool] = field(default_factory=lambda: [False])
+    """Whether the last run met something that it cannot compute: see `_watch`."""
 
     @property
     def name(self) -> str:
@@ -271,6 +274,19 @@ class Winograd:
         calls += output_calls([rest[:, j] for j in range(n)], made, spares)
         start, end = first * m, min(last * m, g.out[0])
         shown = image.reshape(rows * m, across * m, outputs)[: end - start, : g.out[1]]
+        calls.append((_watch, (image.reshape(-1), shown, self.suspect)))
         pick = _picker(others, b, slice(start, end), part, merged=False)
         spare = spaces[5][image.size :]
         return calls + elementwise(self.after, shown, y[b, start:end, :, part], spare, pick)
+
+
+def _watch(image: Array, shown: Array, suspect: list[bool]) -> None:
+    """Note what is not finite in the results of some tiles.
+
+    A tile spreads an infinity or a NaN of its input to all of its results, and may itself
+    overflow where the definition does not; both are seen in what comes out, before an
+    activation can hide them. One product is the cheapest pass over all numbers; it too may
+    overflow, so that they are looked at one by one before they are suspected.
+    """
+    if not math.isfinite(np.dot(image, image)) and not np.isfinite(shown).all():
+        suspect[0] = True

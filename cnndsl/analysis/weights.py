@@ -52,7 +52,7 @@ def draw(weight: Weight, rng: np.random.Generator) -> Array:
             fan_out = shape[0] * math.prod(shape[2:])
             return rng.normal(0, math.sqrt(2 / fan_out), shape).astype(np.float32)
         case "linear":
-            bound = 1 / math.sqrt(math.prod(shape[1:]))
+            bound = 1 / math.sqrt(math.prod(shape[1:]) or 1)
             return rng.uniform(-bound, bound, shape).astype(np.float32)
         case "zeros" | "ones":
             return np.full(shape, weight.init == "ones", np.float32)

@@ -181,7 +181,7 @@ class GroupNorm(Op):
         """The input's."""
         channels = inputs[0][0]
         if self.groups < 1 or channels % self.groups:
-            near = [g for g in range(1, channels + 1) if channels % g == 0]
+            near = [g for g in range(1, max(1, channels) + 1) if channels % g == 0]
             near.sort(key=lambda g: abs(g - self.groups))
             raise OpError(
                 f"groups={int(self.groups)} does not divide {int(channels)} channels",

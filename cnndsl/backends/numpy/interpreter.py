@@ -12,6 +12,7 @@ from cnndsl.analysis.weights import checked_weights, weight_name
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.graph import Network, Node
 from cnndsl.ops.base import Family, Op, spell_shape
+from cnndsl.ops.reshape import Rebatch
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +43,7 @@ class Interpreter:
             return self._outputs(inputs)
 
     def _outputs(self, inputs: dict[str, Array]) -> Array | dict[str, Array]:
-        dtype = next(iter(inputs.values())).dtype
+        first = next(iter(inputs.values()))
         values: dict[str, tuple[Array, ...]] = {
             tensor.node: (inputs[name],) for name, tensor in self.network.inputs.items()
         }
@@ -50,7 +51,7 @@ class Interpreter:
             operands = [
                 values[name][output] for name, output in self.network.operands(node.name)
             ]
-            values[node.name] = self._run(node, operands, dtype)
+            values[node.name] = self._run(node, operands, first)
             for name in self.dead[node.name]:
                 del values[name]
         outputs = {
@@ -59,15 +60,21 @@ class Interpreter:
         }
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
-    def _run(self, node: Node, operands: list[Array], dtype: Any) -> tuple[Array, ...]:
-        """All outputs of one node.  Below `each row` the rows are part of the batch."""
+    def _run(self, node: Node, operands: list[Array], first: Array) -> tuple[Array, ...]:
+        """All outputs of one node; `first` is an input, whose batch and type they have.
+
+        Below `each row` the rows are part of the batch.
+        """
         shapes = self.network.input_shapes(node.name)
         own = {
             name: self.weights[weight_name(node, name)]
             for name, weight in node.op.weights(*shapes).items()
             if not weight.integer
         }
-        results = evaluated(node.op, operands, own, dtype)
+        results = evaluated(node.op, operands, own, first.dtype)
+        if isinstance(node.op, Rebatch) and not node.op.rows:
+            # Nothing in an array without rows says how large the batch is.
+            results = tuple(x.reshape(len(first) * node.rows, *x.shape[1:]) for x in results)
         found = tuple(array.shape[1:] for array in results)
         assert found == self.network.shapes[node.name], (node.name, found)
         return results

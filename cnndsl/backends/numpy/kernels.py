@@ -342,7 +342,8 @@ def mish(x: Array) -> Array:
 
 def softmax(x: Array, axis: int) -> Array:
     """eˣ by its sum along an axis."""
-    exponentials = np.exp(x - x.max(axis, keepdims=True))
+    largest = x.max(axis, keepdims=True) if x.size else 0  # of nothing there is none
+    exponentials = np.exp(x - largest)
     y: Array = exponentials / exponentials.sum(axis, keepdims=True)
     return y
 

@@ -412,7 +412,7 @@ def _affine(layer: Layer) -> Affine:
 
 def _largest(array: Array) -> float:
     """The largest absolute value; NaN where there is one."""
-    return float(np.maximum(array.max(), -array.min()))
+    return float(np.maximum(array.max(initial=0), -array.min(initial=0)))
 
 
 def _plain(shape: Shape) -> Shape:

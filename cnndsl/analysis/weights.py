@@ -50,7 +50,7 @@ def draw(weight: Weight, rng: np.random.Generator) -> Array:
     match weight.init:
         case "fan_out":
             fan_out = shape[0] * math.prod(shape[2:])
-            return rng.normal(0, math.sqrt(2 / fan_out), shape).astype(np.float32)
+            return rng.normal(0, math.sqrt(2 / max(1, fan_out)), shape).astype(np.float32)
         case "linear":
             bound = 1 / math.sqrt(math.prod(shape[1:]) or 1)
             return rng.uniform(-bound, bound, shape).astype(np.float32)

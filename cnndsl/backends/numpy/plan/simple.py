@@ -173,8 +173,7 @@ class Definition:
         }
         for layer in self.layers:
             operands = [values[key] for key in layer.reads]
-            values |= zip(
-                layer.writes, evaluated(layer.node.op, operands, layer.weights, dtype)
-            )
+            made = evaluated(layer.node.op, operands, layer.weights, dtype)
+            values |= zip(layer.writes, made, strict=True)
         for key, target in self.outputs.items():
             np.copyto(target, values[key])

@@ -1,9 +1,10 @@
 """What the field's counters would say of a network, and which buckets explain a figure.
 
-Each preset is a table of rules: what a tool adds per layer, by bucket. Tools that hook
-modules do not see what a network calls as a function; which calls these are is a fact of
-somebody's code, not of the network, and is told by `functional`: names of operations or
-of nodes.
+Each preset is a table of rules: what a tool adds per layer, by bucket. A tool goes by the
+names that PyTorch gives modules and functions, so its rules do: an operation says what it is
+`known` as. Tools that hook modules do not see what a network calls as a function; which
+calls these are is a fact of somebody's code, not of the network, and is told by
+`functional`: names of operations or of nodes.
 Source: the tools' code (thop 0.1.1, fvcore 0.1.5, ptflops 0.7.5, torchinfo 1.8.0,
 torchprofile 0.1.0), measured on torchvision's networks.
 """
@@ -16,15 +17,22 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import combinations, product
 
-from cnndsl.analysis.work import Layer, layers
+from cnndsl.analysis.work import Layer, bucket, layers
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
 Rule = Callable[[Layer, bool], dict[str, int]]
 """What a tool counts of a layer, which is called as a module or is not."""
 
-CONVOLUTIONS = ("conv", "dwconv", "deconv")
-BATCH_NORM = ("bn",)
+CONVOLUTIONS = {"nn.Conv", "nn.ConvTranspose"}
+BATCH_NORM = {"nn.BatchNorm"}
+MEANS = {"nn.AvgPool", "nn.AdaptiveAvgPool"}
+POOLS = {*MEANS, "nn.MaxPool"}
+
+
+def _is(layer: Layer, names: Collection[str]) -> bool:
+    """Whether PyTorch knows the layer by one of the names."""
+    return any(name in names for name in layer.node.op.known)
 
 
 def exact(layer: Layer, module: bool) -> dict[str, int]:
@@ -41,7 +49,7 @@ def torchinfo(layer: Layer, module: bool) -> dict[str, int]:
     """Parameters: of a convolution at each output position, of anything else once."""
     if not module:
         return {}
-    positions = math.prod(layer.outputs[0][1:]) if layer.op in CONVOLUTIONS else 1
+    positions = math.prod(layer.outputs[0][1:]) if _is(layer, CONVOLUTIONS) else 1
     found: dict[str, int] = {}
     for name in layer.trained:
         bucket = "bias" if name == "bias" else "macs"
@@ -52,15 +60,15 @@ def torchinfo(layer: Layer, module: bool) -> dict[str, int]:
 
 
 def torchprofile(layer: Layer, module: bool) -> dict[str, int]:
-    """A trace: norms once per element, means once per result, products once."""
+    """A trace: affine norms once per element, means once per result, products once."""
     found = {"macs": _over_outputs(layer)}
-    if layer.family is Family.NORM and layer.op != "scale":
+    if bucket(layer) == "norm" and (affine(layer) or not _is(layer, BATCH_NORM)):
         found["norm"] = layer.written
-    if layer.op in ("avgpool", "gap"):
+    if _is(layer, MEANS):
         found["pool"] = layer.written
-    if layer.op in ("mul", "scale"):
+    if _is(layer, {"torch.mul"}):
         found["elementwise"] = layer.written
-    if layer.op == "leaky":
+    if _is(layer, {"nn.LeakyReLU"}):
         found["activation"] = layer.written
     if _bilinear(layer):
         found["resize"] = 4 * layer.written
@@ -68,59 +76,63 @@ def torchprofile(layer: Layer, module: bool) -> dict[str, int]:
 
 
 def fvcore(layer: Layer, module: bool) -> dict[str, int]:
-    """A trace: batch normalisation twice per element, a global pool once per element read."""
+    """A trace: batch normalisation twice per element, a global pool once per element read.
+
+    Without an affine map batch normalisation is once per element.
+    """
     found = {"macs": layer.macs}
-    if layer.op in BATCH_NORM:
-        found["norm"] = 2 * layer.written
-    if layer.op in ("ln", "gn"):
+    if _is(layer, BATCH_NORM):
+        found["norm"] = (1 + affine(layer)) * layer.written
+    if _is(layer, {"nn.LayerNorm", "nn.GroupNorm"}):
         found["norm"] = 5 * layer.written
-    if layer.op == "gap":
+    if _is(layer, {"nn.AdaptiveAvgPool"}):
         found["pool"] = layer.read
-    if layer.op in ("resize", "upsample"):
+    if _is(layer, {"F.interpolate"}):
         found["resize"] = layer.written * (4 if _bilinear(layer) else 1)
     return found
 
 
-HOOKED = ("relu", "relu6", "elu", "leaky", "gelu")
-# `nn.ReLU6` calls `hardtanh`, not the patched function.
-PATCHED = ("relu", "relu6", "elu", "gelu", "silu", "softmax")
+HOOKED = {"nn.ReLU", "nn.ReLU6", "nn.ELU", "nn.LeakyReLU", "nn.GELU"}
+PATCHED = {"F.relu", "F.relu6", "F.elu", "F.gelu", "F.silu", "F.softmax"}
 
 
 def ptflops(layer: Layer, module: bool) -> dict[str, int]:
     """Hooks on modules and patched functions: a module that calls one counts twice."""
-    found = {"macs": 0 if layer.op == "einsum" else layer.macs, "bias": layer.bias}
-    if layer.op in ("bn", "ln", "gn"):
-        found["norm"] = 2 * layer.written if module else 0
+    contracted = _is(layer, {"torch.einsum"})
+    found = {"macs": 0 if contracted else layer.macs, "bias": layer.bias}
+    if _is(layer, {*BATCH_NORM, "nn.LayerNorm", "nn.GroupNorm"}):
+        found["norm"] = (1 + affine(layer)) * layer.written if module else 0
     if layer.family is Family.ACTIVATION:
-        called = layer.op in PATCHED and not (layer.op == "relu6" and module)
-        times = (layer.op in HOOKED and module) + called
+        # `nn.ReLU6` calls `hardtanh`, not the patched function.
+        called = _is(layer, PATCHED) and not (_is(layer, {"nn.ReLU6"}) and module)
+        times = (_is(layer, HOOKED) and module) + called
         found["activation"] = times * layer.written
-    if layer.op in ("maxpool", "avgpool", "gap"):
+    if _is(layer, POOLS):
         found["pool"] = (1 + module) * layer.read
-    if layer.op in ("resize", "upsample"):
-        found["resize"] = layer.written * (1 + (layer.op == "upsample" and module))
+    if _is(layer, {"F.interpolate"}):
+        found["resize"] = layer.written * (1 + (_is(layer, {"nn.Upsample"}) and module))
     return found
 
 
 def thop(layer: Layer, module: bool) -> dict[str, int]:
-    """Hooks on modules: batch normalisation four times per element, no bias."""
-    if not module or layer.op == "einsum":
+    """Hooks on modules: affine normalisation four times per element, else twice; no bias."""
+    if not module or _is(layer, {"torch.einsum"}):
         return {}
     found = {"macs": _over_outputs(layer)}
-    if layer.op in ("bn", "ln"):
-        found["norm"] = 4 * layer.written
-    if layer.op == "avgpool":
+    if _is(layer, {*BATCH_NORM, "nn.LayerNorm"}):
+        found["norm"] = 2 * (1 + affine(layer)) * layer.written
+    if _is(layer, {"nn.AvgPool"}):
         found["pool"] = layer.written
-    if layer.op == "gap":
+    if _is(layer, {"nn.AdaptiveAvgPool"}):
         found["pool"] = layer.read + layer.written
-    if layer.op == "upsample":
+    if _is(layer, {"nn.Upsample"}):
         found["resize"] = layer.written * (11 if _bilinear(layer) else 1)
     return found
 
 
 def darknet(layer: Layer, module: bool) -> dict[str, int]:
     """BFLOPs: two per multiply-add of a convolution."""
-    return {"macs": 2 * layer.macs if layer.op in CONVOLUTIONS else 0}
+    return {"macs": 2 * layer.macs if _is(layer, CONVOLUTIONS) else 0}
 
 
 def ultralytics(layer: Layer, module: bool) -> dict[str, int]:
@@ -130,10 +142,15 @@ def ultralytics(layer: Layer, module: bool) -> dict[str, int]:
 
 def _over_outputs(layer: Layer) -> int:
     """Multiply-adds where a transposed convolution is taken for a plain one."""
-    if layer.op != "deconv":
+    if not _is(layer, {"nn.ConvTranspose"}):
         return layer.macs
     outside, inside = math.prod(layer.outputs[0][1:]), math.prod(layer.inputs[0][1:])
     return layer.macs // inside * outside
+
+
+def affine(layer: Layer) -> bool:
+    """Whether a norm has a learned factor."""
+    return "weight" in layer.weights
 
 
 def _bilinear(layer: Layer) -> bool:
@@ -273,7 +290,8 @@ def reconcile(network: Network, tool: str, figure: str) -> Reconciled:
 
 def _unseen(found: list[Layer]) -> list[tuple[str, ...]]:
     """What might be called as a function: nothing, then kinds, then the last activation."""
-    kinds = [name for name in ("gap", "relu", "avgpool") if any(x.op == name for x in found)]
+    often = ({"nn.AdaptiveAvgPool"}, {"nn.ReLU"}, {"nn.AvgPool"})
+    kinds = dict.fromkeys(x.op for names in often for x in found if _is(x, names))
     last = [x.node.name for x in found if x.family is Family.ACTIVATION][-1:]
     names = [*kinds, *last]
     return [c for size in range(len(names) + 1) for c in combinations(names, size)]
@@ -291,14 +309,14 @@ def _combined(found: list[Layer], gap: Fraction, half: Fraction) -> dict[str, in
     sizes = dict.fromkeys(TIMES, 0)
     for layer in found:
         sizes["bias"] += layer.bias
-        sizes["norm"] += layer.written if layer.op in BATCH_NORM else 0
+        sizes["norm"] += layer.written if _is(layer, BATCH_NORM) else 0
         sizes["activation"] += layer.written if layer.family is Family.ACTIVATION else 0
         sizes["pool of all"] += layer.read if layer.family is Family.POOL else 0
-        sizes["global pool"] += layer.read if layer.op == "gap" else 0
-        sizes["means"] += layer.written if layer.op in ("gap", "avgpool") else 0
-        sizes["sums"] += layer.written if layer.op == "add" else 0
-        sizes["products"] += layer.written if layer.op == "mul" else 0
-        sizes["resize"] += layer.written if layer.op in ("resize", "upsample") else 0
+        sizes["global pool"] += layer.read if _is(layer, {"nn.AdaptiveAvgPool"}) else 0
+        sizes["means"] += layer.written if _is(layer, MEANS) else 0
+        sizes["sums"] += layer.written if _is(layer, {"torch.add"}) else 0
+        sizes["products"] += layer.written if _is(layer, {"torch.mul"}) else 0
+        sizes["resize"] += layer.written if _is(layer, {"F.interpolate"}) else 0
     names = [name for name, size in sizes.items() if size]
     choices = sorted(
         product(*(TIMES[name] for name in names)), key=lambda c: (sum(map(bool, c)), c)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import networkx as nx
+
 from cnndsl.analysis.buffers import Buffer, buffers, held, is_view, overwrites
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
@@ -243,8 +245,12 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     """Bytes that autograd keeps in training from the forward pass to the backward pass.
 
     Each operation says what it keeps of its inputs, its outputs and its own; a tensor that
-    several keep, or keep a view of, counts once. Parameters are counted elsewhere.
+    several keep, or keep a view of, counts once. Parameters are counted elsewhere, and what
+    no output needs is let go.
     """
+    needed = {tensor.node for tensor in network.outputs.values()}
+    for name in list(needed):
+        needed |= nx.ancestors(network.graph, name)
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
@@ -262,7 +268,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         names = op.output_names(count)
         for key, name in zip(outputs, names, strict=True):
             grads[key] = bool(operands) and differs and name not in op.discrete
-        if not (operands and differs):
+        if not (operands and differs and node.name in needed):
             continue
         found = op.saves(*inputs, grads=flows)
         if written_over:

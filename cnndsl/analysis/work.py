@@ -113,7 +113,7 @@ def buckets(layer: Layer) -> dict[str, int]:
     found = {"macs": layer.macs, "bias": layer.bias}
     found["special"] = layer.rows * op.special(*layer.inputs)
     bilinear = 4 if getattr(op, "mode", "") == "bilinear" else 1
-    match op.bucket or BUCKET.get(op.family):
+    match bucket(layer):
         case "norm":
             found["norm"] = 2 * written
         case "activation":
@@ -127,6 +127,12 @@ def buckets(layer: Layer) -> dict[str, int]:
     if op.moves and not op.view(*layer.inputs):
         found["gather"] = written
     return {name: count for name, count in found.items() if count}
+
+
+def bucket(layer: Layer) -> str:
+    """What a layer's work is counted as, beside multiply-adds."""
+    op = layer.node.op
+    return op.bucket or BUCKET.get(op.family, "")
 
 
 def _pooled(layer: Layer) -> int:

@@ -93,6 +93,21 @@ def test_a_gap_is_explained_by_buckets_to_the_unit(name: str, tool: str) -> None
     assert told == MEASURED[name][tool]
 
 
+NORM_ALONE = {
+    "exact": (0, 0), "ptflops-aten": (0, 0), "torchinfo": (16, 0), "torchprofile": (960, 0),
+    "fvcore": (1920, 960), "ptflops": (1920, 960), "thop": (3840, 1920),
+    "ultralytics": (7680, 3840),
+}  # fmt: skip
+"""Of [8, 12, 10], with and without an affine map, as the tools print it."""
+
+
+@pytest.mark.parametrize("tool", NORM_ALONE)
+def test_a_norm_without_an_affine_map_costs_what_the_tool_counts(tool: str) -> None:
+    for step, expected in zip(("bn", "bn(affine=false)"), NORM_ALONE[tool], strict=True):
+        network = cnndsl.loads(f"model M: image[8, 12, 10] -> y {{\n  y: {step}\n}}")
+        assert counts(network, tool).total == expected
+
+
 def test_a_figure_of_an_unknown_tool_is_explained_by_simple_buckets() -> None:
     found = reconcile(cnndsl.load("resnet50"), "somebody", "4111.412M")
     assert found.found

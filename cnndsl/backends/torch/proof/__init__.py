@@ -15,7 +15,6 @@ from typing import Any
 from cnndsl.backends.torch.proof.expected import Expected
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import same
-from cnndsl.backends.torch.proof.modules import Module
 from cnndsl.backends.torch.proof.terms import Tensor, read, spell_call
 from cnndsl.backends.torch.proof.values import Class, Frame, Named
 from cnndsl.graph import Network
@@ -64,13 +63,13 @@ class Proof:
         self.network = network
         self.known = len(self.table.terms)
         self.machine.steps = 0
-        self.globals = self.machine.load(tree)
+        self.machine.load(tree)
 
     def model(self) -> Class:
         """The model's class: the one of the network's name, else the last."""
         classes = [
             value
-            for value in self.globals.values()
+            for value in self.machine.globals.values()
             if isinstance(value, Class) and value.kind != "NamedTuple"
         ]
         named = [cls for cls in classes if cls.name.rstrip("_") == self.network.name]
@@ -80,7 +79,7 @@ class Proof:
 
     def run(self, arguments: Mapping[str, object]) -> None:
         """Construct, call, compare.  Raises ProofError."""
-        frame = Frame(self.globals, {})
+        frame = Frame(self.machine.globals)
         given: dict[str, Any] = {
             name: self.machine.evaluate(value, frame)
             if isinstance(value, ast.expr)
@@ -89,6 +88,7 @@ class Proof:
         }
         model = self.machine.construct(self.model(), [], given)
         model.settle()
+        self.machine.close(model)
         inputs = [self.table.held(number, "input") for number in self.expected.inputs]
         result = self.machine.apply(model, inputs, {})
         self.compare_outputs(result)
@@ -110,9 +110,9 @@ class Proof:
 
     def named_outputs(self, result: Any, names: list[str]) -> dict[str, Any]:
         """The outputs by the network's names; one alone stands for itself."""
-        if isinstance(result, Tensor):
-            result = (result,)
-        elif isinstance(result, Named):
+        if len(names) == 1:
+            return {names[0]: result}
+        if isinstance(result, Named):
             said = [name.rstrip("_") for name in result.cls.fields]
             if said != [name.rstrip("_") for name in names]:
                 raise ProofError(f"the outputs are {', '.join(said)}, not {', '.join(names)}")
@@ -163,8 +163,3 @@ class Proof:
                 name = f"`{term.key}` ({spell_call(term.head, term.attributes)})"
                 often = "is not called" if left > 0 else "is called once too often"
                 raise ProofError(f"{name} {often}")
-
-
-def registered(model: Module) -> dict[str, Module]:
-    """The modules with weights by their keys."""
-    return {path: module for path, module in model.below() if module.weighted}

@@ -12,7 +12,7 @@ from typing import Any
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.modules import Module
 from cnndsl.backends.torch.proof.terms import Batch, Tensor
-from cnndsl.backends.torch.proof.values import Named, Once
+from cnndsl.backends.torch.proof.values import Named, Native, Once
 
 LONGEST = 1_000_000
 """The items of the largest list, and the bits of the largest integer."""
@@ -111,18 +111,26 @@ def shown(value: Any) -> str:
 def compared(op: ast.cmpop, left: Any, right: Any) -> bool:
     """`left < right`, of values that the proof knows.  Raises ProofError."""
     if isinstance(op, ast.Is | ast.IsNot):
-        same = left == right if type(left) is type(right) is not bool else left is right
-        if not (left is right or left is None or right is None or plain(left) is None):
-            same = left is right
-        return same is isinstance(op, ast.Is)
+        return _identical(left, right) is isinstance(op, ast.Is)
     if not (known(left) and known(right)):
         raise ProofError(f"{shown(left)} is compared with {shown(right)}")
     return bool(COMPARISONS[type(op)](left, right))
 
 
-def plain(value: Any) -> Any:
-    """The value, where identity may be asked of it; None of PyTorch's own names."""
-    return None if type(value).__name__ == "Native" else value
+def _identical(left: Any, right: Any) -> bool:
+    """`left is right`.  Raises ProofError: Python itself does not promise an answer."""
+    if isinstance(left, Native) and isinstance(right, Native):
+        return left.name == right.name
+    if (
+        any(
+            isinstance(one, int | float | str | tuple) and type(one) is not bool
+            for one in (left, right)
+        )
+        and left is not None
+        and right is not None
+    ):
+        raise ProofError(f"`is` of {shown(left)} and {shown(right)}")
+    return left is right
 
 
 def known(value: Any) -> bool:

@@ -46,6 +46,7 @@ SIGNATURES: dict[str, str] = {
     + "ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int = None",
     "nn.AdaptiveAvgPool": "output_size: same",
     "F.adaptive_avg_pool": "output_size: same",
+    "nn.Identity": "",
     "nn.Flatten": "start_dim: int = 1, end_dim: int = -1",
     "nn.Unflatten": "dim: int, unflattened_size: ints",
     "nn.ZeroPad": "padding: sides",

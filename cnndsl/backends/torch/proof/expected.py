@@ -12,15 +12,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from cnndsl.backends.torch.proof.faults import ProofError
-from cnndsl.backends.torch.proof.library import Library, definitions
+from cnndsl.backends.torch.proof.calls import SIGNATURES, family
+from cnndsl.backends.torch.proof.expressions import EXPRESSIONS
+from cnndsl.backends.torch.proof.layers import Layers
+from cnndsl.backends.torch.proof.library import definitions
 from cnndsl.backends.torch.proof.machine import Machine
 from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.backends.torch.proof.statements import STATEMENTS
 from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Extents, Numbering, Tensor, Term
 from cnndsl.backends.torch.proof.values import Frame, Native
 from cnndsl.graph import Network, Node, key_of
-from cnndsl.ops.base import Call, Op, Operand, Shape, Template, Torch
+from cnndsl.ops.base import Call, Operand, Shape, Template, Torch
 
 NAMES: Mapping[str, Any] = {name: Native(name) for name in ("torch", "nn", "F", "math")}
 """What an operation's text may call, besides its helpers."""
@@ -34,9 +37,11 @@ class Expected:
         """Number every node."""
         self.network = network
         table = Numbering()
-        self.machine = Machine(
-            table, Functions(table), limit=200_000 + 5_000 * len(network.graph)
-        )
+        functions = Functions(table)
+        self.layers = Layers(table, functions)
+        limit = 200_000 + 5_000 * len(network.graph)
+        rules = {**STATEMENTS, **EXPRESSIONS}
+        self.machine = Machine(table, functions, self.layers, rules, limit)
         self.values: dict[tuple[str, int], int] = {}
         self.inputs: list[int] = []
         for node in network:
@@ -63,7 +68,7 @@ class Expected:
             inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(node.name))
             torch = node.op.plain().torch(*inputs)
             if torch.helper:
-                self.machine.library |= definitions(torch.helper)
+                self.layers.library |= definitions(torch.helper)
             found = self.value(node, torch, numbers, inputs)
         if len(shapes) > 1 and isinstance(found, Tensor):
             parts = [Term("part", (("index", n),), (found.number,)) for n in range(len(shapes))]
@@ -107,7 +112,7 @@ class Expected:
         if torch.prepare is not None:
             operands = [self.function(torch.prepare, operands), *operands[1:]]
         if weighted and call.function.startswith("nn."):
-            machine.owned.add(call.function)
+            self.layers.owned.add(call.function)
         leaf = self.leaf(call)
         leaf.path = key_of(node.path)
         before = len(table.terms)
@@ -128,15 +133,15 @@ class Expected:
         """The module of a call."""
         self.learn(call)
         keywords = {name: value for name, (value, _) in call.keywords.items()}
-        return self.machine.leaf(call.function, call.arguments, keywords)
+        return self.layers.leaf(call.function, call.arguments, keywords)
 
     def learn(self, call: Call) -> None:
         """Note the defaults of a call that no table has."""
         functions = self.machine.functions
-        unknown = call.function not in self.machine.library and not functions.knows(
+        unknown = call.function not in self.layers.library and not functions.knows(
             call.function
         )
-        if unknown and call.function != "nn.Identity":
+        if unknown and family(call.function) not in SIGNATURES:
             defaults = {name: default for name, (_, default) in call.keywords.items()}
             functions.learned[call.function] = defaults
 
@@ -150,7 +155,7 @@ class Expected:
             name: self.argument(value, operands)
             for name, (value, _) in function.keywords.items()
         }
-        known = self.machine.library.get(function.function) or Native(function.function)
+        known = self.layers.library.get(function.function) or Native(function.function)
         return self.machine.call(known, arguments, keywords)
 
     def argument(self, value: Any, operands: list[Tensor]) -> Any:
@@ -166,22 +171,10 @@ class Expected:
         text = template.text.replace("{*}", ", ".join(f"{{{n}}}" for n in range(len(operands))))
         names: dict[str, Any] = {f"_{n}": operand for n, operand in enumerate(operands)}
         names |= {f"_{name}": value for name, value in template.values.items()}
-        frame = Frame({**NAMES, **self.machine.library}, names)
+        frame = Frame({**NAMES, **self.layers.library}, names)
         return self.machine.evaluate(_expression(SLOT.sub(r"_\1", text)), frame)
 
 
 @cache
 def _expression(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
-
-
-def keys(network: Network) -> dict[str, Op]:
-    """Where the network's weights are registered, and what has them there."""
-    return {
-        key_of(node.path): node.op
-        for node in network
-        if node.op.weights(*network.input_shapes(node.name))
-    }
-
-
-__all__ = ["Expected", "Library", "ProofError", "keys"]

@@ -19,7 +19,8 @@ Definition = ast.FunctionDef | ast.ClassDef
 class Library(Record):
     """One definition; a class has the arguments of its constructor and of `forward`.
 
-    `signature` is None where the constructor is that of `base`, one of PyTorch's modules.
+    `signature` is None where the constructor is that of `base`, one of PyTorch's modules;
+    `names` are those that its text reads.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Library(Record):
     weighted: bool = False
     random: bool = False
     forward: Signature | None = None
+    names: frozenset[str] = frozenset()
 
     @property
     def is_class(self) -> bool:
@@ -44,8 +46,11 @@ def definitions(text: str) -> dict[str, Library]:
 
 
 def _library(node: Definition) -> Library:
+    read = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    names = frozenset(n.id for n in read) - {n.id for n in read if not _loads(n)}
     if isinstance(node, ast.FunctionDef):
-        return Library(node.name, node, _signature(node.name, node, 0))
+        names -= {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)}
+        return Library(node.name, node, _signature(node.name, node, 0), names=names)
     methods = {item.name: item for item in node.body if isinstance(item, ast.FunctionDef)}
     base = ast.unparse(node.bases[0]) if node.bases else ""
     init, forward = methods.get("__init__"), methods["forward"]
@@ -59,7 +64,12 @@ def _library(node: Definition) -> Library:
         weighted=holds or base in WEIGHTED,
         random="self.training" in text,
         forward=_signature(node.name, forward, 1),
+        names=names - {arg.arg for arg in ast.walk(node) if isinstance(arg, ast.arg)},
     )
+
+
+def _loads(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Load)
 
 
 def _signature(name: str, node: ast.FunctionDef, skipped: int) -> Signature:

@@ -22,6 +22,8 @@ METHODS = {
     "nn.ModuleDict": frozenset(("keys", "items", "values", "pop", "update", "clear")),
 }
 """What a container has besides what every module has."""
+DEEPEST = 200
+"""The modules in one another."""
 
 
 class Module:
@@ -63,18 +65,22 @@ class Module:
         """`self.name = child`.  Raises ProofError: PyTorch would refuse or hide it."""
         if not self.initialised:
             raise ProofError("a module is assigned before `super().__init__()`")
-        reserved = name in MODULE_ATTRIBUTES or name in METHODS.get(self.kind, ())
-        if reserved or (self.cls is not None and self.cls.find(name) is not None):
+        if self.reserves(name) or (self.cls is not None and self.cls.find(name) is not None):
             raise ProofError(f"`{name}` is an attribute of the class already")
-        if not name or "." in name:
-            raise ProofError(f"{name!r} is not a module's name")
         self.held.pop(name, None)
         self.children[name] = child
 
-    def fill(self, children: list[Module]) -> None:
-        """The children of a list in order, by their numbers."""
-        for child in children:
-            self.append(child)
+    def reserves(self, name: object) -> bool:
+        """Whether a name is PyTorch's, or none that it takes."""
+        if not isinstance(name, str) or not name or "." in name or name.startswith("__"):
+            return True
+        return name in MODULE_ATTRIBUTES or name in METHODS.get(self.kind, ())
+
+    def dictionary(self) -> dict[str, Module]:
+        """The children of a dictionary.  Raises ProofError: it is not one."""
+        if self.kind != "nn.ModuleDict":
+            raise ProofError(f"{self.name} has no keys")
+        return self.children
 
     def append(self, child: object) -> None:
         """One more child of a list."""
@@ -84,6 +90,8 @@ class Module:
     def insert(self, at: int, child: object) -> None:
         """A child of a list before the others."""
         children = self.listed()
+        if type(at) is not int or not 0 <= at <= len(children):
+            raise ProofError(f"{len(children)} modules have no place {at!r}")
         children.insert(at, as_module(child))
         self.children = {str(n): one for n, one in enumerate(children)}
 
@@ -100,7 +108,8 @@ class Module:
             if self.kind == "nn.Sequential":
                 found.children = dict(chosen)
             else:
-                found.fill([child for _, child in chosen])
+                for _, child in chosen:
+                    found.append(child)
             return found
         if type(index) is not int or not -len(children) <= index < len(children):
             raise ProofError(f"{len(children)} modules have no index {index!r}")
@@ -111,6 +120,8 @@ class Module:
         stack: list[tuple[str, Module]] = [("", self)]
         while stack:
             path, module = stack.pop()
+            if path.count(".") > DEEPEST:
+                raise ProofError("a module is registered in itself", module.place)
             yield path, module
             prefix = f"{path}." if path else ""
             stack += [(prefix + n, c) for n, c in reversed(module.children.items())]

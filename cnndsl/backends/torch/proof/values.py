@@ -28,8 +28,8 @@ class Frame(Record):
     outer: Frame | None = None
     function: Function | None = None
     """The function that runs; its own names must be bound before they are read."""
-    of_class: bool = False
-    """Whether a class's body runs, whose names are not seen from inside."""
+    of_class: Class | None = None
+    """The class whose body runs; its names are not seen from inside."""
 
 
 @record(frozen=False)

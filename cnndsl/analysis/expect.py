@@ -97,7 +97,7 @@ def check(definition: BlockDefinition) -> Checked:
         if under not in networks:
             networks[under] = None
             try:
-                shapes = _shapes(definition, expected)
+                shapes = shapes_under(definition, expected)
                 networks[under] = elaborate(definition, expected.settings, shapes)
             except ArchError as error:
                 faults += [_under(d, under) for d in error.diagnostics]
@@ -181,7 +181,7 @@ def _bare(dim: tree.Dim) -> str | None:
     return None
 
 
-def _shapes(definition: BlockDefinition, expected: Expectation) -> dict[str, Shape]:
+def shapes_under(definition: BlockDefinition, expected: Expectation) -> dict[str, Shape]:
     """The inputs' shapes where a size is set.  Raises Fault, ArchError."""
     ports = [
         port

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from cnndsl import zoo
+from cnndsl.backends.torch import source
 from cnndsl.backends.torch.proof import ProofError, prove, reparse
 from cnndsl.graph import Network
 from cnndsl.network import load, loads
@@ -15,7 +16,7 @@ from cnndsl.network import load, loads
 @pytest.mark.parametrize("name", sorted(zoo()))
 def test_shipped_networks_are_proved_as_written(name: str) -> None:
     network = load(name)
-    text = network.torch_source()
+    text = source(network)
     tree = ast.parse(text)
     prove(tree, network)
     reparse(text, tree)

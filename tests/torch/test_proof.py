@@ -3,52 +3,535 @@
 from __future__ import annotations
 
 import ast
+import textwrap
+from collections import Counter
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from cnndsl import zoo
+from cnndsl.analysis.weights import random_weights
+from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
-from cnndsl.backends.torch.proof import ProofError, prove, reparse
-from cnndsl.graph import Network
+from cnndsl.backends.torch.execute import execute
+from cnndsl.backends.torch.proof import Proof, ProofError, prove, reparse
+from cnndsl.graph import Network, key_of
+from cnndsl.language import read
+from cnndsl.language.elaborate import elaborate
 from cnndsl.network import load, loads
+from tests.torch.mutants import mutants
+
+HEAD = """
+import math
+from collections import OrderedDict
+from functools import partial
+from typing import NamedTuple
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+"""
 
 
-@pytest.mark.parametrize("name", sorted(zoo()))
+@pytest.mark.parametrize("name", zoo())
 def test_shipped_networks_are_proved_as_written(name: str) -> None:
-    network = load(name)
-    text = source(network)
+    for definition in read(name).models.values():
+        network = elaborate(definition)
+        text = source(network)
+        tree = ast.parse(text)
+        prove(tree, network)
+        reparse(text, tree)
+
+
+# --- Files written by hand, against a network of one or two lines
+
+
+def network_of(body: str, shape: str = "4, 8, 12") -> Network:
+    return loads(f"model M: image[{shape}] -> y {{ {body} }}")
+
+
+def file_of(network: Network, modules: tuple[str, ...], forward: str, more: str = "") -> str:
+    """A file that registers modules where the network's weights are; `{0}` is the first."""
+    keys = [
+        key_of(node.path)
+        for node in network
+        if node.op.weights(*network.input_shapes(node.name))
+    ]
+    paths = list(dict.fromkeys(keys))
+    heads: dict[str, list[str]] = {}
+    for path, module in zip(paths, modules, strict=False):
+        head, _, rest = path.partition(".")
+        assert "." not in rest, path
+        heads.setdefault(head, []).append(f'"{rest}": {module}' if rest else module)
+    init = [
+        f"self.{head} = {held[0]}" if '"' not in held[0] else
+        f"self.{head} = nn.ModuleDict({{{', '.join(held)}}})"
+        for head, held in heads.items()
+    ]  # fmt: skip
+    init += modules[len(paths) :]
+    calls = [f"self.{path}" for path in paths]
+    return "\n".join(
+        [
+            HEAD,
+            more,
+            "class M(nn.Module):",
+            "    def __init__(self) -> None:",
+            "        super().__init__()",
+            *(f"        {line}" for line in init),
+            "    def forward(self, image: Tensor) -> Tensor:",
+            textwrap.indent(forward.format(*calls), " " * 8),
+        ]
+    )
+
+
+CONV = "y: conv(8, 3x3)"
+MODULE = ("nn.Conv2d(4, 8, 3, padding=1)",)
+GATE = "g: gap\n y: mul { image; g }"
+
+RIGHT: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "sides by name": (
+        CONV,
+        ("nn.Conv2d(4, 8, kernel_size=(3, 3), padding=(1, 1))",),
+        "return {0}(image)",
+    ),
+    "defaults said": (CONV, ("nn.Conv2d(4, 8, 3, 1, 1, 1, 1, True)",), "return {0}(image)"),
+    "a function for a module": (
+        "y: relu",
+        ("self.act = nn.ReLU(inplace=False)",),
+        "return self.act(image)",
+    ),
+    "a method for a function": ("y: sigmoid", (), "return image.sigmoid()"),
+    "a pool without its stride": ("y: maxpool(2)", (), "return F.max_pool2d(image, (2, 2))"),
+    "operands in the other order": (
+        "y: add { image; image -> relu }",
+        (),
+        "return F.relu(image) + image",
+    ),
+    "three in a sum": (
+        "y: add { image; relu; relu6 }",
+        (),
+        "return sum([image, F.relu(image), F.relu6(image)])",
+    ),
+    "a mean for a pool": ("y: gap", (), "return image.mean((2, 3))"),
+    "a pool and a flatten for a mean": (
+        "y: gap",
+        (),
+        "return torch.flatten(F.adaptive_avg_pool2d(image, 1), 1)",
+    ),
+    "a mean that keeps its axes": (
+        "y: gap(keep=true)",
+        (),
+        "return image.mean([-1, -2], keepdim=True)",
+    ),
+    "a view with the batch": ("y: flatten", (), "return image.view(image.shape[0], -1)"),
+    "a reshape with all sizes": (
+        "y: flatten",
+        (),
+        "n, c, h, w = image.shape\nreturn image.reshape(n, c * h * w)",
+    ),
+    "a shuffle by hand": (
+        'y: rearrange("(g c) h w -> (c g) h w", g=2)',
+        (),
+        "n, c, h, w = image.size()\n"
+        "return image.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, -1, h, w)",
+    ),
+    "a chunk for a split": (
+        "a, b: split(2)\ny: add { a; b }",
+        (),
+        "a, b = image.chunk(2, dim=1)\nreturn a + b",
+    ),
+    "slices for a split": (
+        "a, b: split(2)\ny: add { a; b }",
+        (),
+        "return image[:, :2] + image[:, 2:]",
+    ),
+    "a gate by unsqueeze": (
+        GATE,
+        (),
+        "g = image.mean((2, 3))\nreturn image * g.unsqueeze(-1).unsqueeze(-1)",
+    ),
+    "a gate by None": (GATE, (), "return image.mean((2, 3))[:, :, None, None] * image"),
+    "in place where nothing reads": (
+        f"{CONV} -> relu",
+        MODULE,
+        "x = {0}(image)\nreturn F.relu(x, inplace=True)",
+    ),
+    "a sum in place": (
+        "a: conv(4, 1x1)\ny: add { a; image }",
+        ("nn.Conv2d(4, 4, 1)",),
+        "x = {0}(image)\nx += image\nreturn x",
+    ),
+    "a loop over layers": (
+        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        ("nn.Conv2d(4, 4, 1)",) * 2,
+        "for f in ({0}, {1}):\n    image = f(image)\nreturn image",
+    ),
+    "an output by name": ("y: relu", ("self.names = ('y',)",), "return F.relu(image)"),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_words_for_the_network_are_accepted(name: str) -> None:
+    body, modules, forward = RIGHT[name]
+    network = network_of(body)
+    text = file_of(network, modules, forward)
     tree = ast.parse(text)
     prove(tree, network)
     reparse(text, tree)
+    agrees(text, network)
 
 
-def network_of(body: str) -> Network:
-    return loads(f"model M: image[4, 8, 8] -> y {{ {body} }}")
+WRONG: dict[str, tuple[str, tuple[str, ...], str, str]] = {
+    "two arguments swapped": (
+        CONV,
+        ("nn.Conv2d(8, 4, 3, padding=1)",),
+        "return {0}(image)",
+        "the network has nn.Conv2d",
+    ),
+    "an attribute dropped": (
+        CONV,
+        ("nn.Conv2d(4, 8, 3)",),
+        "return {0}(image)",
+        "padding=(1, 1)",
+    ),
+    "another attribute": (
+        CONV,
+        ("nn.Conv2d(4, 8, 3, padding=1, dilation=2)",),
+        "return {0}(image)",
+        "dilation=(2, 2)",
+    ),
+    "no bias": (
+        CONV,
+        ("nn.Conv2d(4, 8, 3, padding=1, bias=False)",),
+        "return {0}(image)",
+        "bias=False",
+    ),
+    "a size that is not an integer": (
+        CONV,
+        ("nn.Conv2d(4, 8, 3.0, padding=1)",),
+        "return {0}(image)",
+        "cannot be 3.0",
+    ),
+    "an activation dropped": (
+        f"{CONV} -> relu",
+        MODULE,
+        "return {0}(image)",
+        "nothing computes y.relu",
+    ),
+    "an activation more": (
+        CONV,
+        MODULE,
+        "return F.relu({0}(image))",
+        "the output `y` is F.relu",
+    ),
+    "another activation": (f"{CONV} -> relu", MODULE, "return F.relu6({0}(image))", "F.relu6"),
+    "another slope": (
+        "y: leaky(0.1)",
+        (),
+        "return F.leaky_relu(image, 0.2)",
+        "negative_slope=0.2",
+    ),
+    "another key": (
+        CONV,
+        (*MODULE, "self.z = nn.Conv2d(4, 8, 3, padding=1)"),
+        "return self.z(image)",
+        "its key in the network is",
+    ),
+    "a layer that nothing calls": (
+        CONV,
+        (*MODULE, "self.z = nn.Linear(2, 2)"),
+        "return {0}(image)",
+        "nothing calls `z`",
+    ),
+    "an activation that nothing calls": (
+        CONV,
+        (*MODULE, "self.z = nn.ReLU()"),
+        "return {0}(image)",
+        "nothing calls `z`",
+    ),
+    "a layer that is not registered": (
+        "y: relu",
+        ("self.acts = [nn.ReLU()]",),
+        "return self.acts[0](image)",
+        "not registered",
+    ),
+    "a layer made in forward": ("y: relu", (), "return nn.ReLU()(image)", "not registered"),
+    "a layer called twice": (CONV, MODULE, "{0}(image)\nreturn {0}(image)", "once too often"),
+    "another operand": (
+        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        ("nn.Conv2d(4, 4, 1)",) * 2,
+        "x = {0}(image)\nreturn {1}(image)",
+        "of image",
+    ),
+    "layers in another order": (
+        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        ("nn.Conv2d(4, 4, 1)",) * 2,
+        "return {0}({1}(image))",
+        "of image",
+    ),
+    "operands in another order": (
+        "y: concat { image; relu }",
+        (),
+        "return torch.cat([F.relu(image), image], 1)",
+        "torch.cat",
+    ),
+    "another axis": (
+        "y: concat { image; relu }",
+        (),
+        "return torch.cat([image, F.relu(image)], 2)",
+        "axis=2",
+    ),
+    "a sum in another order": (
+        "y: add { image; relu; relu6 }",
+        (),
+        "return image + (F.relu(image) + F.relu6(image))",
+        "add",
+    ),
+    "a product for a sum": (
+        "y: add { image; relu }",
+        (),
+        "return image * F.relu(image)",
+        "mul",
+    ),
+    "a parenthesis": ("y: mul(3) -> relu", (), "return 3 * image * 8 // 8", "floor_div"),
+    "another factor": ("y: mul(3)", (), "return image * 3.5", "by=3.5"),
+    "the other half": (
+        "a, b: split(2)\ny: a -> relu",
+        (),
+        "return F.relu(image.chunk(2, 1)[1])",
+        "F.relu of a.split[1]",
+    ),
+    "height and width exchanged": (
+        "y: flatten",
+        (),
+        "return image.transpose(2, 3).flatten(1)",
+        "permute",
+    ),
+    "axes exchanged by a view": (
+        'y: rearrange("c h w -> c w h")',
+        (),
+        "n, c, h, w = image.shape\nreturn image.reshape(n, c, w, h)",
+        "reshape",
+    ),
+    "a mean over one axis": ("y: gap", (), "return image.mean(2).mean(2)", "mean"),
+    "a batch that is taken for pixels": (
+        "y: flatten",
+        (),
+        "return image.flatten(0, 1)",
+        "reshape",
+    ),
+    "a view of what is not in one piece": (
+        'y: rearrange("c h w -> c w h") -> flatten',
+        (),
+        "return image.transpose(2, 3).view(image.shape[0], -1)",
+        "in one piece",
+    ),
+    "in place what is read later": (
+        "a: conv(4, 1x1)\ny: add { a; a -> relu }",
+        ("nn.Conv2d(4, 4, 1)",),
+        "x = {0}(image)\ny = F.relu(x, inplace=True)\nreturn x + y",
+        "overwritten",
+    ),
+    "the input in place": ("y: relu", (), "return F.relu(image, True)", "in place"),
+    "a condition on a tensor": (
+        "y: relu",
+        (),
+        "return F.relu(image) if image else image",
+        "a condition on a tensor",
+    ),
+    "a condition on the batch": (
+        "y: relu",
+        (),
+        "if image.shape[0] == 1:\n    return image\nreturn F.relu(image)",
+        "compared",
+    ),
+    "one dropout for two": (
+        "a: dropout(0.5)\nb: image -> dropout(0.5)\ny: add { a; b }",
+        ("self.d = nn.Dropout(0.5)",),
+        "x = self.d(image)\nreturn x + x",
+        "add",
+    ),
+    "another probability": (
+        "y: dropout(0.1)",
+        ("self.d = nn.Dropout()",),
+        "return self.d(image)",
+        "nn.Dropout",
+    ),
+    "a list of outputs": ("y: relu", (), "return [F.relu(image)]", "not a tensor"),
+    "two outputs": ("y: relu", (), "return F.relu(image), image", "not a tensor"),
+    "nothing": ("y: relu", (), "F.relu(image)", "not a tensor"),
+    "a name before its value": (
+        "y: relu",
+        (),
+        "if False:\n    x = image\nreturn F.relu(x)",
+        "no value yet",
+    ),
+    "a name that is not there": ("y: relu", (), "return F.relu(img)", "not defined"),
+    "what nobody knows": ("y: relu", (), "return torch.compile(F.relu)(image)", "not known"),
+    "a loop without end": (
+        "y: relu",
+        ("for i in range(10**9): pass",),
+        "return F.relu(image)",
+        "steps",
+    ),
+    "a list without bounds": (
+        "y: relu",
+        ("self.a = [0] * 10**9",),
+        "return F.relu(image)",
+        "without bounds",
+    ),
+    "a number without bounds": (
+        "y: relu",
+        ("self.a = 10**10**10",),
+        "return F.relu(image)",
+        "power",
+    ),
+    "a memory of the last call": (
+        "y: relu",
+        ("self.seen = []",),
+        "self.seen.append(1)\nreturn F.relu(image)",
+        "the next one reads",
+    ),
+    "a module before super": (
+        "y: relu",
+        ("self.train = nn.ReLU()",),
+        "return F.relu(image)",
+        "an attribute of the class already",
+    ),
+}
 
 
-def file_of(init: str, forward: str, before: str = "") -> ast.Module:
-    lines = [
-        "import torch",
-        "from torch import Tensor, nn",
-        "from torch.nn import functional as F",
-        before,
-        "class M(nn.Module):",
-        "    def __init__(self) -> None:",
-        "        super().__init__()",
-        *(f"        {line}" for line in init.strip().split("\n")),
-        "    def forward(self, image: Tensor) -> Tensor:",
-        *(f"        {line}" for line in forward.strip().split("\n")),
-    ]
-    return ast.parse("\n".join(lines))
-
-
-def refused(tree: ast.Module, network: Network) -> str:
+@pytest.mark.parametrize("name", WRONG)
+def test_planted_faults_are_refused(name: str) -> None:
+    body, modules, forward, said = WRONG[name]
+    network = network_of(body)
     with pytest.raises(ProofError) as found:
-        prove(tree, network)
-    return str(found.value)
+        prove(ast.parse(file_of(network, modules, forward)), network)
+    assert said in str(found.value)
 
 
-def test_a_wrong_layer_is_named_with_what_the_network_has() -> None:
-    network = network_of("y: conv(8, 3x3)")
-    message = refused(file_of("self.y = nn.Sequential()", "return self.y(image)"), network)
-    assert "nothing computes y.conv" in message
+def test_a_message_names_the_line_and_what_the_network_has() -> None:
+    network = network_of("a: relu\n y: a -> conv(8, 3x3)")
+    text = file_of(network, ("nn.Conv2d(4, 16, 3, padding=1)",), "return {0}(F.relu(image))")
+    with pytest.raises(ProofError) as found:
+        prove(ast.parse(text), network)
+    line = text.split("\n").index("        return self.y.conv(F.relu(image))") + 1
+    assert str(found.value) == (
+        f"line {line}, `self.y.conv(F.relu(image))`: `y.conv` is nn.Conv2d(in_channels=4, "
+        "kernel_size=(3, 3), out_channels=16, padding=(1, 1)) of a.relu; the network has "
+        "nn.Conv2d(in_channels=4, kernel_size=(3, 3), out_channels=8, padding=(1, 1)) of a.relu"
+    )
+
+
+def test_the_same_helper_under_another_text_is_refused() -> None:
+    network = network_of("y: crop(4x4)")
+    text = source(network)
+    prove(ast.parse(text), network)
+    assert " // 2" in text
+    with pytest.raises(ProofError):
+        prove(ast.parse(text.replace(" // 2", " // 3")), network)
+
+
+def test_what_a_helper_needs_must_be_there() -> None:
+    network = load("retinanet_resnet50_fpn")
+    text = source(network)
+    with pytest.raises(ProofError, match=r"needs `torch`|not defined"):
+        prove(ast.parse(text.replace("import torch\n", "", 1)), network)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(a, a):\n    return a\n", "duplicate argument"),
+        ("def f(a):\n    return a + 1\n", "something else"),
+        ("def f(a):\n    return a\n\nx = 1\n", "2 statements"),
+        ("def f(a:\n", "does not take"),
+    ],
+)
+def test_a_text_that_is_not_its_tree_is_refused(text: str, said: str) -> None:
+    tree = ast.parse("def f(a):\n    return a\n")
+    if "duplicate" in said:
+        tree.body[0].args.args.append(ast.arg("a"))  # type: ignore[attr-defined]
+    with pytest.raises(ProofError, match=said):
+        reparse(text, tree)
+
+
+def test_a_negative_number_is_the_tree_that_python_reads() -> None:
+    tree = ast.parse("x = f(0)")
+    tree.body[0].value.args[0] = ast.Constant(-1)  # type: ignore[attr-defined]
+    reparse("x = f(-1)\n", tree)
+
+
+# --- Every place of a written file, changed
+
+
+CHANGED = [
+    ("lenet5", (1, 32, 32)),
+    ("squeezenet1_1", (3, 64, 64)),
+    *(
+        pytest.param(name, shape, marks=pytest.mark.slow)
+        for name, shape in {
+            "mobilenetv2": (3, 32, 32),
+            "shufflenetv1": (3, 64, 64),
+            "unet": (1, 188, 188),
+            "attention_unet": (3, 32, 32),
+            "googlenet": (3, 96, 96),
+            "regnety_400mf": (3, 64, 64),
+        }.items()
+    ),
+]
+"""Networks with an input that PyTorch runs in no time."""
+
+
+def result(text: str, network: Network) -> dict[str, Any]:
+    """What a file computes when it is executed, in evaluation: its outputs in order."""
+    weights = random_weights(network, 0)
+    for name in weights:
+        if name.endswith("running_var"):
+            weights[name] += 0.5
+    tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
+    found = [c for c in vars(execute(text, network.name)).values() if isinstance(c, type)]
+    model: Any = next(c for c in reversed(found) if c.__name__ == network.name)()
+    model.load_state_dict(tensors, strict=False)
+    with torch.inference_mode():
+        got = model.eval()(*map(torch.from_numpy, arrays_of(network).values()))
+    return dict(zip(network.outputs, got if isinstance(got, tuple) else (got,), strict=True))
+
+
+def arrays_of(network: Network) -> dict[str, Any]:
+    """Inputs of noise, a batch of two."""
+    rng = np.random.default_rng(0)
+    shapes = {name: tuple(map(int, t.shape)) for name, t in network.inputs.items()}
+    return {n: rng.normal(size=(2, *shape)).astype(np.float32) for n, shape in shapes.items()}
+
+
+def agrees(text: str, network: Network) -> None:
+    """What is executed computes what the interpreter does."""
+    weights = random_weights(network, 0)
+    (wanted,) = [Interpreter(network, weights)(**arrays_of(network))]
+    (got,) = result(text, network).values()
+    np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape"), CHANGED)
+def test_no_change_of_a_file_survives_that_changes_a_result(
+    name: str, shape: tuple[int, ...]
+) -> None:
+    network = load(name, inputs={"image": shape})
+    text = source(network)
+    tree, wanted = ast.parse(text), result(text, network)
+    given = frozenset(Proof(tree, network).expected.layers.library)
+    counts, survivors = Counter[str](), []
+    for kind, mutant in mutants(tree, given):
+        counts[kind] += 1
+        try:
+            prove(mutant, network)
+        except ProofError:
+            continue
+        survivors.append(ast.unparse(mutant))
+    assert len(counts) >= 10
+    assert len(survivors) < 0.2 * counts.total()
+    for survivor in survivors:
+        for output, value in result(survivor, network).items():
+            torch.testing.assert_close(value, wanted[output], rtol=0, atol=0)

@@ -78,7 +78,8 @@ class Expected:
             table.shapes.setdefault(tensor.number, shapes[n])
             # A view knows its shape, with the rows of `each row` in the batch.
             assert table.shapes[tensor.number][1:] == shapes[n][1:], node.name
-            table.names.setdefault(tensor.number, node.name)
+            name = node.name if len(shapes) == 1 else f"{node.name}[{n}]"
+            table.names.setdefault(tensor.number, name)
             self.values[node.name, n] = tensor.number
 
     def value(

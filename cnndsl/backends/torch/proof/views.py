@@ -79,7 +79,7 @@ def _reshaped(table: Numbering, x: Tensor, shape: Extents) -> Tensor:
 def resolved(x: Tensor, shape: Sequence[object]) -> Extents:
     """A shape with its one -1 found.  Raises ProofError: it cannot be."""
     for size in shape:
-        if not isinstance(size, Batch) and (type(size) is not int or size < -1 or size == 0):
+        if not isinstance(size, Batch) and (type(size) is not int or size < -1):
             raise ProofError(f"{size!r} is not a size")
     sizes: list[Any] = list(shape)
     if sizes.count(-1) > 1:
@@ -88,7 +88,7 @@ def resolved(x: Tensor, shape: Sequence[object]) -> Extents:
         return tuple(sizes)
     total, batches = elements(shape_of(x))
     known, said = elements([size for size in sizes if size != -1])
-    if total % known or batches - said not in (0, 1):
+    if known == 0 or total % known or batches - said not in (0, 1):
         raise ProofError(f"a tensor of {spell_value(x.shape)} is not {spell_value(sizes)}")
     rest = total // known
     sizes[sizes.index(-1)] = Batch(rest) if batches > said else rest

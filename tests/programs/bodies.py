@@ -8,6 +8,7 @@ here; what is refused is counted by its code.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,7 +21,16 @@ from tests.programs.operations import NAMES, arguments, divisors, outcome, writt
 
 Parameter = tuple[str, str, str, str, str]
 """A name, type, default and other value, and a step that reads it."""
-ACTIVATIONS = ("relu", "tanh", "sigmoid", "silu", "leaky(0.3)", "elu(alpha=0.5)", "gelu")
+ACTIVATIONS = (
+    "relu",
+    "tanh",
+    "sigmoid",
+    "silu",
+    "leaky(0.3)",
+    "elu(alpha=0.5)",
+    "gelu",
+    "mish()",
+)
 NORMS = ("bn", "ln", "frozen_bn", "bn(eps=1e-3)", "gn(1)", "bn(affine=false)")
 refused: Counter[str] = Counter()
 """How often a proposed line was no program, by the code of the message."""
@@ -61,10 +71,15 @@ class Names:
         self.blocks: list[Callee] = []
         self.count = 0
 
-    @property
-    def above(self) -> list[str]:
-        """What stands above the declaration that is being written."""
-        return [*self.defaults, *self.declarations]
+    def above(self, text: str) -> list[str]:
+        """What a declaration needs above it: the others take as long to read as it does."""
+        needed: list[str] = []
+        for declaration in reversed(self.declarations):
+            names = re.findall(r"^(?:block |use .* as )(\w+)", declaration, re.MULTILINE)
+            if any(re.search(rf"\b{name}\b", text) for name in names):
+                needed.insert(0, declaration)
+                text += declaration
+        return [*self.defaults, *needed]
 
     def fresh(self, stem: str) -> str:
         """A name that nothing has."""

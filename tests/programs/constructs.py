@@ -79,31 +79,46 @@ def applied(body: Body, name: str) -> bool:
     return False
 
 
-def _deform(body: Body) -> bool:
+def _moved(body: Body, name: str, *parts: Callable[[int], str]) -> bool:
+    """An operation whose other inputs are convolutions with its own window."""
+    chance = body.chance
     value = body.pick((3,))
-    kernel, stride = body.chance.choice([1, 3]), body.chance.choice([1, 2])
-    a, b = body.writer.fresh("l"), body.writer.fresh("l")
-    taps = kernel * kernel
-    ok = body.add(f"{a}: {value.name} -> conv({2 * taps}, 3, stride={stride})", a)
-    mask = ""
-    if body.chance.random() < 0.5:
-        m = body.writer.fresh("l")
-        ok = ok and body.add(
-            f"{m}: {value.name} -> conv({taps}, 3, stride={stride}) -> sigmoid", m
-        )
-        mask = f"; {m}"
-    step = f"deform_conv({body.number(4)}, {kernel}, stride={stride})"
-    return ok and body.add(f"{b}: {step} {{ {value.name}; {a}{mask} }}", b, continues=True)
+    given = arguments(OPS[name], value.shape, chance)
+    given["kernel"] = chance.choice([1, 3, 3, (1, 3)])
+    if "bias" in given and chance.random() < 0.5:
+        del given["bias"]
+    window = {k: v for k, v in given.items() if k in ("kernel", "stride", "pad", "dilation")}
+    if outcome("conv", {"out": 2, **window}, value.shape) is None:
+        raise RefusedError
+    taps = math.prod(spatial_size(given["kernel"]))
+    labels = []
+    for part in parts:
+        labels.append(body.writer.fresh("l"))
+        out, *after = part(taps).split(" -> ")
+        step = written("conv", {"out": int(out), **window}, chance)
+        line = " -> ".join([f"{labels[-1]}: {value.name} -> {step}", *after])
+        if not body.add(line, labels[-1]):
+            return False
+    text = written(name, given, chance)
+    if OPS[name].fused and chance.random() < 0.5:
+        text = f"{text[:-1]}, norm={chance.choice(NORMS)}, act={body.act()})"
+    label = body.writer.fresh("l")
+    line = f"{label}: {text} {{ {'; '.join([value.name, *labels])} }}"
+    return body.add(line, label, continues=True)
+
+
+def spatial_size(kernel: object) -> tuple[int, ...]:
+    """A kernel over a map."""
+    return kernel if isinstance(kernel, tuple) else (int(str(kernel)),) * 2
+
+
+def _deform(body: Body) -> bool:
+    parts = [lambda taps: f"{2 * taps}", lambda taps: f"{taps} -> sigmoid"]
+    return _moved(body, "deform_conv", *parts[: body.chance.choice([1, 2])])
 
 
 def _involve(body: Body) -> bool:
-    value = body.pick((3,))
-    kernel = body.chance.choice([1, 3])
-    groups = body.chance.choice(divisors(value.shape[0]))
-    a, b = body.writer.fresh("l"), body.writer.fresh("l")
-    ok = body.add(f"{a}: {value.name} -> conv({groups * kernel**2}, 1)", a)
-    step = f"involve({kernel}, groups={groups})"
-    return ok and body.add(f"{b}: {step} {{ {value.name}; {a} }}", b, continues=True)
+    return _moved(body, "involve", lambda taps: f"{taps}")
 
 
 def _boxes(body: Body, last: str) -> bool:
@@ -120,9 +135,13 @@ def _boxes(body: Body, last: str) -> bool:
         f"wh=[{', '.join(['[2, 3]', '[4, 1.5]'][:anchors])}]",
     ])  # fmt: skip
     offset = chance.choice(["", ", offset=0.5"])
+    if "wh=" in sizes:
+        offset = chance.choice([offset, ", image=[8, 8]"])
     ok = body.add(f"{grid}: {value.name} -> anchor_grid([1, 2], {sizes}{offset})", grid)
     if last == "anchor_grid":
         return ok
+    if last == "nms" and chance.random() < 0.5:
+        last = "topk"
     form = chance.choice([
         '"rcnn"', '"rcnn", divisors=[10, 10, 5, 5]', '"rcnn", clip=[8, 8]',
         '"yolo", stride=[1, 2]', '"yolo", stride=[1, 2], stretch=1.2',
@@ -153,7 +172,11 @@ def _boxes(body: Body, last: str) -> bool:
     rois = fresh("l")
     size = chance.choice(["2", "3x2", "2x2, strides=[1], sampling_ratio=1"])
     step = f"roi_align({size}{'' if 'strides' in size else ', [1]'})"
-    ok = ok and body.add(f"{rois}: {step} {{ {found[0]}; {value.name} }}", rois)
+    levels = value.name
+    if min(h, w) > 3 and chance.random() < 0.4:
+        step = "roi_align(2, [1, 2], canonical_scale=4, canonical_level=1)"
+        levels += f"; {value.name} -> maxpool(2)"
+    ok = ok and body.add(f"{rois}: {step} {{ {found[0]}; {levels} }}", rois)
     if last == "roi_align" or not ok:
         return ok
     masks, picked = fresh("l"), fresh("l")
@@ -597,10 +620,12 @@ def measured(body: Body) -> bool:
         raise RefusedError
     c = value.shape[0]
     texts = [
-        f"{n} -> conv({o}.c, 1)", f"{n} -> linear({o}.w)", f"{n} -> avgpool({o}.size)",
-        f"{n} -> mul({o}.w // {n}.w)", f"{n} -> reshape({n}.c, *{n}.size)",
+        f"{n} -> conv({o}.c, 1)", f"{n} -> conv(round8({o}.c), 1)",
+        f"{n} -> linear({o}.w)", f"{n} -> avgpool({o}.size)",
+        f"{n} -> mul({o}.w // {n}.w)",
+        f"{n} -> {{ let s = {n}.size; reshape({n}.c, *s) }}",
         f"{n} -> reshape({n}.w * {n}.c, {math.prod(value.shape[1:-1])})",
-        f"{n} -> flatten -> reshape(*{n}.shape)", f"{n} -> mul({n}.shape[0])",
+        f"{n} -> flatten -> {{ let s = {n}.shape; reshape(*s) }}", f"{n} -> mul({n}.shape[0])",
         f"{n} -> conv({c}, 1) -> zeropad({n}.w - {n}.w + 1)",
     ]  # fmt: skip
     if rank == len(other.shape) - 1:
@@ -622,7 +647,7 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
      "  u2: add { u; v -> @same }\n  v2: mul(k) each { v; u2 }\n}".replace(
          "  v2: mul(k) each { v; u2 }", "  v2: add { v; u2 -> mul(k) }"),
      "@l: Pair@(1) { @v; @w } -> Pair@(3) * @n", ("@l.u", "@l.v")),
-    ("block Maybe@(f: bool): x[C, *S] -> (a, b when f) {\n  a: x -> @same\n"
+    ("block Maybe@(f: bool): x[C, *S] -> (a, b[C, *S] when f) {\n  a: x -> @same\n"
      "  b: a -> @same when f\n}",
      "@l: @v -> Maybe@(true)\n@m: @v -> Maybe@(false)", ("@l.a", "@l.b", "@m.a")),
     ("block Many@: *p[C, *S] -> *q {\n  for i in 0..len(p) { q[i]: p[i] -> @same }\n}",
@@ -661,6 +686,41 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
     ("block Scan@(n: int = 2): x[C, *S] -> y {\n  f[0]: x\n"
      "  for i in 1..n + 1 { f[i]: concat { f[*] } -> conv(C, 1) }\n  y: concat { f[*] }\n}",
      "@l: @v -> Scan@\n@m: @v -> Scan@(n=1)", ("@l", "@m", "@l.f[1]")),
+    ("block Odd@(): x -> y { y: x -> relu() -> @same }\nblock Void@() { }",
+     "@l: @v -> Odd@() -> Void@\n@m: add() { @l; @v -> {} }", ("@l",)),
+    ("block Odd@(n: int,): (x[C,],) -> (y,) { y: x -> linear(C) -> mul(n,) }",
+     "@l: @v -> gap -> Odd@(2) -> Odd@(n=3)", ("@l",)),
+    ("", "@l: @v -> { for i@ in [] { mul(i@) }; @same }", ("@l",)),
+    ("", "@l: @v -> relu when false\nelse @v -> tanh when false\n@m: @v -> @same\n"
+     "for i@ in [1, 2,] { mul(i@) } * 2", ("@m",)),
+    ("", "@l: @v -> relu when false\nelse @m: @v -> @same when 2 > 1", ("@m",)),
+    ("block Port@(f: bool): (x as z, w) -> (a, b as c when f) {\n  a: x -> @same\n"
+     "  b: w -> tanh when f\n}",
+     "@l: Port@(true) { @v; @w }\n@m: Port@(false) { @l.c; @l.a }", ("@l.c", "@m.a")),
+    ("block Port@(f: bool): x -> (a[C, *S] as d, b[_, *T] as c when f) {\n  a: x -> @same\n"
+     "  b: x -> gap when f\n}",
+     "@l: @v -> Port@(true)\n@m: @v -> Port@(false)", ("@l.c", "@l.d", "@m.d")),
+    ("block Port@(f: bool = true): *p -> (a, *q when f) {\n  a: p[0] -> @same\n"
+     "  for i in 0..len(p) { q[i]: p[i] -> relu when f }\n}",
+     "@l: Port@ { @v; @w }\n@m: Port@(false) { @w }", ("@l.a", "@l.q[1]", "@m.a")),
+    ("block Port@(f: bool = true): *p[C, *S] -> (a, *q[C, *S] when f) {\n  a: p[0] -> @same\n"
+     "  for i in 0..len(p) { q[i]: p[i] -> relu when f }\n}",
+     "@l: Port@ { @v; @w }\n@m: Port@(false) { @w }", ("@l.a", "@l.q[0]", "@m.a")),
+    ("block Port@: *p -> *q[C, *S] { for i in 0..len(p) { q[i]: p[i] -> @same } }",
+     "@l: Port@ { @v; @w }", ("@l.q[0]",)),
+    ("", "@l: for i@ in 0..2 { mul(i@ + 1) } each { @v; @w }\n"
+     "@m: for i@ in 0..2 { relu } * 2 each { @v }", ("@l[0]", "@l[1]", "@m[0]")),
+    ("", "@l: { @same; @same } * 2 each { @v; @w }", ("@l[0]", "@l[1]")),
+    ("", "@l: for | a@ |\n  | 2 |\n  | 3 |\n{ mul(a@) } * 2\n@m: @v -> @same", ("@m",)),
+    ("", "@l: for | a@ |\n  | 2 |\n{ mul(a@) } each { @v; @w }\n"
+     "@m: for | b@ |\n  | 2 |\n{ mul(b@) -> tanh } * 2 each { @v }", ("@l[0]", "@m[0]")),
+    ('use "lib/resnet.arch" (BasicBlock as Basic@,)',
+     "@l: @v -> Basic@(4)\n@m: @v -> Basic@(6, s=2, norm=gn(2)) -> Basic@(6)", ("@l", "@m")),
+    ('use "lib/squeeze_excite.arch" (SqueezeExcite as SE@)',
+     "@l: @v -> SE@(2)\n@m: @v -> SE@(3, act=silu)", ("@l", "@m")),
+    ("block Half@: x[C, H, W] -> y[2 * C, H // 2, W // 2] {\n"
+     "  y: x -> conv(2 * C, 2, stride=2, pad=valid)\n}",
+     "@l: @v -> Half@", ("@l",)),
 ]  # fmt: skip
 """Blocks and their calls as detectors write them: `@` is a number, `@same` any step."""
 
@@ -669,6 +729,12 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
 def patterned(body: Body) -> bool:
     """One of the patterns, with random steps in it."""
     return _pattern(body, body.chance.choice(PATTERNS))
+
+
+def own_pattern(body: Body) -> bool:
+    """The seed's own pattern, in every other program."""
+    number, other = divmod(body.writer.seed, 2)
+    return not other and _pattern(body, PATTERNS[number % len(PATTERNS)])
 
 
 def _pattern(body: Body, pattern: tuple[str, str, tuple[str, ...]]) -> bool:

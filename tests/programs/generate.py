@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from cnndsl.diagnostics import ArchError
@@ -9,7 +10,7 @@ from cnndsl.network import loads
 from cnndsl.ops.base import Shape
 from cnndsl.structure import Block, Call
 from tests.programs.bodies import Body, Callee, Names, Parameter, RefusedError, Value, refused
-from tests.programs.constructs import CONSTRUCTS, Construct, operation_line
+from tests.programs.constructs import CONSTRUCTS, Construct, operation_line, own_pattern
 
 
 class Writer(Names):
@@ -20,7 +21,49 @@ class Writer(Names):
         self._head()
         for _ in range(self.chance.choice([0, 1, 1, 2, 3])):
             self._block()
-        return self._model()
+        return self._finished(self._model())
+
+    def _finished(self, model: str) -> str:
+        """The file, with what stands above the model, and perhaps a second one."""
+        chance, defaults = self.chance, list(self.defaults)
+        network = loads("\n".join([*self.above(model), model]))
+        metas = [
+            f"@expect(params={network.parameters:_}, macs={network.macs})",
+            f"@expect(macs <= {network.macs + 1}, params <= {network.parameters})",
+            '@deviates("its loss is another")', '@cite("arXiv:1512.03385", table=1)',
+            '@cite("A book")', '"""What it is: ½ of a × b."""', "@deviates", "@expect()",
+            "@deviates()",
+        ]  # fmt: skip
+        if chance.random() < 0.25:
+            chosen = chance.sample(metas, chance.choice([1, 2]))
+            try:
+                loads("\n".join([*self.above(model), *chosen, model]))
+                model = "\n".join([*chosen, model])
+            except ArchError as error:
+                refused[error.diagnostics[0].code] += 1
+        own = [text for text in self.declarations if not text.startswith("use")]
+        used = [text for text in self.declarations if text.startswith("use")]
+        if not own or used or chance.random() < 0.8:
+            return "\n".join([*defaults, *self.declarations, model]) + "\n"
+        return self._with_part(defaults, own, model)
+
+    def _with_part(self, defaults: list[str], own: list[str], model: str) -> str:
+        """The blocks in a file of their own; `use` brings no default."""
+        names = [name for text in own for name in re.findall(r"^block (\w+)", text, re.M)]
+        names = [name for name in names if re.search(rf"\b{name}\b", model)]
+        use = 'use "part.arch"'
+        if names and (any("let" in text for text in defaults) or self.chance.random() < 0.7):
+            shown = []
+            for plain in names:
+                shown.append(plain)
+                if self.chance.random() < 0.5:
+                    model = re.sub(rf"\b{plain}\b", f"{plain}x", model)
+                    shown[-1] = f"{plain} as {plain}x"
+            use += f" ({', '.join(shown)}{self.chance.choice(['', ','])})"
+        elif any("let" in text for text in defaults):
+            use = ""
+        main = "\n".join([use, *defaults, model])
+        return f"{main}\n#### part.arch\n" + "\n".join([*defaults, *own]) + "\n"
 
     def _head(self) -> None:
         if self.chance.random() < 0.25:
@@ -110,7 +153,7 @@ class Writer(Names):
         for param in params:
             body.uses(*param)
         first = CONSTRUCTS[self.seed % len(CONSTRUCTS)]
-        grow(body, chance.choice([2, 3, 4, 5, 6]), operation_line, first)
+        grow(body, chance.choice([2, 3, 4, 5, 6]), operation_line, first, own_pattern)
         text = body.closed()
         assert text is not None, "a model of its input alone is a program"
         return text
@@ -191,7 +234,7 @@ class BlockBody(Body):
             f"  two: {source}{callee.name}({other}){ends}\n"
             f"  y: image -> relu\n}}"
         )
-        return "\n".join([*self.writer.above, declared, model])
+        return "\n".join([*self.writer.above(declared), declared, model])
 
     def start(self) -> str:
         """The first port's name."""
@@ -241,15 +284,23 @@ class BlockBody(Body):
                     self.outputs = "y"
                     lines = [*lines[:-1], f"y: {chance.choice(['add', 'concat'])} {{ p[*] }}"]
             case _:
-                contract = f"[{', '.join(['_'] * len(last.shape))}]"
-                self.outputs = f"y{contract}" if chance.random() < 0.3 else "y"
                 lines = [*lines, f"y: {last.name} -> {self.same(last.shape)}"]
+                dims = [chance.choice(["_", self.number(n)]) for n in last.shape]
+                self.outputs = "y"
+                if chance.random() < 0.4 and self._valid(lines, f"y[{', '.join(dims)}]"):
+                    self.outputs = f"y[{', '.join(dims)}]"
+        return self.declared(lines) if self._valid(lines, self.outputs) else None
+
+    def _valid(self, lines: list[str], outputs: str) -> bool:
+        """Whether the block is one with these outputs."""
+        before, self.outputs = self.outputs, outputs
         try:
             loads(self.whole(lines))
         except ArchError as error:
             refused[error.diagnostics[0].code] += 1
-            return None
-        return self.declared(lines)
+            self.outputs = before
+            return False
+        return True
 
 
 class ModelBody(Body):
@@ -270,7 +321,11 @@ class ModelBody(Body):
             if len(self.ports) == 1:
                 self.ints |= dict(zip("HWD", shape[1:], strict=False))
         given = ", ".join(f"{n}: {t} = {d}" for n, t, d, *_ in params)
-        self.head = f"model M({given})" if given else "model M"
+        self.head = (
+            f"model M({given})"
+            if given
+            else self.chance.choice(["model M"] * 4 + ["model M()"])
+        )
         self.pool = [Value(name, shape) for name, shape in ports]
         self.last = self.pool[0] if len(ports) == 1 else None
         self.outputs = "zz"
@@ -284,7 +339,8 @@ class ModelBody(Body):
     def whole(self, lines: Iterable[str]) -> str:
         """The program."""
         ending = ["zz: image -> relu"] if self.outputs == "zz" else []
-        return "\n".join([*self.writer.above, self.declared([*lines, *ending])])
+        declared = self.declared([*lines, *ending])
+        return "\n".join([*self.writer.above(declared), declared])
 
     def found(self, text: str) -> list[Block]:
         """It alone."""
@@ -308,14 +364,13 @@ class ModelBody(Body):
             step = self.same(value.shape)
             lines.append(f"{name}: {value.name} -> {step}")
         self.outputs = ports[0] if len(ports) == 1 else f"({', '.join(ports)})"
-        text = self.whole(lines)
         try:
-            loads(text)
+            loads(self.whole(lines))
         except ArchError as error:
             refused[error.diagnostics[0].code] += 1
             self.lines, self.outputs = [], "y"
-            return self.whole(["y: image -> relu"])
-        return text
+            return self.declared(["y: image -> relu"])
+        return self.declared(lines)
 
 
 def grow(body: Body, count: int, *first: Construct) -> None:

@@ -56,6 +56,7 @@ class Failure(Record):
     def kind(self) -> str:
         """What failures of one cause have in common: no numbers, names or paths."""
         said = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", "…", self.said)
+        said = re.sub(r"^\w+\(\)", "…()", said)
         said = re.sub(r"/\S+|\b[a-z]\w*\d+\w*(\.\w+)*|\d[\d.e+-]*", "#", said)
         said = re.sub(r"[\[(][#, ×]*[\])]", "[#]", said)
         return f"{self.column}: {self.error}: {said[:100]}"
@@ -148,14 +149,17 @@ class Program:
 
     @cached_property
     def module(self) -> nn.Module:
-        """PyTorch's, in evaluation and float64.
+        """PyTorch's, in evaluation and float64, which has run once.
 
         Raises ArchError, or what `pytorch` reports; UnavailableError when asked again.
         """
         if self._asked:
             raise UnavailableError
         self._asked = True
-        return self.network.to_torch(self.weights).eval().double()
+        made = self.network.to_torch(self.weights).eval().double()
+        with torch.inference_mode():
+            made(*_tensors(self.arrays(1)))
+        return made
 
     def named(self, found: object) -> dict[str, Array]:
         """Outputs by name, from an array or tensor, a tuple or a dictionary of them."""
@@ -248,11 +252,15 @@ def optimized(program: Program) -> None:
 
 
 def source(program: Program) -> None:
-    """What is written parses, twice alike, and `__init__` has no argument without use."""
+    """What is written parses, is written alike twice, and by the command."""
+    _ = program.module
     for optimize in (False, True):
         text = program.network.torch_source(optimize=optimize)
         ast.parse(text)
         require(text == program.network.torch_source(optimize=optimize), "another text")
+        options = ("--optimize",) if optimize else ()
+        said = _invoke("compile", str(program.path), "-o", "-", *options)
+        require(said == text or "warning" in said, "the command writes another text")
 
 
 def keys(program: Program) -> None:
@@ -375,8 +383,6 @@ COMMANDS = (
     ("memory", "-o", "-"),
     ("sizes",),
     ("keys",),
-    ("compile", "-o", "-"),
-    ("compile", "--optimize", "-o", "-"),
     ("draw", "-o", "-", "--metrics", "macs"),
     ("draw", "-o", "-", "--metrics", "rf", "--theme", "paper", "--detail", "full"),
     ("draw", "-o", "-", "--metrics", "memory", "--detail", "stages"),

@@ -6,21 +6,20 @@ A slot is a parameter of an operation, of a block by its type, or a count in a s
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
-from dataclasses import MISSING
 from itertools import chain
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Parameter, Shape
+from cnndsl.ops.base import Auto, Parameter, Shape
 from cnndsl.ops.values import spell
 from tests.programs.bodies import refused
 from tests.programs.generate import PARAMETERS
 from tests.programs.operations import (
     NAMES,
     PRODUCTS,
-    Arguments,
     arguments,
     outcome,
     sample,
@@ -76,8 +75,8 @@ STRUCTURES: list[tuple[str, str, str]] = [
     ("block B(ws: list[int]) { l: for w in ws { conv(w, 1) } }", "B([4, 6])", "B([8])"),
     ("block B(fs: list) { l: for f in fs { f } }", "B([relu, tanh])", "B([tanh, relu])"),
     ("block B(f: bool) { conv(4, 1)\n  add { in; conv(4, 3) when f } }", "B(true)", "B(false)"),
-    ("block B(f: bool) { d: in -> relu\n  y: in -> conv(4, 1) when not f\n"
-     "  else y2: add { in -> conv(4, 1); d } }", "B(true)", "B(false)"),
+    ("block B(f: bool): x -> y { d: x -> relu\n  y: x -> conv(4, 1) when not f\n"
+     "  else y: add { x -> conv(4, 1); d } }", "B(true)", "B(false)"),
     ("block B(c: int) { branch: add { conv(c, 1)\n  skip when in.c == c\n"
      "  else projection: conv(c, 1) } }", "B(4)", "B(6)"),
     ("block B(c: int) { add { conv(c, 1)\n  skip when in.c == c\n"
@@ -86,7 +85,8 @@ STRUCTURES: list[tuple[str, str, str]] = [
     ("block B(f: bool) { z: conv(4, 1)\n  relu when f\n  }", "B(true)", "B(false)"),
     ("block B(f: bool) { concat { conv(4, 1); conv(3, 1) when f; skip } }",
      "B(true)", "B(false)"),
-    ("block B(f: bool): x -> (a, b when f) { a: x -> conv(4, 1)\n  b: a -> conv(2, 1) when f }",
+    ("block A(f: bool): x -> (a, b when f) { a: x -> conv(4, 1)\n"
+     "  b: a -> conv(2, 1) when f }\nblock B(f: bool) { l: A(f)\n  l.a -> relu }",
      "B(true)", "B(false)"),
     ("block C(c: int = 4, act: op = relu) { conv(c, 1, act=act) }\nblock B(f: op) { f -> f }",
      "B(C)", "B(C(6, tanh))"),
@@ -103,7 +103,8 @@ STRUCTURES: list[tuple[str, str, str]] = [
      "B(2)", "B(3)"),
     ("block B(k: int) { for i in 0..k { t[i]: in -> conv(2, 1) }\n  z: concat { t[*] } }",
      "B(2)", "B(3)"),
-    ("block B(k: int) { relu each { in; in -> mul(k) } }", "B(2)", "B(3)"),
+    ("block B(k: int) { l: conv(4, 1) each { in; in -> mul(k) }\n  add { l[*] } }",
+     "B(2)", "B(3)"),
     ("block B(s: float) { l: for | c | a |\n   | 4 | relu |\n   | 6 | - |\n"
      "  { conv(c, 1, act=a) -> mul(s) } }", "B(2)", "B(0.5)"),
     ("block B(s: int) { f: conv(4, 3, stride=s)\n  resize(in.size) }", "B(1)", "B(2)"),
@@ -113,6 +114,68 @@ STRUCTURES: list[tuple[str, str, str]] = [
      "  conv(s, 1, norm=none) }", "B(3)", "B(2)"),
 ]  # fmt: skip
 """Counts, conditions, families and operations in a block."""
+
+SEVERAL: dict[str, list[tuple[str, str, str, str]]] = {
+    "l: deform_conv(4, 3, @) { in; in -> conv(18, 3, @) }": [
+        ("dilation=v", "int", "1", "2"), ("stride=v", "int", "1", "2"),
+        ("pad=v", "pad", "same", "valid"),
+    ],
+    "l: deform_conv(4, 3, @) { in; in -> conv(18, 3) }": [
+        ("groups=v", "int", "1", "2"), ("bias=v", "bool", "true", "false"),
+        ("norm=v", "op", "bn", "none"), ("act=v", "op", "relu", "leaky(0.3)"),
+    ],
+    "l: deform_conv(@) { in; in -> conv(18, 3) }": [("v, 3", "int", "4", "6")],
+    "l: involve(3, @) { in; in -> conv(9, 3, @) }": [
+        ("stride=v", "int", "1", "2"), ("pad=v", "pad", "same", "valid"),
+    ],
+    "l: involve(3, groups=v) { in; in -> conv(9 * v, @) }": [("3", "int", "1", "2")],
+    "l: involve(v, groups=2) { in; in -> conv(2 * v * v, @) }": [("1", "int", "1", "3")],
+    "l: decode(@) { d; g }": [
+        ('form="ltrb", stretch=v', "float", "1", "1"), ("form=v", '"rcnn" | "ltrb"',
+         '"rcnn"', '"ltrb"'), ('form="rcnn", divisors=v', "list", "[1, 1, 1, 1]",
+         "[10, 10, 5, 5]"), ("clip=v", "list", "[2, 2]", "[3, 4]"),
+        ('form="yolo", stride=v', "list", "[1, 2]", "[2, 1]"),
+        ('form="yolo", stretch=v', "float", "1", "1.5"),
+    ],
+    "p, q, r, w: topk(@) { b; s }\n  p -> mul(2)": [
+        ("v", "int", "2", "3"), ("3, score=v", "float", "0.5", "0"),
+        ("3, background=v", "int", "0", "1"),
+    ],
+    "p, q, r, w: nms(@) { b; s }\n  p -> mul(2)": [
+        ("v", "int", "2", "3"), ("3, iou=v", "float", "0.5", "0.1"),
+        ("3, score=v", "float", "0.5", "0"), ("3, pre=v", "int", "2", "4"),
+        ("3, background=v", "int", "0", "1"), ("3, min_size=v", "float", "0.5", "0"),
+    ],
+    "l: roi_align(@) { b; in; in -> maxpool(2) }": [
+        ("v, [1, 2]", "int", "2", "3"), ("v, [1, 2]", "size", "2x3", "3"),
+        ("2, [1, 2], canonical_scale=v", "int", "2", "4"),
+        ("2, [1, 2], canonical_level=v", "int", "0", "1"),
+        ("2, [1, 2], sampling_ratio=v", "int", "1", "2"),
+    ],
+    "l: roi_align(2, @) { b; in }": [("v", "list", "[1]", "[2]")],
+    "p, q, r, w: topk(3) { b; s }\n  gather(@) { r -> reshape(3, 1); r -> mul(0) }": [
+        ("axis=v", "int", "1", "1"),
+    ],
+    "l: anchor_grid(@)": [
+        ("[1, 2], sizes=v, ratios=[1]", "list", "[1]", "[2]"),
+        ("[1, 2], sizes=[2], ratios=v", "list", "[1]", "[2]"),
+        ("[1, 2], wh=v", "list", "[[1, 2]]", "[[2, 1]]"),
+        ("[1, 2], wh=[[1, 2]], offset=v", "float", "0", "0.5"),
+        ("[1, 2], wh=[[1, 2]], image=v", "list", "[4, 4]", "[8, 4]"),
+    ],
+    "l: concat(@) { in; in }": [("axis=v", "int", "0", "1")],
+    "l: einsum(@) { in; in }": [
+        ("pattern=v", "str", '"c i j, c i k -> c j k"', '"c i j, c k j -> c i k"'),
+    ],
+    "l: mul(@)": [("by=v", "float", "2", "0.5")],
+}  # fmt: skip
+"""Steps of several inputs, `@` for the argument: in it, the parameter's type and values."""
+
+BOXES = """  g: in -> anchor_grid([1, 1], sizes=[2], ratios=[1])
+  d: in -> conv(4, 1) -> rearrange("d h w -> (h w) d")
+  b: decode { d; g }
+  s: in -> conv(2, 1) -> rearrange("k h w -> (h w) k") -> sigmoid
+"""
 
 SHAPED: list[tuple[str, str, Shape, Shape]] = [
     ("block B { conv(in.c, 3, norm=bn) -> relu }", "B", (4, 8, 8), (6, 8, 8)),
@@ -136,6 +199,12 @@ def structural() -> Iterator[str]:
     """Blocks with another structure in each instance, and on other shapes."""
     for block, first, second in STRUCTURES:
         yield from pair(block, first, second)
+    for step, slots in SEVERAL.items():
+        before = BOXES if re.search(r"\b[bdgs]\b", step) else ""
+        for argument, kind, first, second in slots:
+            body = step.replace("@", argument)
+            block = f"block B(v: {kind}) {{\n{before}  {body}\n}}"
+            yield from pair(block, f"B({first})", f"B({second})", (4, 4, 4))
     for block, call, left, right in SHAPED:
         for one, two in ((left, right), (right, left)):
             ports = [f"{n}[{', '.join(map(str, s))}]" for n, s in (("u", one), ("v", two))]
@@ -159,14 +228,12 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
     kind = _kind(parameter)
     for _ in range(tries):
         shape = chance.choice(SHAPES[:1] * 4 + SHAPES)
-        base: Arguments = {
-            key: value
-            for key, value in arguments(cls, shape, chance).items()
-            if key == "stride" or _required(cls.parameters, key)
-        }
+        base = arguments(cls, shape, chance)
         first, second = (sample(parameter, shape, chance) for _ in range(2))
         settings = [{**base, parameter.name: value} for value in (first, second)]
-        if first == second or any(outcome(name, given, shape) is None for given in settings):
+        if first == second or {first, second} & {None, Auto.AUTO}:
+            continue
+        if any(outcome(name, given, shape) is None for given in settings):
             continue
         if any(len(outcome(name, given, shape) or ()) > 1 for given in settings):
             continue
@@ -176,14 +243,16 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
         step = f"{step[:-1]}, {given})" if "(" in step else f"{step}({given})"
         block = f"block B(v: {kind}) {{ {step} }}"
         yield from pair(block, f"B({spell(first)})", f"B({spell(second)})", shape)
+        if cls.fused and parameter.name == "bias":
+            for slot, one, two in (("norm", "bn", "gn(1)"), ("act", "relu", "leaky(0.3)")):
+                fused = f"{written(name, rest, random.Random(0))[:-1]}, {slot}=v)"
+                block = f"block B(v: op) {{ {fused} }}"
+                yield from pair(block, f"B({one})", f"B({two})", shape)
+                yield from pair(block, "B(none)", f"B({two})", shape)
         block = f"block B(f: op = {name}) {{ f }}"
         one, two = (f"B({written(name, setting, random.Random(0))})" for setting in settings)
         yield from pair(block, one, two, shape)
         return
-
-
-def _required(parameters: tuple[Parameter, ...], key: str) -> bool:
-    return any(p.name == key and p.default is MISSING for p in parameters)
 
 
 def _kind(parameter: Parameter) -> str:

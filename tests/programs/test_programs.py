@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import chain
 
 from tests.programs import operations, slots
 from tests.programs.generate import generate
@@ -13,29 +13,20 @@ from tests.programs.harness import COLUMNS, check
 from tests.programs.shrink import shrink
 from tests.programs.used import Used, everything
 
-IN_SUITE = ("interpreter", "plan", "plan_single")
+IN_SUITE = ("interpreter", "plan_single")
 """The columns that hold today. All of `harness.COLUMNS` are to be here."""
-SEEDS, SHARE = 100, 25
-"""Random programs, and how many are one test."""
+SEEDS = 200
+"""Random programs."""
 
 
-def held(programs: list[tuple[int, str]]) -> None:
-    """No column in the suite fails."""
-    found = {
-        f"seed {seed}: {failure}\n{text}"
-        for seed, text in programs
-        for failure in check(text, IN_SUITE, seed)
-    }
+def test_programs_of_every_construct_and_operation() -> None:
+    used, found = Used(), set()
+    pairs = enumerate(slots.programs())
+    for seed, text in chain(pairs, ((seed, generate(seed)) for seed in range(SEEDS))):
+        used.add(text)
+        found |= {f"seed {seed}: {why}\n{text}" for why in check(text, IN_SUITE, seed)}
     assert not found, "\n\n".join(sorted(found))
-
-
-@pytest.mark.parametrize("start", range(0, SEEDS, SHARE))
-def test_random_programs(start: int) -> None:
-    held([(seed, generate(seed)) for seed in range(start, start + SHARE)])
-
-
-def test_two_instances_that_differ_in_one_slot() -> None:
-    held(list(enumerate(slots.programs())))
+    assert not used.missing()
 
 
 def test_a_program_is_that_of_its_seed() -> None:

@@ -33,7 +33,7 @@ FEATURES: dict[str, str] = {
     "of a tensor: w": r"\w\.w\b", "of a tensor: size": r"\w\.size\b",
     "of a tensor: shape": r"\w\.shape\b", "a leading arrow": r"\n\s*->", "a comment": r"#",
     "a semicolon": r";", "a repeat of none": r"\* 0\b", "each row": r"each row",
-    "each": r"each \{", "a call of other outputs": r"\.u\b", "another file": r"^use ",
+    "each": r"each \{", "another file": r"^use ",
     "a shipped file": r'use "lib/',
     "a named size of an output": r"N\d", "`skip`": r"\bskip\b",
     "a port of any axes": r"\[C, \*S\]",
@@ -62,11 +62,25 @@ class Used:
         return sorted(name for name in everything() if not self.counts[name])
 
 
+UNUSABLE = {
+    "start: ", "member: DOT IN", "decl: MODEL NAME LBRACE body RBRACE",
+    "decl: MODEL NAME LPAR RPAR LBRACE body RBRACE",
+    "decl: MODEL NAME LPAR params RPAR LBRACE body RBRACE", "port: STAR NAME AS NAME",
+    "port: STAR NAME AS NAME WHEN expr", "port: STAR NAME shape AS NAME",
+    "port: STAR NAME shape AS NAME WHEN expr",
+}  # fmt: skip
+"""Rules that the grammar has for the sake of the message."""
+
+
 @cache
 def everything() -> tuple[str, ...]:
     """All that there is to use."""
     _, rules = _grammar()
-    found = [*rules, *FEATURES, *(f"function {name}" for name in FUNCTIONS)]
+    found = [
+        *(rule for rule in rules if rule not in UNUSABLE),
+        *FEATURES,
+        *(f"function {name}" for name in FUNCTIONS),
+    ]
     found += [f"word {word}" for word in WORDS]
     found += [f"type {name}" for name in (*TYPES, "words", "list[int]")]
     for name in NAMES:

@@ -93,6 +93,8 @@ class Calls(Budget):
             message = f"there is no {kind} `{short(str(term.path))}`"
             own = Near(f"write `{written}`", str(term.path), written)
             help = own if written in known else step_help(written, known)
+            if term.path.parts and help is not own:
+                help = str(help)  # a part of the path is no place to write it
             raise fault("E202", message, term.path.span, help=help)
         if term.path.parts:
             raise fault("E214", f"`{term.path}` is not a step", term.path.span)

@@ -251,6 +251,7 @@ def unknown(path: tree.NamePath | str, span: Span, env: Env) -> Exception:
         help = f"write `{written}`"
     else:
         help = VALUES.get(written.lower()) or step_help(written, known)
+        help = help if written == name else str(help)
     return fault("E202", message, span, help=help)
 
 

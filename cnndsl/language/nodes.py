@@ -65,6 +65,11 @@ class Nodes:
         except OpError as error:
             raise self._placed(error, call, operands, frame) from None
         self._check(op, shapes, inputs, call, frame)
+        for name, other in op.unused(*inputs).items():
+            if name in call.places:
+                message = f"`{op.name}` does not use `{name}` with {other}"
+                where, stack = call.places[name], frame.stack
+                raise fault("E301", message, where, stack=stack, help="leave it out")
         path = place.path(segment)
         if weights:
             self._own(path, weights, place, call.span, frame)

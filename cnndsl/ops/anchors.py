@@ -191,6 +191,12 @@ class Decode(Op):
         own += 2 * pairs if self.clip is not None else 0
         return Saved(kept, own=BYTES * own, fixed=BYTES * fixed)
 
+    def unused(self, *inputs: Shape) -> dict[str, str]:
+        """What other forms take."""
+        used = {"rcnn": {"divisors"}, "yolo": {"stride", "stretch"}, "yolov1": {"stride"}}
+        others = {"divisors", "stride", "stretch"} - used.get(self.form, set())
+        return dict.fromkeys(others, f'form="{self.form}"')
+
     def shape(self, *inputs: Shape) -> Shape:
         """The deltas'."""
         deltas, anchors = inputs

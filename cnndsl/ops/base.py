@@ -305,6 +305,9 @@ class Op(Record):
     known: ClassVar[tuple[str, ...]] = ()
     """What PyTorch calls it, the rank left out: `nn.Conv`, `F.conv`.  Counters go by it."""
 
+    hints: ClassVar[Mapping[str, str]] = {}
+    """The mend for an attribute whose value is of no type that it takes."""
+
     @classmethod
     def output_names(cls, count: int) -> tuple[str, ...]:
         """The names of that many outputs."""
@@ -318,6 +321,10 @@ class Op(Record):
     def resolved(self, *inputs: Shape) -> Op:
         """The operation with what depends on its inputs filled in (`pad=same`, `groups`)."""
         return self
+
+    def unused(self, *inputs: Shape) -> Mapping[str, str]:
+        """Attributes that have no effect, and with what: to give one is a fault."""
+        return {}
 
     def shape(self, *inputs: Shape) -> Shape:
         """The output's shape.  Raises OpError."""

@@ -291,7 +291,16 @@ def torch_padding(pads: Pads) -> Size:
 def _resolved(layer: Layer, x: Shape, dilation: Size) -> Layer:
     spatial(x, layer.name)
     if layer.pad is Auto.SAME:
-        layer = replace(layer, pad=same_padding(layer.kernel, dilation))
+        pads = same_padding(layer.kernel, dilation)
+        for kernel, (pad, _), d in zip(layer.kernel, pads, dilation, strict=True):
+            if 2 * pad > kernel:
+                message = f"pad=same is a padding of {pad} with dilation={d}"
+                raise OpError(
+                    f"{message}, more than half of the kernel of {kernel}",
+                    help=f"write pad={kernel // 2}, or pad the input before: `zeropad`",
+                    attribute="pad",
+                )
+        layer = replace(layer, pad=pads)
     return replace(layer, stride=layer.kernel) if layer.stride is None else layer
 
 
@@ -306,11 +315,9 @@ def _check_pads(window: Window) -> None:
     """Raises OpError: a window could lie wholly in the padding (PyTorch's rule)."""
     for kernel, pads in zip(window.kernel, window.padding, strict=True):
         if 2 * max(pads) > kernel:
-            raise OpError(
-                f"a padding of {int(max(pads))} is more than half of a kernel of {int(kernel)}",
-                help="the padding of a pool is at most half of its kernel",
-                attribute="pad",
-            )
+            message = f"a padding of {int(max(pads))} is more than half of the kernel"
+            help = f"write pad={int(kernel) // 2} at most, or pad the input before: `zeropad`"
+            raise OpError(f"{message} of {int(kernel)}", help=help, attribute="pad")
 
 
 def _check_sides(window: Window, ceil: bool) -> None:

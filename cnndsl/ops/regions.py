@@ -73,6 +73,11 @@ class RoIAlign(Op):
             fixed = 2 * BYTES * sampling + 8 * sum(self._bins)
         return Saved(own=own, fixed=fixed)
 
+    def unused(self, *inputs: Shape) -> dict[str, str]:
+        """What chooses a level, where there is one alone."""
+        choosing = ("canonical_scale", "canonical_level")
+        return dict.fromkeys(choosing if len(inputs) == 2 else (), "a single level")
+
     def shape(self, *inputs: Shape) -> Shape:
         """(N, C, h, w)."""
         boxes, *levels = inputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -240,6 +240,7 @@ class Upsample(Op):
     mode: Literal["nearest", "bilinear"] = "nearest"
     align_corners: bool = False
 
+    hints: ClassVar = {"factor": "label what enters `x`: `x -> resize([x.h // 2, x.w // 2])`"}
     known = ("nn.Upsample", "F.interpolate")
     keeps = NOTHING
 

@@ -26,7 +26,11 @@ def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
                 attribute=name,
                 code="E301",
             )
-        values[name] = convert(name, value, known[name].type, rank)
+        try:
+            values[name] = convert(name, value, known[name].type, rank)
+        except OpError as error:
+            error.help = error.help or cls.hints.get(name, "")
+            raise
     defaults = _defaults(cls, rank)  # type: ignore[arg-type]
     for name in known:
         if name not in values:
@@ -86,6 +90,12 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
         raise OpError(
             f"`{name}` is {spell(value)}, but what arrives has no spatial axes",
             help="`linear` takes a vector; `gap(keep=true)` leaves axes of size 1",
+            attribute=name,
+            code="E303",
+        )
+    if isinstance(value, float) and "Size" in kind.split(" | "):
+        raise OpError(
+            f"`{name}` is {spell(value)}, but must be a whole number of at least 1",
             attribute=name,
             code="E303",
         )

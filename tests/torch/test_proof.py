@@ -16,7 +16,7 @@ from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
 from cnndsl.backends.torch.execute import execute
-from cnndsl.backends.torch.proof import Proof, ProofError, prove, reparse
+from cnndsl.backends.torch.proof import Proof, ProofError, expected, prove, reparse
 from cnndsl.graph import Network, key_of
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
@@ -535,3 +535,104 @@ def test_no_change_of_a_file_survives_that_changes_a_result(
     for survivor in survivors:
         for output, value in result(survivor, network).items():
             torch.testing.assert_close(value, wanted[output], rtol=0, atol=0)
+
+
+# --- Files as people write them
+
+PARTS = ("conv", "norm")
+ROUND8 = '''
+def round8(x: float) -> int:
+    """To a multiple of 8, and never below 90 %."""
+    rounded = max(8, int(x + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * x else rounded
+'''
+
+HANDWRITTEN = """
+class Layer(nn.Sequential):
+    def __init__(self, c_in: int, c: int, s: int = 1, act: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__(
+            OrderedDict(
+                conv=nn.Conv2d(c_in, c, 3, s, 1, bias=False), norm=nn.BatchNorm2d(c), act=act()
+            )
+        )
+
+
+class M(nn.Module):
+    table = ((16, 1, 1), (24, 2, 2), (24, 1, 1))  # c, n, s
+
+    def __init__(self, classes: int = 2, width: float = 1.0, channels: int = 3) -> None:
+        super().__init__()
+        c_in = channels
+        stages: list[nn.Module] = []
+        for c, n, s in self.table:
+            c_out = round8(c * width)
+            first = Layer(c_in, c_out, s)
+            rest = [Layer(c_out, c_out, act=partial(nn.LeakyReLU, 0.01)) for _ in range(n - 1)]
+            stages.append(nn.Sequential(first, *rest))
+            c_in = c_out
+        self.stages = nn.ModuleList(stages)
+        head = OrderedDict(linear=nn.Linear(in_features=c_in, out_features=classes))
+        self.logits = nn.Sequential(head)
+        self.shortcut = True and not c_in % 8
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        x, found = image, []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        *_, before, last = found
+        if self.shortcut:
+            last = before + last
+        n, c, *_ = last.shape
+        return self.logits(last.mean(dim=(-2, -1)).view(n, c))
+"""
+
+
+BY_HAND = """
+model M(width: float = 1.0, classes: int = 2): image[C=3, H=32, W=48] -> logits[classes] {
+  a: conv(round8(16 * width), 3x3, norm=bn, act=relu)
+  b: conv(round8(24 * width), 3x3, stride=2, norm=bn, act=relu)
+    -> conv(round8(24 * width), 3x3, norm=bn, act=leaky)
+  c: conv(round8(24 * width), 3x3, norm=bn, act=relu)
+  logits: add { c; b } -> gap -> linear(classes)
+}
+"""
+
+
+def hand(parameters: dict[str, object], shape: tuple[int, ...]) -> Network:
+    return loads(BY_HAND, parameters=parameters, inputs={"image": shape})
+
+
+def test_a_file_written_by_hand_is_its_network_at_every_argument(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = [f"stages.{n}.{part}" for n in ("0.0", "1.0", "1.1", "2.0") for part in PARTS]
+    places = iter([*layers, "logits.linear"])
+    usual = {
+        node.path: next(places)
+        for node in hand({}, (3, 32, 48))
+        if node.op.name in ("conv", "bn", "linear")
+    }
+    monkeypatch.setattr(expected, "key_of", lambda path: usual.get(path, ""))
+    text = HEAD + ROUND8 + HANDWRITTEN
+    tree = ast.parse(text)
+    for arguments, shape in (
+        ({}, (3, 32, 48)),
+        ({"width": 1.7}, (3, 32, 48)),
+        ({"width": 97.3, "classes": 5}, (3, 64, 48)),
+        ({"channels": 1}, (1, 32, 48)),
+    ):
+        given = {name: value for name, value in arguments.items() if name != "channels"}
+        prove(tree, hand(given, shape), arguments)
+    with pytest.raises(ProofError, match="in_channels=3"):
+        prove(tree, hand({}, (1, 32, 48)))
+    with pytest.raises(ProofError, match="no such argument"):
+        prove(tree, hand({}, (3, 32, 48)), {"depth": 2})

@@ -109,22 +109,25 @@ class Proof:
                 self.explain(name, value.number, number)
 
     def named_outputs(self, result: Any, names: list[str]) -> dict[str, Any]:
-        """The outputs by the network's names; one alone stands for itself."""
+        """The outputs by the network's names; a tensor alone is the only one.
+
+        What a file declares and this network has not is None.
+        """
+        if isinstance(result, Named):
+            result = dict(zip(result.cls.fields, result.values, strict=True))
+        if isinstance(result, dict):
+            there = {name: value for name, value in result.items() if value is not None}
+            if [name.rstrip("_") for name in there] != [name.rstrip("_") for name in names]:
+                raise ProofError(f"the outputs are {list(there)}, not {names}")
+            return dict(zip(names, there.values(), strict=True))
         if len(names) == 1:
             return {names[0]: result}
-        if isinstance(result, Named):
-            said = [name.rstrip("_") for name in result.cls.fields]
-            if said != [name.rstrip("_") for name in names]:
-                raise ProofError(f"the outputs are {', '.join(said)}, not {', '.join(names)}")
-            result = result.values
-        elif isinstance(result, dict):
-            if list(result) != names:
-                raise ProofError(f"the outputs are {list(result)}, not {names}")
-            result = tuple(result.values())
-        if not isinstance(result, tuple) or len(result) != len(names):
-            count = len(result) if isinstance(result, tuple | list) else "no"
-            raise ProofError(f"the file has {count} outputs, the network {len(names)}")
-        return dict(zip(names, result, strict=True))
+        found = (
+            [value for value in result if value is not None] if type(result) is tuple else []
+        )
+        if len(found) != len(names):
+            raise ProofError(f"the file has {len(found)} outputs, the network {len(names)}")
+        return dict(zip(names, found, strict=True))
 
     def explain(self, name: str, found: int, wanted: int) -> None:
         """Raise ProofError: the first value on the way to an output that is not right."""

@@ -64,8 +64,11 @@ class Expected:
             found: Any = table.tensor(term, shapes[0])
             self.inputs.append(found.number)
         else:
-            numbers = [self.values[operand] for operand in network.operands(node.name)]
-            inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(node.name))
+            operands = network.operands(node.name)
+            numbers = [self.values[operand] for operand in operands]
+            inputs = tuple(
+                tuple(map(int, network.shapes[name][output])) for name, output in operands
+            )
             torch = node.op.plain().torch(*inputs)
             if torch.helper:
                 self.layers.library |= definitions(torch.helper)

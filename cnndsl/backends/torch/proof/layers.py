@@ -45,6 +45,8 @@ class Layers(Record):
     functions: Functions
     library: dict[str, Library] = field(default_factory=dict)
     owned: set[str] = field(default_factory=set)
+    made: dict[object, Module] = field(default_factory=dict)
+    """The leaves that there were, by how they were written."""
 
     def leaf(
         self,
@@ -54,7 +56,16 @@ class Layers(Record):
         place: ast.AST | None = None,
     ) -> Module:
         """A module of PyTorch's, or of the project's own.  Raises ProofError: unknown."""
-        known, module = self.library.get(name), Module(name, place)
+        key = _written(name, arguments, keywords)
+        known = self.made.get(key) if key is not None else None
+        if known is None:
+            known = self._leaf(name, arguments, keywords)
+            if key is not None:
+                self.made[key] = known
+        return known.again(place)
+
+    def _leaf(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Module:
+        known, module = self.library.get(name), Module(name, None)
         if known is None and name in self.functions.learned:
             module.weighted = name in self.owned
             module.bound = {**{f"#{n}": v for n, v in enumerate(arguments)}, **keywords}
@@ -172,6 +183,16 @@ class Layers(Record):
             if alike == (term.head, term.attributes, term.operands):
                 raise ProofError(f"{said}; its key in the network is `{wanted.key}`")
         raise ProofError(f"{said}; the network has no such layer")
+
+
+PLAIN = frozenset((int, float, bool, str, type(None)))
+
+
+def _written(name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> object | None:
+    """How a call is written, 1 and 1.0 apart; None where that is not plain."""
+    values = (*arguments, *keywords.values())
+    types = tuple(map(type, values))
+    return (name, *keywords, types, values) if PLAIN.issuperset(types) else None
 
 
 def said_of(signature: Signature, bound: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ What is not known here is refused, and every run is bounded. Nothing is executed
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -22,11 +22,17 @@ from cnndsl.backends.torch.proof.builtins import (
     items_of,
     shown,
 )
-from cnndsl.backends.torch.proof.calls import SIGNATURES, family
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.layers import Layers, said_of
 from cnndsl.backends.torch.proof.library import Library
-from cnndsl.backends.torch.proof.modules import CONTAINERS, Module, as_module
+from cnndsl.backends.torch.proof.methods import (
+    DATA_METHODS,
+    MODULE_METHODS,
+    is_one,
+    kinds_of,
+    layout,
+)
+from cnndsl.backends.torch.proof.modules import CONTAINERS, Module
 from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Numbering, Tensor
 from cnndsl.backends.torch.proof.values import (
@@ -46,7 +52,6 @@ from cnndsl.records import Record, record
 GLOBAL = {*BUILTINS, *TYPES, "sum", "isinstance", "super", "any", "all", "type"}
 GLOBAL -= {"OrderedDict"}
 """The names that Python has without an import."""
-LAYOUTS = {"torch.channels_last", "torch.channels_last_3d", "torch.contiguous_format"}
 DEEPEST = 60
 """The calls in one another."""
 END, BREAK, CONTINUE = object(), object(), object()
@@ -289,7 +294,7 @@ class Machine(Record):
         self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> Any:
         """A function of the file."""
-        names = self._bound(function, arguments, keywords)
+        names = function.bind(arguments, keywords)
         frame = Frame(function.closure.globals, names, function.closure, function)
         self.depth += 1
         if self.depth > DEEPEST:
@@ -301,32 +306,6 @@ class Machine(Record):
         finally:
             self.depth -= 1
         return None if result is END else result
-
-    def _bound(
-        self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The arguments of a function by their names."""
-        args = function.node.args
-        named = [arg.arg for arg in [*args.posonlyargs, *args.args]]
-        only = [arg.arg for arg in args.kwonlyargs]
-        if args.kwarg is not None or args.posonlyargs:
-            raise ProofError(f"`{function.name}` takes arguments of a kind that is not known")
-        names = dict(zip(named, arguments, strict=False))
-        rest = tuple(arguments[len(named) :])
-        if args.vararg is not None:
-            names[args.vararg.arg] = rest
-        elif rest:
-            raise ProofError(f"`{function.name}` takes {len(named)} arguments")
-        for name, value in keywords.items():
-            if name in names or name not in [*named, *only]:
-                raise ProofError(f"`{function.name}` takes no such argument `{name}`")
-            names[name] = value
-        for name in [*named, *only]:
-            if name not in names:
-                if name not in function.defaults:
-                    raise ProofError(f"`{function.name}` needs the argument `{name}`")
-                names[name] = function.defaults[name]
-        return names
 
     def native(
         self,
@@ -354,7 +333,7 @@ class Machine(Record):
                 return any(self.truth(x) is wanted for x in items_of(*arguments)) is wanted
             case "isinstance":
                 value, kinds = arguments
-                return any(_is_one(value, kind) for kind in _kinds(kinds))
+                return any(is_one(value, kind) for kind in kinds_of(kinds))
             case "partial":
                 called, *first = arguments
                 return Partial(called, tuple(first), dict(keywords))
@@ -377,7 +356,7 @@ class Machine(Record):
 
     def union(self, left: Any, right: Any) -> tuple[Any, ...]:
         """`nn.Conv2d | nn.Linear`."""
-        found = (*_kinds(left), *_kinds(right))
+        found = (*kinds_of(left), *kinds_of(right))
         if not all(isinstance(one, Native | Class | Library) for one in found):
             raise ProofError("`|` of what are not classes")
         return found
@@ -395,7 +374,7 @@ class Machine(Record):
             and not arguments
             and set(keywords) <= {"memory_format"}
         ):
-            return views.contiguous(self.table, x, _layout(*arguments, **keywords))
+            return views.contiguous(self.table, x, layout(*arguments, **keywords))
         return self.functions.call(f".{name}", [x, *arguments], keywords)
 
     def carried(
@@ -480,87 +459,3 @@ class Machine(Record):
 def python_says(error: BaseException) -> str:
     """What Python would say."""
     return f"{type(error).__name__}: {error}"
-
-
-def _layout(memory_format: object = None) -> object:
-    """A memory format.  Raises ProofError: something else."""
-    known = isinstance(memory_format, Native) and memory_format.name in LAYOUTS
-    if memory_format is not None and not known:
-        raise ProofError("a conversion that is not known")
-    return memory_format
-
-
-def _kinds(kinds: Any) -> Iterator[Any]:
-    """The classes of `isinstance`, each for itself."""
-    for kind in kinds if isinstance(kinds, tuple) else (kinds,):
-        yield from _kinds(kind) if isinstance(kind, tuple) else (kind,)
-
-
-def _is_one(value: Any, kind: Any) -> bool:
-    """`isinstance(value, kind)`.  Raises ProofError: nobody knows."""
-    match kind:
-        case Native(name=name) if name in TYPES:
-            return isinstance(value, TYPES[name])
-        case Native(name="Tensor" | "torch.Tensor"):
-            return isinstance(value, Tensor)
-        case Native(name="nn.Module"):
-            return isinstance(value, Module)
-        case Native(name=name) if name in CONTAINERS or family(name) in SIGNATURES:
-            return isinstance(value, Module) and value.kind == name
-        case Class() | Library():
-            if not isinstance(value, Module):
-                return False
-            lineage = list(value.cls.lineage()) if value.cls else []
-            return any(cls is kind for cls in lineage) or (
-                isinstance(kind, Library) and value.kind == kind.name
-            )
-    raise ProofError(f"`isinstance` of {shown(kind)}")
-
-
-def _modules(module: Module) -> Once:
-    """`self.modules()`: each once."""
-    return Once(iter({id(one): one for _, one in module.below()}.values()))
-
-
-def _same_module(module: Module, **keywords: Any) -> Module:
-    """`self.to(memory_format=…)`, `self.eval()`: the module."""
-    _layout(**keywords)
-    return module
-
-
-def _extended(module: Module, more: Any) -> Module:
-    for child in all_items(more):
-        module.append(child)
-    return module
-
-
-def _added(module: Module, name: str, child: Any) -> None:
-    module.register(name, as_module(child))
-
-
-MODULE_METHODS: dict[str, Callable[..., Any]] = {
-    "modules": _modules,
-    "children": lambda module: Once(iter(list(module.children.values()))),
-    "to": _same_module,
-    "eval": _same_module,
-    "add_module": _added,
-    "append": Module.append,
-    "extend": _extended,
-    "insert": Module.insert,
-    "keys": lambda module: list(module.dictionary()),
-    "values": lambda module: list(module.dictionary().values()),
-    "items": lambda module: list(module.dictionary().items()),
-}
-"""What a file may call of a module; those of a list and of a dictionary ask for one."""
-DATA_METHODS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("list", "append"): list.append,
-    ("list", "extend"): lambda data, more: data.extend(all_items(more)),
-    ("list", "insert"): list.insert,
-    ("list", "pop"): list.pop,
-    ("dict", "items"): lambda data: list(data.items()),
-    ("dict", "keys"): list,
-    ("dict", "values"): lambda data: list(data.values()),
-    ("dict", "get"): dict.get,
-    ("dict", "update"): lambda data, more: data.update(BUILTINS["dict"](more)),
-}
-"""The same of Python's own."""

@@ -50,6 +50,13 @@ class Module:
         self.called = self.weighted = self.random = False
         self.initialised = cls is None
 
+    def again(self, place: ast.AST | None) -> Module:
+        """Another one of a leaf's kind, with the same arguments."""
+        found = Module(self.kind, place)
+        found.bound, found.attributes = self.bound, self.attributes
+        found.weighted, found.random = self.weighted, self.random
+        return found
+
     @property
     def name(self) -> str:
         """What the file calls it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -42,6 +42,29 @@ class Function(Record):
     local: frozenset[str]
     closure: Frame
     owner: Class | None = None
+
+    def bind(self, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by their names.  Raises ProofError: Python would not take them."""
+        args = self.node.args
+        named, only = ([arg.arg for arg in group] for group in (args.args, args.kwonlyargs))
+        if args.kwarg is not None or args.posonlyargs:
+            raise ProofError(f"`{self.name}` takes arguments of a kind that is not known")
+        names = dict(zip(named, arguments, strict=False))
+        rest = tuple(arguments[len(named) :])
+        if args.vararg is not None:
+            names[args.vararg.arg] = rest
+        elif rest:
+            raise ProofError(f"`{self.name}` takes {len(named)} arguments")
+        for name, value in keywords.items():
+            if name in names or name not in [*named, *only]:
+                raise ProofError(f"`{self.name}` takes no such argument `{name}`")
+            names[name] = value
+        for name in [*named, *only]:
+            if name not in names:
+                if name not in self.defaults:
+                    raise ProofError(f"`{self.name}` needs the argument `{name}`")
+                names[name] = self.defaults[name]
+        return names
 
 
 @record
@@ -127,18 +150,26 @@ def local_names(node: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
     args = node.args
     found = {arg.arg for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs]}
     found |= {arg.arg for arg in (args.vararg, args.kwarg) if arg is not None}
-    stack: list[ast.AST] = list(node.body) if isinstance(node, ast.FunctionDef) else []
+    stack: list[ast.stmt] = list(node.body) if isinstance(node, ast.FunctionDef) else []
+    targets: list[ast.AST] = []
     while stack:
-        item = stack.pop()
-        match item:
-            case ast.Name(id=name, ctx=ast.Store()):
-                found.add(name)
+        match stack.pop():
+            case ast.Assign(targets=several):
+                targets += several
+            case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+                targets.append(target)
+            case ast.For(target=target, body=body, orelse=other):
+                targets.append(target)
+                stack += [*body, *other]
+            case ast.If(body=body, orelse=other):
+                stack += [*body, *other]
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
-            case ast.Lambda() | ast.ListComp() | ast.GeneratorExp() | ast.DictComp():
-                pass
-            case ast.Global() | ast.Nonlocal():
-                raise ProofError(f"`{type(item).__name__.lower()}`", item)
-            case _:
-                stack += ast.iter_child_nodes(item)
+    for bound in targets:
+        inner = ast.walk(bound) if not isinstance(bound, ast.Name) else (bound,)
+        found |= {n.id for n in inner if isinstance(n, ast.Name) and _stored(n)}
     return frozenset(found)
+
+
+def _stored(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)

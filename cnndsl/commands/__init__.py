@@ -21,5 +21,6 @@ HOMES = {
     "counts": "counts",
     "memory": "memory",
     "sizes": "sizes",
+    "watch": "watch",
 }
 """Each command's name, and that of the module here and the function in it."""

@@ -8,8 +8,10 @@ from cnndsl.figures.scene import Box, Cluster, Item
 def copied(item: Item) -> Item:
     """The item as it is before others are folded into it."""
     if isinstance(item, Box):
-        return Box(item.key, item.title, item.family, list(item.nodes), item.signature)
-    return Cluster(item.key, item.title, [copied(child) for child in item.children])
+        nodes = list(item.nodes)
+        return Box(item.key, item.title, item.family, nodes, item.signature, span=item.span)
+    children = [copied(child) for child in item.children]
+    return Cluster(item.key, item.title, children, span=item.span)
 
 
 def merge(first: Item, item: Item) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cnndsl.diagnostics import Span
 from cnndsl.figures import font
 
 Point = tuple[float, float]
@@ -71,6 +72,8 @@ class Group:
     key: str = ""
     data: tuple[tuple[str, str], ...] = ()
     kind: str = "node"
+    span: Span | None = None
+    """Where it is written."""
 
 
 Part = Area | Polygon | Path | Text | Group

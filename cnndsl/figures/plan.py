@@ -113,7 +113,8 @@ class _Planner:
         return f"b{self.number}"
 
     def _port(self, name: str, node: str) -> Box:
-        return Box(self._key(), name, Family.INPUT, [node], ("port", name, node))
+        span = self.network.node(node).span
+        return Box(self._key(), name, Family.INPUT, [node], ("port", name, node), span=span)
 
     def _lines(self, lines: Sequence[Line]) -> list[Item]:
         """The items of a body, what repeats folded."""
@@ -151,6 +152,7 @@ class _Planner:
         op = self._op(step.nodes[0])
         box = Box(self._key(), "", op.family, list(step.nodes), self._signature(step.nodes))
         box.tags = [self._op(name).figure() for name in step.nodes[1:]]
+        box.span = step.span
         return [box]
 
     def _call(self, call: Call) -> Item:
@@ -164,13 +166,14 @@ class _Planner:
             if len(children) == 1 and isinstance(children[0], Box) and len(inputs) == 1:
                 children[0].labels = []
                 return children[0]
-            return Cluster(self._key(), title, children, inputs)
+            return Cluster(self._key(), title, children, inputs, span=call.span)
         stride = ratio(call.inputs, call.outputs)
         title = call.block.definition.name + (f" /{stride}" if stride else "")
         signature = (title, self._form(call, exact=True))
         box = Box(self._key(), title, None, list(members), signature)
         box.frame = self._frame(call)
         box.arguments = self._arguments(call)
+        box.span = call.span
         return box
 
     def _folds(self, call: Call) -> bool:

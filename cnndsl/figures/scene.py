@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cnndsl.diagnostics import Span
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 from cnndsl.structure import Call, Tensor
@@ -31,6 +32,8 @@ class Box:
     beside: int = 1
     frame: Frame | None = None
     tensor: Tensor | None = None
+    span: Span | None = None
+    """Where it is written."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Cluster:
     inputs: tuple[Tensor, ...] = ()
     labels: list[str] = field(default_factory=list)
     count: int = 1
+    span: Span | None = None
 
     @property
     def signature(self) -> object:

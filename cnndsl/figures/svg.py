@@ -34,13 +34,15 @@ def svg(
     *,
     width_mm: float | None = None,
     embedded: bool = False,
+    spans: bool = False,
 ) -> str:
     """The text of the file; the same picture gives the same text.
 
     `light` turns dark where the reader prefers dark; `dark` and `paper` stay as they are.
-    `embedded` leaves the style to the page around it.
+    `embedded` leaves the style to the page around it, `spans` says of each box where it is
+    written: `data-file`, and the lines as `data-span`.
     """
-    writer = _Writer(palette.colours(theme))
+    writer = _Writer(palette.colours(theme), spans=spans)
     size = f'width="{number(picture.width)}" height="{number(picture.height)}"'
     if width_mm is not None:
         height = width_mm * picture.height / picture.width
@@ -71,14 +73,19 @@ def night(roles: set[str]) -> str:
 
 
 class _Writer:
-    def __init__(self, colours: dict[str, palette.Colours]) -> None:
+    def __init__(self, colours: dict[str, palette.Colours], *, spans: bool = False) -> None:
         self.colours = colours
+        self.spans = spans
 
     def part(self, part: Part) -> list[str]:
         """The elements of a part, one a line."""
         if not isinstance(part, Group):
             return [self._leaf(part)]
         data = "".join(f' data-{name}="{escape(value)}"' for name, value in part.data)
+        if part.span is not None and self.spans:
+            last = part.span.source.position(max(part.span.start, part.span.stop - 1))[0]
+            data += f' data-file="{escape(part.span.source.name)}"'
+            data += f' data-span="{part.span.line}-{last}"'
         key = f' id="{escape(part.key)}"' if part.key else ""
         lines = [f'<g class="{part.kind}"{key}{data}>']
         if part.title:

@@ -26,7 +26,7 @@ def scope(found: Scope) -> Part:
         x += font.width(found.title, TITLE - 1, bold=True) + 5
     if found.small:
         children.append(Text(x, found.y + 13, found.small, LABEL, "faint"))
-    return Group(tuple(children), title=found.title, kind="scope")
+    return Group(tuple(children), title=found.title, kind="scope", span=found.span)
 
 
 def wires(piece: Piece) -> list[Part]:
@@ -56,6 +56,7 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
         desc=said.get("desc", ""),
         key=spot.box.key,
         data=data,
+        span=spot.box.span,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from cnndsl.diagnostics import Span
 from cnndsl.figures.layout.cards import behind
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scene import Box
@@ -71,6 +72,7 @@ class Scope:
     small: str
     repeated: bool
     keys: frozenset[str]
+    span: Span | None = None
 
 
 @dataclass(slots=True)
@@ -109,12 +111,7 @@ class Piece:
             self.right,
             self.height,
             [replace(s, x=s.x + dx, y=s.y + dy) for s in self.spots],
-            [
-                Scope(
-                    c.x + dx, c.y + dy, c.width, c.height, c.title, c.small, c.repeated, c.keys
-                )
-                for c in self.scopes
-            ],
+            [replace(c, x=c.x + dx, y=c.y + dy) for c in self.scopes],
             _moved(self.wires, dx, dy),
             _moved(self.opening, dx, dy),
             _moved(self.closing, dx, dy),

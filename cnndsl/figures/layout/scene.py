@@ -317,6 +317,7 @@ def _scoped(cluster: Cluster, inner: Piece) -> Piece:
         small,
         cluster.count > 1,
         frozenset(box.key for box in boxes([cluster])),
+        cluster.span,
     )
     foot: Line = ((0.0, height),)
     return Piece(

@@ -19,6 +19,7 @@ from cnndsl.ops.arrays import np
 from cnndsl.ops.base import (
     BYTES,
     NOTHING,
+    SAME,
     Array,
     Call,
     Family,
@@ -32,7 +33,8 @@ from cnndsl.ops.base import (
     op,
 )
 from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
-from cnndsl.ops.reads import SAME, pointwise
+from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
+from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import spatial
 
 Pairs = tuple[tuple[float, float], ...]
@@ -66,6 +68,12 @@ class AnchorGrid(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Nothing: only the input's size matters."""
         return (Reading(({}, {}), unread=frozenset({0})),)
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """Rows (h w a)."""
+        _, height, width = operands[0]
+        anchors = simple(CHANNELS, len(self.shapes_of_anchors))
+        return ((merged([height, width, anchors]), unknown(4)),)
 
     @property
     def shapes_of_anchors(self) -> Pairs:

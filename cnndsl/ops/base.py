@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
+from cnndsl.ops.composition import CHANNELS, Axes, Axis, kind_of, simple, size_of, unknown
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
 
@@ -99,7 +100,8 @@ class Taps(Record):
         return self.first[rest] + moved, self.last[rest] + moved
 
 
-Axis = Mapping[Place, Taps]
+SAME = Taps((0,), (0,), 1)
+Along = Mapping[Place, Taps]
 """For one axis of an output: the axes of inputs that it goes along, and how."""
 
 
@@ -107,13 +109,31 @@ Axis = Mapping[Place, Taps]
 class Reading(Record):
     """What one output reads: of an axis of an input that is named nowhere, all of it."""
 
-    axes: tuple[Axis, ...]
+    axes: tuple[Along, ...]
     whole: frozenset[Place] = frozenset()
     """Axes that are read whole, though the output's positions are still theirs."""
     anywhere: frozenset[Place] = frozenset()
     """Axes of which a unit reads a part that no window describes: their order is lost."""
     unread: frozenset[int] = frozenset()
     """The inputs of which only the size matters."""
+
+    def composed(self, shape: Shape, operands: Sequence[Axes]) -> Axes:
+        """How the output's axes are composed of those that they go along."""
+        moved = {place for axis in self.axes for place in axis} | self.anywhere
+        found: list[Axis] = []
+        for number, (axis, size) in enumerate(zip(self.axes, shape, strict=True)):
+            known = [operands[source][place] for source, place in axis]
+            same = [one for one in known if size_of(one) == size]
+            taps = next(iter(axis.values()), None)
+            if same and taps is not None and taps.advance == taps.period:
+                found.append(same[0])
+            elif taps is not None:
+                found.append(simple(kind_of(known[0]), size))
+            else:
+                mixed = (0, number) not in moved and operands and number < len(operands[0])
+                channels = mixed and kind_of(operands[0][number]) == CHANNELS
+                found.append(simple(CHANNELS, size) if channels else unknown(size))
+        return tuple(found)
 
 
 @record
@@ -145,7 +165,7 @@ class Window(Record):
         return Reading(tuple(axes))
 
 
-def grouped(channels: int, out: int, groups: int) -> Axis:
+def grouped(channels: int, out: int, groups: int) -> Along:
     """Each group of output channels reads one of the first input's."""
     if groups == 1:
         return {}
@@ -355,6 +375,28 @@ class Op(Record):
         if window is None:
             raise NotImplementedError(type(self))
         return tuple(window.reading(inputs[0], shape) for shape in self.shapes(*inputs))
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """How the axes of its outputs are composed, where `operands` are those of its inputs.
+
+        An axis stays what it was where each unit reads its own, or a window about it; all
+        channels together give channels.
+        """
+        inputs = tuple(tuple(map(size_of, axes)) for axes in operands)
+        readings = zip(self.reads(*inputs), self.shapes(*inputs), strict=True)
+        return tuple(reading.composed(shape, operands) for reading, shape in readings)
+
+    def pairs(self, *inputs: Shape) -> tuple[tuple[Place, Place], ...]:
+        """Axes of its inputs whose entries belong together: those read by one unit."""
+        found: dict[tuple[Place, Place], None] = {}
+        for axis in (axis for reading in self.reads(*inputs) for axis in reading.axes):
+            first, *others = [place for place, taps in axis.items() if taps == SAME] or [(0, 0)]
+            found.update(((first, other), None) for other in others)
+        return tuple(
+            (one, other)
+            for one, other in found
+            if inputs[one[0]][one[1]] == inputs[other[0]][other[1]]
+        )
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """Whether the output is the memory of its first input, which has no gaps."""

@@ -10,6 +10,7 @@ from cnndsl.ops.arrays import sampling
 from cnndsl.ops.base import (
     BYTES,
     NOTHING,
+    SAME,
     Array,
     Auto,
     Call,
@@ -32,7 +33,6 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.conv import Conv
-from cnndsl.ops.reads import SAME
 from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
 
 DEFORM_CONV = '''class DeformConv2d(nn.Module):

@@ -23,6 +23,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
+from cnndsl.ops.composition import Axes
 from cnndsl.ops.pattern import Contraction
 from cnndsl.ops.reads import concatenated, each_position, pointwise
 from cnndsl.ops.shapes import check_axis
@@ -163,6 +164,12 @@ class Concat(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """One of the inputs."""
         return (concatenated(inputs, self.shape(*inputs), self.axis),)
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """One part after another; of the other axes the first input's."""
+        first, at = operands[0], int(self.axis)
+        joined = tuple(part for axes in operands for part in axes[at])
+        return ((*first[:at], joined, *first[at + 1 :]),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(A + B + …, *S)."""

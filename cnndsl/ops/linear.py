@@ -24,7 +24,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
-from cnndsl.ops.reads import along, each_position
+from cnndsl.ops.reads import but, each_position
 
 
 @op("linear", Family.LINEAR, fused=True)
@@ -44,7 +44,7 @@ class Linear(Op):
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """All of the last axis."""
-        return (along(inputs[0], len(inputs[0]) - 1),)
+        return (but(inputs[0], len(inputs[0]) - 1),)
 
     def resolved(self, *inputs: Shape) -> Op:
         """A bias unless it was said or a norm follows."""

@@ -12,8 +12,17 @@ import string
 from collections.abc import Sequence
 
 from cnndsl.diagnostics import OpError, listing
-from cnndsl.ops.base import BYTES, Axis, Integers, Reading, Saved, Shape, Taps, spell_shape
-from cnndsl.ops.reads import SAME
+from cnndsl.ops.base import (
+    BYTES,
+    SAME,
+    Along,
+    Integers,
+    Reading,
+    Saved,
+    Shape,
+    Taps,
+    spell_shape,
+)
 from cnndsl.records import Record, record
 
 Names = tuple[str, ...]
@@ -70,7 +79,7 @@ class Contraction(Record):
                     )
         return sizes
 
-    def axes(self, name: str) -> Axis:
+    def axes(self, name: str) -> Along:
         """The axes of the operands that bear a name."""
         return {
             (number, axis): SAME
@@ -180,7 +189,7 @@ class Rearrangement(Record):
             if group
         }
         inmost = {group[-1]: axis for axis, group in enumerate(self.left) if len(group) > 1}
-        axes: list[Axis] = []
+        axes: list[Along] = []
         for group in self.right:
             home = homes.get(group[0]) if group else None
             if len(group) == 1 and group[0] in inmost:

@@ -10,6 +10,7 @@ from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
     NOTHING,
+    SAME,
     Array,
     Auto,
     Call,
@@ -28,7 +29,6 @@ from cnndsl.ops.base import (
     op,
 )
 from cnndsl.ops.conv import padded
-from cnndsl.ops.reads import SAME
 from cnndsl.ops.shapes import (
     compact,
     even,

@@ -10,11 +10,10 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from cnndsl.ops.base import Axis, Op, Place, Reading, Shape, Taps
+from cnndsl.ops.base import SAME, Along, Op, Place, Reading, Shape, Taps
 
 LONGEST = 100_000
 """Units that take turns in a longer period count as read in no order."""
-SAME = Taps((0,), (0,), 1)
 
 
 def each_position(self: Op, *inputs: Shape) -> tuple[Reading, ...]:
@@ -36,15 +35,20 @@ def pointwise(inputs: Sequence[Shape], shape: Shape) -> Reading:
     )
 
 
-def along(shape: Shape, axis: int) -> Reading:
-    """Each position reads all of one axis, and of the others its own."""
-    axes = range(len(shape))
-    return Reading(tuple({} if other == axis else {(0, other): SAME} for other in axes))
+def along(x: Shape, axis: int) -> Reading:
+    """Each position reads all of one axis, which stays, and of the others its own."""
+    axes = tuple({(0, other): SAME} for other in range(len(x)))
+    return Reading(axes, whole=frozenset({(0, int(axis))}))
+
+
+def but(x: Shape, axis: int) -> Reading:
+    """Each position reads all of one axis, which goes, and of the others its own."""
+    return Reading(tuple({} if n == axis else {(0, n): SAME} for n in range(len(x))))
 
 
 def resized(x: Shape, shape: Shape, mode: str, align_corners: bool) -> Reading:
     """Interpolation of the spatial axes, by PyTorch's coordinates."""
-    axes: list[Axis] = [{(0, 0): SAME}]
+    axes: list[Along] = [{(0, 0): SAME}]
     for axis in range(1, len(shape)):
         size, target = int(x[axis]), int(shape[axis])
         # One position, everywhere the same: its order is gone.
@@ -78,7 +82,7 @@ def reshaped(x: Shape, shape: Shape) -> Reading:
     while end < shorter and x[-1 - end] == shape[-1 - end]:
         end += 1
     before, after = (tuple(map(int, side[start : len(side) - end])) for side in (x, shape))
-    axes: list[Axis] = [{(0, axis): SAME} for axis in range(start)]
+    axes: list[Along] = [{(0, axis): SAME} for axis in range(start)]
     axes += [{} for _ in after]
     axes += [{(0, len(x) - back): SAME} for back in range(end, 0, -1)]
     lost = {(0, axis) for axis in range(start, len(x) - end)}
@@ -97,7 +101,7 @@ def reshaped(x: Shape, shape: Shape) -> Reading:
 
 def concatenated(inputs: Sequence[Shape], shape: Shape, joined: int) -> Reading:
     """One after another along an axis: a unit of it reads one of the inputs."""
-    axes: list[Axis] = []
+    axes: list[Along] = []
     for axis in range(len(shape)):
         found: dict[Place, Taps] = {}
         start = 0

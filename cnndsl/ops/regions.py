@@ -9,6 +9,7 @@ from cnndsl.ops.arrays import np, sampling
 from cnndsl.ops.base import (
     BYTES,
     NOTHING,
+    SAME,
     Array,
     Call,
     Family,
@@ -25,7 +26,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.box_checks import check_boxes
-from cnndsl.ops.reads import SAME
+from cnndsl.ops.composition import Axes, simple
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial
 
@@ -56,6 +57,10 @@ class RoIAlign(Op):
         channels = {(number, 0): SAME for number in levels}
         moved = {(number, axis) for number in levels for axis in (1, 2)}
         return (Reading(({(0, 0): SAME}, channels, {}, {}), anywhere=frozenset(moved)),)
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """The boxes', of each a map."""
+        return ((operands[0][0], operands[1][0], *map(simple, "hw", self._bins)),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Where each sample is read, and what is read there."""

@@ -8,6 +8,7 @@ from typing import Any
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import (
     NOTHING,
+    SAME,
     Array,
     Call,
     Family,
@@ -20,8 +21,19 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
-from cnndsl.ops.pattern import Axes, Rearrangement
-from cnndsl.ops.reads import SAME, reshaped
+from cnndsl.ops.composition import (
+    CHANNELS,
+    Axes,
+    Axis,
+    merged,
+    parted,
+    simple,
+    size_of,
+    unknown,
+)
+from cnndsl.ops.pattern import Axes as Sizes
+from cnndsl.ops.pattern import Rearrangement
+from cnndsl.ops.reads import reshaped
 from cnndsl.symbolic import formula
 
 
@@ -38,6 +50,16 @@ class Reread(Op):
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """A view where the memory allows it."""
         return True
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """Axes that stay; what is read another way is known no more."""
+        inputs = tuple(tuple(map(size_of, axes)) for axes in operands)
+        (reading,), (shape,) = self.reads(*inputs), self.shapes(*inputs)
+        found = []
+        for axis, size in zip(reading.axes, shape, strict=True):
+            stays = [operands[0][place] for (_, place), taps in axis.items() if taps == SAME]
+            found.append(stays[0] if stays else unknown(size))
+        return (tuple(found),)
 
     def macs(self, *inputs: Shape) -> int:
         """0: nothing is computed."""
@@ -59,6 +81,13 @@ class Input(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Nothing."""
         return (Reading(({},) * len(self.sizes)),)
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """A map has channels and places; what else a user gives is unknown."""
+        if len(self.sizes) < 3:
+            return (tuple(map(unknown, self.sizes)),)
+        names = {3: "hw", 4: "dhw"}.get(len(self.sizes), map(str, range(1, len(self.sizes))))
+        return (tuple(map(simple, (CHANNELS, *names), self.sizes)),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes."""
@@ -164,13 +193,22 @@ class Rearrange(Op):
         plan, sizes = self._plan(inputs[0])
         return (plan.reading(sizes),)
 
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """Axes taken apart and merged by their names."""
+        (axes,) = operands
+        plan, sizes = self._plan(tuple(map(size_of, axes)))
+        found: dict[str, Axis] = {}
+        for group, axis in zip(plan.left, axes, strict=True):
+            found.update(parted(group, axis, sizes))
+        return (tuple(merged([found[name] for name in group]) for group in plan.right),)
+
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """Where no two axes that lay apart are merged."""
         plan, sizes = self._plan(inputs[0])
         return plan.view(sizes)
 
     def _plan(self, x: Shape) -> tuple[Rearrangement, dict[str, int]]:
-        axes: Axes = self.axes
+        axes: Sizes = self.axes
         plan = Rearrangement.parse(self.pattern, len(x))
         return plan, plan.sizes(x, axes)
 

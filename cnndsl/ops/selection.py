@@ -9,11 +9,13 @@ from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.base import (
     BYTES,
+    SAME,
     Array,
     Call,
     Family,
     Op,
     Operand,
+    Place,
     Reading,
     Saved,
     Shape,
@@ -22,7 +24,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.box_checks import check_boxes, check_rows
-from cnndsl.ops.reads import SAME
+from cnndsl.ops.composition import Axes, simple, size_of, unknown
 from cnndsl.ops.selection_torch import NMS, TOPK
 
 SELECTION = ("boxes", "scores", "labels", "valid")
@@ -42,6 +44,16 @@ class Selection(Op):
         anywhere = frozenset(rows - {sides})
         boxes = Reading(({}, {sides: SAME}), anywhere=anywhere)
         return (boxes, *(Reading(({},), anywhere=anywhere | {sides}) for _ in SELECTION[1:]))
+
+    def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
+        """Rows of their own."""
+        shapes = self.shapes(*(tuple(map(size_of, axes)) for axes in operands))
+        return tuple((simple(node, n), *map(unknown, others)) for n, *others in shapes)
+
+    def pairs(self, *inputs: Shape) -> tuple[tuple[Place, Place], ...]:
+        """The rows, and the classes of boxes for each class."""
+        rows = tuple(((0, 0), (number, 0)) for number in range(1, len(inputs)))
+        return (*rows, ((0, 1), (1, 1))) if len(inputs[0]) == 3 else rows
 
 
 def _taken(k: int, scores: Shape, grads: tuple[bool, ...]) -> Saved:

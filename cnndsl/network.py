@@ -79,24 +79,31 @@ class Network(graph.Network):
         *,
         optimize: bool = True,
         threads: int | None = None,
+        verify: bool = False,
     ) -> Interpreter:
         """A function of arrays, with these weights, or random ones from a seed.
 
         It takes arrays with the batch first, and gives one array for one output, a
         dictionary by name for several. It is planned at its first call, and then fast, on
         so many threads, all by default; without `optimize` it is the plain interpreter,
-        which defines what each operation computes.  Raises ArchError: weights of another
-        network. ValueError: no thread.
+        which defines what each operation computes. With `verify` the plan is held to the
+        interpreter first, on random inputs.  Raises ArchError: weights of another network; the
+        plan differs (E607). ValueError: no thread; there is no plan to verify.
         """
         from cnndsl.analysis.weights import random_weights
         from cnndsl.backends.numpy.interpreter import Interpreter
 
         weights = random_weights(self, seed) if weights is None else weights
         if not optimize:
+            if verify:
+                raise ValueError("verify=True is about a plan, and optimize=False makes none")
             return Interpreter(self, weights)
         from cnndsl.backends.numpy.plan import Plan
 
-        return Plan(self, weights, threads=threads)
+        plan = Plan(self, weights, threads=threads)
+        if verify:
+            plan.verify()
+        return plan
 
     def load_weights(
         self, weights: str | PathLike[str] | Mapping[str, Any] | nn.Module, **options: Any

@@ -242,6 +242,17 @@ def test_run_gives_the_same_on_both_backends() -> None:
         assert np.abs(ours["y"] - theirs["y"]).max() < 1e-9
 
 
+def test_run_verifies_the_plan_where_there_is_one() -> None:
+    np.save("x.npy", np.ones((3, 8, 8), np.float32))
+    result = run("run", "good.arch", "--input", "x=x.npy", "--verify")
+    assert result.exit_code == 0, result.stderr
+    assert "verified: the plan is what the operations define" in result.stderr
+    for other in (["--no-optimize"], ["--backend", "torch"]):
+        result = run("run", "good.arch", "--input", "x=x.npy", "--verify", *other)
+        assert result.exit_code == 2
+        assert "--verify is for NumPy's plan, and none is made" in result.stderr
+
+
 def test_run_reads_the_weights_it_is_given() -> None:
     network = cnndsl.load("good.arch")
     weights = {"y.conv.weight": np.zeros((4, 3, 3, 3), np.float32)}

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     default=True,
     help="In NumPy: planned, by default, or one operation after another.",
 )
+@click.option("--verify", is_flag=True, help="Hold the plan to the definition first.")
 @click.option("--mean", callback=numbers, help="For a photo, instead of ImageNet's.")
 @click.option("--std", callback=numbers, help="For a photo, instead of ImageNet's.")
 @click.option("-o", "--output", metavar="PATH", help="Write the outputs as .npz.")
@@ -58,6 +59,7 @@ def run(
     seed: int,
     backend: str,
     optimize: bool,
+    verify: bool,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
     output: str | None,
@@ -65,10 +67,13 @@ def run(
     """Run a network on arrays or a photo.
 
     A photo is resized (its shorter side to 256/224 of the input's), cropped at the centre,
-    and scaled with ImageNet's mean and deviation.
+    and scaled with ImageNet's mean and deviation. With --verify the plan and the definition
+    of each operation are first compared on random inputs.
     """
     from cnndsl.inputs import batched, photo, read_array
 
+    if verify and (backend != "numpy" or not optimize):
+        raise Trouble("--verify is for NumPy's plan, and none is made")
     if (mean or std) and all(path.endswith(".npy") for path in inputs.values()):
         raise Trouble("--mean and --std are for a photo, and no input is one")
     if weights is None and (renamed is not None or partial):
@@ -92,7 +97,7 @@ def run(
             click.echo(prepared.said, err=True)
             arrays[name] = prepared.array
     values = _weights(network, weights, seed, renamed, partial)
-    outputs = _run(network, arrays, values, backend, optimize)
+    outputs = _run(network, arrays, values, backend, optimize=optimize, verify=verify)
     if output is not None:
         _save(output, outputs)
     else:
@@ -121,11 +126,16 @@ def _run(
     arrays: dict[str, Array],
     weights: dict[str, Array],
     backend: str,
+    *,
     optimize: bool,
+    verify: bool,
 ) -> dict[str, Array]:
     """The outputs by name."""
     if backend == "numpy":
-        result = network.to_numpy(weights, optimize=optimize)(**arrays)
+        function = network.to_numpy(weights, optimize=optimize, verify=verify)
+        if verify:
+            click.echo("verified: the plan is what the operations define", err=True)
+        result = function(**arrays)
         return result if isinstance(result, dict) else {next(iter(network.outputs)): result}
     from cnndsl.backends.numpy.interpreter import checked_inputs
     from cnndsl.backends.torch.evaluate import outputs

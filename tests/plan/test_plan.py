@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import time
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -313,6 +320,94 @@ def test_a_fault_in_a_thread_is_raised_where_it_was_called() -> None:
         with pytest.raises(ZeroDivisionError):
             pool.run(jobs)
     pool.run([lambda: None, lambda: None])
+
+
+def test_an_interrupt_waits_for_what_has_been_begun() -> None:
+    from cnndsl.backends.numpy.plan.threads import Pool
+
+    done: list[int] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    def slow() -> None:
+        time.sleep(0.05)
+        done.append(1)
+
+    pool = Pool(2)
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([interrupted, slow])
+    assert done == [1]
+    pool.run([lambda: None, slow])
+    assert done == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda plan: pickle.loads(pickle.dumps(plan)), copy.copy, copy.deepcopy]
+)
+def test_a_plan_can_be_pickled_and_copied(
+    small: Network, copied: Callable[[Plan], Plan]
+) -> None:
+    plan = Plan(small, weights_of(small), threads=2)
+    x = images(small, 3)["image"]
+    for wanted in (plan(x), plan(x)):
+        other = copied(plan)
+        np.testing.assert_array_equal(named(other(x))["y"], named(wanted)["y"])
+        np.testing.assert_array_equal(named(plan(x))["y"], named(wanted)["y"])
+    weights = sum(array.nbytes for array in plan.weights.values())
+    assert len(pickle.dumps(plan)) < weights + 20_000
+
+
+FORKS = """
+import os, signal, threading
+import numpy as np, cnndsl
+net = cnndsl.loads("model M: image[8, 32, 32] -> y { y: conv(64, 3) * 2 -> dwconv(3) }")
+plan, x = net.to_numpy(threads=2), np.ones((2, 8, 32, 32), np.float32)
+wanted, ended = plan(x), threading.Event()
+
+def runs():
+    while not ended.is_set():
+        plan(x)
+
+threads = [threading.Thread(target=runs) for _ in range(2)]
+for thread in threads:
+    thread.start()
+statuses = []
+for _ in range(10):
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(not np.array_equal(plan(x), wanted))
+    statuses.append(os.waitpid(child, 0)[1])
+ended.set()
+raise SystemExit(any(statuses))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_while_a_thread_runs_a_plan_may_run_it_too() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=False)
+    assert done.returncode == 0
+
+
+def test_blas_has_its_threads_back_when_the_last_of_two_runs_ends() -> None:
+    from cnndsl.backends.numpy.plan.threads import _blas
+
+    blas = _blas()
+    if blas is None:
+        pytest.skip("NumPy's BLAS is not an OpenBLAS that can be asked")
+    before = blas[0]()
+    blas[1](2)
+    try:
+        first, second = single_threaded_products(), single_threaded_products()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas[0]() == 1
+        second.__exit__(None, None, None)
+        assert blas[0]() == 2
+    finally:
+        blas[1](before)
 
 
 def test_blas_has_its_threads_back_after_a_run() -> None:

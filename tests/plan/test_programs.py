@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 import cnndsl
 from cnndsl.analysis.weights import random_weights
-from cnndsl.backends.numpy.plan import Plan, choose
+from cnndsl.backends.numpy.plan import Plan, choose, rewrites
+from cnndsl.backends.numpy.plan.rewrites import Affine
 from cnndsl.diagnostics import ArchError
 from cnndsl.ops.base import Array, Shape
 
@@ -65,6 +67,7 @@ def assert_law(
     wanted = named(network.to_numpy(weights, optimize=False)(**arrays))
     for _ in range(2):
         assert_equal(named(plan(**arrays)), wanted)
+    plan.verify(batch)
     return plan
 
 
@@ -141,7 +144,7 @@ def test_numbers_too_large_for_a_tile_are_computed_all_the_same(size: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("variance", "factor"), [(np.inf, 1.0), (1.0, np.inf), (1.0, 1e38), (-1.0, 1.0)]
+    ("variance", "factor"), [(np.inf, 1.0), (1.0, np.inf), (1.0, 1e38), (np.nan, 1.0)]
 )
 def test_a_norm_that_no_weights_can_take_is_computed_after_them(
     variance: float, factor: float
@@ -189,6 +192,28 @@ def test_nothing_is_computed_with_too(line: str) -> None:
     lines = f"b, s, labels, v: nms(0) {{ boxes; scores }}\n y: b -> {line}"
     network = cnndsl.loads(f"{head} {{\n {lines}\n}}")
     assert_law(network, images(network, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda affine: Affine(affine.scale, affine.shift + 0.01), "by 0.0"),
+        (lambda affine: Affine(affine.scale, affine.shift + math.inf), "in what is infinite"),
+    ],
+)
+def test_verify_refuses_a_plan_that_computes_something_else(
+    monkeypatch: pytest.MonkeyPatch, wrong: Callable[[Affine], Affine], said: str
+) -> None:
+    network = cnndsl.loads("model M: image[4, 6, 6] -> (y, z) { z: relu; y: conv(4, 3) -> bn }")
+    network.to_numpy(verify=True)
+    affine = rewrites._affine
+    monkeypatch.setattr(rewrites, "_affine", lambda layer: wrong(affine(layer)))
+    with pytest.raises(ArchError, match=r"E607.*the plan of `M`.*`y` differs") as caught:
+        network.to_numpy(verify=True)
+    (diagnostic,) = caught.value.diagnostics
+    assert said in diagnostic.message
+    with pytest.raises(ValueError, match="optimize=False makes none"):
+        network.to_numpy(optimize=False, verify=True)
 
 
 # Programs at random

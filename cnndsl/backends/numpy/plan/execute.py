@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,11 +20,14 @@ from cnndsl.backends.numpy.plan.lower import Draft, Lowering
 from cnndsl.backends.numpy.plan.order import lives, ordered, sizes
 from cnndsl.backends.numpy.plan.rewrites import Key, Program
 from cnndsl.backends.numpy.plan.threads import Pool, cores, shares, single_threaded_products
+from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 
 KEPT = 4
 """Plans of so many batch sizes and types are kept."""
+ROUNDING = 1e-7
+"""What sums in another order may differ by in double precision, of the largest value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,25 @@ def _entry(array: Array, view: Array, threads: int) -> list[Any]:
     ]
 
 
+def _named(network: Network, result: Array | dict[str, Array]) -> dict[str, Array]:
+    """The outputs by name, one as several."""
+    return result if isinstance(result, dict) else {next(iter(network.outputs)): result}
+
+
+def _difference(found: Array, wanted: Array) -> str:
+    """By how much arrays differ that should be equal but for rounding, or nothing."""
+    finite = np.isfinite(wanted)
+    if found.dtype != wanted.dtype:
+        return f"in its type, {found.dtype} for {wanted.dtype}"
+    if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+        return "in what is infinite or NaN"
+    if not np.isfinite(found[finite]).all():
+        return "in what is infinite or NaN"
+    largest = float(np.abs(wanted[finite]).max(initial=0)) or 1.0
+    difference = float(np.abs(found[finite] - wanted[finite]).max(initial=0)) / largest
+    return f"by {difference:.2g} of its largest value" if difference > ROUNDING else ""
+
+
 def _carved(flat: Array, sizes: list[int]) -> list[Array]:
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     return [flat[start : start + size] for start, size in zip(starts, sizes, strict=True)]
@@ -172,7 +194,7 @@ class Plan(Interpreter):
     the last one. `threads` is the number of cores used, all by default; `winograd=False`
     keeps to products whose sums are those of the definition, in another order; `measure`
     times the candidates of each 3×3 convolution, which takes longer once. Calls from
-    several threads wait for one another.
+    several threads wait for one another; it can be pickled and copied, and used after a fork.
     """
 
     def __init__(
@@ -195,7 +217,10 @@ class Plan(Interpreter):
         self.forms: dict[tuple[str, ...], Array] = {}
         self.last: Compiled | None = None
         self.pool = Pool(self.threads)
-        self.lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it is made of, for a pickle or a copy: the steps are made again."""
+        return self.__dict__ | {"compiled": {}, "forms": {}, "last": None}
 
     def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
@@ -208,10 +233,36 @@ class Plan(Interpreter):
         if not len(first):
             with np.errstate(all="ignore"):
                 return self._outputs(inputs)
-        with self.lock, single_threaded_products(), np.errstate(all="ignore"):
+        with self.pool.lock, single_threaded_products(), np.errstate(all="ignore"):
             compiled = self.prepare(len(first), first.dtype)
             outputs = compiled.run(inputs, self.pool)
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def verify(self, batch: int = 2, seed: int = 0) -> None:
+        """Hold the plan to the interpreter, on random inputs in double precision.
+
+        Raises ArchError (E607): an output differs by more than rounding explains.
+        """
+        rng = np.random.default_rng(seed)
+        inputs = {
+            name: rng.standard_normal((batch, *tensor.shape))
+            for name, tensor in self.network.inputs.items()
+        }
+        wanted = _named(self.network, Interpreter(self.network, self.weights)(**inputs))
+        # What a copy makes in double precision goes with it.
+        found = _named(self.network, copy(self)(**inputs))
+        faults = [
+            Diagnostic(
+                "E607",
+                f"the plan of `{self.network.name}` is not what its operations define: "
+                f"`{name}` differs {difference}",
+                help="optimize=False, --no-optimize in a terminal, runs without a plan",
+            )
+            for name, array in wanted.items()
+            if (difference := _difference(found[name], array))
+        ]
+        if faults:
+            raise ArchError(faults)
 
     def prepare(self, batch: int, dtype: Any = np.float32) -> Compiled:
         """The steps for a batch size and a type, made unless they are there."""
@@ -229,7 +280,7 @@ class Plan(Interpreter):
         inputs = checked_inputs(self.network, arrays, named)
         first = next(iter(inputs.values()))
         times: list[list[float]] = []
-        with self.lock, single_threaded_products(), np.errstate(all="ignore"):
+        with self.pool.lock, single_threaded_products(), np.errstate(all="ignore"):
             compiled = self.prepare(len(first), first.dtype)
             compiled.run(inputs, self.pool)
             for _ in range(repeats):

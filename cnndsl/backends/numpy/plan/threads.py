@@ -12,12 +12,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -45,20 +46,39 @@ def _blas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
     return None
 
 
+@dataclass(slots=True)
+class _Products:
+    """How many plans run now, and the threads that BLAS had before the first of them."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    runs: int = 0
+    before: int = 0
+
+
+_products = _Products()
+
+
 @contextmanager
 def single_threaded_products() -> Iterator[None]:
-    """Each product in the thread that asks for it; as it was before, afterwards."""
+    """Each product in the thread that asks for it; as it was before, after the last run."""
     blas = _blas()
     if blas is None:
         yield
         return
     get, set_ = blas
-    before = get()
-    set_(1)
+    held = _products
+    with held.lock:
+        if not held.runs:
+            held.before = get()
+            set_(1)
+        held.runs += 1
     try:
         yield
     finally:
-        set_(before)
+        with held.lock:
+            held.runs -= 1
+            if not held.runs:
+                set_(held.before)
 
 
 def cores() -> int:
@@ -70,34 +90,81 @@ def cores() -> int:
 
 
 class Pool:
-    """Some threads that wait for jobs; the caller's own thread takes the first of them."""
+    """Some threads that wait for jobs; the caller's own thread takes the first of them.
+
+    They start with the first run that needs them, in each process anew: a fork copies no
+    thread. Whoever runs more than one step holds the lock. A copy is another pool.
+    """
 
     def __init__(self, threads: int) -> None:
-        """Start all but one of the threads; they end with the program."""
+        """Start nothing yet."""
         self.threads = threads
+        self.renew()
+        _pools.add(self)
+
+    def renew(self) -> None:
+        """As new: with no thread, and a lock that nobody holds."""
+        self.lock = threading.Lock()
+        self._without_workers()
+
+    def _without_workers(self) -> None:
+        self.workers: list[threading.Thread] = []
         self.tasks: SimpleQueue[Job | None] = SimpleQueue()
         self.done: SimpleQueue[BaseException | None] = SimpleQueue()
-        self.lock = threading.Lock()
-        for _ in range(threads - 1):
-            threading.Thread(target=_work, args=(self.tasks, self.done), daemon=True).start()
+
+    def __reduce__(self) -> tuple[type[Pool], tuple[int]]:
+        """Another pool of so many threads."""
+        return Pool, (self.threads,)
 
     def run(self, jobs: list[Job]) -> None:
         """Run them all, and return when the last has ended."""
-        for job in jobs[1:]:
-            self.tasks.put(job)
-        faults: list[BaseException | None] = []
+        while len(self.workers) < min(len(jobs), self.threads) - 1:
+            queues = (self.tasks, self.done)
+            self.workers.append(threading.Thread(target=_work, args=queues, daemon=True))
+            self.workers[-1].start()
         try:
+            for job in jobs[1:]:
+                self.tasks.put(job)
             jobs[0]()
-        finally:
-            faults += [self.done.get() for _ in jobs[1:]]
+            faults = [self.done.get() for _ in jobs[1:]]
+        except BaseException:
+            # An interrupt comes anywhere: what has been begun is done before it goes on.
+            self._end()
+            raise
         for fault in faults:
             if fault is not None:
                 raise fault
 
+    def _end(self) -> None:
+        """Let the threads go when they have done what waits."""
+        workers, tasks = self.workers, self.tasks
+        self._without_workers()
+        for _ in workers:
+            tasks.put(None)
+        for worker in workers:
+            worker.join()
+
     def __del__(self) -> None:
         """Let the threads go."""
-        for _ in range(self.threads - 1):
+        for _ in self.workers:
             self.tasks.put(None)
+
+
+_pools: WeakSet[Pool] = WeakSet()
+
+
+def _in_child() -> None:
+    """In a forked process no other thread is there to give a lock back."""
+    for pool in _pools:
+        pool.renew()
+    blas, runs, before = _blas(), _products.runs, _products.before
+    _products.lock, _products.runs = threading.Lock(), 0
+    if blas is not None and runs:
+        blas[1](before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _work(tasks: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import textwrap
 from collections import Counter
 from typing import Any
@@ -10,17 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
 from cnndsl import zoo
 from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
 from cnndsl.backends.torch.execute import execute
-from cnndsl.backends.torch.proof import Proof, ProofError, expected, prove, reparse
+from cnndsl.backends.torch.proof import Proof, ProofError, calls, expected, prove, reparse
 from cnndsl.graph import Network, key_of
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
 from cnndsl.network import load, loads
+from cnndsl.ops.base import OPS, Family, Op, Operand, Shape, Torch, op
+from cnndsl.ops.base import Call as BaseCall
 from tests.torch.mutants import mutants
 
 HEAD = """
@@ -346,6 +351,12 @@ WRONG: dict[str, tuple[str, tuple[str, ...], str, str]] = {
         "if image.shape[0] == 1:\n    return image\nreturn F.relu(image)",
         "compared",
     ),
+    "statistics in another order": (
+        "n: bn each { image; image -> relu }\ny: add { n[0]; n[1] }",
+        ("nn.BatchNorm2d(4)",),
+        "y = {0}(F.relu(image))\nreturn {0}(image) + y",
+        "updated in another order",
+    ),
     "one dropout for two": (
         "a: dropout(0.5)\nb: image -> dropout(0.5)\ny: add { a; b }",
         ("self.d = nn.Dropout(0.5)",),
@@ -636,3 +647,93 @@ def test_a_file_written_by_hand_is_its_network_at_every_argument(
         prove(tree, hand({}, (1, 32, 48)))
     with pytest.raises(ProofError, match="no such argument"):
         prove(tree, hand({}, (3, 32, 48)), {"depth": 2})
+
+
+def test_an_operation_that_no_table_has_is_known_as_it_says_itself() -> None:
+    @op("celu", Family.ACTIVATION)
+    class CELU(Op):
+        """max(0, x) + min(0, a · (exp(x / a) − 1)).  (*S) → (*S)."""
+
+        alpha: float = 1.0
+
+        def shape(self, *inputs: Shape) -> Shape:
+            return inputs[0]
+
+        def torch(self, *inputs: Shape) -> Torch:
+            keywords: dict[str, tuple[object, object]] = {"alpha": (self.alpha, 1.0)}
+            function = BaseCall("F.celu", (Operand(0),), keywords)
+            return Torch(BaseCall("nn.CELU", (), keywords), function)
+
+    try:
+        network = network_of("y: celu(alpha=0.5)")
+        for text in ("F.celu(image, alpha=0.5)", "self.act(image)"):
+            modules = ("self.act = nn.CELU(alpha=0.5)",) if "act" in text else ()
+            prove(ast.parse(file_of(network, modules, f"return {text}")), network)
+        for text in ("F.celu(image)", "F.celu(image, alpha=0.25)", "F.selu(image)"):
+            with pytest.raises(ProofError):
+                prove(ast.parse(file_of(network, (), f"return {text}")), network)
+    finally:
+        del OPS["celu"]
+
+
+# --- The tables are PyTorch's
+
+
+def spelled(name: str) -> Any:
+    """What PyTorch calls so."""
+    root, _, rest = name.partition(".")
+    return getattr({"nn": nn, "F": F, "torch": torch}[root], rest, None)
+
+
+CALLS = [
+    f"{name}{rank}"
+    for name in calls.SIGNATURES
+    for rank in ("", "1d", "2d", "3d")
+    if spelled(f"{name}{rank}") is not None
+]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_has_the_arguments_of_pytorch(name: str) -> None:
+    known = calls.signature(name)
+    if known is None:
+        pytest.skip("a name that has no axes")
+    found = spelled(name)
+    try:
+        there = inspect.signature(found)
+    except ValueError:
+        pytest.skip("PyTorch says nothing of it")
+    given = [p for p in there.parameters.values() if p.name not in ("self", "input")]
+    if any(p.kind is p.VAR_POSITIONAL for p in given):
+        pytest.skip("PyTorch chooses among two functions")
+    for (argument, (kind, default)), parameter in zip(
+        known.parameters.items(), given, strict=False
+    ):
+        assert argument == parameter.name
+        if default is calls.MISSING:
+            assert parameter.default in (parameter.empty, None)
+        elif default is None:
+            assert parameter.default is None
+        else:
+            as_read = [
+                calls.KINDS[kind](one, known.rank) for one in (default, parameter.default)
+            ]
+            assert as_read[0] == as_read[1]
+
+
+@pytest.mark.parametrize("name", calls.SAME)
+def test_two_names_of_one_function_compute_the_same(name: str) -> None:
+    x = torch.linspace(-8, 8, 2 * 3 * 6 * 6).reshape(2, 3, 6, 6)
+    one = calls.one_name(f"{name}2d" if "Pool" in name else name)
+    needed = {"F.softmax": (1,), "F.max_pool2d": (2,), "F.avg_pool2d": (2,)}
+    needed |= {"F.adaptive_avg_pool2d": (3,), "F.local_response_norm": (5,)}
+    needed |= {"F.interpolate": (12,)}
+    arguments = needed.get(one, ())
+    wanted = spelled(one)(x, *arguments)
+    if name.startswith("."):
+        found = getattr(x, name[1:])(*arguments)
+    elif name.startswith("nn."):
+        found = spelled(f"{name}2d" if "Pool" in name else name)(*arguments)(x)
+    else:
+        found = spelled(name)(x, *arguments)
+    assert torch.equal(found, wanted)

@@ -62,6 +62,7 @@ class Proof:
         self.table = self.machine.table
         self.network = network
         self.known = len(self.table.terms)
+        self.updates, self.table.updates = self.table.updates, {}
         self.machine.steps = 0
         self.machine.load(tree)
 
@@ -166,3 +167,6 @@ class Proof:
                 name = f"`{term.key}` ({spell_call(term.head, term.attributes)})"
                 often = "is not called" if left > 0 else "is called once too often"
                 raise ProofError(f"{name} {often}")
+        for key, terms in self.updates.items():
+            if self.table.updates[key] != terms:
+                raise ProofError(f"the statistics of `{key}` are updated in another order")

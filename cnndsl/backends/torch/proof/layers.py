@@ -158,6 +158,8 @@ class Layers(Record):
         if module.weighted:
             self.check(term)
             self.table.calls[term] -= 1
+            if term.head.startswith("nn.BatchNorm"):
+                self.table.updates.setdefault(str(term.key), []).append(term)
         found = self.table.tensor(term)
         if module.random:
             # In evaluation it is its input, not a copy.

@@ -85,6 +85,8 @@ class Numbering(Record):
     """The terms with weights or with a state, and what the network calls them."""
     calls: Counter[Term] = field(default_factory=Counter)
     """How often the terms of `layers` are computed, by the network less by the file."""
+    updates: dict[str, list[Term]] = field(default_factory=dict)
+    """By the key of running statistics, what updates them in training, in order."""
     drawn: Counter[Term] = field(default_factory=Counter)
     """How often a random layer has been applied so far."""
     seen: set[int] = field(default_factory=set)

@@ -172,6 +172,27 @@ RIGHT: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("nn.Conv2d(4, 4, 1)",) * 2,
         "for f in ({0}, {1}):\n    image = f(image)\nreturn image",
     ),
+    "weights that begin otherwise": (
+        "y: conv(8, 3x3)",
+        (
+            *MODULE,
+            "for m in self.modules():",
+            "    if isinstance(m, nn.Conv2d):",
+            "        nn.init.normal_(m.weight, std=0.01)",
+            "        with torch.no_grad():",
+            "            m.bias.fill_(-math.log((1 - 0.01) / 0.01))",
+        ),
+        "return {0}(image)",
+    ),
+    "modules by names": (
+        "y: relu -> relu6",
+        (
+            "self.acts = nn.ModuleDict()",
+            "for i, act in enumerate((nn.ReLU, nn.ReLU6)):",
+            "    self.acts[f'act{i}'] = act()",
+        ),
+        "for act in self.acts.values():\n    image = act(image)\nreturn image",
+    ),
     "an output by name": ("y: relu", ("self.names = ('y',)",), "return F.relu(image)"),
 }
 

@@ -184,8 +184,16 @@ def numbers(*values: Any) -> tuple[Any, ...]:
     return values
 
 
+def integers(*values: Any) -> tuple[Any, ...]:
+    """The values.  Raises ProofError: one of them is not an integer."""
+    for value in values:
+        if type(value) is not int:
+            raise ProofError(f"{shown(value)} stands where an integer must")
+    return values
+
+
 def _range(*bounds: Any) -> range:
-    return range(*numbers(*bounds))
+    return range(*integers(*bounds))
 
 
 def _zip(*values: Any, strict: bool = False) -> Once:
@@ -247,6 +255,7 @@ BUILTINS: dict[str, Callable[..., Any]] = {
     "dict": _dict,
     "OrderedDict": _dict,
     "int": _numeric(int),
+    "str": lambda value: str(value) if isinstance(value, str) else str(*integers(value)),
     "float": _float,
     "round": _numeric(round),
     "abs": _numeric(abs),

@@ -219,6 +219,20 @@ def _above(frame: Frame) -> Super:
     return Super(running.names[found.node.args.args[0].arg], owner)
 
 
+def formatted(machine: Machine, node: ast.JoinedStr, frame: Frame) -> Any:
+    """`f"layer{i}"`, of integers and texts."""
+    found = ""
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            value = machine.evaluate(part.value, frame)
+            if type(value) not in (int, str) or part.format_spec or part.conversion != -1:
+                raise ProofError(f"{shown(value)} in a text", part.value)
+            found += str(value)
+        else:
+            found += str(machine.evaluate(part, frame))
+    return found
+
+
 EXPRESSIONS: dict[type[ast.AST], Rule] = {
     ast.Constant: constant,
     ast.Name: name,
@@ -238,4 +252,5 @@ EXPRESSIONS: dict[type[ast.AST], Rule] = {
     ast.GeneratorExp: generator,
     ast.DictComp: dictionary_of,
     ast.Lambda: function,
+    ast.JoinedStr: formatted,
 }

@@ -213,6 +213,8 @@ class Machine(Record):
                 return CONSTANTS.get(full, Native(full))
             case Named(cls=cls, values=values) if name in cls.fields:
                 return values[cls.fields.index(name)]
+            case Parameter() if name.endswith("_") and not name.startswith("_"):
+                return (owner, name)
             case Super(module=module, owner=cls):
                 found = cls.base.find(name) if cls.base else None
                 return (owner, name) if found is None else Method(found, module)
@@ -275,6 +277,8 @@ class Machine(Record):
                 if name not in ("modules", "children", "keys", "values", "items"):
                     self.check_open(module)
                 return MODULE_METHODS[name](module, *arguments, **keywords)
+            case (Parameter() as weight, str(name)):
+                return self.initialise(name, [weight, *arguments])
             case (Super(module=module), "__init__"):
                 module.initialised = True
                 if module.kind != "nn.Module":
@@ -293,7 +297,9 @@ class Machine(Record):
     def run(
         self, function: Function, arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> Any:
-        """A function of the file."""
+        """A function of the file; what it makes of weights alone is no term."""
+        if any(isinstance(value, Parameter) for value in arguments) and not keywords:
+            return self.initialise(function.name, arguments)
         names = function.bind(arguments, keywords)
         frame = Frame(function.closure.globals, names, function.closure, function)
         self.depth += 1
@@ -323,7 +329,7 @@ class Machine(Record):
                 self.layers.fill(module, arguments, keywords)
                 return module
             if name.startswith("nn.init."):
-                return self._initialise(name, arguments)
+                return self.initialise(name, arguments)
             return self.layers.leaf(name, arguments, keywords, node)
         match name:
             case "sum":
@@ -349,9 +355,10 @@ class Machine(Record):
             result = value if first else self.binary("+", result, value)
         return result
 
-    def _initialise(self, name: str, arguments: Sequence[Any]) -> None:
+    def initialise(self, name: str, arguments: Sequence[Any]) -> None:
         """`nn.init.zeros_(module.bias)`: what a weight begins with is not a term."""
-        if not arguments or not isinstance(arguments[0], Parameter) or self.running:
+        plain = all(isinstance(one, Parameter | int | float | str) for one in arguments)
+        if not plain or not isinstance(arguments[0], Parameter) or self.running:
             raise ProofError(f"`{name}` of what is not a parameter")
 
     def union(self, left: Any, right: Any) -> tuple[Any, ...]:

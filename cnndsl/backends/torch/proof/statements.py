@@ -110,6 +110,14 @@ def loop(machine: Machine, node: ast.For, frame: Frame) -> Any:
     return machine.block(node.orelse, frame)
 
 
+def within(machine: Machine, node: ast.With, frame: Frame) -> Any:
+    """`with torch.no_grad()`, where weights are given their first values."""
+    for item in node.items:
+        if ast.unparse(item) != "torch.no_grad()" or machine.running:
+            raise ProofError("this `with` is not known")
+    return machine.block(node.body, frame)
+
+
 def returned(machine: Machine, node: ast.Return, frame: Frame) -> Any:
     """`return`."""
     if frame.function is None:
@@ -276,6 +284,7 @@ STATEMENTS: dict[type[ast.AST], Rule] = {
     ast.Expr: expression,
     ast.If: condition,
     ast.For: loop,
+    ast.With: within,
     ast.Return: returned,
     ast.Assert: asserted,
     ast.Import: imported,

@@ -163,6 +163,8 @@ def local_names(node: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
                 stack += [*body, *other]
             case ast.If(body=body, orelse=other):
                 stack += [*body, *other]
+            case ast.With(body=body):
+                stack += body
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
     for bound in targets:

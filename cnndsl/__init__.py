@@ -72,6 +72,13 @@ def zoo() -> tuple[str, ...]:
     return tuple(shipped())
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Bring `%%arch` to a notebook: `%load_ext cnndsl`."""
+    from cnndsl.notebook import load as bring
+
+    bring(shell)
+
+
 def __getattr__(name: str) -> Any:
     """Import a name of `__all__` when it is first used."""
     if name not in _HOMES:

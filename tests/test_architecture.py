@@ -25,6 +25,7 @@ LAYERS = [
     {"backends", "weights", "figures", "losses", "metrics"},
     {"editing"},
     {"inputs", "network"},
+    {"notebook"},
     {"console", "commands", "gallery", "cli", "__main__"},
 ]
 """Each may import itself and what stands above it in this list."""

@@ -53,10 +53,13 @@ def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
 
 
 def _files(paths: tuple[str, ...]) -> Iterator[str]:
-    """The files, those of folders in order."""
+    """The files, those of folders in order; not those of hidden folders."""
     for path in paths:
         if path != "-" and Path(path).is_dir():
-            yield from map(str, sorted(Path(path).rglob("*.arch")))
+            for file in sorted(Path(path).rglob("*.arch")):
+                inner = file.relative_to(path).parts
+                if not any(part.startswith(".") for part in inner) and file.is_file():
+                    yield str(file)
         else:
             yield path
 

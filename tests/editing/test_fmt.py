@@ -40,9 +40,12 @@ def test_a_folder_is_its_files(file: Path) -> None:
     inner = file.parent / "deep" / "b.arch"
     inner.write_text(WRITTEN)
     (file.parent / "note.txt").write_text(WRITTEN)
+    (file.parent / ".venv").mkdir()
+    (file.parent / ".venv" / "c.arch").write_text(WRITTEN)
     assert fmt(file.parent).exit_code == 0
     assert inner.read_text() == file.read_text() == LAID
     assert (file.parent / "note.txt").read_text() == WRITTEN
+    assert (file.parent / ".venv" / "c.arch").read_text() == WRITTEN
 
 
 def test_check_writes_nothing_and_says_so(file: Path) -> None:

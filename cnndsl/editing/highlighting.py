@@ -1,0 +1,72 @@
+"""The lexer for Pygments, found by its entry point: documentation shows `.arch` in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from pygments.lexer import Lexer
+from pygments.token import (
+    Comment,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    Punctuation,
+    String,
+    Text,
+    Whitespace,
+)
+
+from cnndsl.editing.answers import colours
+from cnndsl.editing.tokens import tokens
+from cnndsl.language.evaluate import FUNCTIONS, WORDS
+
+KINDS = {
+    "doc": String.Doc,
+    "string": String.Double,
+    "comment": Comment.Single,
+    "newline": Whitespace,
+    "space": Whitespace,
+    "size": Number,
+    "number": Number,
+    "keyword": Keyword,
+    "name": Name,
+    "other": Text,
+}
+COLOURS = {
+    "function": Name.Function,
+    "property": Name.Attribute,
+    "decorator": Name.Decorator,
+}
+
+
+class ArchLexer(Lexer):  # type: ignore[misc]
+    """`.arch` files, as `pygmentize -l arch` and Markdown's fences name them."""
+
+    name = "arch"
+    aliases: ClassVar[list[str]] = ["arch", "cnndsl"]
+    filenames: ClassVar[list[str]] = ["*.arch"]
+    url = ""
+
+    def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, Any, str]]:
+        """Each word of the text, with its kind; joined, they are the text."""
+        coloured = {token.start: kind for token, kind, _ in colours(text, None)}
+        for token in tokens(text):
+            yield (
+                token.start,
+                self._kind(token.kind, token.text, coloured.get(token.start, "")),
+                token.text,
+            )
+
+    @staticmethod
+    def _kind(kind: str, text: str, colour: str) -> Any:
+        if kind == "operator":
+            return Punctuation if text in "()[]{},;:.|" else Operator
+        if kind != "name" or colour in COLOURS:
+            return COLOURS.get(colour, KINDS[kind])
+        if text in WORDS or text == "skip":
+            return Name.Builtin.Pseudo
+        if text in FUNCTIONS:
+            return Name.Builtin
+        return Name.Class if text[:1].isupper() and len(text) > 1 else Name

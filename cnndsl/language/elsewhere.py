@@ -12,6 +12,7 @@ from functools import cache
 
 from cnndsl.diagnostics import Near, spelling
 from cnndsl.files import zoo
+from cnndsl.ops.base import OPS
 
 STEPS = {
     "conv(64, 3x3)": "conv convolution convolutional conv3x3 lazyconv",
@@ -23,16 +24,8 @@ STEPS = {
     "deconv(64, 2, stride=2)": "convtranspose convtransposed conv2dtranspose conv3dtranspose"
     " transposeconv transposedconv upconv deconvolution",
     "linear(10)": "fc dense fullyconnected innerproduct lazylinear",
-    "bn": "batchnorm batchnormalization bnorm lazybatchnorm",
-    "frozen_bn": "frozenbatchnorm frozenbatchnormalization",
-    "ln": "layernorm layernormalization",
     "gn(32)": "groupnorm groupnormalization",
-    "lrn": "localresponsenorm localresponsenormalization crossmaplrn",
     "l2norm(axis=0)": "normalize l2normalize l2normalization",
-    "scale": "layerscale",
-    "silu": "swish",
-    "hardswish": "hswish",
-    "hardsigmoid": "hsigmoid",
     "leaky(0.01)": "leakyrelu lrelu",
     "elu(1.6732632423543772) -> mul(1.0507009873554805)": "selu",
     'add { relu; mul(-1) -> relu -> scale(per="tensor", init=-0.25) }': "prelu parametricrelu",
@@ -41,7 +34,6 @@ STEPS = {
     "softmax(axis=0)": "softmax2d",
     "maxpool(2)": "maxpooling",
     "avgpool(2)": "avgpooling averagepool averagepooling meanpool",
-    "gap": "globalavgpool globalaveragepool globalaveragepooling gavgpool",
     "upsample(2)": "upsampling upsamplenearest upsamplingnearest nearestupsample",
     'upsample(2, mode="bilinear")': "upsamplebilinear upsamplingbilinear",
     "concat { a; b }": "cat concatenate hstack",
@@ -62,7 +54,10 @@ STEPS = {
     "crop([6, 6])": "centercrop cropping",
     "droppath(0.1)": "stochasticdepth",
 }
-"""A step here → what it is called elsewhere, in lower case and without `_`."""
+"""A step here → what it is called elsewhere, in lower case and without `_`.
+
+What is so called with no argument here, the operation says itself (`elsewhere`).
+"""
 
 ADVICE = {
     "label what enters `x`, and write `x -> maxpool(x.size) -> flatten`": "gmp globalmaxpool"
@@ -163,7 +158,10 @@ def _key(name: str) -> str:
 @cache
 def _steps() -> dict[str, str]:
     """What is said of each name."""
-    steps = {name: f"write `{step}`" for step, names in STEPS.items() for name in names.split()}
+    called = STEPS | {op.name: op.elsewhere for op in OPS.values()}
+    steps = {
+        name: f"write `{step}`" for step, names in called.items() for name in names.split()
+    }
     return steps | {name: said for said, names in ADVICE.items() for name in names.split()}
 
 

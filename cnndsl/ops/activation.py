@@ -152,6 +152,7 @@ class HardSigmoid(Elementwise):
     """
 
     module, function = "nn.Hardsigmoid", "F.hardsigmoid"
+    elsewhere = "hsigmoid"
     inplace, keeps = True, INPUT
 
 
@@ -163,6 +164,7 @@ class HardSwish(Elementwise):
     """
 
     module, function = "nn.Hardswish", "F.hardswish"
+    elsewhere = "hswish"
     inplace, keeps = True, INPUT
 
 
@@ -174,6 +176,7 @@ class SiLU(Elementwise):
     """
 
     module, function = "nn.SiLU", "F.silu"
+    elsewhere = "swish"
     inplace, keeps, special = True, INPUT, each_element
 
 

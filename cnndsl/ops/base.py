@@ -306,6 +306,8 @@ class Op(Record):
     # Facts; tests hold each of them, and each default, to what PyTorch does.
     written: ClassVar[bool] = True
     """A file may name it; else the compiler alone makes it."""
+    elsewhere: ClassVar[str] = ""
+    """What others call it, in lower case and without `_`: what a message knows it by."""
     empty: ClassVar[bool] = False
     """May give an axis of size 0 of inputs that have none: a number of rows."""
     rows_joined: ClassVar[int] = 0

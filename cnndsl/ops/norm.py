@@ -42,6 +42,7 @@ class BatchNorm(Op):
     affine: bool = True
 
     known = ("nn.BatchNorm", "F.batch_norm")
+    elsewhere = "batchnorm batchnormalization bnorm lazybatchnorm"
     reads = each_position
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
@@ -116,6 +117,7 @@ class FrozenBatchNorm(Op):
 
     eps: float = 1e-5
 
+    elsewhere = "frozenbatchnorm frozenbatchnormalization"
     reads = each_position
     keeps = INPUT
 
@@ -232,6 +234,7 @@ class LayerNorm(Op):
     eps: float = 1e-6
 
     known = ("nn.LayerNorm", "F.layer_norm")
+    elsewhere = "layernorm layernormalization"
     special = each_element
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
@@ -281,6 +284,7 @@ class LocalResponseNorm(Op):
     beta: float = 0.75
     k: float = 1.0
 
+    elsewhere = "localresponsenorm localresponsenormalization crossmaplrn"
     special = each_element
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
@@ -391,6 +395,7 @@ class Scale(Op):
     init: float = 1.0
 
     known = ("torch.mul",)
+    elsewhere = "layerscale"
     reads = each_position
     keeps = INPUT
     bucket = "elementwise"

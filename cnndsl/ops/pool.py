@@ -231,6 +231,7 @@ class GlobalAvgPool(Op):
     keep: bool = False
 
     known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
+    elsewhere = "globalavgpool globalaveragepool globalaveragepooling gavgpool"
     keeps = NOTHING
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everyone calls it
 
 from cnndsl import zoo
+from cnndsl.analysis.points import points
 from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
@@ -47,6 +48,14 @@ def test_shipped_networks_are_proved_as_written(name: str) -> None:
         tree = ast.parse(text)
         prove(tree, network)
         reparse(text, tree)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo())
+def test_shipped_networks_are_proved_at_every_point(name: str) -> None:
+    for definition in read(name).models.values():
+        for point in points(definition):
+            prove(ast.parse(source(point.network)), point.network)
 
 
 # --- Files written by hand, against a network of one or two lines

@@ -76,7 +76,7 @@ def _reshaped(table: Numbering, x: Tensor, shape: Extents) -> Tensor:
     return table.view(Term("reshape", (("shape", shape),), (number,)), shape, x)
 
 
-def resolved(x: Tensor, shape: Sequence[object]) -> Extents:
+def resolved(table: Numbering, x: Tensor, shape: Sequence[object]) -> Extents:
     """A shape with its one -1 found.  Raises ProofError: it cannot be."""
     for size in shape:
         if not isinstance(size, Batch) and (type(size) is not int or size < -1):
@@ -88,6 +88,10 @@ def resolved(x: Tensor, shape: Sequence[object]) -> Extents:
         return tuple(sizes)
     total, batches = elements(shape_of(x))
     known, said = elements([size for size in sizes if size != -1])
+    if known == total == 0 and batches > said and not table.closed:
+        # PyTorch would not know; an operation over no rows means the batch.
+        sizes[sizes.index(-1)] = Batch(1)
+        return tuple(sizes)
     if known == 0 or total % known or batches - said not in (0, 1):
         raise ProofError(f"a tensor of {spell_value(x.shape)} is not {spell_value(sizes)}")
     rest = total // known
@@ -105,7 +109,7 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
 @view(".reshape", "torch.reshape")
 def reshape(table: Numbering, x: Tensor, *shape: Any) -> Tensor:
     """The same elements, as another shape."""
-    return reshaped(table, x, resolved(x, _sizes(shape)))
+    return reshaped(table, x, resolved(table, x, _sizes(shape)))
 
 
 @view(".view")
@@ -135,7 +139,7 @@ def unflatten(table: Numbering, x: Tensor, dim: int, sizes: Any) -> Tensor:
     if not isinstance(sizes, list | tuple):
         raise ProofError(f"{sizes!r} are not sizes")
     part = Tensor(x.number, (shape[axis],), x.storage, x.version)
-    inner = resolved(part, sizes)
+    inner = resolved(table, part, sizes)
     if elements(inner) != elements([shape[axis]]):
         raise ProofError(f"{spell_value(shape[axis])} is not {spell_value(inner)}")
     return reshaped(table, x, (*shape[:axis], *inner, *shape[axis + 1 :]))

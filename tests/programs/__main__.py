@@ -82,7 +82,8 @@ class Kinds:
             return any(one.kind == found.kind for one in again)
 
         small = shrink(text, fails, self.tries) if self.tries and fails(text) else text
-        self.first[found.kind] = test = written(found, small, seed)
+        again = [one for one in check(small, [found.column], seed) if one.kind == found.kind]
+        self.first[found.kind] = test = written(next(iter(again), found), small, seed)
         print(test, flush=True)
 
     def report(self) -> str:

@@ -303,6 +303,18 @@ class Body:
             return
         self.add(f"{label}: {value.name} -> {before}{use}", label, continues=True)
 
+    def unread(self) -> list[Value]:
+        """The tensors that no line reads."""
+        text = "\n".join(self.lines)
+        found = []
+        for value in self.pool:
+            base = re.split(r"[.\[]", value.name)[0]
+            whole = base == value.name
+            times = len(re.findall(rf"(?<![\w.]){re.escape(value.name)}(?![\w.\[])", text))
+            if f"{base}[*]" not in text and times == whole and base in text:
+                found.append(value)
+        return found
+
     def closed(self) -> str | None:
         """The declaration with its outputs; None where that is no program."""
         raise NotImplementedError

@@ -166,7 +166,9 @@ def _boxes(body: Body, last: str) -> bool:
     ])  # fmt: skip
     if last in ("topk", "nms"):
         select = chance.choice([f"{last}({k})", f"{last}({k}, score=0.2)"])
-    ok = ok and body.add(f"{', '.join(found)}: {select} {{ {boxes}; {scores} }}", *found)
+    line = f"{', '.join(found)}: {select} {{ {boxes}; {scores} }}"
+    # The third are whole numbers: PyTorch takes them in `gather` alone.
+    ok = ok and body.add(line, *found[:2], found[3])
     if last in ("topk", "nms"):
         return ok
     rois = fresh("l")

@@ -260,7 +260,9 @@ class BlockBody(Body):
         lines = self.lines
         match self.style:
             case "in":
-                if chance.random() < 0.7 or not self.lines:
+                if (others := self.beside(last)) and chance.random() < 0.8:
+                    lines = [*lines, f"concat {{ {'; '.join([last.name, *others])} }}"]
+                elif chance.random() < 0.7 or not self.lines:
                     lines = [*lines, f"{last.name} -> {self.same(last.shape)}"]
             case "several" if len(names) > 1:
                 first, second = chance.sample(names, 2)
@@ -285,11 +287,17 @@ class BlockBody(Body):
                     lines = [*lines[:-1], f"y: {chance.choice(['add', 'concat'])} {{ p[*] }}"]
             case _:
                 lines = [*lines, f"y: {last.name} -> {self.same(last.shape)}"]
+                if (others := self.beside(last)) and chance.random() < 0.8:
+                    lines[-1] = f"y: concat {{ {'; '.join([last.name, *others])} }}"
                 dims = [chance.choice(["_", self.number(n)]) for n in last.shape]
                 self.outputs = "y"
                 if chance.random() < 0.4 and self._valid(lines, f"y[{', '.join(dims)}]"):
                     self.outputs = f"y[{', '.join(dims)}]"
         return self.declared(lines) if self._valid(lines, self.outputs) else None
+
+    def beside(self, last: Value) -> list[str]:
+        """What nothing reads and can be concatenated to another tensor."""
+        return [v.name for v in self.unread() if v != last and v.shape[1:] == last.shape[1:]]
 
     def _valid(self, lines: list[str], outputs: str) -> bool:
         """Whether the block is one with these outputs."""
@@ -363,6 +371,12 @@ class ModelBody(Body):
             ports.append(f"{name}{dims}")
             step = self.same(value.shape)
             lines.append(f"{name}: {value.name} -> {step}")
+        rest = [value for value in self.unread() if value not in chosen]
+        if rest and chance.random() < 0.8:
+            name = self.writer.fresh("y")
+            ports.append(name)
+            read = (f"{v.name} -> flatten" if len(v.shape) > 1 else v.name for v in rest)
+            lines.append(f"{name}: concat {{ {'; '.join(read)} }}")
         self.outputs = ports[0] if len(ports) == 1 else f"({', '.join(ports)})"
         try:
             loads(self.whole(lines))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from cnndsl.ops import OPS
+
 OPEN, CLOSE = "([{", ")]}"
 TOKEN = re.compile(r'"""[\s\S]*?"""|"[^"\n]*"|->|\n|[()\[\]{},;|]|[^\s()\[\]{},;|"-]+|[ \t]+|.')
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w.%])")
@@ -114,8 +116,9 @@ def _unwrapped(text: str) -> Iterator[str]:
                     r"-> \w+(\([^()]*\))?", r"\w+(\([^()]*\))? ->"):  # fmt: skip
         for m in re.finditer(pattern, text):
             yield _tidy(text[: m.start()] + text[m.end() :])
-    for m in re.finditer(r"\b[a-z]\w*(\([^()]*\))?", text):
-        yield f"{text[: m.start()]}relu{text[m.end() :]}" if m.group() != "relu" else text
+    for m in re.finditer(r"\b([a-z]\w*)\b(\([^()]*\))?", text):
+        if m.group(1) in OPS and m.group() != "relu":
+            yield f"{text[: m.start()]}relu{text[m.end() :]}"
 
 
 def _numbers(text: str) -> Iterator[str]:
@@ -149,5 +152,6 @@ def _tidy(text: str) -> str:
     text = re.sub(r"-> *->", "->", text)
     text = re.sub(r"-> *(?=[}\n;])", "", text)
     text = re.sub(r"\(\)", "", text)
+    text = re.sub(r"(?<=\S) {2,}", " ", text)
     text = re.sub(r"[ \t]+\n", "\n", text)
     return re.sub(r"\n{2,}", "\n", text).strip("\n") + "\n"

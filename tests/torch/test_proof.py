@@ -20,6 +20,7 @@ from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
 from cnndsl.backends.torch.execute import execute
+from cnndsl.backends.torch.folding import folded
 from cnndsl.backends.torch.proof import Proof, ProofError, calls, expected, prove, reparse
 from cnndsl.graph import Network, key_of
 from cnndsl.language import read
@@ -48,6 +49,14 @@ def test_shipped_networks_are_proved_as_written(name: str) -> None:
         tree = ast.parse(text)
         prove(tree, network)
         reparse(text, tree)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "unet_bn", "googlenet_bn", "yolov4"])
+def test_a_file_for_inference_is_the_folded_network(name: str) -> None:
+    network = load(name)
+    prove(ast.parse(source(network, optimize=True)), folded(network)[0])
+    with pytest.raises(ProofError):
+        prove(ast.parse(source(network, optimize=True)), network)
 
 
 @pytest.mark.slow
@@ -434,7 +443,13 @@ WRONG: dict[str, tuple[str, tuple[str, ...], str, str]] = {
         "self.seen.append(1)\nreturn F.relu(image)",
         "the next one reads",
     ),
-    "a module before super": (
+    "an iterator for the first call": (
+        "y: relu",
+        ("self.acts = nn.ModuleList([nn.ReLU()])", "self.turns = zip(self.acts, (1,))"),
+        "for act, _ in self.turns:\n    image = act(image)\nreturn image",
+        "only the first call",
+    ),
+    "a module under a name of PyTorch's": (
         "y: relu",
         ("self.train = nn.ReLU()",),
         "return F.relu(image)",

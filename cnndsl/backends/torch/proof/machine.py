@@ -190,6 +190,12 @@ class Machine(Record):
                     stack += [names, base]
                 case Function(defaults=defaults):
                     stack.append(defaults)
+                case Partial(arguments=arguments, keywords=keywords):
+                    stack += [arguments, keywords]
+                case Named(values=values):
+                    stack.append(values)
+                case Once():
+                    raise ProofError("an iterator is kept that only the first call can read")
                 case dict():
                     self.closed.add(id(value))
                     stack += value.values()

@@ -10,8 +10,9 @@ How it was written is its `structure` (`cnndsl.structure`).
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
+from typing import Any
 
 import networkx as nx
 
@@ -32,11 +33,13 @@ from cnndsl.structure import (
     Term,
     blocks,
 )
-from cnndsl.symbolic import strip
+from cnndsl.symbolic import Formula, strip
 
 __all__ = (
     "Block",
+    "Build",
     "Call",
+    "Decided",
     "Each",
     "Group",
     "Line",
@@ -79,6 +82,10 @@ def module_name(label: str) -> str:
     return f"{label}_" if taken else label
 
 
+Build = Callable[[Mapping[str, object], Mapping[str, Shape]], "Network"]
+"""A network from the values of parameters and the shapes of inputs.  Raises ArchError."""
+
+
 @record
 class Node(Record):
     """One layer of the network.
@@ -100,6 +107,20 @@ class Node(Record):
     places: tuple[tuple[str, Span], ...] = ()
 
 
+@record
+class Decided(Record):
+    """A formula of the sizes that decided something while the network was elaborated.
+
+    The file gives this network where all of them have these values. Where one has another,
+    it gives another network, or none, if the formula is a `contract`.
+    """
+
+    formula: Formula
+    value: int
+    span: Span
+    contract: bool = False
+
+
 @record(frozen=False)
 class Network(Record):
     """An elaborated model.
@@ -119,6 +140,14 @@ class Network(Record):
     dimensions: dict[str, int] = field(default_factory=dict)
     """The named sizes of the model's ports: `H`, `N`."""
     warnings: tuple[Diagnostic, ...] = ()
+    decided: tuple[Decided, ...] = field(default=(), repr=False)
+    """What the sizes decided, in the model's terms."""
+    again: Build | None = field(default=None, repr=False)
+    """The model elaborated anew, with other values or sizes; a copy cannot."""
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        """All but the way back to the file, for pickling and copying."""
+        return (*super().__getstate__()[:-1], None)
 
     def node(self, name: str) -> Node:
         """The node of that name.  Raises KeyError."""

@@ -8,7 +8,9 @@ inputs). Leaving the block evaluates the formula over what the names were bound 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Union
 
 from cnndsl.records import Record, record
@@ -403,9 +405,24 @@ def minimum(*values: int) -> int:
     return apply("min", min(values), *values)
 
 
+RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
+
+
+def compared(relation: str, left: int, right: int) -> int:
+    """1 where the relation holds, else 0, with its formula."""
+    return apply(relation, RELATIONS[relation](int(left), int(right)), left, right)
+
+
 FUNCTIONS: dict[str, Callable[..., int]] = {
     "//": lambda a, b: a // b,
     "%": lambda a, b: a % b,
     "max": maximum,
     "min": minimum,
+    **{relation: partial(compared, relation) for relation in RELATIONS},
 }

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cnndsl.analysis.propagate import Layer, Propagated, size_attributes
-from cnndsl.diagnostics import OpError
+from cnndsl.analysis.forms import normal
+from cnndsl.analysis.propagate import Atom, Layer, Propagated, propagate, size_attributes
+from cnndsl.diagnostics import ArchError, OpError
+from cnndsl.graph import Decided, key_of
+from cnndsl.language.nodes import impossible, would_give
 from cnndsl.ops.base import Family, Op, Shape, spell_shape
-from cnndsl.symbolic import Apply, Axis, Formula, Sym, Symbol, formula
+from cnndsl.ops.values import convert
+from cnndsl.symbolic import Apply, Formula, Sym, formula, symbol
 
 LARGEST = 256
 """Every size up to this one is tried."""
 PERIOD = 1024
 """A longer period than this is not followed to its end."""
+TRIES = 12
+"""So many other networks of a file are tried, where sizes decide what it gives."""
 PASSES = (Family.ACTIVATION, Family.NORM, Family.REGULARIZE)
 
 
@@ -55,13 +62,10 @@ class Valid:
         """Whether a size fits."""
         if not isinstance(size, int) or size < 1:
             return False
-        if size <= self.checked:
-            return size in self._set
-        return size % self.period in self.residues
-
-    @property
-    def _set(self) -> frozenset[int]:
-        return frozenset(self.sizes)
+        if size > self.checked:
+            return size % self.period in self.residues
+        place = bisect_left(self.sizes, size)
+        return self.sizes[place : place + 1] == (size,)
 
     @property
     def smallest(self) -> int | None:
@@ -70,12 +74,13 @@ class Valid:
 
     def nearest(self, size: int) -> int | None:
         """The size that fits and is nearest to another; of two, the smaller."""
-        limit = max(self.checked, size) + self.period
-        for away in range(limit + 1):
-            for candidate in (size - away, size + away):
-                if candidate in self:
-                    return candidate
-        return None
+        place = bisect_left(self.sizes, size)
+        near = [*self.sizes[max(place - 1, 0) : place + 1]]
+        if self.residues:
+            start = max(size, self.checked + 1)
+            around = range(max(start - self.period, self.checked + 1), start + self.period)
+            near += [other for other in around if other in self]
+        return min(near, key=lambda other: (abs(other - size), other), default=None)
 
     def words(self) -> str:
         """`H divisible by 16, at least 32`."""
@@ -94,7 +99,7 @@ class Valid:
 
     def _regular(self) -> int:
         """From where on exactly the residues fit."""
-        known = self._set
+        known = frozenset(self.sizes)
         start = self.checked
         while start > 1 and ((start - 1) in known) == (
             (start - 1) % self.period in self.residues
@@ -127,14 +132,17 @@ def _ranges(sizes: tuple[int, ...]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
-class Acceptance:
-    """A network's shape rules, one layer for each kind, ready to run at any sizes."""
+class Piece:
+    """One network of a file, and the sizes at which the file gives it.
+
+    Its shape rules are one layer for each kind, ready to run at any sizes.
+    """
 
     def __init__(self, found: Propagated) -> None:
         """Take what each kind reads."""
         self.found = found
-        self.names = found.names
-        self.sizes = {name: found.sizes[name] for name in found.names.values()}
+        self.branches = [one for one in found.decided if not one.contract]
+        self.contracts = [one for one in found.decided if one.contract]
         self.known: dict[tuple[object, ...], tuple[Shape, ...] | Blame] = {}
         first: dict[int, Layer] = {}
         kind_of = {layer.name: layer.kind for layer in found.layers}
@@ -147,43 +155,157 @@ class Acceptance:
             reads = tuple((kind_of[producer], output) for producer, output in operands)
             self.steps.append(_step(layer, reads))
 
-    def blame(self, sizes: Mapping[str, int]) -> Blame | None:
-        """The first layer that refuses these sizes; None where all accept them.
+    def holds(self, atoms: Mapping[Atom, int]) -> bool:
+        """Whether the file gives this network at these sizes, if it gives any."""
+        try:
+            return all(one.formula.evaluate(atoms) == one.value for one in self.branches)
+        except ZeroDivisionError:
+            return False
 
-        Sizes not given are those that the network was built at.
-        """
-        bindings = self._bound(sizes)
+    def blame(self, atoms: Mapping[Atom, int], *, weights: bool = True) -> Blame | None:
+        """The first layer or contract that refuses these sizes; None where none does."""
         shapes: dict[int, tuple[Shape, ...]] = {}
         for step in self.steps:
             inputs = tuple(shapes[kind][output] for kind, output in step.reads)
             if step.passes:
                 shapes[step.layer.kind] = (inputs[0],)
                 continue
-            found = self._outputs(step, inputs, bindings)
+            found = self._outputs(step, inputs, atoms, weights)
             if isinstance(found, Blame):
                 return found
             shapes[step.layer.kind] = found
+        for one in self.contracts:
+            if one.formula.evaluate(atoms) != one.value:
+                return self._broken(one, atoms)
         return None
 
+    def _broken(self, one: Decided, atoms: Mapping[Atom, int]) -> Blame:
+        """A contract that does not hold: `m.arch:1: the size `H` is 15, and this is 16`."""
+        ((monomial, _),) = one.formula.terms.items()
+        (comparison,) = monomial
+        assert isinstance(comparison, Apply)
+        wanted, seen = (int(side.evaluate(atoms)) for side in comparison.arguments)
+        place = f"{one.span.source.name}:{one.span.line}"
+        return Blame(place, f"`{one.span.text}` is {wanted}, and this is {seen}")
+
     def _outputs(
-        self, step: _Step, inputs: tuple[Shape, ...], bindings: Mapping[Symbol | Axis, int]
+        self,
+        step: _Step,
+        inputs: tuple[Shape, ...],
+        atoms: Mapping[Atom, int],
+        weights: bool,
     ) -> tuple[Shape, ...] | Blame:
         """What a layer gives or says; many images give the deep ones the same maps."""
         if not inputs:
-            return tuple(_at(shape, bindings) for shape in step.layer.outputs)
+            return tuple(_at(shape, atoms) for shape in step.layer.outputs)
         op = step.layer.op
-        values = tuple(_value(getattr(op, name), bindings) for name in step.attributes)
-        key = (step.layer.kind, inputs, values)
+        try:
+            values = tuple(_value(getattr(op, name), atoms) for name in step.attributes)
+        except ZeroDivisionError:
+            return Blame(step.layer.name, "division by zero")
+        key = (step.layer.kind, inputs, values, weights)
         if key not in self.known:
             try:
-                self.known[key] = step.run(inputs, values)
+                self.known[key] = step.run(inputs, values, weights=weights)
             except OpError as error:
                 self.known[key] = Blame(step.layer.name, error.message)
         return self.known[key]
 
+    def weights(self, atoms: Mapping[Atom, int]) -> dict[str, Shape]:
+        """The weights by their names in a `state_dict`, where the sizes are these."""
+        nodes = self.found.network
+        return {
+            f"{key_of(nodes.node(layer.name).path)}.{name}": _at(weight.shape, atoms)
+            for layer in self.found.layers
+            for name, weight in layer.op.weights(*layer.inputs).items()
+        }
+
+
+class Acceptance:
+    """A file's networks at all sizes: first the one at hand, others where a size decides."""
+
+    def __init__(self, found: Propagated) -> None:
+        """Begin with the network at hand."""
+        self.found = found
+        self.names = found.names
+        self.sizes = {name: found.sizes[name] for name in found.names.values()}
+        self.pieces = [Piece(found)]
+        self.refused: dict[tuple[int, ...], Blame] = {}
+        self.complete = True
+        """Whether every size that was looked at in a scan was tried."""
+
+    @property
+    def steps(self) -> list[_Step]:
+        """Those of the network at hand."""
+        return self.pieces[0].steps
+
+    def piece(self, sizes: Mapping[str, int]) -> Piece | Blame:
+        """The network that the file gives at these sizes, or why it gives none."""
+        atoms = self._bound(sizes)
+        known = next((piece for piece in self.pieces if piece.holds(atoms)), None)
+        key = tuple(atoms.values())
+        if known is not None or key in self.refused:
+            return known or self.refused[key]
+        network = self.found.network
+        if network.again is None:
+            return Blame(network.name, "a size decides here, and a copy has no file to ask")
+        whole = {**self.sizes, **sizes}
+        values: dict[str, object] = {
+            name: symbol(name, whole[name]) if isinstance(value, Sym) else value
+            for name, value in network.arguments.items()
+        }
+        try:
+            made = Piece(propagate(network.again(values, self.found.inputs(sizes))))
+        except ArchError as error:
+            first = error.diagnostics[0]
+            place = f"{first.span.source.name}:{first.span.line}" if first.span else ""
+            self.refused[key] = Blame(place or network.name, first.message)
+            return self.refused[key]
+        self.pieces.append(made)
+        return made
+
+    def blame(self, sizes: Mapping[str, int]) -> Blame | None:
+        """The first layer that refuses these sizes; None where all accept them.
+
+        Sizes not given are those that the network was built at.
+        """
+        piece = self.piece(sizes)
+        if isinstance(piece, Blame):
+            return piece
+        atoms = self._bound(sizes)
+        own = piece is self.pieces[0]
+        found = piece.blame(atoms, weights=own)
+        return found if found is not None or own else self._other(piece, atoms)
+
+    def _other(self, piece: Piece, atoms: Mapping[Atom, int]) -> Blame | None:
+        """The first weight in which another network differs from the one at hand."""
+        held, needed = self.held, piece.weights(atoms)
+        for name in dict.fromkeys([*held, *needed]):
+            if held.get(name) != needed.get(name):
+                was, now = (
+                    spell_shape(shapes[name]) if name in shapes else "not there"
+                    for shapes in (held, needed)
+                )
+                return Blame(name, f"the weight is {was}, and at this size {now}")
+        return None
+
+    @cached_property
+    def held(self) -> dict[str, Shape]:
+        """The weights of the network at hand."""
+        return self.pieces[0].weights(self._bound({}))
+
     def accepts(self, sizes: Mapping[str, int]) -> bool:
         """Whether a forward pass at these sizes succeeds."""
         return self.blame(sizes) is None
+
+    def fits(self, sizes: Mapping[str, int]) -> bool:
+        """The same in a scan, which asks the file for at most `TRIES` other networks."""
+        atoms = self._bound(sizes)
+        known = any(piece.holds(atoms) for piece in self.pieces)
+        if not known and len(self.pieces) + len(self.refused) > TRIES:
+            self.complete = False
+            return False
+        return self.accepts(sizes)
 
     def valid(self, name: str) -> Valid:
         """The sizes of one axis that fit, the others as the network was built."""
@@ -196,6 +318,8 @@ class Acceptance:
         every map.
         """
         if self.sizes[one] != self.sizes[other]:
+            return False
+        if not self._symmetric(one, other):
             return False
         for sizes in ({one: 211, other: 353}, {one: 480, other: 97}):
             exchanged = {one: sizes[other], other: sizes[one]}
@@ -213,9 +337,22 @@ class Acceptance:
                         return False
         return True
 
-    def _bound(self, sizes: Mapping[str, int]) -> dict[Symbol | Axis, int]:
-        values = {**self.sizes, **sizes}
-        return {atom: values[name] for atom, name in self.names.items()}
+    def _symmetric(self, one: str, other: str) -> bool:
+        """Whether what is decided along one axis is decided along the other too."""
+        atoms = {name: atom for atom, name in self.names.items()}
+        exchanged = {**self.names, atoms[one]: other, atoms[other]: one}
+        turned: dict[Atom, int] = {
+            atom: Sym(self.sizes[name], Formula({(atoms[name],): 1}))
+            for atom, name in exchanged.items()
+        }
+        for piece in self.pieces:
+            here = {one.formula for one in piece.found.decided}
+            if here != {formula(normal(written.evaluate(turned))) for written in here}:
+                return False
+        return True
+
+    def _bound(self, sizes: Mapping[str, int]) -> dict[Atom, int]:
+        return self.found.bound(sizes)
 
     def square(self, names: tuple[str, ...]) -> Valid:
         """The sizes that fit where several axes have the same one."""
@@ -225,8 +362,8 @@ class Acceptance:
         period = math.lcm(*(self.period[name] for name in names))
         follow = min(period, PERIOD)
         base = max(self.sizes[name] for name in names)
-        largest = max(LARGEST, base + 2 * follow, 4 * follow)
-        fits = [n for n in range(1, largest + 1) if self.accepts(dict.fromkeys(names, n))]
+        scan = _Scan(self, names, follow, base)
+        fits, largest = scan.fits(), scan.largest
         tail = [n for n in fits if n > largest - follow]
         residues = sorted({n % follow for n in tail})
         # The last period must be as the one before it, else the end is not reached.
@@ -238,7 +375,7 @@ class Acceptance:
         short = _shortest(follow, residues)
         shown = " = ".join(names)
         reduced = tuple(sorted({r % short for r in residues}))
-        return Valid(shown, tuple(fits), largest, short, reduced)
+        return Valid(shown, fits, largest, short, reduced)
 
     @cached_property
     def period(self) -> dict[str, int]:
@@ -247,14 +384,61 @@ class Acceptance:
         seen: set[Formula] = set()
         for layer in self.found.layers:
             numbers = [n for shape in (*layer.inputs, *layer.outputs) for n in shape]
-            for size in [*numbers, *size_attributes(layer.op)]:
-                if isinstance(size, Sym) and size.formula not in seen:
-                    seen.add(size.formula)
-                    for names, divisor in _divisors(size.formula):
-                        for atom in names & self.names.keys():
-                            name = self.names[atom]
-                            found[name] = math.lcm(found[name], divisor)
+            sizes = (*numbers, *size_attributes(layer.op))
+            seen |= {size.formula for size in sizes if isinstance(size, Sym)}
+        seen |= {one.formula for one in self.found.decided}
+        for names, divisor in (pair for written in seen for pair in _divisors(written)):
+            for atom in names & self.names.keys():
+                found[self.names[atom]] = math.lcm(found[self.names[atom]], divisor)
         return found
+
+
+class _Scan:
+    """Which sizes of an axis fit: all small ones, all near the network's own, and between.
+
+    Between, sizes a period apart are followed one class at a time: where several at equal
+    distances agree, those among them do.
+    """
+
+    def __init__(
+        self, rules: Acceptance, names: tuple[str, ...], period: int, base: int
+    ) -> None:
+        """Begin with none known."""
+        self.rules, self.names, self.period, self.base = rules, names, period, base
+        self.small = max(LARGEST, 2 * period)
+        self.largest = max(self.small + 2 * period, base + 2 * period)
+        self.known: dict[int, bool] = {}
+
+    def fits(self) -> tuple[int, ...]:
+        """The sizes that fit, up to `largest`."""
+        own = max(self.small + 1, self.base - self.period)
+        for size in (*range(1, self.small + 1), *range(own, self.largest + 1)):
+            self.fit(size)
+        for first in range(self.small - self.period + 1, self.small + 1):
+            last = first + -(-(own - first) // self.period) * self.period
+            self._between(first, last, 3 if self.period <= 64 else 1)
+        return tuple(sorted(size for size, fits in self.known.items() if fits))
+
+    def fit(self, size: int) -> bool:
+        """Whether one fits."""
+        if size not in self.known:
+            self.known[size] = self.rules.fits(dict.fromkeys(self.names, size))
+        return self.known[size]
+
+    def _between(self, first: int, last: int, halvings: int) -> None:
+        """Those of a class between two that are known."""
+        steps = (last - first) // self.period
+        if steps < 2:
+            return
+        middle = first + steps // 2 * self.period
+        same = self.fit(first) == self.fit(middle) == self.fit(last)
+        if same and not halvings:
+            between = range(first + self.period, last, self.period)
+            self.known |= dict.fromkeys(between, self.known[first])
+            return
+        left = halvings - 1 if same else halvings
+        self._between(first, middle, max(left, 0))
+        self._between(middle, last, max(left, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,21 +452,26 @@ class _Step:
     weights: tuple[Shape, ...] | None
     """The shapes of its weights, where they could change."""
 
-    def run(self, inputs: tuple[Shape, ...], values: tuple[object, ...]) -> tuple[Shape, ...]:
+    def run(
+        self, inputs: tuple[Shape, ...], values: tuple[object, ...], *, weights: bool = True
+    ) -> tuple[Shape, ...]:
         """Its outputs, the attributes that depend on the sizes being these.
 
         Raises OpError: it refuses the inputs, or its weights do not fit.
         """
         op = self.layer.op
         if self.attributes:
-            named = dict(zip(self.attributes, values, strict=True))
+            kinds = {parameter.name: parameter.type for parameter in op.parameters}
+            named = {
+                name: convert(name, value, kinds[name], len(inputs[0]) - 1)
+                for name, value in zip(self.attributes, values, strict=True)
+            }
             op = dataclasses.replace(op, **named)  # type: ignore[type-var]
         shapes = op.shapes(*inputs)
-        for shape in shapes:
-            if any(size < 1 for size in shape) and not op.empty:
-                seen = " and ".join(map(spell_shape, inputs))
-                raise OpError(f"`{op.name}` would give {spell_shape(shape)} from {seen}")
-        if self.weights is not None:
+        shape = impossible(op, shapes, inputs)
+        if shape is not None:
+            raise OpError(would_give(op, shape, inputs))
+        if weights and self.weights is not None:
             self._check(op, inputs)
         return shapes
 
@@ -315,19 +504,19 @@ def _varies(value: object) -> bool:
     return isinstance(value, Sym)
 
 
-def _value(value: object, bindings: Mapping[Symbol | Axis, int]) -> object:
+def _value(value: object, bindings: Mapping[Atom, int]) -> object:
     if isinstance(value, tuple):
         return tuple(_value(item, bindings) for item in value)
     return int(value.formula.evaluate(bindings)) if isinstance(value, Sym) else value
 
 
-def _at(shape: Shape, bindings: Mapping[Symbol | Axis, int]) -> Shape:
+def _at(shape: Shape, bindings: Mapping[Atom, int]) -> Shape:
     return tuple(
         int(n.formula.evaluate(bindings)) if isinstance(n, Sym) else int(n) for n in shape
     )
 
 
-def _divisors(written: Formula) -> Iterator[tuple[set[Symbol | Axis], int]]:
+def _divisors(written: Formula) -> Iterator[tuple[set[Atom], int]]:
     """Each quotient's names, with what divides them."""
     for monomial in written.terms:
         for atom in monomial:

@@ -7,18 +7,15 @@ flattened feature map, the parameters depend on H and W too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.forms import Form, normal, product_of, size_form
 from cnndsl.analysis.propagate import Layer, Propagated, propagate
-from cnndsl.graph import Network
+from cnndsl.graph import Build, Network
 from cnndsl.ops.base import Shape
 from cnndsl.symbolic import Sym, formula, symbol
-
-Build = Callable[[Mapping[str, object], Mapping[str, Shape]], Network]
-"""A network from the values of parameters and the shapes of inputs.  Raises ArchError."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cnndsl.graph import Decided
 from cnndsl.symbolic import (
+    RELATIONS,
     Apply,
     Atom,
     Axis,
@@ -246,10 +248,28 @@ def _spell_atom(atom: Atom, names: Mapping[Axis | Symbol, str]) -> str:
     if atom.function == "//" and (divisor := atom.arguments[1].constant):
         return _spell_quotient(atom.arguments[0], divisor, names)
     inside = [spell_formula(argument, names) for argument in atom.arguments]
+    if atom.function in RELATIONS:
+        left, right = inside
+        return f"({left} {RELATION_SIGNS[atom.function]} {right})"
     if atom.function in ("//", "%"):
         left, right = inside
         return f"⌊({left})/({right})⌋" if atom.function == "//" else f"(({left}) mod {right})"
     return f"{atom.function}({', '.join(inside)})"
+
+
+RELATION_SIGNS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "==": "="}
+OPPOSITE = {"<": "≥", "<=": ">", ">": "≤", ">=": "<", "==": "≠"}
+
+
+def spell_decided(decided: Decided, names: Mapping[Axis | Symbol, str]) -> str:
+    """What a size decided, as the condition under which it does: `H > 8`, `⌊H/2⌋ = 4`."""
+    (monomial, *rest) = decided.formula.terms
+    atom = monomial[0] if len(monomial) == 1 and not rest else None
+    if isinstance(atom, Apply) and atom.function in RELATIONS:
+        left, right = (spell_formula(side, names) for side in atom.arguments)
+        signs = RELATION_SIGNS if decided.value else OPPOSITE
+        return f"{left} {signs[atom.function]} {right}"
+    return f"{spell_formula(decided.formula, names)} = {decided.value}"
 
 
 def _spell_quotient(dividend: Formula, divisor: int, names: Mapping[Axis | Symbol, str]) -> str:

@@ -8,11 +8,11 @@ gives every shape as a formula of the model's inputs.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cnndsl.analysis.forms import normal
-from cnndsl.graph import Network
+from cnndsl.graph import Decided, Network
 from cnndsl.ops.base import Op, Shape
 from cnndsl.structure import (
     Block,
@@ -67,6 +67,21 @@ class Propagated:
     sizes: dict[str, int]
     """The model's sizes, with the values that the network was built at."""
     shapes: dict[str, tuple[Shape, ...]] = field(repr=False)
+    decided: tuple[Decided, ...] = ()
+    """What the sizes decided, in the model's terms."""
+
+    def bound(self, sizes: Mapping[str, int]) -> dict[Atom, int]:
+        """Each atom's value where the sizes are these, the others the network's own."""
+        values = {**self.sizes, **sizes}
+        return {atom: values[name] for atom, name in self.names.items()}
+
+    def inputs(self, sizes: Mapping[str, int]) -> dict[str, Shape]:
+        """The shapes of the inputs there."""
+        atoms = self.bound(sizes)
+        return {
+            port: tuple(int(formula(n).evaluate(atoms)) for n in tensor.shape)
+            for port, tensor in self.network.inputs.items()
+        }
 
 
 def propagate(network: Network) -> Propagated:
@@ -74,7 +89,7 @@ def propagate(network: Network) -> Propagated:
     work = _Work(network)
     layers = tuple(work.layer(node.name) for node in network)
     names, sizes = sizes_of(network)
-    return Propagated(network, layers, names, sizes, work.shapes)
+    return Propagated(network, layers, names, sizes, work.shapes, tuple(work.decided()))
 
 
 def sizes_of(network: Network) -> tuple[dict[Atom, str], dict[str, int]]:
@@ -173,6 +188,16 @@ class _Work:
             return normal(value.formula.evaluate(_Bindings(self, scope, value)))
         return value
 
+    def decided(self) -> Iterator[Decided]:
+        """What the sizes decided, each fact once."""
+        top = _inside(self.network.structure, None)
+        seen: set[tuple[Formula, bool]] = set()
+        for one in self.network.decided:
+            value = self._carried(Sym(one.value, one.formula), top)
+            if isinstance(value, Sym) and (value.formula, one.contract) not in seen:
+                seen.add((value.formula, one.contract))
+                yield dataclasses.replace(one, formula=value.formula)
+
     def atom(self, atom: Atom, scope: Scope | None) -> int | None:
         """What an atom stands for, in the model's terms; None where that is not known."""
         if isinstance(atom, Axis) and ":" in atom.tensor:
@@ -241,4 +266,12 @@ def scopes(network: Network) -> dict[str, Scope]:
 
 
 def _inside(block: Block, outside: Scope | None) -> Scope:
-    return Scope(outside, block.arguments, block.inputs)
+    return Scope(outside, dict(_named(block.arguments.items())), block.inputs)
+
+
+def _named(values: Iterable[tuple[str, object]]) -> Iterator[tuple[str, object]]:
+    """Values by name, and the items of lists by theirs: `sizes[0]`."""
+    for name, value in values:
+        yield name, value
+        if isinstance(value, tuple):
+            yield from _named((f"{name}[{i}]", item) for i, item in enumerate(value))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cnndsl.analysis.accepts import Acceptance, Blame, Valid
 from cnndsl.analysis.closed import ClosedForms, closed_forms
+from cnndsl.analysis.forms import spell_decided
 from cnndsl.analysis.propagate import propagate
 from cnndsl.graph import Network
 from cnndsl.symbolic import Axis
@@ -23,6 +24,35 @@ class Sizes:
     coupled: tuple[str, ...]
     """Axes that do not fit independently: what fits one depends on the others."""
     rules: Acceptance = field(repr=False)
+
+    @property
+    def pieces(self) -> dict[str, ClosedForms]:
+        """The forms by the sizes at which they hold, the network's own first.
+
+        One entry, under an empty string, where no size decides anything.
+        """
+        found = {}
+        for piece in self.rules.pieces:
+            where = [spell_decided(one, self.rules.names) for one in piece.branches]
+            own = piece is self.rules.pieces[0]
+            forms = self.forms if own else closed_forms(piece.found.network, piece.found)
+            found[" and ".join(where)] = forms
+        return found
+
+    def at(self, **sizes: int) -> dict[str, object]:
+        """The figures of the network that the file gives at these sizes.
+
+        Sizes not given are the network's own.  Raises LookupError: it gives none there.
+        """
+        piece = self.rules.piece(sizes)
+        if not isinstance(piece, Blame):
+            blame = piece.blame(self.rules.found.bound(sizes), weights=False)
+            if blame is None:
+                own = piece is self.rules.pieces[0]
+                forms = self.forms if own else closed_forms(piece.found.network, piece.found)
+                return forms.at(**{**self.rules.sizes, **sizes})
+            piece = blame
+        raise LookupError(str(piece))
 
     def accepts(self, **sizes: int) -> bool:
         """Whether a forward pass at these sizes succeeds, the others as it was built."""
@@ -70,7 +100,15 @@ class Sizes:
 
     def __str__(self) -> str:
         """What `cnndsl sizes` prints."""
-        lines = [self.name, str(self.forms), "", f"accepts    {self.words()}"]
+        lines = [self.name]
+        for where, forms in self.pieces.items():
+            lines += [f"where {where}"] if where else []
+            lines += [str(forms), ""]
+        lines.append(f"accepts    {self.words()}")
+        if not self.rules.complete:
+            lines.append(
+                "           and perhaps others: a size decides more networks than were tried"
+            )
         if self.coupled:
             lines.append(f"           {_listed(list(self.coupled))} depend on each other")
         smallest = [f"{name}={size}" for name, size in self.smallest.items()]
@@ -106,6 +144,6 @@ def _coupled(rules: Acceptance, valid: dict[str, Valid], tries: int = 16) -> tup
     for _ in range(tries):
         chosen = {name: chance.randint(1, span) for name, span in spans.items()}
         apart = all(size in valid[name] for name, size in chosen.items())
-        if apart != rules.accepts(chosen):
+        if apart != rules.fits(chosen):
             return tuple(valid)
     return ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnndsl.commands.opening import build, network_of, unknown
+from cnndsl.commands.opening import network_of, unknown
 from cnndsl.console import Trouble, network_arguments, sized
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ def sizes(
     from cnndsl.analysis.closed import free_parameters
     from cnndsl.analysis.sizes import sizes as found_sizes
 
-    definition, network = network_of(file, model, parameters, inputs)
-    found = found_sizes(free_parameters(build(definition), network))
+    _, network = network_of(file, model, parameters, inputs)
+    assert network.again is not None
+    found = found_sizes(free_parameters(network.again, network))
     asked = _asked(at, found.forms.sizes, network.name)
     click.echo(str(found))
     if asked:
@@ -63,15 +64,22 @@ def _asked(at: tuple[str, ...], known: Mapping[str, int], network: str) -> dict[
 
 
 def _answer(found: Sizes, asked: dict[str, int]) -> str:
-    """Whether these sizes fit, what the network costs there, or the nearest that do."""
+    """What the file gives at these sizes, or why it gives nothing, and the nearest that fit."""
     shown = ", ".join(f"{name}={size}" for name, size in asked.items())
+    try:
+        figures = found.at(**asked)
+        said = f"{figures['parameters']:,} parameters, {figures['macs']:,} MACs"
+        lines = [f"at {shown}: {said}"]
+    except LookupError as error:
+        lines = [f"at {shown}: refused by {error.args[0]}"]
+    else:
+        blame = found.blame(**asked)
+        if blame is None:
+            return lines[0]
+        lines.append(f"           with other weights: {blame}")
     axes = {name: size for name, size in asked.items() if name in found.valid}
-    blame = found.blame(**asked)
-    if blame is None:
-        figures = found.forms.at(**asked)
-        return f"at {shown}: {figures['parameters']:,} parameters, {figures['macs']:,} MACs"
     near = ", ".join(
         f"{name}={size}" if size is not None else f"no {name}"
         for name, size in found.nearest(**axes).items()
     )
-    return f"at {shown}: refused by {blame}\nnearest    {near}"
+    return "\n".join([*lines, *([f"nearest    {near}"] if near else [])])

@@ -35,11 +35,19 @@ from cnndsl.language.names import (
     Place,
     Silent,
     Value,
+    kept,
     operation,
     operations,
 )
 from cnndsl.language.size import least_work_of
-from cnndsl.language.translate import Leaving, Resuming, resume_indexed, translate
+from cnndsl.language.translate import (
+    Leaving,
+    Resuming,
+    carried,
+    resume_decided,
+    resume_indexed,
+    translate,
+)
 from cnndsl.ops.base import Op
 from cnndsl.structure import Call, Line, Loop, Step, Term
 
@@ -174,16 +182,17 @@ class Calls(Budget):
         key = definition.line_numbers[id(term)]
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = inside.iteration(number, labelled=bool(label))
-            indexed = len(env.frame.indexed)
+            indexed, decided = len(env.frame.indexed), len(env.frame.decided)
             lines, found = self._join(term.body, inner, flow, at, definition)
             resuming = Resuming(env.frame, names, row)
             resume_indexed(env.frame, indexed, resuming)
+            resume_decided(env.frame, decided, resuming)
             for one in found:
                 moved = translate(one, resuming)
                 assert isinstance(moved, Flow)
                 operands.append(moved)
             bodies.append(lines)
-            rows.append(row)
+            rows.append(kept(row))
         outputs = tuple(tensor for operand in operands for tensor in operand.all)
         inputs = tensors_of(flow)
         loop = Loop(key, names, rows, bodies, inputs, outputs, term.rows is not None)
@@ -269,6 +278,7 @@ class Calls(Budget):
         ports.check_inputs(callee.declaration, inside, inner, term.span)
         block, flow = self.body(callee, inner, place, values, inside)
         leaving = Leaving(frame, values, outside)
+        env.frame.decided += carried(frame.decided, leaving)
         result = translate(Flow(flow.tensors, inner.members), leaving)
         assert isinstance(result, Flow)
         inputs = tuple(outside.values())

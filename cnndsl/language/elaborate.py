@@ -8,6 +8,7 @@ so that what depends on it stays silent and the other faults are still found.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from cnndsl.diagnostics import (
     ArchError,
@@ -30,6 +31,7 @@ from cnndsl.language.names import (
     Frame,
     Place,
     Silent,
+    kept,
 )
 from cnndsl.language.rows import check_rows
 from cnndsl.ops.base import Shape
@@ -96,6 +98,8 @@ class Elaborator(Lines):
             shapes=self.nodes.shapes,
             dimensions=models.dimensions(env),
             warnings=tuple(self.nodes.warnings),
+            decided=tuple(dict.fromkeys(frame.decided)),
+            again=partial(elaborate, model),
         )
         check_rows(network)
         return network
@@ -117,11 +121,11 @@ class Elaborator(Lines):
         if self.stopped > before or isinstance(end, Faulty):
             raise Silent
         flow = ports.outputs(declaration, env, end)
-        names = {name: bound.meaning for name, bound in env.names.items() if is_value(bound)}
+        names = {n: kept(bound.meaning) for n, bound in env.names.items() if is_value(bound)}
         block = Block(
             definition=definition.about,
             path=place.prefix,
-            arguments=arguments,
+            arguments={name: kept(value) for name, value in arguments.items()},
             names=names,
             inputs=dict(tensors),
             outputs=dict(flow.tensors),

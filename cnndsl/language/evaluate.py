@@ -29,11 +29,13 @@ from cnndsl.structure import Tensor
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,
+    RELATIONS,
     Axis,
     Sym,
     TooManyTermsError,
     apply,
     axis,
+    compared,
     is_axis,
     maximum,
     minimum,
@@ -67,7 +69,8 @@ def evaluate(expression: tree.Expression, env: Env) -> Any:
         case tree.Unary(operator="not", operand=operand):
             return not _truth(operand, env)
         case tree.Unary(operand=operand):
-            return -_number(operand, env)
+            number = _number(operand, env)
+            return env.real(-number, (number,)) if isinstance(number, float) else -number
         case tree.Choice(condition=condition, then=then, otherwise=otherwise):
             return evaluate(then if _truth(condition, env) else otherwise, env)
         case tree.Binary(operator="and", left=left, right=right):
@@ -75,12 +78,24 @@ def evaluate(expression: tree.Expression, env: Env) -> Any:
         case tree.Binary(operator="or", left=left, right=right):
             return _truth(left, env) or _truth(right, env)
         case tree.Binary(operator="==" | "!="):
-            same = evaluate(expression.left, env) == evaluate(expression.right, env)
-            return same == (expression.operator == "==")
+            left, right = evaluate(expression.left, env), evaluate(expression.right, env)
+            _decide_equal(left, right, expression.span, env)
+            return (left == right) == (expression.operator == "==")
         case tree.Binary(operator=".."):
             return _span(expression, env)
         case _:
             return _arithmetic(expression, env)
+
+
+def _decide_equal(left: object, right: object, span: Span, env: Env) -> None:
+    """Note a comparison of sizes, or of lists of them."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        for one, other in zip(left, right, strict=False):
+            _decide_equal(one, other, span, env)
+    elif isinstance(left, int) and isinstance(right, int):
+        env.decide(compared("==", left, right), span)
+    else:
+        env.decide_all((left, right), span)
 
 
 def _count(value: object) -> int:
@@ -133,8 +148,8 @@ def integer(expression: tree.Expression, env: Env, what: str) -> int:
 
 
 def _span(expression: tree.Binary, env: Env) -> tuple[int, ...]:
-    low = int(integer(expression.left, env, "the start of a range"))
-    high = int(integer(expression.right, env, "the end of a range"))
+    low = env.decide(integer(expression.left, env, "the start of a range"), expression.span)
+    high = env.decide(integer(expression.right, env, "the end of a range"), expression.span)
     if high - low > MAX_ITEMS:
         message = f"the range has {high - low:,} numbers; the limit is {MAX_ITEMS:,}"
         raise fault("E308", message, expression.span)
@@ -172,6 +187,12 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
     try:
         power = name == "**"
         value = _power(left, right, expression.span) if power else _OPERATORS[name](left, right)
+        if isinstance(left, int) and isinstance(right, int) and name in RELATIONS:
+            env.decide(compared(name, left, right), expression.span)
+        elif name in RELATIONS or (power and isinstance(value, int)):
+            env.decide_all((left, right), expression.span)
+        elif isinstance(value, float):
+            value = env.real(value, (left, right))
     except OverflowError:
         raise fault("E305", "the number is too large", expression.span) from None
     except TooManyTermsError:
@@ -319,9 +340,9 @@ def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
         for item in part.items:
             if isinstance(item, tree.Every):
                 raise fault("E306", "`*` takes all of a family, not of a list", item.span)
-            number = integer(item, env, "an index")
+            number = env.decide(integer(item, env, "an index"), item.span)
             if not 0 <= number < len(value):
-                message = f"the list has {len(value)} items, and the index is {int(number)}"
+                message = f"the list has {len(value)} items, and the index is {number}"
                 help = "items are counted from 0"
                 if bound.kind == "size":
                     help = "a shape has no batch: `[C, H, W]`; its last sizes are `.h` and `.w`"
@@ -420,7 +441,12 @@ def _function(expression: tree.Value, env: Env) -> Any:
         message = f"`{name}` takes {many} numbers, and {len(values)} are given"
         raise fault("E306", message, expression.span)
     try:
-        return _bounded(function(*values), expression.span)
+        found = _bounded(function(*values), expression.span)
+        if isinstance(found, float):
+            return env.real(found, values)
+        if not isinstance(found, Sym):
+            env.decide_all(values, expression.span)
+        return found
     except TooManyTermsError:
         raise too_many_terms(expression.span) from None
     except OverflowError:

@@ -156,10 +156,10 @@ def label_index(label: tree.NamePath, env: Env) -> tuple[int, ...]:
     for item in part.items:
         if isinstance(item, tree.Every):
             raise fault("E216", "a label's index is a number", item.span)
-        value = integer(item, env, "a label's index")
+        value = env.decide(integer(item, env, "a label's index"), item.span)
         if value < 0:
-            raise fault("E216", f"a label's index is {int(value)}", item.span)
-        found.append(int(value))
+            raise fault("E216", f"a label's index is {value}", item.span)
+        found.append(value)
     return tuple(found)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
-from cnndsl.graph import module_name
+from cnndsl.graph import Decided, module_name
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
-from cnndsl.symbolic import Axis, Symbol
+from cnndsl.symbolic import Axis, Formula, Sym, Symbol
 
 if TYPE_CHECKING:
     from cnndsl.language import tree
@@ -100,13 +100,52 @@ class Bound(Record):
     kind: str
 
 
+Source = tuple[list[Decided], Formula, int]
+"""A size: the frame's list that notes what it decides, its formula there and its value."""
+
+
+class Real(float):
+    """A number that is no integer and was worked out from sizes, its `sources`.
+
+    No attribute that is no integer decides a size, so it decides something only where it
+    is compared or rounded; a test holds the operations to that.
+    """
+
+    __slots__ = ("sources",)
+    sources: tuple[Source, ...]
+
+    def __new__(cls, value: float, sources: tuple[Source, ...]) -> Real:
+        """Pair a value with the sizes it came from."""
+        self = super().__new__(cls, value)
+        self.sources = sources
+        return self
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        """Pickled and copied as the plain number."""
+        return float, (float(self),)
+
+
+def kept(value: Any) -> Any:
+    """A value as the network keeps it: formulas stay, plain numbers lose their sources."""
+    match value:
+        case Real():
+            return float(value)
+        case tuple():
+            return tuple(map(kept, value))
+        case OpRef(positional=positional, named=named):
+            items = tuple((name, kept(item)) for name, item in named)
+            return OpRef(value.name, value.target, kept(positional), items)
+    return value
+
+
 @record(frozen=False)
 class Frame(Record):
     """One call of a block while it is elaborated.
 
     `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
     `opened` holds the blocks around it, none of which may be called again; `indexed` the
-    places of indexed labels, in order, which loops leave in terms of their own row.
+    places of indexed labels, in order, which loops leave in terms of their own row;
+    `decided` what its sizes have decided so far.
     """
 
     file: FileScope
@@ -115,6 +154,7 @@ class Frame(Record):
     symbols: dict[Symbol | Axis, int] = field(default_factory=dict)
     opened: tuple[BlockDefinition, ...] = ()
     indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
+    decided: list[Decided] = field(default_factory=list)
 
 
 @record
@@ -193,6 +233,33 @@ class Env:
                 return env.names[name]
             env = env.parent
         return self.frame.file.names.get(name)
+
+    def decide(self, value: int, span: Span, *, contract: bool = False) -> int:
+        """The plain number of a size that decides something, which the network notes."""
+        if isinstance(value, Sym):
+            self.frame.decided.append(Decided(value.formula, int(value), span, contract))
+        return int(value)
+
+    def decide_all(self, values: Iterable[object], span: Span) -> None:
+        """Note numbers of which more is used than a formula can say."""
+        for value in values:
+            if isinstance(value, int):
+                self.decide(value, span)
+            elif isinstance(value, Real):
+                for noted, formula, size in value.sources:
+                    noted.append(Decided(formula, size, span))
+
+    def real(self, value: Any, operands: Iterable[object]) -> Any:
+        """A number worked out from others, with the sizes among these."""
+        sources: dict[tuple[int, Formula], Source] = {}
+        for operand in operands:
+            found: tuple[Source, ...] = ()
+            if isinstance(operand, Sym):
+                found = ((self.frame.decided, operand.formula, int(operand)),)
+            elif isinstance(operand, Real):
+                found = operand.sources
+            sources |= {(id(source[0]), source[1]): source for source in found}
+        return Real(value, tuple(sources.values())) if sources else value
 
     def bind(self, name: str, meaning: Any, span: Span | None, kind: str) -> None:
         """Give a name its meaning.  Raises Fault: it has one already."""

@@ -27,6 +27,22 @@ class OpCall(Record):
     fused: tuple[OpCall | None, ...] = ()
 
 
+def impossible(op: Op, shapes: tuple[Shape, ...], inputs: tuple[Shape, ...]) -> Shape | None:
+    """The first output whose sizes are not positive; only a number of boxes may be 0."""
+    empty = op.empty or any(size < 1 for shape in inputs for size in shape)
+    least = 0 if empty else 1
+    for shape in shapes:
+        if any(size < least or size > EXTENT for size in shape):
+            return shape
+    return None
+
+
+def would_give(op: Op, shape: Shape, inputs: tuple[Shape, ...]) -> str:
+    """What an operation would give, in words."""
+    seen = " and ".join(map(spell_shape, inputs))
+    return f"`{op.name}` would give {spell_shape(shape)} from {seen}"
+
+
 class Nodes:
     """The graph under construction."""
 
@@ -158,21 +174,11 @@ class Nodes:
         frame: Frame,
     ) -> None:
         """Sizes are positive; only a number of boxes may be 0."""
-        empty = any(size < 1 for shape in inputs for size in shape)
-        for shape in shapes:
-            if any(size < 0 or size > EXTENT for size in shape) or (
-                not empty and not op.empty and any(size == 0 for size in shape)
-            ):
-                seen = " and ".join(map(spell_shape, inputs))
-                raise Fault(
-                    Diagnostic(
-                        "E403",
-                        f"`{op.name}` would give {spell_shape(shape)} from {seen}",
-                        call.span,
-                        stack=frame.stack,
-                        help=_extent(shape),
-                    )
-                )
+        shape = impossible(op, shapes, inputs)
+        if shape is not None:
+            message = would_give(op, shape, inputs)
+            help = _extent(shape)
+            raise Fault(Diagnostic("E403", message, call.span, stack=frame.stack, help=help))
 
     def _placed(
         self, error: OpError, call: OpCall, operands: tuple[Tensor, ...], frame: Frame

@@ -101,7 +101,7 @@ def _index(item: tree.Expression | tree.Every, env: Env, evaluate: Evaluate) -> 
     value = evaluate(item, env)
     if isinstance(value, bool) or not isinstance(value, int):
         raise fault("E203", "an index is an integer", item.span)
-    return int(value)
+    return env.decide(value, item.span)
 
 
 def _absent(

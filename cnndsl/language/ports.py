@@ -35,7 +35,7 @@ from cnndsl.language.names import (
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Op
 from cnndsl.structure import Tensor
-from cnndsl.symbolic import Symbol, strip, symbol
+from cnndsl.symbolic import Sym, Symbol, compared, symbol
 
 
 def enter(count: int) -> str:
@@ -159,8 +159,7 @@ def bind_parameters(
                 env.frame.symbols[Symbol(param.name)] = int(value)
                 value = symbol(param.name, value)
             else:
-                # The items of a list have no names here that a formula could be in.
-                value = strip(value)
+                value = _named_items(param.name, value, env)
         elif param.default is not None:
             value = coerce(param, evaluate(param.default, env), param.span)
         else:
@@ -169,6 +168,16 @@ def bind_parameters(
             raise fault("E302", message, span, help=f"it takes {takes}")
         env.bind(param.name, value, param.name_span, "parameter")
     return values
+
+
+def _named_items(name: str, value: object, env: Env) -> object:
+    """A list's sizes, each known as `name[i]` in the block."""
+    if isinstance(value, tuple):
+        return tuple(_named_items(f"{name}[{i}]", item, env) for i, item in enumerate(value))
+    if not isinstance(value, Sym):
+        return value
+    env.frame.symbols[Symbol(name)] = int(value)
+    return symbol(name, value)
 
 
 def check_inputs(
@@ -209,6 +218,8 @@ def _check_shape(
             related = ((span, "called here"),) if span is not None else ()
             message = mismatch(port, dim, size, written, tensor.shape)
             raise fault("E402", message, dim.span, related=related)
+        if isinstance(written, int) and isinstance(size, int):
+            env.decide(compared("==", written, size), dim.span, contract=True)
 
 
 def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tensor, ...]:

@@ -23,11 +23,13 @@ from cnndsl.language.names import (
     Place,
     Silent,
     Value,
+    kept,
 )
 from cnndsl.language.size import least_work
-from cnndsl.language.translate import Resuming, resume_indexed, translate
+from cnndsl.language.translate import Resuming, resume_decided, resume_indexed, translate
 from cnndsl.ops.base import spell_shape
 from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term
+from cnndsl.symbolic import compared
 
 
 class Terms(Calls):
@@ -86,6 +88,7 @@ class Terms(Calls):
             raise fault(
                 "E307", f"a step cannot be repeated {int(times)} times", term.times.span
             )
+        times = env.decide(times, term.times.span)
         self.afford(times * (1 + least_work(term.term, definition)), term.span, env)
         entered = flow
         items: list[Term] = []
@@ -142,15 +145,17 @@ class Terms(Calls):
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
             at = place.iteration(number, labelled=labelled)
             before, indexed = self.stopped, len(env.frame.indexed)
+            decided = len(env.frame.decided)
             lines, end, _ = self.lines(term.body, inner, flow, at, definition)
             if self.stopped > before:
                 raise Silent
             resuming = Resuming(env.frame, loop.names, row)
             resume_indexed(env.frame, indexed, resuming)
+            resume_decided(env.frame, decided, resuming)
             result = translate(Flow(flow_of(end).tensors, inner.members), resuming)
             assert isinstance(result, Flow)
             flow = result if isinstance(end, Flow) else end
-            loop.rows.append(row)
+            loop.rows.append(kept(row))
             loop.bodies.append(lines)
             family.items[number,] = result
             for name, entry in inner.members.items():
@@ -202,7 +207,9 @@ class Terms(Calls):
             seen = " and ".join(spell_shape(tensor.shape) for tensor in entered.all)
             message = f"`each row` needs as many rows of every input, and these are {seen}"
             raise fault("E404", message, term.span)
-        rows = count.pop()
+        rows, *others = (tensor.shape[0] for tensor in entered.all)
+        for other in others:
+            env.decide(compared("==", rows, other), term.span, contract=True)
         inside = {
             name: self.nodes.rows(tensor, rows, place, term.span, env.frame)
             for name, tensor in entered.tensors.items()

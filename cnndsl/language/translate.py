@@ -7,8 +7,10 @@ were bound to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from cnndsl.graph import Decided
 from cnndsl.language.names import Entry, Family, Flow, Frame
 from cnndsl.structure import Tensor
 from cnndsl.symbolic import Axis, Formula, Sym, Symbol
@@ -26,11 +28,18 @@ class Leaving(dict[Atom, int]):
         super().__init__()
         self.frame = frame
         for name, value in arguments.items():
-            if isinstance(value, int):
-                self[Symbol(name)] = value
+            self._bind(name, value)
         for port, tensor in inputs.items():
             for number, size in enumerate(tensor.shape):
                 self[Axis(port, number)] = size
+
+    def _bind(self, name: str, value: object) -> None:
+        """A parameter, or each item of a list, `sizes[0]`."""
+        if isinstance(value, int):
+            self[Symbol(name)] = value
+        elif isinstance(value, tuple):
+            for number, item in enumerate(value):
+                self._bind(f"{name}[{number}]", item)
 
     def __missing__(self, atom: Atom) -> int:
         """The size of a tensor inside the block, by what it was computed from."""
@@ -68,6 +77,22 @@ def resume_indexed(frame: Frame, start: int, bindings: Resuming) -> None:
     """Free the indexed labels of an iteration from its loop's names."""
     for family, index in frame.indexed[start:]:
         family.items[index] = translate(family.items[index], bindings)
+
+
+def resume_decided(frame: Frame, start: int, bindings: Resuming) -> None:
+    """What an iteration has decided, without its loop's names."""
+    frame.decided[start:] = carried(frame.decided[start:], bindings)
+
+
+def carried(decided: Iterable[Decided], bindings: Leaving | Resuming) -> list[Decided]:
+    """What the sizes decided, seen from outside, where it still depends on any."""
+    found: dict[tuple[Formula, bool], Decided] = {}
+    for one in decided:
+        value = one.formula.evaluate(bindings)
+        if isinstance(value, Sym):
+            known = value.formula, one.contract
+            found.setdefault(known, replace(one, formula=value.formula))
+    return [*found.values()]
 
 
 def _translate(entry: Entry, bindings: Leaving | Resuming, done: dict[int, Entry]) -> Entry:

@@ -318,12 +318,15 @@ def _at_size(program: Program, found: Any, name: str, size: int) -> None:
     except ArchError:
         other = None
     where = f"at another {name}"
-    if accepted:
-        require(other is not None, f"accepted {where}, and not elaborated")
-        assert other is not None
-        said = found.forms.at(**{name: size})
+    try:
+        said = found.at(**{name: size})
+    except LookupError:
+        said = None
+    require((said is None) == (other is None), f"forms {where}, and elaboration, are not one")
+    if said is not None and other is not None:
         require(said["macs"] == other.macs, f"other multiply-adds {where}")
         require(said["parameters"] == other.parameters, f"other parameters {where}")
+    require(other is not None or not accepted, f"accepted {where}, and not elaborated")
     try:
         with torch.inference_mode():
             program.module(*_tensors(program.arrays(1, inputs)))

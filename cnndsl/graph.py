@@ -147,7 +147,7 @@ class Network(Record):
 
     def __getstate__(self) -> tuple[Any, ...]:
         """All but the way back to the file, for pickling and copying."""
-        return (*super().__getstate__()[:-1], None)
+        return (*Record.__getstate__(self)[:-1], None)
 
     def node(self, name: str) -> Node:
         """The node of that name.  Raises KeyError."""

@@ -1,6 +1,9 @@
 """Closed forms equal elaboration; the valid sizes are those that PyTorch accepts."""
 
+import copy
 import random
+import time
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,13 +14,15 @@ from cnndsl.analysis.accepts import Valid
 from cnndsl.analysis.closed import closed_forms, free_parameters
 from cnndsl.analysis.propagate import propagate, size_attributes, sizes_of
 from cnndsl.analysis.sizes import sizes
+from cnndsl.analysis.weights import expected_weights
 from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.files import shipped
 from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.network import elaborate
 from cnndsl.ops.base import Shape
-from cnndsl.symbolic import formula
+from cnndsl.symbolic import formula, strip
+from tests.ops.cases import CASES, Case, made
 
 NETWORKS = list(shipped())
 RESNET18 = (
@@ -250,3 +255,130 @@ def test_a_size_is_valid_exactly_where_pytorch_runs(name: str) -> None:
         except RuntimeError:
             runs = False
         assert runs == (height in valid), height
+
+
+PIECES = {
+    "choice": "model M: image[6, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }",
+    "contract": """
+model M: image[6, H=8, W=8] -> y[1, H, W] {
+  d: conv(8, 3x3, stride=2) -> upsample(2)
+  y: conv(1, 1x1)
+}""",
+    "quotient": "model M: image[6, H=16, W=16] -> y { y: avgpool([H // 6, W // 6]) }",
+    "given": """
+block Pool(sizes: list[int]): x -> y { y: avgpool(sizes) }
+model M: image[6, H=16, W=16] -> y { y: Pool([H // 6, W // 6]) }""",
+    "repeats": """
+model M: image[6, H=16, W=16] -> y { conv(6, 3x3) * (H // 8)
+  y: gap -> linear(3) }""",
+    "range": """
+model M: image[4, H=9, W=16] -> y {
+  s: for i in 0..(H // 4) { conv(4 + i, 1x1) }
+  y: relu }""",
+    "rounded": """
+model M: image[4, H=9, W=16] -> y { y: conv(floor(H / 2) + 1, 1x1) -> conv(round(W / 3), 1x1) }
+""",
+    "compared": """
+block B(limit: float): x -> y { a: x -> relu
+  y: a -> maxpool(2x2) when x.h > limit
+  else y: a }
+model M: image[4, H=9, W=16] -> y { y: B(W / 2) -> B(3.5) }""",
+    "index": """
+model M: image[4, H=20, W=16] -> y { let widths = [2, 3, 5, 7]
+  y: conv(widths[H // 8 % 4], 1x1) }""",
+    "joined": """
+model M: image[4, H=16, W=16] -> y {
+  d: conv(4, 3x3, stride=2) -> upsample(2)
+  y: add { image; d } }""",
+    "equal": """
+block Same(n: int): x[C, H, W] -> y { y: conv(n, 1x1) when H == W
+  else y: conv(n + 1, 1x1) }
+model M: image[4, H=16, W=16] -> y { y: maxpool(2x2) -> Same(3) }""",
+    "power": "model M: image[4, H=4, W=4] -> y { y: conv(H ** 2, 1x1) -> conv(abs(W - 8), 1) }",
+}
+"""Programs in which a size decides something."""
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_figures_at_a_size_are_those_of_the_file_elaborated_there(name: str) -> None:
+    definition = language.pick(Loader().text(PIECES[name], "m"))
+    network = elaborate(definition)
+    found = sizes(network)
+    held = weights_of(network)
+    for height in range(1, 40):
+        for width in (height, 16, 7):
+            inputs = {"image": (int(network.inputs["image"].shape[0]), height, width)}
+            try:
+                anew = elaborate(definition, {}, inputs)
+            except ArchError:
+                with pytest.raises(LookupError):
+                    found.at(H=height, W=width)
+                assert not found.accepts(H=height, W=width)
+                continue
+            figures = found.at(H=height, W=width)
+            assert figures["macs"] == anew.macs
+            assert figures["parameters"] == anew.parameters
+            outputs = {name: strip(tensor.shape) for name, tensor in anew.outputs.items()}
+            assert figures["outputs"] == outputs
+            assert found.accepts(H=height, W=width) == (weights_of(anew) == held)
+
+
+def weights_of(network: cnndsl.Network) -> dict[str, Shape]:
+    """The shapes of its weights, by name."""
+    return {name: strip(w.shape) for name, (_, w) in expected_weights(network).items()}
+
+
+def test_forms_are_given_for_each_branch_with_the_sizes_at_which_it_is_taken() -> None:
+    found = sizes(cnndsl.loads(PIECES["choice"]))
+    assert list(found.pieces) == ["H ≤ 8", "H > 8"]
+    assert [str(forms.parameters) for forms in found.pieces.values()] == ["56", "28"]
+    assert "where H > 8" in str(found)
+
+
+def test_a_contract_of_the_outputs_is_a_condition_on_the_sizes() -> None:
+    found = sizes(cnndsl.loads(PIECES["contract"]))
+    assert found.words() == "H and W even"
+    assert str(found.blame(H=15)) == "<text>:2: `H` is 15, and this is 16"
+
+
+@pytest.mark.parametrize("size", [16_384, 16_383, 1_000_000])
+def test_a_large_declared_size_takes_no_longer(size: int) -> None:
+    text = f"""
+model M: image[3, H={size}, W={size}] -> y {{
+  a: conv(8, 3x3, stride=2) -> conv(8, 3x3, stride=2)
+  b: conv(8, 3x3, stride=2)
+  y: concat {{ b; a -> maxpool(2x2, ceil=true) }} -> flatten -> linear(2)
+}}"""
+    start = time.process_time()
+    found = sizes(cnndsl.loads(text))
+    assert "accepts" in str(found)
+    assert time.process_time() - start < 2
+    assert found.accepts(H=size)
+    assert not found.accepts(H=2 * size)
+    assert found.nearest(H=2 * size)["H"] in range(size, size + 8)
+
+
+def test_a_copy_of_a_network_keeps_no_way_back_to_its_file() -> None:
+    network = cnndsl.loads(PIECES["choice"])
+    assert network.again is not None
+    copied = copy.deepcopy(network)
+    assert copied.again is None
+    assert copied.outputs == network.outputs
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_attribute_that_is_no_integer_decides_a_size(case: Case) -> None:
+    name, arguments, inputs = case
+    op = made(name, arguments, *inputs)
+
+    def moved(value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(map(moved, value))
+        number = isinstance(value, float) and not isinstance(value, bool)
+        return value / 2 if number and isinstance(value, float) else value
+
+    other = replace(op, **{p.name: moved(getattr(op, p.name)) for p in op.parameters})
+    assert other.shapes(*inputs) == op.shapes(*inputs), name
+    assert other.macs(*inputs) == op.macs(*inputs)
+    shapes = [[w.shape for w in one.weights(*inputs).values()] for one in (op, other)]
+    assert shapes[0] == shapes[1]

@@ -14,8 +14,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from cnndsl.analysis.buffers import Buffer, buffers, held, is_view, overwrites
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
@@ -245,12 +243,8 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     """Bytes that autograd keeps in training from the forward pass to the backward pass.
 
     Each operation says what it keeps of its inputs, its outputs and its own; a tensor that
-    several keep, or keep a view of, counts once. Parameters are counted elsewhere, and what
-    no output needs is let go.
+    several keep, or keep a view of, counts once. Parameters are counted elsewhere.
     """
-    needed = {tensor.node for tensor in network.outputs.values()}
-    for name in list(needed):
-        needed |= nx.ancestors(network.graph, name)
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
@@ -268,7 +262,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         names = op.output_names(count)
         for key, name in zip(outputs, names, strict=True):
             grads[key] = bool(operands) and differs and name not in op.discrete
-        if not (operands and differs and node.name in needed):
+        if not (operands and differs):
             continue
         found = op.saves(*inputs, grads=flows)
         if written_over:

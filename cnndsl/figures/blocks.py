@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import page, picture
 from cnndsl.figures.paint import Group, Picture
-from cnndsl.figures.plan import plan
+from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.telling import Teller
 from cnndsl.graph import Network
@@ -27,7 +27,7 @@ def blocks(
     once in an inset; `full` draws every block where it stands. `metric` colours by cost.
     `widest` is the width in pixels to keep to: fewer columns, and insets below.
     """
-    planned = plan(network, folding=False if detail == "full" else None)
+    planned = drawable(plan(network, folding=False if detail == "full" else None))
     found = page(planned, insets=detail != "stages", opened=opened, widest=widest)
     tell = Teller(network)
 

@@ -10,7 +10,7 @@ import graphviz
 from cnndsl.figures import dot_page, theme
 from cnndsl.figures.columns import chains, depths, entry, wraps
 from cnndsl.figures.lanes import Lanes, lanes
-from cnndsl.figures.plan import plan
+from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene
 from cnndsl.figures.text import (
     html_text,
@@ -30,7 +30,7 @@ GAP = '<FONT POINT-SIZE="2"> </FONT>'
 
 def dot(network: Network) -> str:
     """The DOT source of a network's picture; the same network gives the same text."""
-    return str(_Writer(plan(network)).graph.source)
+    return str(_Writer(drawable(plan(network))).graph.source)
 
 
 class _Writer:

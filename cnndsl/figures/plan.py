@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
@@ -36,6 +37,8 @@ MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
 OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
+MOST = 10_000
+"""Boxes in a figure: laying out so many takes ten seconds, and nobody reads them."""
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
@@ -52,6 +55,17 @@ def plan(network: Network, *, folding: bool | None = None, repeats: bool = True)
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
         return _Planner(network, folding=True).plan()
+
+
+def drawable(planned: Plan) -> Plan:
+    """A plan that can be laid out in good time.  Raises ArchError (E611): it is too large."""
+    scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
+    count = sum(1 for scene in scenes for _ in scene.boxes())
+    if count > MOST:
+        message = f"the figure would have {count:,} boxes, and the limit is {MOST:,}"
+        help = "name parts as blocks, which are drawn closed with --detail stages"
+        raise ArchError([Diagnostic("E611", message, help=help)])
+    return planned
 
 
 class _Planner:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import networkx as nx
 
 from cnndsl.analysis.costs import Cost, costs
-from cnndsl.figures.plan import plan
+from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.structure import Tensor
@@ -65,7 +65,9 @@ class Matcher:
         self.costs = costs(before), costs(after)
         self.parts: dict[str, Part] = {}
         self.number = 0
-        plans = [plan(one, folding=False, repeats=False).main for one in (before, after)]
+        plans = [
+            drawable(plan(one, folding=False, repeats=False)).main for one in (before, after)
+        ]
         self.items = self._merged(plans[0].items, plans[1].items)
 
     # Items

@@ -9,7 +9,7 @@ from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Point, Text, extent
 from cnndsl.figures.palette import role_of
-from cnndsl.figures.plan import plan
+from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scale.prism import LAW, TIME, Prism, faces, prism, words
 from cnndsl.figures.scale.shelf import as_boxes, in_rows
 from cnndsl.figures.scale.volumes import Volume, volumes
@@ -27,7 +27,7 @@ def scaled(network: Network, *, detail: str = "stages", metric: str | None = Non
     `stages`: one for all that stays at one stride; `blocks`: one for each folded block or
     layer; `full`: the same with nothing folded.
     """
-    planned = plan(network, folding=detail != "full", repeats=False)
+    planned = drawable(plan(network, folding=detail != "full", repeats=False))
     found, scene = volumes(planned, stages=detail == "stages")
     prisms = {key: _prism(volume) for key, volume in found.items()}
     shelf = in_rows(scene, prisms)

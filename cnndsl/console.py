@@ -86,7 +86,7 @@ class Commands(click.Group):
                 raise
             raise Trouble('this needs PyTorch: pip install "cnndsl[torch]"') from None
         except (MemoryError, RecursionError):
-            raise Trouble("the network is too large for the memory here") from None
+            raise Trouble("the network does not fit in memory") from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
@@ -178,7 +178,9 @@ def _shapes(
     for name, text in pairs("name=3x320x320")(ctx, param, values).items():
         sizes = text.split("x")
         if not all(size.isascii() and size.isdigit() and len(size) < 10 for size in sizes):
-            message = f"`{text}` is no shape: write {name}=3x320x320, without the batch"
+            message = (
+                f"cannot read the shape `{text}`: write {name}=3x320x320, without the batch"
+            )
             raise click.BadParameter(message, ctx, param)
         shapes[name] = tuple(map(int, sizes))
     return shapes

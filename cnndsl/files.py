@@ -108,7 +108,7 @@ def read_source(path: Path, limit: int) -> bytes:
 def read_input(limit: int) -> bytes:
     """The bytes of a program on standard input.  Raises OSError, as `read_source`."""
     if sys.stdin is None:
-        raise OSError(errno.EBADF, "nothing can be read: it is closed", "<stdin>")
+        raise OSError(errno.EBADF, "standard input is closed", "<stdin>")
     data = sys.stdin.buffer.read(limit + 1)
     if len(data) > limit:
         raise _too_long("<stdin>", limit)
@@ -149,7 +149,7 @@ def replacing(path: str | Path, *, source: bool = False) -> Iterator[Path]:
     """
     target = Path(path).resolve()
     if not source and target.is_file() and any(same_file(s, target) for s in _sources):
-        message = "it is the source, or used by it: name another output"
+        message = "the program is read from this file; choose another output"
         raise FileExistsError(errno.EEXIST, message, str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -36,7 +36,7 @@ def read_array(path: Path) -> Array:
         except (ValueError, EOFError) as error:
             raise _refused(f"{path} is not an array in NumPy's format: {error}") from None
         except MemoryError:
-            message = f"{path} names more numbers than the memory here can hold"
+            message = f"the array in {path} does not fit in memory"
             raise _refused(message) from None
     if not isinstance(array, np.ndarray):
         array.close()
@@ -125,7 +125,7 @@ def _pixels(
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
         message = f"{path} has more than {most} pixels"
-        raise _refused(message, "make it smaller first, or give an array") from None
+        raise _refused(message, "resize it first, or give an array") from None
     except UnidentifiedImageError:
         raise _refused(f"{path} is not a photo in a format that Pillow reads") from None
     except (OSError, ValueError, SyntaxError) as error:
@@ -157,7 +157,7 @@ def _even(image: Image, path: Path, format: str | None) -> Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and format == "PNG"):
         return Image.fromarray(np.asarray(image).astype(np.float32) / np.float32(65535))
     if image.mode[:1] in "IF":
-        message = f"{path} holds numbers of 32 bits, and does not say which of them is white"
+        message = f"{path} has 32-bit values, and nothing says which value is white"
         raise _refused(
             message, "save it with 8 or 16 bits, or give an array: --input name=x.npy"
         )

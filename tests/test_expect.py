@@ -58,19 +58,19 @@ def test_a_true_claim_is_silent(claim: str) -> None:
 @pytest.mark.parametrize(
     ("claim", "code", "said"),
     [
-        ("params=113", "E501", "`params` is 112, and 113 was expected"),
-        ("macs=6.92K", "E501", "`macs` is 6,912, and 6.92K was expected"),
-        ("macs=6K", "E501", "`macs` is 6,912, and 6K was expected"),
-        ("macs<=6911", "E501", "`macs` is 6,912, and at most 6911 was expected"),
-        ("macs>=6913", "E501", "`macs` is 6,912, and at least 6913 was expected"),
-        ("stem=[4, 8, 9]", "E501", "`stem` is [4, 8, 8], and [4, 8, 9] was expected"),
-        ("stem=4", "E501", "`stem` is [4, 8, 8], and 4 was expected"),
-        ("params=true", "E501", "`params` is 112, and true was expected"),
-        ("side=[4]", "E502", "`side` is no figure, size, output or label of the network"),
-        ("parms=1", "E502", "`parms` is no figure, size, output or label of the network"),
-        ("112", "E502", "`112` claims nothing"),
-        ("1 <= params", "E502", "`1 <= params` claims nothing"),
-        ("params != 3", "E502", "`params != 3` claims nothing"),
+        ("params=113", "E501", "`params` is 112, but 113 was expected"),
+        ("macs=6.92K", "E501", "`macs` is 6,912, but 6.92K was expected"),
+        ("macs=6K", "E501", "`macs` is 6,912, but 6K was expected"),
+        ("macs<=6911", "E501", "`macs` is 6,912, but at most 6911 was expected"),
+        ("macs>=6913", "E501", "`macs` is 6,912, but at least 6913 was expected"),
+        ("stem=[4, 8, 9]", "E501", "`stem` is [4, 8, 8], but [4, 8, 9] was expected"),
+        ("stem=4", "E501", "`stem` is [4, 8, 8], but 4 was expected"),
+        ("params=true", "E501", "`params` is 112, but true was expected"),
+        ("side=[4]", "E502", "unknown figure, size, output or label `side`"),
+        ("parms=1", "E502", "unknown figure, size, output or label `parms`"),
+        ("112", "E502", "`112` is not a claim"),
+        ("1 <= params", "E502", "`1 <= params` is not a claim"),
+        ("params != 3", "E502", "`params != 3` is not a claim"),
     ],
 )
 def test_a_false_claim_says_what_is_measured(claim: str, code: str, said: str) -> None:
@@ -103,8 +103,8 @@ def test_a_fault_under_settings_names_them() -> None:
 def test_each_expect_has_settings_of_its_own_and_the_defaults_are_elaborated_too() -> None:
     expect = "@expect(c=8, params=1)\n@expect(params=2)\n@expect(c=8, params=224)"
     assert [f.message for f in faults(expect)] == [
-        "`params` is 224, and 1 was expected",
-        "`params` is 112, and 2 was expected",
+        "`params` is 224, but 1 was expected",
+        "`params` is 112, but 2 was expected",
     ]
 
 

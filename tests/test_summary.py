@@ -137,7 +137,7 @@ def test_options_of_the_command_go_together_or_say_that_they_do_not() -> None:
     ):
         assert run(*refused)[0] == 2
     status, text = run("--columns", "mac")
-    assert (status, text) == (2, "error: `mac` is no column; did you mean `macs`?\n")
+    assert (status, text) == (2, "error: unknown column `mac`; did you mean `macs`?\n")
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -98,7 +98,7 @@ def known(columns: Sequence[str]) -> tuple[str, ...]:
     for name in columns:
         if name not in COLUMNS:
             help = did_you_mean(name, COLUMNS) or f"there are {', '.join(COLUMNS)}"
-            raise LookupError(f"`{name}` is no column; {help}")
+            raise LookupError(f"unknown column `{name}`; {help}")
     return tuple(dict.fromkeys(columns))
 
 

@@ -338,7 +338,7 @@ def read_figure(text: str) -> tuple[Fraction, Fraction]:
     try:
         value = Fraction(mantissa)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"`{text}` is no figure: write 4133.743M") from None
+        raise ValueError(f"cannot read the figure `{text}`: write 4133.743M") from None
     decimals = len(mantissa.partition(".")[2])
     unit = Fraction(scales[suffix], 10**decimals)
     return value * scales[suffix], unit / 2 if unit > 1 else Fraction(0)

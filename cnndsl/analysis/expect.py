@@ -155,7 +155,7 @@ def expectation(meta: tree.Meta, definition: BlockDefinition) -> Expectation:
         elif isinstance(value, int) and not isinstance(value, bool):
             found.sizes[claim.subject] = value
         else:
-            message = f"`{claim.subject}` is a size of the input, and this is {spell(value)}"
+            message = f"the size `{claim.subject}` must be an integer, not {spell(value)}"
             raise fault("E502", message, claim.span)
     return replace(found, claims=tuple(claims))
 
@@ -170,7 +170,7 @@ def _claim(argument: tree.Argument) -> Claim:
         ):
             return Claim(left.span.text, relation, right, argument.span)
     help = "write `params=3_504_872`, `macs <= 301M` or `p5=[256, 7, 7]`"
-    raise fault("E502", f"`{argument.span.text}` claims nothing", argument.span, help=help)
+    raise fault("E502", f"`{argument.span.text}` is not a claim", argument.span, help=help)
 
 
 def _bare(dim: tree.Dim) -> str | None:
@@ -204,7 +204,7 @@ def _shape(port: tree.Port, definition: BlockDefinition, expected: Expectation) 
         else:
             value = defaults.get(name or "") or dim.value
             if value is None:
-                raise fault("E502", f"`{dim.span.text}` must be set too", dim.span)
+                raise fault("E502", f"`{dim.span.text}` must also be set", dim.span)
             shape.append(_size(evaluate(value, definition.file.env), dim))
     return tuple(shape)
 
@@ -285,7 +285,7 @@ def _broken(claim: Claim, value: object, measured: object, help: str) -> Diagnos
     seen = _figure(measured)
     wanted = claim.value.span.text
     message = (
-        f"`{claim.subject}` is {seen}, and {_RELATIONS[claim.relation]}{wanted} was expected"
+        f"`{claim.subject}` is {seen}, but {_RELATIONS[claim.relation]}{wanted} was expected"
     )
     note = f"measured {seen}"
     if isinstance(measured, int) and isinstance(value, int | float) and claim.relation == "=":
@@ -327,7 +327,7 @@ def _most_alive(network: Network, claim: Claim) -> str:
 
 
 def _unknown(claim: Claim, known: list[str]) -> Diagnostic:
-    message = f"`{claim.subject}` is no figure, size, output or label of the network"
+    message = f"unknown figure, size, output or label `{claim.subject}`"
     help = did_you_mean(claim.subject, known)
     help = help or f"there are {', '.join(dict.fromkeys(FIGURES))}, sizes, outputs and labels"
     return Diagnostic("E502", message, claim.span, help=help)

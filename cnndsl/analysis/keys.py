@@ -72,7 +72,12 @@ def _path(meta: tree.Meta, definition: BlockDefinition) -> Path:
     (name,) = values if len(values) == 1 else (None,)
     if not isinstance(name, str) or name != Path(name).name or name in ("", ".", ".."):
         help = 'write `@keys("model.keys")`'
-        raise fault("E110", "`@keys` names one file, beside this one", meta.span, help=help)
+        raise fault(
+            "E110",
+            "`@keys` takes the name of one file in the same folder",
+            meta.span,
+            help=help,
+        )
     return definition.file.path.parent / name
 
 

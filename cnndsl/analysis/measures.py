@@ -41,7 +41,7 @@ def measure(network: Network, name: str) -> int:
     if match is None:
         help = did_you_mean(name, [*MEASURES, "rf(label)"])
         known = f"there are {', '.join(MEASURES)} and rf(label)"
-        raise LookupError(f"`{name}` is no figure; {help or known}")
+        raise LookupError(f"unknown figure `{name}`; {help or known}")
     return field_of(network, match[1])
 
 

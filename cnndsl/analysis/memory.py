@@ -150,7 +150,7 @@ def memory(
     inputs where nothing else reads them.  Raises ValueError: it is no such optimizer.
     """
     if optimizer not in OPTIMIZERS:
-        raise ValueError(f"`{optimizer}` is no optimizer: {', '.join(OPTIMIZERS)}")
+        raise ValueError(f"unknown optimizer `{optimizer}`; there are {', '.join(OPTIMIZERS)}")
     found = buffers(network, batch, inplace)
     source = [node.name for node in network]
     alive = timeline(source, _longer(network, found))

@@ -164,7 +164,7 @@ def read_device(text: str) -> Device:
     parts = text.split(",")
     if len(parts) != 2:
         known = ", ".join(DEVICES)
-        raise ValueError(f"`{text}` is no device: {known}, or PEAK,BANDWIDTH as 10T,100G")
+        raise ValueError(f"unknown device `{text}`: {known}, or PEAK,BANDWIDTH as 10T,100G")
     peak, bandwidth = (float(read_figure(part)[0]) for part in parts)
     if peak <= 0 or bandwidth <= 0:
         raise ValueError(f"`{text}`: both figures must be positive")

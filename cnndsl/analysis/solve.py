@@ -139,7 +139,9 @@ def read_budget(text: str) -> Budget:
     """A budget from its text.  Raises ValueError: it is none."""
     match = BUDGET.fullmatch(text)
     if match is None:
-        raise ValueError(f"`{text}` is no budget: write `macs <= 300M`, or `rf(c4) >= 400`")
+        raise ValueError(
+            f"cannot read the budget `{text}`: write `macs <= 300M`, or `rf(c4) >= 400`"
+        )
     value = match["value"]
     unit = next((unit for unit in UNITS if value.endswith(unit)), None)
     if unit is not None and match["name"] != "peak":

@@ -33,7 +33,9 @@ def _peers(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     names = tuple(value.split(",")) if value else ()
     for name in names:
         if name not in PEERS:
-            raise click.BadParameter(f"`{name}` is none of {', '.join(PEERS)}", ctx, param)
+            raise click.BadParameter(
+                f"unknown peer `{name}`; there are {', '.join(PEERS)}", ctx, param
+            )
     return names
 
 

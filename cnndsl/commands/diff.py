@@ -28,7 +28,8 @@ def _sides(
             raise click.BadParameter(f"`{text}` is not name=value", ctx, param)
         found.setdefault(name, []).append(value)
         if len(found[name]) > 2:
-            message = f"`{name}` is given {len(found[name])} times: before and after are two"
+            times = f"`{name}` is given {len(found[name])} times"
+            message = f"{times}; give it at most twice, before and after"
             raise click.BadParameter(message, ctx, param)
     return found
 
@@ -78,9 +79,9 @@ def diff(
     if after is None and not settings:
         raise Trouble("one file does not differ from itself: name another, or --set a value")
     if sum((markdown, as_json, output is not None)) > 1:
-        raise Trouble("--markdown, --json and -o: one of them")
+        raise Trouble("choose one of --markdown, --json and -o")
     if theme and output is None:
-        raise Trouble("--theme is of the drawing: name it with -o")
+        raise Trouble("--theme needs a drawing: name its file with -o")
     first, second = _settings(settings, both=after is not None)
     one = elaborated(pick(scope(before), model), first, inputs)
     two = elaborated(pick(scope(after or before), model), second, inputs)

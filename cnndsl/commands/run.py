@@ -80,7 +80,7 @@ def run(
         raise Trouble("--map and --partial are for --weights")
     for path in [*inputs.values(), *filter(None, (weights, renamed))]:
         if output is not None and same_file(Path(output), Path(path)):
-            raise Trouble(f"{output}: it is read here: name another output")
+            raise Trouble(f"{output}: it is read by this run; choose another output")
     definition = pick(scope(file), model)
     ports = {port.name: port for port in definition.declaration.inputs or ()}
     known_names(definition, "input", inputs, ports)

@@ -56,7 +56,7 @@ def _asked(at: tuple[str, ...], known: Mapping[str, int], network: str) -> dict[
         if name not in known:
             raise unknown("size", name, known, network)
         if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**9):
-            raise Trouble(f"`{text}` is no size: write {name}={known[name]}")
+            raise Trouble(f"cannot read the size `{text}`: write {name}={known[name]}")
         if name in asked:
             raise Trouble(f"`{name}` is given twice")
         asked[name] = int(value)

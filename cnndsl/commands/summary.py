@@ -58,7 +58,7 @@ def summary(
     if depth is not None and (flat or as_json):
         raise Trouble("--depth cuts the tree; what --by, --top, --csv and --json give has none")
     if as_csv and as_json:
-        raise Trouble("--csv and --json: one of them")
+        raise Trouble("choose one of --csv and --json")
     _, network = network_of(file, model, parameters, inputs)
     chosen = [name.strip() for name in columns.split(",")] if columns else USUAL
     try:

@@ -60,17 +60,17 @@ def fits(style: str, format: str) -> None:
     """Refuse a style in a format that it has not.  Raises ArchError (E611)."""
     known = FORMATS_OF[style]
     if format not in known:
-        message = f"the style `{style}` is not written as .{format}"
-        help = f"end the name in {listing([f'.{name}' for name in known])}"
+        message = f"the style `{style}` cannot be written as .{format}"
+        help = f"use a name that ends in {listing([f'.{name}' for name in known])}"
         raise ArchError([Diagnostic("E611", message, help=help)])
 
 
 def encoded(picture: Picture, format: str, options: Options) -> bytes:
     """A picture in a format.  Raises ArchError."""
     if format not in PICTURES:
-        help = f"end the name in {listing([f'.{name}' for name in PICTURES])}"
+        help = f"use a name that ends in {listing([f'.{name}' for name in PICTURES])}"
         raise ArchError(
-            [Diagnostic("E611", f"this picture is not written as .{format}", help=help)]
+            [Diagnostic("E611", f"this picture cannot be written as .{format}", help=help)]
         )
     match format:
         case "html":
@@ -105,7 +105,7 @@ def _picture(network: Network, options: Options) -> Picture:
             return found
         narrowest = min(narrowest or least, least)
     message = f"at {options.width_mm:g} mm its text would be smaller than {SMALLEST:g} pt"
-    help = f"the least width that serves is {narrowest:.0f} mm"
+    help = f"the smallest width that works is {narrowest:.0f} mm"
     raise ArchError([Diagnostic("E611", message, help=help)])
 
 
@@ -147,5 +147,5 @@ def _pdf(picture: Picture, options: Options) -> bytes:
 
 def _missing(format: str, package: str) -> ArchError:
     help = "pip install 'cnndsl[draw]', or write .svg, which needs nothing"
-    message = f"a {format} is written by {package}, which is not installed"
+    message = f"writing .{format} needs {package}, which is not installed"
     return ArchError([Diagnostic("E610", message, help=help)])

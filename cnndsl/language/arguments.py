@@ -79,7 +79,7 @@ def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall
         help = "write an operation, `norm=bn` or `act=relu`, or `none`"
         raise fault("E303", f"`{slot}` is {show(value)}", place, help=help)
     if value.target.arity != (1, 1):
-        message = f"`{value.name}` takes several inputs and cannot be fused"
+        message = f"`{value.name}` takes several inputs, so it cannot be fused"
         raise fault("E303", message, place)
     return _op_call(value, None, place, env, rank)
 
@@ -102,7 +102,7 @@ def _given(
     for default, where in env.default_arguments(name):
         for argument in default.arguments:
             if argument.name is None or argument.rest is not None:
-                message = "a default names its arguments: `default conv(norm=bn)`"
+                message = "a default needs named arguments: `default conv(norm=bn)`"
                 raise fault("E307", message, argument.span)
             given[argument.name] = (evaluate(argument.value, where), argument.span)
     place = term.path.span if term is not None else span
@@ -118,14 +118,12 @@ def _given(
             written.add(argument.name)
             given[argument.name] = (_value(argument, env), argument.span)
         elif written:
-            message = "an argument without a name follows one with a name"
+            message = "a positional argument follows a named one"
             raise fault("E310", message, argument.span)
         elif argument.spread:
             values = _value(argument, env)
             if not isinstance(values, tuple):
-                raise fault(
-                    "E303", f"`*` spreads a list, and this is {show(values)}", argument.span
-                )
+                raise fault("E303", f"`*` spreads a list, not {show(values)}", argument.span)
             positional += [(value, argument.span) for value in values]
         else:
             positional.append((_value(argument, env), argument.span))
@@ -152,7 +150,7 @@ def refuse_tensors(term: tree.CallTerm, ref: OpRef, env: Env) -> None:
     named = [short(item.span.text) for item in tensors]
     joins = isinstance(ref.target, type) and ref.target.join
     step = f"{call} {{ {'; '.join(named)} }}" if joins or named[1:] else f"{named[0]} -> {call}"
-    message = f"`{named[0]}` is a tensor, and the parentheses hold values"
+    message = f"`{named[0]}` is a tensor, but parentheses take values"
     raise fault("E204", message, tensors[0].span, help=f"write `{step}`")
 
 
@@ -175,11 +173,11 @@ def _place_positional(
     if len(positional) > len(names):
         cls = ref.target
         takes = signature(cls) if isinstance(cls, type) else ", ".join(names)
-        message = f"`{callee}` takes {len(names)} arguments, and {len(positional)} are given"
+        message = f"`{callee}` takes {len(names)} arguments, but {len(positional)} are given"
         raise fault("E310", message, positional[len(names)][1], help=f"write {callee}({takes})")
     for name, (value, span) in zip(names, positional, strict=False):
         if name in written:
-            message = f"`{name}` is given by its place and by its name"
+            message = f"`{name}` is given both by position and by name"
             raise fault("E310", message, span, help="remove one of the two")
         given[name] = (value, span)
 
@@ -189,6 +187,6 @@ def _value(argument: tree.Argument, env: Env) -> object:
     if argument.rest is None:
         return evaluate(argument.value, env)
     if env.repeat is None:
-        help = "it gives the first of the repeats of `* n` one value and the others another"
-        raise fault("E307", "`then` outside a repeated step", argument.span, help=help)
+        help = "in `step(s=2 then 1) * n` the first repeat gets 2, the others 1"
+        raise fault("E307", "`then` works only in a repeated step", argument.span, help=help)
     return evaluate(argument.value if env.repeat == 0 else argument.rest, env)

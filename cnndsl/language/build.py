@@ -88,7 +88,7 @@ class Builder:
             raise fault("E216", message, span, help="choose another name")
         if name == "_" and not loop:
             help = "choose another name; `_` is any size of a port, or an unused loop variable"
-            raise fault("E216", "`_` names nothing", span, help=help)
+            raise fault("E216", "`_` cannot be a name here", span, help=help)
         if output and name.startswith("_"):
             message = f"the output `{short(name)}` begins with an underscore"
             help = f"begin it with a letter, for example `{name.lstrip('_')}`"
@@ -226,12 +226,14 @@ class Builder:
             )
             if not plain:
                 where = cell.span if cell is not None else self._from(items[0])
-                raise fault("E107", "the first row of a table names its columns", where)
+                raise fault("E107", "the first row of a table must hold column names", where)
             self._nameable(cell.path.name, cell.span, loop=True)
             header.append((cell.path.name, cell.span))
         for span, cells in rows:
             if len(cells) != len(header):
-                message = f"the row has {len(cells)} cells, and the table {len(header)} columns"
+                message = (
+                    f"the row has {len(cells)} cells, but the table has {len(header)} columns"
+                )
                 raise fault("E107", message, span)
         return tree.ForTerm(
             tuple(header),
@@ -257,9 +259,9 @@ class Builder:
         if target != "row":
             raise fault(
                 "E108",
-                f"`each {target}` has no meaning",
+                f"unknown form `each {target}`",
                 self._from(items[0]),
-                help="`each { … }` names tensors, `each row` maps over the first axis",
+                help="write `each { a; b }`, or `each row` to map over the first axis",
             )
         return (None,)
 
@@ -412,7 +414,7 @@ class Builder:
             if docs and not isinstance(item, tree.Meta | tree.Doc):
                 file_doc, docs = file_doc or docs[0].text, []
         if metas:
-            message = f"`@{metas[0].name}` stands above no block or model"
+            message = f"`@{metas[0].name}` must stand above a block or a model"
             raise fault("E109", message, metas[0].span)
         return tree.File(
             tuple(uses), tuple(defaults), tuple(lets), tuple(declarations),

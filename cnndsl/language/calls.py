@@ -98,7 +98,7 @@ class Calls(Budget):
             known = {*operations(), *(n for n in env.visible() if is_step(env.lookup(n)))}
             written = last_name(term.path)
             kind = "block" if written[:1].isupper() else "operation or tensor"
-            message = f"there is no {kind} `{short(str(term.path))}`"
+            message = f"unknown {kind} `{short(str(term.path))}`"
             own = Near(f"write `{written}`", str(term.path), written)
             help = own if written in known else step_help(written, known)
             if term.path.parts and help is not own:
@@ -115,7 +115,7 @@ class Calls(Budget):
             return None
         if not isinstance(bound.meaning, OpRef):
             message = f"`{name}` is a {bound.kind}, not a step"
-            help = "a tensor stands at the beginning of a line; a factor is `mul(0.5)`"
+            help = "begin the line with the tensor; to multiply, write `mul(0.5)`"
             raise fault("E214", message, term.path.span, help=help)
         return bound.meaning
 
@@ -291,7 +291,7 @@ class Calls(Budget):
         self.spend(span)
         if callee in env.frame.opened:
             message = f"`{callee.name}` contains itself"
-            raise fault("E217", message, span, help="a block cannot be recursive; use `* n`")
+            raise fault("E217", message, span, help="blocks cannot be recursive; use `* n`")
         self.afford(least_work_of(callee.declaration.body, callee), span, env)
 
     def _iterations(
@@ -310,7 +310,7 @@ class Calls(Budget):
             assert term.range is not None
             values = evaluate(term.range, env)
             if not isinstance(values, tuple):
-                message = f"`for` goes over a range or a list, and this is {show(values)}"
+                message = f"`for` takes a range or a list, not {show(values)}"
                 raise fault("E307", message, term.range.span, help="a range is written `0..n`")
             rows = [(value,) for value in values]
         self.afford(len(rows) * (1 + least_work_of(term.body, definition)), term.span, env)

@@ -19,10 +19,10 @@ def check_rank(port: tree.Port, shape: Shape) -> None:
     dims = port.shape or ()
     rest = any(dim.rest for dim in dims)
     if sum(dim.rest for dim in dims) > 1:
-        message = f"`{port.span.text}`: one `*` at most takes any number of axes"
+        message = f"`{port.span.text}`: only one size may have a `*`"
         raise fault("E220", message, port.span)
     if len(shape) < len(dims) - rest or (len(shape) > len(dims) and not rest):
-        message = f"`{port.span.text}` cannot be {spell_shape(shape)}: the ranks differ"
+        message = f"`{port.span.text}` does not match {spell_shape(shape)}: the ranks differ"
         raise fault("E402", message, port.span)
 
 
@@ -63,7 +63,7 @@ def bare_name(dim: tree.Dim) -> str | None:
 def size_of(size: object, dim: tree.Dim) -> int:
     """A size that was found, which must be an integer.  Raises Fault."""
     if isinstance(size, bool) or not isinstance(size, int):
-        raise fault("E306", f"`{dim.span.text}` is no size", dim.span)
+        raise fault("E306", f"`{dim.span.text}` is not a size", dim.span)
     return size
 
 
@@ -79,7 +79,7 @@ def dimension(dim: tree.Dim, env: Env) -> int | tuple[int, ...] | None:
     assert dim.value is not None
     value = evaluate(dim.value, env)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise fault("E306", f"a size is an integer, and this is {show(value)}", dim.span)
+        raise fault("E306", f"a size must be an integer, not {show(value)}", dim.span)
     return value
 
 

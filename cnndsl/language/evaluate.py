@@ -120,7 +120,7 @@ def _truth(expression: tree.Expression, env: Env) -> bool:
     if not isinstance(value, bool):
         raise fault(
             "E306",
-            f"a condition is true or false, and this is {show(value)}",
+            f"a condition must be true or false, not {show(value)}",
             expression.span,
             help="compare it: `!= 0`, `!= none`",
         )
@@ -133,7 +133,7 @@ def _number(expression: tree.Expression, env: Env) -> Any:
 
 def _as_number(value: Any, span: Span) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise fault("E306", f"a number is needed, and this is {show(value)}", span)
+        raise fault("E306", f"expected a number, got {show(value)}", span)
     return value
 
 
@@ -142,7 +142,7 @@ def integer(expression: tree.Expression, env: Env, what: str) -> int:
     value = evaluate(expression, env)
     if isinstance(value, bool) or not isinstance(value, int):
         help = "`//` divides integers" if isinstance(value, float) else ""
-        message = f"{what} is an integer, and this is {show(value)}"
+        message = f"{what} must be an integer, not {show(value)}"
         raise fault("E306", message, expression.span, help=help)
     return value
 
@@ -177,9 +177,7 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
     if name == "+" and isinstance(left, tuple):
         if isinstance(right, tuple) and _count((left, right)) <= MAX_ITEMS:
             return left + right
-        raise fault(
-            "E306", f"a list is needed, and this is {show(right)}", expression.right.span
-        )
+        raise fault("E306", f"expected a list, got {show(right)}", expression.right.span)
     _as_number(left, expression.left.span)
     _as_number(right, expression.right.span)
     if name in ("/", "//", "%") and right == 0:
@@ -202,7 +200,7 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
 
 def too_many_terms(span: Span) -> Fault:
     """A formula that has grown out of bounds."""
-    message = f"the formula of this size has more than {MAX_WEIGHT:,} names and numbers"
+    message = f"the formula for this size has more than {MAX_WEIGHT:,} names and numbers"
     return fault("E305", message, span, help="write the size as a number")
 
 
@@ -214,7 +212,7 @@ def _power(left: Any, right: Any, span: Span) -> Any:
     if left == 0 and right < 0:
         raise fault("E305", "division by zero", span)
     if left < 0 and not isinstance(right, int):
-        raise fault("E305", f"{show(left)} has no power {show(right)}", span)
+        raise fault("E305", f"{show(left)} ** {show(right)} is not a real number", span)
     return int(left) ** int(right) if _whole(left) and _whole(right) else left**right
 
 
@@ -258,10 +256,10 @@ def _value(expression: tree.Value, env: Env) -> Any:
 def unknown(path: tree.NamePath | str, span: Span, env: Env) -> Exception:
     """The fault of a name without a meaning, and what is written for it."""
     name = path if isinstance(path, str) else path.name
-    message = f"nothing here is named `{short(name)}`"
+    message = f"unknown name `{short(name)}`"
     if name == "in":
         inputs = [n for n in env.visible() if _is_port(env.lookup(n))]
-        help = "`in` is the input of a block that names none"
+        help = "`in` is the input of a block without named ports"
         help += f"; here, write `{inputs[0]}`" if inputs else ""
         return fault("E202", message, span, help=help)
     known = {*env.visible(), *WORDS, *FUNCTIONS, *operations()}
@@ -339,10 +337,10 @@ def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
             raise fault("E306", f"{show(value)} has no parts", part.span)
         for item in part.items:
             if isinstance(item, tree.Every):
-                raise fault("E306", "`*` takes all of a family, not of a list", item.span)
+                raise fault("E306", "`*` works on a family, not on a list", item.span)
             number = env.decide(integer(item, env, "an index"), item.span)
             if not 0 <= number < len(value):
-                message = f"the list has {len(value)} items, and the index is {number}"
+                message = f"the list has {len(value)} items, but the index is {number}"
                 help = "items are counted from 0"
                 if bound.kind == "size":
                     help = "a shape has no batch: `[C, H, W]`; its last sizes are `.h` and `.w`"
@@ -368,7 +366,7 @@ def _tensor_value(path: tree.NamePath, env: Env) -> Any:
         resolve(path, env, evaluate)
         raise fault(
             "E204",
-            f"`{path}` is a tensor, and a value is needed",
+            f"`{path}` is a tensor, but a value is needed",
             path.span,
             help=f"{ENTER}; values are its sizes: `.c`, `.h`, `.w`, `.size`, `.shape`",
         )
@@ -377,7 +375,7 @@ def _tensor_value(path: tree.NamePath, env: Env) -> Any:
     head = tree.NamePath(path.name, path.parts[:cut], path.span)
     flow = resolve(head, env, evaluate)
     if len(flow.all) != 1:
-        message = f"`{head.name}` has {len(flow.all)} tensors, and `.{member.name}` needs one"
+        message = f"`.{member.name}` needs one tensor, but `{head.name}` has {len(flow.all)}"
         raise fault("E205", message, path.span)
     value = _size(flow.all[0], member, env)
     rest = tree.NamePath(path.name, path.parts[cut + 1 :], path.span)
@@ -393,7 +391,7 @@ def _size(tensor: Tensor, member: tree.Member, env: Env) -> Any:
     # From the last: a line has `.w`, an image `.h .w`, a video `.d .h .w`.
     number = {"c": 0, "d": -3, "h": -2, "w": -1}[member.name]
     if member.name != "c" and len(sizes) - 1 < -number:
-        message = f"the tensor has {len(sizes) - 1} spatial axes, and no `.{member.name}`"
+        message = f"the tensor has {len(sizes) - 1} spatial axes, so it has no `.{member.name}`"
         raise fault("E205", message, member.span)
     return sizes[number]
 
@@ -414,7 +412,7 @@ def _partial(ref: OpRef, arguments: tuple[tree.Argument, ...], env: Env) -> OpRe
     positional, named = list(ref.positional), dict(ref.named)
     for argument in arguments:
         if argument.rest is not None:
-            raise fault("E307", "`then` belongs to a repeated step", argument.span)
+            raise fault("E307", "`then` works only in a repeated step", argument.span)
         value = evaluate(argument.value, env)
         if argument.name is None:
             positional.append(value)
@@ -438,7 +436,7 @@ def _function(expression: tree.Value, env: Env) -> Any:
     least, most, function = FUNCTIONS[name]
     if not least <= len(values) <= most:
         many = "any number of" if most > least else str(least)
-        message = f"`{name}` takes {many} numbers, and {len(values)} are given"
+        message = f"`{name}` takes {many} numbers, but {len(values)} are given"
         raise fault("E306", message, expression.span)
     try:
         found = _bounded(function(*values), expression.span)
@@ -452,7 +450,7 @@ def _function(expression: tree.Value, env: Env) -> Any:
     except OverflowError:
         raise fault("E305", "the number is too large", expression.span) from None
     except ValueError:
-        message = f"`{name}` has no value at {', '.join(map(show, values))}"
+        message = f"`{name}` is not defined at {', '.join(map(show, values))}"
         raise fault("E305", message, expression.span) from None
 
 
@@ -480,7 +478,7 @@ def _length(expression: tree.Value, env: Env) -> int:
             return len(tensors)
     found = evaluate(value, env)
     if not isinstance(found, tuple):
-        raise fault("E306", f"`len` takes a list, and this is {show(found)}", value.span)
+        raise fault("E306", f"`len` takes a list, not {show(found)}", value.span)
     return len(found)
 
 

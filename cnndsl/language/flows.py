@@ -41,7 +41,7 @@ class Chain:
     def decide(self, statement: tree.LineStatement, env: Env) -> bool:
         """Whether a line is on.  Raises Fault: an `else` without its `when`."""
         if statement.alternative and not self.open:
-            message = "`else` belongs to the line directly above, which must have `when`"
+            message = "`else` must directly follow a line with `when`"
             raise fault("E218", message, statement.span)
         if not statement.alternative:
             self.taken, self.cause, self.unknown = False, None, False
@@ -95,15 +95,15 @@ def needed(flow: Value, span: Span) -> Flow:
     if isinstance(flow, Uncertain):
         raise fault(
             "E210",
-            "what this line continues depends on a condition or a loop",
+            "the input of this line depends on a condition or a loop",
             span,
-            related=((flow.span, "this line has a source of its own"),),
+            related=((flow.span, "this line has its own source"),),
             help="write the source of this line: `name -> …`",
         )
     if flow is None:
         raise fault(
             "E213",
-            "no value enters this step",
+            "this step has no input",
             span,
             help="begin the line with its source: `name -> …`",
         )
@@ -151,7 +151,7 @@ def label_index(label: tree.NamePath, env: Env) -> tuple[int, ...]:
     part = label.parts[0]
     if len(label.parts) > 1 or not isinstance(part, tree.Index):
         help = "a label is a name, or a name with an index"
-        raise fault("E216", f"`{label}` is no label", label.span, help=help)
+        raise fault("E216", f"`{label}` is not a valid label", label.span, help=help)
     found = []
     for item in part.items:
         if isinstance(item, tree.Every):

@@ -188,7 +188,9 @@ class Lines(Terms):
                 terms.append(found)
             members |= current.members
         if len(statement.labels) > 1 and len(self.nodes.owners) > owners:
-            message = "a line that holds weights has one label: a module has one path"
+            message = (
+                "a line with weights can have only one label, because a module has one path"
+            )
             help = "label it once, and use its outputs as `label.name` or `label[0]`"
             raise fault("E215", message, labels_span(statement), help=help)
         result = needed(current, statement.span)
@@ -244,7 +246,7 @@ class Lines(Terms):
             return
         if len(labels) != len(result.tensors):
             yields = spell_tensors(len(result.tensors))
-            message = f"the line has {len(labels)} labels and yields {yields}"
+            message = f"the line has {len(labels)} labels, but yields {yields}"
             help = "one label for each, or one for all"
             raise fault("E215", message, labels_span(statement), help=help)
         for label, (name, tensor) in zip(labels, result.tensors.items(), strict=True):
@@ -257,7 +259,7 @@ class Lines(Terms):
         """Give a label its meaning; an indexed one joins its family."""
         name = label.name
         if name in ("skip", "in"):
-            message = f"`{name}` has a meaning of its own"
+            message = f"`{name}` is reserved"
             raise fault("E216", message, label.span, help="choose another label")
         if operation(name) is not None:
             self.nodes.warn_hidden(name, label.span)
@@ -276,7 +278,7 @@ class Lines(Terms):
         if isinstance(family, Faulty):
             return
         if not isinstance(family, Family):
-            message = f"`{name}` is a label without an index already"
+            message = f"`{name}` is already a label without an index"
             raise fault("E201", message, label.span)
         if index in family.items and not isinstance(family.items[index], Off):
             shown = ", ".join(map(str, index))

@@ -35,7 +35,7 @@ def model_sizes(declaration: tree.Declaration, inputs: dict[str, Shape], env: En
             message = f"`{declaration.name}` has no input `{name}`"
             raise fault("E219", message, declaration.name_span, help=help)
     if declaration.inputs is None:
-        message = f"the model `{declaration.name}` says nothing of its inputs"
+        message = f"the model `{declaration.name}` does not declare its inputs"
         help = f"write `model {declaration.name}: image[3, H=224, W=224] -> logits {{ … }}`"
         raise fault("E220", message, declaration.name_span, help=help)
     for port in declaration.inputs:
@@ -67,7 +67,9 @@ def _model_size(port: tree.Port, number: int, dim: tree.Dim, size: object, env: 
         env.bind(name, sizes, dim.span, SIZE)
         return
     if isinstance(size, bool) or not isinstance(size, int):
-        raise fault("E306", f"`{name}` is {show(size)}, but a size is an integer", dim.span)
+        raise fault(
+            "E306", f"a size must be an integer, but `{name}` is {show(size)}", dim.span
+        )
     env.bind(name, named_axis(port.name, number, size, env), dim.span, SIZE)
 
 

@@ -125,7 +125,10 @@ def _citation(meta: tree.Meta, env: Env) -> Citation:
             where.append((argument.name, value if isinstance(value, str) else spell(value)))
     if not work:
         raise fault(
-            "E110", "`@cite` names no work", meta.span, help='`@cite("arXiv:…", table=1)`'
+            "E110",
+            "`@cite` needs the work it cites",
+            meta.span,
+            help='`@cite("arXiv:…", table=1)`',
         )
     return Citation(work, tuple(where))
 
@@ -205,7 +208,7 @@ class Loader:
         wanted = use.names or tuple(tree.Used(n, n, use.span) for n in sorted(own))
         for name in wanted:
             if name.name not in own:
-                message = f"`{use.path}` defines no `{name.name}`"
+                message = f"`{use.path}` does not define `{name.name}`"
                 raise fault("E207", message, name.span, help=did_you_mean(name.name, own))
             bound = used.names[name.name]
             scope.env.bind(name.alias, bound.meaning, name.span, bound.kind)
@@ -214,7 +217,7 @@ class Loader:
         path = self._find(scope, use)
         if path in self.opening:
             chain = [p.name for p in self.opening[self.opening.index(path) :]] + [path.name]
-            message = f"files use each other in a circle: {' → '.join(chain)}"
+            message = f"these files use each other: {' → '.join(chain)}"
             raise fault(
                 "E208", message, use.path_span, help="move what both need to a third file"
             )
@@ -241,7 +244,7 @@ class Loader:
         near = {p.relative_to(shipped).as_posix() for p in shipped.rglob("*.arch")}
         wanted = Path(use.path).parent
         near |= {(wanted / p.name).as_posix() for p in _beside(scope.path.parent / use.path)}
-        message = f"there is no file `{use.path}`, here or among the shipped ones"
+        message = f"cannot find `{use.path}`, here or among the shipped files"
         raise fault("E207", message, use.path_span, help=did_you_mean(use.path, near))
 
 
@@ -253,7 +256,7 @@ def _check_metas(declaration: tree.Declaration) -> None:
                 did_you_mean(meta.name, known)
                 or "there are @cite, @deviates, @expect and @keys"
             )
-            raise fault("E110", f"`@{meta.name}` is unknown", meta.span, help=help)
+            raise fault("E110", f"unknown annotation `@{meta.name}`", meta.span, help=help)
 
 
 def _beside(path: Path) -> list[Path]:
@@ -291,7 +294,7 @@ def decode(data: bytes, name: str) -> Source:
     try:
         return Source(name, _clean(data.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
-        message = f"{name} is not a text: byte {error.start + 1} is not UTF-8"
+        message = f"{name} is not a text file: byte {error.start + 1} is not UTF-8"
         raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")]) from None
 
 

@@ -268,7 +268,7 @@ class Env:
             places = ((known.span, f"the {known.kind}"),) if known.span else ()
             raise fault(
                 "E201",
-                f"`{name}` is the name of a {known.kind} already",
+                f"`{name}` is already the name of a {known.kind}",
                 span,
                 related=places,
                 help=f"choose another name, for example `{name}_2`",

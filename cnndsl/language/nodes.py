@@ -134,7 +134,7 @@ class Nodes:
             raise Fault(
                 Diagnostic(
                     "E212",
-                    "a `for` that holds weights must be labelled, and this one is not",
+                    "a `for` with weights needs a label",
                     span,
                     stack=frame.stack,
                     help="label the `for` (`name: for …`) or the line (`name[i]: …`)",
@@ -159,9 +159,9 @@ class Nodes:
             held, wanted = _spelt(shapes.get(name)), _spelt(weights.get(name))
             if held == wanted:
                 continue
-            message = f"one module cannot serve here: `{key_of(path)}.{name}` is {held}"
-            found = Diagnostic("E405", f"{message}, and this call needs {wanted}", span)
-            help = "what enters a shared module has one number of channels everywhere"
+            message = f"the module cannot be shared: `{key_of(path)}.{name}` is {held}"
+            found = Diagnostic("E405", f"{message}, but this call needs {wanted}", span)
+            help = "all inputs of a shared module need the same number of channels"
             related = ((first, "the first call"),) if first != span else ()
             raise Fault(replace(found, related=related, stack=frame.stack, help=help))
 

@@ -59,7 +59,10 @@ def _flow(entry: Entry, path: tree.NamePath) -> Flow:
 def _member(entry: Entry, part: tree.Member, path: tree.NamePath) -> Entry:
     if isinstance(entry, Family):
         raise fault(
-            "E205", f"`.{part.name}` of a family", part.span, help="take one of it first: `[0]`"
+            "E205",
+            f"a family has no `.{part.name}`",
+            part.span,
+            help="take one member first: `[0]`",
         )
     if isinstance(entry, Faulty):
         raise Silent
@@ -74,7 +77,7 @@ def _member(entry: Entry, part: tree.Member, path: tree.NamePath) -> Entry:
         there = "a tensor's sizes are `.c`, `.h`, `.w`, `.size` and `.shape`"
     raise fault(
         "E202",
-        f"`{path.name}` has nothing named `{part.name}` inside",
+        f"`{path.name}` has nothing named `{part.name}`",
         part.span,
         help=spelling(part.name, known) or there,
     )
@@ -88,7 +91,7 @@ def _indexed(
     family = _family(entry, path)
     if any(isinstance(item, tree.Every) for item in part.items):
         if len(part.items) > 1:
-            raise fault("E203", "`*` stands alone in its brackets", part.span)
+            raise fault("E203", "`*` must stand alone in its brackets", part.span)
         return [item for item in family.items.values() if not isinstance(item, Off)]
     index = tuple(_index(item, env, evaluate) for item in part.items)
     if index not in family.items:
@@ -100,7 +103,7 @@ def _index(item: tree.Expression | tree.Every, env: Env, evaluate: Evaluate) -> 
     assert not isinstance(item, tree.Every)
     value = evaluate(item, env)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise fault("E203", "an index is an integer", item.span)
+        raise fault("E203", "an index must be an integer", item.span)
     return env.decide(value, item.span)
 
 

@@ -51,7 +51,7 @@ def block_inputs(
     tensors = [tensor for flow in operands for tensor in flow.all]
     if given is None:
         if len(tensors) != 1:
-            message = f"`{declaration.name}` has one input, and {enter(len(tensors))}"
+            message = f"`{declaration.name}` has one input, but {enter(len(tensors))}"
             raise fault("E205", message, span)
         return {"in": tensors[0]}
     if len(operands) == 1 and len(given) > 1:
@@ -61,11 +61,11 @@ def block_inputs(
     many = [number for number, port in enumerate(given) if port.many]
     if not many and len(tensors) != len(given):
         wanted = f"{len(given)} inputs ({', '.join(port.name for port in given)})"
-        message = f"`{declaration.name}` has {wanted}, and {enter(len(tensors))}"
-        help = "one line for each in the braces, or outputs of the same names"
+        message = f"`{declaration.name}` has {wanted}, but {enter(len(tensors))}"
+        help = "write one line for each in braces, or pass outputs of the same names"
         raise fault("E205", message, span, help=help)
     if many and len(tensors) < len(given) - 1:
-        message = f"`{declaration.name}` needs {len(given) - 1} inputs beside its family"
+        message = f"`{declaration.name}` needs {len(given) - 1} inputs besides its family"
         raise fault("E205", message, span)
     found: dict[str, Tensor] = {}
     extra = len(tensors) - len(given) + 1
@@ -94,8 +94,8 @@ def _by_name(
         return None
     if missing:
         there = listing(flow.tensors)
-        message = f"`{name}` needs {listing(missing)}, and what enters has {there}"
-        raise fault("E221", message, span, help="name the inputs in braces, one a line")
+        message = f"`{name}` needs {listing(missing)}, but the input has {there}"
+        raise fault("E221", message, span, help="name the inputs in braces, one per line")
     return {n: flow.tensors[n] for n in names}
 
 
@@ -186,7 +186,7 @@ def check_inputs(
     """The shape contracts of a block's inputs.  Raises Fault."""
     for port in declaration.inputs or ():
         if port.condition is not None:
-            raise fault("E220", "an input is always there: it takes no `when`", port.span)
+            raise fault("E220", "an input cannot have a `when`", port.span)
         for key, tensor in inside.items():
             if key == port.name or (port.many and key.startswith(f"{port.name}[")):
                 _check_shape(port, tensor, env, span, bind=False)
@@ -210,7 +210,7 @@ def _check_shape(
             if not name[:1].isupper():
                 known = set(env.visible())
                 help = spelling(name, known) or "a new size is written with a capital"
-                raise fault("E202", f"nothing here is named `{name}`", dim.span, help=help)
+                raise fault("E202", f"unknown name `{name}`", dim.span, help=help)
             env.names[name] = Bound(size, dim.span, SIZE)
             continue
         written = dimension(dim, env)
@@ -233,15 +233,15 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
     if cls.join and len(tensors) == 1:
         return tensors
     if not tensors and cls.join:
-        help = "at least one line must stay whatever the conditions"
-        raise fault("E222", f"`{cls.name}` is left with no line", span, help=help)
+        help = "at least one line must remain under every condition"
+        raise fault("E222", f"`{cls.name}` has no lines left", span, help=help)
     if len(tensors) < least or (most is not None and len(tensors) > most):
         wanted = str(least) if least == most else f"at least {least}"
         if most is not None and least != most:
             wanted = f"{least} to {most}"
         inputs = "input" if wanted == "1" else "inputs"
-        message = f"`{cls.name}` takes {wanted} {inputs}, and {enter(len(tensors))}"
-        help = "write them in braces, one a line" if len(tensors) < least else ""
+        message = f"`{cls.name}` takes {wanted} {inputs}, but {enter(len(tensors))}"
+        help = "write them in braces, one per line" if len(tensors) < least else ""
         if len(operands) == 1 and len(tensors) > 1:
             help = "label the step with several outputs, and use one of them"
         raise fault("E205", message, span, help=help)
@@ -252,10 +252,12 @@ def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
     """What a block yields, by output port.  Raises Fault: a port that no label defines."""
     if declaration.outputs is None:
         if isinstance(end, Uncertain):
-            message = f"what `{declaration.name}` yields depends on a condition or a loop"
-            raise fault("E210", message, end.span, help="write a last line with its source")
+            message = f"the output of `{declaration.name}` depends on a condition or a loop"
+            raise fault(
+                "E210", message, end.span, help="end with a line that has its own source"
+            )
         if not isinstance(end, Flow) or not end.tensors:
-            message = f"`{declaration.name}` has no last line"
+            message = f"`{declaration.name}` has no last line to yield"
             raise fault("E223", message, declaration.name_span)
         tensors = end.all
         return Flow({"out": tensors[0]} if len(tensors) == 1 else end.tensors)
@@ -297,6 +299,6 @@ def _output(
         return [(f"{port.outside}[{n}]", tensor) for n, tensor in enumerate(tensors)]
     if isinstance(entry, Family) or len(entry.tensors) != 1:
         count = len(entry.items) if isinstance(entry, Family) else len(entry.tensors)
-        message = f"the output `{port.name}` is one tensor, and the label stands for {count}"
+        message = f"the output `{port.name}` is one tensor, but the label stands for {count}"
         raise fault("E205", message, port.span, help=f"a family is written `*{port.name}`")
     return [(port.outside, entry.all[0])]

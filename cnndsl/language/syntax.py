@@ -73,7 +73,7 @@ class Newlines:
         for token in stream:
             words = 0 if token.type in _ENDS else words + 1
             if words > MAX_WORDS:
-                message = f"an expression has more than {MAX_WORDS:,} words"
+                message = f"the expression has more than {MAX_WORDS:,} words"
                 help = "name its parts with `let`"
                 raise fault("E104", message, _span(source, token), help=help)
             if token.type == "NAME" and not token.isascii():
@@ -297,7 +297,7 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
     span = Span(source, start, start + 1)
     if character == '"':
         return fault(
-            "E102", "the string has no end on its line", span, help='close it with `"`'
+            "E102", "the string is not closed on its line", span, help='close it with `"`'
         )
     if character == "'":
         return fault(
@@ -310,7 +310,7 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
         help = "a name begins with a letter or `_`"
         return fault("E102", message, Span(source, start, stop), help=help)
     shown = f"`{character}`" if character.isprintable() else f"character U+{ord(character):04X}"
-    return fault("E102", f"{shown} means nothing here", span)
+    return fault("E102", f"unexpected {shown}", span)
 
 
 _SAID = {
@@ -347,13 +347,13 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
     before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
     if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:
         stop = span.start - len(before[0]) + len(before[1])
-        message = f"`{before[1]}` is a keyword, and no label"
+        message = f"`{before[1]}` is a keyword and cannot be a label"
         span = Span(source, stop - len(before[1]), stop)
         return fault("E101", message, span, help="choose another name")
     if token.type in _KEYWORDS and "NAME" in expected:
         return fault(
             "E101",
-            f"`{token}` is a keyword, and a name is needed here",
+            f"`{token}` is a keyword, but a name is needed here",
             span,
             help="choose another name",
         )

@@ -205,7 +205,7 @@ class Terms(Calls):
         count = {tensor.shape[0] for tensor in entered.all}
         if len(count) != 1:
             seen = " and ".join(spell_shape(tensor.shape) for tensor in entered.all)
-            message = f"`each row` needs as many rows of every input, and these are {seen}"
+            message = f"`each row` needs the same number of rows in every input, not {seen}"
             raise fault("E404", message, term.span)
         rows, *others = (tensor.shape[0] for tensor in entered.all)
         for other in others:

@@ -25,7 +25,7 @@ def coerce(param: tree.Param, value: object, span: Span) -> object:
         raise fault("E303", message, span, help=near)
     if kind.name not in _TYPES:
         near = did_you_mean(kind.name, _TYPES)
-        raise fault("E303", f"`{kind.name}` is no type", kind.span, help=near)
+        raise fault("E303", f"unknown type `{kind.name}`", kind.span, help=near)
     if not _fits(value, kind.name, kind.item):
         wanted = _TYPES[kind.name].format(item=kind.item or "value")
         message = f"`{param.name}` is {show(value)}, but must be {wanted}"

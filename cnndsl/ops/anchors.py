@@ -87,7 +87,7 @@ class AnchorGrid(Op):
                 attribute="wh" if self.wh is not None else "sizes",
             )
         if any(value <= 0 for value in (*self.sizes, *self.ratios)):
-            raise OpError("sizes and ratios are positive", attribute="sizes")
+            raise OpError("sizes and ratios must be positive", attribute="sizes")
         # In float32, as the field's code: the halves are rounded, and near ties matter.
         root = np.sqrt(np.array(self.ratios, np.float32))[:, None]
         scale = np.array(self.sizes, np.float32)[None]
@@ -106,7 +106,7 @@ class AnchorGrid(Op):
                 raise OpError(message, help="write wh=[[w, h], …]", attribute="image")
         anchors = self.shapes_of_anchors
         if not anchors or any(side <= 0 for pair in anchors for side in pair):
-            raise OpError("an anchor's width and height are positive", attribute="wh")
+            raise OpError("the width and height of an anchor must be positive", attribute="wh")
         return (height * width * len(anchors), 4)
 
     def macs(self, *inputs: Shape) -> int:

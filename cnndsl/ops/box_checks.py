@@ -25,7 +25,7 @@ def check_boxes(x: Shape, operand: int, ranks: tuple[int, ...]) -> None:
     """Raises OpError: not (N, 4), nor (N, K, 4) where `ranks` has 3."""
     if len(x) not in ranks or x[-1] != 4:
         wanted = " or ".join({2: "[N, 4]", 3: "[N, K, 4]"}[rank] for rank in ranks)
-        raise OpError(f"boxes are {wanted}, and these are {spell_shape(x)}", operand=operand)
+        raise OpError(f"boxes must be {wanted}, not {spell_shape(x)}", operand=operand)
 
 
 def check_rows(x: Shape, y: Shape, operand: int, what: str) -> None:
@@ -33,6 +33,6 @@ def check_rows(x: Shape, y: Shape, operand: int, what: str) -> None:
     if x[0] != y[0]:
         raise OpError(
             f"{int(x[0])} rows, and {int(y[0])} of {what}",
-            help="one row for each box, in one order",
+            help="one row per box, in the same order",
             operand=operand,
         )

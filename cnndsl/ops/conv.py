@@ -258,12 +258,14 @@ class Deconv(Op):
             if extra and extra >= max(self.stride[axis], self.dilation[axis]):
                 raise OpError(
                     f"output_pad={int(extra)} with stride {int(self.stride[axis])}",
-                    help="it is less than the stride or the dilation",
+                    help="it must be less than the stride or the dilation",
                     attribute="output_pad",
                 )
             size = (n - 1) * self.stride[axis] - before - after + span + extra
             if size < 1:
-                raise OpError(f"padding {before} + {after} leaves nothing", attribute="pad")
+                raise OpError(
+                    f"a padding of {before} + {after} leaves nothing", attribute="pad"
+                )
             sizes.append(size)
         return (self.out, *sizes)
 
@@ -309,7 +311,7 @@ class Deconv(Op):
         """`nn.ConvTranspose2d`."""
         if not even(self.pads):
             raise OpError(
-                "PyTorch's transposed convolution pads both sides alike",
+                "a transposed convolution needs the same padding on both sides, as in PyTorch",
                 help="pad both sides, and crop the output",
                 attribute="pad",
                 code="E601",

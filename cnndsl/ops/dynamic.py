@@ -164,7 +164,7 @@ class DeformConv(Op):
                 wanted = spell_shape((taps * parts, *shape[1:]))
                 raise OpError(f"a mask {spell_shape(mask)}, not {wanted}", operand=2)
         if not even(self.pads):
-            raise OpError("both sides are padded alike", attribute="pad")
+            raise OpError("both sides must have the same padding", attribute="pad")
         return shape
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
@@ -297,12 +297,12 @@ class Involve(Op):
         wanted = (self.groups * math.prod(self.kernel), *shape[1:])
         if kernel != wanted:
             raise OpError(
-                f"kernels {spell_shape(kernel)}, and {spell_shape(wanted)} are needed",
-                help="groups times the taps, at every place of the output",
+                f"kernels {spell_shape(kernel)} must be {spell_shape(wanted)}",
+                help="groups times the taps, at every position of the output",
                 operand=1,
             )
         if not even(self.pads):
-            raise OpError("both sides are padded alike", attribute="pad")
+            raise OpError("both sides must have the same padding", attribute="pad")
         return shape
 
     def macs(self, *inputs: Shape) -> int:

@@ -112,7 +112,7 @@ class Mul(Op):
         if len(x) != len(y) or any(a != b and 1 not in (a, b) for a, b in pairs):
             raise OpError(
                 f"cannot multiply {spell_shape(x)} by {spell_shape(y)}",
-                help="equal shapes, sizes of 1, or a gate [C] on [C, *S]",
+                help="give equal shapes, sizes of 1, or a gate [C] for [C, *S]",
                 operand=1,
             )
         return tuple(b if a == 1 else a for a, b in zip(x, y, strict=True))
@@ -181,7 +181,7 @@ class Concat(Op):
                 raise OpError(
                     f"cannot concatenate {spell_shape(x)} to {spell_shape(first)} "
                     f"along axis {int(self.axis)}",
-                    help="the other axes must be equal: crop, resize or pad one of them",
+                    help="the other axes must be equal; crop, resize or pad one input",
                     operand=number,
                 )
         total = first[self.axis]
@@ -239,7 +239,7 @@ class Split(Op):
             total = sum(self.sections)
             if total != size or any(part < 1 for part in self.sections):
                 raise OpError(
-                    f"parts of {spell_shape(self.sections)} make {total}, not {int(size)}",
+                    f"the parts {spell_shape(self.sections)} sum to {total}, not {int(size)}",
                     help=f"positive sizes whose sum is {int(size)}",
                     attribute="sections",
                 )

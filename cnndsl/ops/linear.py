@@ -107,7 +107,7 @@ class Dropout(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if not 0 <= self.p <= 1:
-            raise OpError(f"p={self.p}", help="p is from 0 to 1", attribute="p")
+            raise OpError(f"p={self.p}", help="p must be from 0 to 1", attribute="p")
         return inputs[0]
 
     def macs(self, *inputs: Shape) -> int:
@@ -165,7 +165,9 @@ class DropPath(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if not 0 <= self.p < 1:
-            raise OpError(f"p={self.p}", help="p is from 0 to less than 1", attribute="p")
+            raise OpError(
+                f"p={self.p}", help="p must be at least 0 and less than 1", attribute="p"
+            )
         return inputs[0]
 
     def macs(self, *inputs: Shape) -> int:

@@ -48,9 +48,9 @@ class Contraction(Record):
         output = _names(pattern, right)
         unknown = set(output).difference(*operands)
         if unknown:
-            raise _bad(pattern, f"{listing(sorted(unknown))} is on the right side only")
+            raise _bad(pattern, f"{listing(sorted(unknown))} appears only on the right")
         if len(set(output)) < len(output):
-            raise _bad(pattern, "a name stands twice on the right side")
+            raise _bad(pattern, "a name appears twice on the right")
         if len(set(output).union(*operands)) >= len(string.ascii_lowercase):
             raise _bad(pattern, "more names than letters")
         return Contraction(operands, output)
@@ -59,7 +59,7 @@ class Contraction(Record):
         """The size of each name.  Raises OpError: the inputs do not fit."""
         if len(inputs) != len(self.operands):
             raise OpError(
-                f"the pattern has {len(self.operands)} operands, and {len(inputs)} arrive",
+                f"the pattern has {len(self.operands)} operands, and the step {len(inputs)}",
                 attribute="pattern",
             )
         sizes: dict[str, int] = {}
@@ -67,14 +67,14 @@ class Contraction(Record):
             if len(names) != len(x):
                 raise OpError(
                     f"`{' '.join(names)}` names {len(names)} axes of {spell_shape(x)}",
-                    help="one name an axis, apart: `c h w`; the batch is not written",
+                    help="write one name per axis, without the batch: `c h w`",
                     operand=number,
                 )
             for name, size in zip(names, x, strict=True):
                 if sizes.setdefault(name, size) != size:
                     raise OpError(
                         f"`{name}` is {int(sizes[name])} and {int(size)}",
-                        help="an index has one size",
+                        help="an index can have only one size",
                         operand=number,
                     )
         return sizes
@@ -145,15 +145,15 @@ class Rearrangement(Record):
         known, wanted = ([name for group in side for name in group] for side in (left, right))
         for names in (known, wanted):
             if len(set(names)) < len(names):
-                raise _bad(pattern, "a name stands twice on one side")
+                raise _bad(pattern, "a name appears twice on one side")
         if set(known) ^ set(wanted):
             odd = sorted(set(known) ^ set(wanted))
-            raise _bad(pattern, f"{listing(odd)} must stand on both sides")
+            raise _bad(pattern, f"{listing(odd)} must appear on both sides")
         named = len(left) - ((ELLIPSIS,) in left)
         if rank < named or (rank > named and named == len(left)):
-            raise _bad(pattern, f"the left side has {named} axes, and the input {rank}")
+            raise _bad(pattern, f"the left side has {named} axes, but the input has {rank}")
         if re.search(r"\([^)]*\.\.\.", sides[0]):
-            raise _bad(pattern, "`...` stands in parentheses on the left side")
+            raise _bad(pattern, "`...` cannot stand in parentheses on the left")
         rest = " ".join(f"_{i}" for i in range(rank - named))
         left, right = (_groups(pattern, side.replace(ELLIPSIS, f" {rest} ")) for side in sides)
         return Rearrangement(left, right)
@@ -284,8 +284,8 @@ def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
     product = math.prod(given[name] for name in group if name in given)
     if len(unknown) > 1:
         raise OpError(
-            f"the sizes of {listing(unknown)} are not known",
-            help=f"give all but one: rearrange(…, {unknown[0]}=2)",
+            f"the sizes of {listing(unknown)} are unknown",
+            help=f"give all but one of them: rearrange(…, {unknown[0]}=2)",
             attribute="pattern",
         )
     if size % product or (not unknown and size != product):
@@ -302,7 +302,7 @@ def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
 def _sides(pattern: str) -> tuple[str, str]:
     left, arrow, right = pattern.partition("->")
     if not arrow or "->" in right:
-        raise _bad(pattern, "one `->` is needed")
+        raise _bad(pattern, "the pattern needs one `->`")
     return left, right
 
 
@@ -310,7 +310,7 @@ def _names(pattern: str, text: str) -> Names:
     names = tuple(text.split())
     for name in names:
         if not name.isidentifier():
-            raise _bad(pattern, f"`{name}` is no name of an axis")
+            raise _bad(pattern, f"`{name}` is not a valid axis name")
     return names
 
 
@@ -322,7 +322,7 @@ def _groups(pattern: str, text: str) -> tuple[Names, ...]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
-            raise _bad(pattern, f"`{text[position:].strip()[0]}` is no name of an axis")
+            raise _bad(pattern, f"`{text[position:].strip()[0]}` is not a valid axis name")
         token, position = match[1], match.end()
         if token in "()":
             if (token == "(") != (inner is None):

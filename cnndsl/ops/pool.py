@@ -205,7 +205,7 @@ class AvgPool(Op):
         _check_sides(self.window(), self.ceil)
         if not even(self.pads) and not self.count_include_pad:
             raise OpError(
-                "PyTorch leaves out the padding only where both sides are padded alike",
+                "count_include_pad=false needs the same padding on both sides, as in PyTorch",
                 help="pad both sides, and crop the output",
                 attribute="count_include_pad",
                 code="E601",
@@ -325,7 +325,7 @@ def _check_sides(window: Window, ceil: bool) -> None:
     """Raises OpError: `F.pad` first would change which windows `ceil` adds."""
     if ceil and not even(window.padding):
         raise OpError(
-            "PyTorch rounds up only where both sides are padded alike",
+            "ceil=true needs the same padding on both sides, as in PyTorch",
             help="pad both sides, and crop the output",
             attribute="ceil",
             code="E601",

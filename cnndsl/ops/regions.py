@@ -90,7 +90,7 @@ class RoIAlign(Op):
         if len(self.strides) != len(levels):
             raise OpError(
                 f"{len(self.strides)} strides for {len(levels)} levels",
-                help="one stride for each feature map",
+                help="give one stride for each feature map",
                 attribute="strides",
             )
         wanted = tuple(self.strides[0] * 2**n for n in range(len(levels)))
@@ -111,7 +111,7 @@ class RoIAlign(Op):
             if level[0] != levels[0][0]:
                 raise OpError(
                     f"levels of {int(levels[0][0])} and {int(level[0])} channels",
-                    help="all levels have one depth",
+                    help="all levels need the same number of channels",
                     operand=number,
                 )
         return (boxes[0], levels[0][0], *self._bins)

@@ -312,5 +312,7 @@ class Rebatch(Reread):
 def _check_sizes(sizes: Integers) -> None:
     if not sizes or any(n < 1 for n in sizes):
         raise OpError(
-            f"{spell_shape(sizes)} is no shape", help="sizes are at least 1", attribute="sizes"
+            f"{spell_shape(sizes)} is not a valid shape",
+            help="all sizes must be at least 1",
+            attribute="sizes",
         )

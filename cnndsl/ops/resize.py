@@ -80,7 +80,7 @@ class Crop(Op):
                     f"{int(m)} from {int(start)} on is not within {int(n)}"
                     if self.offset is not None
                     else f"cannot crop {spell_shape(x)} to {spell_shape(self.size)}",
-                    help="a crop only takes away",
+                    help="a crop cannot be larger than its input",
                     attribute="size" if self.offset is None else "offset",
                 )
         return offsets
@@ -141,7 +141,7 @@ class ZeroPad(Op):
         """Zeros before and after each axis.  Raises OpError."""
         if not isinstance(self.sides, tuple):
             raise OpError(
-                "`zeropad` has no kernel to be the same for",
+                "`zeropad` has no kernel, so `same` means nothing",
                 help="give the sides: zeropad([left, right, top, bottom])",
                 attribute="sides",
             )

@@ -203,9 +203,7 @@ def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None =
         raise OpError(f"k={int(k)}", help="at least 0", attribute="k")
     check_boxes(boxes, 0, (2, 3))
     if len(scores) not in (1, 2):
-        raise OpError(
-            f"scores are [N] or [N, K], and these are {spell_shape(scores)}", operand=1
-        )
+        raise OpError(f"scores must be [N] or [N, K], not {spell_shape(scores)}", operand=1)
     check_rows(boxes, scores, 1, "scores")
     if len(boxes) == 3 and (len(scores) == 1 or scores[1] != boxes[1]):
         raise OpError(
@@ -219,9 +217,9 @@ def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None =
     if len(scores) != 1:
         raise OpError(
             f"labels beside scores {spell_shape(scores)}",
-            help="the class is the scores' second axis: leave the labels out",
+            help="the second axis of the scores is the class: leave out the labels",
             operand=2,
         )
     if len(labels) != 1:
-        raise OpError(f"labels are [N], and these are {spell_shape(labels)}", operand=2)
+        raise OpError(f"labels must be [N], not {spell_shape(labels)}", operand=2)
     check_rows(boxes, labels, 2, "labels")

@@ -14,7 +14,7 @@ def same_padding(kernel: Size, dilation: Size) -> Pads:
     for k, d in zip(kernel, dilation, strict=True):
         if (d * (k - 1)) % 2:
             raise OpError(
-                f"pad=same needs an odd kernel, and this one is {spell(kernel)}",
+                f"pad=same needs an odd kernel, not {spell(kernel)}",
                 help="give the padding by side: pad=[left, right, top, bottom]",
                 attribute="pad",
                 code="E304",
@@ -45,7 +45,7 @@ def window_size(
     if room < 0 and not (ceil and room + stride > 0):
         padded = f" with {before} + {after} padding" if before or after else ""
         raise OpError(
-            f"a kernel of {span} does not fit {int(size)}{padded}",
+            f"a kernel of {span} does not fit in a size of {int(size)}{padded}",
             help="pad the input, or use a smaller kernel",
             attribute="kernel",
         )
@@ -62,7 +62,7 @@ def spatial(x: Shape, what: str, ranks: tuple[int, ...] = (1, 2, 3)) -> Size:
     if len(x) - 1 not in ranks:
         wanted = " or ".join(str(r) for r in ranks)
         raise OpError(
-            f"`{what}` needs {wanted} spatial axes, and the input is {spell_shape(x)}",
+            f"`{what}` needs {wanted} spatial axes, but the input is {spell_shape(x)}",
             operand=0,
         )
     return x[1:]
@@ -73,7 +73,7 @@ def check_axis(axis: int, x: Shape, what: str) -> None:
     if not 0 <= axis < len(x):
         raise OpError(
             f"`{what}` along axis {int(axis)} of {spell_shape(x)}",
-            help=f"axes are 0 to {len(x) - 1}, the batch not counted",
+            help=f"the axes are 0 to {len(x) - 1}, without the batch",
             attribute="axis",
         )
 

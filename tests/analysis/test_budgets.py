@@ -41,9 +41,9 @@ def test_a_broken_budget_says_what_is_measured_who_counts_most_and_where(
 ) -> None:
     status, text = checked(tmp_path, "macs <= 200K, rf(c2) >= 6, peak <= 1KiB")
     assert status == 1
-    assert "`macs` is 210,112, and at most 200K was expected" in text
+    assert "`macs` is 210,112, but at most 200K was expected" in text
     assert "the largest: c2.conv 112,896 (53.7 %)" in text
-    assert "`rf(c2)` is 5, and at least 6 was expected" in text
+    assert "`rf(c2)` is 5, but at least 6 was expected" in text
     assert "the peak is reached at c2.conv" in text
     assert "m.arch:1:" in text
 

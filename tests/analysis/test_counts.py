@@ -113,7 +113,7 @@ def test_a_figure_of_an_unknown_tool_is_explained_by_simple_buckets() -> None:
     assert found.found
     assert list(found.parts) == ["2 × norm"]
     assert not reconcile(cnndsl.load("resnet50"), "somebody", "5000.000M").found
-    with pytest.raises(ValueError, match="no figure"):
+    with pytest.raises(ValueError, match="cannot read the figure"):
         read_figure("many")
 
 

@@ -205,5 +205,5 @@ def test_it_prints_itself_and_draws_a_timeline() -> None:
     assert found.training.optimizer == 2 * found.parameters
     assert found.svg().startswith("<svg")
     assert found.rows()[0] == {"node": "image", "bytes": 0}
-    with pytest.raises(ValueError, match="no optimizer"):
+    with pytest.raises(ValueError, match="unknown optimizer"):
         memory(cnndsl.load("lenet5"), optimizer="lion")

@@ -36,7 +36,7 @@ def test_the_label_flips_at_the_ridge() -> None:
 def test_a_device_is_a_name_or_two_figures() -> None:
     network = cnndsl.load("lenet5")
     assert roofline(network, "10T,100G").device.ridge == 100
-    with pytest.raises(ValueError, match="no device"):
+    with pytest.raises(ValueError, match="unknown device"):
         roofline(network, "abacus")
     assert "ridge" in str(roofline(network))
 

@@ -213,7 +213,7 @@ model U: x[1, H=32, W=32] -> y {
 
 def test_what_is_asked_of_sizes_is_read_before_anything_is_printed() -> None:
     for asked, told in {
-        "H=0": "`H=0` is no size: write H=32",
+        "H=0": "cannot read the size `H=0`: write H=32",
         "Q=3": "`LeNet5` has no size `Q`; there are H, W, classes",
     }.items():
         result = CliRunner().invoke(cli, ["sizes", "lenet5", "--at", asked])

@@ -123,6 +123,6 @@ def test_figures_by_name() -> None:
         measure(network, "rf(body.c55)")
     with pytest.raises(LookupError, match="did you mean `macs`"):
         measure(network, "mac")
-    with pytest.raises(ValueError, match="no budget"):
+    with pytest.raises(ValueError, match="cannot read the budget"):
         read_budget("macs = 3")
     assert read_budget("peak <= 10MiB").value == 10 * 2**20

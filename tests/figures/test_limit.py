@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import cnndsl
@@ -15,7 +17,7 @@ def test_a_figure_of_too_many_boxes_is_refused(
 ) -> None:
     network = cnndsl.load("resnet18")
     picture(network, options=Options(style))
-    monkeypatch.setattr("cnndsl.figures.plan.MOST", 10)
+    monkeypatch.setattr(sys.modules["cnndsl.figures.plan"], "MOST", 10)
     with pytest.raises(ArchError, match="the limit is 10"):
         picture(network, options=Options(style, detail="full"))
     with pytest.raises(ArchError, match="the limit is 10"):

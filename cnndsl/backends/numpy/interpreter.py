@@ -108,7 +108,7 @@ def checked_inputs(
         if name not in names
     ]
     if len(arrays) > len(names):
-        message = f"`{network.name}` takes {len(names)} inputs, and {len(arrays)} arrive"
+        message = f"`{network.name}` takes {len(names)} inputs, but {len(arrays)} were given"
         faults.append(Diagnostic("E602", message))
     given = dict(zip(names, arrays, strict=False))
     twice = [name for name in named if name in given]

@@ -75,7 +75,7 @@ class Names:
         """What a declaration needs above it: the others take as long to read as it does."""
         needed: list[str] = []
         for declaration in reversed(self.declarations):
-            names = re.findall(r"^(?:block |use .* as )(\w+)", declaration, re.MULTILINE)
+            names = re.findall(r"^(?:block |model |use .* as )(\w+)", declaration, re.MULTILINE)
             if any(re.search(rf"\b{name}\b", text) for name in names):
                 needed.insert(0, declaration)
                 text += declaration

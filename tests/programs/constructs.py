@@ -644,7 +644,7 @@ def measured(body: Body) -> bool:
 
 PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
     ("block Two@: x[C, *S] -> (a[C, *S], b) {\n  a: x -> @same\n  b: a -> @same\n}",
-     "@l: @v -> Two@", ("@l.a", "@l.b")),
+     "@l: @v -> Two@", ("@l.a", "@l[1]")),
     ("block Pair@(k: int): (u[C, *S], v[C, *S]) -> (u2 as u, v2 as v) {\n"
      "  u2: add { u; v -> @same }\n  v2: mul(k) each { v; u2 }\n}".replace(
          "  v2: mul(k) each { v; u2 }", "  v2: add { v; u2 -> mul(k) }"),
@@ -720,6 +720,10 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
      "@l: @v -> Basic@(4)\n@m: @v -> Basic@(6, s=2, norm=gn(2)) -> Basic@(6)", ("@l", "@m")),
     ('use "lib/squeeze_excite.arch" (SqueezeExcite as SE@)',
      "@l: @v -> SE@(2)\n@m: @v -> SE@(3, act=silu)", ("@l", "@m")),
+    ("model Sub@(n: int = 1): image[C, *S] -> y { y: image -> @same -> mul(n) }".replace(
+        "[C, *S]", "[@d]"), "@l: @v -> Sub@\n@m: @v -> Sub@(2)", ("@l", "@m")),
+    ("block Set@(n: int = 1, act: op = relu) { @same -> act -> mul(n) }",
+     "@l: @v -> { default Set@(n=2); Set@; Set@(act=tanh) }\n@m: @v -> Set@(3)", ("@l", "@m")),
     ("block Half@: x[C, H, W] -> y[2 * C, H // 2, W // 2] {\n"
      "  y: x -> conv(2 * C, 2, stride=2, pad=valid)\n}",
      "@l: @v -> Half@", ("@l",)),
@@ -746,6 +750,8 @@ def _pattern(body: Body, pattern: tuple[str, str, tuple[str, ...]]) -> bool:
     number = body.writer.fresh("")
     labels = {"@l": body.writer.fresh("l"), "@m": body.writer.fresh("l")}
     fits = [v.name for v in body.pool if v.shape == value.shape]
+    letters = zip("HWD", value.shape[1:], strict=False)
+    labels["@d"] = ", ".join([str(value.shape[0]), *(f"{n}={size}" for n, size in letters)])
     labels |= {"@v": value.name, "@w": chance.choice(fits), "@n": str(chance.choice([1, 2, 3]))}
 
     def filled(text: str) -> str:

@@ -25,8 +25,8 @@ class Writer(Names):
 
     def _finished(self, model: str) -> str:
         """The file, with what stands above the model, and perhaps a second one."""
-        chance, defaults = self.chance, list(self.defaults)
-        network = loads("\n".join([*self.above(model), model]))
+        chance = self.chance
+        network = loads("\n".join([*self.above(model), model]), "M")
         metas = [
             f"@expect(params={network.parameters:_}, macs={network.macs})",
             f"@expect(macs <= {network.macs + 1}, params <= {network.parameters})",
@@ -37,15 +37,54 @@ class Writer(Names):
         if chance.random() < 0.25:
             chosen = chance.sample(metas, chance.choice([1, 2]))
             try:
-                loads("\n".join([*self.above(model), *chosen, model]))
+                loads("\n".join([*self.above(model), *chosen, model]), "M")
                 model = "\n".join([*chosen, model])
             except ArchError as error:
                 refused[error.diagnostics[0].code] += 1
+        return self._disguised(self._filed(model))
+
+    def _filed(self, model: str) -> str:
+        """In one file or in two."""
+        chance, defaults = self.chance, list(self.defaults)
         own = [text for text in self.declarations if not text.startswith("use")]
         used = [text for text in self.declarations if text.startswith("use")]
         if not own or used or chance.random() < 0.8:
             return "\n".join([*defaults, *self.declarations, model]) + "\n"
         return self._with_part(defaults, own, model)
+
+    def _disguised(self, text: str) -> str:
+        """With names that Python, PyTorch or the language use, comments and blank lines."""
+        chance = self.chance
+        if chance.random() < 0.35:
+            for odd in chance.sample(ODD_NAMES, chance.choice([1, 2, 4])):
+                known = sorted(
+                    set(re.findall(r"\b(?:[lypaivn]\d+|B\d+|act|norm|deep)\b", text))
+                )
+                known = [name for name in known if name[0].isupper() == odd[0].isupper()]
+                if known and not re.search(rf"\b{odd}\b", text):
+                    old = chance.choice(known)
+                    text = self._if_valid(re.sub(rf"(?<![\w.]){old}\b", odd, text), text)
+        if chance.random() < 0.2:
+            lines = text.split("\n")
+            for _ in range(3):
+                place = chance.randrange(len(lines))
+                if lines[place] and not lines[place].startswith("####"):
+                    lines[place] += chance.choice(
+                        ["  # as in the paper, §3", "\n", "\n\t", " "]
+                    )
+            text = self._if_valid("\n".join(lines), text)
+        return text
+
+    def _if_valid(self, text: str, otherwise: str) -> str:
+        """A text if it is a program, else the other; several files are not looked at."""
+        if "####" in text:
+            return otherwise
+        try:
+            loads(text, "M")
+        except ArchError as error:
+            refused[error.diagnostics[0].code] += 1
+            return otherwise
+        return text
 
     def _with_part(self, defaults: list[str], own: list[str], model: str) -> str:
         """The blocks in a file of their own; `use` brings no default."""
@@ -159,6 +198,17 @@ class Writer(Names):
         return text
 
 
+ODD_NAMES = (
+    "class", "forward", "self", "torch", "nn", "F", "x", "super", "type", "to", "half",
+    "train", "len", "range", "int", "list", "lambda", "weight", "bias", "é", "x_2", "conv",
+    "relu", "norm", "stem", "inputs", "outputs", "result", "index", "features", "math",
+    "item", "batch", "skip_", "in_channels", "channels", "padding", "stride", "module",
+    "modules", "partial", "print", "Tensor", "Module", "Linear", "Sequential", "ModuleList",
+    "OrderedDict", "NamedTuple", "Conv2d", "Any", "Scale", "Identity", "Model", "True_",
+    "DropPath",
+)  # fmt: skip
+"""What a writer of Python, or the file that is written, may have taken already."""
+
 PARAMETERS: list[Parameter] = [
     ("c", "int", "4", "6", "conv(c, 1)"),
     ("c", "int", "6", "4", "conv(2 * c, 3, norm=bn) -> conv(c, 1)"),
@@ -244,7 +294,7 @@ class BlockBody(Body):
 
     def found(self, text: str) -> list[Block]:
         """Both instances."""
-        network = loads(text)
+        network = loads(text, "M")
         return [
             term.block
             for line in network.structure.body[:2]
@@ -303,7 +353,7 @@ class BlockBody(Body):
         """Whether the block is one with these outputs."""
         before, self.outputs = self.outputs, outputs
         try:
-            loads(self.whole(lines))
+            loads(self.whole(lines), "M")
         except ArchError as error:
             refused[error.diagnostics[0].code] += 1
             self.outputs = before
@@ -352,7 +402,7 @@ class ModelBody(Body):
 
     def found(self, text: str) -> list[Block]:
         """It alone."""
-        return [loads(text).structure]
+        return [loads(text, "M").structure]
 
     def closed(self) -> str | None:
         """With one to three outputs."""
@@ -379,7 +429,7 @@ class ModelBody(Body):
             lines.append(f"{name}: concat {{ {'; '.join(read)} }}")
         self.outputs = ports[0] if len(ports) == 1 else f"({', '.join(ports)})"
         try:
-            loads(self.whole(lines))
+            loads(self.whole(lines), "M")
         except ArchError as error:
             refused[error.diagnostics[0].code] += 1
             self.lines, self.outputs = [], "y"

@@ -111,7 +111,13 @@ class Program:
         """Its model.  Raises ArchError."""
         loader = Loader()
         scope = loader.main(self.path) if self.others else loader.text(self.main, "<program>")
-        return pick(scope)
+        return pick(scope, "M" if "M" in scope.models else None)
+
+    @property
+    def picked(self) -> tuple[str, ...]:
+        """What tells a command which of several models is meant."""
+        several = len(re.findall(r"^model ", self.main, re.MULTILINE)) > 1
+        return ("--model", "M") if several else ()
 
     @cached_property
     def network(self) -> Network:
@@ -261,7 +267,7 @@ def source(program: Program) -> None:
         ast.parse(text)
         require(text == program.network.torch_source(optimize=optimize), "another text")
         options = ("--optimize",) if optimize else ()
-        said = _invoke("compile", str(program.path), "-o", "-", *options)
+        said = _invoke("compile", str(program.path), "-o", "-", *options, *program.picked)
         require(said == text or "warning" in said, "the command writes another text")
 
 
@@ -410,10 +416,15 @@ def commands(program: Program, chosen: Iterable[tuple[str, ...]] = COMMANDS) -> 
     """Every command ends with 0, or with a message where there is nothing to say."""
     file = str(program.path)
     for name, *options in chosen:
-        _invoke(name, file, *options)
-    _invoke("diff", file, file)
-    _invoke("diff", file, file, "--json")
-    _invoke("diff", file, file, "-o", "-")
+        _invoke(name, file, *options, *(() if name == "check" else program.picked))
+    for more in ((), ("--json",), ("--markdown",), ("-o", "-")):
+        _invoke("diff", file, file, *more, *program.picked)
+    inputs: list[str] = []
+    for name, array in program.arrays(1).items():
+        path = program.path.with_name(f"{name}.npy")
+        np.save(path, array.astype(np.float32))
+        inputs += ["--input", f"{name}={path}"]
+    _invoke("run", file, *inputs, *program.picked)
 
 
 def _invoke(*words: str) -> str:

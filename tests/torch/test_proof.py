@@ -270,6 +270,18 @@ WRONG: dict[str, tuple[str, tuple[str, ...], str, str]] = {
         "the output `y` is F.relu",
     ),
     "another activation": (f"{CONV} -> relu", MODULE, "return F.relu6({0}(image))", "F.relu6"),
+    "a size of one axis for two": (
+        "y: upsample(2)",
+        (),
+        "return F.interpolate(image, scale_factor=(2,))",
+        "not the sizes of 2 axes",
+    ),
+    "height for width": (
+        "y: image -> relu -> resize([8, 12])",
+        (),
+        "return F.interpolate(F.relu(image), image.shape[3:])",
+        "not the sizes of 2 axes",
+    ),
     "another slope": (
         "y: leaky(0.1)",
         (),
@@ -523,17 +535,17 @@ def test_a_negative_number_is_the_tree_that_python_reads() -> None:
 
 
 CHANGED = [
-    ("lenet5", (1, 32, 32)),
-    ("squeezenet1_1", (3, 64, 64)),
+    ("lenet5", (1, 32, 36)),
+    ("squeezenet1_1", (3, 64, 80)),
     *(
         pytest.param(name, shape, marks=pytest.mark.slow)
         for name, shape in {
-            "mobilenetv2": (3, 32, 32),
-            "shufflenetv1": (3, 64, 64),
-            "unet": (1, 188, 188),
-            "attention_unet": (3, 32, 32),
-            "googlenet": (3, 96, 96),
-            "regnety_400mf": (3, 64, 64),
+            "mobilenetv2": (3, 32, 64),
+            "shufflenetv1": (3, 64, 96),
+            "unet": (1, 188, 204),
+            "attention_unet": (3, 32, 48),
+            "googlenet": (3, 96, 128),
+            "regnety_400mf": (3, 64, 96),
         }.items()
     ),
 ]

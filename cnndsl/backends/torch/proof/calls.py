@@ -19,7 +19,7 @@ MISSING = object()
 _CONV = "in_channels: int, out_channels: int, kernel_size: size, stride: size = 1, "
 _POOL = "kernel_size: size, stride: size = None, padding: size = 0, "
 _INPLACE = "inplace: bool = False"
-_SIZES = "size: same = None, scale_factor: floats = None, mode: str = 'nearest', "
+_SIZES = "size: axes = None, scale_factor: floats = None, mode: str = 'nearest', "
 
 SIGNATURES: dict[str, str] = {
     "nn.Conv": _CONV
@@ -44,8 +44,8 @@ SIGNATURES: dict[str, str] = {
     + "ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int = None",
     "F.avg_pool": _POOL
     + "ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int = None",
-    "nn.AdaptiveAvgPool": "output_size: same",
-    "F.adaptive_avg_pool": "output_size: same",
+    "nn.AdaptiveAvgPool": "output_size: size",
+    "F.adaptive_avg_pool": "output_size: size",
     "nn.Identity": "",
     "nn.Flatten": "start_dim: int = 1, end_dim: int = -1",
     "nn.Unflatten": "dim: int, unflattened_size: ints",
@@ -279,17 +279,17 @@ def _size(value: object, rank: int) -> tuple[int, ...]:
 
 def _sides(value: object, rank: int) -> tuple[int, ...]:
     found = _integers(value)
-    return found * (2 * rank) if len(found) == 1 else found
+    return found if isinstance(value, list | tuple) else found * (2 * rank)
 
 
-def _same_sides(value: object, rank: int = 0) -> int | tuple[int, ...]:
-    found = _integers(value)
-    return found[0] if len(set(found)) == 1 else found
+def _one_or_all(value: object, rank: int = 0) -> int | tuple[int, ...]:
+    return _integers(value) if isinstance(value, list | tuple) else _integer(value)
 
 
 def _floats(value: object, rank: int = 0) -> float | tuple[float, ...]:
-    found = tuple(map(_number, value if isinstance(value, list | tuple) else (value,)))
-    return found[0] if len(set(found)) == 1 else found
+    if isinstance(value, list | tuple):
+        return tuple(map(_number, value))
+    return _number(value)
 
 
 def _any(value: object, rank: int = 0) -> object:
@@ -304,7 +304,7 @@ KINDS: dict[str, Callable[[object, int], object]] = {
     "ints": _integers,
     "size": _size,
     "sides": _sides,
-    "same": _same_sides,
+    "axes": _one_or_all,
     "floats": _floats,
     "any": _any,
 }

@@ -8,7 +8,14 @@ from dataclasses import field
 from typing import Any
 
 from cnndsl.backends.torch.proof import views
-from cnndsl.backends.torch.proof.calls import SIGNATURES, family, frozen, one_name, signature
+from cnndsl.backends.torch.proof.calls import (
+    SIGNATURES,
+    family,
+    frozen,
+    one_name,
+    rank_of,
+    signature,
+)
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.terms import (
     Attributes,
@@ -86,9 +93,11 @@ class Functions(Record):
 
     def applied(self, name: str, attributes: Attributes, x: Tensor, inplace: bool) -> Tensor:
         """A term of one operand."""
-        values = dict(attributes)
-        if name.startswith("F.adaptive_avg_pool") and values == {"output_size": 1}:
-            rank = int(name[-2])
+        values: dict[str, Any] = dict(attributes)
+        if name == "F.interpolate" and x.shape is not None:
+            attributes = tuple((n, _once(v, len(x.shape) - 2)) for n, v in attributes)
+        rank = rank_of(name)
+        if name.startswith("F.adaptive_avg_pool") and values == {"output_size": (1,) * rank}:
             if len(views.shape_of(x)) != rank + 2:
                 raise ProofError(f"`{name}` of a tensor of {len(views.shape_of(x))} axes")
             return views.mean(self.table, x, tuple(range(2, rank + 2)), keepdim=True)
@@ -183,3 +192,12 @@ class Functions(Record):
         letters = str.maketrans(dict(zip(found, string.ascii_letters, strict=False)))
         attributes = (("pattern", said.translate(letters)),)
         return self.table.tensor(Term("torch.einsum", attributes, tuple(map(read, operands))))
+
+
+def _once(value: object, rank: int) -> object:
+    """A size of each axis, said once where all are equal.  Raises ProofError: not of each."""
+    if not isinstance(value, tuple):
+        return value
+    if len(value) != rank:
+        raise ProofError(f"{value!r} are not the sizes of {rank} axes")
+    return value[0] if len(set(value)) == 1 else value

@@ -49,9 +49,10 @@ class Known:
     """Both sides, and what has been found out.
 
     `settled` says which of our layers some of theirs are, `given` and `by_order` those of
-    theirs that a map settled, or order alone; `cells` what is open; `stems` are those whose
-    numbers rise along the flow wherever it is known; `kinds` are the numbers of all
-    signatures.
+    theirs that a map settled, or order alone, `sure` those that neither order nor hierarchy
+    did; `cells` what is open; `normed` are ours with their norms, as theirs have them;
+    `stems` those whose numbers rise along the flow wherever it is known; `kinds` are the
+    numbers of all signatures.
     """
 
     def __init__(self, theirs: Theirs, ours: Ours) -> None:
@@ -61,6 +62,8 @@ class Known:
         self.kinds: tuple[list[int], list[int]] = _kinds(theirs.layers, ours.layers)
         self.settled: dict[int, int] = {}
         self.given = 0
+        self.sure = 0
+        self.normed: tuple[int, ...] = ()
         self.by_order = 0
         self.cells: list[Cell] = []
         self.stems: frozenset[str] = frozenset()

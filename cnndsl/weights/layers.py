@@ -105,7 +105,8 @@ def modules(sides: Sequence[Layer]) -> tuple[int, ...]:
     """
     direct: dict[Path, int] = defaultdict(int)
     for number, layer in enumerate(sides):
-        direct[layer.path[:-1]] |= 1 << number
+        if layer.path[:-1]:
+            direct[layer.path[:-1]] |= 1 << number
     return several([*below(sides).values(), *direct.values()])
 
 
@@ -115,7 +116,8 @@ class Ours:
 
     `chains` are layers through which data runs without a branch or a join, and the branches
     of each join; `normed` pairs of a layer and the norm behind it, and of a layer and the
-    norm before it; `above[y]` is the set of layers whose results reach layer y.
+    norm before it; `above[y]` is the set of layers whose results reach layer y; `near[y]`
+    of those next to it: before and behind it, beside it on one input, or at one join.
     """
 
     layers: tuple[Layer, ...]
@@ -123,6 +125,18 @@ class Ours:
     chains: tuple[int, ...]
     normed: tuple[tuple[int, ...], tuple[int, ...]]
     above: tuple[int, ...]
+    near: tuple[int, ...]
+
+    def together(self, members: int) -> bool:
+        """Whether layers are one piece: each is near another of them."""
+        reached, new = 0, members & -members
+        while new:
+            reached |= new
+            found = 0
+            for n in bits(new):
+                found |= self.near[n]
+            new = found & members & ~reached
+        return reached == members
 
     def feeding(self, y: int) -> int:
         """The layers that come before layer y in the flow of data."""
@@ -155,7 +169,33 @@ def ours(network: Network, shapes: Mapping[str, Shape]) -> Ours:
             above[layer] |= before
         reached[node.name] = before | owned[node.name]
     chains, normed = _chains(network, owned, reached)
-    return Ours(found, modules(found), chains, normed, tuple(above))
+    near = _near(network, owned, len(found))
+    return Ours(found, modules(found), chains, normed, tuple(above), near)
+
+
+def _near(network: Network, owned: Mapping[str, int], count: int) -> tuple[int, ...]:
+    """For each layer those next to it."""
+    front: dict[str, int] = {}
+    taking: dict[tuple[str, int], int] = defaultdict(int)
+    groups: list[tuple[int, int]] = []
+    for node in network:
+        operands = network.operands(node.name)
+        sides = [front[producer] for producer, _ in operands]
+        before = reduce(or_, sides, 0)
+        if own := owned[node.name]:
+            groups.append((own, before | own))
+            for operand in operands:
+                taking[operand] |= own
+        else:
+            groups += [(side, before & ~side) for side in sides]
+        front[node.name] = own or before
+    near = [0] * count
+    for some, others in [*groups, *((layers, layers) for layers in taking.values())]:
+        for n in bits(some):
+            near[n] |= others
+        for n in bits(others):
+            near[n] |= some
+    return tuple(near)
 
 
 def _chains(

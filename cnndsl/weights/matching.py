@@ -24,8 +24,9 @@ is an error, and so is a result that renames two modules of one form differently
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.weights.cells import Cell, Known, Pairs
@@ -42,13 +43,14 @@ from cnndsl.weights.faults import GIVEN, ambiguous, expanded, lists, named, uneq
 from cnndsl.weights.layers import Ours, Theirs
 from cnndsl.weights.likeness import by_likeness, contradictions
 from cnndsl.weights.order import ascending_stems, by_order
-from cnndsl.weights.sets import bits, union
+from cnndsl.weights.sets import all_of, bits, union
 
 EVIDENCE = (
     *(by_names, by_order, by_blocks, by_parts, by_numbers, by_series),
     *(by_containers, by_likeness, by_flow, by_gaps),
 )
 """The strongest first."""
+SURE = (by_names, by_numbers, by_containers, by_likeness, by_gaps)
 
 
 def match(
@@ -69,10 +71,53 @@ def match(
         for a, b in known.open(cell)
     ]
     faults = faults or _against_the_order(known) or contradictions(known)
+    faults = faults or _interchangeable(known)
     if faults:
         raise ArchError(faults)
     ordered = [m for n, m in known.settled.items() if known.by_order >> n & 1]
     return {m: n for n, m in known.settled.items()}, sorted(ordered)
+
+
+def _interchangeable(known: Known) -> list[Diagnostic]:
+    """Layers that only hierarchy or order told apart, and that fit as well the other way."""
+    classes: dict[int, list[int]] = defaultdict(list)
+    for n in known.settled:
+        if not known.sure >> n & 1:
+            classes[known.kinds[0][n]].append(n)
+    doubtful = {
+        n
+        for members in classes.values()
+        for x, y in combinations(members, 2)
+        if not _worse(known, x, y)
+        for n in (x, y)
+    }
+    if not doubtful:
+        return []
+    theirs = [known.theirs.layers[n] for n in sorted(doubtful)]
+    ours = [known.ours.layers[m] for m in sorted(known.settled[n] for n in doubtful)]
+    return [ambiguous(theirs, ours)]
+
+
+def _worse(known: Known, x: int, y: int) -> bool:
+    """Whether two of theirs may not be interchanged.
+
+    Then more of their modules would be in pieces, or they would not be in the order of data.
+    """
+    a, b = known.settled[x], known.settled[y]
+    if known.ours.precedes(a, b) or known.ours.precedes(b, a):
+        first, second = (x, y) if known.ours.precedes(a, b) else (y, x)
+        if known.theirs.before(first, second, known.stems):
+            return True
+    broken = [0, 0]
+    for members in known.theirs.modules:
+        if members >> x & 1 != members >> y & 1:
+            whole = union(known.settled[n] for n in bits(members))
+            for side, image in enumerate((whole, whole ^ (1 << a | 1 << b))):
+                # A layer with its norm stands as all of them do.
+                paired = known.normed and image.bit_count() == 2 and whole in known.normed
+                good = image in known.normed if paired else known.ours.together(image)
+                broken[side] += not good
+    return broken[1] > broken[0]
 
 
 def _against_the_order(known: Known) -> list[Diagnostic]:
@@ -100,7 +145,8 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
         unmatched = [theirs.layers[n] for n, kind in kinds[0] if kind in surplus]
         unfilled = [ours.layers[n] for n, kind in kinds[1] if kind in missing]
         raise ArchError([unequal(unmatched, unfilled)])
-    chains = (*ours.chains, *_normed(known))
+    known.normed = _normed(known)
+    chains = (*ours.chains, *known.normed)
     cells = [Cell(*whole, theirs.modules, ours.modules, chains).part(*whole)]
     for prefix, name in expanded(theirs.layers, given):
         a, b = named(theirs.layers, prefix, "theirs"), named(ours.layers, name, "ours")
@@ -113,6 +159,9 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
         cells.remove(cell)
         cells += _parts(known, cell, [(a, b)])
         known.given |= a
+    known.sure |= known.given
+    for cell in cells:
+        known.sure |= union(a[0] for a, _ in known.classes(cell) if len(a) == 1)
     return cells
 
 
@@ -147,6 +196,8 @@ def _split(known: Known, cells: list[Cell]) -> list[Cell]:
         after: list[Cell] = []
         for cell in cells:
             pairs = [] if known.done(cell) else EVIDENCE[level](known, cell)
+            if EVIDENCE[level] in SURE:
+                known.sure |= all_of(a for a, _ in pairs)
             parts = _parts(known, cell, pairs) if pairs else [cell]
             known.settle(parts)
             after += parts

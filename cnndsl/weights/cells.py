@@ -49,10 +49,9 @@ class Known:
     """Both sides, and what has been found out.
 
     `settled` says which of our layers some of theirs are, `given` and `by_order` those of
-    theirs that a map settled, or order alone, `sure` those that neither order nor hierarchy
-    did; `cells` what is open; `normed` are ours with their norms, as theirs have them;
-    `stems` those whose numbers rise along the flow wherever it is known; `kinds` are the
-    numbers of all signatures.
+    theirs that a map settled, or order alone; `apart[n]` is what more than order and hierarchy
+    tells apart from n; `cells` are what is open, `stems` those whose numbers rise along the
+    flow wherever it is known, `kinds` the numbers of all signatures.
     """
 
     def __init__(self, theirs: Theirs, ours: Ours) -> None:
@@ -62,8 +61,7 @@ class Known:
         self.kinds: tuple[list[int], list[int]] = _kinds(theirs.layers, ours.layers)
         self.settled: dict[int, int] = {}
         self.given = 0
-        self.sure = 0
-        self.normed: tuple[int, ...] = ()
+        self.apart: dict[int, int] = defaultdict(int)
         self.by_order = 0
         self.cells: list[Cell] = []
         self.stems: frozenset[str] = frozenset()
@@ -82,6 +80,12 @@ class Known:
             for a, b in self.classes(cell):
                 if len(a) == 1:
                     self.settled[a[0]] = b[0]
+
+    def divide(self, whole: int, parts: Iterable[int]) -> None:
+        """Note what is told apart by more than order and hierarchy."""
+        for part in parts:
+            for n in bits(part):
+                self.apart[n] |= whole & ~part
 
     def done(self, cell: Cell) -> bool:
         """Whether all of a cell is settled."""

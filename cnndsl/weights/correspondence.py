@@ -89,13 +89,21 @@ def _equal(theirs: Sequence[object], ours: Sequence[object]) -> list[tuple[int, 
 def _contained(
     theirs: Sequence[tuple[Word, ...]], ours: Sequence[tuple[Word, ...]]
 ) -> list[tuple[int, int]]:
-    """Each name is the one on the other side in which it is contained, or that it contains."""
+    """Each name is the one on the other side in which it is contained, or that it contains.
+
+    A number alone says something only in one list: `d.0`, `d.1` and `u.2` are not `y.0`, `.1`
+    and `.2`.
+    """
     found = [
         (x, y)
         for x, a in enumerate(theirs)
         for y, b in enumerate(ours)
         if _within(a, b) or _within(b, a)
     ]
+    short, long = (theirs, ours) if len(theirs[0]) < len(ours[0]) else (ours, theirs)
+    stems = {tuple(stem for stem, _ in path) for path in long}
+    if len(stems) > 1 and any(not stem for path in short for stem, _ in path):
+        return []
     once = len(found) == len(theirs) == len({x for x, _ in found}) == len({y for _, y in found})
     return found if once else []
 

@@ -187,7 +187,9 @@ def _near(network: Network, owned: Mapping[str, int], count: int) -> tuple[int, 
             for operand in operands:
                 taking[operand] |= own
         else:
-            groups += [(side, before & ~side) for side in sides]
+            # What is kept for a join, and used elsewhere too, is not a branch of it.
+            ends = [front[u] for u, _ in operands if network.graph.out_degree(u) == 1]
+            groups += [(side, reduce(or_, ends) & ~side) for side in ends]
         front[node.name] = own or before
     near = [0] * count
     for some, others in [*groups, *((layers, layers) for layers in taking.values())]:

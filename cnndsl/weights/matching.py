@@ -43,7 +43,7 @@ from cnndsl.weights.faults import GIVEN, ambiguous, expanded, lists, named, uneq
 from cnndsl.weights.layers import Ours, Theirs
 from cnndsl.weights.likeness import by_likeness, contradictions
 from cnndsl.weights.order import ascending_stems, by_order
-from cnndsl.weights.sets import all_of, bits, union
+from cnndsl.weights.sets import bits, union
 
 EVIDENCE = (
     *(by_names, by_order, by_blocks, by_parts, by_numbers, by_series),
@@ -82,13 +82,16 @@ def _interchangeable(known: Known) -> list[Diagnostic]:
     """Layers that only hierarchy or order told apart, and that fit as well the other way."""
     classes: dict[int, list[int]] = defaultdict(list)
     for n in known.settled:
-        if not known.sure >> n & 1:
-            classes[known.kinds[0][n]].append(n)
+        classes[known.kinds[0][n]].append(n)
+    images = [union(known.settled[n] for n in bits(s)) for s in known.theirs.modules]
+    # Theirs keep norms with what is before them, or with what is behind them.
+    pairs = min(known.ours.normed, key=lambda sets: sum(_cut(image, sets) for image in images))
     doubtful = {
         n
         for members in classes.values()
         for x, y in combinations(members, 2)
-        if not _worse(known, x, y)
+        if not known.apart[x] >> y & 1 and not known.apart[y] >> x & 1
+        if not _worse(known, x, y, images, pairs)
         for n in (x, y)
     }
     if not doubtful:
@@ -98,25 +101,30 @@ def _interchangeable(known: Known) -> list[Diagnostic]:
     return [ambiguous(theirs, ours)]
 
 
-def _worse(known: Known, x: int, y: int) -> bool:
+def _cut(image: int, pairs: Sequence[int]) -> int:
+    """How many pairs a module holds a half of."""
+    return sum(1 for pair in pairs if pair & image not in (0, pair))
+
+
+def _worse(known: Known, x: int, y: int, images: Sequence[int], pairs: Sequence[int]) -> bool:
     """Whether two of theirs may not be interchanged.
 
-    Then more of their modules would be in pieces, or they would not be in the order of data.
+    Then more of their modules would be in pieces, or without a norm that belongs to them, or
+    the two would not be in the order of data.
     """
     a, b = known.settled[x], known.settled[y]
     if known.ours.precedes(a, b) or known.ours.precedes(b, a):
         first, second = (x, y) if known.ours.precedes(a, b) else (y, x)
         if known.theirs.before(first, second, known.stems):
             return True
+    both = 1 << a | 1 << b
+    concerned = [pair for pair in pairs if pair & both]
     broken = [0, 0]
-    for members in known.theirs.modules:
-        if members >> x & 1 != members >> y & 1:
-            whole = union(known.settled[n] for n in bits(members))
-            for side, image in enumerate((whole, whole ^ (1 << a | 1 << b))):
-                # A layer with its norm stands as all of them do.
-                paired = known.normed and image.bit_count() == 2 and whole in known.normed
-                good = image in known.normed if paired else known.ours.together(image)
-                broken[side] += not good
+    for image in images:
+        if image & both not in (0, both):
+            for side, found in enumerate((image, image ^ both)):
+                broken[side] += not known.ours.together(found)
+                broken[side] += _cut(found, concerned)
     return broken[1] > broken[0]
 
 
@@ -145,8 +153,7 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
         unmatched = [theirs.layers[n] for n, kind in kinds[0] if kind in surplus]
         unfilled = [ours.layers[n] for n, kind in kinds[1] if kind in missing]
         raise ArchError([unequal(unmatched, unfilled)])
-    known.normed = _normed(known)
-    chains = (*ours.chains, *known.normed)
+    chains = (*ours.chains, *_normed(known))
     cells = [Cell(*whole, theirs.modules, ours.modules, chains).part(*whole)]
     for prefix, name in expanded(theirs.layers, given):
         a, b = named(theirs.layers, prefix, "theirs"), named(ours.layers, name, "ours")
@@ -159,9 +166,7 @@ def _start(known: Known, given: Mapping[str, str]) -> list[Cell]:
         cells.remove(cell)
         cells += _parts(known, cell, [(a, b)])
         known.given |= a
-    known.sure |= known.given
-    for cell in cells:
-        known.sure |= union(a[0] for a, _ in known.classes(cell) if len(a) == 1)
+    known.divide(whole[0], (cell.theirs for cell in cells))
     return cells
 
 
@@ -197,7 +202,7 @@ def _split(known: Known, cells: list[Cell]) -> list[Cell]:
         for cell in cells:
             pairs = [] if known.done(cell) else EVIDENCE[level](known, cell)
             if EVIDENCE[level] in SURE:
-                known.sure |= all_of(a for a, _ in pairs)
+                known.divide(cell.theirs, (a for a, _ in pairs))
             parts = _parts(known, cell, pairs) if pairs else [cell]
             known.settle(parts)
             after += parts

@@ -53,11 +53,15 @@ class Program:
                 return self.chain(3)
             case 1:
                 sides = [f"{{ {self.body(depth - 1)} -> conv({c}, 1x1) }}"]
-                sides.append(self.pick.choice((f"conv({c}, 1x1)", f"short: conv({c}, 1x1)")))
+                sides.append(
+                    self.pick.choice((f"conv({c}, 1x1)", f"short{depth}: conv({c}, 1x1)"))
+                )
                 self.pick.shuffle(sides)
                 return f"add {{ {'; '.join(sides)} }}"
             case 2:
-                names = self.pick.choice((("left: ", "right: "), ("", ""), ("", "", "")))
+                names = self.pick.choice(
+                    ((f"left{depth}: ", f"right{depth}: "), ("", ""), ("", "", ""))
+                )
                 sides = [
                     f"{name}{self.chain(2)}" if name else f"{{ {self.body(depth - 1)} }}"
                     for name in names

@@ -52,12 +52,15 @@ class ArchLexer(Lexer):  # type: ignore[misc]
     def get_tokens_unprocessed(self, text: str) -> Iterator[tuple[int, Any, str]]:
         """Each word of the text, with its kind; joined, they are the text."""
         coloured = {token.start: kind for token, kind, _ in colours(text, None)}
+        last = ""
         for token in tokens(text):
-            yield (
-                token.start,
-                self._kind(token.kind, token.text, coloured.get(token.start, "")),
-                token.text,
-            )
+            kind = self._kind(token.kind, token.text, coloured.get(token.start, ""))
+            if token.kind == "name" and last not in ("model", "block", "@", "."):
+                # What stands before a colon is a label or a parameter, whatever its letters.
+                labels = text[token.stop : token.stop + 20].lstrip(" ").startswith(":")
+                kind = Name.Label if labels else kind
+            yield token.start, kind, token.text
+            last = last if token.kind in ("space", "newline") else token.text
 
     @staticmethod
     def _kind(kind: str, text: str, colour: str) -> Any:

@@ -54,12 +54,13 @@ def test_any_text_is_coloured(text: str) -> None:
 
 
 def test_words_have_their_kinds() -> None:
-    text = '@cite("a")\nmodel Net: image[3, H=8] -> y {\n  y: conv(8, 3x3, norm=bn)  # so\n}\n'
+    text = '@cite("a")\nmodel Net: image[3, H=8] -> y {\n  F6: conv(8, 3x3, norm=bn)  # so\n}\n'
     kinds = {word: kind for kind, word in ArchLexer().get_tokens(text)}
     assert kinds["model"] is Keyword
     assert kinds["cite"] is Name.Decorator
     assert kinds["Net"] is Name.Class
     assert kinds["conv"] is kinds["bn"] is Name.Function
+    assert kinds["F6"] is Name.Label
     assert kinds["norm"] is Name.Attribute
     assert kinds["3x3"] is kinds["8"] is Number
     assert kinds['"a"'] is String.Double

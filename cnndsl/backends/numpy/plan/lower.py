@@ -14,6 +14,7 @@ from cnndsl.backends.numpy.plan.calls import (
     Geometry,
     Phase,
     as_view,
+    elementwise,
     execute,
     space,
     viewed,
@@ -25,6 +26,7 @@ from cnndsl.backends.numpy.plan.product import Im2col, Product
 from cnndsl.backends.numpy.plan.rewrites import (
     Affine,
     Key,
+    Layer,
     Program,
     Stage,
     Task,
@@ -249,7 +251,7 @@ class Lowering:
 
     def _guarded(self, draft: Draft, suspect: list[bool]) -> Draft:
         """The step by the definition after all, where a tile came out not finite."""
-        again = self._definition(draft.task)
+        again = self._definition(draft.task, draft.task.layers)
 
         def bind(spaces: list[Array]) -> list[Phase]:
             return [*draft.bind(spaces), [[(_again, (suspect, again))]]]
@@ -397,14 +399,27 @@ class Lowering:
         return Draft(task, "copy", [], bind)
 
     def _plain(self, task: Task) -> Draft:
-        return Draft(task, "plain", [], lambda spaces: [[[(self._definition(task), ())]]])
+        """What has no algorithm: by definition, and then the stages, which need no room."""
+        fold = [] if task.fold is None else [task.fold]
+        stages = self._cast([*fold, *task.after])
+        end = next(n for n, layer in enumerate(task.layers, 1) if layer is task.main)
+        definition = self._definition(task, task.layers[:end] if stages else task.layers)
+        y = self.views[task.out]
 
-    def _definition(self, task: Task) -> Definition:
+        def others(what: Any) -> Array:
+            return what if isinstance(what, np.ndarray) else self.views[what]
+
+        def bind(spaces: list[Array]) -> list[Phase]:
+            return [[[(definition, ()), *elementwise(stages, y, y, spaces[0], others)]]]
+
+        return Draft(task, "plain", [y.size if stages else 0], bind)
+
+    def _definition(self, task: Task, layers: list[Layer]) -> Definition:
         def first(keys: Iterable[Key]) -> dict[Key, Array]:
             return {key: np.moveaxis(self.views[key], -1, 1) for key in keys}
 
         whole = frozenset(self.program.integers)
-        return Definition(task.layers, first(task.reads), first(task.outputs), whole)
+        return Definition(layers, first(task.reads), first(task.outputs), whole)
 
 
 def _again(suspect: list[bool], definition: Definition) -> None:

@@ -156,7 +156,7 @@ class Definition:
     """The layers of a task one after another, as the interpreter computes them.
 
     `inputs` and `outputs` are the task's arrays with the channels first; `integers` says
-    which tensors are whole numbers. It allocates every result.
+    which tensors are whole numbers. Every result is a new array.
     """
 
     layers: list[Layer]

@@ -167,7 +167,7 @@ class Window(Record):
 
 def grouped(channels: int, out: int, groups: int) -> Along:
     """Each group of output channels reads one of the first input's."""
-    if groups == 1:
+    if groups == 1 or not int(groups):  # a depthwise one of no channels has no group
         return {}
     size, units = int(channels) // int(groups), int(out) // int(groups)
     return {(0, 0): Taps((0,) * units, (size - 1,) * units, size)}

@@ -248,6 +248,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
+    gapped: set[Key] = set()
     extra = 0
     for node in network:
         op, operands = node.op.plain(), network.operands(node.name)
@@ -257,6 +258,9 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         written_over = inplace and overwrites(network, node)
         shares = written_over or is_view(network, node, training=True)
         roots.update((key, roots[operands[0]] if shares else key) for key in outputs)
+        parts = op.gaps and op.shapes(*inputs) != (inputs[0],)
+        if shares and (parts or operands[0] in gapped):
+            gapped.update(outputs)
         flows = tuple(grads[operand] for operand in operands)
         differs = any(flows) or any(w.trainable for w in op.weights(*inputs).values())
         names = op.output_names(count)
@@ -268,7 +272,11 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         if written_over:
             copy = Saved(own=BYTES * math.prod(inputs[0]))
             found = op.keeps_inplace or copy
-        kept |= {roots[operands[number]] for number in found.inputs}
+        for number in found.inputs:
+            if operands[number] in gapped and number in op.compacts(*inputs):
+                extra += _bytes(network, operands[number], batch)
+            else:
+                kept.add(roots[operands[number]])
         kept |= {roots[outputs[number]] for number in found.outputs}
         extra += batch * int(node.rows) * found.own + found.fixed
     return extra + sum(_bytes(network, key, batch) for key in kept)

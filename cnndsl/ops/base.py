@@ -316,6 +316,8 @@ class Op(Record):
     """The outputs through which no gradient flows."""
     moves: ClassVar[bool] = False
     """What it gives are elements of its inputs, or zeros, in other places."""
+    gaps: ClassVar[bool] = False
+    """What it gives as a view is a part of its input's memory, other parts between."""
     inplace: ClassVar[bool] = False
     """PyTorch lets it write over its input."""
     keeps: ClassVar[Saved | None] = None
@@ -412,6 +414,10 @@ class Op(Record):
         if self.keeps is None:
             raise NotImplementedError(type(self))
         return self.keeps
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """The inputs of which autograd keeps a copy where they have gaps."""
+        return ()
 
     def special(self, *inputs: Shape) -> int:
         """How many elements a function like an exponential, root or quotient gives."""

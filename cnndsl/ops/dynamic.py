@@ -15,6 +15,7 @@ from cnndsl.ops.base import (
     Auto,
     Call,
     Family,
+    Integers,
     Op,
     Operand,
     Pad,
@@ -197,6 +198,10 @@ class DeformConv(Op):
             return Saved(own=BYTES * own)
         kept = (0, 2) if masks else (0,)
         return Saved(kept, own=BYTES * (own + math.prod(offset)))
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """Its parts are joined to the batch."""
+        return (0,) if inputs[1][0] > 2 * math.prod(self.kernel) else ()
 
     def figure(self) -> str:
         """`deform 3×3, 64 /2`."""

@@ -227,6 +227,8 @@ class Split(Op):
             start += int(size)
         return tuple(found)
 
+    gaps = True
+
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """Each part is its input's memory."""
         return True
@@ -306,6 +308,10 @@ class Einsum(Op):
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The factors of each product, or copies of them in a matrix's order."""
         return Contraction.parse(self.pattern).saved(inputs, grads)
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """Factors whose shared axes are joined to the batch."""
+        return Contraction.parse(self.pattern).joined(inputs)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes of the output's indices."""

@@ -15,6 +15,7 @@ from cnndsl.ops.base import (
     Auto,
     Call,
     Family,
+    Integers,
     Op,
     Reading,
     Saved,
@@ -45,6 +46,10 @@ class Linear(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """All of the last axis."""
         return (but(inputs[0], len(inputs[0]) - 1),)
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """Rows are joined to the batch."""
+        return (0,) if len(inputs[0]) > 1 else ()
 
     def resolved(self, *inputs: Shape) -> Op:
         """A bias unless it was said or a norm follows."""

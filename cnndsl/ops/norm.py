@@ -13,6 +13,7 @@ from cnndsl.ops.base import (
     Array,
     Call,
     Family,
+    Integers,
     Op,
     Operand,
     Reading,
@@ -178,6 +179,10 @@ class GroupNorm(Op):
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, and the mean and deviation of each group."""
         return Saved(inputs=(0,), own=2 * BYTES * self.groups)
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """It reads memory in order."""
+        return (0,)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

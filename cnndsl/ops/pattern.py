@@ -119,6 +119,14 @@ class Contraction(Record):
             source, grad = None, grad or grads[number]
         return Saved(tuple(sorted(kept)), own=BYTES * own)
 
+    def joined(self, inputs: Sequence[Shape]) -> Integers:
+        """The operands of which a product joins axes to the batch."""
+        if len(inputs) != 2:
+            return ()
+        sizes, both = self.sizes(inputs), set.intersection(*map(set, self.operands))
+        wide = any(sizes[name] > 1 for name in both & set(self.output))
+        return (0, 1) if wide and both - set(self.output) else ()
+
     def letters(self) -> str:
         """The pattern as NumPy and PyTorch read it, the batch put first: `nci,ncj->nij`."""
         letters: dict[str, str] = {}

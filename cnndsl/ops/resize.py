@@ -54,7 +54,7 @@ class Crop(Op):
     size: Size
     offset: int | Integers | None = None
 
-    moves = True
+    moves, gaps = True, True
     keeps = NOTHING
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:

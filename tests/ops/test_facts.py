@@ -223,6 +223,20 @@ def test_saves_is_what_autograd_saves(case: Case) -> None:
 
 
 @each_case
+def test_a_copy_of_an_input_with_gaps_is_kept_where_it_is_said(case: Case) -> None:
+    op, shapes, (module, *_) = opened(case)
+    if op.family is Family.BOXES:
+        return
+    found = [torch.from_numpy(x) for x in inputs_for(case, "float32")]
+    wider = [torch.cat([x, x], 1).requires_grad_() for x in found]
+    inputs = [y.narrow(1, 0, x.shape[1]) for x, y in zip(found, wider, strict=True)]
+    kept_of, _ = saved(module.train(), inputs)
+    said = op.saves(*shapes, grads=(True,) * len(shapes))
+    copied = [number for number in said.inputs if storage(inputs[number]) not in kept_of]
+    assert copied == [n for n in said.inputs if n in op.compacts(*shapes)]
+
+
+@each_case
 @pytest.mark.parametrize("training", [False, True])
 def test_view_is_memory_that_is_shared(case: Case, training: bool) -> None:
     op, shapes, modules = opened(case)

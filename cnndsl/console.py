@@ -111,7 +111,7 @@ def _bug(error: Exception) -> str:
     said = f"{type(error).__name__}: {error}".strip(": ")
     head = click.style("internal error", fg="red", bold=True)
     return (
-        f"{head}: {said}{where}\nThis is a mistake of cnndsl's, please report it with the"
+        f"{head}: {said}{where}\nThis is a bug in cnndsl; please report it with the"
         " file (CNNDSL_TRACEBACK=1 shows more)."
     )
 
@@ -205,7 +205,7 @@ def network_arguments(command: F) -> F:
     """FILE, --model and --set."""
     options: tuple[Callable[[F], F], ...] = (
         click.argument("file", type=NetworkFile()),
-        click.option("--model", metavar="NAME", help="Which model, where FILE holds several."),
+        click.option("--model", metavar="NAME", help="Which model, if FILE has several."),
         click.option(
             "--set",
             "parameters",
@@ -229,5 +229,5 @@ sized = click.option(
     help="The shape of an input, without the batch; may be repeated.",
 )
 output_path = click.option(
-    "-o", "--output", metavar="PATH", help="Where to write; `-`: to the screen."
+    "-o", "--output", metavar="PATH", help="Where to write; `-` is standard output."
 )

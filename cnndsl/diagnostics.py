@@ -126,7 +126,7 @@ class Diagnostic(Record):
 
     def parts(self) -> list[tuple[str, str]]:
         """Pieces of text, each with a role: severity, text, gutter, source, caret, help."""
-        message = printable(self.message)
+        message = printable(_cut(self.message))
         out = [(f"{self.severity}[{self.code}]", "severity"), (f": {message}\n", "text")]
         places = [(self.span, self.note, "^")] if self.span else []
         places += [(span, note, "-") for span, note in self.related]
@@ -141,6 +141,15 @@ class Diagnostic(Record):
         if self.help:
             out += [(gutter, "gutter"), (f"help: {printable(self.help)}\n", "help")]
         return out
+
+
+def _cut(message: str, most: int = 80) -> str:
+    """The message with what it quotes cut: a pattern or a name may be of any length."""
+
+    def shorter(match: re.Match[str]) -> str:
+        return f"{match[0][:most]}…{match[0][-1]}"
+
+    return short(re.sub(rf"`[^`]{{{most},}}`|\"[^\"]{{{most},}}\"", shorter, message), 1000)
 
 
 def printable(text: str) -> str:
@@ -310,9 +319,15 @@ def spell_tensors(count: int) -> str:
     return f"{count} tensor{'' if count == 1 else 's'}"
 
 
+MOST = 12
+"""Names in a sentence."""
+
+
 def listing(names: Iterable[str]) -> str:
     """The names in a sentence: `a`, `b` and `c`."""
     quoted = [f"`{name}`" for name in names]
+    if len(quoted) > MOST:
+        return f"{', '.join(quoted[: MOST - 2])} and {len(quoted) - MOST + 2} more"
     if len(quoted) < 2:
         return "".join(quoted)
     return f"{', '.join(quoted[:-1])} and {quoted[-1]}"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=NetworkFile())
-@click.option("--fix", is_flag=True, help="Write the mends that are certain into the files.")
+@click.option("--fix", is_flag=True, help="Apply the fixes that are certain.")
 def check(files: tuple[str, ...], fix: bool) -> None:
-    """Find the faults of files, and hold their models against their @expect."""
+    """Report every error in FILES, and check their models against @expect."""
     status = 0
     for file in files:
         try:

@@ -16,7 +16,7 @@ from cnndsl.files import replacing
 @sized
 @output_path
 @click.option(
-    "--optimize", is_flag=True, help="For inference: batch norm folded, channels last."
+    "--optimize", is_flag=True, help="For inference: fold batch norm, use channels last."
 )
 def compiling(
     file: str,

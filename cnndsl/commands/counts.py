@@ -11,12 +11,12 @@ from cnndsl.console import Trouble, network_arguments, pairs, sized
 @click.command()
 @network_arguments
 @sized
-@click.option("--as", "tool", metavar="TOOL", help="What this counter would print.")
+@click.option("--as", "tool", metavar="TOOL", help="Print what this tool would report.")
 @click.option(
     "--functional",
     metavar="NAME",
     multiple=True,
-    help="An operation or node that the network calls as a function: hooks do not see it.",
+    help="An operation or node called as a function, which hooks miss.",
 )
 @click.option(
     "--explain",
@@ -24,7 +24,7 @@ from cnndsl.console import Trouble, network_arguments, pairs, sized
     metavar="TOOL=FIGURE",
     multiple=True,
     callback=pairs("tool=4133.743M"),
-    help="Find the buckets that lead from the exact count to a printed figure.",
+    help="Explain a published figure by what it counts and leaves out.",
 )
 def counts(
     file: str,
@@ -35,7 +35,7 @@ def counts(
     functional: tuple[str, ...],
     figures: dict[str, str],
 ) -> None:
-    """Print what a network computes by bucket, or what the field's counters say of it.
+    """Print a network's operations by kind, or what other counting tools would report.
 
     TOOL is one of exact, torchvision, fvcore, ptflops, ptflops-aten, torchinfo,
     torchprofile, thop, darknet and ultralytics. The count with all of them is printed

@@ -37,7 +37,7 @@ def _sides(
 @click.command()
 @click.argument("before", type=NetworkFile())
 @click.argument("after", type=NetworkFile(), required=False)
-@click.option("--model", metavar="NAME", help="Which model, where a file holds several.")
+@click.option("--model", metavar="NAME", help="Which model, if a file has several.")
 @click.option(
     "--set",
     "settings",
@@ -48,15 +48,15 @@ def _sides(
     " in both of two files, or after in one.",
 )
 @sized
-@click.option("--markdown", is_flag=True, help="A table for a pull request.")
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table for a pull request.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "-o",
     "--output",
     metavar="PATH",
-    help="Draw it, in the format of the ending: .svg, .png, .pdf, .html, .tikz; `-` is SVG.",
+    help="Draw the difference as .svg, .png, .pdf, .html or .tikz; `-` is SVG.",
 )
-@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), help="Of the drawing.")
+@click.option("--theme", type=click.Choice(["light", "dark", "paper"]), help="Its theme.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ, as git does.")
 def diff(
     before: str,

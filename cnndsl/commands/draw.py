@@ -19,7 +19,7 @@ from cnndsl.console import network_arguments, output_path, sized
     type=click.Choice(["blocks", "scale", "table", "terminal"]),
     default="blocks",
     show_default=True,
-    help="The figure, its volumes to scale, the paper's table, or lanes in text.",
+    help="Boxes, volumes to scale, a table as in papers, or text.",
 )
 @click.option("--theme", type=click.Choice(["light", "dark", "paper"]), default="light")
 @click.option(
@@ -29,18 +29,22 @@ from cnndsl.console import network_arguments, output_path, sized
     "To scale: a prism a stage (the default), a block, or a layer.",
 )
 @click.option(
-    "--open", "opened", metavar="BLOCK", multiple=True, help="With stages: open this."
+    "--open",
+    "opened",
+    metavar="BLOCK",
+    multiple=True,
+    help="With stages: open this block.",
 )
 @click.option(
     "--metrics",
     type=click.Choice(["macs", "params", "memory", "rf"]),
     help="Colour by multiply-adds, parameters, elements or receptive field.",
 )
-@click.option("--width-mm", type=click.FloatRange(10, 2000), help="The printed width.")
+@click.option("--width-mm", type=click.FloatRange(10, 2000), help="Width on paper.")
 @click.option(
     "--engine",
     type=click.Choice(["graphviz", "dot", "pygraphviz"]),
-    help="Let Graphviz place the boxes.",
+    help="Let Graphviz lay out the boxes.",
 )
 def draw(
     file: str,
@@ -56,7 +60,7 @@ def draw(
     width_mm: float | None,
     engine: str | None,
 ) -> None:
-    """Draw a network, in the format of -o's ending.
+    """Draw a network. The ending of -o chooses the format.
 
     A figure is .svg, .png, .pdf, .html, .tikz (a TeX document), .mmd (Mermaid) or .dot.
 

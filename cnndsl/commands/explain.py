@@ -19,7 +19,7 @@ def explain(
     label: str,
     inputs: dict[str, tuple[int, ...]],
 ) -> None:
-    """Explain a LABEL or node: attributes, shape, costs, what it sees, who feeds it."""
+    """Explain a LABEL or node: attributes, shape, costs, receptive field, inputs."""
     from cnndsl.analysis.explain import explain as explained
 
     _, network = network_of(file, model, parameters, inputs)

@@ -17,10 +17,10 @@ from cnndsl.files import read_input, read_whole, replacing
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("--check", is_flag=True, help="Write nothing; 1 where a file would change.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if any would change.")
 @click.option("--diff", is_flag=True, help="Write nothing; print what would change.")
 def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
-    """Lay FILES out: spaces, indents, tables. Every word and every comment stays.
+    """Format FILES: spaces, indentation, tables. Words and comments stay as they are.
 
     A folder stands for the .arch files in it; `-` reads a text, and prints it laid out.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def listing(as_json: bool) -> None:
     """Print the shipped networks with their parameters, multiply-adds and paper.
 

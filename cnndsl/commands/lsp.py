@@ -9,7 +9,7 @@ from cnndsl.console import Trouble
 
 @click.command()
 def lsp() -> None:
-    """Serve an editor, by the Language Server Protocol on standard input and output.
+    """Run the language server on standard input and output.
 
     docs/editors.md says how an editor starts it.
     """

@@ -19,7 +19,7 @@ from cnndsl.console import network_arguments, sized
     type=click.Choice(["sgd", "momentum", "adam"]),
     default="momentum",
     show_default=True,
-    help="What training keeps for each parameter: nothing, one number, or two.",
+    help="How much training keeps per parameter: nothing, one number, or two.",
 )
 @click.option(
     "--inplace",
@@ -27,7 +27,7 @@ from cnndsl.console import network_arguments, sized
     help="Activations write over their inputs, as nn.ReLU(inplace=True) does.",
 )
 @plotted
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object, bytes.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, in bytes.")
 def memory(
     file: str,
     model: str | None,
@@ -39,7 +39,7 @@ def memory(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Print what a network needs: parameters, activations at their peak, training.
+    """Print how much memory a network needs: parameters, peak activations, training.
 
     The peak is that of the written PyTorch, unfused; beside it stands what the best order
     of execution needs.

@@ -123,7 +123,7 @@ plotted = click.option(
     "--output",
     metavar="PATH",
     callback=_plot_path,
-    help="Write the plot as .svg; `-`: to the screen.",
+    help="Write the plot as .svg; `-` is standard output.",
 )
 
 

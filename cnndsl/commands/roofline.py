@@ -22,7 +22,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True)
 @plotted
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def roofline(
     file: str,
     model: str | None,
@@ -34,7 +34,7 @@ def roofline(
     output: str | None,
     as_json: bool,
 ) -> None:
-    """Print how long each layer takes at best, and whether arithmetic or memory limits it."""
+    """Print the shortest time of each layer, and whether compute or memory limits it."""
     from cnndsl.analysis.roofline import roofline as found_roofline
 
     _, network = network_of(file, model, parameters, inputs)

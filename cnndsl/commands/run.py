@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 )
 @click.option("--weights", metavar="PATH", help="A .safetensors, .npz or .pth file.")
 @click.option("--map", "renamed", metavar="FILE", help="Lines `theirs -> ours`, or JSON.")
-@click.option("--partial", is_flag=True, help="Leave out a head of another size.")
+@click.option("--partial", is_flag=True, help="Skip a head of a different size.")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**64 - 1),
     default=0,
     show_default=True,
-    help="For random weights.",
+    help="Seed of the random weights.",
 )
 @click.option("--backend", type=click.Choice(["numpy", "torch"]), default="numpy")
 @click.option(
     "--optimize/--no-optimize",
     default=True,
-    help="In NumPy: planned, by default, or one operation after another.",
+    help="With NumPy: use the optimised plan (the default), or the plain interpreter.",
 )
-@click.option("--verify", is_flag=True, help="Hold the plan to the definition first.")
-@click.option("--mean", callback=numbers, help="For a photo, instead of ImageNet's.")
-@click.option("--std", callback=numbers, help="For a photo, instead of ImageNet's.")
+@click.option("--verify", is_flag=True, help="First compare the plan with the interpreter.")
+@click.option("--mean", callback=numbers, help="For a photo; ImageNet's by default.")
+@click.option("--std", callback=numbers, help="For a photo; ImageNet's by default.")
 @click.option("-o", "--output", metavar="PATH", help="Write the outputs as .npz.")
 def run(
     file: str,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--at",
     metavar="H=320",
     multiple=True,
-    help="Ask about a size: whether it fits, and the figures there; may be repeated.",
+    help="Check a size and print its figures; may be repeated.",
 )
 def sizes(
     file: str,
@@ -30,7 +30,7 @@ def sizes(
     inputs: dict[str, tuple[int, ...]],
     at: tuple[str, ...],
 ) -> None:
-    """Print the closed forms of a network, and which input sizes it accepts.
+    """Print costs as formulas of the input size, and which sizes are accepted.
 
     The forms are in the named sizes of the model's inputs and in those of its integer
     parameters for which a formula holds. Sizes are accepted as PyTorch accepts them: by

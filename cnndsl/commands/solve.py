@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--step",
     type=click.FloatRange(0, min_open=True),
-    help="Move in these steps; 0.01 for a float, else 1.",
+    help="Step of the search; 0.01 for a float, 1 otherwise.",
 )
 def solve(
     file: str,
@@ -35,7 +35,7 @@ def solve(
     inputs: dict[str, tuple[int, ...]],
     step: float | None,
 ) -> None:
-    """Find the largest SETTING that keeps a BUDGET.
+    """Find the largest SETTING within a BUDGET.
 
     `cnndsl solve mobilenetv2 width 'macs <= 300M'`. SETTING is a numeric parameter, a
     named size of the input, or `resolution`; BUDGET bounds macs, params, peak (bytes, or

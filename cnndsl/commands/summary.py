@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 @click.command()
 @network_arguments
 @sized
-@click.option("--json", "as_json", is_flag=True, help="Print data: one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print a flat table as CSV.")
-@click.option("--depth", type=click.IntRange(1), help="Show the tree to this depth only.")
+@click.option("--depth", type=click.IntRange(1), help="Show the tree down to this depth.")
 @click.option(
     "--by",
     type=click.Choice(["layer", "op", "stage", "block"]),
-    help="A flat table, a row for each of these, instead of the tree.",
+    help="A flat table with one row for each of these, instead of the tree.",
 )
-@click.option("--top", type=click.IntRange(1), help="A flat table of the K most costly rows.")
+@click.option("--top", type=click.IntRange(1), help="A flat table of the K largest rows.")
 @click.option(
     "--columns",
     metavar="NAME,NAME",

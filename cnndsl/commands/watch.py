@@ -14,12 +14,12 @@ from cnndsl.console import Trouble, network_arguments
 
 @click.command()
 @network_arguments
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free one.")
-@click.option("--no-open", is_flag=True, help="Print the address; open no browser.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port.")
+@click.option("--no-open", is_flag=True, help="Print the address without opening a browser.")
 def watch(
     file: str, model: str | None, parameters: dict[str, str], port: int, no_open: bool
 ) -> None:
-    """Show a file in the browser, live: figure, table, messages. Ctrl-C ends it.
+    """Show a file live in the browser: figure, table, messages. Stop with Ctrl-C.
 
     A click on a box goes to its line, one on a line to its boxes. Where the file has faults,
     the last picture without any stays. Only this machine is answered.

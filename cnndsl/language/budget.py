@@ -48,6 +48,8 @@ class Budget:
         """Lines that have no result, because of a fault in them or in what they use."""
         self.reported: set[tuple[object, ...]] = set()
         self.left = 2 * max_nodes
+        self.opened: dict[BlockDefinition, None] = {}
+        """The blocks that were called, in order."""
         self.depth = 0
         self.max_nodes = max_nodes
         self.max_depth = max_depth

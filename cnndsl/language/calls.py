@@ -269,7 +269,7 @@ class Calls(Budget):
         relative = place.name.removeprefix(f"{env.frame.name}.")
         shown = f"{relative or callee.name} ({where(term.span)})"
         frame = Frame(callee.file, (*env.frame.stack, shown), place.name)
-        frame.opened = (*env.frame.opened, callee)
+        frame.opened, frame.asked = (*env.frame.opened, callee), env.frame.asked
         inner = Env(frame)
         arguments = block_arguments(callee, term, ref, env)
         inside = ports.bind_inputs(callee.declaration, outside, inner)

@@ -34,6 +34,7 @@ from cnndsl.language.names import (
     kept,
 )
 from cnndsl.language.rows import check_rows
+from cnndsl.language.unread import unread_lines, unused_parameters
 from cnndsl.ops.base import Shape
 from cnndsl.structure import Block, Tensor, deep_recursion
 from cnndsl.symbolic import TooManyTermsError
@@ -102,6 +103,8 @@ class Elaborator(Lines):
             again=partial(elaborate, model),
         )
         check_rows(network)
+        unread = unread_lines(network, self.opened, frame.asked)
+        network.warnings += (*unread, *unused_parameters(self.opened))
         return network
 
     def body(
@@ -114,6 +117,7 @@ class Elaborator(Lines):
     ) -> tuple[Block, Flow]:
         """A block's lines, once its ports and parameters are bound.  Raises Silent."""
         declaration = definition.declaration
+        self.opened[definition] = None
         start = Flow(dict(tensors)) if len(tensors) == 1 else None
         env.skip = start
         before = self.stopped

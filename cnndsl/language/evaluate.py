@@ -383,6 +383,7 @@ def _tensor_value(path: tree.NamePath, env: Env) -> Any:
 
 
 def _size(tensor: Tensor, member: tree.Member, env: Env) -> Any:
+    env.frame.asked.add(tensor.node)
     sizes = tuple(_axis(tensor, number, env) for number in range(len(tensor.shape)))
     if member.name == "shape":
         return sizes

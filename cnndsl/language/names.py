@@ -145,7 +145,8 @@ class Frame(Record):
     `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
     `opened` holds the blocks around it, none of which may be called again; `indexed` the
     places of indexed labels, in order, which loops leave in terms of their own row;
-    `decided` what its sizes have decided so far.
+    `decided` what its sizes have decided so far; `asked` the nodes, in all frames, of which
+    an expression reads a size.
     """
 
     file: FileScope
@@ -155,6 +156,7 @@ class Frame(Record):
     opened: tuple[BlockDefinition, ...] = ()
     indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
 
 
 @record

@@ -42,6 +42,6 @@ def test_the_python_runs() -> None:
 
 
 def test_every_command_of_analysis_is_shown() -> None:
-    others = {"bench", "check", "compile", "completion", "draw", "fmt"}
-    others |= {"keys", "list", "lsp", "run"}
+    others = {"bench", "check", "compile", "completion", "draw", "fmt", "keys", "list"}
+    others |= {"lsp", "run", "watch"}
     assert {arguments[0] for arguments, _ in COMMANDS} == set(HOMES) - others

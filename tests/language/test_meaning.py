@@ -365,3 +365,38 @@ def test_what_a_port_stands_for_is_no_step() -> None:
     for name in ("input(3)", "unbatch(3)", "rebatch(3)"):
         assert fault(f"y: {name}").code == "E202"
     assert net("input: relu\ny: input -> tanh").warnings == ()
+
+
+def test_what_another_setting_reads_is_read() -> None:
+    text = """
+model M(aux: bool = false): image[3, H=8, W=8] -> (y, more when aux) {
+  f: image -> conv(4, 1x1)
+  more: f -> relu when aux
+  y: image -> conv(2, 1x1)
+}"""
+    assert not loads(text).warnings
+    assert not loads(text, parameters={"aux": True}).warnings
+
+
+def test_a_line_is_read_where_any_call_of_its_block_reads_it() -> None:
+    text = """
+block B: x -> (a, b) { a: x -> conv(3, 1x1)
+  b: x -> conv(3, 1x1) }
+model M: image[3, H=8, W=8] -> y { one: B
+  two: one.a -> B
+  y: add { two.a; two.b } }"""
+    assert not loads(text).warnings
+
+
+def test_a_line_is_unread_in_braces_and_loops_too() -> None:
+    text = """
+model M: image[3, H=8, W=8] -> y {
+  s: for i in 0..2 { lost[i]: conv(4, 1x1)
+    image -> conv(3, 1x1) }
+  y: { gone: image -> relu
+    image -> conv(3, 1x1) }
+}"""
+    assert [w.message for w in loads(text).warnings] == [
+        "nothing reads `lost`",
+        "nothing reads `gone`",
+    ]

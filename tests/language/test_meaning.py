@@ -393,8 +393,9 @@ def test_a_line_is_unread_in_braces_and_loops_too() -> None:
 model M: image[3, H=8, W=8] -> y {
   s: for i in 0..2 { lost[i]: conv(4, 1x1)
     image -> conv(3, 1x1) }
-  y: { gone: image -> relu
+  z: { gone: image -> relu
     image -> conv(3, 1x1) }
+  y: add { s[1]; z }
 }"""
     assert [w.message for w in loads(text).warnings] == [
         "nothing reads `lost`",

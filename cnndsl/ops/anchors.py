@@ -202,7 +202,8 @@ class Decode(Op):
     def unused(self, *inputs: Shape) -> dict[str, str]:
         """What other forms take."""
         used = {"rcnn": {"divisors"}, "yolo": {"stride", "stretch"}, "yolov1": {"stride"}}
-        others = {"divisors", "stride", "stretch"} - used.get(self.form, set())
+        own = used.get(self.form, set())
+        others = [name for name in ("divisors", "stride", "stretch") if name not in own]
         return dict.fromkeys(others, f'form="{self.form}"')
 
     def shape(self, *inputs: Shape) -> Shape:

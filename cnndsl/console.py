@@ -144,7 +144,10 @@ class NetworkFile(click.ParamType):  # type: ignore[type-arg]
     name = "file"
 
     def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click calls it with all three
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
     ) -> list[CompletionItem]:
         """The shipped networks and the files here."""
         names = [name for name in shipped() if name.startswith(incomplete)]

@@ -10,8 +10,6 @@ from cnndsl.figures.scene import Box
 from cnndsl.figures.telling import Teller
 from cnndsl.graph import Network
 
-DETAILS = ("stages", "blocks", "full")
-
 
 def blocks(
     network: Network,

@@ -169,7 +169,7 @@ class Builder:
         """`*`."""
         return tree.Every(self._from(items[0]))
 
-    def blank(self, items: Items) -> None:
+    def blank(self, _items: Items) -> None:
         """`-` in a table."""
         return
 
@@ -241,7 +241,6 @@ class Builder:
             None,
             body,
             self._from(items[0]),
-            tuple(span for span, _ in rows),
         )
 
     def for_range(self, items: Items) -> tree.ForTerm:

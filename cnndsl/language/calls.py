@@ -263,7 +263,7 @@ class Calls(Budget):
         """A call of a block."""
         callee = ref.target
         assert isinstance(callee, BlockDefinition)
-        self._enter(callee, env, term.span, place)
+        self._enter(callee, env, term.span)
         outside = ports.block_inputs(callee.declaration, operands, term.span)
         # Each entry of the stack is relative to the one before it.
         relative = place.name.removeprefix(f"{env.frame.name}.")
@@ -286,7 +286,7 @@ class Calls(Budget):
         call = Call(key, term.path.name, block, inputs, result.all, lines, term.span)
         return call, result
 
-    def _enter(self, callee: BlockDefinition, env: Env, span: Span, place: Place) -> None:
+    def _enter(self, callee: BlockDefinition, env: Env, span: Span) -> None:
         """Check that opening this block ends."""
         self.spend(span)
         if callee in env.frame.opened:

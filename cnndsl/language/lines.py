@@ -95,7 +95,7 @@ class Lines(Terms):
             try:
                 on = chain.decide(statement, env)
                 if not on:
-                    line = self._off(statement, env, place, definition, chain)
+                    line = self._off(statement, env, definition, chain)
                 else:
                     line, result = self._line(statement, env, result, place, definition)
                     if join:
@@ -103,7 +103,7 @@ class Lines(Terms):
             except (Fault, TooManyTermsError) as error:
                 known = error if isinstance(error, Fault) else too_many_terms(statement.span)
                 self.report(known, env)
-                self._mark(statement, env, chain)
+                self._mark(statement, env)
                 result = Faulty()
             if line is not None:
                 done.append(line)
@@ -128,7 +128,7 @@ class Lines(Terms):
             if isinstance(statement, tree.Let) and env.lookup(statement.name) is None:
                 env.names[statement.name] = Bound(Faulty(), statement.name_span, "value")
 
-    def _mark(self, statement: tree.LineStatement, env: Env, chain: Chain) -> None:
+    def _mark(self, statement: tree.LineStatement, env: Env) -> None:
         """Bind a faulty line's labels, so that what uses them stays silent."""
         for label in statement.labels:
             home = env.home if label.parts else env
@@ -138,7 +138,6 @@ class Lines(Terms):
         self,
         statement: tree.LineStatement,
         env: Env,
-        place: Place,
         definition: BlockDefinition,
         chain: Chain,
     ) -> Line:

@@ -163,7 +163,6 @@ class ForTerm(Record):
     range: Expression | None
     body: tuple[Statement, ...]
     span: Span
-    row_spans: tuple[Span, ...] = ()
 
 
 @record

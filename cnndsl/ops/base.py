@@ -229,14 +229,10 @@ class Call(Record):
 
 @record
 class Template(Record):
-    """Text of a Python expression: `{0}` is an input, `{*}` all, `{name}` a value.
-
-    `atomic` says that it needs no parentheses where it is an operand.
-    """
+    """Text of a Python expression: `{0}` is an input, `{*}` all, `{name}` a value."""
 
     text: str
     values: dict[str, object] = dataclasses.field(default_factory=dict)
-    atomic: bool = True
 
 
 @record

@@ -70,7 +70,7 @@ class Add(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`x + y`."""
         text = " + ".join(f"{{{i}}}" for i in range(len(inputs)))
-        return Torch(function=Template(text, atomic=False))
+        return Torch(function=Template(text))
 
 
 @op("mul", Family.ADD, arity=(1, 2))
@@ -138,14 +138,14 @@ class Mul(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`x * y`, or `x * gate[:, :, None, None]`."""
         if self.by is not None:
-            return Torch(function=Template("{0} * {by}", {"by": self.by}, atomic=False))
+            return Torch(function=Template("{0} * {by}", {"by": self.by}))
         rank = max(map(len, inputs))
         missing = [", ".join([":", ":", *["None"] * (rank - len(x))]) for x in inputs]
         texts = [
             f"{{{i}}}" if len(x) == rank else f"{{{i}}}[{missing[i]}]"
             for i, x in enumerate(inputs)
         ]
-        return Torch(function=Template(" * ".join(texts), atomic=False))
+        return Torch(function=Template(" * ".join(texts)))
 
 
 @op("concat", Family.CONCAT, arity=(1, None), join=True)

@@ -541,6 +541,19 @@ def test_layers_defined_before_what_feeds_them_are_refused(order: str) -> None:
     assert same(found, own_numbers(network))
 
 
+def test_a_modules_own_tensor_stands_before_what_is_inside_it() -> None:
+    """SSD's scale is applied behind the layers that PyTorch lists after it."""
+    network = cnndsl.loads(
+        "model M: x[8, H=4, W=4] -> y { y: conv(8, 3x3) -> relu -> conv(8, 3x3) -> scale }"
+    )
+    own = own_numbers(network)
+    names = list(own)
+    theirs = ["0.weight", "0.bias", "2.weight", "2.bias", "gamma"]
+    foreign = {f"net.{t}": own[n] for t, n in zip(theirs, names, strict=True)}
+    state = {"net.gamma": foreign.pop("net.gamma"), **foreign}
+    assert same(load_weights(network, state), own)
+
+
 def pix2pix(depth: int, width: int) -> str:
     """The generator that halves an image to one pixel, and doubles it back, with skips."""
     channels = [min(width * 2**n, width * 8) for n in range(depth)]

@@ -116,7 +116,8 @@ class Known:
     def backwards(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Those of these pairs that were defined before what feeds them, or after it."""
         asked = dict(pairs)
-        every = self.settled | asked
+        layers = self.theirs.layers
+        every = {n: m for n, m in (self.settled | asked).items() if not layers[n].bare}
         later = union(every.values())
         wrong = 0
         for _, m in sorted(every.items()):

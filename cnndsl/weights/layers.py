@@ -46,6 +46,11 @@ class Layer:
         return tuple((role, shape) for role, (_, shape) in self.tensors.items())
 
     @property
+    def bare(self) -> bool:
+        """Whether it is a module's own tensor, which stands before all that is inside it."""
+        return any(name == ".".join(self.path) for name, _ in self.tensors.values())
+
+    @property
     def kind(self) -> tuple[tuple[str, int], ...]:
         """Its roles and ranks."""
         return tuple((role, len(shape)) for role, shape in self.signature)

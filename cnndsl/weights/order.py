@@ -78,12 +78,13 @@ def by_order(known: Known, cell: Cell) -> Pairs:
 
 def _places(known: Known, scope: int) -> dict[int, int]:
     """Which of ours each layer of a set is in every order in which data may run."""
-    numbers = list(bits(scope))
+    numbers = [n for n in bits(scope) if not known.theirs.layers[n].bare]
     options = {n: 1 << known.settled[n] for n in numbers if n in known.settled}
     for cell in known.cells:
         if cell.theirs & scope:
             for a, b in known.open(cell):
                 options |= {n: union(b) for n in a if n not in options}
+    options = {n: options[n] for n in numbers}
     all_ours = all_of(options.values())
     feeding = {y: known.ours.feeding(y) & all_ours for y in bits(all_ours)}
     levels: list[dict[int, list[tuple[int, int]]]] = [{0: []}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
@@ -78,7 +79,11 @@ def _inside_text(text: str, offset: int) -> bool:
 def _files(path: Path) -> Iterator[Item]:
     """The files that a `use` finds: beside this one, and shipped."""
     for folder, detail in ((path.parent, "beside this file"), (zoo(), "shipped")):
-        found = sorted([*folder.glob("*.arch"), *folder.glob("*/*.arch")])
+        found: list[Path] = []
+        for pattern in ("*.arch", "*/*.arch"):
+            # A folder may go while it is looked into.
+            with suppress(OSError):
+                found += sorted(folder.glob(pattern))
         for file in found[:200]:
             if file != path:
                 yield Item(file.relative_to(folder).as_posix(), "file", detail)

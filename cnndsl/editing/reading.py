@@ -147,14 +147,15 @@ def checked(path: Path, texts: Mapping[Path, str], trees: Trees) -> Checked:
 def folder_of(path: Path) -> list[Path]:
     """The `.arch` files below the folder of a file, in order; not those of hidden folders."""
     found: list[Path] = []
-    for folder, folders, files in os.walk(path.parent):
+    for count, (folder, folders, files) in enumerate(os.walk(path.parent)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(folder) / name for name in sorted(files) if name.endswith(".arch")]
-        if len(found) > MOST_FILES:
+        if len(found) > MOST_FILES or count > MOST_FOLDERS:
             break
     return found[:MOST_FILES]
 
 
 MOST_TREES = 200
 MOST_FILES = 300
-"""So many files are looked through for the uses of a name."""
+MOST_FOLDERS = 1000
+"""So many files, and folders, are looked through for the uses of a name."""

@@ -92,7 +92,7 @@ def test_hostile_labels_are_written_the_same_twice(style: str, format: str) -> N
     ],
 )
 def test_a_style_in_a_format_that_it_has_not_is_refused(style: str, format: str) -> None:
-    with pytest.raises(ArchError, match=f"`{style}` is not written as .{format}"):
+    with pytest.raises(ArchError, match=f"`{style}` cannot be written as .{format}"):
         drawn(style, format)
 
 

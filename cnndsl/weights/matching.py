@@ -4,6 +4,9 @@ Both sides are layers with signatures (roles and shapes). A *cell* is a set of t
 known to be a set of ours, with the same signatures; a signature that occurs once in its
 cell is settled. Cells are split by evidence until nothing more splits:
 
+Names come first (`correspondence`), then the order of a whole module's definition
+(`order.by_order`), and then:
+
 1. blocks: a module of theirs and a module or chain of ours with equal signatures, no other
    such sets in the cell, and one signature that occurs in the cell only there; several
    such sets where data runs through them one after the other, in the order of definition;
@@ -19,7 +22,8 @@ cell is settled. Cells are split by evidence until nothing more splits:
 
 Series, flow and gaps hold only where what is settled was defined in the order in which data
 runs. Order alone never tells parallel layers apart that stand beside each other. What remains
-is an error, and so is a result that renames two modules of one form differently.
+is an error; so is a result that renames two modules of one form differently, and layers that
+only hierarchy or order told apart, and that fit as well when they are interchanged.
 """
 
 from __future__ import annotations

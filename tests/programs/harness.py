@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import torch
 from click.testing import CliRunner
@@ -350,7 +351,12 @@ def _at_size(program: Program, found: Any, name: str, size: int) -> None:
 
 def training_memory(program: Program) -> None:
     """What training keeps is what autograd saves, in bytes of float32, weights apart."""
-    if _selects(program.network):
+    network = program.network
+    needed = set().union(
+        *({t.node} | nx.ancestors(network.graph, t.node) for t in network.outputs.values())
+    )
+    # What no output needs Python lets go when it likes.
+    if _selects(network) or not set(network.graph) - set(network.inputs) <= needed:
         return
     _ = program.module
     module = program.network.to_torch().train()
@@ -366,7 +372,6 @@ def training_memory(program: Program) -> None:
     arrays = {k: a.astype(np.float32) for k, a in program.arrays(batch).items()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda found: found.tensor):
         outputs = module(*_tensors(arrays))
-    # What no output needs is let go with its part of the graph.
     storages = [one.tensor.untyped_storage() for ref in kept if (one := ref()) is not None]
     found = {storage._cdata: storage.nbytes() for storage in storages}
     total = sum(size for key, size in found.items() if key not in own)

@@ -13,7 +13,7 @@ from tests.programs.harness import COLUMNS, check
 from tests.programs.shrink import shrink
 from tests.programs.used import Used, everything
 
-IN_SUITE = ("interpreter", "plan_single")
+IN_SUITE = ("interpreter", "plan", "plan_single")
 """The columns that hold today. All of `harness.COLUMNS` are to be here."""
 SEEDS = 200
 """Random programs."""

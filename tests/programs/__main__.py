@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 
@@ -30,17 +31,18 @@ def main() -> int:
     used, kinds = Used(), Kinds(options.shrink)
     end = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
     said, count, start = time.monotonic(), 0, time.monotonic()
-    for seed, text in programs(options.seed, options.slots):
-        if time.monotonic() > end or count == options.count:
-            break
-        count += 1
-        columns = [c for c in options.columns if c not in SLOW or not seed % 5]
-        used.add(text)
-        for found in check(text, columns, seed):
-            kinds.add(found, text, seed)
-        if time.monotonic() - said > options.every:
-            said = time.monotonic()
-            _say(f"{count} programs, {len(kinds.first)} kinds of failure")
+    with suppress(KeyboardInterrupt):
+        for seed, text in programs(options.seed, options.slots):
+            if time.monotonic() > end or count == options.count:
+                break
+            count += 1
+            columns = [c for c in options.columns if c not in SLOW or not seed % 5]
+            used.add(text)
+            for found in check(text, columns, seed):
+                kinds.add(found, text, seed)
+            if time.monotonic() - said > options.every:
+                said = time.monotonic()
+                _say(f"{count} programs, {len(kinds.first)} kinds of failure")
     print(kinds.report())
     missing = used.missing()
     if missing:

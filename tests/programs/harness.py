@@ -31,6 +31,7 @@ from cnndsl.analysis.sizes import sizes
 from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.cli import cli
 from cnndsl.commands.opening import build
+from cnndsl.console import INTERRUPTED
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures.write import FORMATS_OF
 from cnndsl.language import pick
@@ -247,6 +248,7 @@ def pytorch(program: Program) -> None:
 
 def optimized(program: Program) -> None:
     """So does the one for inference."""
+    _ = program.module
     made = program.network.to_torch(optimize=True).eval().double()
     tensors = {
         name: torch.from_numpy(array)
@@ -436,6 +438,8 @@ def _invoke(*words: str) -> str:
     result = CliRunner().invoke(cli, words, env={"CNNDSL_TRACEBACK": "1"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
+    if result.exit_code == INTERRUPTED:
+        raise KeyboardInterrupt
     said = " ".join([words[0], *words[2:]])
     require(result.exit_code == 0, f"{said} ends with {result.exit_code}: {result.output[:90]}")
     return result.output

@@ -293,8 +293,9 @@ def parameters(program: Program) -> None:
 
 def multiply_adds(program: Program) -> None:
     """They are half of what PyTorch's counter counts."""
+    module, inputs = program.module, _tensors(program.arrays(1))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        program.module(*_tensors(program.arrays(1)))
+        module(*inputs)
     counted, said = counter.get_total_flops(), program.network.macs
     require(counted == 2 * said, f"{said} multiply-adds are said, {counted / 2:g} counted")
 

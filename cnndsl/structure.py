@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnndsl.diagnostics import Span
@@ -185,6 +185,8 @@ class Block(Record):
     outputs: dict[str, Tensor]
     body: list[Line]
     stack: tuple[str, ...] = ()
+    declared: object = field(default=None, repr=False, compare=False)
+    """The declaration, for whoever translates what is written."""
 
 
 Item = Line | Term

@@ -117,7 +117,9 @@ def test_operations_know_neither_the_graph_nor_the_language(module: str) -> None
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("backends")])
 def test_a_backend_never_sees_the_language(module: str) -> None:
     others = {_own(imported) for imported, _ in _imported(module, late=True)}
-    assert not {o for o in others if o and o.startswith("language")}
+    # The translation to PyTorch is of what is written, and reads the declaration.
+    if not module.startswith("backends.torch.") or "proof" in module:
+        assert not {o for o in others if o and o.startswith("language")}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith("losses")])

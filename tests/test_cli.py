@@ -255,8 +255,8 @@ def test_run_verifies_the_plan_where_there_is_one() -> None:
 
 def test_run_reads_the_weights_it_is_given() -> None:
     network = cnndsl.load("good.arch")
-    weights = {"y.conv.weight": np.zeros((4, 3, 3, 3), np.float32)}
-    weights["y.conv.bias"] = np.arange(4, dtype=np.float32)
+    weights = {"y.weight": np.zeros((4, 3, 3, 3), np.float32)}
+    weights["y.bias"] = np.arange(4, dtype=np.float32)
     np.savez("w.npz", **weights)
     np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
     result = run("run", "good.arch", "--input", "x=x.npy", "--weights", "w.npz", "-o", "o.npz")
@@ -351,8 +351,8 @@ def test_a_map_says_which_weights_are_which() -> None:
     assert "`--map FILE`" in refused.stderr
     said = []
     for name, text in (
-        ("map.txt", "# which is which\na -> y.left\nb -> y.right  # and so on\n"),
-        ("map.json", '{"a": "y.left", "b": "y.right"}'),
+        ("map.txt", "# which is which\na -> left\nb -> right  # and so on\n"),
+        ("map.json", '{"a": "left", "b": "right"}'),
     ):
         Path(name).write_text(text)
         result = run(*command, "--map", name)

@@ -39,6 +39,7 @@ from cnndsl.language.names import (
     operation,
     operations,
 )
+from cnndsl.language.naming import Site
 from cnndsl.language.size import least_work_of
 from cnndsl.language.translate import (
     Leaving,
@@ -50,6 +51,9 @@ from cnndsl.language.translate import (
 )
 from cnndsl.ops.base import Op
 from cnndsl.structure import Call, Line, Loop, Step, Term
+
+FUSED = ("norm", "act")
+"""What a convolution or a linear layer takes behind it."""
 
 
 class Calls(Budget):
@@ -80,13 +84,13 @@ class Calls(Budget):
             lines, operands, labels = self._operands(
                 term.operands, env, flow, place, definition
             )
-        names = definition.step_names.get(id(term)) or (term.path.name,)
+        site = definition.modules.sites.get(id(term))
         found: Term
         if isinstance(ref.target, BlockDefinition):
-            at = place.below(names[0])
+            at = place.opened(site, term.path.name)
             found, result = self._block(term, ref, env, operands, lines, at, definition)
         else:
-            found, result = self._op(term, ref, env, operands, lines, place, names, definition)
+            found, result = self._op(term, ref, env, operands, lines, place, site, definition)
         return found, Flow(result.tensors, {**labels, **result.members}, result.family)
 
     def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:
@@ -181,7 +185,7 @@ class Calls(Budget):
         bodies, rows = [], []
         key = definition.line_numbers[id(term)]
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
-            at = inside.iteration(number, labelled=bool(label))
+            at = inside.iteration(id(term), number, labelled=bool(label))
             indexed, decided = len(env.frame.indexed), len(env.frame.decided)
             lines, found = self._join(term.body, inner, flow, at, definition)
             resuming = Resuming(env.frame, names, row)
@@ -219,7 +223,7 @@ class Calls(Budget):
         operands: list[Flow],
         lines: list[Line] | None,
         place: Place,
-        names: tuple[str, ...],
+        site: Site | None,
         definition: BlockDefinition,
     ) -> tuple[Term, Flow]:
         """An operation, with the normalisation and activation fused to it."""
@@ -227,27 +231,30 @@ class Calls(Budget):
         assert isinstance(cls, type)
         assert issubclass(cls, Op)
         tensors = ports.op_inputs(cls, operands, term.span)
-        key = definition.line_numbers[id(term)]
+        key, name = definition.line_numbers[id(term)], term.path.name
         if cls.join and lines is not None and len(tensors) == 1:
             # A join left with one line is that line.
-            step = Step(key, names[0], (), (), tensors, tensors, lines, term.span)
+            step = Step(key, name, (), (), tensors, tensors, lines, term.span)
             return step, Flow({"": tensors[0]})
         self.spend(term.span)
         call = op_arguments(term, ref, env, len(tensors[0].shape) - 1 if tensors else 0)
         call.places.update(operand_places(lines or [], len(tensors)))
-        outputs = self.nodes.add(call, tensors, place, names[0], env.frame)
-        added = [outputs[0].node] if outputs else []
-        slots = [names[0]]
-        for fused, slot in zip(call.fused, (*names[1:], "norm", "act"), strict=False):
-            if fused is None:
-                continue
-            outputs = self.nodes.add(fused, outputs, place, slot, env.frame)
-            added.append(outputs[0].node)
-            slots.append(slot)
+        path = place.path(site, name)
+        layers = [(call, name)]
+        layers += [
+            (f, slot) for f, slot in zip(call.fused, FUSED, strict=False) if f is not None
+        ]
+        added, outputs = [], tensors
+        for number, (layer, slot) in enumerate(layers):
+            # What is fused makes a sequence of the step: the layers are numbered.
+            at = (*path, number) if len(layers) > 1 else path
+            outputs = self.nodes.add(layer, outputs, place, slot, env.frame, at)
+            added += [outputs[0].node] if outputs else []
         flow = Flow(dict(zip(cls.output_names(len(outputs)), outputs, strict=True)))
-        step = Step(
-            key, names[0], tuple(added), tuple(slots), tensors, outputs, lines, term.span
-        )
+        if added:  # the number that tells it from others of its name
+            name += added[0].removeprefix(place.shown(name))
+        slots = (name, *(slot for _, slot in layers[1:]))
+        step = Step(key, name, tuple(added), slots, tensors, outputs, lines, term.span)
         return step, flow
 
     def _block(

@@ -135,5 +135,6 @@ class Elaborator(Lines):
             outputs=dict(flow.tensors),
             body=lines,
             stack=env.frame.stack,
+            declared=definition,
         )
         return block, flow

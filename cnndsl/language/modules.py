@@ -14,8 +14,9 @@ from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mea
 from cnndsl.files import read_source, zoo
 from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.names import Bound, Env, Frame, OpRef
-from cnndsl.language.naming import line_numbers, step_names
+from cnndsl.language.names import Bound, Env, Frame, OpRef, operation
+from cnndsl.language.naming import Kind, Modules, line_numbers, modules, value_names
+from cnndsl.ops.base import Op
 from cnndsl.ops.values import spell
 from cnndsl.structure import Citation, Definition
 
@@ -75,9 +76,35 @@ class BlockDefinition:
         return self.declaration.name
 
     @cached_property
-    def step_names(self) -> dict[int, tuple[str, ...]]:
-        """The module names of its written steps."""
-        return step_names(self.declaration)
+    def modules(self) -> Modules:
+        """Where the modules of its written steps are."""
+        return modules(self.declaration, self._kind)
+
+    @cached_property
+    def values(self) -> set[str]:
+        """The names of its values, which may stand for operations."""
+        return {p.name for p in self.declaration.params} | value_names(self.declaration.body)
+
+    def _kind(self, name: str) -> Kind:
+        """What a step's name stands for."""
+        if name in self.values:
+            return "weights"
+        bound = self.file.names.get(name)
+        target = bound.meaning.target if bound and isinstance(bound.meaning, OpRef) else None
+        target = target or operation(name)
+        if isinstance(target, BlockDefinition):
+            one = target.declaration
+            inputs, outputs = one.inputs or (), one.outputs or ()
+            several = max(len(inputs), len(outputs)) > 1 or any(
+                port.many for port in (*inputs, *outputs)
+            )
+            return "owner" if several else "weights"
+        if target is None:
+            return "function"
+        owner = target.weights is not Op.weights
+        if not target.chained:
+            return "owner" if owner else "function"
+        return "weights" if owner else "module"
 
     @cached_property
     def line_numbers(self) -> dict[int, int]:

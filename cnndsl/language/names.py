@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Fault, Span, fault
-from cnndsl.graph import Decided, module_name
+from cnndsl.graph import Decided
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
@@ -16,6 +16,7 @@ from cnndsl.symbolic import Axis, Formula, Sym, Symbol
 if TYPE_CHECKING:
     from cnndsl.language import tree
     from cnndsl.language.modules import BlockDefinition, FileScope
+    from cnndsl.language.naming import Site
 
 
 class Silent(Fault):
@@ -161,25 +162,29 @@ class Frame(Record):
 
 @record
 class Place(Record):
-    """Where a step's module goes: `prefix.name.suffix`.
+    """Where a step stands: the module of its block, and its name as shown.
 
-    `suffix` holds the indices of the repeats around it; `name` is the prefix as shown,
-    which differs from the module path where one module is called several times. `loose`
-    is set inside a `for` without a label, where nothing may hold weights; `home` is where
-    the indexed labels in a `for` belong.
+    `turns` are the numbers of the repeats and loops around it, by the `id` of their terms;
+    `suffix` the same as they are shown. `loose` is set inside a `for` without a label,
+    where nothing may hold weights; `home` is where the indexed labels in a `for` belong.
     """
 
     prefix: Path = ()
     name: str = ""
     suffix: Path = ()
+    turns: tuple[tuple[int, int], ...] = ()
     loose: bool = False
     shared: bool = False
     rows: int = 1
     home: Place | None = None
 
-    def path(self, segment: str) -> Path:
-        """The module path of a step or label here."""
-        return (*self.prefix, module_name(segment), *self.suffix)
+    def path(self, site: Site | None, segment: str) -> Path:
+        """The module path of a step here; one without a module has only a name."""
+        if site is None:
+            return (*self.prefix, segment)
+        turns = dict(self.turns)
+        inner = (p if isinstance(p, int) else turns[p.term] for p in site.inner)
+        return (*self.prefix, site.name, *inner)
 
     def shown(self, segment: str) -> str:
         """The node's name."""
@@ -187,22 +192,27 @@ class Place(Record):
         return ".".join([*parts, segment, *map(str, self.suffix)])
 
     def below(self, segment: str, index: Path = ()) -> Place:
-        """The place inside a label or a block call."""
+        """The place inside a label."""
         at = (self.home or self) if index else self
         name = ".".join([at.shown(segment), *map(str, index)])
-        path = (*at.path(segment), *index)
-        return Place(path, name, (), at.loose and not index, self.shared, self.rows)
+        loose = at.loose and not index
+        return replace(self, name=name, suffix=(), loose=loose, home=None)
 
-    def repeated(self, index: int) -> Place:
-        """The place in one iteration of a repeat."""
-        return replace(self, suffix=(*self.suffix, index))
+    def opened(self, site: Site | None, segment: str) -> Place:
+        """The place inside a block that is called here."""
+        path, name = self.path(site, segment), self.shown(segment)
+        return Place(path, name, (), (), self.loose, self.shared, self.rows)
 
-    def iteration(self, index: int, *, labelled: bool) -> Place:
-        """The place in one iteration of a `for`, under its label."""
-        at = [*self.prefix, *self.suffix, index]
+    def repeated(self, term: int, index: int) -> Place:
+        """The place in one turn of a repeat."""
+        return replace(self, suffix=(*self.suffix, index), turns=(*self.turns, (term, index)))
+
+    def iteration(self, term: int, index: int, *, labelled: bool) -> Place:
+        """The place in one turn of a `for`, under its label."""
         name = ".".join([*([self.name] if self.name else []), *map(str, (*self.suffix, index))])
-        loose = self.loose or not labelled
-        return Place(tuple(at), name, (), loose, self.shared, self.rows, self.home or self)
+        loose, turns = self.loose or not labelled, (*self.turns, (term, index))
+        home = self.home or self
+        return replace(self, name=name, suffix=(), turns=turns, loose=loose, home=home)
 
     def called(self, index: int) -> Place:
         """The place in one call of an `each`: the same path, another name."""

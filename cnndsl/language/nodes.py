@@ -71,6 +71,7 @@ class Nodes:
         place: Place,
         segment: str,
         frame: Frame,
+        path: Path,
     ) -> tuple[Tensor, ...]:
         """One layer.  Raises Fault: the operation refuses its inputs."""
         inputs = tuple(tensor.shape for tensor in operands)
@@ -86,7 +87,6 @@ class Nodes:
                 message = f"`{op.name}` does not use `{name}` with {other}"
                 where, stack = call.places[name], frame.stack
                 raise fault("E301", message, where, stack=stack, help="leave it out")
-        path = place.path(segment)
         if weights:
             self._own(path, weights, place, call.span, frame)
         name = self._unique(place.shown(segment))
@@ -101,14 +101,14 @@ class Nodes:
     ) -> Tensor:
         """`[N, …]` to `[…]`, the rows joined to the batch: the entry of `each row`."""
         call = OpCall(OPS["unbatch"](count), span, {})
-        return self.add(call, (tensor,), place, "rows", frame)[0]
+        return self.add(call, (tensor,), place, "rows", frame, place.path(None, "rows"))[0]
 
     def unrows(
         self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame
     ) -> Tensor:
         """`[…]` back to `[N, …]`: the end of `each row`."""
         call = OpCall(OPS["rebatch"](count), span, {})
-        return self.add(call, (tensor,), place, "unrows", frame)[0]
+        return self.add(call, (tensor,), place, "unrows", frame, place.path(None, "unrows"))[0]
 
     def warn_hidden(self, name: str, span: Span) -> None:
         """A label bears the name of an operation, which it hides."""
@@ -122,9 +122,9 @@ class Nodes:
         if name not in self.graph:
             return name
         number = 2
-        while f"{name}~{number}" in self.graph:
+        while f"{name}_{number}" in self.graph:
             number += 1
-        return f"{name}~{number}"
+        return f"{name}_{number}"
 
     def _own(
         self, path: Path, weights: dict[str, Weight], place: Place, span: Span, frame: Frame
@@ -144,17 +144,7 @@ class Nodes:
             self.owners[path] = (span, weights)
             return
         first, shapes = self.owners[path]
-        if not place.shared:
-            raise Fault(
-                Diagnostic(
-                    "E211",
-                    f"two modules would have the path `{key_of(path)}`",
-                    span,
-                    related=((first, "the other one"),),
-                    stack=frame.stack,
-                    help="give one of the lines a label of its own",
-                )
-            )
+        assert place.shared, f"two modules have the path {key_of(path)}"
         for name in (*shapes, *weights):
             held, wanted = _spelt(shapes.get(name)), _spelt(weights.get(name))
             if held == wanted:

@@ -96,7 +96,9 @@ class Terms(Calls):
             self.spend(term.span)
             inner = Env(env.frame, env, loop=True)
             inner.repeat = number
-            found, flow = self.term(term.term, inner, flow, place.repeated(number), definition)
+            found, flow = self.term(
+                term.term, inner, flow, place.repeated(id(term), number), definition
+            )
             if found is not None:
                 items.append(found)
         result = needed(flow, term.span)
@@ -143,7 +145,7 @@ class Terms(Calls):
         family = Family()
         members: dict[str, Entry] = {}
         for number, (row, inner) in enumerate(self._iterations(term, env, definition)):
-            at = place.iteration(number, labelled=labelled)
+            at = place.iteration(id(term), number, labelled=labelled)
             before, indexed = self.stopped, len(env.frame.indexed)
             decided = len(env.frame.decided)
             lines, end, _ = self.lines(term.body, inner, flow, at, definition)

@@ -31,6 +31,8 @@ class Elementwise(Op):
     may work in place and how many `special` functions it takes, each says itself.
     """
 
+    chained = True
+
     module: ClassVar[str]
     function: ClassVar[str]
     spelt: ClassVar[tuple[str, ...]] = ()
@@ -209,6 +211,8 @@ class Softmax(Op):
     Raises OpError: no such axis.
     Source: convention.
     """
+
+    chained = True
 
     axis: int
 

@@ -261,9 +261,12 @@ class Decode(Op):
         return Torch(function=Call(name, (Operand(0), Operand(1)), keywords), helper=helper)
 
 
-def _spelt(pairs: Pairs) -> tuple[tuple[float, ...], ...]:
-    """Whole numbers without their `.0`."""
-    return tuple(
-        tuple(int(side) if float(side).is_integer() else round(float(side), 6) for side in pair)
-        for pair in pairs
-    )
+def _spelt(pairs: Pairs) -> Pairs:
+    """Whole numbers without their `.0`; one that carries an expression stays as it is."""
+    return tuple(tuple(map(_side, pair)) for pair in pairs)  # type: ignore[misc]
+
+
+def _side(side: float) -> float:
+    if hasattr(side, "key"):
+        return side
+    return int(side) if float(side).is_integer() else round(float(side), 6)

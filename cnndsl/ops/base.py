@@ -254,10 +254,6 @@ class Torch(Record):
     module: Call | None = None
     function: Call | Template | None = None
     helper: str = ""
-    prepare: Call | Template | None = None
-    """Applied to the input before the module (padding whose sides differ)."""
-    also: tuple[tuple[str, Call], ...] = ()
-    """Modules that must follow `module` in a chain, each with a name."""
 
 
 class Auto(Enum):
@@ -291,6 +287,8 @@ class Op(Record):
     """The least and the largest number of inputs; None is any number."""
     fused: ClassVar[bool] = False
     """Takes `norm=` and `act=`."""
+    chained: ClassVar[bool] = False
+    """One input, one output, and PyTorch has a module for it: it may stand in a chain."""
     join: ClassVar[bool] = False
     """With one operand, it is that operand: what is left where `when` removes the others."""
     ports: ClassVar[tuple[str, ...]] = ()

@@ -16,7 +16,6 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Op,
-    Operand,
     Pad,
     Pads,
     Saved,
@@ -27,6 +26,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
 from cnndsl.ops.shapes import (
     compact,
     even,
@@ -49,6 +49,8 @@ class Conv(Op):
     Raises OpError: groups does not divide C or K, or the kernel does not fit.
     Source: Dumoulin & Visin 2016, arXiv:1603.07285, §2.
     """
+
+    chained = True
 
     out: int
     kernel: Size
@@ -113,23 +115,22 @@ class Conv(Op):
         )
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`nn.Conv2d`; where the sides of the padding differ, `F.pad` before it."""
+        """`nn.Conv2d`; a module of the file's own where the sides of the padding differ."""
         (x,) = inputs
-        padding = one(tuple(before for before, _ in self.pads)) if even(self.pads) else 0
-        module = Call(
-            f"nn.Conv{len(self.kernel)}d",
-            (x[0], self.out, one(self.kernel)),
-            {
-                "stride": (one(self.stride), 1),
-                "padding": (padding, 0),
-                "dilation": (one(self.dilation), 1),
-                "groups": (self.groups, 1),
-                "bias": (self.bias, True),
-            },
-        )
-        if even(self.pads):
-            return Torch(module)
-        return Torch(module, prepare=Call("F.pad", (Operand(0), torch_sides(self.pads))))
+        rank, sides = len(self.kernel), torch_sides(self.pads)
+        others: dict[str, tuple[object, object]] = {
+            "dilation": (one(self.dilation), 1),
+            "groups": (self.groups, 1),
+            "bias": (self.bias, True),
+        }
+        stride: dict[str, tuple[object, object]] = {"stride": (one(self.stride), 1)}
+        given = (x[0], self.out, one(self.kernel))
+        if not even(self.pads):
+            module = Call(f"PaddedConv{rank}d", (*given, sides), {**stride, **others})
+            return Torch(module, helper=padded_conv(rank))
+        padding = one(tuple(before for before, _ in self.pads))
+        keywords = {**stride, "padding": (padding, 0), **others}
+        return Torch(Call(f"nn.Conv{rank}d", given, keywords))
 
 
 @op("dwconv", Family.DEPTHWISE, fused=True)
@@ -139,6 +140,8 @@ class DepthwiseConv(Op):
     MACs: m·C · ∏S′ · ∏kernel.
     Source: Howard et al. 2017, arXiv:1704.04861, §3.1.
     """
+
+    chained = True
 
     kernel: Size
     stride: Size = 1  # type: ignore[assignment]
@@ -216,6 +219,8 @@ class Deconv(Op):
     is not less than the stride or the dilation.
     Source: Dumoulin & Visin 2016, arXiv:1603.07285, §4.
     """
+
+    chained = True
 
     out: int
     kernel: Size
@@ -308,27 +313,23 @@ class Deconv(Op):
         )
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`nn.ConvTranspose2d`."""
+        """`nn.ConvTranspose2d`; a module of the file's own where the sides differ."""
+        rank = len(self.kernel)
+        stride: dict[str, tuple[object, object]] = {"stride": (one(self.stride), 1)}
+        others: dict[str, tuple[object, object]] = {
+            "output_padding": (one(self.extra), 0),
+            "groups": (self.groups, 1),
+            "bias": (self.bias, True),
+            "dilation": (one(self.dilation), 1),
+        }
+        given = (inputs[0][0], self.out, one(self.kernel))
         if not even(self.pads):
-            raise OpError(
-                "a transposed convolution needs the same padding on both sides, as in PyTorch",
-                help="pad both sides, and crop the output",
-                attribute="pad",
-                code="E601",
-            )
-        module = Call(
-            f"nn.ConvTranspose{len(self.kernel)}d",
-            (inputs[0][0], self.out, one(self.kernel)),
-            {
-                "stride": (one(self.stride), 1),
-                "padding": (one(tuple(before for before, _ in self.pads)), 0),
-                "output_padding": (one(self.extra), 0),
-                "groups": (self.groups, 1),
-                "bias": (self.bias, True),
-                "dilation": (one(self.dilation), 1),
-            },
-        )
-        return Torch(module)
+            sides = torch_sides(self.pads)
+            module = Call(f"CroppedConvTranspose{rank}d", (*given, sides), {**stride, **others})
+            return Torch(module, helper=cropped_deconv(rank))
+        padding = one(tuple(before for before, _ in self.pads))
+        keywords = {**stride, "padding": (padding, 0), **others}
+        return Torch(Call(f"nn.ConvTranspose{rank}d", given, keywords))
 
 
 def padded(x: Shape, pads: Pads) -> Saved:

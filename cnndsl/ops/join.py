@@ -275,7 +275,9 @@ class Split(Op):
         return tuple(np.split(x, starts, self.axis + 1))
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.chunk(2, 1)`, or `x.split((4, 1, 80), 1)`."""
+        """`x.chunk(2, 1)`, or `x.split((4, 1, 80), 1)`; one part is the whole."""
+        if len(self.shapes(*inputs)) == 1:
+            return Torch(function=Template("{0}"))
         method = "split" if isinstance(self.sections, tuple) else "chunk"
         values: dict[str, object] = {"sections": self.sections, "axis": self.axis + 1}
         return Torch(function=Template(f"{{0}}.{method}({{sections}}, {{axis}})", values))

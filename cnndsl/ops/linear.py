@@ -37,6 +37,8 @@ class Linear(Op):
     Source: convention.
     """
 
+    chained = True
+
     out: int
     bias: bool | Auto = Auto.AUTO
 
@@ -97,6 +99,8 @@ class Dropout(Op):
     Source: Srivastava et al. 2014, JMLR 15, §4.
     """
 
+    chained = True
+
     p: float = 0.5
 
     reads = each_position
@@ -154,6 +158,8 @@ class DropPath(Op):
     Raises OpError: p is not at least 0 and less than 1.
     Source: Huang et al. 2016, arXiv:1603.09382, §3 (stochastic depth).
     """
+
+    chained = True
 
     p: float = 0.0
 

@@ -38,6 +38,8 @@ class BatchNorm(Op):
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167, §3.
     """
 
+    chained = True
+
     eps: float = 1e-5
     momentum: float = 0.1
     affine: bool = True
@@ -116,6 +118,8 @@ class FrozenBatchNorm(Op):
     Source: He et al. 2015, arXiv:1512.03385, appendix A (fixed after pre-training).
     """
 
+    chained = True
+
     eps: float = 1e-5
 
     elsewhere = "frozenbatchnorm frozenbatchnormalization"
@@ -161,6 +165,8 @@ class GroupNorm(Op):
     Raises OpError: groups does not divide C.
     Source: Wu & He 2018, arXiv:1803.08494, §3.1.
     """
+
+    chained = True
 
     groups: int
     eps: float = 1e-5
@@ -236,6 +242,8 @@ class LayerNorm(Op):
     Liu et al. 2022, arXiv:2201.03545, §2.6.
     """
 
+    chained = True
+
     eps: float = 1e-6
 
     known = ("nn.LayerNorm", "F.layer_norm")
@@ -283,6 +291,8 @@ class LocalResponseNorm(Op):
     Raises OpError: n is less than 1.
     Source: Krizhevsky, Sutskever & Hinton 2012, NIPS, §3.3.
     """
+
+    chained = True
 
     n: int = 5
     alpha: float = 1e-4
@@ -395,6 +405,8 @@ class Scale(Op):
     Source: Liu, Rabinovich & Berg 2015, arXiv:1506.04579, §3.3; Tian et al. 2019,
     arXiv:1904.01355, §3.2 (one for all).
     """
+
+    chained = True
 
     per: Literal["channel", "tensor"] = "channel"
     init: float = 1.0

@@ -29,6 +29,7 @@ from cnndsl.ops.base import (
     op,
 )
 from cnndsl.ops.conv import padded
+from cnndsl.ops.padded_torch import padded_pool
 from cnndsl.ops.shapes import (
     compact,
     even,
@@ -51,6 +52,8 @@ class MaxPool(Op):
     Raises OpError: the kernel does not fit, or the padding is more than half of it.
     Source: Dumoulin & Visin 2016, arXiv:1603.07285, §3.
     """
+
+    chained = True
 
     kernel: Size
     stride: Size | None = None
@@ -115,18 +118,12 @@ class MaxPool(Op):
         )
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`nn.MaxPool2d`; where the sides of the padding differ, `F.pad` with −∞ before it."""
-        _check_sides(self.window(), self.ceil)
-        keywords = {
-            "stride": (one(self.strides), one(self.kernel)),
-            "padding": (one(torch_padding(self.pads)), 0),
-            "dilation": (one(self.dilation), 1),
+        """`nn.MaxPool2d`; a module of the file's own where the sides of the padding differ."""
+        keywords: dict[str, tuple[object, object]] = {
+            "dilation": (self.dilation, (1,) * len(self.kernel)),
             "ceil_mode": (self.ceil, False),
         }
-        prepare = Template(
-            'F.pad({0}, {sides}, value=float("-inf"))', {"sides": torch_sides(self.pads)}
-        )
-        return _torch("MaxPool", "max_pool", self.kernel, keywords, self.pads, prepare)
+        return _torch("MaxPool", "max_pool", self, keywords)
 
 
 @op("avgpool", Family.POOL)
@@ -139,6 +136,8 @@ class AvgPool(Op):
     Raises OpError: the kernel does not fit, or the padding is more than half of it.
     Source: Dumoulin & Visin 2016, arXiv:1603.07285, §3.
     """
+
+    chained = True
 
     kernel: Size
     stride: Size | None = None
@@ -201,23 +200,23 @@ class AvgPool(Op):
         )
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`nn.AvgPool2d`; where the sides of the padding differ, `F.pad` before it."""
-        _check_sides(self.window(), self.ceil)
-        if not even(self.pads) and not self.count_include_pad:
-            raise OpError(
-                "count_include_pad=false needs the same padding on both sides, as in PyTorch",
-                help="pad both sides, and crop the output",
-                attribute="count_include_pad",
-                code="E601",
-            )
-        keywords = {
-            "stride": (one(self.strides), one(self.kernel)),
-            "padding": (one(torch_padding(self.pads)), 0),
+        """`nn.AvgPool2d`; a module of the file's own where the sides of the padding differ."""
+        keywords: dict[str, tuple[object, object]] = {
             "ceil_mode": (self.ceil, False),
             "count_include_pad": (self.count_include_pad, True),
         }
-        prepare = Call("F.pad", (Operand(0), torch_sides(self.pads)))
-        return _torch("AvgPool", "avg_pool", self.kernel, keywords, self.pads, prepare)
+        # PyTorch refuses a window in three dimensions that is larger than its padded input.
+        room = zip(inputs[0][1:], self.pads, self.kernel, strict=True)
+        small = len(self.kernel) == 3 and any(n + a + b < k for n, (a, b), k in room)
+        return _torch("AvgPool", "avg_pool", self, keywords, own=small)
+
+
+GLOBAL_AVG_POOL = '''class GlobalAvgPool(nn.Module):
+    """The mean over all places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).mean(2)
+'''
 
 
 @op("gap", Family.POOL)
@@ -227,6 +226,8 @@ class GlobalAvgPool(Op):
     MACs: 0.
     Source: Lin, Chen & Yan 2013, arXiv:1312.4400, §3.2.
     """
+
+    chained = True
 
     keep: bool = False
 
@@ -264,29 +265,21 @@ class GlobalAvgPool(Op):
         return mean
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.mean((-2, -1))`, or `nn.AdaptiveAvgPool2d(1)` with `keep`."""
+        """`x.mean((2, 3))`, or `nn.AdaptiveAvgPool2d(1)` with `keep`."""
         rank = len(inputs[0]) - 1
         if self.keep:
             return Torch(
                 Call(f"nn.AdaptiveAvgPool{rank}d", (1,)),
                 Call(f"F.adaptive_avg_pool{rank}d", (Operand(0), 1)),
             )
-        axes = tuple(range(-rank, 0))
-        return Torch(
-            Call(f"nn.AdaptiveAvgPool{rank}d", (1,)),
-            Template("{0}.mean({axes})", {"axes": one(axes)}),
-            also=(("flatten", Call("nn.Flatten")),),
-        )
+        axes = tuple(range(2, rank + 2))
+        function = Template("{0}.mean({axes})", {"axes": one(axes)})
+        return Torch(Call("GlobalAvgPool"), function, GLOBAL_AVG_POOL)
 
 
 def _each_channel(inputs: tuple[Shape, ...]) -> int:
     """As many groups as channels, where the input is known."""
     return inputs[0][0] if inputs else 1
-
-
-def torch_padding(pads: Pads) -> Size:
-    """One number an axis for a module; 0 where `F.pad` goes before it."""
-    return tuple(before for before, _ in pads) if even(pads) else (0,) * len(pads)
 
 
 def _resolved(layer: Layer, x: Shape, dilation: Size) -> Layer:
@@ -321,29 +314,25 @@ def _check_pads(window: Window) -> None:
             raise OpError(f"{message} of {int(kernel)}", help=help, attribute="pad")
 
 
-def _check_sides(window: Window, ceil: bool) -> None:
-    """Raises OpError: `F.pad` first would change which windows `ceil` adds."""
-    if ceil and not even(window.padding):
-        raise OpError(
-            "ceil=true needs the same padding on both sides, as in PyTorch",
-            help="pad both sides, and crop the output",
-            attribute="ceil",
-            code="E601",
-        )
-
-
 def _torch(
-    module: str,
+    kind: str,
     function: str,
-    kernel: Size,
+    layer: MaxPool | AvgPool,
     keywords: dict[str, tuple[object, object]],
-    pads: Pads,
-    prepare: Call | Template,
+    *,
+    own: bool = False,
 ) -> Torch:
-    rank = len(kernel)
-    if even(pads):
-        return Torch(
-            Call(f"nn.{module}{rank}d", (one(kernel),), keywords),
-            Call(f"F.{function}{rank}d", (Operand(0), one(kernel)), keywords),
-        )
-    return Torch(Call(f"nn.{module}{rank}d", (one(kernel),), keywords), prepare=prepare)
+    rank, kernel = len(layer.kernel), layer.kernel
+    if own or not even(layer.pads):
+        given = (kernel, torch_sides(layer.pads), layer.strides)
+        module = Call(f"Padded{kind}{rank}d", given, keywords)
+        return Torch(module, helper=padded_pool(kind, rank))
+    stride = (one(layer.strides), one(kernel))
+    padding = (one(tuple(before for before, _ in layer.pads)), 0)
+    keywords = {"stride": stride, "padding": padding, **keywords}
+    if "dilation" in keywords:
+        keywords["dilation"] = (one(layer.dilation), 1)  # type: ignore[union-attr]
+    return Torch(
+        Call(f"nn.{kind}{rank}d", (one(kernel),), keywords),
+        Call(f"F.{function}{rank}d", (Operand(0), one(kernel)), keywords),
+    )

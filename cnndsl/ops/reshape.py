@@ -106,6 +106,8 @@ class Flatten(Reread):
     Source: convention.
     """
 
+    chained = True
+
     def shape(self, *inputs: Shape) -> Shape:
         """(∏S,)."""
         return (math.prod(inputs[0]),)

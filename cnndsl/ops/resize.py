@@ -131,6 +131,8 @@ class ZeroPad(Op):
     Source: convention.
     """
 
+    chained = True
+
     sides: Pad
 
     moves = True
@@ -235,6 +237,8 @@ class Upsample(Op):
     MACs: 0, counted as resizing.
     Source: convention (PyTorch's `nn.Upsample`).
     """
+
+    chained = True
 
     factor: Size = 2  # type: ignore[assignment]
     mode: Literal["nearest", "bilinear"] = "nearest"

@@ -79,8 +79,12 @@ def check_axis(axis: int, x: Shape, what: str) -> None:
 
 
 def one(values: tuple[object, ...]) -> object:
-    """`3` for `(3, 3)`, the tuple otherwise: PyTorch takes both."""
-    return values[0] if values and all(v == values[0] for v in values) else values
+    """`3` for `(3, 3)`, the tuple otherwise: PyTorch takes both.
+
+    Numbers that carry an expression (their `key`) are one where the expression is one.
+    """
+    same = {getattr(v, "key", v) for v in values}
+    return values[0] if len(same) == 1 else values
 
 
 def compact(size: Size) -> str:

@@ -59,12 +59,17 @@ def test_the_keys_are_those_of_the_table() -> None:
     from tests.language.short import keys, net
 
     unit = "block Unit(c: int) { conv(c, 3x3) }"
-    assert "stem.conv.weight" in keys(net("stem: conv(8, 3x3)\ny: relu"))
-    assert "stem.norm.weight" in keys(net("stem: conv(8, 3x3, norm=gn(2))\ny: relu"))
+    assert "stem.weight" in keys(net("stem: conv(8, 3x3)\ny: relu"))
+    assert "conv.weight" in keys(net("conv(8, 3x3)\ny: relu"))
+    assert "stem.1.weight" in keys(net("stem: conv(8, 3x3, norm=gn(2))\ny: relu"))
+    chain = "features: conv(8, 3x3) -> relu -> conv(8, 3x3)\ny: relu"
+    assert "features.2.weight" in keys(net(chain))
+    joined = "a: add { conv(8, 1x1); conv(8, 3x3) }\ny: relu"
+    assert "a_conv2.weight" in keys(net(joined))
     blocks = "blocks: for | c | n |\n| 8 | 2 |\n{ Unit(c) * n }\ny: relu"
-    assert "blocks.0.Unit.1.conv.weight" in keys(net(blocks, above=unit))
+    assert "blocks.0.1.conv.weight" in keys(net(blocks, above=unit))
     found = keys(net("y: { conv(8, 3x3) -> bn } * 2"))
-    assert {"y.conv.0.weight", "y.bn.1.weight"} <= set(found)
+    assert {"y.0.0.weight", "y.1.1.weight"} <= set(found)
 
 
 def _operations() -> str:

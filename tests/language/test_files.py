@@ -34,7 +34,7 @@ def code(path: Path) -> str:
 def test_a_file_is_looked_for_beside_the_one_that_uses_it(tmp_path: Path) -> None:
     text = MODEL.format(path="lib/stem.arch", names=" (Stem)", step="Stem(4)")
     network = load(write(tmp_path, main=text, lib__stem=STEM))
-    assert keys(network)[0] == "y.Stem.conv.weight"
+    assert keys(network)[0] == "y.conv.0.weight"
 
 
 def test_then_among_the_shipped_ones(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Keys: every segment is a label, a written step's name or an index."""
+"""Keys: a segment stands where it tells siblings apart."""
 
 from __future__ import annotations
 
@@ -8,34 +8,39 @@ BN = "default conv(norm=bn, act=relu)\n"
 
 
 def weights(body: str, above: str = "", ports: str = "image[3, H=8, W=8] -> y") -> list[str]:
-    """The keys of the convolutions' weights."""
-    return [
-        k for k in keys(net(body, ports, above)) if k.endswith("conv.weight") or "conv_" in k
-    ]
+    """The keys of all weights but norms' and biases."""
+    network = net(body, ports, above)
+    kinds = ("conv", "dwconv", "deconv", "linear")
+    wanted = {".".join(map(str, n.path)) for n in network if n.op.name in kinds}
+    return [k for k in keys(network) if k.removesuffix(".weight") in wanted]
 
 
-def test_a_labelled_step_is_label_dot_step_even_alone() -> None:
-    assert keys(net("y: conv(4, 3x3, bias=false)")) == ["y.conv.weight"]
+def test_a_labelled_step_is_the_label() -> None:
+    assert keys(net("y: conv(4, 3x3, bias=false)")) == ["y.weight"]
 
 
-def test_a_fused_step_has_fixed_slots() -> None:
+def test_an_unlabelled_step_is_its_name() -> None:
+    assert keys(net("conv(4, 3x3, bias=false)\ny: relu")) == ["conv.weight"]
+
+
+def test_what_is_fused_makes_a_sequence_of_the_step() -> None:
     found = keys(net("stem: conv(4, 3x3)\ny: relu", above=BN))
-    assert found[:2] == ["stem.conv.weight", "stem.norm.weight"]
-    assert "stem.norm.running_mean" in found
+    assert found[:2] == ["stem.0.weight", "stem.1.weight"]
+    assert "stem.1.running_mean" in found
     assert names(net("stem: conv(4, 3x3)\ny: relu", above=BN))[:3] == [
         *("stem.conv", "stem.norm", "stem.act")
     ]
 
 
-def test_the_slot_is_norm_whatever_the_norm() -> None:
+def test_the_place_is_that_of_the_norm_whatever_the_norm() -> None:
     found = keys(net("y: conv(4, 3x3, norm=gn(2))"))
-    assert found == ["y.conv.weight", "y.norm.weight", "y.norm.bias"]
+    assert found == ["y.0.weight", "y.1.weight", "y.1.bias"]
 
 
-def test_a_block_is_its_name_as_it_was_written() -> None:
+def test_no_block_is_named_in_a_key() -> None:
     above = "block B(c: int) {\n  conv(c, 3x3)\n}"
-    assert weights("y: B(4)", above) == ["y.B.conv.weight"]
-    assert weights("B(4)\ny: relu", above) == ["B.conv.weight"]
+    assert weights("y: B(4)", above) == ["y.conv.weight"]
+    assert weights("B(4)\ny: relu", above) == ["block.conv.weight"]
 
 
 def test_the_projection_of_a_repeated_bottleneck() -> None:
@@ -48,87 +53,91 @@ def test_the_projection_of_a_repeated_bottleneck() -> None:
         "  } -> relu\n}"
     )
     assert weights("c2: Bottleneck(4, s=2 then 1) * 2\ny: relu", above) == [
-        "c2.Bottleneck.0.conv.weight",
-        "c2.Bottleneck.0.conv_2.weight",
-        "c2.Bottleneck.0.conv_3.weight",
-        "c2.Bottleneck.0.projection.conv.weight",
-        "c2.Bottleneck.1.conv.weight",
-        "c2.Bottleneck.1.conv_2.weight",
-        "c2.Bottleneck.1.conv_3.weight",
+        "c2.0.conv1.0.weight",
+        "c2.0.conv2.0.weight",
+        "c2.0.conv3.0.weight",
+        "c2.0.projection.0.weight",
+        "c2.1.conv1.0.weight",
+        "c2.1.conv2.0.weight",
+        "c2.1.conv3.0.weight",
     ]
 
 
 def test_braces_are_no_modules() -> None:
-    assert weights("y: { { conv(4, 3x3) } -> relu }") == ["y.conv.weight"]
+    assert weights("y: { { conv(4, 3x3) } -> relu }") == ["y.weight"]
 
 
-def test_a_repeat_adds_an_index_to_the_step() -> None:
-    assert keys(net("y: conv(4, 3x3, bias=false) * 2")) == [
-        *("y.conv.0.weight", "y.conv.1.weight")
+def test_what_surrounds_the_one_module_of_a_line_has_no_place() -> None:
+    assert weights("y: maxpool(2) -> conv(4, 3x3) -> relu -> dropout(0.1)") == ["y.weight"]
+
+
+def test_a_chain_is_numbered_with_what_is_between() -> None:
+    assert weights("y: relu -> conv(4, 3x3) -> relu -> conv(5, 3x3) -> relu") == [
+        *("y.0.weight", "y.2.weight")
     ]
 
 
-def test_a_repeated_group_indexes_each_of_its_steps() -> None:
+def test_a_repeat_adds_the_number_of_its_turn() -> None:
+    assert keys(net("y: conv(4, 3x3, bias=false) * 2")) == ["y.0.weight", "y.1.weight"]
+
+
+def test_a_repeated_group_numbers_each_of_its_steps() -> None:
     text = "image[3] -> y"
     body = "y: { linear(4, bias=false) -> bn } * 2"
     found = [k for k in keys(net(body, text)) if k.endswith("weight")]
-    assert found == ["y.linear.0.weight", "y.bn.0.weight", "y.linear.1.weight", "y.bn.1.weight"]
+    assert found == ["y.0.0.weight", "y.0.1.weight", "y.1.0.weight", "y.1.1.weight"]
 
 
-def test_a_labelled_for_adds_its_index() -> None:
+def test_a_labelled_for_adds_its_turn() -> None:
     above = "block B(c: int) {\n  conv(c, 3x3, bias=false)\n}"
     body = "blocks: for | c | n |\n | 4 | 1 |\n | 5 | 2 |\n { B(c) * n }\ny: relu"
     assert keys(net(body, above=above)) == [
-        "blocks.0.B.0.conv.weight",
-        "blocks.1.B.0.conv.weight",
-        "blocks.1.B.1.conv.weight",
+        "blocks.0.0.conv.weight",
+        "blocks.1.0.conv.weight",
+        "blocks.1.1.conv.weight",
     ]
 
 
-def test_an_indexed_label_adds_its_indices() -> None:
+def test_an_indexed_label_is_followed_by_the_turns() -> None:
     step = "image -> deconv(4, 2x2, stride=2, bias=false)"
     body = f"for i in 0..1 {{ for j in 0..2 {{ x[i, j]: {step} }} }}"
-    assert keys(net(f"{body}\ny: x[0, 1] -> relu")) == [
-        "x.0.0.deconv.weight",
-        "x.0.1.deconv.weight",
-    ]
+    assert keys(net(f"{body}\ny: x[0, 1] -> relu")) == ["x.0.0.weight", "x.0.1.weight"]
 
 
-def test_an_indexed_label_belongs_to_the_braces_around_the_for() -> None:
-    body = "outer: { for i in 0..2 { x[i]: conv(3, 1x1, bias=false) } }\ny: relu"
-    assert keys(net(body)) == ["outer.x.0.conv.weight", "outer.x.1.conv.weight"]
+def test_the_turns_count_from_0_whatever_the_index() -> None:
+    body = "for i in 2..4 { x[i]: image -> conv(3, 1x1, bias=false) }\ny: x[3] -> relu"
+    assert keys(net(body)) == ["x.0.weight", "x.1.weight"]
 
 
 def test_steps_of_one_name_are_numbered_within_their_labelled_line() -> None:
-    body = "a: conv(4, 3x3) -> conv(5, 3x3)\nb: conv(6, 3x3)\ny: relu"
-    assert weights(body) == [
-        "a.conv.weight",
-        "a.conv_2.weight",
-        "a.conv_2.bias",
-        "b.conv.weight",
-    ]
+    body = "a: add { conv(4, 3x3); conv(4, 1x1) }\nb: conv(6, 3x3)\ny: relu"
+    assert weights(body) == ["a_conv1.weight", "a_conv2.weight", "b.weight"]
 
 
-def test_steps_of_one_name_are_numbered_within_the_block_where_unlabelled() -> None:
+def test_a_label_in_a_labelled_line_is_a_module_of_its_own() -> None:
+    body = "a: add { left: conv(4, 3x3); right: conv(4, 1x1) }\ny: relu"
+    assert weights(body) == ["left.weight", "right.weight"]
+
+
+def test_steps_of_one_name_are_numbered_within_the_block() -> None:
     body = "conv(4, 3x3, bias=false)\nadd { conv(4, 1x1, bias=false); skip }\ny: relu"
-    assert keys(net(body)) == ["conv.weight", "conv_2.weight"]
+    assert keys(net(body)) == ["conv1.weight", "conv2.weight"]
 
 
 def test_the_numbers_count_the_text_so_that_when_renames_nothing() -> None:
     body = "conv(4, 3x3, bias=false) when {}\nconv(4, 1x1, bias=false)\ny: relu"
-    assert keys(net(body.format("true"))) == ["conv.weight", "conv_2.weight"]
-    assert keys(net(body.format("false"))) == ["conv_2.weight"]
+    assert keys(net(body.format("true"))) == ["conv1.weight", "conv2.weight"]
+    assert keys(net(body.format("false"))) == ["conv2.weight"]
 
 
-def test_a_norm_of_its_own_and_a_fused_one_do_not_collide() -> None:
-    network = net("y: bn -> conv(4, 3x3, norm=bn)")
-    found = [k for k in keys(network) if k.endswith(".weight")]
-    assert found == ["y.bn.weight", "y.conv.weight", "y.norm.weight"]
+def test_alternatives_are_one_module() -> None:
+    body = "conv(4, 3x3, bias=false) when {}\nelse conv(4, 1x1, bias=false)\ny: relu"
+    assert keys(net(body.format("true"))) == keys(net(body.format("false"))) == ["conv.weight"]
 
 
-def test_two_fused_steps_have_two_norms() -> None:
-    found = names(net("y: conv(4, 3x3) -> conv(4, 3x3)", above=BN))
-    assert found == ["y.conv", "y.norm", "y.act", "y.conv_2", "y.norm_2", "y.act_2"]
+def test_two_labels_of_one_name_are_numbered() -> None:
+    network = net("{ a: conv(8, 3x3) } -> { a: conv(8, 3x3) }\ny: relu")
+    assert keys(network)[::2] == ["a1.weight", "a2.weight"]
 
 
 def test_inserting_a_labelled_line_renames_nothing_that_has_a_label() -> None:
@@ -139,27 +148,24 @@ def test_inserting_a_labelled_line_renames_nothing_that_has_a_label() -> None:
 
 def test_a_label_may_be_any_word_and_a_python_keyword_takes_an_underscore_as_a_module() -> None:
     network = net("class: conv(4, 3x3)\nGröße: conv(4, 3x3)\n层: relu\ny: class -> relu")
-    assert keys(network)[::2] == ["class_.conv.weight", "Größe.conv.weight"]
+    assert keys(network)[::2] == ["class_.weight", "Größe.weight"]
 
 
 def test_a_label_with_two_underscores_is_reserved() -> None:
     assert fault("__class__: relu\ny: relu").code == "E216"
 
 
-def test_a_step_named_like_a_label_takes_the_next_number() -> None:
+def test_a_number_that_is_a_label_is_passed_over() -> None:
     network = net(
-        "add { relu; skip }\ny: { conv_2: conv(4, 1x1, bias=false)\nconv(4, 3x3, bias=false) }"
+        "conv2: conv(4, 1x1, bias=false)\nconv(4, 3x3, bias=false)\n"
+        "conv(4, 3x3, bias=false)\ny: relu"
     )
-    assert keys(network) == ["y.conv_2.conv.weight", "y.conv.weight"]
-
-
-def test_two_modules_of_one_path_are_refused() -> None:
-    assert fault("{ a: conv(8, 3x3) } -> { a: conv(8, 3x3) }\ny: relu").code == "E211"
+    assert keys(network) == ["conv2.weight", "conv1.weight", "conv3.weight"]
 
 
 def test_layers_without_weights_may_share_a_path() -> None:
     network = net("{ a: relu } -> { a: relu }\ny: relu")
-    assert names(network) == ["a.relu", "a.relu~2", "y.relu"]
+    assert names(network) == ["a.relu", "a.relu_2", "y.relu"]
 
 
 class TestEach:
@@ -176,12 +182,12 @@ block Head(c: int): x -> (cls, reg) {
 
     def test_the_weights_are_counted_once(self) -> None:
         assert keys(net(self.body, above=self.above)) == [
-            "head.Head.t.conv.weight",
-            "head.Head.t.conv.bias",
-            "head.Head.cls.conv.weight",
-            "head.Head.cls.conv.bias",
-            "head.Head.reg.conv.weight",
-            "head.Head.reg.conv.bias",
+            "head.t.weight",
+            "head.t.bias",
+            "head.cls.weight",
+            "head.cls.bias",
+            "head.reg.weight",
+            "head.reg.bias",
         ]
 
     def test_each_call_has_its_node(self) -> None:
@@ -201,12 +207,12 @@ block Head(c: int): x -> (cls, reg) {
         body = "for i in 0..3 { p[i]: image -> relu }\nh: conv(2, 3x3) each { p[*] }"
         network = net(f"{body}\ny: concat {{ h[*] }}")
         assert shape(network) == (6, 8, 8)
-        assert keys(network) == ["h.conv.weight", "h.conv.bias"]
+        assert keys(network) == ["h.weight", "h.bias"]
 
     def test_a_repeated_module_is_a_chain_applied_to_each_line(self) -> None:
         body = "h: conv(3, 3x3, bias=false) * 4 each { image; image -> relu }\ny: h[0] -> relu"
         network = net(body)
-        assert keys(network) == [f"h.conv.{i}.weight" for i in range(4)]
+        assert keys(network) == [f"h.{i}.weight" for i in range(4)]
         assert ops(network).count("conv") == 8
 
     def test_each_row_makes_the_first_axis_part_of_the_batch(self) -> None:
@@ -215,7 +221,7 @@ block Head(c: int): x -> (cls, reg) {
         )
         network = net("y: roi -> Box(5) each row", "roi[10, 3, S=7, S] -> y", above)
         assert shape(network) == (10, 5)
-        assert keys(network) == ["y.Box.cls.linear.weight", "y.Box.cls.linear.bias"]
+        assert keys(network) == ["y.cls.weight", "y.cls.bias"]
         assert {node.rows for node in network if node.op.name == "linear"} == {10}
         assert network.macs == 10 * 3 * 7 * 7 * 5
 

@@ -170,4 +170,7 @@ def test_several_labels_are_for_operations_without_weights() -> None:
 
 def test_keys_of_two_calls_of_a_block_differ() -> None:
     above = "block B(c: int) {\n  conv(c, 3x3, bias=false)\n}"
-    assert keys(net("B(4)\nB(5)\ny: relu", above=above)) == ["B.conv.weight", "B_2.conv.weight"]
+    assert keys(net("B(4)\nB(5)\ny: relu", above=above)) == [
+        "block1.conv.weight",
+        "block2.conv.weight",
+    ]

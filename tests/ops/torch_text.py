@@ -29,7 +29,7 @@ def expression(form: Call | Template, inputs: list[str]) -> str:
 
 
 class Written(nn.Module):
-    """One form of an operation's text: the module (after `prepare`) or the function."""
+    """One form of an operation's text: the module or the function."""
 
     def __init__(self, text: Torch, form: str, arity: int) -> None:
         super().__init__()
@@ -39,11 +39,8 @@ class Written(nn.Module):
         names = list(NAMES[:arity])
         if form == "module":
             assert text.module is not None
-            chain = [text.module, *(call for _, call in text.also)]
-            modules = [eval(expression(call, []), self.scope) for call in chain]
-            self.layer = modules[0] if len(modules) == 1 else nn.Sequential(*modules)
-            source = expression(text.prepare, names) if text.prepare else ", ".join(names)
-            self.scope["layer"], source = self.layer, f"layer({source})"
+            self.layer = eval(expression(text.module, []), self.scope)
+            self.scope["layer"], source = self.layer, f"layer({', '.join(names)})"
         else:
             assert text.function is not None
             source = expression(text.function, names)

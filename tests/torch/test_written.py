@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from cnndsl.analysis.weights import expected_weights
-from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from tests.both import difference, inputs_of, outputs, weights_of
 
@@ -127,8 +126,8 @@ def test_what_is_written_is_the_network(text: str) -> None:
     agree(text)
 
 
-def test_a_repeat_whose_first_pair_is_one_tensor_is_refused() -> None:
-    network = loads(
+def test_a_repeat_whose_first_pair_is_one_tensor() -> None:
+    agree(
         PAIR
         + """
 block Same: x[C, H, W] -> (u, v) { u: x -> conv(C, 1x1)
@@ -136,5 +135,3 @@ block Same: x[C, H, W] -> (u, v) { u: x -> conv(C, 1x1)
 model M: image[4, H=8, W=8] -> a { p: Same -> Pair(3) * 3
                                    a: p.u -> relu }"""
     )
-    with pytest.raises(ArchError, match="E601"):
-        network.torch_source()

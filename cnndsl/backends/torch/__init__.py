@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from cnndsl.backends.torch.optimize import Optimized
-from cnndsl.backends.torch.source import Source
+from cnndsl.backends.torch.source import Written, written
 from cnndsl.graph import Network
 
 
-def source(network: Network, *, optimize: bool = False) -> str:
-    """The network as one Python file.  Raises ArchError: PyTorch cannot say a layer.
+def write(network: Network, *, optimize: bool = False) -> Written:
+    """The network as one Python file, proved.  Raises ArchError: it could not be.
 
     With `optimize` for inference: batch norm in the convolutions, channels last.
     """
-    return (Optimized if optimize else Source)(network).text()
+    if optimize:
+        from cnndsl.backends.torch.optimize import optimized
+
+        return optimized(network)
+    return written(network)
 
 
-__all__ = ["source"]
+def source(network: Network, *, optimize: bool = False) -> str:
+    """The text of the file.  Raises ArchError: it could not be proved."""
+    return write(network, optimize=optimize).text
+
+
+__all__ = ["Written", "source", "write"]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnndsl.backends.torch.optimize import Optimized
-from cnndsl.backends.torch.source import Source
+from cnndsl.backends.torch import write
 from cnndsl.graph import Network
 from cnndsl.ops.base import Array
 
@@ -27,13 +26,13 @@ def module(
 ) -> nn.Module:
     """An instance of the network's class, with these weights or freshly initialised ones.
 
-    With `optimize` it is for inference, as `optimize.Optimized` writes it.
+    With `optimize` it is for inference, as `optimize.optimized` writes it.
     Raises ImportError: torch is not installed. ArchError: weights of another network.
     """
     import torch
 
-    written = Optimized(network) if optimize else Source(network)
-    made: type[nn.Module] = getattr(execute(written.text(), network.name), written.model.name)
+    written = write(network, optimize=optimize)
+    made: type[nn.Module] = getattr(execute(written.text, network.name), written.name)
     if weights is None:
         return made()
     from cnndsl.analysis.weights import checked_weights
@@ -45,7 +44,7 @@ def module(
     found.to_empty(device="cpu")
     # A copy: the arrays may be read-only, and training would write into them.
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checked.items()}
-    load = found.fold if isinstance(written, Optimized) and written.folds else None
+    load = found.fold if written.folds else None
     (load or found.load_state_dict)(tensors)  # type: ignore[operator]
     return found
 

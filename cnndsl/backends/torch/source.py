@@ -1,167 +1,95 @@
-"""A network as one Python file that depends on torch alone."""
+"""A network's file: its blocks translated where that is proved, else layer by layer."""
 
 from __future__ import annotations
 
-import re
-import textwrap
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from cnndsl.backends.torch import structure
-from cnndsl.backends.torch.classes import Class
-from cnndsl.backends.torch.taps import exposed
-from cnndsl.backends.torch.values import RESERVED, identifier
-from cnndsl.graph import Block, Network, blocks
-from cnndsl.ops.values import spell
-
-INITIALISATION = """\
-        for module in self.modules():
-            if isinstance(module, {kinds}):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-"""
+from cnndsl.backends.torch import file, python
+from cnndsl.backends.torch.flat import Flat
+from cnndsl.backends.torch.names import identifier
+from cnndsl.backends.torch.proof import ProofError, prove
+from cnndsl.backends.torch.translation import Translation
+from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.graph import Network
+from cnndsl.structure import deep_recursion
 
 
-class Source:
-    """The classes of a file, each written once, what it uses before it."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file: its text, the model's class, and what kept it from being the blocks'."""
 
-    def __init__(self, network: Network) -> None:
-        """Group the network's blocks, and write the model's class."""
-        self.network = network
-        self.classes: list[Class] = []
-        self.helpers: dict[str, None] = {}
-        self.results: dict[str, dict[str, str]] = {}
-        self.taken: set[str] = {*RESERVED, identifier(network.name)}
-        self.structure = exposed(network)
-        self.groups = structure.grouped(blocks(self.structure), network)
-        self.written: dict[int, Class] = {}
-        self.model = Class(self, identifier(network.name), [self.structure])
-        self.classes.append(self.model)
-
-    def class_of(self, block: Block) -> Class:
-        """The class of an instance of a block."""
-        if id(block) not in self.written:
-            group = next(g for g in self.groups if any(b is block for b in g))
-            cls = Class(self, self._name(block.definition.name), group)
-            self.classes.append(cls)
-            self.written |= {id(member): cls for member in group}
-        return self.written[id(block)]
-
-    def _name(self, wanted: str) -> str:
-        name, number = identifier(wanted), 2
-        while name in self.taken:
-            name, number = f"{wanted}{number}", number + 1
-        self.taken.add(name)
-        return name
-
-    def help(self, text: str) -> None:
-        """Functions or classes that the file needs; each is written once."""
-        for part in text.strip("\n").split("\n\n\n"):
-            self.helpers.setdefault(part.strip("\n"))
-
-    def result_of(self, cls: Class) -> str:
-        """The `NamedTuple` that a class with several outputs returns."""
-        name = f"{cls.name}Output"
-        self.taken.add(name)
-        self.results[name] = cls.fields
-        return name
-
-    def docstring(self, cls: Class) -> list[str]:
-        """What the file says of a block: its own words, citations, deviations."""
-        about = cls.instances[0].definition
-        parts = [about.doc] if about.doc else []
-        if about.citations:
-            parts.append(f"Source: {'; '.join(map(str, about.citations))}.")
-        parts += [f"Deviation: {text}." for text in about.deviations]
-        if cls.instances[0] is self.structure:
-            parts += self._settings()
-        if not parts:
-            return []
-        return _docstring(parts, 4)
-
-    def _settings(self) -> list[str]:
-        values = dict(self.network.arguments)
-        shown = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
-        inputs = ", ".join(
-            f"{name} {[int(n) for n in tensor.shape]}"
-            for name, tensor in self.network.inputs.items()
-        )
-        parts = [f"Parameters: {shown}."] if shown else []
-        return [*parts, f"Written for {inputs} (sizes per image)."]
-
-    def attributes(self, cls: Class) -> list[str]:
-        """What stands in a class before its constructor."""
-        return []
-
-    def methods(self, cls: Class) -> list[str]:
-        """What stands in it after the constructor."""
-        return []
-
-    def entering(self, cls: Class) -> list[str]:
-        """The first statements of its `forward`."""
-        return []
-
-    def initialisation(self, cls: Class) -> list[str]:
-        """The weights' first values, as the field sets them."""
-        if cls.instances[0] is not self.structure:
-            return []
-        kinds = set()
-        for node in self.network:
-            for weight in node.op.weights(*self.network.input_shapes(node.name)).values():
-                if weight.init == "fan_out":
-                    said = node.op.torch(*self.network.input_shapes(node.name)).module
-                    if said is not None and said.function.startswith("nn."):
-                        kinds.add(said.function)
-        if not kinds:
-            return []
-        joined = " | ".join(sorted(kinds))
-        return INITIALISATION.format(kinds=joined).rstrip("\n").split("\n")
-
-    def text(self) -> str:
-        """The whole file."""
-        bodies = [cls.text() for cls in self.classes]
-        results = [self._result(name) for name in self.results]
-        parts = [*(f"{helper}\n" for helper in self.helpers), *results, *bodies]
-        body = "\n\n".join(parts)
-        head = "\n".join(_docstring([f"{self.network.name}, written by cnndsl."], 0))
-        return f"{head}\n\n{_imports(body)}\n\n\n{body}"
-
-    def _result(self, name: str) -> str:
-        fields = [f"    {field}: {kind}" for field, kind in self.results[name].items()]
-        return "\n".join([f"class {name}(NamedTuple):", *fields]) + "\n"
+    text: str
+    name: str
+    because: str = ""
+    folds: bool = False
 
 
-def _docstring(parts: list[str], indent: int) -> list[str]:
-    margin = " " * indent
-    cleaned = [_clean(part) for part in parts]
-    if len(cleaned) == 1 and len(cleaned[0]) + indent + 6 <= 88:
-        return [f'{margin}"""{cleaned[0]}"""']
-    lines: list[str] = []
-    for number, part in enumerate(cleaned):
-        if number == 1:
-            lines.append("")
-        lines += textwrap.wrap(part, 88 - indent - (3 if number == 0 else 0)) or [""]
-    lines[0] = f'"""{lines[0]}'
-    if len(lines) == 1:
-        return [f'{margin}{lines[0]}"""']
-    return [f"{margin}{line}".rstrip() for line in [*lines, '"""']]
+def written(network: Network, others: Sequence[Network] = ()) -> Written:
+    """The file of a network, proved.  Raises ArchError (E601): nothing could be proved.
+
+    `others` are the same model at other values of its parameters, whose lines the
+    constructor can then choose too.
+    """
+    name = identifier(network.name)
+    with deep_recursion():
+        try:
+            text = Translation([network, *others]).text()
+            prove(ast.parse(text), network)
+            return Written(text, name)
+        except Exception as error:
+            because = f"{type(error).__name__}: {error}"
+        text = flat_text(network)
+        check(text, network)
+        return Written(text, name, because)
 
 
-def _clean(text: str) -> str:
-    """Words that cannot end a docstring."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
-    return text[:-1] + "'" if text.endswith('"') else text
+def check(text: str, network: Network) -> None:
+    """Prove a file that was written layer by layer.  Raises ArchError (E601)."""
+    try:
+        prove(ast.parse(text), network)
+    except ProofError as error:
+        span = network.structure.definition.span
+        message = f"`{network.name}` could not be proved in PyTorch: {error}"
+        raise ArchError([Diagnostic("E601", message, span)]) from None
 
 
-def _imports(body: str) -> str:
-    """The imports that the text needs, sorted as ruff sorts them."""
-    standard = []
-    if "OrderedDict(" in body:
-        standard.append("from collections import OrderedDict")
-    if "(NamedTuple)" in body:
-        standard.append("from typing import NamedTuple")
-    torch = ["import torch"] if re.search(r"\btorch\.", body) else []
-    library = "library, " if "@library." in body else ""
-    torch.append(f"from torch import Tensor, {library}nn")
-    if re.search(r"\bF\.", body):
-        torch.append("from torch.nn import functional as F")
-    return "\n\n".join("\n".join(part) for part in (standard, torch) if part)
+def flat_text(
+    network: Network,
+    *,
+    attributes: Sequence[ast.stmt] = (),
+    after: Sequence[ast.stmt] = (),
+    before: Sequence[ast.stmt] = (),
+    methods: Sequence[ast.stmt] = (),
+    helpers: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """The network layer by layer.
+
+    `attributes` stand in the class, `after` at the constructor's end, `before` at
+    `forward`'s beginning; `methods` behind it.
+    """
+    flat = Flat(network)
+    name = identifier(network.name)
+    classes: list[ast.ClassDef] = []
+    tensor = python.name("Tensor")
+    outputs = flat.outputs()
+    result, kind = outputs[0], tensor
+    if len(outputs) != 1:
+        fields = [identifier(file.word(output)) for output in network.outputs]
+        kind = python.name(f"{name}Output")
+        classes.append(file.named_tuple(kind.id, [(field, tensor) for field in fields]))
+        result = python.call(kind, *outputs)
+    inputs = [(flat.names.port(port), tensor, None) for port in network.inputs]
+    body = [*before, *flat.body, ast.Return(result)]
+    forward = file.function("forward", file.arguments(inputs), body, kind)
+    doc = [*file.described(network.structure.definition), *file.settings(network), *notes]
+    cls = file.module_class(
+        name, doc, [*flat.constructor(), *after], file.arguments([]), forward
+    )
+    first = 1 if doc else 0
+    cls.body[first:first] = attributes
+    cls.body += methods
+    classes.append(cls)
+    return file.text(network, [*flat.helpers, *helpers], classes)

@@ -1,24 +1,10 @@
 """FPNResNet50, written by cnndsl."""
 
-from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-class ResNetBodyOutput(NamedTuple):
-    c2: Tensor
-    c3: Tensor
-    c4: Tensor
-    c5: Tensor
-
-
-class FPNOutput(NamedTuple):
-    p2: Tensor
-    p3: Tensor
-    p4: Tensor
-    p5: Tensor
 
 
 class FPNResNet50Output(NamedTuple):
@@ -38,108 +24,88 @@ class Bottleneck(nn.Module):
     torchvision does.
     """
 
-    def __init__(self, in_channels: int, c: int, s: int = 1) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        c: int,
+        s: int = 1,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, c, 1, bias=False)
-        self.norm = nn.BatchNorm2d(c)
-        self.conv_2 = nn.Conv2d(c, c, 3, stride=s, padding=1, bias=False)
-        self.norm_2 = nn.BatchNorm2d(c)
-        self.conv_3 = nn.Conv2d(c, 4 * c, 1, bias=False)
-        self.norm_3 = nn.BatchNorm2d(4 * c)
-        if s == 1 and in_channels == 4 * c:
-            self.projection = nn.Identity()
-        else:
-            self.projection = nn.Sequential(
-                OrderedDict(
-                    conv=nn.Conv2d(in_channels, 4 * c, 1, stride=s, bias=False),
-                    norm=nn.BatchNorm2d(4 * c),
-                )
-            )
+        self.conv1 = nn.Sequential(
+            nn.Conv2d(c_in, c, 1, bias=False), norm(c), nn.ReLU()
+        )
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(c, c, 3, stride=s, padding=1, bias=False), norm(c), nn.ReLU()
+        )
+        self.conv3 = nn.Sequential(nn.Conv2d(c, 4 * c, 1, bias=False), norm(4 * c))
+        self.projection = (
+            nn.Sequential(nn.Conv2d(c_in, 4 * c, 1, stride=s, bias=False), norm(4 * c))
+            if s != 1 or c_in != 4 * c
+            else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm(self.conv(x)))
-        y = F.relu(self.norm_2(self.conv_2(y)))
-        x = self.norm_3(self.conv_3(y)) + self.projection(x)
-        return F.relu(x)
+        x = F.relu(self.conv3(self.conv2(self.conv1(x))) + self.projection(x))
+        return x
 
 
 class ResNetBody(nn.Module):
     """Source: arXiv:1512.03385, table 1."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, c_in: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
         self.c1 = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
-                norm=nn.BatchNorm2d(64),
-                act=nn.ReLU(),
-            )
+            nn.Conv2d(c_in, 64, 7, stride=2, padding=3, bias=False), norm(64), nn.ReLU()
         )
         self.c2 = nn.Sequential(
-            OrderedDict(
-                maxpool=nn.MaxPool2d(3, stride=2, padding=1),
-                Bottleneck=nn.Sequential(
-                    Bottleneck(64, 64), *(Bottleneck(256, 64) for _ in range(2))
-                ),
-            )
+            Bottleneck(64, 64, norm=norm),
+            *(Bottleneck(256, 64, norm=norm) for _ in range(2)),
         )
         self.c3 = nn.Sequential(
-            OrderedDict(
-                Bottleneck=nn.Sequential(
-                    Bottleneck(256, 128, s=2), *(Bottleneck(512, 128) for _ in range(3))
-                )
-            )
+            Bottleneck(256, 128, s=2, norm=norm),
+            *(Bottleneck(512, 128, s=1, norm=norm) for _ in range(3)),
         )
         self.c4 = nn.Sequential(
-            OrderedDict(
-                Bottleneck=nn.Sequential(
-                    Bottleneck(512, 256, s=2),
-                    *(Bottleneck(1024, 256) for _ in range(5)),
-                )
-            )
+            Bottleneck(512, 256, s=2, norm=norm),
+            *(Bottleneck(1024, 256, s=1, norm=norm) for _ in range(5)),
         )
         self.c5 = nn.Sequential(
-            OrderedDict(
-                Bottleneck=nn.Sequential(
-                    Bottleneck(1024, 512, s=2),
-                    *(Bottleneck(2048, 512) for _ in range(2)),
-                )
-            )
+            Bottleneck(1024, 512, s=2, norm=norm),
+            *(Bottleneck(2048, 512, s=1, norm=norm) for _ in range(2)),
         )
 
-    def forward(self, image: Tensor) -> ResNetBodyOutput:
-        x = self.c1(image)  # [64, 112, 112]
-        c2 = self.c2(x)  # [256, 56, 56]
-        c3 = self.c3(c2)  # [512, 28, 28]
-        c4 = self.c4(c3)  # [1024, 14, 14]
-        c5 = self.c5(c4)  # [2048, 7, 7]
-        return ResNetBodyOutput(c2=c2, c3=c3, c4=c4, c5=c5)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        c2 = self.c2(F.max_pool2d(self.c1(image), 3, stride=2, padding=1))
+        c3 = self.c3(c2)
+        c4 = self.c4(c3)
+        return c2, c3, c4, self.c5(c4)
 
 
 class FPN(nn.Module):
     """Source: arXiv:1612.03144, figure 3."""
 
-    def __init__(self) -> None:
+    def __init__(self, c2_c: int, c3_c: int, c4_c: int, c5_c: int) -> None:
         super().__init__()
-        self.m5 = nn.Sequential(OrderedDict(conv=nn.Conv2d(2048, 256, 1)))
-        self.m4 = nn.Sequential(OrderedDict(conv=nn.Conv2d(1024, 256, 1)))
-        self.m3 = nn.Sequential(OrderedDict(conv=nn.Conv2d(512, 256, 1)))
-        self.m2 = nn.Sequential(OrderedDict(conv=nn.Conv2d(256, 256, 1)))
-        self.p5 = nn.Sequential(OrderedDict(conv=nn.Conv2d(256, 256, 3, padding=1)))
-        self.p4 = nn.Sequential(OrderedDict(conv=nn.Conv2d(256, 256, 3, padding=1)))
-        self.p3 = nn.Sequential(OrderedDict(conv=nn.Conv2d(256, 256, 3, padding=1)))
-        self.p2 = nn.Sequential(OrderedDict(conv=nn.Conv2d(256, 256, 3, padding=1)))
+        self.m5 = nn.Conv2d(c5_c, 256, 1)
+        self.m4 = nn.Conv2d(c4_c, 256, 1)
+        self.m3 = nn.Conv2d(c3_c, 256, 1)
+        self.m2 = nn.Conv2d(c2_c, 256, 1)
+        self.p5 = nn.Conv2d(256, 256, 3, padding=1)
+        self.p4 = nn.Conv2d(256, 256, 3, padding=1)
+        self.p3 = nn.Conv2d(256, 256, 3, padding=1)
+        self.p2 = nn.Conv2d(256, 256, 3, padding=1)
 
-    def forward(self, c2: Tensor, c3: Tensor, c4: Tensor, c5: Tensor) -> FPNOutput:
-        m5 = self.m5(c5)  # [256, 7, 7]
-        m4 = self.m4(c4) + F.interpolate(m5, c4.shape[2:])  # [256, 14, 14]
-        m3 = self.m3(c3) + F.interpolate(m4, c3.shape[2:])  # [256, 28, 28]
-        m2 = self.m2(c2) + F.interpolate(m3, c2.shape[2:])  # [256, 56, 56]
-        p5 = self.p5(m5)  # [256, 7, 7]
-        p4 = self.p4(m4)  # [256, 14, 14]
-        p3 = self.p3(m3)  # [256, 28, 28]
-        p2 = self.p2(m2)  # [256, 56, 56]
-        return FPNOutput(p2=p2, p3=p3, p4=p4, p5=p5)
+    def forward(
+        self, c2: Tensor, c3: Tensor, c4: Tensor, c5: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        m5 = self.m5(c5)
+        m4 = self.m4(c4) + F.interpolate(m5, c4.shape[2:])
+        m3 = self.m3(c3) + F.interpolate(m4, c3.shape[2:])
+        m2 = self.m2(c2) + F.interpolate(m3, c2.shape[2:])
+        return self.p2(m2), self.p3(m3), self.p4(m4), self.p5(m5)
 
 
 class FPNResNet50(nn.Module):
@@ -151,18 +117,15 @@ class FPNResNet50(nn.Module):
     Written for image [3, 224, 224] (sizes per image).
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, channels: int = 3, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
-        self.body = nn.Sequential(OrderedDict(ResNetBody=ResNetBody()))
-        self.fpn = nn.ModuleDict({"FPN": FPN()})
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.body = ResNetBody(channels, norm=norm)
+        self.fpn = FPN(256, 512, 1024, 2048)
 
     def forward(self, image: Tensor) -> FPNResNet50Output:
-        body = self.body(image)
-        fpn = self.fpn.FPN(body.c2, body.c3, body.c4, body.c5)
-        p6 = F.max_pool2d(fpn.p5, 1, stride=2)  # [256, 4, 4]
-        return FPNResNet50Output(p2=fpn.p2, p3=fpn.p3, p4=fpn.p4, p5=fpn.p5, p6=p6)
+        body, body_2, body_3, body_4 = self.body(image)
+        fpn, fpn_2, fpn_3, fpn_4 = self.fpn(body, body_2, body_3, body_4)
+        p6 = F.max_pool2d(fpn_4, 1, stride=2)
+        return FPNResNet50Output(fpn, fpn_2, fpn_3, fpn_4, p6)

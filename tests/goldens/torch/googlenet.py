@@ -1,10 +1,15 @@
 """GoogLeNet, written by cnndsl."""
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class ConvReLU(nn.Sequential):
+    def __init__(self, c_in: int, c_out: int, k: int, s: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(c_in, c_out, k, stride=s, padding=(k - 1) // 2), nn.ReLU()
+        )
 
 
 class Inception(nn.Module):
@@ -15,23 +20,22 @@ class Inception(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, c1: int, r3: int, c3: int, r5: int, c5: int, pool: int
+        self, c_in: int, c1: int, r3: int, c3: int, r5: int, c5: int, pool: int
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, c1, 1)
-        self.conv_2 = nn.Conv2d(in_channels, r3, 1)
-        self.conv_3 = nn.Conv2d(r3, c3, 3, padding=1)
-        self.conv_4 = nn.Conv2d(in_channels, r5, 1)
-        self.conv_5 = nn.Conv2d(r5, c5, 5, padding=2)
-        self.conv_6 = nn.Conv2d(in_channels, pool, 1)
+        self.conv1 = ConvReLU(c_in, c1, 1)
+        self.conv2 = ConvReLU(c_in, r3, 1)
+        self.conv3 = ConvReLU(r3, c3, 3)
+        self.conv4 = ConvReLU(c_in, r5, 1)
+        self.conv5 = ConvReLU(r5, c5, 5)
+        self.conv6 = ConvReLU(c_in, pool, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        branch_1 = F.relu(self.conv(x))
-        branch_2 = F.relu(self.conv_3(F.relu(self.conv_2(x))))
-        branch_3 = F.relu(self.conv_5(F.relu(self.conv_4(x))))
-        branch_4 = F.max_pool2d(x, 3, stride=1, padding=1)
-        branch_4 = F.relu(self.conv_6(branch_4))
-        return torch.cat([branch_1, branch_2, branch_3, branch_4], 1)
+        y = self.conv1(x)
+        z = self.conv3(self.conv2(x))
+        u = self.conv5(self.conv4(x))
+        x = self.conv6(F.max_pool2d(x, 3, stride=1, padding=1))
+        return torch.cat([y, z, u, x], 1)
 
 
 class GoogLeNet(nn.Module):
@@ -44,85 +48,49 @@ class GoogLeNet(nn.Module):
     Written for image [3, 224, 224] (sizes per image).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3, classes: int = 1000) -> None:
         super().__init__()
-        self.conv1 = nn.Sequential(
-            OrderedDict(conv=nn.Conv2d(3, 64, 7, stride=2, padding=3), act=nn.ReLU())
-        )
-        self.conv2 = nn.Sequential(
-            OrderedDict(conv=nn.Conv2d(64, 64, 1), act=nn.ReLU())
-        )
-        self.conv3 = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(64, 192, 3, padding=1),
-                act=nn.ReLU(),
-                lrn=nn.LocalResponseNorm(5),
-            )
-        )
-        self.i3 = nn.Sequential(
-            *(
-                nn.Sequential(
-                    OrderedDict(
-                        Inception=Inception(in_channels, c1, r3, c3, r5, c5, pool)
-                    )
-                )
-                for in_channels, c1, r3, c3, r5, c5, pool in [
-                    (192, 64, 96, 128, 16, 32, 32),
-                    (256, 128, 128, 192, 32, 96, 64),
-                ]
-            )
-        )
-        self.i4 = nn.Sequential(
-            *(
-                nn.Sequential(
-                    OrderedDict(
-                        Inception=Inception(in_channels, c1, r3, c3, r5, c5, pool)
-                    )
-                )
-                for in_channels, c1, r3, c3, r5, c5, pool in [
-                    (480, 192, 96, 208, 16, 48, 64),
-                    (512, 160, 112, 224, 24, 64, 64),
-                    (512, 128, 128, 256, 24, 64, 64),
-                    (512, 112, 144, 288, 32, 64, 64),
-                    (528, 256, 160, 320, 32, 128, 128),
-                ]
-            )
-        )
-        self.i5 = nn.Sequential(
-            *(
-                nn.Sequential(
-                    OrderedDict(Inception=Inception(832, c1, r3, c3, r5, c5, pool))
-                )
-                for c1, r3, c3, r5, c5, pool in [
-                    (256, 160, 320, 32, 128, 128),
-                    (384, 192, 384, 48, 128, 128),
-                ]
-            )
-        )
-        self.logits = nn.Sequential(
-            OrderedDict(
-                gap=nn.AdaptiveAvgPool2d(1),
-                flatten=nn.Flatten(),
-                dropout=nn.Dropout(p=0.4),
-                linear=nn.Linear(1024, 1000),
-            )
-        )
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.conv1 = ConvReLU(channels, 64, 7, s=2)
+        self.conv2 = ConvReLU(64, 64, 1)
+        self.conv3 = ConvReLU(64, 192, 3)
+        c_in = 192
+        layers: list[nn.Module] = []
+        for c1, r3, c3, r5, c5, pool in (
+            (64, 96, 128, 16, 32, 32),
+            (128, 128, 192, 32, 96, 64),
+        ):
+            layers.append(Inception(c_in, c1, r3, c3, r5, c5, pool))
+            c_in = c1 + c3 + c5 + pool
+        self.i3 = nn.Sequential(*layers)
+        c_in2 = 480
+        layers2: list[nn.Module] = []
+        for c1, r3, c3, r5, c5, pool in (
+            (192, 96, 208, 16, 48, 64),
+            (160, 112, 224, 24, 64, 64),
+            (128, 128, 256, 24, 64, 64),
+            (112, 144, 288, 32, 64, 64),
+            (256, 160, 320, 32, 128, 128),
+        ):
+            layers2.append(Inception(c_in2, c1, r3, c3, r5, c5, pool))
+            c_in2 = c1 + c3 + c5 + pool
+        self.i4 = nn.Sequential(*layers2)
+        c_in3 = 832
+        layers3: list[nn.Module] = []
+        for c1, r3, c3, r5, c5, pool in (
+            (256, 160, 320, 32, 128, 128),
+            (384, 192, 384, 48, 128, 128),
+        ):
+            layers3.append(Inception(c_in3, c1, r3, c3, r5, c5, pool))
+            c_in3 = c1 + c3 + c5 + pool
+        self.i5 = nn.Sequential(*layers3)
+        self.dropout = nn.Dropout(p=0.4)
+        self.logits = nn.Linear(1024, classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.conv1(image)  # [64, 112, 112]
-        x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)  # [64, 56, 56]
-        x = F.local_response_norm(x, 5)  # [64, 56, 56]
-        x = self.conv2(x)  # [64, 56, 56]
-        x = self.conv3(x)  # [192, 56, 56]
-        x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)  # [192, 28, 28]
-        x = self.i3(x)  # [480, 28, 28]
-        x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)  # [480, 14, 14]
-        x = self.i4(x)  # [832, 14, 14]
-        x = F.max_pool2d(x, 3, stride=2, ceil_mode=True)  # [832, 7, 7]
-        x = self.i5(x)  # [1024, 7, 7]
-        return self.logits(x)
+        x = F.max_pool2d(self.conv1(image), 3, stride=2, ceil_mode=True)
+        x = self.conv3(self.conv2(F.local_response_norm(x, 5)))
+        x = F.local_response_norm(x, 5)
+        i3 = self.i3(F.max_pool2d(x, 3, stride=2, ceil_mode=True))
+        i4 = self.i4(F.max_pool2d(i3, 3, stride=2, ceil_mode=True))
+        i5 = self.i5(F.max_pool2d(i4, 3, stride=2, ceil_mode=True))
+        return self.logits(self.dropout(i5.mean((2, 3))))

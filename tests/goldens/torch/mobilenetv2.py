@@ -1,35 +1,39 @@
 """MobileNetV2, written by cnndsl."""
 
-from collections import OrderedDict
-
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+
+def round8(value: float) -> int:
+    """The nearest multiple of 8, at least 8, and not below 90 % of the value."""
+    rounded = max(8, int(value + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * value else rounded
+
+
+class ConvBNReLU6(nn.Sequential):
+    def __init__(self, c_in: int, c_out: int, k: int, s: int = 1, g: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(
+                c_in, c_out, k, stride=s, padding=(k - 1) // 2, groups=g, bias=False
+            ),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU6(),
+        )
 
 
 class InvertedResidual(nn.Module):
     """Source: arXiv:1801.04381, table 1."""
 
-    def __init__(self, in_channels: int, c: int, t: int, s: int) -> None:
+    def __init__(self, c_in: int, c: int, t: int = 6, s: int = 1) -> None:
         super().__init__()
-        hidden = t * in_channels
-        self.has_conv = t != 1
-        if self.has_conv:
-            self.conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
-            self.norm = nn.BatchNorm2d(hidden)
-        self.dwconv = nn.Conv2d(
-            hidden, hidden, 3, stride=s, padding=1, groups=hidden, bias=False
+        self.conv1 = ConvBNReLU6(c_in, t * c_in, 1) if t != 1 else nn.Identity()
+        self.dwconv = ConvBNReLU6(t * c_in, t * c_in, 3, s=s, g=t * c_in)
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(t * c_in, c, 1, bias=False), nn.BatchNorm2d(c)
         )
-        self.norm_2 = nn.BatchNorm2d(hidden)
-        self.conv_2 = nn.Conv2d(hidden, c, 1, bias=False)
-        self.norm_3 = nn.BatchNorm2d(c)
-        self.residual = s == 1 and in_channels == c
+        self.residual = s == 1 and c_in == c
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
-        if self.has_conv:
-            y = F.relu6(self.norm(self.conv(y)))
-        y = F.relu6(self.norm_2(self.dwconv(y)))
-        y = self.norm_3(self.conv_2(y))
+        y = self.conv2(self.dwconv(self.conv1(x)))
         return y + x if self.residual else y
 
 
@@ -40,55 +44,36 @@ class MobileNetV2(nn.Module):
     Written for image [3, 224, 224] (sizes per image).
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, channels: int = 3, width: float = 1.0, classes: int = 1000
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False),
-                norm=nn.BatchNorm2d(32),
-                act=nn.ReLU6(),
-            )
-        )
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    OrderedDict(
-                        InvertedResidual=nn.Sequential(
-                            InvertedResidual(in_channels, c, t, s),
-                            *(InvertedResidual(c, c, t, s=1) for _ in range(n - 1)),
-                        )
-                    )
+        self.stem = ConvBNReLU6(channels, round8(32 * width), 3, s=2)
+        c_in = round8(32 * width)
+        blocks: list[nn.Module] = []
+        for t, c, n, s in (
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        ):
+            c_in2 = c_in
+            layers: list[nn.Module] = []
+            for i in range(n):
+                layers.append(
+                    InvertedResidual(c_in2, round8(c * width), t, s=s if i == 0 else 1)
                 )
-                for in_channels, t, c, n, s in [
-                    (32, 1, 16, 1, 1),
-                    (16, 6, 24, 2, 2),
-                    (24, 6, 32, 3, 2),
-                    (32, 6, 64, 4, 2),
-                    (64, 6, 96, 3, 1),
-                    (96, 6, 160, 3, 2),
-                    (160, 6, 320, 1, 1),
-                ]
-            )
-        )
-        self.last = nn.Sequential(
-            OrderedDict(
-                conv=nn.Conv2d(320, 1280, 1, bias=False),
-                norm=nn.BatchNorm2d(1280),
-                act=nn.ReLU6(),
-                gap=nn.AdaptiveAvgPool2d(1),
-                flatten=nn.Flatten(),
-                dropout=nn.Dropout(p=0.2),
-            )
-        )
-        self.logits = nn.Sequential(OrderedDict(linear=nn.Linear(1280, 1000)))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                c_in2 = round8(c * width)
+            blocks.append(nn.Sequential(*layers))
+            c_in = round8(c * width)
+        self.blocks = nn.Sequential(*blocks)
+        self.last = ConvBNReLU6(round8(320 * width), round8(1280 * max(1.0, width)), 1)
+        self.dropout = nn.Dropout(p=0.2)
+        self.logits = nn.Linear(round8(1280 * max(1.0, width)), classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        x = self.stem(image)  # [32, 112, 112]
-        x = self.blocks(x)  # [320, 7, 7]
-        x = self.last(x)  # [1280]
-        return self.logits(x)
+        x = self.last(self.blocks(self.stem(image))).mean((2, 3))
+        return self.logits(self.dropout(x))

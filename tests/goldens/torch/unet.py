@@ -1,7 +1,5 @@
 """UNet, written by cnndsl."""
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,25 +12,26 @@ def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return x
 
 
+class ConvReLU(nn.Sequential):
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(nn.Conv2d(c_in, c_out, 3), nn.ReLU())
+
+
 class DoubleConv(nn.Module):
-    def __init__(self, in_channels: int, c: int) -> None:
+    def __init__(self, c_in: int, c: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, c, 3)
-        self.conv_2 = nn.Conv2d(c, c, 3)
+        self.conv1 = ConvReLU(c_in, c)
+        self.conv2 = ConvReLU(c, c)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.conv_2(F.relu(self.conv(x))))
+        return self.conv2(self.conv1(x))
 
 
 class Up(nn.Module):
-    def __init__(self, encoder_channels: int, deep_channels: int, c: int) -> None:
+    def __init__(self, encoder_c: int, deep_c: int, c: int) -> None:
         super().__init__()
-        self.up = nn.Sequential(
-            OrderedDict(deconv=nn.ConvTranspose2d(deep_channels, c, 2, stride=2))
-        )
-        self.out = nn.Sequential(
-            OrderedDict(DoubleConv=DoubleConv(encoder_channels + c, c))
-        )
+        self.up = nn.ConvTranspose2d(deep_c, c, 2, stride=2)
+        self.out = DoubleConv(encoder_c + c, c)
 
     def forward(self, encoder: Tensor, deep: Tensor) -> Tensor:
         up = self.up(deep)
@@ -48,44 +47,24 @@ class UNet(nn.Module):
     Written for image [1, 572, 572] (sizes per image).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1, classes: int = 2) -> None:
         super().__init__()
-        self.d0 = nn.Sequential(OrderedDict(DoubleConv=DoubleConv(1, 64)))
-        self.d1 = nn.Sequential(
-            OrderedDict(maxpool=nn.MaxPool2d(2), DoubleConv=DoubleConv(64, 128))
-        )
-        self.d2 = nn.Sequential(
-            OrderedDict(maxpool=nn.MaxPool2d(2), DoubleConv=DoubleConv(128, 256))
-        )
-        self.d3 = nn.Sequential(
-            OrderedDict(maxpool=nn.MaxPool2d(2), DoubleConv=DoubleConv(256, 512))
-        )
-        self.d4 = nn.Sequential(
-            OrderedDict(
-                maxpool=nn.MaxPool2d(2),
-                DoubleConv=DoubleConv(512, 1024),
-                dropout=nn.Dropout(),
-            )
-        )
-        self.e3 = nn.ModuleDict({"Up": Up(512, 1024, c=512)})
-        self.e2 = nn.ModuleDict({"Up": Up(256, 512, c=256)})
-        self.e1 = nn.ModuleDict({"Up": Up(128, 256, c=128)})
-        self.e0 = nn.ModuleDict({"Up": Up(64, 128, c=64)})
-        self.logits = nn.Sequential(OrderedDict(conv=nn.Conv2d(64, 2, 1)))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.d0 = DoubleConv(channels, 64)
+        self.d1 = DoubleConv(64, 128)
+        self.d2 = DoubleConv(128, 256)
+        self.d3 = DoubleConv(256, 512)
+        self.d4 = DoubleConv(512, 1024)
+        self.dropout = nn.Dropout()
+        self.e3 = Up(512, 1024, 512)
+        self.e2 = Up(256, 512, 256)
+        self.e1 = Up(128, 256, 128)
+        self.e0 = Up(64, 128, 64)
+        self.logits = nn.Conv2d(64, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        d0 = self.d0(image)  # [64, 568, 568]
-        d1 = self.d1(d0)  # [128, 280, 280]
-        d2 = self.d2(d1)  # [256, 136, 136]
-        d3 = self.d3(d2)  # [512, 64, 64]
-        d4 = self.d4(d3)  # [1024, 28, 28]
-        e3 = self.e3.Up(d3, d4)  # [512, 52, 52]
-        e2 = self.e2.Up(d2, e3)  # [256, 100, 100]
-        e1 = self.e1.Up(d1, e2)  # [128, 196, 196]
-        x = self.e0.Up(d0, e1)  # [64, 388, 388]
-        return self.logits(x)
+        d0 = self.d0(image)
+        d1 = self.d1(F.max_pool2d(d0, 2))
+        d2 = self.d2(F.max_pool2d(d1, 2))
+        d3 = self.d3(F.max_pool2d(d2, 2))
+        e3 = self.e3(d3, self.dropout(self.d4(F.max_pool2d(d3, 2))))
+        return self.logits(self.e0(d0, self.e1(d1, self.e2(d2, e3))))

@@ -111,10 +111,8 @@ class Expected:
     def module(
         self, node: Node, torch: Torch, call: Call, operands: list[Tensor], weighted: bool
     ) -> Any:
-        """A module of the operands, and what must follow it."""
+        """A module of the operands."""
         machine, table = self.machine, self.machine.table
-        if torch.prepare is not None:
-            operands = [self.function(torch.prepare, operands), *operands[1:]]
         if weighted and call.function.startswith("nn."):
             self.layers.owned.add(call.function)
         leaf = self.leaf(call)
@@ -127,10 +125,6 @@ class Expected:
             table.layers[term] = node.name
             # The machine takes one away for each call: here they are counted.
             table.calls[term] += 2
-        for _, more in torch.also:
-            after = self.leaf(more)
-            after.path = ""
-            found = machine.apply(after, [found], {})
         return found
 
     def leaf(self, call: Call) -> Module:

@@ -56,10 +56,13 @@ def _library(node: Definition) -> Library:
     init, forward = methods.get("__init__"), methods["forward"]
     text = ast.unparse(node)
     holds = "nn.Parameter(" in text or "register_buffer(" in text
+    signature = _signature(node.name, init, 1) if init else None
+    if init is None and base == "nn.Module":
+        signature = Signature(node.name, {})
     return Library(
         name=node.name,
         node=node,
-        signature=_signature(node.name, init, 1) if init else None,
+        signature=signature,
         base=base,
         weighted=holds or base in WEIGHTED,
         random="self.training" in text,

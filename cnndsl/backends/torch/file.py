@@ -1,0 +1,160 @@
+"""The file as text: its docstring, imports, helpers and classes."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from cnndsl.backends.torch import printing, python
+from cnndsl.graph import Network
+from cnndsl.ops.values import spell
+from cnndsl.structure import Definition
+
+
+def text(
+    network: Network, helpers: Iterable[str], classes: Sequence[ast.ClassDef], about: str = ""
+) -> str:
+    """The whole file.
+
+    Helpers are texts of definitions two empty lines apart; each is written once.
+    """
+    parts: dict[str, None] = {}
+    for helper in helpers:
+        for part in helper.strip("\n").split("\n\n\n"):
+            parts.setdefault(part.strip("\n"))
+    written = [printed(one) for one in classes]
+    body = "\n\n\n".join([*needed(list(parts), written), *written])
+    head = printing.statements(
+        [docstring([about or f"{network.name}, written by cnndsl."], 0)], 0
+    )
+    return "\n".join(head) + f"\n\n{imports(body)}\n\n\n{body}\n"
+
+
+def needed(helpers: list[str], written: Sequence[str]) -> list[str]:
+    """The helpers whose names the classes, or helpers that these need, mention."""
+    found: set[int] = set()
+    texts = list(written)
+    while texts:
+        text_ = texts.pop()
+        for number, helper in enumerate(helpers):
+            # `@greedy_nms.register_fake` belongs to what it registers with.
+            names = re.findall(r"^(?:class |def |@)(\w+)", helper, re.MULTILINE)
+            if number not in found and any(
+                re.search(rf"\b{name}\b", text_) is not None for name in names
+            ):
+                found.add(number)
+                texts.append(helper)
+    return [helper for number, helper in enumerate(helpers) if number in found]
+
+
+def printed(node: ast.stmt) -> str:
+    """The text of a definition, which parses to what was printed."""
+    found = "\n".join(printing.statements([node], 0))
+    again = ast.parse(found).body
+    assert len(again) == 1, found
+    assert ast.dump(again[0]) == ast.dump(ast.fix_missing_locations(node)), found
+    return found
+
+
+def docstring(parts: Sequence[str], indent: int) -> ast.Expr:
+    """A docstring, wrapped; the first part is the summary."""
+    margin = " " * indent
+    cleaned = [" ".join(part.split()) for part in parts if part.strip()]
+    quoted = [printing.documented(part) for part in cleaned]
+    if len(cleaned) == 1 and len(quoted[0]) + indent + 6 <= printing.WIDTH:
+        return ast.Expr(ast.Constant(cleaned[0]))
+    lines: list[str] = []
+    for number, part in enumerate(cleaned):
+        if number == 1:
+            lines.append("")
+        width = printing.WIDTH - indent - (3 if number == 0 else 0)
+        lines += textwrap.wrap(part, width - 4 if part != quoted[number] else width)
+    whole = f"\n{margin}".join(lines)
+    whole = re.sub(r"\n +\n", "\n\n", whole)
+    return ast.Expr(ast.Constant(f"{whole}\n{margin}" if len(lines) > 1 else whole))
+
+
+def described(about: Definition) -> list[str]:
+    """What the file says of a block: its own words, citations, deviations."""
+    parts = [about.doc] if about.doc else []
+    if about.citations:
+        parts.append(f"Source: {'; '.join(map(str, about.citations))}.")
+    return [*parts, *(f"Deviation: {found}." for found in about.deviations)]
+
+
+def settings(network: Network) -> list[str]:
+    """For which inputs a file was written, and with which parameters."""
+    shown = ", ".join(f"{name}={spell(value)}" for name, value in network.arguments.items())
+    inputs = ", ".join(
+        f"{name} {[int(n) for n in tensor.shape]}" for name, tensor in network.inputs.items()
+    )
+    parts = [f"Parameters: {shown}."] if shown else []
+    return [*parts, f"Written for {inputs} (sizes per image)."]
+
+
+def word(port: str) -> str:
+    """A port's name without brackets."""
+    return port.replace("[", "_").replace("]", "")
+
+
+def imports(body: str) -> str:
+    """The imports that a text needs, sorted as ruff sorts them."""
+    standard = []
+    if re.search(r"\bmath\.", body):
+        standard.append("import math")
+    abstract = [word for word in ("Callable", "Sequence") if re.search(rf"\b{word}\[", body)]
+    if abstract:
+        standard.append(f"from collections.abc import {', '.join(abstract)}")
+    if re.search(r"\bpartial\(", body):
+        standard.append("from functools import partial")
+    if "(NamedTuple)" in body:
+        standard.append("from typing import NamedTuple")
+    torch = ["import torch"] if re.search(r"\btorch\.", body) else []
+    library = "library, " if "@library." in body else ""
+    torch.append(f"from torch import Tensor, {library}nn")
+    if re.search(r"\bF\.", body):
+        torch.append("from torch.nn import functional as F")
+    return "\n\n".join("\n".join(part) for part in (standard, torch) if part)
+
+
+def module_class(
+    name: str,
+    doc: Sequence[str],
+    init: Sequence[ast.stmt],
+    arguments: ast.arguments,
+    forward: ast.FunctionDef,
+    *,
+    base: str = "nn.Module",
+) -> ast.ClassDef:
+    """A class with its constructor and `forward`."""
+    body: list[ast.stmt] = [docstring(doc, 4)] if any(doc) else []
+    if init or len(arguments.args) > 1:
+        enter = ast.Expr(
+            python.call(ast.Attribute(python.call("super"), "__init__", ast.Load()))
+        )
+        body.append(function("__init__", arguments, [enter, *init], ast.Constant(None)))
+    return ast.ClassDef(name, [python.dotted(base)], [], [*body, forward], [])
+
+
+def function(
+    name: str, arguments: ast.arguments, body: Sequence[ast.stmt], returns: ast.expr
+) -> ast.FunctionDef:
+    """`def name(…) -> returns: …`."""
+    return ast.FunctionDef(name, arguments, list(body), [], returns)
+
+
+def arguments(given: Sequence[tuple[str, ast.expr | None, ast.expr | None]]) -> ast.arguments:
+    """`self` and arguments, each with its type and its default."""
+    found = [ast.arg("self"), *(ast.arg(name, kind) for name, kind, _ in given)]
+    defaults = [default for _, _, default in given if default is not None]
+    return ast.arguments([], found, None, [], [], None, defaults)
+
+
+def named_tuple(name: str, fields: Sequence[tuple[str, ast.expr]]) -> ast.ClassDef:
+    """What a network with several outputs returns."""
+    body: list[ast.stmt] = [
+        ast.AnnAssign(ast.Name(field, ast.Store()), kind, None, 1) for field, kind in fields
+    ]
+    return ast.ClassDef(name, [python.name("NamedTuple")], [], body, [])

@@ -1,0 +1,202 @@
+"""`forward` as one writes it.
+
+What the next statement alone reads stands in it, and tensors that are read no more leave
+their names to others.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections import Counter
+from collections.abc import Sequence
+
+from cnndsl.backends.torch import printing, python
+
+SHORT = ("x", "y", "z", "u", "v", "w")
+WIDTH = 72
+
+
+def tidy(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
+    """Statements with unused values gone, values inlined, and names for people."""
+    body = live(body)
+    body = inlined(body)
+    return renamed(body, arguments)
+
+
+def reads(node: ast.AST) -> Counter[str]:
+    """The names that a statement reads."""
+    return Counter(
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+    )
+
+
+def live(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Without the values that nothing reads."""
+    while True:
+        used = Counter[str]()
+        for node in body:
+            used += reads(node)
+        left = _without(body, used)
+        if sum(1 for n in body for _ in ast.walk(n)) == sum(
+            1 for n in left for _ in ast.walk(n)
+        ):
+            return left
+        body = left
+
+
+def _without(body: list[ast.stmt], used: Counter[str]) -> list[ast.stmt]:
+    found: list[ast.stmt] = []
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]) if not used[name]:
+                continue
+            case ast.If(test=test, body=then, orelse=other):
+                then, other = _without(then, used), _without(other, used)
+                if not then and not other:
+                    continue
+                if not then:
+                    test, then, other = python.negated(test), other, []
+                found.append(ast.If(test, then, other))
+                continue
+        found.append(node)
+    return found
+
+
+def inlined(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Values that only the following statement reads, once, in it."""
+    total = Counter[str]()
+    written = Counter[str]()
+    for node in body:
+        total += reads(node)
+        written.update(
+            n.id
+            for n in ast.walk(node)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        )
+    found: list[ast.stmt] = []
+    for statement in body:
+        node = _branches(statement)
+        while found:
+            last = found[-1]
+            match last:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    pass
+                case _:
+                    break
+            if total[name] != 1 or written[name] != 1 or not _reads_first(node, name):
+                break
+            merged = _put(node, name, value)
+            if merged is None:
+                break
+            found.pop()
+            node = merged
+        found.append(node)
+    return found
+
+
+def _branches(node: ast.stmt) -> ast.stmt:
+    """`if c: x = a` / `else: x = b` in one line where it is short."""
+    if not isinstance(node, ast.If):
+        return node
+    then, other = inlined(node.body), inlined(node.orelse)
+    match then, other:
+        case (
+            [ast.Assign(targets=[ast.Name(id=name)], value=a)],
+            [ast.Assign(targets=[ast.Name(id=again)], value=b)],
+        ) if name == again:
+            value = ast.IfExp(node.test, a, b)
+            whole = python.assign(name, value)
+            if len(printing.flat(value)) < WIDTH:
+                return whole
+    return ast.If(node.test, then, other)
+
+
+def _reads_first(node: ast.stmt, name: str) -> bool:
+    """Whether a statement evaluates a name whatever happens, and not in a loop."""
+    if isinstance(node, ast.For):
+        return reads(node.iter)[name] == 1
+    if isinstance(node, ast.If):
+        return False
+    return reads(node)[name] == 1
+
+
+def _put(node: ast.stmt, name: str, value: ast.expr) -> ast.stmt | None:
+    class Put(ast.NodeTransformer):
+        inside = 0
+
+        def visit_Name(self, found: ast.Name) -> ast.expr:
+            return copy.deepcopy(value) if found.id == name else found
+
+    if isinstance(node, ast.For):
+        return None
+    if _sized(node, name):
+        return None
+    merged: ast.stmt = Put().visit(copy.deepcopy(node))
+    text = printing.statements([merged], 8)
+    if len(text) > 1 or len(text[0]) > WIDTH + 8:
+        return None
+    return merged
+
+
+def _sized(node: ast.stmt, name: str) -> bool:
+    """Whether a statement asks a value for its shape: it stands apart, then."""
+    return any(
+        isinstance(n, ast.Attribute)
+        and n.attr == "shape"
+        and isinstance(n.value, ast.Name)
+        and n.value.id == name
+        for n in ast.walk(node)
+    )
+
+
+def renamed(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
+    """Short names for tensors, by what is still read; labels keep their own."""
+    later: list[set[str]] = [set() for _ in range(len(body) + 1)]
+    for number in range(len(body) - 1, -1, -1):
+        later[number] = later[number + 1] | set(reads(body[number]))
+    mapping: dict[str, str] = {name: name for name in arguments}
+    found: list[ast.stmt] = []
+    for number, node in enumerate(body):
+        stores = dict.fromkeys(
+            n.id
+            for n in ast.walk(node)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.id not in mapping
+        )
+        busy = {mapping[n] for n in later[number + 1] if n in mapping}
+        if isinstance(node, ast.If | ast.For):
+            busy |= {mapping[n] for n in reads(node) if n in mapping}
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+            unread = [name for name in stores if name not in later[number + 1]]
+            mapping |= dict.fromkeys(unread, "_")
+            for name in unread:
+                del stores[name]
+        for name in stores:
+            hint = name.partition("§")[0]
+            short = hint in ("v", "")
+            wanted = SHORT if short else (hint,)
+            chosen = next((w for w in wanted if w not in busy), None)
+            count = 2
+            while chosen is None:
+                candidate = f"{wanted[0]}{count}" if short else f"{hint}_{count}"
+                chosen = candidate if candidate not in busy else None
+                count += 1
+            mapping[name] = chosen
+            busy.add(chosen)
+        found.append(_Rename(mapping).visit(copy.deepcopy(node)))
+    return [node for node in found if not _idle(node)]
+
+
+def _idle(node: ast.stmt) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=a)], value=ast.Name(id=b)):
+            return a == b
+    return False
+
+
+class _Rename(ast.NodeTransformer):
+    def __init__(self, mapping: dict[str, str]) -> None:
+        self.mapping = mapping
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self.mapping.get(node.id, node.id), node.ctx)

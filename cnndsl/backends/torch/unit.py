@@ -1,0 +1,415 @@
+"""One class under construction: its names, its values, and the tensors in its `forward`."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import (
+    CannotTranslateError,
+    compared,
+    translate,
+    truth,
+)
+from cnndsl.backends.torch.names import identifier
+from cnndsl.graph import Network
+from cnndsl.language import tree
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import OpRef
+from cnndsl.language.naming import all_labels
+from cnndsl.ops.base import Auto, Op
+from cnndsl.structure import Block, Tensor, nodes_of
+
+Identity = tuple[int, str, int]
+"""A tensor as an instance reads it: its block, by `id`, the node, which output."""
+
+
+class SplitError(Exception):
+    """The instances of a class differ in what one class cannot say: it becomes several."""
+
+    def __init__(self, keys: Sequence[tuple[Instance, object]]) -> None:
+        """Take for each instance what tells it from the others."""
+        super().__init__()
+        self.keys = keys
+        import os
+        import traceback
+
+        if os.environ.get("TRDEBUG"):
+            print(
+                "SPLIT",
+                {repr(k)[:80] for _, k in keys},
+                [f"{f.name}:{f.lineno}" for f in traceback.extract_stack()[-6:-1]],
+            )
+
+
+@dataclass(eq=False)
+class Instance:
+    """One call of a block in one of the networks."""
+
+    number: int
+    network: Network
+    block: Block
+
+
+@dataclass(eq=False)
+class T:
+    """A tensor: its shape in the constructor's terms, and how `forward` says it."""
+
+    shape: tuple[int, ...]
+    run: ast.expr
+    ids: list[Identity] = field(default_factory=list)
+
+
+@dataclass
+class OpValue:
+    """An operation as a value, with the arguments that it was given, as Python."""
+
+    name: str
+    target: type[Op] | BlockDefinition
+    given: dict[str, ast.expr]
+    words: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Layer:
+    """A parameter that stands for a layer: called with the channels, or with nothing."""
+
+    node: ast.expr
+    takes: bool
+
+
+Meaning = ast.expr | OpValue | Layer | Auto | None
+
+
+class Unit:
+    """What is known while one block is translated."""
+
+    def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
+        """Nothing is written yet."""
+        self.definition, self.instances = definition, instances
+        self.name = ""
+        self.init: list[ast.stmt] = []
+        self.fwd: list[ast.stmt] = []
+        self.meanings: dict[str, Meaning] = {}
+        self.lets: dict[str, ast.expr] = {}
+        self.dims: dict[str, tuple[T, int]] = {}
+        self.tensors: dict[str, dict[tuple[int, ...], tuple[T, ...]]] = {}
+        self.known: dict[Identity, T] = {}
+        self.leaves: dict[str, tuple[T, int]] = {}
+        self.defaults: list[Sequence[tree.Default]] = [definition.file.tree.defaults]
+        self.ports: dict[str, T | list[T]] = {}
+        self.attributes: set[str] = set()
+        self.kept: dict[str, ast.expr] = {}
+        self.repeat: ast.expr | bool | None = None
+        self.turns: dict[int, int] = {}
+        self.conditions: list[ast.expr] = []
+        self.skip: tuple[T, ...] = ()
+        self.numbers = 0
+        self.outputs: list[tuple[str, T | None]] = []
+        self.extras: list[T] = []
+        self.signature: list[tuple[str, ast.expr | None, ast.expr | None]] = []
+        self.channel_names: dict[str, str] = {}
+        self.cls: ast.ClassDef | None = None
+        self.results: ast.ClassDef | None = None
+        self.arguments: dict[str, str] = {}
+        self.fallback: dict[str, ast.expr] = {}
+        self.locals: set[str] = set()
+        self._inside: dict[int, set[str]] = {}
+        self._labels = all_labels(definition.declaration.body)
+        self.wide: dict[str, int] = {}
+        """Parameters that are a size with unlike sides, with their number."""
+        self.exploded: set[int] = set()
+        self.helpers: dict[str, None] = {}
+
+    # --- names
+
+    def attribute(self, name: str) -> str:
+        """A new attribute of the module."""
+        found, number = name, 1
+        while found in self.attributes:
+            number += 1
+            found = f"{name}{number}"
+        self.attributes.add(found)
+        return found
+
+    def variable(self, hint: str = "") -> str:
+        """A new tensor's name in `forward`; it is renamed when all are known."""
+        self.numbers += 1
+        return f"{identifier(hint) if hint else 'v'}§{self.numbers}"
+
+    def assign(self, value: ast.expr, hint: str = "") -> ast.expr:
+        """Give a value of `forward` a name."""
+        if isinstance(value, ast.Name):
+            return value
+        name = self.variable(hint)
+        self.fwd.append(python.assign(name, value))
+        return python.name(name)
+
+    def bind(self, tensor: T, found: Sequence[tuple[Instance, Tensor]]) -> T:
+        """Say which tensors of the networks this is."""
+        for instance, one in found:
+            identity = (id(instance.block), one.node, one.output)
+            self.known[identity] = tensor
+            tensor.ids.append(identity)
+        return tensor
+
+    # --- sizes
+
+    def leaf(self, tensor: T, axis: int) -> ast.expr:
+        """A tensor's size: known to the constructor, or asked of the tensor in `forward`."""
+        size = tensor.shape[axis]
+        if axis == 0 and not isinstance(size, python.Int):
+            return python.constant(int(size))
+        if isinstance(size, python.Int) and not any(
+            n.startswith("§") for n in python.names_in(size.node)
+        ):
+            return size.node
+        if isinstance(size, python.Int) and isinstance(size.node, ast.Name):
+            known = self.leaves.get(size.node.id)
+            if known is not None and known[0] is tensor:
+                return size.node
+        key = f"§{len(self.leaves)}"
+        self.leaves[key] = (tensor, axis)
+        return python.name(key)
+
+    def shaped(self, tensor: T, sizes: Sequence[int]) -> None:
+        """Give a tensor its shape: what depends on the image's size is asked of it."""
+        shape: list[int] = []
+        for axis, size in enumerate(sizes):
+            free = isinstance(size, python.Int) and any(
+                n.startswith("§") for n in python.names_in(size.node)
+            )
+            if free and (axis > 0 or len(sizes) > 1):
+                key = f"§{len(self.leaves)}"
+                self.leaves[key] = (tensor, axis)
+                frozen = python.Int(int(size), python.name(key))
+                shape.append(frozen)
+            else:
+                shape.append(size)
+        tensor.shape = tuple(shape)
+
+    def ctor(self, node: ast.expr) -> ast.expr:
+        """An expression in the constructor: sizes of tensors are their values."""
+        mapping: dict[str, ast.expr] = {}
+        for name in python.names_in(node):
+            if name.startswith("§"):
+                tensor, axis = self.leaves[name]
+                size = tensor.shape[axis]
+                own = isinstance(size, python.Int) and python.same(size.node, python.name(name))
+                if isinstance(size, python.Int) and not own:
+                    mapping[name] = self.ctor(size.node)
+                else:
+                    mapping[name] = self.frozen(tensor, axis)
+        return folded(python.replace(node, mapping)) if mapping else node
+
+    def frozen(self, tensor: T, axis: int) -> ast.expr:
+        """A size that the constructor does not offer: it must be one for all instances."""
+        found: list[tuple[Instance, object]] = []
+        owners = self.owners(tensor)
+        for instance, one in owners:
+            found.append((instance, int(instance.network.shapes[one[1]][one[2]][axis])))
+        if len({value for _, value in found}) > 1:
+            raise SplitError(found)
+        return python.constant(found[0][1] if found else int(tensor.shape[axis]))
+
+    def owners(self, tensor: T) -> list[tuple[Instance, Identity]]:
+        """The instances with the tensor that this is in each."""
+        found = []
+        for instance in self.instances:
+            for identity in tensor.ids:
+                if identity[0] == id(instance.block):
+                    found.append((instance, identity))
+                    break
+        return found
+
+    def owns(self, instance: Instance, node: str) -> bool:
+        """Whether a node stands in an instance of this block."""
+        if id(instance.block) not in self._inside:
+            self._inside[id(instance.block)] = set(nodes_of(instance.block.body))
+        return node in self._inside[id(instance.block)]
+
+    def run(self, node: ast.expr, hint: str = "size") -> ast.expr:
+        """An expression in `forward`: sizes are asked of tensors, arguments are kept."""
+        if isinstance(node, ast.Tuple):
+            sizes = [
+                self.leaves.get(e.id) if isinstance(e, ast.Name) else None for e in node.elts
+            ]
+            first = sizes[0] if sizes else None
+            if (
+                first is not None
+                and all(
+                    s is not None and s[0] is first[0] and s[1] == first[1] + n
+                    for n, s in enumerate(sizes)
+                )
+                and first[1] + len(sizes) == len(first[0].shape)
+            ):
+                start = python.constant(first[1] + 1)
+                shape = python.attribute(first[0].run, "shape")
+                return python.item(shape, ast.Slice(start))
+            return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
+        names = python.names_in(node)
+        own = {n for n in names if n.startswith("§")}
+        if not names - {"math", "range", "len", "max", "min", "round8", "nn", "float"}:
+            return node
+        if own:
+            mapping: dict[str, ast.expr] = {}
+            for name in names:
+                if name in own:
+                    tensor, axis = self.leaves[name]
+                    shape = python.attribute(tensor.run, "shape")
+                    mapping[name] = python.item(shape, python.constant(axis + 1))
+                elif name not in ("math", "max", "min", "round8", "range", "len"):
+                    mapping[name] = self.keep(name, python.name(name))
+            return python.replace(node, mapping)
+        return self.keep(node.id if isinstance(node, ast.Name) else hint, node)
+
+    def keep(self, name: str, node: ast.expr) -> ast.expr:
+        """Keep a value of the constructor for `forward`."""
+        for known, value in self.kept.items():
+            if python.same(value, node):
+                return python.dotted(f"self.{known}")
+        found = self.attribute(name)
+        self.kept[found] = node
+        self.init.append(python.assign(f"self.{found}", copy.deepcopy(node)))
+        return python.dotted(f"self.{found}")
+
+    # --- what names stand for: the protocol of `expressions.Names`
+
+    def value(self, path: tree.NamePath) -> ast.expr:
+        """The expression of a value, or of a tensor's size."""
+        if path.name in self.meanings:
+            found = self.meanings[path.name]
+            if not isinstance(found, ast.expr):
+                if found is None:
+                    return python.constant(None)
+                raise CannotTranslateError(f"{path} is an operation")
+            return self.parts(found, path.parts)
+        if path.name in self.dims:
+            return self.parts(self.leaf(*self.dims[path.name]), path.parts)
+        if path.name in ("in", "skip") or path.name in self.tensors:
+            return self.size(path)
+        bound = self.definition.file.names.get(path.name)
+        if bound is None or isinstance(bound.meaning, OpRef):
+            raise CannotTranslateError(f"{path} is no value")
+        return self.parts(python.constant(python.plain(bound.meaning)), path.parts)
+
+    def parts(self, node: ast.expr, parts: Sequence[tree.Member | tree.Index]) -> ast.expr:
+        """An item of a list."""
+        for part in parts:
+            if isinstance(part, tree.Member):
+                raise CannotTranslateError(part.name)
+            for one in part.items:
+                if isinstance(one, tree.Every):
+                    raise CannotTranslateError("[*] of a value")
+                index = translate(one, self)
+                where = python.number(index)
+                if isinstance(node, ast.Tuple | ast.List) and isinstance(where, int):
+                    node = node.elts[where]
+                else:
+                    node = python.item(node, index)
+        return node
+
+    def size(self, path: tree.NamePath) -> ast.expr:
+        """`in.c`, `up.size`, `x[i].h`."""
+        index: tuple[int, ...] = ()
+        parts = list(path.parts)
+        if parts and isinstance(parts[0], tree.Index):
+            part = parts.pop(0)
+            assert isinstance(part, tree.Index)
+            numbers = [
+                python.number(translate(i, self)) if not isinstance(i, tree.Every) else None
+                for i in part.items
+            ]
+            if any(not isinstance(n, int) for n in numbers):
+                raise CannotTranslateError(f"{path} has an index that is not known")
+            index = tuple(int(n) for n in numbers if n is not None)
+        member = parts.pop(0) if parts else None
+        tensor = self.tensor(path.name, index)
+        rank = len(tensor.shape)
+        match member:
+            case tree.Member(name="c"):
+                return self.parts(self.leaf(tensor, 0), parts)
+            case tree.Member(name="d" | "h" | "w" as name):
+                axis = rank + {"d": -3, "h": -2, "w": -1}[name]
+                return self.parts(self.leaf(tensor, axis), parts)
+            case tree.Member(name="size" | "shape" as name):
+                axes = range(1 if name == "size" else 0, rank)
+                sizes = [self.leaf(tensor, axis) for axis in axes]
+                return self.parts(ast.Tuple(sizes, ast.Load()), parts)
+        raise CannotTranslateError(f"{path} is a label inside a label")
+
+    def tensor(self, name: str, index: tuple[int, ...] = ()) -> T:
+        """The tensor that a label stands for."""
+        if name == "skip":
+            found: tuple[T, ...] = self.skip
+        elif name == "in":
+            found = tuple(t for t in self.ports.values() if isinstance(t, T))
+        else:
+            entries = self.tensors[name]
+            found = entries.get(index, ())
+            if not found and index and () in entries and len(index) == 1:
+                found = entries[()][index[0] : index[0] + 1]
+        if len(found) != 1:
+            raise CannotTranslateError(f"{name} is not one tensor")
+        return found[0]
+
+    def labelled(self, name: str) -> bool:
+        """Whether a name is a label or a port of this block."""
+        return name in self._labels
+
+    def length(self, path: tree.NamePath) -> ast.expr:
+        """The number of tensors of a family, or of items of a list."""
+        if not path.parts and path.name in self.tensors and path.name not in self.meanings:
+            entries = self.tensors[path.name]
+            return python.constant(len(entries[()]) if () in entries else len(entries))
+        node = self.value(path)
+        if isinstance(node, ast.Tuple | ast.List):
+            return python.constant(len(node.elts))
+        return python.call("len", node)
+
+
+class _Fold(ast.NodeTransformer):
+    """Comparisons and conditions decided, where they are of literals now."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        symbols = {kind: symbol for symbol, kind in python.COMPARISONS.items()}
+        kind = type(node.ops[0])
+        if kind in symbols and len(node.ops) == 1:
+            return compared(symbols[kind], node.left, node.comparators[0])
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        decides = isinstance(node.op, ast.Or)
+        left = []
+        for value in node.values:
+            known = truth(value)
+            if known is decides:
+                return python.constant(decides)
+            if known is None:
+                left.append(value)
+        if not left:
+            return python.constant(not decides)
+        return left[0] if len(left) == 1 else ast.BoolOp(node.op, left)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.generic_visit(node)
+        known = truth(node.test)
+        if python.same(node.body, node.orelse):
+            return node.body
+        return node if known is None else node.body if known else node.orelse
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        known = truth(node.operand) if isinstance(node.op, ast.Not) else None
+        return node if known is None else python.constant(not known)
+
+
+def folded(node: ast.expr) -> ast.expr:
+    """An expression with what is decided worked out."""
+    found: ast.expr = _Fold().visit(copy.deepcopy(node))
+    return found

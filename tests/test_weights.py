@@ -672,9 +672,7 @@ def test_a_pattern_says_the_same_of_many() -> None:
     foreign = as_theirs(network, *(f"{a}{n}" for n in (2, 1, 0) for a in ("x", "y")))
     own = own_numbers(network)
     assert "cannot be told apart" in message(network, foreign)
-    given = {
-        f"{a}{n}": f"u.{2 - n}.{b}" for n in range(3) for a, b in (("x", 0), ("y", 1))
-    }
+    given = {f"{a}{n}": f"u.{2 - n}.{b}" for n in range(3) for a, b in (("x", 0), ("y", 1))}
     assert same(load_weights(network, foreign, map=given), own)
     names = dict.fromkeys(name.rpartition(".")[0] for name in own)
     foreign = {f"net.{k.replace('u.', 'path')}": value for k, value in own.items()}

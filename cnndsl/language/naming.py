@@ -151,9 +151,9 @@ class _Naming:
     ) -> None:
         match term:
             case tree.CallTerm():
-                self.inside(term.operands or (), label, single, turns)
                 if self.owns(term):
                     self.request(self.base(term, label, single), [(term, turns)])
+                self.inside(term.operands or (), label, single, turns)
             case tree.GroupTerm(body=body):
                 self.inside(body, label, single, turns, join=False)
             case tree.RepeatTerm() if self.plain(term):
@@ -166,8 +166,8 @@ class _Naming:
             case tree.ForTerm(body=body):
                 self.inside(body, label, single, (*turns, Turn(id(term))))
             case tree.EachTerm(term=inner, operands=operands):
-                self.inside(operands or (), label, single, turns)
                 self.term(inner, label, single, turns)
+                self.inside(operands or (), label, single, turns)
 
     def inside(
         self,

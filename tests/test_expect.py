@@ -20,7 +20,9 @@ model M(c: int = 4, aux: bool = false): x[3, H=8, W=8] -> (y[c, H, W], side when
 def faults(expect: str, body: str = BODY) -> tuple[Diagnostic, ...]:
     scope = Loader().text(f"{expect}\n{body}", "m.arch")
     (definition,) = scope.models.values()
-    return check(definition).diagnostics
+    found = check(definition).diagnostics
+    # A claim about a label that nothing reads is what some of these are for.
+    return tuple(one for one in found if one.code != "W202")
 
 
 @pytest.mark.parametrize(

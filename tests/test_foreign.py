@@ -180,7 +180,7 @@ model Block: x[8, H=5, W=6] -> y[8, H, W] { y: NonLocal }""")
     model = filled(NonLocalAttn(8, rd_channels=4))
     # timm divides by the root of the channels that enter, the authors of those compared.
     model.scale = 4**-0.5
-    given = {"t": "y.NonLocal.theta", "p": "y.NonLocal.phi", "g": "y.NonLocal.g"}
+    given = {"t": "y.theta", "p": "y.phi", "g": "y.g"}
     weights = load_weights(network, model.state_dict(), map=given)
     compared(network, weights, model, torch.randn(2, 8, 5, 6))
 
@@ -200,8 +200,8 @@ model Levels: (c3[4, H=14, W=10], c4[6, 7, 5], c5[10, 4, 3])
     pyramid = torchvision.ops.feature_pyramid_network
     coarser = pyramid.LastLevelP6P7(10 if source == "c5" else 8, 8)
     model = filled(pyramid.FeaturePyramidNetwork([4, 6, 10], 8, coarser))
-    given = {f"layer_blocks.{n}.0": f"fpn.RetinaFPN.p{n + 3}.conv" for n in range(3)}
-    given |= {f"extra_blocks.{p}": f"fpn.RetinaFPN.{p}.conv" for p in ("p6", "p7")}
+    given = {f"layer_blocks.{n}.0": f"fpn.p{n + 3}" for n in range(3)}
+    given |= {f"extra_blocks.{p}": f"fpn.{p}" for p in ("p6", "p7")}
     weights = load_weights(network, model.state_dict(), map=given)
     maps = [torch.randn(2, *t.shape) for t in network.inputs.values()]
     with torch.inference_mode():

@@ -78,9 +78,9 @@ def test_a_fully_connected_layer_is_the_1x1_convolution_with_its_weights() -> No
     full, convolved = (
         load("inception_claims", name) for name in ("FullyConnected", "ConvolvedFullyConnected")
     )
-    found = full.to_numpy({"y.linear.weight": weight, "y.linear.bias": bias})(x)
+    found = full.to_numpy({"y.weight": weight, "y.bias": bias})(x)
     kernel = weight[:, :, None, None]
-    same = convolved.to_numpy({"y.conv.weight": kernel, "y.conv.bias": bias})(x)
+    same = convolved.to_numpy({"y.weight": kernel, "y.bias": bias})(x)
     np.testing.assert_allclose(same[..., 0, 0], found)
 
 

@@ -122,10 +122,12 @@ _AVG_POOL = '''class PaddedAvgPool{rank}d(nn.Module):
         sides = window_sides(
             x, self.kernel_size, self.stride, [1] * {rank}, self.sides, self.ceil_mode
         )
+        if self.count_include_pad and not self.ceil_mode:
+            return F.avg_pool{rank}d(F.pad(x, sides), self.kernel_size, self.stride)
         counted = torch.ones_like(x[:1, :1])
         if self.count_include_pad:
             counted = F.pad(counted, self.sides, value=1.0)
-            within = [new - old for new, old in zip(sides, self.sides)]
+            within = [sides[n] - self.sides[n] for n in range(len(sides))]
             counted = F.pad(counted, within)
         else:
             counted = F.pad(counted, sides)
@@ -141,7 +143,7 @@ WINDOW_SIDES = '''def window_sides(
     sides: list[int],
     ceil: bool,
 ) -> list[int]:
-    """The padding with which the windows end where the input does, rounded up or down."""
+    """The padding with which the last window ends where the padded input does."""
     found: list[int] = []
     for axis in range(len(kernel) - 1, -1, -1):
         number = 2 * (len(kernel) - 1 - axis)

@@ -141,7 +141,10 @@ def test_the_command_draws(ending: str, theme: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--theme", "dark"], "name it with -o"), (["-o", "x.svg", "--json"], "one of them")],
+    [
+        (["--theme", "dark"], "name its file with -o"),
+        (["-o", "x.svg", "--json"], "choose one of"),
+    ],
 )
 def test_options_that_do_not_go_together_are_refused(options: list[str], words: str) -> None:
     done = CliRunner().invoke(cli, ["diff", "lenet5", "--set", "classes=3", *options])

@@ -148,22 +148,3 @@ def test_a_broken_rule_names_the_values_and_the_place(
     with pytest.raises(OpError, match=message) as caught:
         made(name, arguments, *shapes).shapes(*shapes)
     assert place in (None, caught.value.attribute, caught.value.operand)
-
-
-REFUSED_BY_TORCH = [
-    ("deconv", {"out": 4, "kernel": 3, "pad": (0, 1, 0, 1)}, "pad"),
-    ("maxpool", {"kernel": 2, "pad": (0, 1, 0, 1), "ceil": True}, "ceil"),
-    ("avgpool", {"kernel": 2, "pad": (0, 1, 0, 1), "count_include_pad": False}, "count"),
-]
-
-
-@pytest.mark.parametrize(("name", "arguments", "place"), REFUSED_BY_TORCH)
-def test_what_torch_cannot_say_is_an_error_of_the_backend(
-    name: str, arguments: dict[str, object], place: str
-) -> None:
-    op = made(name, arguments, MAP)
-    assert op.shape(MAP)
-    with pytest.raises(OpError, match="PyTorch") as caught:
-        op.torch(MAP)
-    assert caught.value.code == "E601"
-    assert str(caught.value.attribute).startswith(place)

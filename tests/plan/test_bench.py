@@ -30,4 +30,4 @@ def test_it_prints_each_step_the_totals_and_the_peak() -> None:
 def test_an_unknown_peer_is_refused() -> None:
     done = bench("lenet5", "--against", "torch,tensorflow")
     assert done.returncode == 2
-    assert "`tensorflow` is none of torch, onnxruntime" in done.stderr
+    assert "unknown peer `tensorflow`; there are torch, onnxruntime" in done.stderr

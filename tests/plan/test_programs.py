@@ -133,8 +133,8 @@ def test_an_infinity_that_arises_inside_stays_where_it_is(channels: int, after: 
 @pytest.mark.parametrize("size", [1e37, 3e37, 1e38])
 def test_numbers_too_large_for_a_tile_are_computed_all_the_same(size: float) -> None:
     network = cnndsl.loads("model M: image[64, 32, 32] -> y {\n y: conv(64, 3x3)\n}")
-    weights = {"y.conv.weight": np.full((64, 64, 3, 3), 1e-3, np.float32)}
-    weights["y.conv.bias"] = np.zeros(64, np.float32)
+    weights = {"y.weight": np.full((64, 64, 3, 3), 1e-3, np.float32)}
+    weights["y.bias"] = np.zeros(64, np.float32)
     x = np.zeros((1, 64, 32, 32), np.float32)
     x[..., ::2] = size
     plan = Plan(network, weights)
@@ -151,9 +151,9 @@ def test_a_norm_that_no_weights_can_take_is_computed_after_them(
 ) -> None:
     network = cnndsl.loads("model M: image[4, 6, 6] -> y {\n y: conv(4, 3x3, norm=bn)\n}")
     weights = weights_of(network)
-    weights["y.norm.running_var"][1] = variance
-    weights["y.norm.weight"][1] = factor
-    weights["y.conv.weight"] *= 100
+    weights["y.1.running_var"][1] = variance
+    weights["y.1.weight"][1] = factor
+    weights["y.0.weight"] *= 100
     x = images(network, 2)
     with np.errstate(all="ignore"):
         wanted = named(network.to_numpy(weights, optimize=False)(**x))

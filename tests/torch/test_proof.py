@@ -186,7 +186,7 @@ RIGHT: dict[str, tuple[str, tuple[str, ...], str]] = {
         "x = {0}(image)\nx += image\nreturn x",
     ),
     "a loop over layers": (
-        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        "a: conv(4, 1x1)\ny: conv(4, 1x1)",
         ("nn.Conv2d(4, 4, 1)",) * 2,
         "for f in ({0}, {1}):\n    image = f(image)\nreturn image",
     ),
@@ -315,13 +315,13 @@ WRONG: dict[str, tuple[str, tuple[str, ...], str, str]] = {
     "a layer made in forward": ("y: relu", (), "return nn.ReLU()(image)", "not registered"),
     "a layer called twice": (CONV, MODULE, "{0}(image)\nreturn {0}(image)", "once too often"),
     "another operand": (
-        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        "a: conv(4, 1x1)\ny: conv(4, 1x1)",
         ("nn.Conv2d(4, 4, 1)",) * 2,
         "x = {0}(image)\nreturn {1}(image)",
         "of image",
     ),
     "layers in another order": (
-        "y: conv(4, 1x1) -> conv(4, 1x1)",
+        "a: conv(4, 1x1)\ny: conv(4, 1x1)",
         ("nn.Conv2d(4, 4, 1)",) * 2,
         "return {0}({1}(image))",
         "of image",

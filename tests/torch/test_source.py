@@ -15,7 +15,10 @@ from torch import nn
 import cnndsl
 from cnndsl import files
 from cnndsl.analysis.weights import expected_weights
+from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import module
+from cnndsl.backends.torch.proof import ProofError
+from cnndsl.diagnostics import ArchError
 from cnndsl.graph import MODULE_ATTRIBUTES
 from cnndsl.language import read
 from cnndsl.network import load, loads
@@ -103,6 +106,22 @@ def test_to_torch_executes_exactly_the_source() -> None:
     made = network.to_torch()
     assert inspect.getsource(type(made)).strip() in network.torch_source()
     assert isinstance(made, nn.Module)
+
+
+def test_a_file_that_cannot_be_proved_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object) -> None:
+        raise ProofError("it is another network")
+
+    monkeypatch.setattr("cnndsl.backends.torch.source.prove", nothing)
+    with pytest.raises(ArchError, match=r"error\[E601\]: `M` could not be proved in PyTorch"):
+        loads("model M: image[3, H=8, W=8] -> y { y: add { relu; skip } }").torch_source()
+
+
+def test_what_cannot_be_translated_is_written_layer_by_layer() -> None:
+    found = write(loads(TAPPED))
+    assert found.because
+    assert "nn.ModuleDict(" in found.text
+    assert not write(load("mobilenetv2")).because
 
 
 def test_writing_source_imports_no_torch(tmp_path: Path) -> None:

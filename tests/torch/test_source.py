@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_proved_is_refused(monkeypatch: pytest.MonkeyPatch
     def nothing(*_: object) -> None:
         raise ProofError("it is another network")
 
-    monkeypatch.setattr("cnndsl.backends.torch.source.prove", nothing)
+    monkeypatch.setattr("cnndsl.backends.torch.writing.prove", nothing)
     with pytest.raises(ArchError, match=r"error\[E601\]: `M` could not be proved in PyTorch"):
         loads("model M: image[3, H=8, W=8] -> y { y: add { relu; skip } }").torch_source()
 

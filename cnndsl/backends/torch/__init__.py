@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnndsl.backends.torch.source import Written, written
+from cnndsl.backends.torch.writing import Written, written
 from cnndsl.graph import Network
 
 

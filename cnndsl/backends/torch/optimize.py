@@ -8,7 +8,7 @@ import textwrap
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.folding import folded
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.source import Written, check, flat_text
+from cnndsl.backends.torch.writing import Written, check, flat_text
 from cnndsl.graph import Network, key_of
 
 FOLD = '''def folded(

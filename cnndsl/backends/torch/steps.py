@@ -238,7 +238,8 @@ def carried(
             values[name] = None  # a pool's: its kernel
             continue
         plain = python.plain(first)
-        if node is not None and literal(node) is None and _numeric(plain):
+        listed = parameter.type.split(" | ")[0] in ("Numbers", "Pairs") and unit.frozen_lists
+        if node is not None and literal(node) is None and _numeric(plain) and not listed:
             values[name] = _carry(plain, node, axes=parameter.type in ("Size", "Pad"))
             continue
         if len({repr(value) for _, value in seen}) > 1:

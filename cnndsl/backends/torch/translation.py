@@ -44,9 +44,9 @@ class Translation:
     The first network gives the arguments' defaults; the others have lines that it has not.
     """
 
-    def __init__(self, networks: Sequence[Network]) -> None:
+    def __init__(self, networks: Sequence[Network], *, frozen_lists: bool = False) -> None:
         """Collect the instances, and translate until nothing new is learned."""
-        self.networks = networks
+        self.networks, self.frozen_lists = networks, frozen_lists
         self.instances: dict[int, Instance] = {}
         self.of: dict[int, list[Instance]] = {}
         self.definitions: dict[int, BlockDefinition] = {}
@@ -244,7 +244,7 @@ class Translation:
     def translated(self, definition: BlockDefinition, group: list[Instance]) -> Unit:
         """One class."""
         unit = Unit(definition, group)
-        unit.exploded = self.exploded
+        unit.exploded, unit.frozen_lists = self.exploded, self.frozen_lists
         unit.helpers = self.helpers
         walk = Walk(unit, self.called, self.passed, self.instance_of, self.help)
         self.enter(unit)
@@ -339,6 +339,9 @@ class Translation:
         for number, dim in enumerate(port.shape):
             if rest is not None and number >= rest:
                 if number == rest:
+                    behind = count - (len(port.shape) - number - 1)
+                    if dim.name and dim.name not in unit.meanings:
+                        unit.rests.setdefault(dim.name, (tensor, range(number, behind)))
                     continue
                 axis = count - (len(port.shape) - number)
             else:

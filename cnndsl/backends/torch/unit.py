@@ -96,6 +96,7 @@ class Unit:
         self.meanings: dict[str, Meaning] = {}
         self.lets: dict[str, ast.expr] = {}
         self.dims: dict[str, tuple[T, int]] = {}
+        self.rests: dict[str, tuple[T, range]] = {}
         self.tensors: dict[str, dict[tuple[int, ...], tuple[T, ...]]] = {}
         self.known: dict[Identity, T] = {}
         self.leaves: dict[str, tuple[T, int]] = {}
@@ -117,6 +118,8 @@ class Unit:
         self.arguments: dict[str, str] = {}
         self.fallback: dict[str, ast.expr] = {}
         self.locals: set[str] = set()
+        self.frozen_lists = False
+        """Whether lists are written as they are: an operation works them out in NumPy."""
         self._inside: dict[int, set[str]] = {}
         self._labels = all_labels(definition.declaration.body)
         self.wide: dict[str, int] = {}
@@ -287,6 +290,10 @@ class Unit:
                     return python.constant(None)
                 raise CannotTranslateError(f"{path} is an operation")
             return self.parts(found, path.parts)
+        if path.name in self.rests:
+            tensor, axes = self.rests[path.name]
+            sizes = ast.Tuple([self.leaf(tensor, axis) for axis in axes], ast.Load())
+            return self.parts(sizes, path.parts)
         if path.name in self.dims:
             return self.parts(self.leaf(*self.dims[path.name]), path.parts)
         if path.name in ("in", "skip") or path.name in self.tensors:

@@ -84,6 +84,8 @@ class Walk:
         self.stack: list[int] = []
         self.lists: dict[str, dict[tuple[int, ...], ast.expr]] = {}
         self.single: dict[str, ast.Assign] = {}
+        self.firm = False
+        """Whether each operand must be there or not, whatever the constructor is given."""
 
     @property
     def modules(self) -> Any:
@@ -181,17 +183,31 @@ class Walk:
         """`let name = value`: a local variable, or a name for what it is."""
         unit, name = self.unit, statement.name
         try:
-            unit.meanings[name] = steps.meaning(unit, statement.value)
+            unit.meanings[name] = steps.meaning(unit, self.chosen(name, statement.value))
             return
         except CannotTranslateError:
             pass
         node = unit.ctor(translate(statement.value, unit))
-        if literal(node) is None and not isinstance(node, ast.Name):
+        # What a turn of a loop calls so, the next one calls otherwise.
+        plain = isinstance(node, ast.Name) or bool(self.stack)
+        if literal(node) is None and not plain:
             known = identifier(name)
             unit.init.append(python.assign(known, node))
             unit.lets[known] = node
             node = python.name(known)
         unit.meanings[name] = node
+
+    def chosen(self, name: str, written: tree.Expression) -> tree.Expression:
+        """Of `conv(m, 1) if … else none` what the instances have."""
+        match written:
+            case tree.Choice(then=then, otherwise=otherwise):
+                values = [(i, i.block.names.get(name, ...)) for i in self.unit.instances]
+                nothing = [(i, value is None) for i, value in values]
+                none = [_says_none(then), _says_none(otherwise)]
+                if sum(none) == 1 and all(value is not ... for _, value in values):
+                    self.agree(nothing)
+                    return then if none[0] == nothing[0][1] else otherwise
+        return written
 
     def alternatives(
         self,
@@ -211,7 +227,8 @@ class Walk:
         known = truth(test)
         if known is None and (not on or (len(on) == len(views) and rest)):
             known = bool(on)  # no instance has the other way
-        if known is None and len(on) == len(views) and not rest and operands is None:
+        sure = operands is None or self.firm
+        if known is None and len(on) == len(views) and not rest and sure:
             known = True
         if known:
             if not on:
@@ -1234,13 +1251,22 @@ class Walk:
         operands = [Operand(one) for one in flow or ()]
         if term.operands is not None:
             outer, unit.skip = unit.skip, flow or ()
+            firm, self.firm = self.firm, not self.joins(term)
             operands = []
             lines = [(i, one.lines or []) for i, one in views]
+            if self.firm:
+                self.agree([(i, len(one.inputs)) for i, one in views])
             self.body(term.operands, lines, flow, operands=operands)
-            unit.skip = outer
+            unit.skip, self.firm = outer, firm
         if isinstance(views[0][1], Call):
             return self.block_call(term, views, operands, hint)
         return self.step(term, views, operands, hint)
+
+    def joins(self, term: tree.CallTerm) -> bool:
+        """Whether a step takes as many operands as there are."""
+        ref = steps.callee(self.unit, term.path.name)
+        cls = ref.target if isinstance(ref, OpValue) else None
+        return isinstance(cls, type) and issubclass(cls, Op) and cls.join
 
     def step(
         self, term: tree.CallTerm, views: Views[Step], operands: list[Operand], hint: str
@@ -1270,10 +1296,16 @@ class Walk:
         modules, tensors = self.step_modules(term, views, entered)
         site = self.modules.sites.get(id(term))
         name = site.name if site is not None else unit.attribute(term.path.name)
-        access = (
-            self.register(name, fused(modules)) if site is not None else self.own(name, modules)
-        )
+        whole = fused(modules)
+        if len(entered) > 1:
+            whole.fused = False  # type: ignore[attr-defined]
+        access = self.register(name, whole) if site is not None else self.own(name, modules)
         run = python.call(access, *(tensor.run for tensor in entered))
+        if len(entered) > 1 and len(modules) > 1:  # a sequence takes one input
+            first = python.item(access, python.constant(0))
+            run = python.call(first, *(tensor.run for tensor in entered))
+            for number in range(1, len(modules)):
+                run = python.call(python.item(access, python.constant(number)), run)
         return self.results(run, [tensors[-1].shape], outputs, hint)
 
     def own(self, name: str, modules: list[ast.expr]) -> ast.expr:
@@ -1774,6 +1806,13 @@ def merged(unit: Unit, test: ast.expr, on: T, off: T) -> tuple[int, ...]:
             continue
         shape.append(python.carry(int(a), ast.IfExp(test, x, y)))
     return tuple(shape)
+
+
+def _says_none(written: tree.Expression) -> bool:
+    match written:
+        case tree.Value(path=tree.NamePath(name="none", parts=()), arguments=None):
+            return True
+    return False
 
 
 def _equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cnndsl.backends.torch import file, python
@@ -13,6 +14,8 @@ from cnndsl.backends.torch.proof import ProofError, prove
 from cnndsl.backends.torch.translation import Translation
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
+from cnndsl.language.elaborate import elaborate
+from cnndsl.language.modules import BlockDefinition
 from cnndsl.structure import deep_recursion
 
 
@@ -26,23 +29,50 @@ class Written:
     folds: bool = False
 
 
-def written(network: Network, others: Sequence[Network] = ()) -> Written:
+def written(network: Network) -> Written:
     """The file of a network, proved.  Raises ArchError (E601): nothing could be proved.
 
-    `others` are the same model at other values of its parameters, whose lines the
-    constructor can then choose too.
+    A parameter that turns lines on or off is one of the constructor's where the file is
+    proved at its other values too.
     """
     name = identifier(network.name)
     with deep_recursion():
-        try:
-            text = Translation([network, *others]).text()
-            prove(ast.parse(text), network)
-            return Written(text, name)
-        except Exception as error:
-            because = f"{type(error).__name__}: {error}"
+        others = dict(alternatives(network))
+        because = ""
+        for chosen in ([others] if others else []) + [{}]:
+            for frozen in (False, True):
+                try:
+                    networks = [network, *chosen.values()]
+                    text = Translation(networks, frozen_lists=frozen).text()
+                    tree = ast.parse(text)
+                    prove(tree, network)
+                    for (parameter, value), other in chosen.items():
+                        prove(tree, other, {identifier(parameter): value})
+                    return Written(text, name)
+                except Exception as error:
+                    because = because or f"{type(error).__name__}: {error}"
         text = flat_text(network)
         check(text, network)
         return Written(text, name, because)
+
+
+def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network]]:
+    """The model at each other value of a parameter that is a flag or one of some words."""
+    model = network.structure.declared
+    if not isinstance(model, BlockDefinition):
+        return
+    shapes = {port: tuple(map(int, t.shape)) for port, t in network.inputs.items()}
+    for param in model.declaration.params:
+        value = network.arguments.get(param.name)
+        found: Sequence[object] = [
+            word for word in param.type.words if isinstance(value, str) and word != value
+        ]
+        if isinstance(value, bool):
+            found = [not value]
+        for other in found:
+            given = {**network.arguments, param.name: other}
+            with suppress(ArchError):
+                yield (param.name, other), elaborate(model, given, shapes)
 
 
 def check(text: str, network: Network) -> None:

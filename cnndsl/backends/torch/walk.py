@@ -84,6 +84,8 @@ class Walk:
         self.stack: list[int] = []
         self.lists: dict[str, dict[tuple[int, ...], ast.expr]] = {}
         self.single: dict[str, ast.Assign] = {}
+        self.threads: dict[str, ast.expr | None] = {}
+        """The running channels of the loops around, and what an inner loop leaves in them."""
         self.firm = False
         """Whether each operand must be there or not, whatever the constructor is given."""
 
@@ -870,7 +872,9 @@ class Walk:
         """A loop whose channels change from turn to turn."""
         unit = self.unit
         index = self.local("i")
-        variable = self.local("c_in")
+        entry = python.node_of(entered.shape[0])
+        around = isinstance(entry, ast.Name) and entry.id in self.threads
+        variable = entry.id if around else self.local("c_in")  # type: ignore[attr-defined]
         leaf = T(
             (python.Int(int(entered.shape[0]), python.name(variable)), *entered.shape[1:]),
             entered.run,
@@ -932,7 +936,10 @@ class Walk:
             return [starred], self.outside(
                 out, views, python.carry(int(out.shape[0]), channels)
             )
-        unit.init.append(python.assign(variable, entry))
+        if not python.same(entry, python.name(variable)):
+            unit.init.append(python.assign(variable, entry))
+        else:  # the loop around this one threads the same channels
+            self.threads[variable] = end
         unit.init.append(
             ast.AnnAssign(
                 ast.Name(layers_, ast.Store()),
@@ -969,6 +976,7 @@ class Walk:
             raise CannotTranslateError("a loop that no instance has")
         columns, over, last = self.table(term, some)
         variable = self.local("c_in")
+        self.threads[variable] = None
         outer_meanings = dict(unit.meanings)
         before = len(unit.init)
         unit.meanings |= columns
@@ -1027,7 +1035,10 @@ class Walk:
         unit = self.unit
         entry, end = python.node_of(entered.shape[0]), python.node_of(out.shape[0])
         layers_ = self.local("blocks")
-        unit.init.append(python.assign(variable, entry))
+        if not python.same(entry, python.name(variable)):
+            unit.init.append(python.assign(variable, entry))
+        else:  # the loop around this one threads the same channels
+            self.threads[variable] = end
         unit.init.append(
             ast.AnnAssign(
                 ast.Name(layers_, ast.Store()),
@@ -1040,7 +1051,8 @@ class Walk:
             python.attribute(python.name(layers_), "append"), sequential(items)
         )
         body: list[ast.stmt] = [*statements, ast.Expr(append)]
-        if not python.same(end, python.name(variable)):
+        done = self.threads.get(variable)
+        if not python.same(end, python.name(variable)) and not python.same(end, done):
             body.append(python.assign(variable, end))
         unit.init.append(ast.For(python.stored(target), rows, body, []))
         names = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
@@ -1311,6 +1323,8 @@ class Walk:
     def own(self, name: str, modules: list[ast.expr]) -> ast.expr:
         """Register a module without weights."""
         module = fused(modules)
+        for test in reversed(self.unit.conditions):
+            module = python_choice(test, module, python.call("nn.Identity"))
         for known, statement in self.single.items():
             if python.same(statement.value, module) and not self.stack:
                 self.unit.attributes.discard(name)

@@ -1,5 +1,7 @@
 """GoogLeNet, written by cnndsl."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +12,12 @@ class ConvReLU(nn.Sequential):
         super().__init__(
             nn.Conv2d(c_in, c_out, k, stride=s, padding=(k - 1) // 2), nn.ReLU()
         )
+
+
+class GoogLeNetOutput(NamedTuple):
+    logits: Tensor
+    aux1: Tensor | None
+    aux2: Tensor | None
 
 
 class Inception(nn.Module):
@@ -38,6 +46,21 @@ class Inception(nn.Module):
         return torch.cat([y, z, u, x], 1)
 
 
+class Aux(nn.Module):
+    """Source: arXiv:1409.4842, section 5."""
+
+    def __init__(self, c_in: int, classes: int) -> None:
+        super().__init__()
+        self.reduce = ConvReLU(c_in, 128, 1)
+        self.fc1 = nn.Sequential(nn.Linear(2048, 1024), nn.ReLU())
+        self.dropout = nn.Dropout(p=0.7)
+        self.fc2 = nn.Linear(1024, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(self.reduce(F.avg_pool2d(x, 5, stride=3)).flatten(1))
+        return self.fc2(self.dropout(x))
+
+
 class GoogLeNet(nn.Module):
     """The paper's network; `aux` adds the two heads that train it.
 
@@ -48,7 +71,9 @@ class GoogLeNet(nn.Module):
     Written for image [3, 224, 224] (sizes per image).
     """
 
-    def __init__(self, channels: int = 3, classes: int = 1000) -> None:
+    def __init__(
+        self, channels: int = 3, classes: int = 1000, aux: bool = False
+    ) -> None:
         super().__init__()
         self.conv1 = ConvReLU(channels, 64, 7, s=2)
         self.conv2 = ConvReLU(64, 64, 1)
@@ -85,12 +110,23 @@ class GoogLeNet(nn.Module):
         self.i5 = nn.Sequential(*layers3)
         self.dropout = nn.Dropout(p=0.4)
         self.logits = nn.Linear(1024, classes)
+        self.aux = aux
+        self.aux1 = Aux(512, classes) if aux else nn.Identity()
+        self.aux2 = Aux(528, classes) if aux else nn.Identity()
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> GoogLeNetOutput:
         x = F.max_pool2d(self.conv1(image), 3, stride=2, ceil_mode=True)
         x = self.conv3(self.conv2(F.local_response_norm(x, 5)))
         x = F.local_response_norm(x, 5)
         i3 = self.i3(F.max_pool2d(x, 3, stride=2, ceil_mode=True))
-        i4 = self.i4(F.max_pool2d(i3, 3, stride=2, ceil_mode=True))
-        i5 = self.i5(F.max_pool2d(i4, 3, stride=2, ceil_mode=True))
-        return self.logits(self.dropout(i5.mean((2, 3))))
+        maxpool3 = F.max_pool2d(i3, 3, stride=2, ceil_mode=True)
+        i4 = []
+        x = maxpool3
+        for layer in self.i4:
+            x = layer(x)
+            i4.append(x)
+        i5 = self.i5(F.max_pool2d(i4[4], 3, stride=2, ceil_mode=True))
+        logits = self.logits(self.dropout(i5.mean((2, 3))))
+        aux1 = self.aux1(i4[0]) if self.aux else None
+        aux2 = self.aux2(i4[3]) if self.aux else None
+        return GoogLeNetOutput(logits, aux1, aux2)

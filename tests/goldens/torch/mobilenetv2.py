@@ -60,15 +60,13 @@ class MobileNetV2(nn.Module):
             (6, 160, 3, 2),
             (6, 320, 1, 1),
         ):
-            c_in2 = c_in
             layers: list[nn.Module] = []
             for i in range(n):
                 layers.append(
-                    InvertedResidual(c_in2, round8(c * width), t, s=s if i == 0 else 1)
+                    InvertedResidual(c_in, round8(c * width), t, s=s if i == 0 else 1)
                 )
-                c_in2 = round8(c * width)
+                c_in = round8(c * width)
             blocks.append(nn.Sequential(*layers))
-            c_in = round8(c * width)
         self.blocks = nn.Sequential(*blocks)
         self.last = ConvBNReLU6(round8(320 * width), round8(1280 * max(1.0, width)), 1)
         self.dropout = nn.Dropout(p=0.2)

@@ -73,11 +73,9 @@ def main(seed: int = 0) -> tuple[VOCPrecision, COCOPrecision]:
     net = cnndsl.load(ARCH, "SmallSSD").to_torch()
     train(net, images, boxes, labels)
 
-    # The detector is the same network and its selection, its weights under `net.SmallSSD`.
+    # The detector is the same network and its selection, its weights under `net`.
     detector = cnndsl.load(ARCH, "SmallSSDDetector").to_torch()
-    detector.load_state_dict(
-        {f"net.SmallSSD.{name}": value for name, value in net.state_dict().items()}
-    )
+    detector.load_state_dict({f"net.{name}": value for name, value in net.state_dict().items()})
     with torch.no_grad():
         detections = unpadded(*detector.eval()(images))
     objects = [Objects(b, n) for b, n in zip(boxes, labels, strict=True)]

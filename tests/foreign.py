@@ -154,7 +154,7 @@ NO_AUX = {"weights": None, "aux_logits": False, "init_weights": False}
 SEGMENTATION = {"weights": None, "weights_backbone": None, "num_classes": 21}
 # The rates 12, 24 and 36 are in no weight, so that nothing can tell these branches apart; with
 # them, the others are told by where they stand.
-RATES = {f"classifier.0.convs.{n + 1}": f"aspp.ASPP.pyramid.atrous.{n}" for n in (0, 1)}
+RATES = {f"classifier.0.convs.{n + 1}": f"aspp.atrous.{n}" for n in (0, 1)}
 
 TORCHVISION = {name: Foreign(bare(builder)) for name, builder in PLAIN.items()} | {
     # The linear layers take 6x6 and 7x7 cells: torchvision pools a smaller image to them.

@@ -25,8 +25,8 @@ torchvision.extension._has_ops = lambda: True
 
 CLASSES = 7
 SETTINGS: dict[str, Any] = {"weights": None, "weights_backbone": None, "num_classes": CLASSES}
-LEVELS = {f"backbone.fpn.layer_blocks.{n}.0": f"fpn.RetinaFPN.p{n + 3}.conv" for n in range(3)}
-LEVELS |= {f"backbone.fpn.extra_blocks.{p}": f"fpn.RetinaFPN.{p}.conv" for p in ("p6", "p7")}
+LEVELS = {f"backbone.fpn.layer_blocks.{n}.0": f"fpn.p{n + 3}" for n in range(3)}
+LEVELS |= {f"backbone.fpn.extra_blocks.{p}": f"fpn.{p}" for p in ("p6", "p7")}
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Pair:
 
     def detector(self) -> tuple[cnndsl.Network, dict[str, np.ndarray]]:
         """The second model of the file, which calls the first as `net`."""
-        prefix = f"net.{self.net.name}."
+        prefix = "net."
         return self.load(self.case.detector), {prefix + k: v for k, v in self.weights.items()}
 
     def detected(self) -> dict[str, np.ndarray]:

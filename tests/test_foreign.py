@@ -165,10 +165,10 @@ def test_yolov4s_body_equals_timms_darknet() -> None:
     network, model = body("yolov4.arch", "CSPDarknet53"), Stages("cspdarknet53", nn.Mish())
     state = halved(model.eval().state_dict())
     given = {
-        f"stages.{n}.{theirs}.{inner}": f"body.CSPDarknet53.c{n + 1}.CSP.{own}{number}"
+        f"stages.{n}.{theirs}.{inner}": f"body.c{n + 1}.conv{number}.{own}"
         for n in range(5)
-        for inner, own in (("conv", "conv"), ("bn", "norm"))
-        for theirs, number in (("entering", ""), ("conv_transition_b", "_4"), ("passing", "_5"))
+        for inner, own in (("conv", 0), ("bn", 1))
+        for theirs, number in (("entering", 1), ("conv_transition_b", 4), ("passing", 5))
     }
     weights = load_weights(network, state, map=given)
     compared(network, weights, model, torch.randn(1, 3, 64, 64))

@@ -33,7 +33,12 @@ def outputs(found: object) -> list[Array]:
     if isinstance(found, dict):
         return list(found.values())
     several = found if isinstance(found, tuple) else (found,)
-    return [t.detach().numpy() if isinstance(t, torch.Tensor) else t for t in several]
+    # An output that a flag of the model turns off is None.
+    return [
+        t.detach().numpy() if isinstance(t, torch.Tensor) else t
+        for t in several
+        if t is not None
+    ]
 
 
 def difference(first: list[Array], second: list[Array]) -> float:

@@ -564,7 +564,8 @@ def result(text: str, network: Network) -> dict[str, Any]:
     model.load_state_dict(tensors, strict=False)
     with torch.inference_mode():
         got = model.eval()(*map(torch.from_numpy, arrays_of(network).values()))
-    return dict(zip(network.outputs, got if isinstance(got, tuple) else (got,), strict=True))
+    several = got if isinstance(got, tuple) else (got,)
+    return dict(zip(network.outputs, [t for t in several if t is not None], strict=True))
 
 
 def arrays_of(network: Network) -> dict[str, Any]:

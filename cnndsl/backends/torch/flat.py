@@ -59,7 +59,7 @@ class Flat:
         if not read:
             self.body.append(ast.Expr(value))
             return
-        variable = self.names.variable("x")
+        variable = f"v§{len(self.body)}"
         self.body.append(python.assign(variable, value))
         self.values[name] = python.name(variable)
 

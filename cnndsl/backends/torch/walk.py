@@ -1244,10 +1244,11 @@ class Walk:
             found = [(i, one.outputs[number]) for i, one in views]
             self.agree([(i, int(i.network.shapes[t.node][0][0])) for i, t in found])
             instance, one = found[0]
-            op = instance.network.node(one.node).op
-            said = op.plain().torch(tuple(map(int, tensor.shape)))
-            assert said.function is not None
-            run = layers.apply(said.function, [tensor.run])
+            # The rows' number and the batch are those of what entered, though there be none.
+            axes = ast.Slice(None, python.constant(2))
+            whole = python.item(python.attribute(entered[0].run, "shape"), axes)
+            unflatten = python.attribute(tensor.run, "unflatten")
+            run = python.call(unflatten, python.constant(0), whole)
             rows = int(instance.network.shapes[one.node][0][0])
             outside.append(self.made(run, (rows, *tensor.shape), found))
         return tuple(outside)

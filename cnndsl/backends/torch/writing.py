@@ -11,6 +11,7 @@ from cnndsl.backends.torch import file, python
 from cnndsl.backends.torch.flat import Flat
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import ProofError, prove
+from cnndsl.backends.torch.tidy import tidy
 from cnndsl.backends.torch.translation import Translation
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
@@ -112,7 +113,9 @@ def flat_text(
         classes.append(file.named_tuple(kind.id, [(field, tensor) for field in fields]))
         result = python.call(kind, *outputs)
     inputs = [(flat.names.port(port), tensor, None) for port in network.inputs]
-    body = [*before, *flat.body, ast.Return(result)]
+    # What is read no more is let go, as soon as another tensor takes its name.
+    arguments = [port for port, _, _ in inputs]
+    body = [*before, *tidy([*flat.body, ast.Return(result)], arguments)]
     forward = file.function("forward", file.arguments(inputs), body, kind)
     doc = [*file.described(network.structure.definition), *file.settings(network), *notes]
     cls = file.module_class(

@@ -940,14 +940,7 @@ class Walk:
             unit.init.append(python.assign(variable, entry))
         else:  # the loop around this one threads the same channels
             self.threads[variable] = end
-        unit.init.append(
-            ast.AnnAssign(
-                ast.Name(layers_, ast.Store()),
-                python.item(python.name("list"), python.dotted("nn.Module")),
-                python.listed([]),
-                1,
-            )
-        )
+        unit.init.append(no_modules(layers_))
         append = python.call(python.attribute(python.name(layers_), "append"), module)
         body += [ast.Expr(append), python.assign(variable, end)]
         used = names & (python.names_in(module) | python.names_in(end))
@@ -1039,14 +1032,7 @@ class Walk:
             unit.init.append(python.assign(variable, entry))
         else:  # the loop around this one threads the same channels
             self.threads[variable] = end
-        unit.init.append(
-            ast.AnnAssign(
-                ast.Name(layers_, ast.Store()),
-                python.item(python.name("list"), python.dotted("nn.Module")),
-                python.listed([]),
-                1,
-            )
-        )
+        unit.init.append(no_modules(layers_))
         append = python.call(
             python.attribute(python.name(layers_), "append"), sequential(items)
         )
@@ -1874,6 +1860,12 @@ def fused(modules: list[ast.expr]) -> ast.expr:
     found = python.call("nn.Sequential", *modules)
     found.fused = True  # type: ignore[attr-defined]
     return found
+
+
+def no_modules(name: str) -> ast.AnnAssign:
+    """`layers: list[nn.Module] = []`."""
+    kind = python.item(python.name("list"), python.dotted("nn.Module"))
+    return ast.AnnAssign(ast.Name(name, ast.Store()), kind, python.listed([]), 1)
 
 
 def repeats(module: ast.expr, count: int) -> list[ast.expr]:

@@ -25,6 +25,7 @@ LAYERS = [
     {"backends", "weights", "figures", "losses", "metrics"},
     {"editing"},
     {"inputs", "network"},
+    {"importing"},
     {"notebook"},
     {"console", "commands", "gallery", "cli", "__main__"},
 ]

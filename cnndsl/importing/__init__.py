@@ -1,0 +1,1 @@
+"""Foreign networks, PyTorch's and ONNX's, as files that read like their papers."""

@@ -6,23 +6,14 @@ import ast
 from collections.abc import Iterable, Sequence
 
 from cnndsl.backends.torch import file, python, steps
-from cnndsl.backends.torch.expressions import (
-    ROUND8,
-    CannotTranslateError,
-    literal,
-    translate,
-)
+from cnndsl.backends.torch.expressions import ROUND8, CannotTranslateError, literal, translate
 from cnndsl.backends.torch.fusing import Fusing
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.tidy import live, tidy
-from cnndsl.backends.torch.unit import (
-    Instance,
-    Layer,
-    SplitError,
-    T,
-    Unit,
-)
-from cnndsl.backends.torch.walk import Arguments, ExposeError, Walk, sized
+from cnndsl.backends.torch.unit import Instance, Layer, SplitError, T, Unit
+from cnndsl.backends.torch.walk.arguments import Arguments, sized
+from cnndsl.backends.torch.walk.parts import ExposeError
+from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition

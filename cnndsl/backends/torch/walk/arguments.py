@@ -1,0 +1,89 @@
+"""What a call of a block gives its constructor."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from cnndsl.backends.torch import python, steps
+from cnndsl.backends.torch.expressions import literal
+from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.language import tree
+
+
+class Arguments:
+    """What a call of a block gives its constructor."""
+
+    def __init__(
+        self, unit: Unit, callee: Unit, ports: dict[str, T | list[T]], said: Any, rank: int
+    ) -> None:
+        """Take the channels of what enters, and what is written."""
+        self.callee, self.said, self.rank = callee, said, rank
+        self.channels: dict[str, ast.expr] = {}
+        for port, one in ports.items():
+            name = callee.channel_names.get(port)
+            if name is None:
+                continue
+            if isinstance(one, list):
+                widths = [unit.ctor(python.node_of(t.shape[0])) for t in one]
+                self.channels[name] = ast.Tuple(widths, ast.Load())
+            else:
+                self.channels[name] = unit.ctor(python.node_of(one.shape[0]))
+        self.nodes: dict[str, ast.expr] = {}
+        for param in callee.definition.declaration.params:
+            name = param.name
+            if name in said.operations:
+                found = said.operations[name]
+                known = steps.callable_node(unit, found, rank)
+                self.nodes[name] = known[0] if known is not None else python.constant(None)
+            elif name in said.nodes:
+                self.nodes[name] = sized(said.nodes[name], param, callee)
+
+    def mapping(self) -> dict[str, ast.expr]:
+        """The constructor's arguments in the caller's terms."""
+        found = dict(self.channels)
+        for name, node in self.callee.arguments.items():
+            given = self.nodes.get(node)
+            if given is not None:
+                found[name] = given
+            elif node in self.callee.fallback:
+                found[name] = self.callee.fallback[node]
+        return found
+
+    def call(self) -> tuple[list[ast.expr], list[ast.keyword]]:
+        """Arguments by position as long as they follow, else by keyword."""
+        positional: list[ast.expr] = []
+        keywords: list[ast.keyword] = []
+        for name, _, _ in self.callee.signature:
+            param = self.callee.arguments.get(name)
+            if param is None:
+                node = self.channels.get(name)
+                by_position = True
+            else:
+                node = self.nodes.get(param)
+                by_position = param in self.said.positional
+            if node is None:
+                continue
+            if by_position and not keywords and len(positional) == self.place(name):
+                positional.append(node)
+            else:
+                keywords.append(ast.keyword(name, node))
+        return positional, keywords
+
+    def place(self, name: str) -> int:
+        """An argument's position."""
+        return [n for n, _, _ in self.callee.signature].index(name)
+
+
+def sized(node: ast.expr, param: tree.Param, callee: Unit) -> ast.expr:
+    """A size as its parameter takes it: one number, or one for each axis."""
+    value = literal(node)
+    if param.type.name != "size" or value is None:
+        return node
+    (found,) = value
+    if param.name in callee.wide:
+        if isinstance(found, int):
+            return python.constant((found,) * callee.wide[param.name])
+    elif isinstance(found, tuple) and len(set(found)) == 1:
+        return python.constant(found[0])
+    return node

@@ -1,0 +1,175 @@
+"""Calls of blocks: their class, what its constructor is given, and what comes out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from cnndsl.backends.torch import python, steps
+from cnndsl.backends.torch.expressions import CannotTranslateError
+from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit, folded
+from cnndsl.backends.torch.walk.arguments import Arguments
+from cnndsl.backends.torch.walk.operations import Operations
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Views
+from cnndsl.language import tree
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.structure import Call, Tensor
+
+
+class Calls(Operations):
+    """The walk at calls of blocks."""
+
+    def block(
+        self, term: tree.CallTerm, views: Views[Call], entered: Sequence[T | list[T]]
+    ) -> tuple[Unit, Arguments]:
+        """The class of a called block, and the arguments of its constructor."""
+        unit = self.unit
+        ref = steps.callee(unit, term.path.name)
+        if not isinstance(ref, OpValue) or not isinstance(ref.target, BlockDefinition):
+            raise CannotTranslateError("a block that is a parameter")
+        insts = [self.instance_of(i, one.block) for i, one in views]
+        callee = self.called(ref.target, [i for i, _ in views], insts)
+        said = steps.given(unit, ref.name, ref, term.arguments)
+        for name, known in [*said.nodes.items()]:
+            said.nodes[name] = unit.ctor(known)
+        ports = dict(zip(callee.ports, entered, strict=True))
+        rank = 2
+        for one in entered:
+            first = one[0] if isinstance(one, list) and one else one
+            if isinstance(first, T):
+                rank = len(first.shape) - 1
+        arguments = Arguments(unit, callee, ports, said, rank)
+        self.passed(callee.definition, arguments)
+        return callee, arguments
+
+    def block_call(
+        self, term: tree.CallTerm, views: Views[Call], operands: list[Operand], hint: str
+    ) -> Flow:
+        """A block, in `forward`."""
+        if any(operand.test is not None for operand in operands):
+            raise CannotTranslateError("an operand that is not always there")
+        unit = self.unit
+        self.agree([(i, tuple(one.block.inputs)) for i, one in views])
+        entered: dict[str, T | list[T]] = {}
+        for number, port in enumerate(views[0][1].block.inputs):
+            tensor = self.lookup([(i, one.inputs[number]) for i, one in views])
+            if len(operands) == len(views[0][1].inputs):
+                tensor = operands[number].tensor
+            family, bracket, _ = port.partition("[")
+            if bracket:
+                many = entered.setdefault(family, [])
+                assert isinstance(many, list)
+                many.append(tensor)
+            else:
+                entered[port] = tensor
+        for port_ in self.declared(term) or ():
+            if port_.many:
+                entered.setdefault(port_.name, [])
+        callee, arguments = self.block(term, views, list(entered.values()))
+        site = self.modules.sites.get(id(term))
+        name = site.name if site is not None else unit.attribute("block")
+        access = self.register(name, ast.Call(python.name(callee.name), *arguments.call()))
+        given = [
+            python.listed([t.run for t in one]) if isinstance(one, list) else one.run
+            for one in entered.values()
+        ]
+        run = python.call(access, *given)
+        outputs = [(i, one.outputs) for i, one in views]
+        present = [n for n, (_, tensor) in enumerate(callee.outputs) if tensor is not None]
+        shapes = [
+            self.left(callee, arguments, n, tuple(entered.values()), views) for n in present
+        ]
+        if callee.extras:
+            return self.exposed(callee, arguments, run, shapes, views, entered, hint)
+        return self.results(run, shapes, outputs, hint)
+
+    def declared(self, term: tree.CallTerm) -> Any:
+        """The ports of a called block."""
+        ref = steps.callee(self.unit, term.path.name)
+        assert isinstance(ref, OpValue)
+        assert isinstance(ref.target, BlockDefinition)
+        return ref.target.declaration.inputs
+
+    def exposed(
+        self,
+        callee: Unit,
+        arguments: Arguments,
+        run: ast.expr,
+        shapes: list[tuple[int, ...]],
+        views: Views[Call],
+        entered: dict[str, T | list[T]],
+        hint: str,
+    ) -> Flow:
+        """A block that returns labels inside it too."""
+        unit = self.unit
+        count = len(shapes)
+        names = [unit.variable(hint) for _ in range(count)]
+        names += [unit.variable() for _ in callee.extras]
+        target = ast.Tuple([python.name(n) for n in names], ast.Load())
+        unit.fwd.append(ast.Assign([python.stored(target)], run))
+        found: list[T] = []
+        for number in range(count):
+            tensor = T((), python.name(names[number]))
+            unit.shaped(tensor, shapes[number])
+            unit.bind(tensor, [(i, one.outputs[number]) for i, one in views])
+            found.append(tensor)
+        for number, extra in enumerate(callee.extras):
+            tensor = T((), python.name(names[count + number]))
+            ids: list[tuple[Instance, Tensor]] = []
+            for i, one in views:
+                instance = self.instance_of(i, one.block)
+                for _, node, output in [x for x in extra.ids if x[0] == id(instance.block)]:
+                    ids.append((i, Tensor(node, output, ())))
+            if not ids:
+                raise CannotTranslateError("a label inside that not all instances have")
+            sizes = ids[0][0].network.shapes[ids[0][1].node][ids[0][1].output]
+            shape = self.substituted(callee, arguments, extra, sizes, tuple(entered.values()))
+            unit.shaped(tensor, shape)
+            unit.bind(tensor, ids)
+        return tuple(found)
+
+    def left(
+        self,
+        callee: Unit,
+        arguments: Arguments,
+        number: int,
+        entered: Sequence[T | list[T]],
+        views: Views[Call],
+    ) -> tuple[int, ...]:
+        """An output's shape in the caller's terms."""
+        _, tensor = callee.outputs[number]
+        assert tensor is not None
+        instance, call = views[0]
+        position = len([n for n in range(number) if callee.outputs[n][1] is not None])
+        one = call.outputs[min(position, len(call.outputs) - 1)]
+        sizes = instance.network.shapes[one.node][one.output]
+        return self.substituted(callee, arguments, tensor, sizes, entered)
+
+    def substituted(
+        self,
+        callee: Unit,
+        arguments: Arguments,
+        tensor: T,
+        sizes: Sequence[int],
+        entered: Sequence[T | list[T]],
+    ) -> tuple[int, ...]:
+        """A shape inside a called block, in the caller's terms."""
+        mapping = arguments.mapping()
+        shape: list[int] = []
+        for axis, size in enumerate(tensor.shape):
+            value = int(sizes[axis])
+            if not isinstance(size, python.Int):
+                shape.append(value)
+                continue
+            node = size.node
+            for _ in range(8):
+                node = python.replace(node, callee.lets)
+            names = python.names_in(node)
+            if any(n.startswith("§") for n in names):
+                shape.append(python.Int(value, python.name("§")))
+                continue
+            free = names & (callee.locals - mapping.keys())
+            node = folded(python.replace(node, mapping))
+            shape.append(value if free else python.carry(value, node))
+        return tuple(shape)

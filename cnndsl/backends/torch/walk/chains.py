@@ -1,0 +1,187 @@
+"""Lines that are one module between functions."""
+
+from __future__ import annotations
+
+import ast
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import CannotTranslateError, truth
+from cnndsl.backends.torch.unit import Instance, T
+from cnndsl.backends.torch.walk.parts import Flow, Link, Operand, Views, merged, sequential
+from cnndsl.backends.torch.walk.repeats import Repeats
+from cnndsl.language import tree
+from cnndsl.language.naming import Chain
+from cnndsl.structure import Call, Loop, Tensor, Term
+
+
+class Chains(Repeats):
+    """The walk at a line that is a chain of modules."""
+
+    def chain(
+        self,
+        owner: tree.LineStatement | tree.Term,
+        chain: Chain,
+        terms: Sequence[tree.Term],
+        views: Views[Sequence[Term]],
+        entered: T,
+    ) -> Flow:
+        """Functions, the module, functions."""
+        links = self.links(terms, views)
+        first, last = len(chain.before), len(links) - len(chain.after)
+        for link in links[:first]:
+            entered = self.function(link, entered)
+        core = links[first:last]
+        hint = (
+            self.hint(owner)
+            if isinstance(owner, tree.LineStatement) and last == len(links)
+            else ""
+        )
+        if id(owner) in self.unit.exploded:
+            entered = self.exploded(chain.name, core, entered, owner)
+        else:
+            (link, *more) = core
+            if not more and link.test is None and isinstance(link.term, tree.CallTerm):
+                called = [(i, one) for i, one in link.views if isinstance(one, Call)]
+                if called:
+                    unit = self.unit
+                    outer, unit.defaults = unit.defaults, link.defaults
+                    flow = self.block_call(link.term, called, [Operand(entered)], hint)
+                    unit.defaults = outer
+                    return self.behind(links[last:], flow)
+            items, out = self.sequence(core, entered)
+            access = self.register(chain.name, sequential(items))
+            found = [(i, term.outputs[0]) for i, term in core[-1].views]
+            if not found:
+                raise CannotTranslateError("a chain that no instance ends")
+            whole = core[-1].test is None
+            value = python.call(access, entered.run)
+            result = self.made(value, out.shape, found, hint)
+            if not whole:
+                result.ids += out.ids
+            entered = result
+        return self.behind(links[last:], (entered,))
+
+    def behind(self, links: Sequence[Link], flow: Flow) -> Flow:
+        """The functions behind a chain's module."""
+        for link in links:
+            flow = (self.function(link, flow[0]), *flow[1:])
+        return flow
+
+    def function(self, link: Link, entered: T) -> T:
+        """A link of a chain in `forward`."""
+        unit = self.unit
+        if link.test is not None and truth(link.test) is False:
+            return entered
+        outer, unit.defaults = unit.defaults, link.defaults
+        if link.test is None:
+            (found,) = self.term(link.term, link.views, (entered,), "") or ()
+            unit.defaults = outer
+            return found
+        with self.under(link.test) as then:
+            (found,) = self.term(link.term, link.views, (entered,), "") or ()
+        unit.defaults = outer
+        name = unit.variable()
+        flag = unit.run(link.test, "has_branch")
+        then.append(python.assign(name, found.run))
+        unit.fwd.append(ast.If(flag, then, [python.assign(name, entered.run)]))
+        joined = T(merged(unit, link.test, found, entered), python.name(name))
+        joined.ids = [*found.ids, *entered.ids]
+        for identity in found.ids:
+            unit.known[identity] = joined
+        return joined
+
+    def exploded(
+        self, name: str, core: list[Link], entered: T, owner: tree.LineStatement | tree.Term
+    ) -> T:
+        """A sequence whose values between are read: its modules are called one by one."""
+        if len(core) != 1 or core[0].test is not None:
+            raise CannotTranslateError("a value inside a chain is read")
+        (link,) = core
+        match link.term:
+            case tree.ForTerm() | tree.RepeatTerm():
+                pass
+            case _:
+                raise CannotTranslateError("a value inside a chain is read")
+        items, out = self.sequence(core, entered)
+        access = self.register(name, sequential(items))
+        turns: list[list[tuple[Instance, Tensor]]] = []
+        for instance, term in link.views:
+            results = (
+                [body[-1].outputs for body in term.bodies]
+                if isinstance(term, Loop)
+                else [item.outputs for item in term.items]
+            )
+            for number, outputs in enumerate(results):
+                if number == len(turns):
+                    turns.append([])
+                turns[number].append((instance, outputs[0]))
+        self.agree([(i, len(turns_of(term))) for i, term in link.views])
+        unit = self.unit
+        hint = owner.labels[0].name if isinstance(owner, tree.LineStatement) else "results"
+        family = unit.variable(hint)
+        value = unit.variable()
+        layer = unit.variable("layer")
+        unit.fwd.append(python.assign(family, python.listed([])))
+        unit.fwd.append(python.assign(value, entered.run))
+        append = python.call(
+            python.attribute(python.name(family), "append"), python.name(value)
+        )
+        unit.fwd.append(
+            ast.For(
+                ast.Name(layer, ast.Store()),
+                access,
+                [
+                    python.assign(value, python.call(python.name(layer), python.name(value))),
+                    ast.Expr(append),
+                ],
+                [],
+            )
+        )
+        last = entered
+        for number, found in enumerate(turns):
+            run = python.item(python.name(family), python.constant(number))
+            instance, one = found[0]
+            sizes = instance.network.shapes[one.node][one.output]
+            tensor = T((), run)
+            widths = self.widths(link, number, out)
+            unit.shaped(
+                tensor, [widths, *(python.Int(int(s), python.name("§")) for s in sizes[1:])]
+            )
+            unit.bind(tensor, found)
+            if isinstance(owner, tree.LineStatement) and owner.labels:
+                unit.tensors.setdefault(owner.labels[0].name, {})[number,] = (tensor,)
+            last = tensor
+        return last
+
+    def widths(self, link: Link, number: int, out: T) -> int:
+        """The channels behind one turn of a loop."""
+        values = []
+        for instance, term in link.views:
+            outputs = turns_of(term)[number]
+            values.append(
+                (instance, int(instance.network.shapes[outputs.node][outputs.output][0]))
+            )
+        if number == len(turns_of(link.views[0][1])) - 1:
+            return out.shape[0]
+        self.agree(values)
+        return values[0][1]
+
+    @abstractmethod
+    def loop(
+        self,
+        term: tree.ForTerm,
+        views: Views[Loop],
+        flow: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """`for`, turn by turn."""
+
+
+def turns_of(term: Any) -> list[Tensor]:
+    """What comes out of each turn."""
+    if isinstance(term, Loop):
+        return [body[-1].outputs[0] for body in term.bodies]
+    return [item.outputs[0] for item in term.items]

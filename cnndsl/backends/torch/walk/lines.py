@@ -1,0 +1,245 @@
+"""Lines, and those that a condition keeps or removes."""
+
+from __future__ import annotations
+
+import ast
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
+from cnndsl.backends.torch.unit import T
+from cnndsl.backends.torch.walk.chains import Chains
+from cnndsl.backends.torch.walk.parts import (
+    Flow,
+    Operand,
+    Views,
+    both,
+    merged,
+    python_choice,
+    sequential,
+)
+from cnndsl.language import tree
+from cnndsl.structure import Line
+
+
+class Lines(Chains):
+    """The walk at lines."""
+
+    def alternatives(
+        self,
+        chain: list[tree.LineStatement],
+        views: Views[dict[int, Line]],
+        start: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """`a when p`, `else b when q`, `else c`."""
+        unit, (line, *rest) = self.unit, chain
+        number = unit.definition.line_numbers[id(line)]
+        found = [(i, lines[number]) for i, lines in views if number in lines]
+        on = [(i, one) for i, one in found if one.on]
+        test: ast.expr = python.constant(True)
+        if line.condition is not None:
+            test = unit.ctor(translate(line.condition, unit))
+        known = truth(test)
+        if known is None and (not on or (len(on) == len(views) and rest)):
+            known = bool(on)  # no instance has the other way
+        sure = operands is None or self.firm
+        if known is None and len(on) == len(views) and not rest and sure:
+            known = True
+        if known:
+            if not on:
+                raise CannotTranslateError("a line that no instance has")
+            return self.line(line, on, start, operands)
+        if known is False:
+            if rest:
+                return self.alternatives(rest, views, start, operands)
+            return start
+        if operands is not None and not rest:
+            inside: list[Operand] = []
+            with self.under(test) as fwd:
+                self.line(line, on, start, inside)
+            if fwd:
+                unit.fwd.append(ast.If(self.flag(test, line), fwd, []))
+            flag = self.flag(test, line)
+            operands += [Operand(one.tensor, both(flag, one.test)) for one in inside]
+            return None
+        return self.either(line, on, test, rest, views, start, operands)
+
+    def either(
+        self,
+        line: tree.LineStatement,
+        on: Views[Line],
+        test: ast.expr,
+        rest: list[tree.LineStatement],
+        views: Views[dict[int, Line]],
+        start: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """Two ways, of which the constructor knows the one that is taken."""
+        unit = self.unit
+        whole = self.conditional(line, on, test, rest, views, start)
+        if whole is not None:
+            if operands is not None:
+                operands.append(Operand(whole))
+            return (whole,)
+        flag = self.flag(test, line)
+        sourced = on[0][1].source is not None
+        with self.under(test) as then:
+            first: list[Operand] | None = None if operands is None else []
+            taken = self.line(line, on, start, first)
+        with self.under(python.negated(test)) as other:
+            second: list[Operand] | None = None if operands is None else []
+            left = self.alternatives(rest, views, start, second) if rest else start
+        if operands is not None:
+            assert first is not None
+            assert second is not None
+            if any(one.test is not None for one in (*first, *second)):
+                raise CannotTranslateError("a condition in a condition of a join")
+            taken, left = tuple(o.tensor for o in first), tuple(o.tensor for o in second)
+        absent = not rest and sourced
+        if taken is None or (not absent and (left is None or len(left) != len(taken))):
+            raise CannotTranslateError("two ways that give unlike values")
+        joined: list[T] = []
+        for number, tensor in enumerate(taken):
+            hint = line.labels[0].name if line.labels else ""
+            name = unit.variable(hint)
+            then.append(python.assign(name, tensor.run))
+            other_value = python.constant(None) if absent else left[number].run  # type: ignore[index]
+            other.append(python.assign(name, other_value))
+            shape = tensor.shape
+            if not absent:
+                assert left is not None
+                shape = merged(unit, test, tensor, left[number])
+            one = T(shape, python.name(name), list(tensor.ids))
+            for identity in tensor.ids:
+                unit.known[identity] = one
+            if not absent:
+                assert left is not None
+                one.ids += left[number].ids
+                if rest:
+                    for identity in left[number].ids:
+                        unit.known[identity] = one
+            joined.append(one)
+        unit.fwd.append(ast.If(flag, then, other))
+        flow = tuple(joined)
+        self.label(line, flow, on)
+        for one_line in rest:
+            self.label(one_line, flow, on)
+        if operands is not None:
+            operands += [Operand(one) for one in flow]
+        return flow
+
+    def conditional(
+        self,
+        line: tree.LineStatement,
+        on: Views[Line],
+        test: ast.expr,
+        rest: list[tree.LineStatement],
+        views: Views[dict[int, Line]],
+        start: Flow | None,
+    ) -> T | None:
+        """Two ways that are one module each: `self.x = A if test else B`."""
+        unit = self.unit
+        if len(rest) > 1 or start is None or len(start) != 1:
+            return None
+        if not rest and on[0][1].source is not None:
+            return None
+        name = self.one_module(line)
+        other = rest[0] if rest else None
+        if other is not None and not self.terms(line) and self.source_of(on) is start[0]:
+            return self.optional(line, on, test, other, views, start[0])
+        if name is None or (other is not None and other.condition is not None):
+            return None
+        others: Views[Line] = []
+        if other is not None:
+            second = self.one_module(other)
+            number = unit.definition.line_numbers[id(other)]
+            others = [(i, lines[number]) for i, lines in views if lines[number].on]
+            sources = {self.source_of(on), self.source_of(others)}
+            if second is None or not others or len(sources) > 1:
+                return None
+            name = name if name == second else name if line.labels else second
+        source = self.source_of(on)
+        entered = start[0] if source is None else source
+        a, one = self.lone(line, on, entered)
+        if other is None:
+            b: ast.expr = python.call("nn.Identity")
+            shape = merged(unit, test, one, entered)
+        else:
+            b, two = self.lone(other, others, entered)
+            shape = merged(unit, test, one, two)
+        access = self.register(name, python_choice(test, a, b))
+        ids = [(i, x.outputs[0]) for i, x in (*on, *others)]
+        joined = self.made(python.call(access, entered.run), shape, ids, self.hint(line))
+        if other is None:
+            joined.ids += entered.ids
+        self.label(line, (joined,), on)
+        if other is not None:
+            self.label(other, (joined,), others)
+        return joined
+
+    def optional(
+        self,
+        line: tree.LineStatement,
+        on: Views[Line],
+        test: ast.expr,
+        other: tree.LineStatement,
+        views: Views[dict[int, Line]],
+        start: T,
+    ) -> T | None:
+        """What enters, or a module: `self.projection = … if … else nn.Identity()`."""
+        name = self.one_module(other)
+        number = self.unit.definition.line_numbers[id(other)]
+        others = [(i, lines[number]) for i, lines in views if lines[number].on]
+        if name is None or not others or other.condition is not None:
+            return None
+        if self.source_of(others) not in (None, start):
+            return None
+        module, out = self.lone(other, others, start)
+        against = python.negated(test)
+        access = self.register(name, python_choice(against, module, python.call("nn.Identity")))
+        ids = [(i, x.outputs[0]) for i, x in others]
+        shape = merged(self.unit, against, out, start)
+        joined = self.made(python.call(access, start.run), shape, ids, self.hint(other))
+        joined.ids += [i for i in start.ids if i not in joined.ids]
+        self.label(line, (joined,), on)
+        self.label(other, (joined,), others)
+        return joined
+
+    def lone(
+        self, line: tree.LineStatement, views: Views[Line], entered: T
+    ) -> tuple[ast.expr, T]:
+        """The module of a line that is one."""
+        terms = self.terms(line)
+        links = self.links(terms, [(i, one.terms) for i, one in views])
+        items, out = self.sequence(links, entered)
+        return sequential(items), out
+
+    def line(
+        self,
+        statement: tree.LineStatement,
+        views: Views[Line],
+        start: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """One line that is on."""
+        terms = self.terms(statement)
+        flow = start
+        if any(line.source is not None for _, line in views):
+            flow = self.flow_of([(i, line.source or ()) for i, line in views])
+        pairs = [(i, line.terms) for i, line in views]
+        if operands is not None and len(terms) == 1 and isinstance(terms[0], tree.ForTerm):
+            looped = [(i, found[0]) for i, found in pairs]
+            self.loop(terms[0], looped, flow, operands)  # type: ignore[arg-type]
+            return None
+        chain = self.modules.chains.get(id(statement))
+        if chain is not None and flow is not None and len(flow) == 1:
+            flow = self.chain(statement, chain, terms, pairs, flow[0])
+        else:
+            for number, term in enumerate(terms):
+                inside = [(i, found[number]) for i, found in pairs]
+                flow = self.term(term, inside, flow, self.hint(statement, number, terms))
+        assert flow is not None
+        self.label(statement, flow, views)
+        if operands is not None:
+            operands += [Operand(one) for one in flow]
+        return flow

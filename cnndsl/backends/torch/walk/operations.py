@@ -1,0 +1,283 @@
+"""Operations: expressions of `forward`, or modules of the constructor."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from cnndsl.backends.torch import layers, python, steps
+from cnndsl.backends.torch.expressions import CannotTranslateError
+from cnndsl.backends.torch.unit import Instance, Layer, OpValue, T
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, fused, python_choice
+from cnndsl.backends.torch.walk.state import State
+from cnndsl.language import tree
+from cnndsl.ops.base import Op
+from cnndsl.structure import Step, Tensor
+
+
+class Operations(State):
+    """The walk at operations."""
+
+    def step(
+        self, term: tree.CallTerm, views: Views[Step], operands: list[Operand], hint: str
+    ) -> Flow:
+        """An operation."""
+        unit = self.unit
+        ref = steps.callee(unit, term.path.name)
+        cls = ref.target if isinstance(ref, OpValue) else None
+        join = isinstance(cls, type) and issubclass(cls, Op) and cls.join
+        if join and any(operand.test is not None for operand in operands):
+            return (self.joined(term, views, operands, hint),)
+        if any(operand.test is not None for operand in operands):
+            raise CannotTranslateError("an operand that is not always there")
+        self.agree([(i, len(one.nodes)) for i, one in views])
+        if not views[0][1].nodes:
+            if join and len(operands) != 1:
+                raise CannotTranslateError("a join of one")
+            return tuple(operand.tensor for operand in operands)
+        entered = tuple(operand.tensor for operand in operands)
+        if not join and len(views[0][1].inputs) != len(entered):
+            entered = self.flow_of([(i, one.inputs) for i, one in views])
+        said = self.function_of(term, views, entered)
+        outputs = [(i, one.outputs) for i, one in views]
+        if said is not None:
+            run, shapes = said
+            return self.results(run, shapes, outputs, hint)
+        modules, tensors = self.step_modules(term, views, entered)
+        site = self.modules.sites.get(id(term))
+        name = site.name if site is not None else unit.attribute(term.path.name)
+        whole = fused(modules)
+        if len(entered) > 1:
+            whole.fused = False  # type: ignore[attr-defined]
+        access = self.register(name, whole) if site is not None else self.own(name, modules)
+        run = python.call(access, *(tensor.run for tensor in entered))
+        if len(entered) > 1 and len(modules) > 1:  # a sequence takes one input
+            first = python.item(access, python.constant(0))
+            run = python.call(first, *(tensor.run for tensor in entered))
+            for number in range(1, len(modules)):
+                run = python.call(python.item(access, python.constant(number)), run)
+        return self.results(run, [tensors[-1].shape], outputs, hint)
+
+    def joins(self, term: tree.CallTerm) -> bool:
+        """Whether a step takes as many operands as there are."""
+        ref = steps.callee(self.unit, term.path.name)
+        cls = ref.target if isinstance(ref, OpValue) else None
+        return isinstance(cls, type) and issubclass(cls, Op) and cls.join
+
+    def own(self, name: str, modules: list[ast.expr]) -> ast.expr:
+        """Register a module without weights."""
+        module = fused(modules)
+        for test in reversed(self.unit.conditions):
+            module = python_choice(test, module, python.call("nn.Identity"))
+        for known, statement in self.single.items():
+            if python.same(statement.value, module) and not self.stack:
+                self.unit.attributes.discard(name)
+                return python.dotted(f"self.{known}")
+        self.single[name] = python.assign(f"self.{name}", module)
+        self.unit.init.append(self.single[name])
+        return python.dotted(f"self.{name}")
+
+    def function_of(
+        self, term: tree.CallTerm, views: Views[Step], entered: Flow
+    ) -> tuple[ast.expr, list[tuple[int, ...]]] | None:
+        """The expression of a step without a module, and its outputs' shapes."""
+        unit = self.unit
+        if id(term) in self.modules.sites or len(views[0][1].nodes) != 1:
+            return None
+        shapes = self.revalued(views[0], entered)
+        op = self.operation(term, views, 0, shapes)
+        if op is None:
+            return None
+        said = op.torch(*shapes)
+        if said.function is None or op.weights(*shapes):
+            return None
+        if said.helper:
+            self.help(said.helper)
+
+        def spell(value: object) -> ast.expr:
+            return unit.run(python.node_of(value))
+
+        run = layers.apply(said.function, [tensor.run for tensor in entered], spell)
+        return run, list(op.shapes(*shapes))
+
+    def results(
+        self,
+        run: ast.expr,
+        shapes: Sequence[tuple[int, ...]],
+        outputs: Views[tuple[Tensor, ...]],
+        hint: str,
+    ) -> Flow:
+        """Name what a step gives."""
+        if len(outputs[0][1]) == 1:
+            return (self.made(run, shapes[0], [(i, o[0]) for i, o in outputs], hint),)
+        self.agree([(i, len(o)) for i, o in outputs])
+        unit = self.unit
+        count = len(outputs[0][1])
+        names = [unit.variable(hint) for _ in range(count)]
+        target = ast.Tuple([python.name(n) for n in names], ast.Load())
+        unit.fwd.append(ast.Assign([python.stored(target)], run))
+        found: list[T] = []
+        for number, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+            tensor = T((), python.name(name))
+            unit.shaped(tensor, shape)
+            found.append(unit.bind(tensor, [(i, o[number]) for i, o in outputs]))
+        return tuple(found)
+
+    def joined(
+        self, term: tree.CallTerm, views: Views[Step], operands: list[Operand], hint: str
+    ) -> T:
+        """A join of which some lines are there or not."""
+        unit = self.unit
+        name = term.path.name
+        always = [o for o in operands if o.test is None]
+        if not always:
+            raise CannotTranslateError("a join whose lines are all conditional")
+        outputs = [(i, one.outputs[0]) for i, one in views]
+        if name == "add":
+            shape = always[0].tensor.shape
+            if len(operands) == 2:
+                a, b = operands
+                whole = python.operation(a.tensor.run, "+", b.tensor.run)
+                test = a.test or b.test
+                assert test is not None
+                run: ast.expr = ast.IfExp(test, whole, always[0].tensor.run)
+                return self.made(run, shape, outputs, hint)
+            listed_ = self.list_of(operands)
+            return self.made(python.call("sum", listed_), shape, outputs, hint)
+        if name == "concat":
+            said = steps.given(unit, name, steps.callee(unit, name), term.arguments)  # type: ignore[arg-type]
+            axis = python.number(said.nodes.get("axis", python.constant(0)))
+            total: ast.expr | None = None
+            for operand in operands:
+                width = python.node_of(operand.tensor.shape[axis])  # type: ignore[index]
+                if operand.test is not None:
+                    test = self.tests.get(ast.dump(operand.test))
+                    if test is None:
+                        raise CannotTranslateError("a condition")
+                    width = ast.IfExp(test, width, python.constant(0))
+                total = width if total is None else python.binary("+", total, width)
+            assert total is not None
+            values = views[0][0].network.shapes[views[0][1].outputs[0].node][0]
+            sizes = list(always[0].tensor.shape)
+            sizes[axis] = python.carry(int(values[axis]), total)  # type: ignore[index]
+            run = python.call("torch.cat", self.list_of(operands), python.constant(axis + 1))  # type: ignore[operator]
+            return self.made(run, sizes, outputs, hint)
+        raise CannotTranslateError(f"{name} of lines that come and go")
+
+    @property
+    def tests(self) -> dict[str, ast.expr]:
+        """The constructor's condition of each flag in `forward`."""
+        found = {}
+        for name, node in self.unit.kept.items():
+            found[ast.dump(python.dotted(f"self.{name}"))] = node
+        return found
+
+    def list_of(self, operands: list[Operand]) -> ast.expr:
+        """A list to which conditional operands are appended."""
+        unit = self.unit
+        first = 0
+        while first < len(operands) and operands[first].test is None:
+            first += 1
+        name = unit.variable("parts")
+        start = python.listed([o.tensor.run for o in operands[:first]])
+        unit.fwd.append(python.assign(name, start))
+        for operand in operands[first:]:
+            append = ast.Expr(
+                python.call(python.attribute(python.name(name), "append"), operand.tensor.run)
+            )
+            if operand.test is None:
+                unit.fwd.append(append)
+            else:
+                unit.fwd.append(ast.If(operand.test, [append], []))
+        return python.name(name)
+
+    def revalued(self, view: tuple[Instance, Step], entered: Flow) -> list[tuple[int, ...]]:
+        """The shapes that enter a step, with the numbers of the instance that is asked."""
+        instance, one = view
+        found: list[tuple[int, ...]] = []
+        for tensor, source in zip(entered, one.inputs, strict=True):
+            sizes = instance.network.shapes[source.node][source.output]
+            found.append(
+                tuple(
+                    python.carry(int(value), python.node_of(size))
+                    if isinstance(size, python.Int)
+                    else int(value)
+                    for size, value in zip(tensor.shape, sizes, strict=True)
+                )
+            )
+        return found
+
+    def operation(
+        self, term: tree.CallTerm, views: Views[Step], layer: int, shapes: Sequence[Any]
+    ) -> Op | None:
+        """The operation of a step, carrying what it was written as; None for a parameter."""
+        unit = self.unit
+        ops = [(i, i.network.node(one.nodes[layer]).op) for i, one in views]
+        ref = steps.callee(unit, term.path.name)
+        if isinstance(ref, Layer):
+            return None
+        assert isinstance(ref, OpValue)
+        said = steps.given(unit, ref.name, ref, term.arguments)
+        self.agree([(i, op.name) for i, op in ops])
+        return steps.carried(unit, type(ops[0][1]), ops, said, shapes)
+
+    def step_modules(
+        self, term: tree.CallTerm, views: Views[Step], entered: Flow
+    ) -> tuple[list[ast.expr], list[T]]:
+        """The constructor's calls for a step's layers, and what comes out of each."""
+        unit = self.unit
+        self.agree([(i, (len(one.slots), one.slots[1:])) for i, one in views])
+        first = views[0][1]
+        if not first.nodes:
+            return [], []
+        ref = steps.callee(unit, term.path.name)
+        if ref is None:
+            raise CannotTranslateError(f"{term.path.name} is none, and is not {unit.meanings}")
+        modules: list[ast.expr] = []
+        tensors: list[T] = []
+        shapes = self.revalued(views[0], entered)
+        fused_with: dict[str, Any] = {}
+        for layer, slot in enumerate(first.slots):
+            node_views = [(i, Tensor(one.nodes[layer], 0, ())) for i, one in views]
+            ops = [(i, i.network.node(one.nodes[layer]).op) for i, one in views]
+            if layer == 0:
+                found: Any = ref
+                if isinstance(ref, OpValue):
+                    said = steps.given(unit, ref.name, ref, term.arguments)
+                    fused_with = said.operations
+            else:
+                found = fused_with.get(slot)
+                if isinstance(found, OpValue):
+                    said = steps.given(unit, found.name, found, ())
+            if isinstance(found, Layer):
+                modules.append(
+                    python.call(
+                        found.node,
+                        *([unit.ctor(python.node_of(shapes[0][0]))] if found.takes else []),
+                    )
+                )
+                shape = shapes[0]
+                if any(op.family not in steps.KEEPS for _, op in ops):
+                    raise CannotTranslateError("a parameter that changes the shape")
+                tensors.append(self.inner(shape, node_views))
+            else:
+                if not isinstance(found, OpValue):
+                    raise CannotTranslateError(
+                        f"a layer that is not written: {slot} {found} {fused_with}"
+                    )
+                self.agree([(i, op.name) for i, op in ops])
+                op = steps.carried(unit, type(ops[0][1]), ops, said, shapes)
+                torch = op.torch(*shapes)
+                if torch.module is None:
+                    raise CannotTranslateError(f"{op.name} is no module")
+                if torch.helper:
+                    self.help(torch.helper)
+
+                def spell(value: object) -> ast.expr:
+                    return unit.ctor(python.node_of(value))
+
+                modules.append(layers.construct(torch.module, spell))
+                tensors.append(self.inner(op.shape(*shapes), node_views))
+            shapes = [tensors[-1].shape]
+        return modules, tensors

@@ -1,0 +1,145 @@
+"""What the rooms of the walk share: operands, links of chains, and small pieces of text."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import CannotTranslateError
+from cnndsl.backends.torch.unit import Instance, T, Unit
+from cnndsl.language import tree
+from cnndsl.structure import Tensor
+
+Flow = tuple[T, ...]
+Item = TypeVar("Item")
+Views = Sequence[tuple[Instance, Item]]
+
+
+class ExposeError(Exception):
+    """A label inside a called block is read: its block must return it."""
+
+    def __init__(self, instance: Instance, tensor: Tensor) -> None:
+        """Take the tensor."""
+        super().__init__()
+        self.instance, self.tensor = instance, tensor
+
+
+@dataclass
+class Link:
+    """One module of a chain: its term, in all instances, and the condition that keeps it."""
+
+    term: tree.Term
+    views: Views[Any]
+    test: ast.expr | None
+    defaults: list[Sequence[tree.Default]]
+
+
+@dataclass
+class Operand:
+    """What a line of a join gives, and the condition under which it is there."""
+
+    tensor: T
+    test: ast.expr | None = None
+
+
+def merged(unit: Unit, test: ast.expr, on: T, off: T) -> tuple[int, ...]:
+    """The shape behind a line that a condition may remove: `t * c_in`, right for t == 1 too."""
+    if len(on.shape) != len(off.shape):
+        raise CannotTranslateError("two ways of unlike ranks")
+    shape: list[int] = []
+    for axis, (a, b) in enumerate(zip(on.shape, off.shape, strict=True)):
+        x, y = python.node_of(a), python.node_of(b)
+        spatial = any(n.startswith("§") for n in python.names_in(x) | python.names_in(y))
+        if axis > 0 and (spatial or int(a) != int(b)):
+            shape.append(python.Int(int(a), python.name("§")))
+            continue
+        if python.same(x, y):
+            shape.append(a)
+            continue
+        known = equal_where(python.negated(test), x, y)
+        if known or equal_where(test, x, y):
+            shape.append(a if known else b)
+            continue
+        shape.append(python.carry(int(a), ast.IfExp(test, x, y)))
+    return tuple(shape)
+
+
+def equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:
+    """Whether two sizes are equal wherever a condition holds: `t * c` and `c` where t is 1."""
+    for one in python.conjuncts(test):
+        match one:
+            case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+                if (python.same(x, left) and python.same(y, right)) or (
+                    python.same(x, right) and python.same(y, left)
+                ):
+                    return True
+                if isinstance(left, ast.Name):
+                    mapping = {left.id: right}
+                    if python.same(python.replace(x, mapping), python.replace(y, mapping)):
+                        return True
+    return False
+
+
+def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:
+    """Two conditions at once."""
+    return flag if test is None else ast.BoolOp(ast.And(), [flag, test])
+
+
+def python_choice(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
+    """`then if test else other`; an identity stands last."""
+    if python.same(then, python.call("nn.Identity")):
+        return ast.IfExp(python.negated(test), other, then)
+    return ast.IfExp(test, then, other)
+
+
+def sequential(items: Sequence[ast.expr]) -> ast.expr:
+    """`nn.Sequential(…)`; one module is itself."""
+    if len(items) == 1 and not isinstance(items[0], ast.Starred):
+        return items[0]
+    if not items:
+        return python.call("nn.Sequential")
+    return python.call("nn.Sequential", *items)
+
+
+def fused(modules: list[ast.expr]) -> ast.expr:
+    """A step's layers as one module."""
+    if len(modules) == 1:
+        return modules[0]
+    found = python.call("nn.Sequential", *modules)
+    found.fused = True  # type: ignore[attr-defined]
+    return found
+
+
+def no_modules(name: str) -> ast.AnnAssign:
+    """`layers: list[nn.Module] = []`."""
+    kind = python.item(python.name("list"), python.dotted("nn.Module"))
+    return ast.AnnAssign(ast.Name(name, ast.Store()), kind, python.listed([]), 1)
+
+
+def repeats(module: ast.expr, count: int) -> list[ast.expr]:
+    """A module so many times."""
+    if count == 1:
+        return [module]
+    over = python.call("range", python.constant(count))
+    comprehension = ast.comprehension(ast.Name("_", ast.Store()), over, [], 0)
+    return [ast.Starred(ast.GeneratorExp(module, [comprehension]), ast.Load())]
+
+
+def listed(known: dict[tuple[int, ...], ast.expr]) -> ast.expr:
+    """`nn.ModuleList([…])`, nested by the turns."""
+    if () in known:
+        return known[()]
+    highest = max(turns[0] for turns in known)
+    items: list[ast.expr] = []
+    for number in range(highest + 1):
+        inside = {turns[1:]: node for turns, node in known.items() if turns[0] == number}
+        items.append(listed(inside) if inside else python.call("nn.Identity"))
+    same = all(python.same(item, items[0]) for item in items)
+    if same and len(items) > 1:
+        over = python.call("range", python.constant(len(items)))
+        comprehension = ast.comprehension(ast.Name("_", ast.Store()), over, [], 0)
+        return python.call("nn.ModuleList", ast.GeneratorExp(items[0], [comprehension]))
+    return python.call("nn.ModuleList", python.listed(items))

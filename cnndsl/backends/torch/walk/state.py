@@ -1,0 +1,297 @@
+"""The state of a walk through one block: its tensors, names and modules."""
+
+from __future__ import annotations
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from cnndsl.backends.torch import python, steps
+from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
+from cnndsl.backends.torch.names import identifier
+from cnndsl.backends.torch.unit import Instance, OpValue, SplitError, T, Unit, folded
+from cnndsl.backends.torch.walk.parts import (
+    ExposeError,
+    Flow,
+    Operand,
+    Views,
+    listed,
+    python_choice,
+)
+from cnndsl.language import tree
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.structure import Line, Tensor
+
+
+class State(ABC):
+    """Where a walk is, and what it knows."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        called: Callable[[BlockDefinition, list[Instance], list[Instance]], Unit],
+        passed: Callable[..., None],
+        instance_of: Callable[[Instance, Any], Instance],
+        help: Callable[[str], None],
+    ) -> None:
+        """Begin at the block's first line."""
+        self.unit, self.called, self.passed = unit, called, passed
+        self.instance_of, self.help = instance_of, help
+        self.stack: list[int] = []
+        self.lists: dict[str, dict[tuple[int, ...], ast.expr]] = {}
+        self.single: dict[str, ast.Assign] = {}
+        self.threads: dict[str, ast.expr | None] = {}
+        """The running channels of the loops around, and what an inner loop leaves in them."""
+        self.firm = False
+        """Whether each operand must be there or not, whatever the constructor is given."""
+
+    @property
+    def modules(self) -> Any:
+        """Where the declaration's modules are."""
+        return self.unit.definition.modules
+
+    def lookup(self, found: Sequence[tuple[Instance, Tensor]]) -> T:
+        """The tensor that this is in `forward`."""
+        unit = self.unit
+        tensors: list[T] = []
+        for instance, tensor in found:
+            known = unit.known.get((id(instance.block), tensor.node, tensor.output))
+            if known is None:
+                raise ExposeError(instance, tensor)
+            tensors.append(known)
+        if any(one is not tensors[0] for one in tensors):
+            order = {id(one): n for n, one in enumerate(tensors)}
+            keys = [(i, order[id(one)]) for (i, _), one in zip(found, tensors, strict=True)]
+            raise SplitError(keys)
+        return tensors[0]
+
+    def flow_of(self, found: Views[tuple[Tensor, ...]]) -> Flow:
+        """The tensors that several are."""
+        self.agree([(i, len(tensors)) for i, tensors in found])
+        return tuple(
+            self.lookup([(i, tensors[n]) for i, tensors in found])
+            for n in range(len(found[0][1]))
+        )
+
+    def agree(self, keys: Sequence[tuple[Instance, object]]) -> None:
+        """Raise SplitError where the instances differ."""
+        if len({repr(key) for _, key in keys}) > 1:
+            raise SplitError(keys)
+
+    def made(
+        self,
+        run: ast.expr,
+        sizes: Sequence[int],
+        found: Sequence[tuple[Instance, Tensor]],
+        hint: str = "",
+    ) -> T:
+        """A new tensor: named, shaped, and bound to those of the networks."""
+        tensor = T((), self.unit.assign(run, hint))
+        self.unit.shaped(tensor, sizes)
+        return self.unit.bind(tensor, found)
+
+    def inner(self, sizes: Sequence[int], found: Sequence[tuple[Instance, Tensor]]) -> T:
+        """A tensor inside a chain of modules, which `forward` does not see."""
+        tensor = T((), python.name("§inner"))
+        tensor.ids = [(id(i.block), t.node, t.output) for i, t in found]
+        self.unit.shaped(tensor, sizes)
+        return tensor
+
+    def let(self, statement: tree.Let) -> None:
+        """`let name = value`: a local variable, or a name for what it is."""
+        unit, name = self.unit, statement.name
+        try:
+            unit.meanings[name] = steps.meaning(unit, self.chosen(name, statement.value))
+            return
+        except CannotTranslateError:
+            pass
+        node = unit.ctor(translate(statement.value, unit))
+        # What a turn of a loop calls so, the next one calls otherwise.
+        plain = isinstance(node, ast.Name) or bool(self.stack)
+        if literal(node) is None and not plain:
+            known = identifier(name)
+            unit.init.append(python.assign(known, node))
+            unit.lets[known] = node
+            node = python.name(known)
+        unit.meanings[name] = node
+
+    def chosen(self, name: str, written: tree.Expression) -> tree.Expression:
+        """Of `conv(m, 1) if … else none` what the instances have."""
+        match written:
+            case tree.Choice(then=then, otherwise=otherwise):
+                values = [(i, i.block.names.get(name, ...)) for i in self.unit.instances]
+                nothing = [(i, value is None) for i, value in values]
+                none = [says_none(then), says_none(otherwise)]
+                if sum(none) == 1 and all(value is not ... for _, value in values):
+                    self.agree(nothing)
+                    return then if none[0] == nothing[0][1] else otherwise
+        return written
+
+    def source_of(self, views: Views[Line]) -> T | None:
+        """The tensor that a line names as its source."""
+        sources = [(i, line.source) for i, line in views]
+        if sources[0][1] is None:
+            return None
+        flow = self.flow_of([(i, source or ()) for i, source in sources])
+        return flow[0] if len(flow) == 1 else None
+
+    def terms(self, line: tree.LineStatement) -> tuple[tree.Term, ...]:
+        """The terms of a line behind its source."""
+        first = line.terms[0]
+        if not isinstance(first, tree.CallTerm) or first.called or first.operands is not None:
+            return line.terms
+        name = first.path.name
+        sources = name in ("in", "skip") or bool(first.path.parts)
+        if not sources:
+            sources = name in self.unit.tensors or (
+                name not in self.unit.meanings and self.unit.labelled(name)
+            )
+        return line.terms[1:] if sources else line.terms
+
+    def hint(
+        self, line: tree.LineStatement, number: int = 0, terms: Sequence[tree.Term] = ()
+    ) -> str:
+        """What a line's value is called in `forward`."""
+        last = not terms or number == len(terms) - 1
+        if not line.labels or not last or len(line.labels) > 1:
+            return ""
+        index = self.index(line.labels[0])
+        return "_".join([line.labels[0].name, *map(str, index)])
+
+    def index(self, label: tree.NamePath) -> tuple[int, ...]:
+        """The numbers of a label's index."""
+        found: list[int] = []
+        for part in label.parts:
+            if isinstance(part, tree.Index):
+                for one in part.items:
+                    node = python.number(
+                        folded(translate(one, self.unit))  # type: ignore[arg-type]
+                    )
+                    if not isinstance(node, int):
+                        raise CannotTranslateError(f"{label}: an index that is not known")
+                    found.append(node)
+        return tuple(found)
+
+    def label(self, line: tree.LineStatement, flow: Flow, views: Views[Line]) -> None:
+        """Bind a line's labels."""
+        many = len(line.labels) > 1
+        for number, label in enumerate(line.labels):
+            entry = flow[number : number + 1] if many else flow
+            self.unit.tensors.setdefault(label.name, {})[self.index(label)] = entry
+
+    @contextmanager
+    def under(self, test: ast.expr) -> Iterator[list[ast.stmt]]:
+        """Statements of `forward` that a condition guards; its modules are kept by it too."""
+        unit = self.unit
+        outer, unit.fwd = unit.fwd, []
+        unit.conditions.append(test)
+        try:
+            yield unit.fwd
+        finally:
+            unit.conditions.pop()
+            unit.fwd = outer
+
+    def flag(self, test: ast.expr, line: tree.LineStatement) -> ast.expr:
+        """A condition in `forward`."""
+        hint = line.labels[0].name if line.labels else ""
+        if not hint:
+            first = line.terms[0]
+            word = first.path.name if isinstance(first, tree.CallTerm) else "branch"
+            hint = {"skip": "residual"}.get(word, word.lower())
+        if isinstance(test, ast.Name):
+            return self.unit.run(test)
+        return self.unit.run(test, f"has_{hint}" if hint != "residual" else hint)
+
+    def register(self, name: str, module: ast.expr) -> ast.expr:
+        """Register a module at its place; the text that reaches it."""
+        unit = self.unit
+        turns = tuple(self.stack)
+        tests = unit.conditions
+        for test in reversed(tests):
+            module = python_choice(test, module, python.call("nn.Identity"))
+        access: ast.expr = python.dotted(f"self.{name}")
+        for turn in turns:
+            access = python.item(access, python.constant(turn))
+        if turns:
+            known = self.lists.setdefault(name, {})
+            if turns in known:
+                return access
+            known[turns] = module
+            old = self.single.get(name)
+            if old is not None:
+                unit.init.remove(old)
+            self.single[name] = python.assign(f"self.{name}", listed(known))
+            unit.init.append(self.single[name])
+            unit.attributes.add(name)
+            return access
+        if name in self.single:
+            known_statement = self.single[name]
+            before = known_statement.value
+            match before, module:
+                case (
+                    ast.IfExp(test=test, orelse=ast.Call() as nothing),
+                    ast.IfExp(test=now, body=taken),
+                ) if python.same(nothing, python.call("nn.Identity")) and python.same(
+                    now, python.negated(test)
+                ):
+                    before.orelse = taken
+            return access
+        unit.attributes.add(name)
+        self.single[name] = python.assign(f"self.{name}", module)
+        unit.init.append(self.single[name])
+        return access
+
+    def local(self, wanted: str) -> str:
+        """A new local variable of the constructor."""
+        unit = self.unit
+        name, number = wanted, 1
+        while name in unit.locals:
+            number += 1
+            name = f"{wanted}{number}"
+        unit.locals.add(name)
+        return name
+
+    def one_module(self, line: tree.LineStatement) -> str | None:
+        """The attribute of a line that is one module, and nothing beside it."""
+        chain = self.modules.chains.get(id(line))
+        if chain is not None:
+            return None if chain.before or chain.after else str(chain.name)
+        terms = self.terms(line)
+        if len(terms) != 1 or not isinstance(terms[0], tree.CallTerm) or terms[0].operands:
+            return None
+        site = self.modules.sites.get(id(terms[0]))
+        if site is None:
+            return None
+        found = steps.callee(self.unit, terms[0].path.name)
+        if isinstance(found, OpValue) and isinstance(found.target, BlockDefinition):
+            declared = found.target.declaration
+            if len(declared.inputs or "1") != 1 or len(declared.outputs or "1") != 1:
+                return None
+        return str(site.name)
+
+    @abstractmethod
+    def body(
+        self,
+        statements: Sequence[tree.Statement],
+        views: Views[Sequence[Line]],
+        flow: Flow | None,
+        *,
+        operands: list[Operand] | None = None,
+    ) -> Flow | None:
+        """The lines between braces; with `operands` those of a join, which each add one."""
+
+    @abstractmethod
+    def term(
+        self, term: tree.Term, views: Views[Any], flow: Flow | None, hint: str
+    ) -> Flow | None:
+        """One term of a line."""
+
+
+def says_none(written: tree.Expression) -> bool:
+    """Whether this is the word `none`."""
+    match written:
+        case tree.Value(path=tree.NamePath(name="none", parts=()), arguments=None):
+            return True
+    return False

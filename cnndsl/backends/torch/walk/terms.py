@@ -1,0 +1,199 @@
+"""Terms of a line in `forward`: loops, groups, `each`, and calls."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from cnndsl.backends.torch import layers, python
+from cnndsl.backends.torch.expressions import CannotTranslateError
+from cnndsl.backends.torch.unit import T
+from cnndsl.backends.torch.walk.lines import Lines
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Views
+from cnndsl.language import tree
+from cnndsl.structure import Call, Each, Line, Loop
+
+
+class Walk(Lines):
+    """The walk through one block; `called` gives the unit of a block that it calls."""
+
+    def body(
+        self,
+        statements: Sequence[tree.Statement],
+        views: Views[Sequence[Line]],
+        flow: Flow | None,
+        *,
+        operands: list[Operand] | None = None,
+    ) -> Flow | None:
+        """The lines between braces; with `operands` those of a join, which each add one."""
+        unit = self.unit
+        unit.defaults.append([])
+        by_key = [(i, {line.key: line for line in lines}) for i, lines in views]
+        position = 0
+        while position < len(statements):
+            statement = statements[position]
+            position += 1
+            if isinstance(statement, tree.Let):
+                self.let(statement)
+                continue
+            if isinstance(statement, tree.Default):
+                unit.defaults[-1] = [*unit.defaults[-1], statement]
+                continue
+            chain = [statement]
+            while position < len(statements):
+                following = statements[position]
+                if not isinstance(following, tree.LineStatement) or not following.alternative:
+                    break
+                chain.append(following)
+                position += 1
+            start = unit.skip if operands is not None else flow
+            result = self.alternatives(chain, by_key, start, operands)
+            if operands is None:
+                flow = result
+        unit.defaults.pop()
+        return flow
+
+    def term(
+        self, term: tree.Term, views: Views[Any], flow: Flow | None, hint: str
+    ) -> Flow | None:
+        """One term of a line."""
+        unit = self.unit
+        match term:
+            case tree.CallTerm():
+                return self.call(term, views, flow, hint)
+            case tree.GroupTerm(body=body):
+                inside = [(i, group.body) for i, group in views]
+                return self.body(body, inside, flow)
+            case tree.RepeatTerm():
+                chain = self.modules.chains.get(id(term))
+                if chain is not None and flow is not None and len(flow) == 1:
+                    return self.chain(
+                        term, chain, (term,), [(i, [r]) for i, r in views], flow[0]
+                    )
+                self.agree([(i, len(one.items)) for i, one in views])
+                outer = unit.repeat
+                for number in range(len(views[0][1].items)):
+                    unit.repeat = number == 0
+                    self.stack.append(number)
+                    inside = [(i, one.items[number]) for i, one in views]
+                    flow = self.term(term.term, inside, flow, "")
+                    self.stack.pop()
+                unit.repeat = outer
+                return flow
+            case tree.ForTerm():
+                return self.loop(term, views, flow, None)
+            case tree.EachTerm():
+                return self.each(term, views, flow)
+        raise CannotTranslateError("a term")
+
+    def loop(
+        self,
+        term: tree.ForTerm,
+        views: Views[Loop],
+        flow: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """`for`, turn by turn."""
+        unit = self.unit
+        self.agree([(i, python.plain(known_rows(one.rows))) for i, one in views])
+        outer = dict(unit.meanings)
+        for number, row in enumerate(views[0][1].rows):
+            for column, (name, _) in enumerate(term.header):
+                written = term.rows[number][column] if term.rows is not None else None
+                if written is None:
+                    value = row[column]
+                    unit.meanings[name] = python.constant(python.plain(value))
+                else:
+                    unit.meanings[name] = self.cell(written, row[column])
+            self.stack.append(number)
+            inside = [(i, one.bodies[number]) for i, one in views]
+            if operands is not None:
+                self.body(term.body, inside, flow, operands=operands)
+            else:
+                flow = self.body(term.body, inside, flow)
+            self.stack.pop()
+        unit.meanings = {**unit.meanings, **outer}
+        for name, _ in term.header:
+            if name not in outer:
+                unit.meanings.pop(name, None)
+        return flow
+
+    def each(self, term: tree.EachTerm, views: Views[Each], flow: Flow | None) -> Flow:
+        """One module, called once a line; or mapped over the first axis."""
+        unit = self.unit
+        if term.operands is None:
+            return self.each_row(term, views, flow)
+        outer, unit.skip = unit.skip, flow or ()
+        operands: list[Operand] = []
+        lines = [(i, one.lines or []) for i, one in views]
+        self.body(term.operands, lines, flow, operands=operands)
+        unit.skip = outer
+        if any(operand.test is not None for operand in operands):
+            raise CannotTranslateError("a condition in `each`")
+        self.agree([(i, len(one.calls)) for i, one in views])
+        found: list[T] = []
+        for number in range(len(views[0][1].calls)):
+            inside = [(i, one.calls[number]) for i, one in views]
+            entered = self.flow_of([(i, one.inputs) for i, one in inside])
+            found += self.term(term.term, inside, entered, "") or ()
+        return tuple(found)
+
+    def each_row(self, term: tree.EachTerm, views: Views[Each], flow: Flow | None) -> Flow:
+        """The rows join the batch, and leave it."""
+        entered = flow or ()
+        calls = [(i, one.calls[0]) for i, one in views]
+        inner: list[T] = []
+        for number, tensor in enumerate(entered):
+            found = [(i, call.inputs[number]) for i, call in calls]
+            instance, one = found[0]
+            op = instance.network.node(one.node).op
+            said = op.torch(tuple(map(int, tensor.shape)))
+            assert said.function is not None
+            run = layers.apply(said.function, [tensor.run])
+            inner.append(self.made(run, tensor.shape[1:], found))
+        results = self.term(term.term, calls, tuple(inner), "") or ()
+        outside: list[T] = []
+        for number, tensor in enumerate(results):
+            found = [(i, one.outputs[number]) for i, one in views]
+            self.agree([(i, int(i.network.shapes[t.node][0][0])) for i, t in found])
+            instance, one = found[0]
+            # The rows' number and the batch are those of what entered, though there be none.
+            axes = ast.Slice(None, python.constant(2))
+            whole = python.item(python.attribute(entered[0].run, "shape"), axes)
+            unflatten = python.attribute(tensor.run, "unflatten")
+            run = python.call(unflatten, python.constant(0), whole)
+            rows = int(instance.network.shapes[one.node][0][0])
+            outside.append(self.made(run, (rows, *tensor.shape), found))
+        return tuple(outside)
+
+    def call(
+        self, term: tree.CallTerm, views: Views[Any], flow: Flow | None, hint: str
+    ) -> Flow:
+        """An operation or a block, with its operands."""
+        unit = self.unit
+        self.agree([(i, type(one).__name__) for i, one in views])
+        operands = [Operand(one) for one in flow or ()]
+        if term.operands is not None:
+            outer, unit.skip = unit.skip, flow or ()
+            firm, self.firm = self.firm, not self.joins(term)
+            operands = []
+            lines = [(i, one.lines or []) for i, one in views]
+            if self.firm:
+                self.agree([(i, len(one.inputs)) for i, one in views])
+            self.body(term.operands, lines, flow, operands=operands)
+            unit.skip, self.firm = outer, firm
+        if isinstance(views[0][1], Call):
+            return self.block_call(term, views, operands, hint)
+        return self.step(term, views, operands, hint)
+
+
+def known_rows(rows: Sequence[Sequence[object]]) -> tuple[object, ...]:
+    """A loop's rows; what is no plain value by its text."""
+    return tuple(
+        tuple(
+            value if isinstance(value, int | float | str | tuple | None) else str(value)
+            for value in row
+        )
+        for row in rows
+    )

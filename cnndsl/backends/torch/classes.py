@@ -1,0 +1,192 @@
+"""Classes: a block's constructor, `forward`, and their arguments."""
+
+from __future__ import annotations
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from cnndsl.backends.torch import file, python, steps
+from cnndsl.backends.torch.expressions import ROUND8, literal, translate
+from cnndsl.backends.torch.names import Names, identifier
+from cnndsl.backends.torch.parameters import Parameters, is_cube
+from cnndsl.backends.torch.tidy import live, tidy
+from cnndsl.backends.torch.unit import Layer, Unit
+from cnndsl.backends.torch.walk.arguments import sized
+from cnndsl.language import tree
+from cnndsl.language.names import OpRef
+
+
+class Classes(Parameters, ABC):
+    """Classes of blocks, from what the walk found."""
+
+    names: Names
+
+    @abstractmethod
+    def help(self, text: str) -> None:
+        """Definitions that the file needs."""
+
+    def finish(self, unit: Unit) -> None:
+        """The class."""
+        definition = unit.definition
+        model = definition is self.model
+        unit.name = (
+            identifier(self.networks[0].name) if model else self.names.variable(definition.name)
+        )
+        tensor = python.name("Tensor")
+        results = [t.run for _, t in unit.outputs if t is not None]
+        optional = [
+            len([i for i in unit.instances if name in i.block.outputs]) < len(unit.instances)
+            for name, _ in unit.outputs
+        ]
+        kinds: list[ast.expr] = [
+            ast.BinOp(tensor, ast.BitOr(), python.constant(None)) if off else tensor
+            for off in optional
+        ]
+        results += [t.run for t in unit.extras]
+        kinds += [tensor for _ in unit.extras]
+        unit.results = None
+        if len(results) == 1:
+            value, kind = results[0], kinds[0]
+        elif model:
+            name = f"{unit.name}Output"
+            fields = [identifier(file.word(n)) for n, _ in unit.outputs]
+            unit.results = file.named_tuple(name, list(zip(fields, kinds, strict=True)))
+            value, kind = python.call(name, *results), python.name(name)
+        else:
+            value = ast.Tuple(results, ast.Load())
+            kind = python.item(python.name("tuple"), *kinds)
+            if len(kinds) > 4 and not any(optional):
+                kind = python.item(python.name("tuple"), tensor, python.constant(...))
+        ports = []
+        for family, one in unit.ports.items():
+            name = "x" if family == "in" else identifier(family)
+            listed = python.item(python.name("list"), tensor)
+            ports.append((name, listed if isinstance(one, list) else tensor, None))
+        body = tidy([*unit.fwd, ast.Return(value)], [name for name, _, _ in ports])
+        forward = file.function("forward", file.arguments(ports), body, kind)
+        unit.init = needed(unit, body)
+        used = {n for node in unit.init for n in python.names_in(node)}
+        self.sign(unit, used, model)
+        if "round8" in used:
+            self.help(ROUND8)
+        doc = file.described(definition.about)
+        if model:
+            doc += file.settings(self.networks[0])
+        unit.cls = file.module_class(
+            unit.name, doc, unit.init, file.arguments(unit.signature), forward
+        )
+
+    def sign(self, unit: Unit, used: set[str], model: bool) -> None:
+        """The constructor's arguments: those that something in it reads."""
+        rows: list[tuple[str, ast.expr | None, ast.expr | None]] = []
+        integer = python.name("int")
+        block = unit.instances[0].block
+        for family, name in unit.channel_names.items():
+            if name not in used:
+                continue
+            one = unit.ports[family]
+            if isinstance(one, list):
+                rows.append((name, python.item(python.name("Sequence"), integer), None))
+            else:
+                width = int(block.inputs[family].shape[0]) if model else None
+                rows.append((name, integer, python.constant(width) if width else None))
+        params = {param.name: param for param in unit.definition.declaration.params}
+        late: list[ast.stmt] = []
+        for name, param in unit.arguments.items():
+            if name not in used:
+                continue
+            rows.append((name, *self.typed(unit, params[param], model, late)))
+        unit.init = [*late, *unit.init]
+        rows.sort(key=lambda row: row[2] is not None)
+        unit.signature = rows
+
+    def typed(
+        self, unit: Unit, param: tree.Param, model: bool, late: list[ast.stmt]
+    ) -> tuple[ast.expr, ast.expr | None]:
+        """An argument's type and default."""
+        values = [i.block.names.get(param.name) for i in unit.instances]
+        meaning = unit.meanings[param.name]
+        if isinstance(meaning, Layer):
+            given = "[int]" if meaning.takes else "[]"
+            kind: ast.expr = ast.parse(f"Callable[{given}, nn.Module]", mode="eval").body
+            default: ast.expr | None = None
+            if param.default is not None or model:
+                first = values[0]
+                assert isinstance(first, OpRef)
+                block = unit.instances[0].block
+                rank = max((len(t.shape) - 1 for t in block.inputs.values()), default=2)
+                found = steps.reference(first) if model else steps.meaning(unit, param.default)  # type: ignore[arg-type]
+                known = steps.callable_node(unit, found, rank)
+                default = known[0] if known is not None else None
+            return kind, default
+        plain = [python.plain(v) for v in values]
+        kind = kind_of(
+            [
+                v[0]
+                if isinstance(v, tuple)
+                and v
+                and is_cube(v)
+                and param.type.name == "size"
+                and param.name not in unit.wide
+                else v
+                for v in plain
+            ],
+            param,
+        )
+        if param.name in unit.wide:
+            kind = ast.parse("tuple[int, ...]", mode="eval").body
+        if model:
+            return kind, sized(python.constant(plain[0]), param, unit)
+        if param.default is None:
+            return kind, None
+        default = unit.ctor(translate(param.default, unit))
+        default = sized(default, param, unit)
+        if literal(default) is not None:
+            return kind, default
+        key = (id(unit.definition), param.name)
+        if "absent" not in self.seen.get(key, set()) | self.given.get(key, set()):
+            return kind, None
+        name = identifier(param.name)
+        test = ast.Compare(python.name(name), [ast.Is()], [python.constant(None)])
+        late.append(python.assign(name, ast.IfExp(test, default, python.name(name))))
+        return ast.BinOp(kind, ast.BitOr(), python.constant(None)), python.constant(None)
+
+
+def kind_of(values: Sequence[object], param: tree.Param) -> ast.expr:
+    """The annotation of an argument that takes these values."""
+    first = values[0]
+    if param.type.name == "list":
+        return ast.parse(f"Sequence[{param.type.item or 'float'}]", mode="eval").body
+    match first:
+        case bool():
+            return python.name("bool")
+        case str():
+            return python.name("str")
+        case float():
+            return python.name("float")
+        case tuple():
+            return ast.parse("tuple[int, ...]", mode="eval").body
+    if param.type.name == "float":
+        return python.name("float")
+    return python.name("int")
+
+
+def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """The constructor without what neither it nor `forward` reads."""
+    kept = {
+        n.attr
+        for node in forward
+        for n in ast.walk(node)
+        if isinstance(n, ast.Attribute)
+        and isinstance(n.value, ast.Name)
+        and n.value.id == "self"
+    }
+    body = []
+    for node in unit.init:
+        match node:
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
+                if name not in kept:
+                    continue
+        body.append(node)
+    return live(body)

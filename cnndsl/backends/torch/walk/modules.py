@@ -79,11 +79,12 @@ class Modules(Calls):
 
     def sequence(self, links: Sequence[Link], entered: T) -> tuple[list[ast.expr], T]:
         """The modules of a chain, and what comes out."""
+        if len(links) == 1:
+            return self.link(links[0], entered)
         found: list[ast.expr] = []
         for link in links:
             items, entered = self.link(link, entered)
-            alone = len(links) == 1
-            found += items if alone else [sequential(items)]
+            found.append(sequential(items))
         return found, entered
 
     def link(self, link: Link, entered: T) -> tuple[list[ast.expr], T]:

@@ -95,9 +95,14 @@ def python_choice(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
     return ast.IfExp(test, then, other)
 
 
+class Turns(list[ast.expr]):
+    """The modules of a repeat: a sequence, though it have one turn."""
+
+
 def sequential(items: Sequence[ast.expr]) -> ast.expr:
-    """`nn.Sequential(…)`; one module is itself."""
-    if len(items) == 1 and not isinstance(items[0], ast.Starred):
+    """`nn.Sequential(…)`; one module is itself, unless it is a repeat's."""
+    single = len(items) == 1 and not isinstance(items, Turns)
+    if single and not isinstance(items[0], ast.Starred):
         return items[0]
     if not items:
         return python.call("nn.Sequential")

@@ -10,7 +10,7 @@ from cnndsl.backends.torch.expressions import CannotTranslateError, literal, tra
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import Layer, T
 from cnndsl.backends.torch.walk.modules import Modules
-from cnndsl.backends.torch.walk.parts import Views, no_modules, repeats, sequential
+from cnndsl.backends.torch.walk.parts import Turns, Views, no_modules, repeats, sequential
 from cnndsl.language import tree
 from cnndsl.structure import Loop, Repeat
 
@@ -38,7 +38,7 @@ class Repeats(Modules):
                     term.term, [(i, one.items[0]) for i, one in some], entered
                 )
                 if count == 1:
-                    return [first], out
+                    return Turns([first]), out
                 unit.repeat = False
                 later = [(i, item) for i, one in some for item in one.items[1:]]
                 rest, end = self.turn(term.term, later, out)

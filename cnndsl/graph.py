@@ -10,11 +10,9 @@ How it was written is its `structure` (`cnndsl.structure`).
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Diagnostic, Span
 from cnndsl.ops.base import Op, Shape
@@ -35,6 +33,9 @@ from cnndsl.structure import (
 )
 from cnndsl.symbolic import Formula, strip
 
+if TYPE_CHECKING:
+    import networkx as nx
+
 __all__ = (
     "Block",
     "Build",
@@ -51,8 +52,8 @@ __all__ = (
     "Step",
     "Tensor",
     "Term",
+    "Wires",
     "blocks",
-    "connect",
     "key_of",
     "module_name",
     "plain",
@@ -107,6 +108,58 @@ class Node(Record):
     places: tuple[tuple[str, Span], ...] = ()
 
 
+class Wires:
+    """The nodes of a network in topological order, and what each reads.
+
+    `reads` gives the producer and its output's number for each input of a node.
+    """
+
+    __slots__ = ("_readers", "nodes", "reads")
+
+    def __init__(self) -> None:
+        """Start with no nodes."""
+        self.nodes: dict[str, Node] = {}
+        self.reads: dict[str, tuple[tuple[str, int], ...]] = {}
+        self._readers: dict[str, list[str]] = {}
+
+    def add(self, node: Node, reads: Iterable[tuple[str, int]]) -> None:
+        """Add a node behind the others."""
+        self.nodes[node.name] = node
+        found = self.reads[node.name] = tuple(reads)
+        for producer, _ in found:
+            self._readers.setdefault(producer, []).append(node.name)
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the nodes, in topological order."""
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        """How many nodes there are."""
+        return len(self.nodes)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a node has this name."""
+        return name in self.nodes
+
+    def readers(self, name: str) -> Sequence[str]:
+        """The nodes that read a node, once for each of their inputs that does."""
+        return self._readers.get(name, ())
+
+    def producers(self, name: str) -> set[str]:
+        """The nodes that a node reads."""
+        return {producer for producer, _ in self.reads[name]}
+
+    def below(self, name: str) -> set[str]:
+        """The nodes that depend on a node."""
+        found: set[str] = set()
+        stack = [name]
+        while stack:
+            new = {*self.readers(stack.pop())} - found
+            found |= new
+            stack += new
+        return found
+
+
 @record
 class Decided(Record):
     """A formula of the sizes that decided something while the network was elaborated.
@@ -125,12 +178,12 @@ class Decided(Record):
 class Network(Record):
     """An elaborated model.
 
-    `graph` is a `networkx.MultiDiGraph`; `inputs` and `outputs` map names to tensors;
+    `wires` are its nodes and what each reads; `inputs` and `outputs` map names to tensors;
     `structure` is the model's `Block`; `arguments` the values of its parameters.
     """
 
     name: str
-    graph: nx.MultiDiGraph[str] = field(repr=False)
+    wires: Wires = field(repr=False)
     structure: Block = field(repr=False)
     inputs: dict[str, Tensor]
     outputs: dict[str, Tensor]
@@ -151,34 +204,36 @@ class Network(Record):
 
     def node(self, name: str) -> Node:
         """The node of that name.  Raises KeyError."""
-        node: Node = self.graph.nodes[name]["node"]
-        return node
+        return self.wires.nodes[name]
 
     def __iter__(self) -> Iterator[Node]:
         """The nodes, in topological order."""
-        for _, node in self.graph.nodes(data="node"):
-            yield node
+        return iter(self.wires.nodes.values())
+
+    @property
+    def graph(self) -> nx.MultiDiGraph[str]:
+        """The network as a new `networkx.MultiDiGraph`, its nodes in topological order.
+
+        A node's `node` is its `Node`. An edge's key is the number of the input of its head,
+        its `output` that of the output of its tail.
+        """
+        import networkx as nx  # half the time of a small command
+
+        graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        for name, node in self.wires.nodes.items():
+            graph.add_node(name, node=node)
+        for name in self.wires.nodes:
+            for number, (producer, output) in enumerate(self.operands(name)):
+                graph.add_edge(producer, name, key=number, output=output)
+        return graph
 
     def operands(self, name: str) -> list[tuple[str, int]]:
         """The producer and its output's number, for each input of a node in order."""
-        # The graph's own dictionary: a view of it costs ten times as much to make.
-        edges = {
-            number: (producer, data["output"])
-            for producer, between in self.graph.pred[name].items()
-            for number, data in between.items()
-        }
-        return [edges[number] for number in range(len(edges))]
+        return [*self.wires.reads[name]]
 
     def input_shapes(self, name: str) -> tuple[Shape, ...]:
         """The shapes of a node's inputs, in order."""
         return tuple(self.shapes[u][output] for u, output in self.operands(name))
-
-
-def connect(graph: nx.MultiDiGraph[str], node: Node, operands: tuple[Tensor, ...]) -> None:
-    """Add a node and the edges from its operands."""
-    graph.add_node(node.name, node=node)
-    for number, tensor in enumerate(operands):
-        graph.add_edge(tensor.node, node.name, key=number, output=tensor.output)
 
 
 def key_of(path: Path) -> str:

@@ -62,7 +62,7 @@ def overwrites(network: Network, node: Node) -> bool:
     outside = {*network.inputs, *(tensor.node for tensor in network.outputs.values())}
     # Of a view, others may read what is behind it.
     own = producer not in outside and not is_view(network, network.node(producer))
-    return own and network.graph.out_degree(producer) == 1
+    return own and len(network.wires.readers(producer)) == 1
 
 
 def _size(network: Network, name: str, batch: int) -> int:

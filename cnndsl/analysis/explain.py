@@ -150,7 +150,7 @@ def _one(
     inputs = tuple(tuple(map(int, shape)) for shape in network.input_shapes(name))
     operands = network.operands(name)
     weights = {k: tuple(map(int, w.shape)) for k, w in node.op.weights(*inputs).items()}
-    followers = [v for _, v in network.graph.out_edges(name)]
+    followers = list(network.wires.readers(name))
     outputs = [f"output {o}" for o, t in network.outputs.items() if t.node == name]
     return Layer(
         name,

@@ -62,11 +62,11 @@ def find_node(network: Network, label: str) -> str:
 
     Raises LookupError: nothing has that name, with the nearest that is there.
     """
-    if label in network.graph:
+    if label in network.wires:
         return label
     known = labels(network)
     if label in known:
         return known[label].node
-    names = [*known, *network.graph]
+    names = [*known, *network.wires]
     help = did_you_mean(label, names) or f"there are {', '.join(list(known)[:6])} and others"
     raise LookupError(f"`{network.name}` has no label or node `{label}`; {help}")

@@ -45,7 +45,7 @@ def points(definition: BlockDefinition) -> Iterator[Point]:
             network = _elaborated(definition, arguments, inputs, limit)
             if network is None:
                 continue
-            limit = limit or ROOM * len(network.graph) + 100
+            limit = limit or ROOM * len(network.wires) + 100
             seen.append((arguments, inputs))
             yield Point(arguments, inputs, network)
             break

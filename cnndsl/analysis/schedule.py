@@ -83,7 +83,7 @@ def _pieces(network: Network, source: list[str]) -> list[list[str]]:
     piece: list[str] = []
     for number, name in enumerate(source):
         piece.append(name)
-        after = [position[v] for v in network.graph.successors(name)]
+        after = [position[v] for v in network.wires.readers(name)]
         # Every edge so far ends here or later ones all start here.
         ends = reach <= number and not (number == 0 and len(network.inputs) > 1)
         reach = max(reach, *after, number) if after else reach
@@ -120,7 +120,7 @@ class _Search:
     def _solved(self, names: list[str]) -> tuple[list[str], bool]:
         inside = {name: number for number, name in enumerate(names)}
         before = [
-            sum(1 << inside[u] for u in set(self.network.graph.predecessors(n)) if u in inside)
+            sum(1 << inside[u] for u in self.network.wires.producers(n) if u in inside)
             for n in names
         ]
         sizes = [self.found[n].size if self.found[n].node == n else 0 for n in names]

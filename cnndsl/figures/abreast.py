@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import networkx as nx
-
 from cnndsl.figures.scene import Box, Cluster, Item, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
@@ -56,13 +54,13 @@ class _Finder:
 
     def _above(self, box: Box) -> set[str]:
         """The nodes outside a box that it reads."""
-        graph, inside = self.network.graph, set(box.nodes)
-        return {tail for name in inside for tail in graph.predecessors(name)} - inside
+        wires, inside = self.network.wires, set(box.nodes)
+        return {tail for name in inside for tail in wires.producers(name)} - inside
 
     def _below(self, box: Box) -> set[str]:
         """The nodes outside a box that read it."""
-        graph, inside = self.network.graph, set(box.nodes)
-        return {head for name in inside for head in graph.successors(name)} - inside
+        wires, inside = self.network.wires, set(box.nodes)
+        return {head for name in inside for head in wires.readers(name)} - inside
 
     def apart(self, one: Box, two: Box) -> bool:
         """Whether two boxes feed no common one: else they are branches of a join."""
@@ -109,7 +107,7 @@ class _Finder:
             return False
         others = {name: box.key for box in group for name in box.nodes}
         for box in group:
-            below = nx.descendants(self.network.graph, box.nodes[0])
+            below = self.network.wires.below(box.nodes[0])
             if any(others.get(name, box.key) != box.key for name in below):
                 return False
         return True
@@ -118,7 +116,7 @@ class _Finder:
         """Whether what comes of boxes is chosen from, and then computed on with weights."""
         below: set[str] = set()
         for name in group[0].nodes:
-            below |= nx.descendants(self.network.graph, name)
+            below |= self.network.wires.below(name)
         families = {self.network.node(name).op.family for name in below - set(group[0].nodes)}
         return Family.BOXES in families and Family.LINEAR in families
 

@@ -136,6 +136,6 @@ def _joins(look: theme.Look) -> str:
 
 def _certificate(planned: Plan) -> str:
     """How every node of the graph is accounted for."""
-    total = planned.network.graph.number_of_nodes()
+    total = len(planned.network.wires)
     drawn, folded = len(planned.drawn), len(planned.folded)
     return f"nodes: {total} = {drawn} drawn + {folded} folded"

@@ -74,13 +74,11 @@ class _Planner:
     def __init__(self, network: Network, *, folding: bool, repeats: bool = True) -> None:
         self.network = network
         self.repeats = repeats
-        self.graph = network.graph
+        wires = network.wires
         self.folding = folding
-        self.order = {name: number for number, name in enumerate(self.graph)}
-        self.users: dict[str, set[str]] = {n: set(self.graph.successors(n)) for n in self.graph}
-        self.sources: dict[str, set[str]] = {
-            n: set(self.graph.predecessors(n)) for n in self.graph
-        }
+        self.order = {name: number for number, name in enumerate(wires)}
+        self.users: dict[str, set[str]] = {n: set(wires.readers(n)) for n in wires}
+        self.sources: dict[str, set[str]] = {n: wires.producers(n) for n in wires}
         self.calls = list(calls_of(network.structure.body))
         self.uses = Counter(_identity(call.block) for call in self.calls)
         self.members = {id(call): tuple(nodes_of(call.block.body)) for call in self.calls}
@@ -100,7 +98,7 @@ class _Planner:
         if self.folding:
             items = self.items = abreast(self.network, items)
         main = scene_of(
-            self.network, self._key, items, list(self.graph), {}, self.network.outputs
+            self.network, self._key, items, list(self.network.wires), {}, self.network.outputs
         )
         for call in self.calls if self.frames else ():
             frame = self.frames.get(self._form(call, exact=False))
@@ -117,7 +115,7 @@ class _Planner:
             if box.nodes and box.frame is None
         }
         everything = {name for box in main.boxes() for name in box.nodes}
-        assert everything == set(self.graph), "every node of the graph has a box"
+        assert everything == set(self.network.wires), "every node of the graph has a box"
         return Plan(self.network, main, opened, frozenset(drawn), frozenset(everything - drawn))
 
     # Boxes
@@ -366,7 +364,7 @@ class _Planner:
         """Give nodes that no written step owns to a neighbour: `each row`'s reshaping."""
         self.items = items
         owner = {name: box for box in boxes(items) for name in box.nodes}
-        for name in self.graph:
+        for name in self.network.wires:
             if name in owner:
                 continue
             near = [

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import networkx as nx
-
-from cnndsl.diagnostics import (
-    ArchError,
-    Diagnostic,
-    Fault,
-    Span,
-)
+from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Span
+from cnndsl.graph import Wires
 from cnndsl.language import tree
 from cnndsl.language.flows import (
     diagnostic_at,
@@ -41,8 +35,8 @@ class Budget:
 
     def __init__(self, max_nodes: int, max_depth: int) -> None:
         """Start with nothing."""
-        self.graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
-        self.nodes = Nodes(self.graph)
+        self.wires = Wires()
+        self.nodes = Nodes(self.wires)
         self.faults: list[Diagnostic] = []
         self.stopped = 0
         """Lines that have no result, because of a fault in them or in what they use."""
@@ -73,7 +67,7 @@ class Budget:
     def spend(self, span: Span) -> None:
         """Count one step of the work allowed."""
         self.left -= 1
-        if self.left < 0 or len(self.graph) > self.max_nodes:
+        if self.left < 0 or len(self.wires) > self.max_nodes:
             raise ArchError([*self.faults, Diagnostic("E309", self._too_large(), span)])
 
     def afford(self, work: int, span: Span, env: Env) -> None:

@@ -91,7 +91,7 @@ class Elaborator(Lines):
         block, flow = self.body(model, env, Place(), arguments, tensors)
         network = Network(
             name=declaration.name,
-            graph=self.graph,
+            wires=self.wires,
             structure=block,
             inputs=dict(tensors),
             outputs=dict(flow.tensors),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networkx as nx
-
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
-from cnndsl.graph import Node, connect, key_of
+from cnndsl.graph import Node, Wires, key_of
 from cnndsl.language.names import Frame, Place
 from cnndsl.ops.base import OPS, Op, Shape, Weight, spell_shape
 from cnndsl.records import Record, record
@@ -46,9 +44,9 @@ def would_give(op: Op, shape: Shape, inputs: tuple[Shape, ...]) -> str:
 class Nodes:
     """The graph under construction."""
 
-    def __init__(self, graph: nx.MultiDiGraph[str]) -> None:
-        """Start with an empty graph."""
-        self.graph = graph
+    def __init__(self, wires: Wires) -> None:
+        """Start with no nodes."""
+        self.wires = wires
         self.shapes: dict[str, tuple[Shape, ...]] = {}
         self.spans: dict[str, Span] = {}
         self.owners: dict[Path, tuple[Span, dict[str, Weight]]] = {}
@@ -60,7 +58,7 @@ class Nodes:
             message = f"the input `{name}` is {spell_shape(shape)}"
             raise fault("E403", message, span, help=_extent(shape))
         op = OPS["input"](tuple(int(size) for size in shape))
-        connect(self.graph, Node(name, op, (name,), span), ())
+        self.wires.add(Node(name, op, (name,), span), ())
         self.shapes[name], self.spans[name] = (shape,), span
         return Tensor(name, 0, shape)
 
@@ -92,7 +90,7 @@ class Nodes:
         name = self._unique(place.shown(segment))
         around = (frame.stack, place.shared, int(place.rows))
         node = Node(name, op, path, call.span, *around, tuple(call.places.items()))
-        connect(self.graph, node, operands)
+        self.wires.add(node, ((tensor.node, tensor.output) for tensor in operands))
         self.shapes[name], self.spans[name] = shapes, call.span
         return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))
 
@@ -119,10 +117,10 @@ class Nodes:
 
     def _unique(self, name: str) -> str:
         """A node's name; two layers without weights may share a path."""
-        if name not in self.graph:
+        if name not in self.wires:
             return name
         number = 2
-        while f"{name}_{number}" in self.graph:
+        while f"{name}_{number}" in self.wires:
             number += 1
         return f"{name}_{number}"
 

@@ -21,8 +21,8 @@ def unread_lines(
     condition has removed is read under other values.
     """
     outputs = {tensor.node for tensor in network.outputs.values()}
-    degrees = network.graph.out_degree
-    if not any(not degrees(node.name) and node.name not in outputs for node in network):
+    readers = network.wires.readers
+    if not any(not readers(node.name) and node.name not in outputs for node in network):
         return  # every line that nothing reads ends in such a node
     dead: dict[Span, Line] = {}
     read: set[Span] = set()
@@ -56,7 +56,7 @@ def _within(span: Span, around: Span) -> bool:
 
 def _leaves(network: Network, nodes: set[str]) -> bool:
     """Whether something outside some nodes reads one of them."""
-    return any(user not in nodes for name in nodes for user in network.graph.succ[name])
+    return any(user not in nodes for name in nodes for user in network.wires.readers(name))
 
 
 def unused_parameters(definitions: Iterable[BlockDefinition]) -> Iterator[Diagnostic]:

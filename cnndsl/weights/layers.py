@@ -193,7 +193,7 @@ def _near(network: Network, owned: Mapping[str, int], count: int) -> tuple[int, 
                 taking[operand] |= own
         else:
             # What is kept for a join, and used elsewhere too, is not a branch of it.
-            ends = [front[u] for u, _ in operands if network.graph.out_degree(u) == 1]
+            ends = [front[u] for u, _ in operands if len(network.wires.readers(u)) == 1]
             groups += [(side, reduce(or_, ends) & ~side) for side in ends]
         front[node.name] = own or before
     near = [0] * count
@@ -212,7 +212,7 @@ def _chains(
 
     `reached` are the layers that a node's result depends on.
     """
-    graph = network.graph
+    readers = network.wires.readers
     outputs = {tensor.node for tensor in network.outputs.values()}
     chain: dict[str, str] = {}
     found: dict[str, int] = {}
@@ -222,7 +222,7 @@ def _chains(
     for node in network:
         name = node.name
         above = [u for u, _ in network.operands(name)]
-        joined = len(above) == 1 and graph.out_degree(above[0]) == 1 and above[0] not in outputs
+        joined = len(above) == 1 and len(readers(above[0])) == 1 and above[0] not in outputs
         chain[name] = chain[above[0]] if joined else name
         found[chain[name]] = found.get(chain[name], 0) | owned[name]
         norm = node.op.family is Family.NORM

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import networkx as nx
 import numpy as np
 import pytest
 
 from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.diagnostics import ArchError, Source, Span
-from cnndsl.graph import Network, Node, connect
+from cnndsl.graph import Network, Node, Wires
 from cnndsl.ops.base import Shape
 from cnndsl.structure import Block, Definition, Tensor
 from tests.ops.cases import made
@@ -21,7 +20,7 @@ class Build:
     """Adds layers to a graph as elaboration does."""
 
     def __init__(self) -> None:
-        self.graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        self.wires = Wires()
         self.shapes: dict[str, tuple[Shape, ...]] = {}
 
     def add(
@@ -30,15 +29,14 @@ class Build:
         inputs = tuple(tensor.shape for tensor in operands)
         layer = made(op, arguments, *inputs)
         shared = bool(path) and path != name
-        connect(
-            self.graph, Node(name, layer, (path or name, op), SPAN, shared=shared), operands
-        )
+        node = Node(name, layer, (path or name, op), SPAN, shared=shared)
+        self.wires.add(node, ((tensor.node, tensor.output) for tensor in operands))
         self.shapes[name] = layer.shapes(*inputs)
         return tuple(Tensor(name, i, shape) for i, shape in enumerate(self.shapes[name]))
 
     def network(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> Network:
         block = Block(Definition("Hand", SPAN), (), {}, {}, inputs, outputs, [])
-        return Network("Hand", self.graph, block, inputs, outputs, {}, self.shapes)
+        return Network("Hand", self.wires, block, inputs, outputs, {}, self.shapes)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ class Flat:
         """One layer: its module, if it has weights or no function, and its call."""
         node = self.network.node(name)
         inputs = self.network.input_shapes(name)
-        read = self.network.graph.out_degree(name) or any(
+        read = self.network.wires.readers(name) or any(
             tensor.node == name for tensor in self.network.outputs.values()
         )
         if not read and not node.op.weights(*inputs):

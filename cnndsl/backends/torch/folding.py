@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import networkx as nx
-
-from cnndsl.graph import (
-    Network,
-    Node,
-    Path,
-    Tensor,
-    connect,
-)
+from cnndsl.graph import Network, Node, Path, Wires
 from cnndsl.ops.conv import Conv, DepthwiseConv
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
@@ -55,17 +47,16 @@ def folded(network: Network) -> tuple[Network, dict[str, Fold]]:
         norm: Fold(network.node(layer), network.node(norm))
         for norm, layer in _partners(network).items()
     }
-    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+    wires = Wires()
     gone = {fold.layer.name for fold in folds.values()}
     for node in network:
         if node.name in gone:
             continue
         fold = folds.get(node.name)
         read = network.operands(node.name if fold is None else fold.layer.name)
-        operands = tuple(Tensor(name, n, network.shapes[name][n]) for name, n in read)
-        connect(graph, node if fold is None else fold.node, operands)
+        wires.add(node if fold is None else fold.node, read)
     shapes = {name: found for name, found in network.shapes.items() if name not in gone}
-    return replace(network, graph=graph, shapes=shapes), folds
+    return replace(network, wires=wires, shapes=shapes), folds
 
 
 def _partners(network: Network) -> dict[str, str]:
@@ -80,7 +71,7 @@ def _partners(network: Network) -> dict[str, str]:
             continue
         ((name, _),) = network.operands(node.name)
         layer = network.node(name)
-        alone = network.graph.out_degree(name) == 1 and name not in outputs
+        alone = len(network.wires.readers(name)) == 1 and name not in outputs
         affine = not isinstance(node.op, BatchNorm) or node.op.affine
         flat = not isinstance(layer.op, Linear) or len(network.shapes[name][0]) == 1
         if isinstance(layer.op, Folding) and alone and affine and flat:

@@ -75,7 +75,7 @@ def certificate(found: Union) -> dict[str, object]:
             counts[part.kind][side] += len(names)
     delta = _delta(found)
     return {
-        "nodes": [one.graph.number_of_nodes() for one in (found.before, found.after)],
+        "nodes": [len(one.wires) for one in (found.before, found.after)],
         **{kind: pair for kind, pair in counts.items() if any(pair)},
         "left_out": 0,
         "parameters": delta.parameters,

@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
-
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
-from cnndsl.graph import Network
+from cnndsl.graph import Network, Wires
 from cnndsl.structure import Tensor
 
 SAME, ADDED, REMOVED, CHANGED, AFFECTED = "same", "added", "removed", "changed", "affected"
@@ -171,20 +169,15 @@ def _matched(first: Sequence[Item], then: Sequence[Item]) -> list[tuple[int, int
 
 def joined(before: Network, after: Network) -> Network:
     """Both graphs in one, by name: the second's layers, then those of the first alone."""
-    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph()
-    shapes = dict(after.shapes)
-    graph.add_nodes_from(after.graph.nodes(data=True))
-    graph.add_edges_from(after.graph.edges(keys=True, data=True))
-    for name, data in before.graph.nodes(data=True):
-        if name in graph:
-            continue
-        graph.add_node(name, **data)
-        shapes[name] = before.shapes[name]
-        for tail, _, key, held in before.graph.in_edges(name, keys=True, data=True):
-            graph.add_edge(tail, name, key, **held)
+    wires = Wires()
+    shapes = before.shapes | after.shapes
+    for network in (after, before):
+        for node in network:
+            if node.name not in wires:
+                wires.add(node, network.operands(node.name))
     return Network(
         after.name,
-        graph,
+        wires,
         after.structure,
         after.inputs,
         after.outputs,
@@ -228,7 +221,7 @@ def _owner(parts: dict[str, Part], side: str) -> dict[str, str]:
 def _links(network: Network) -> list[tuple[str, int, str]]:
     """Every edge of the graph as tail, its output and head, and one to each output."""
     inner = [
-        (u, output, name) for name in network.graph for u, output in network.operands(name)
+        (u, output, name) for name in network.wires for u, output in network.operands(name)
     ]
     ends = [(t.node, t.output, f"@{name or 'out'}") for name, t in network.outputs.items()]
     return inner + ends

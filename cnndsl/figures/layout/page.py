@@ -160,7 +160,7 @@ def certificate(plan: Plan) -> dict[str, object]:
     """How every node of the graph is accounted for, with the totals of the summary."""
     cost = total(plan.network)
     return {
-        "nodes": plan.network.graph.number_of_nodes(),
+        "nodes": len(plan.network.wires),
         "drawn": len(plan.drawn),
         "folded": len(plan.folded),
         "left_out": 0,
@@ -172,7 +172,7 @@ def certificate(plan: Plan) -> dict[str, object]:
 def _about(plan: Plan) -> str:
     cost = total(plan.network)
     return (
-        f"{plan.network.graph.number_of_nodes()} layers, {cost.parameters:,} parameters, "
+        f"{len(plan.network.wires)} layers, {cost.parameters:,} parameters, "
         f"{cost.macs:,} multiply-adds; {len(plan.drawn)} layers drawn, "
         f"{len(plan.folded)} folded"
     )

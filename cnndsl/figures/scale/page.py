@@ -75,7 +75,7 @@ def _prism(volume: Volume, *, short: bool = False) -> Prism:
 def certificate(network: Network, found: dict[str, Volume]) -> dict[str, object]:
     """How every node is accounted for, and which stand in each prism."""
     cost = total(network)
-    nodes = network.graph.number_of_nodes()
+    nodes = len(network.wires)
     held = sum(len(volume.nodes) for volume in found.values())
     return {
         "nodes": nodes,
@@ -99,7 +99,7 @@ def _role(family: Family | None) -> str:
 def _words(network: Network, found: dict[str, Volume]) -> str:
     cost = total(network)
     return (
-        f"{len(found)} volumes to scale, of {network.graph.number_of_nodes()} layers, "
+        f"{len(found)} volumes to scale, of {len(network.wires)} layers, "
         f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds"
     )
 

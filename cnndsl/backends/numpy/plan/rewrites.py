@@ -356,7 +356,7 @@ class _Rewriter:
         """Whether a flattened map is read by linear layers alone, dropout between."""
         reached = [node.name]
         for name in reached:
-            followers = list(self.network.graph.successors(name))
+            followers = dict.fromkeys(self.network.wires.readers(name))
             for follower in followers:
                 op = self.network.node(follower).op
                 if op.family is Family.REGULARIZE:

@@ -39,7 +39,7 @@ class Expected:
         table = Numbering()
         functions = Functions(table)
         self.layers = Layers(table, functions)
-        limit = 200_000 + 5_000 * len(network.graph)
+        limit = 200_000 + 5_000 * len(network.wires)
         rules = {**STATEMENTS, **EXPRESSIONS}
         self.machine = Machine(table, functions, self.layers, rules, limit)
         self.values: dict[tuple[str, int], int] = {}

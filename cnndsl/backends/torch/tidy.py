@@ -49,7 +49,9 @@ def _without(body: list[ast.stmt], used: Counter[str]) -> list[ast.stmt]:
     found: list[ast.stmt] = []
     for node in body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)]) if not used[name]:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not used[name]:
+                if _calls_module(value):
+                    found.append(ast.Expr(value))
                 continue
             case ast.If(test=test, body=then, orelse=other):
                 then, other = _without(then, used), _without(other, used)
@@ -61,6 +63,16 @@ def _without(body: list[ast.stmt], used: Counter[str]) -> list[ast.stmt]:
                 continue
         found.append(node)
     return found
+
+
+def _calls_module(node: ast.expr) -> bool:
+    """Whether a value is that of a module, which may hold weights and statistics."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+            return True
+        case ast.Call(func=ast.Subscript() as func):
+            return _calls_module(ast.Call(func.value, [], []))
+    return False
 
 
 def inlined(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -218,8 +218,12 @@ def _check_shape(
             related = ((span, "called here"),) if span is not None else ()
             message = mismatch(port, dim, size, written, tensor.shape)
             raise fault("E402", message, dim.span, related=related)
-        if isinstance(written, int) and isinstance(size, int):
-            env.decide(compared("==", written, size), dim.span, contract=True)
+        pairs = [(written, size)]
+        if isinstance(written, tuple) and isinstance(size, tuple):  # `*S`
+            pairs = list(zip(written, size, strict=True))
+        for one, other in pairs:
+            if isinstance(one, int) and isinstance(other, int):
+                env.decide(compared("==", one, other), dim.span, contract=True)
 
 
 def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tensor, ...]:

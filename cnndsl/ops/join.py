@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import accumulate
 
 from cnndsl.diagnostics import OpError
@@ -288,7 +287,8 @@ class Einsum(Op):
     """Contraction in Einstein's notation: `einsum("c i, c j -> i j")`.
 
     The names of axes stand apart; the batch is not written.
-    MACs: ∏ of all indices' sizes with two inputs or more; 0 with one.
+    MACs: of each product, from the left, that sums over an axis of both its factors, the ∏ of
+    all their sizes; what only one has is summed first, and takes none, nor does one input.
     Raises OpError: a pattern that cannot be read; inputs of another number, rank or size.
     Source: convention.
     """
@@ -322,10 +322,8 @@ class Einsum(Op):
         return tuple(sizes[name] for name in contraction.output)
 
     def macs(self, *inputs: Shape) -> int:
-        """∏ of all indices' sizes."""
-        if len(inputs) == 1:
-            return 0
-        return math.prod(Contraction.parse(self.pattern).sizes(inputs).values())
+        """Those of its products."""
+        return Contraction.parse(self.pattern).macs(inputs)
 
     def window(self, *inputs: Shape) -> Window | None:
         """Everything, where an axis other than the channels is summed."""

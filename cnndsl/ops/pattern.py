@@ -101,7 +101,7 @@ class Contraction(Record):
         for number, right in enumerate(self.operands[1:], 1):
             later = {name for names in self.operands[number + 1 :] for name in names}
             after = later | set(self.output)
-            summed = [name for name in left if name in right and name not in after]
+            summed = [n for n in left if n in right and n not in after and sizes[n] > 1]
             shared = [name for name in self.output if name in left and name in right]
             for factor, (names, place, other) in enumerate(
                 ((left, source, grads[number]), (right, number, grad))
@@ -109,8 +109,10 @@ class Contraction(Record):
                 alone = [name for name in names if name in after and name not in shared]
                 rest = [name for name in names if name in after or name in summed]
                 merged = (shared, summed, alone) if factor else (shared, alone, summed)
-                lies = rest == [*names] and _viewed(names, merged, sizes)
-                copied = bool(summed) and not lies
+                # What this factor alone sums over goes first, into a tensor of its own.
+                wide = [name for name in names if name in rest or sizes[name] > 1]
+                lies = rest == wide and _viewed(names, merged, sizes)
+                copied = not lies and (bool(summed) or rest != wide)
                 if other and (copied or place is None):
                     own += math.prod(sizes[name] for name in rest)
                 elif other and place is not None:
@@ -118,6 +120,21 @@ class Contraction(Record):
             left = tuple(name for name in dict.fromkeys((*left, *right)) if name in after)
             source, grad = None, grad or grads[number]
         return Saved(tuple(sorted(kept)), own=BYTES * own)
+
+    def macs(self, inputs: Sequence[Shape]) -> int:
+        """Of each product, from the left, that sums over axes of both of its factors.
+
+        An axis of one factor alone is summed first, which takes no multiplication.
+        """
+        sizes = self.sizes(inputs)
+        total, left = 0, {*self.operands[0]}
+        for number, names in enumerate(self.operands[1:], 1):
+            after = {*self.output}.union(*self.operands[number + 1 :])
+            summed = {name for name in left & {*names} - after if sizes[name] > 1}
+            left = (left | {*names}) & after
+            if summed:
+                total += math.prod(sizes[name] for name in sorted(left | summed))
+        return total
 
     def joined(self, inputs: Sequence[Shape]) -> Integers:
         """The operands of which a product joins axes to the batch."""

@@ -88,7 +88,8 @@ class Writer(Names):
 
     def _with_part(self, defaults: list[str], own: list[str], model: str) -> str:
         """The blocks in a file of their own; `use` brings no default."""
-        names = [name for text in own for name in re.findall(r"^block (\w+)", text, re.M)]
+        head = re.compile(r"^(?:block|model) (\w+)", re.MULTILINE)
+        names = [name for text in own for name in head.findall(text)]
         names = [name for name in names if re.search(rf"\b{name}\b", model)]
         use = 'use "part.arch"'
         if names and (any("let" in text for text in defaults) or self.chance.random() < 0.7):

@@ -62,7 +62,7 @@ def folded(network: Network) -> tuple[Network, dict[str, Fold]]:
 def _partners(network: Network) -> dict[str, str]:
     """For each norm that may be folded, the layer before it.
 
-    Where a module is called more than once, all calls are folded or none.
+    Where a module is called more than once, all calls are folded with the same one or none.
     """
     found: dict[str, str] = {}
     outputs = {tensor.node for tensor in network.outputs.values()}
@@ -76,12 +76,13 @@ def _partners(network: Network) -> dict[str, str]:
         flat = not isinstance(layer.op, Linear) or len(network.shapes[name][0]) == 1
         if isinstance(layer.op, Folding) and alone and affine and flat:
             found[node.name] = name
-    behind: dict[Path, set[Path]] = {}
-    layers = {layer: network.node(norm).path for norm, layer in found.items()}
+    partners: dict[Path, set[Path]] = {}
+    beside = {layer: network.node(norm).path for norm, layer in found.items()}
+    beside |= {norm: network.node(layer).path for norm, layer in found.items()}
     for node in network:
-        behind.setdefault(node.path, set()).add(layers.get(node.name, ()))
+        partners.setdefault(node.path, set()).add(beside.get(node.name, ()))
     return {
         norm: layer
         for norm, layer in found.items()
-        if len(behind[network.node(layer).path]) == 1
+        if all(len(partners[network.node(name).path]) == 1 for name in (norm, layer))
     }

@@ -18,7 +18,7 @@ from cnndsl.figures.compared.union import (
     edges,
     joined,
 )
-from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes
+from cnndsl.figures.scene import Box, Frame, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -50,10 +50,13 @@ class _Closer:
         """The items, blocks closed where they may be, then runs."""
         closed: list[Item] = []
         for item in items:
+            held = list(boxes([item]))
             if isinstance(item, Box):
                 closed.append(item)
-            elif self._uniform(item):
-                closed.append(self._one(list(boxes([item])), item.title, item.labels))
+            elif not held:  # a block of no layers
+                continue
+            elif self._uniform(held):
+                closed.append(self._one(held, item.title, item.labels))
             elif item.title:
                 item.children = self.items(item.children)
                 closed.append(item)
@@ -61,9 +64,9 @@ class _Closer:
                 closed += self.items(item.children)
         return self._runs(closed)
 
-    def _uniform(self, cluster: Cluster) -> bool:
+    def _uniform(self, held: Sequence[Box]) -> bool:
         """All of one kind; of what changed, only sizes and arguments, and no layer more."""
-        parts = [self.parts[box.key] for box in boxes([cluster])]
+        parts = [self.parts[box.key] for box in held]
         kinds = {part.kind for part in parts}
         if kinds <= {CHANGED, AFFECTED}:
             return all(part.nodes[0] == part.nodes[1] for part in parts)

@@ -137,7 +137,11 @@ class _Owners:
                 continue
             keys = [box.key for box in boxes([item]) if box.key in self.boxes]
             inside = set(keys)
-            left = [k for k in keys if k in self.given or not inside >= {*self._heads(k)}]
+            # What nothing reads leads to no exit.
+            left = [
+                key for key in keys
+                if key in self.given or not {*self._heads(key)} or {*self._heads(key)} - inside
+            ]  # fmt: skip
             entered = {t for t in self.after if t not in inside and inside & {*self._heads(t)}}
             lanes = {self.lanes[key] for key in keys if key in self.lanes}
             if len(left) == len(entered) == 1 and len(lanes) <= 2:

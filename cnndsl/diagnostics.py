@@ -68,6 +68,15 @@ class Edit(Record):
     text: str
     certain: bool = False
 
+    @property
+    def title(self) -> str:
+        """What it does, in words."""
+        if not self.text.strip():
+            return f"Remove `{self.span.text.strip()}`"
+        if self.span.start == self.span.stop:
+            return f"Insert `{self.text.strip()}`"
+        return f"Replace `{self.span.text.strip()}` with `{self.text.strip()}`"
+
 
 class Near(str):
     """A help that says what stands for a word: `certain` where nothing else can be meant."""

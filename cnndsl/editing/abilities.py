@@ -305,7 +305,7 @@ async def _actions(ls: Server, params: lsp.CodeActionParams) -> list[lsp.CodeAct
             continue
         found.append(
             lsp.CodeAction(
-                _title(mend),
+                mend.title,
                 lsp.CodeActionKind.QuickFix,
                 [shown],
                 is_preferred=True,
@@ -373,12 +373,3 @@ def _is_kind(kind: object, wanted: object) -> bool:
     """Whether a kind of action is one that was asked for, or below it."""
     ours, theirs = (str(getattr(k, "value", k)) for k in (kind, wanted))
     return ours == theirs or ours.startswith(f"{theirs}.")
-
-
-def _title(mend: Edit) -> str:
-    """What an action says that it does."""
-    if not mend.text.strip():
-        return f"Remove `{mend.span.text.strip()}`"
-    if mend.span.start == mend.span.stop:
-        return f"Insert `{mend.text.strip()}`"
-    return f"Replace `{mend.span.text.strip()}` with `{mend.text.strip()}`"

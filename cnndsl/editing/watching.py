@@ -38,7 +38,9 @@ POLICY = (
     "frame-ancestors 'self' vscode-webview: https://*.vscode-cdn.net"
 )
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-PAGES = {"/": "watch.html", "/watch.js": "watch.js", "/watch.css": "watch.css"}
+PAGES = {"/": "watch.html"} | {
+    f"/{name}": name for name in ("watch.js", "figure.js", "watch.css")
+}
 
 Shown = dict[str, object]
 

@@ -65,7 +65,10 @@ class Desk:
     def ask(self, question: str) -> str:
         """The answer to a question: `{"do": "hover", "at": 3}`."""
         asked = json.loads(question)
-        return json.dumps(DOES[asked.pop("do")](self, **asked))
+        try:
+            return json.dumps(DOES[asked.pop("do")](self, **asked))
+        except ArchError as error:
+            return json.dumps({"fault": str(error)})
 
     def check(
         self,
@@ -100,6 +103,7 @@ class Desk:
                 for offset, text in answers.hints([found], found.source)
             ],
             "fresh": fresh,
+            **(self._costs() if fresh else {}),
             "main": str(path),
             **self._choices(found, model),
         }
@@ -125,6 +129,13 @@ class Desk:
             shown["mend"] = {"title": mend.title, "place": ends, "text": mend.text}
         return shown
 
+    def _costs(self) -> Answer:
+        """The name of the network, and what it costs."""
+        assert self.network is not None
+        whole = total(self.network)
+        costs = f"{whole.parameters:,} parameters, {giga(whole.macs)} GMACs"
+        return {"title": self.network.name, "costs": costs}
+
     def _choices(self, found: Checked, model: str | None) -> Answer:
         """The models of a file, and the parameters of the one that is shown."""
         if found.scope is None or not found.scope.models:
@@ -146,15 +157,14 @@ class Desk:
     # What is shown of the network
 
     def figure(self, style: str = "blocks", spans: bool = True) -> Answer:
-        """The picture of the network, its name and its costs."""
+        """The picture of the network."""
         assert self.network is not None
-        network, whole = self.network, total(self.network)
+        network = self.network
         if style == "blocks":
             drawn = svg(blocks(network), spans=spans)
         else:
             drawn = picture(network, options=Options(style=style)).decode()
-        costs = f"{whole.parameters:,} parameters, {giga(whole.macs)} GMACs"
-        return {"svg": drawn, "name": network.name, "costs": costs}
+        return {"svg": drawn}
 
     def summary(self) -> Answer:
         """The table of the blocks."""

@@ -1,0 +1,1 @@
+"""What is built around the package: the playground, the documentation's pages."""

@@ -1,0 +1,1 @@
+"""The playground: the language in a browser, without a server."""

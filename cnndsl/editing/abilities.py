@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from lsprotocol import types as lsp
 from pygls import uris
 
-from cnndsl.diagnostics import ArchError, Edit, Source, Span
+from cnndsl.diagnostics import ArchError, Source, Span
 from cnndsl.editing import answers, completing
 from cnndsl.editing.layout import layout
 from cnndsl.editing.positions import Drift

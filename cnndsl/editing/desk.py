@@ -156,12 +156,12 @@ class Desk:
 
     # What is shown of the network
 
-    def figure(self, style: str = "blocks", spans: bool = True) -> Answer:
-        """The picture of the network."""
+    def figure(self, style: str = "blocks", width: float = 0.0, spans: bool = True) -> Answer:
+        """The picture of the network, in so many pixels where that can be read."""
         assert self.network is not None
         network = self.network
         if style == "blocks":
-            drawn = svg(blocks(network), spans=spans)
+            drawn = svg(blocks(network, widest=width), spans=spans)
         else:
             drawn = picture(network, options=Options(style=style)).decode()
         return {"svg": drawn}
@@ -219,8 +219,11 @@ class Desk:
         place = names.at(offset) if names is not None else None
         if place is None:
             return {}
-        span = place.symbol.span
-        return {"file": span.source.name, "line": span.line}
+        span, now = place.symbol.span, known.source
+        line = span.line
+        if span.source.name == now.name and span.source.text != now.text:
+            line = now.position(Drift.between(span.source.text, now.text).forth(span.start))[0]
+        return {"file": span.source.name, "line": line}
 
     def read(self, file: str) -> Answer:
         """The text of a shipped file that the network is made with."""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cnndsl.analysis.costs import giga, total
 from cnndsl.editing.tokens import keywords
+from cnndsl.figures.text import count_text
 from cnndsl.files import shipped
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
 from cnndsl.language.names import operations
@@ -41,7 +42,7 @@ def build(folder: Path) -> None:
     """Write the folder anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    modules = _modules()
+    modules = packages()
     for name in STATIC:
         shutil.copy(HERE / "web" / name, folder)
     for name in PYODIDE:
@@ -60,12 +61,12 @@ def build(folder: Path) -> None:
     _zoo(folder)
 
 
-def _modules() -> Path:
+def packages() -> Path:
     """The packages of npm, as the lock file says."""
     lock, have = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
     if not have.exists() or have.stat().st_mtime < lock.stat().st_mtime:
         npm = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(npm, cwd=HERE, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(npm, cwd=HERE, check=True, capture_output=True)
         have.touch()
     return HERE / "node_modules"
 
@@ -132,7 +133,7 @@ def _zoo(folder: Path) -> None:
         shutil.copy(path, folder / "zoo")
         shutil.copy(ROOT / "docs" / "figures" / "zoo" / f"{name}.svg", folder / "zoo")
         cited = "; ".join(str(each) for each in network.structure.definition.citations)
-        costs = f"{whole.parameters:,} parameters, {giga(whole.macs)} GMACs"
+        costs = f"{count_text(whole.parameters)} parameters · {giga(whole.macs)} G"
         listed.append({"name": name, "cited": cited, "costs": costs})
     text = json.dumps(listed, ensure_ascii=False, indent=1)
     (folder / "zoo.json").write_text(text, encoding="utf-8")

@@ -8,10 +8,10 @@ import { Python } from "./python.js";
 const get = (id) => document.getElementById(id);
 const VIEWS = ["text", "figure", "scale", "summary", "torch"];
 const FIRST = "mobilenetv2";
-const QUIET = 60, PATIENCE = 8000;
+const MIN_WIDTH = 320, QUIET = 60, PATIENCE = 8000;
 const work = { name: FIRST, text: "", model: null, settings: {} };
 let shown = "figure", found = null, zoo = null;
-let checkedText = null, fresh = new Set(), began = 0;
+let checkedText = null, checks = 0, fresh = new Set(), began = 0;
 
 // The text
 
@@ -109,6 +109,7 @@ const check = async () => {
   if (again || work.text !== text) return;
   found = answer;
   checkedText = text;
+  checks++;
   if (!other) annotate(view, found);
   messages();
   choices();
@@ -120,8 +121,17 @@ const check = async () => {
     fresh = new Set();
     await fill();
   } else say(found.messages.length ? "the last without faults is shown" : "", "bad");
-  document.body.dataset.checked = String(Number(document.body.dataset.checked ?? 0) + 1);
+  document.body.dataset.checked = checks;
 };
+/** The figure is laid out for the room that it has. */
+const room = () => Math.max(MIN_WIDTH, get("figure").clientWidth - 32);
+const QUESTIONS = {
+  figure: () => ({ do: "figure", width: (laidFor = room()) }),
+  scale: () => ({ do: "figure", style: "scale" }),
+  summary: () => ({ do: "summary" }),
+  torch: () => ({ do: "torch" }),
+};
+let laidFor = 0;
 /** What the view in sight shows, made anew where the network is another. */
 const fill = async () => {
   if (!found?.fresh || fresh.has(shown) || shown === "text") {
@@ -129,9 +139,7 @@ const fill = async () => {
     return;
   }
   const view = shown;
-  const answer = await python.ask(
-    view === "figure" || view === "scale" ? { do: "figure", style: view === "scale" ? "scale" : "blocks" } : { do: view },
-  );
+  const answer = await python.ask(QUESTIONS[view]());
   fresh.add(view);
   if (answer.fault) return say(answer.fault, "bad");
   if (view === "figure") figure.show(answer.svg);
@@ -140,7 +148,11 @@ const fill = async () => {
   else replace(torch, answer.text);
   cost();
 };
-const cost = () => say(`${found.costs} · ${Math.round(performance.now() - began)} ms`);
+const cost = () => {
+  const spent = Math.round(performance.now() - began);
+  say(`${found.costs}${checks > 1 ? ` · ${spent} ms` : ""}`);
+  document.body.dataset.spent = spent;
+};
 const say = (text, kind = "") => {
   get("state").textContent = text;
   get("state").className = kind;
@@ -226,7 +238,9 @@ const choose = (name) => {
   get("text").hidden = narrow && name !== "text";
   get("views").hidden = narrow && name === "text";
   get("zoom").hidden = name !== "figure" && name !== "scale";
-  if (!busy) fill().catch((error) => say(error.message, "bad"));
+  if (busy) return;
+  began = performance.now();
+  fill().catch((error) => say(error.message, "bad"));
 };
 const tabs = () => VIEWS.filter((name) => get(`tab-${name}`).offsetParent);
 for (const name of VIEWS) {
@@ -248,6 +262,16 @@ addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key === "s") event.preventDefault();
 });
 matchMedia("(max-width: 760px)").addEventListener("change", () => choose(shown === "text" ? "figure" : shown));
+let resized = 0;
+new ResizeObserver(() => {
+  clearTimeout(resized);
+  resized = setTimeout(() => {
+    if (shown !== "figure" || !found?.fresh || busy || Math.abs(room() - laidFor) < 24) return;
+    fresh.delete("figure");
+    began = performance.now();
+    fill().catch((error) => say(error.message, "bad"));
+  }, 200);
+}).observe(get("figure"));
 const drawn = () => (shown === "scale" ? scale : figure);
 get("in").addEventListener("click", () => drawn().zoom(1.25));
 get("out").addEventListener("click", () => drawn().zoom(0.8));
@@ -317,7 +341,7 @@ const made = async (question) => {
 const saving = {
   arch: async () => work.text,
   py: () => made({ do: "torch" }),
-  svg: () => made({ do: "figure", style: shown === "scale" ? "scale" : "blocks", spans: false }),
+  svg: () => made({ ...QUESTIONS[shown === "scale" ? "scale" : "figure"](), width: 0, spans: false }),
 };
 for (const button of document.querySelectorAll("[data-save]")) {
   button.addEventListener("click", async () => {
@@ -361,12 +385,16 @@ get("open").addEventListener("click", () => {
 });
 get("wanted").addEventListener("input", () => {
   const wanted = get("wanted").value.toLowerCase();
-  for (const each of get("cards").children) each.hidden = !each.textContent.toLowerCase().includes(wanted);
+  for (const each of get("cards").children) {
+    each.hidden = !each.textContent.toLowerCase().includes(wanted);
+    each.style.order = each.dataset.name.startsWith(wanted) ? -1 : 0;
+  }
 });
 get("wanted").addEventListener("keydown", (event) => {
   if (event.key !== "Enter") return;
   event.preventDefault();
-  get("cards").querySelector(".card:not([hidden])")?.click();
+  const found = [...get("cards").querySelectorAll(".card:not([hidden])")];
+  (found.find((each) => each.style.order === "-1") ?? found[0])?.click();
 });
 get("gallery").addEventListener("click", (event) => { if (event.target === get("gallery")) get("gallery").close(); });
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
@@ -38,6 +39,16 @@ from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import spatial
 
 Pairs = tuple[tuple[float, float], ...]
+
+
+def _single(value: float) -> float:
+    """The nearest float32: after one operation on two of them, what float32 itself gives."""
+    return array("f", [value])[0]
+
+
+def _evened(side: float) -> float:
+    """Twice the rounded half."""
+    return 2.0 * round(side / 2) if math.isfinite(side) else side
 
 
 @op("anchor_grid", Family.BOXES)
@@ -89,11 +100,13 @@ class AnchorGrid(Op):
         if any(value <= 0 for value in (*self.sizes, *self.ratios)):
             raise OpError("sizes and ratios must be positive", attribute="sizes")
         # In float32, as the field's code: the halves are rounded, and near ties matter.
-        root = np.sqrt(np.array(self.ratios, np.float32))[:, None]
-        scale = np.array(self.sizes, np.float32)[None]
-        width, height = (1 / root * scale).ravel(), (root * scale).ravel()
-        halves = np.stack([width, height], 1) / np.float32(2)
-        return tuple((float(2 * w), float(2 * h)) for w, h in np.round(halves))
+        roots = [_single(math.sqrt(_single(ratio))) for ratio in self.ratios]
+        sides = [(_single(1 / root) if root else math.inf, root) for root in roots]
+        return tuple(
+            (_evened(_single(w * size)), _evened(_single(h * size)))
+            for w, h in sides
+            for size in map(_single, self.sizes)
+        )
 
     def shape(self, *inputs: Shape) -> Shape:
         """(H·W·A, 4)."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +125,25 @@ def test_any_text_is_answered(text: str) -> None:
         ask(desk, "hover", at=at)
         ask(desk, "define", at=at)
         ask(desk, "complete", text=text, at=at)
+
+
+WITHOUT_NUMPY = """
+import json, sys
+sys.modules["numpy"] = None
+from cnndsl.editing.desk import Desk
+from cnndsl.files import shipped
+for name in ("resnet18", "rpn", "retinanet_resnet50_fpn"):
+    desk = Desk()
+    text = shipped()[name].read_text(encoding="utf-8")
+    for question in (
+        {"do": "check", "text": text, "name": name}, {"do": "figure"},
+        {"do": "figure", "style": "scale"}, {"do": "summary"}, {"do": "torch"},
+    ):
+        answer = json.loads(desk.ask(json.dumps(question)))
+        assert not answer.get("messages") and "fault" not in answer, answer
+"""
+
+
+def test_nothing_of_it_needs_numpy() -> None:
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", WITHOUT_NUMPY], check=True, cwd=root)

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.anchors import AnchorGrid
 from cnndsl.ops.base import Shape
 from tests.ops.cases import made
 from tests.ops.torch_text import forms
@@ -56,6 +59,19 @@ def test_anchors_are_those_of_torchvision() -> None:
     np.testing.assert_array_equal(op.run(x)[0], theirs.numpy())
     (module,) = forms(op, ((8, 5, 7),))
     assert torch.equal(module(torch.from_numpy(x))[0], theirs)
+
+
+@given(
+    st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=4),
+    st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4),
+)
+def test_anchors_are_worked_out_in_float32(sizes: list[float], ratios: list[float]) -> None:
+    root = np.sqrt(np.array(ratios, np.float32))[:, None]
+    scale = np.array(sizes, np.float32)[None]
+    both = np.stack([(1 / root * scale).ravel(), (root * scale).ravel()], 1)
+    wanted = 2 * np.round(both / np.float32(2))
+    op = AnchorGrid(stride=(1, 1), sizes=tuple(sizes), ratios=tuple(ratios))
+    assert op.shapes_of_anchors == tuple(map(tuple, wanted.tolist()))
 
 
 def test_anchors_run_over_columns_then_rows_then_nothing_else() -> None:

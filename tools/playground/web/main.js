@@ -160,7 +160,10 @@ const say = (text, kind = "") => {
 const offerStop = () => {
   const stop = document.createElement("button");
   stop.textContent = "Stop";
-  stop.addEventListener("click", () => python.stop("stopped: change the text to go on"));
+  stop.addEventListener("click", () => {
+    python.stop("stopped: change the text to go on");
+    view.focus();
+  });
   get("state").replaceChildren("still at work ", stop);
 };
 

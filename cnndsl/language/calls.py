@@ -232,12 +232,12 @@ class Calls(Budget):
         assert issubclass(cls, Op)
         tensors = ports.op_inputs(cls, operands, term.span)
         key, name = definition.line_numbers[id(term)], term.path.name
-        if cls.join and lines is not None and len(tensors) == 1:
+        self.spend(term.span)
+        call = op_arguments(term, ref, env, len(tensors[0].shape) - 1 if tensors else 0)
+        if call.op.joins and lines is not None and len(tensors) == 1:
             # A join left with one line is that line.
             step = Step(key, name, (), (), tensors, tensors, lines, term.span)
             return step, Flow({"": tensors[0]})
-        self.spend(term.span)
-        call = op_arguments(term, ref, env, len(tensors[0].shape) - 1 if tensors else 0)
         call.places.update(operand_places(lines or [], len(tensors)))
         path = place.path(site, name)
         layers = [(call, name)]

@@ -27,10 +27,12 @@ STEPS = {
     "gn(32)": "groupnorm groupnormalization",
     "l2norm(axis=0)": "normalize l2normalize l2normalization",
     "leaky(0.01)": "leakyrelu lrelu",
-    "elu(1.6732632423543772) -> mul(1.0507009873554805)": "selu",
-    'add { relu; mul(-1) -> relu -> scale(per="tensor", init=-0.25) }': "prelu parametricrelu",
+    "clamp(0, 6)": "clip relun",
+    "clamp(-1, 1)": "hardtanh",
+    "pow(2)": "power square",
+    "pow(-1)": "reciprocal inverse",
+    "pow(-0.5)": "rsqrt",
     "mul { skip; mul(1.702) -> sigmoid }": "quickgelu",
-    "mul { skip; skip }": "square",
     "softmax(axis=0)": "softmax2d",
     "maxpool(2)": "maxpooling",
     "avgpool(2)": "avgpooling averagepool averagepooling meanpool",
@@ -38,7 +40,7 @@ STEPS = {
     'upsample(2, mode="bilinear")': "upsamplebilinear upsamplingbilinear",
     "concat { a; b }": "cat concatenate hstack",
     "add { a; b }": "addition plus sum residual shortcut eltwise eltwiseadd elementwiseadd",
-    "add { a; b -> mul(-1) }": "sub subtract minus",
+    "sub { a; b }": "squareddifference",
     "mul { a; b }": "multiply times product prod hadamard",
     "split(2)": "chunk",
     'rearrange("c h w -> h w c")': "permute transpose swapaxes",
@@ -67,7 +69,6 @@ ADVICE = {
     " instancenormalization inorm",
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
     "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
-    "write `mul(1 / alpha) -> elu -> mul(alpha)`; with alpha=1 it is `elu`": "celu",
     "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
     "write the products as `einsum`, with `softmax` between": "attention selfattention"
     " multiheadattention scaleddotproductattention",
@@ -86,13 +87,13 @@ ADVICE = {
 """What to do where it is more than a step → for what."""
 
 OTHERS = """
-    rrelu hardtanh hardshrink softshrink tanhshrink threshold softplus softsign softmin
-    logsigmoid logsoftmax gumbelsoftmax maxout crelu relu1 relun dropout1d dropout2d dropout3d
+    rrelu hardshrink softshrink tanhshrink threshold softsign softmin
+    logsigmoid gumbelsoftmax maxout crelu relu1 dropout1d dropout2d dropout3d
     alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
     unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
     weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool max min
-    mean median std var abs exp log sqrt pow div neg sin cos tan asin acos atan sinh cosh
-    erf clamp clip argmax cumsum flip roll
+    mean median std var sin cos tan asin acos atan sinh cosh
+    erf argmax cumsum flip roll
     slice stack repeat expand tile where mask sort snake sine geglu reglu
 """
 """Steps of other libraries that are not here: nothing is near enough to them to be meant."""

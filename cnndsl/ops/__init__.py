@@ -3,6 +3,7 @@
 from cnndsl.ops import (
     activation,
     anchors,
+    arithmetic,
     conv,
     dynamic,
     join,
@@ -25,6 +26,7 @@ __all__ = [
     "Window",
     "activation",
     "anchors",
+    "arithmetic",
     "conv",
     "dynamic",
     "join",

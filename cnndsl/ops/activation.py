@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
@@ -17,6 +17,7 @@ from cnndsl.ops.base import (
     Shape,
     Template,
     Torch,
+    Weight,
     each_element,
     op,
 )
@@ -31,9 +32,8 @@ class Elementwise(Op):
     may work in place and how many `special` functions it takes, each says itself.
     """
 
-    chained = True
-
-    module: ClassVar[str]
+    module: ClassVar[str] = ""
+    """PyTorch's module; empty where there is a function alone."""
     function: ClassVar[str]
     spelt: ClassVar[tuple[str, ...]] = ()
     """PyTorch's words for its attributes, where they are other words."""
@@ -42,7 +42,14 @@ class Elementwise(Op):
     def __init_subclass__(cls) -> None:
         """Counters know it by PyTorch's names."""
         super().__init_subclass__()
-        cls.known = (cls.module, cls.function)
+        if hasattr(cls, "function"):
+            cls.known = tuple(filter(None, (cls.module, cls.function)))
+        cls.chained = bool(cls.module)
+
+    @property
+    def each(self) -> bool:
+        """A function of each element."""
+        return True
 
     @property
     def words(self) -> dict[str, tuple[str, object]]:
@@ -70,9 +77,8 @@ class Elementwise(Op):
         keywords: dict[str, tuple[object, object]] = {
             word: (getattr(self, name), default) for name, (word, default) in self.words.items()
         }
-        return Torch(
-            Call(self.module, (), keywords), Call(self.function, (Operand(0),), keywords)
-        )
+        module = Call(self.module, (), keywords) if self.module else None
+        return Torch(module, Call(self.function, (Operand(0),), keywords))
 
 
 @op("relu", Family.ACTIVATION)
@@ -184,10 +190,12 @@ class SiLU(Elementwise):
 
 @op("gelu", Family.ACTIVATION)
 class GELU(Elementwise):
-    """x · Φ(x), with the error function, not its tanh approximation.  (*S) → (*S).
+    """x · Φ(x), by the error function or its tanh approximation.  (*S) → (*S).
 
     Source: Hendrycks & Gimpel 2016, arXiv:1606.08415, §2.
     """
+
+    approximate: Literal["none", "tanh"] = "none"
 
     module, function = "nn.GELU", "F.gelu"
     keeps, special = INPUT, each_element
@@ -202,6 +210,89 @@ class Mish(Elementwise):
 
     module, function = "nn.Mish", "F.mish"
     inplace, keeps, special = True, INPUT, each_element
+
+
+@op("selu", Family.ACTIVATION)
+class SELU(Elementwise):
+    """1.0507 · elu(x, alpha=1.6733), which keeps mean and variance.  (*S) → (*S).
+
+    Source: Klambauer et al. 2017, arXiv:1706.02515, eq. 2.
+    """
+
+    module, function = "nn.SELU", "F.selu"
+    inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
+    special = each_element
+
+
+@op("celu", Family.ACTIVATION)
+class CELU(Elementwise):
+    """max(0, x) + min(0, alpha · (exp(x / alpha) − 1)).  (*S) → (*S).
+
+    Source: Barron 2017, arXiv:1704.07483.
+    """
+
+    alpha: float = 1.0
+
+    module, function = "nn.CELU", "F.celu"
+    inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
+    special = each_element
+
+
+@op("softplus", Family.ACTIVATION)
+class Softplus(Elementwise):
+    """log(1 + exp(beta · x)) / beta; x where beta · x is above `threshold`.  (*S) → (*S).
+
+    Source: Glorot, Bordes & Bengio 2011, AISTATS, §3.
+    """
+
+    beta: float = 1.0
+    threshold: float = 20.0
+
+    module, function = "nn.Softplus", "F.softplus"
+    keeps, special = INPUT, each_element
+
+
+@op("prelu", Family.ACTIVATION)
+class PReLU(Op):
+    """x where positive, weight · x elsewhere; a weight a channel, or one.  (C, *S) → (C, *S).
+
+    Source: He et al. 2015, arXiv:1502.01852, §2.1.
+    """
+
+    chained = True
+
+    per: Literal["channel", "tensor"] = "tensor"
+    init: float = 0.25
+
+    known = ("nn.PReLU", "F.prelu")
+    elsewhere = "parametricrelu"
+    reads = each_position
+    keeps = INPUT
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (C) or (1)."""
+        shape = inputs[0][:1] if self.per == "channel" else (1,)
+        return {"weight": Weight(shape, init=float(self.init))}
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as activation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The product where negative."""
+        return kernels.prelu(inputs[0], weights["weight"])
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.PReLU(64)`."""
+        keywords: dict[str, tuple[object, object]] = {
+            "num_parameters": (inputs[0][0] if self.per == "channel" else 1, 1),
+            "init": (self.init, 0.25),
+        }
+        return Torch(Call("nn.PReLU", (), keywords))
 
 
 @op("softmax", Family.ACTIVATION)
@@ -242,4 +333,28 @@ class Softmax(Op):
         return Torch(
             Call("nn.Softmax", (self.axis + 1,)),
             Template("{0}.softmax({axis})", {"axis": self.axis + 1}),
+        )
+
+
+@op("log_softmax", Family.ACTIVATION)
+class LogSoftmax(Softmax):
+    """x, less the logarithm of the sum of eˣ along an axis.  (*S) → (*S).
+
+    Raises OpError: no such axis.
+    Source: convention.
+    """
+
+    axis: int
+
+    known = ("nn.LogSoftmax", "F.log_softmax")
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Shifted by the maximum, so that no exponential overflows."""
+        return kernels.log_softmax(inputs[0], self.axis + 1)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.log_softmax(1)`."""
+        return Torch(
+            Call("nn.LogSoftmax", (self.axis + 1,)),
+            Template("{0}.log_softmax({axis})", {"axis": self.axis + 1}),
         )

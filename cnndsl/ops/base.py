@@ -326,6 +326,16 @@ class Op(Record):
     hints: ClassVar[Mapping[str, str]] = {}
     """The mend for an attribute whose value is of no type that it takes."""
 
+    @property
+    def each(self) -> bool:
+        """Whether each element of its output is a function of that of its only input."""
+        return False
+
+    @property
+    def joins(self) -> bool:
+        """Whether it may be left with one operand, as `join` says, with these attributes."""
+        return self.join
+
     @classmethod
     def output_names(cls, count: int) -> tuple[str, ...]:
         """The names of that many outputs."""

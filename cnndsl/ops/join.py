@@ -1,4 +1,4 @@
-"""Operations of several tensors: sums, products, concatenation and its inverse, einsum."""
+"""Operations of several tensors: concatenation and its inverse, einsum."""
 
 from __future__ import annotations
 
@@ -24,127 +24,8 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.composition import Axes
 from cnndsl.ops.pattern import Contraction
-from cnndsl.ops.reads import concatenated, each_position, pointwise
+from cnndsl.ops.reads import concatenated, pointwise
 from cnndsl.ops.shapes import check_axis
-
-
-@op("add", Family.ADD, arity=(2, None), join=True)
-class Add(Op):
-    """The sum of equal shapes; nothing is broadcast.  (*S), (*S), … → (*S).
-
-    Raises OpError: unequal shapes.
-    Source: He et al. 2015, arXiv:1512.03385, §3.2.
-    """
-
-    known = ("torch.add",)
-    reads = each_position
-    keeps = NOTHING
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """The common shape."""
-        for number, x in enumerate(inputs[1:], 1):
-            if x != inputs[0]:
-                raise OpError(
-                    f"cannot add {spell_shape(x)} to {spell_shape(inputs[0])}",
-                    help=_projection(inputs[0], x),
-                    operand=number,
-                )
-        return inputs[0]
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: counted as elementwise."""
-        return 0
-
-    def figure(self) -> str:
-        """`+`."""
-        return "+"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """From the first to the last."""
-        total = inputs[0]
-        for x in inputs[1:]:
-            total = total + x
-        return total
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`x + y`."""
-        text = " + ".join(f"{{{i}}}" for i in range(len(inputs)))
-        return Torch(function=Template(text))
-
-
-@op("mul", Family.ADD, arity=(1, 2))
-class Mul(Op):
-    """The product of two tensors, or with a constant `by`.  (*S), (*S) → (*S).
-
-    The only broadcasts: sizes of 1, and a gate (C,) on (C, *S).
-    Raises OpError: shapes that do not agree; both or neither of `by` and a second input.
-    Source: Hu, Shen & Sun 2017, arXiv:1709.01507, §3.2 (the gate).
-    """
-
-    by: float | None = None
-
-    known = ("torch.mul",)
-    reads = each_position
-
-    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """Each input that the other's gradient needs; nothing for a constant."""
-        return Saved(
-            inputs=tuple(n for n, other in enumerate(reversed(grads)) if other)
-            if len(inputs) == 2
-            else ()
-        )
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """The larger shape."""
-        if (len(inputs) == 1) != (self.by is not None):
-            raise OpError(
-                "`mul` takes a constant and one tensor, or two tensors",
-                help="write mul(0.5), or mul { x; gate }",
-                attribute="by",
-            )
-        if len(inputs) == 1:
-            return inputs[0]
-        x, y = inputs
-        if _gates(x, y) or _gates(y, x):
-            return max(x, y, key=len)
-        pairs = zip(x, y, strict=False)
-        if len(x) != len(y) or any(a != b and 1 not in (a, b) for a, b in pairs):
-            raise OpError(
-                f"cannot multiply {spell_shape(x)} by {spell_shape(y)}",
-                help="give equal shapes, sizes of 1, or a gate [C] for [C, *S]",
-                operand=1,
-            )
-        return tuple(b if a == 1 else a for a, b in zip(x, y, strict=True))
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: counted as elementwise."""
-        return 0
-
-    def figure(self) -> str:
-        """`×`."""
-        return "×" if self.by is None else f"× {self.by}"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """A gate's missing axes are added at its end."""
-        if self.by is not None:
-            scaled: Array = inputs[0] * float(self.by)
-            return scaled
-        rank = max(x.ndim for x in inputs)
-        x, y = (x.reshape(x.shape + (1,) * (rank - x.ndim)) for x in inputs)
-        product: Array = x * y
-        return product
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`x * y`, or `x * gate[:, :, None, None]`."""
-        if self.by is not None:
-            return Torch(function=Template("{0} * {by}", {"by": self.by}))
-        rank = max(map(len, inputs))
-        missing = [", ".join([":", ":", *["None"] * (rank - len(x))]) for x in inputs]
-        texts = [
-            f"{{{i}}}" if len(x) == rank else f"{{{i}}}[{missing[i]}]"
-            for i, x in enumerate(inputs)
-        ]
-        return Torch(function=Template(" * ".join(texts)))
 
 
 @op("concat", Family.CONCAT, arity=(1, None), join=True)
@@ -345,14 +226,3 @@ class Einsum(Op):
         """`torch.einsum("nci,ncj->nij", x, y)`."""
         text = Contraction.parse(self.pattern).letters()
         return Torch(function=Template(f'torch.einsum("{text}", {{*}})'))
-
-
-def _gates(gate: Shape, x: Shape) -> bool:
-    return len(gate) == 1 < len(x) and gate[0] == x[0]
-
-
-def _projection(wanted: Shape, found: Shape) -> str:
-    """What would make the shapes equal."""
-    if len(wanted) == len(found) and wanted[1:] == found[1:]:
-        return f"project with a convolution: conv({int(wanted[0])}, 1x1)"
-    return "`add` needs equal shapes: nothing is broadcast"

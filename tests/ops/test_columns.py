@@ -25,9 +25,15 @@ def arrays_for(
 
 
 def inputs_for(case: Case, dtype: str, seed: int = 0) -> list:
-    """Random inputs; an index is within its axis, boxes have their corners in order."""
+    """Random inputs that the operation takes.
+
+    An index is within its axis, boxes have their corners in order, and what has a root or a
+    logarithm is positive.
+    """
     name, arguments, shapes = case
     arrays = arrays_for(shapes, dtype, seed=seed)
+    if name in ("sqrt", "log", "pow"):
+        arrays = [np.abs(x) for x in arrays]
     if name == "gather":
         size = shapes[0][int(str(arguments["axis"]))]
         arrays[1] = np.abs(arrays[1] * 10) // 1 % size

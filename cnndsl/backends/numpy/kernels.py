@@ -328,10 +328,40 @@ def silu(x: Array) -> Array:
     return x * sigmoid(x)
 
 
-def gelu(x: Array) -> Array:
-    """`x · Φ(x)`, with the error function."""
-    y: Array = x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
+def gelu(x: Array, approximate: str) -> Array:
+    """`x · Φ(x)`, with the error function or the hyperbolic tangent."""
+    if approximate == "tanh":
+        bent = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+    else:
+        bent = erf(x * math.sqrt(0.5))
+    y: Array = x * 0.5 * (1 + bent)
     return y
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(x: Array) -> Array:
+    """An `elu` whose fixed point is mean 0 and variance 1."""
+    y: Array = elu(x, SELU_ALPHA) * SELU_SCALE
+    return y
+
+
+def celu(x: Array, alpha: float) -> Array:
+    """`max(0, x) + min(0, α (exp(x / α) − 1))`."""
+    y: Array = np.maximum(x, 0) + float(alpha) * np.expm1(np.minimum(x, 0) / float(alpha))
+    return y
+
+
+def softplus(x: Array, beta: float, threshold: float) -> Array:
+    """`log(1 + exp(β x)) / β`."""
+    scaled = x * float(beta)
+    return np.where(scaled > threshold, x, np.logaddexp(0, scaled) / float(beta))
+
+
+def prelu(x: Array, weight: Array) -> Array:
+    """The input where positive, `weight · x` elsewhere."""
+    return np.where(x > 0, x, x * channelwise(weight, x.ndim))
 
 
 def mish(x: Array) -> Array:
@@ -345,6 +375,13 @@ def softmax(x: Array, axis: int) -> Array:
     largest = x.max(axis, keepdims=True) if x.size else 0  # of nothing there is none
     exponentials = np.exp(x - largest)
     y: Array = exponentials / exponentials.sum(axis, keepdims=True)
+    return y
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """x, less the logarithm of the sum of eˣ along an axis."""
+    shifted = x - (x.max(axis, keepdims=True) if x.size else 0)
+    y: Array = shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
     return y
 
 

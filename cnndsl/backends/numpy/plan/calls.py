@@ -17,7 +17,6 @@ import numpy as np
 
 from cnndsl.backends.numpy.plan.rewrites import Affine, Stage, Times
 from cnndsl.ops.activation import (
-    Elementwise,
     HardSigmoid,
     HardSwish,
     LeakyReLU,
@@ -26,6 +25,7 @@ from cnndsl.ops.activation import (
     Sigmoid,
     SiLU,
 )
+from cnndsl.ops.arithmetic import Arithmetic, Function
 from cnndsl.ops.base import Array, Op, Size
 
 Call = tuple[Callable[..., object], tuple[Any, ...]]
@@ -127,7 +127,7 @@ def _stage(
 
 
 def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
-    """An activation, in place where NumPy can; x is overwritten or kept."""
+    """A function of each element, in place where NumPy can; x is overwritten or kept."""
 
     def constant(value: float) -> Array:
         return np.asarray(value, x.dtype)
@@ -163,8 +163,12 @@ def activation(op: Op, x: Array, into: Array, spare: Array) -> list[Call]:
             return [*logistic, (np.divide, (one, spare, into))]
         case SiLU():
             return [*logistic, (np.divide, (x, spare, into))]
+        case Arithmetic(by=float() | int() as by):
+            return [(getattr(np, op.ufunc), (x, constant(by), into))]
+        case Function():
+            return [(getattr(np, op.ufunc), (x, into))]
         case _:
-            assert isinstance(op, Elementwise)
+            assert op.each
             return [(_allocating, (op, x, into))]
 
 

@@ -37,10 +37,10 @@ from cnndsl.backends.numpy.plan.rewrites import (
 from cnndsl.backends.numpy.plan.simple import Definition, Each, GlobalMean, Permute, Spread
 from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
-from cnndsl.ops.activation import Elementwise
+from cnndsl.ops.arithmetic import Add, Mul
 from cnndsl.ops.base import Array, Shape
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
-from cnndsl.ops.join import Add, Concat, Mul
+from cnndsl.ops.join import Concat
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
@@ -129,12 +129,12 @@ class Lowering:
                 return self._global_mean(task)
             case Concat() if alone and op.axis == 0:
                 return self._concat(task)
+            case _ if op.each:
+                return self._each(task, [op, *task.after])
             case Add():
                 return self._each(task, [*task.inputs[1:], *task.after])
             case BatchNorm() | FrozenBatchNorm():
                 return self._each(task, task.after)
-            case Elementwise():
-                return self._each(task, [op, *task.after])
             case Rearrange() if alone and self._splits(task):
                 return self._permute(task, op)
             case Mul() if is_gated(*(self.program.shapes[key] for key in task.inputs)):

@@ -24,9 +24,10 @@ from cnndsl.analysis.weights import weight_name
 from cnndsl.backends.numpy.interpreter import evaluated
 from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
+from cnndsl.ops.arithmetic import Add, Arithmetic, Mul
 from cnndsl.ops.base import Array, Family, Op, Shape
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
-from cnndsl.ops.join import Add, Concat, Mul, Split
+from cnndsl.ops.join import Concat, Split
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from cnndsl.ops.reshape import Flatten, Rebatch, Unbatch
@@ -202,13 +203,13 @@ class _Rewriter:
             self.rows[key] = self._rows_after(node, operands)
         integers = self._integers(layer)
         op = node.op
-        if op.family is Family.REGULARIZE or (op.join and len(operands) == 1):
+        if op.family is Family.REGULARIZE or (op.joins and len(operands) == 1):
             self._same(keys[0], operands[0])
         elif isinstance(op, BatchNorm | FrozenBatchNorm):
             self._batch_norm(layer)
-        elif isinstance(op, Elementwise) and self._fuses(operands[0]):
+        elif op.each and self._fuses(operands[0]):
             self._append(operands[0], op, layer)
-        elif isinstance(op, Add) and (host := self._host(operands)):
+        elif isinstance(op, Add) and not op.each and (host := self._host(operands)):
             self._add(host, layer)
         elif isinstance(op, Split) and op.axis == 0:
             start = 0
@@ -378,7 +379,9 @@ class _Rewriter:
             start += self.shapes[key][0]
 
 
-GOES_ON = Conv | DepthwiseConv | Linear | BatchNorm | FrozenBatchNorm | Add | Deconv
+GOES_ON = (
+    Conv | DepthwiseConv | Linear | BatchNorm | FrozenBatchNorm | Arithmetic | Deconv | Elementwise
+)
 """Layers whose tasks go on with what is done to each element of their output."""
 ADDS = Conv | DepthwiseConv | Linear | Add
 """Those that may add another tensor too."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -170,9 +170,23 @@ class Expected:
         names: dict[str, Any] = {f"_{n}": operand for n, operand in enumerate(operands)}
         names |= {f"_{name}": value for name, value in template.values.items()}
         frame = Frame({**NAMES, **self.layers.library}, names)
-        return self.machine.evaluate(_expression(SLOT.sub(r"_\1", text)), frame)
+        found = _expression(SLOT.sub(r"_\1", text))
+        for name in _called(found):
+            if name not in self.layers.library and not self.machine.functions.knows(name):
+                self.machine.functions.learned[name] = {}
+        return self.machine.evaluate(found, frame)
 
 
 @cache
 def _expression(text: str) -> ast.expr:
     return ast.parse(text, mode="eval").body
+
+
+def _called(expression: ast.expr) -> Iterator[str]:
+    """What an expression calls: `torch.maximum`, and a method as `.log_softmax`."""
+    for node in ast.walk(expression):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)):
+                yield f"{module}.{name}" if module in NAMES else f".{name}"
+            case ast.Call(func=ast.Attribute(attr=name)):
+                yield f".{name}"

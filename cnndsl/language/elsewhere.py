@@ -62,9 +62,9 @@ What is so called with no argument here, the operation says itself (`elsewhere`)
 """
 
 ADVICE = {
-    "label what enters `x`, and write `x -> maxpool(x.size) -> flatten`": "gmp globalmaxpool"
-    " globalmaxpooling adaptivemaxpool",
-    "write `gap`; for other sizes than 1, `avgpool` with its kernel": "adaptiveavgpool",
+    "write `gap`; for other sizes than 1, `adaptive_avgpool(7)`": "adaptiveavgpool",
+    "write `gmp`; for other sizes than 1, `adaptive_maxpool(7)`": "adaptivemaxpool",
+    "write `maximum { a; b }`, or over an axis `max(axis=0)`": "largest",
     "label what enters `x`, and write `x -> gn(x.c)`, one group a channel": "instancenorm"
     " instancenormalization inorm",
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
@@ -91,9 +91,9 @@ OTHERS = """
     logsigmoid gumbelsoftmax maxout crelu relu1 dropout1d dropout2d dropout3d
     alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
     unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
-    weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool max min
-    mean median std var sin cos tan asin acos atan sinh cosh
-    erf argmax cumsum flip roll
+    weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool
+    median std var sin cos tan asin acos atan sinh cosh
+    erf cumsum flip roll
     slice stack repeat expand tile where mask sort snake sine geglu reglu
 """
 """Steps of other libraries that are not here: nothing is near enough to them to be meant."""

@@ -398,7 +398,7 @@ class Clamp(Elementwise):
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """NumPy's."""
         lowest, highest = (None if b is None else float(b) for b in (self.min, self.max))
-        found: Array = inputs[0].clip(lowest, highest)
+        found: Array = np.clip(inputs[0], lowest, highest)
         return found
 
     def torch(self, *inputs: Shape) -> Torch:

@@ -9,8 +9,10 @@ from typing import TypeVar
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
 from cnndsl.ops.base import (
+    INPUT,
     NOTHING,
     SAME,
+    Along,
     Array,
     Auto,
     Call,
@@ -23,6 +25,7 @@ from cnndsl.ops.base import (
     Saved,
     Shape,
     Size,
+    Taps,
     Template,
     Torch,
     Window,
@@ -275,6 +278,142 @@ class GlobalAvgPool(Op):
         axes = tuple(range(2, rank + 2))
         function = Template("{0}.mean({axes})", {"axes": one(axes)})
         return Torch(Call("GlobalAvgPool"), function, GLOBAL_AVG_POOL)
+
+
+GLOBAL_MAX_POOL = '''class GlobalMaxPool(nn.Module):
+    """The largest value of all places; with `keep` the axes stay."""
+
+    def __init__(self, keep: bool = False) -> None:
+        super().__init__()
+        self.keep = keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(list(range(2, x.dim())), self.keep)
+'''
+
+
+@op("gmp", Family.POOL)
+class GlobalMaxPool(GlobalAvgPool):
+    """Global max pooling.  (C, *S) → (C,), or (C, 1, …) with `keep`.
+
+    MACs: 0.
+    Source: Woo et al. 2018, arXiv:1807.06521, §3.
+    """
+
+    keep: bool = False
+
+    known = ("nn.AdaptiveMaxPool", "F.adaptive_max_pool")
+    elsewhere = "globalmaxpool globalmaxpooling gmaxpool"
+    keeps = Saved(inputs=(0,), outputs=(0,))
+
+    def figure(self) -> str:
+        """`global max`."""
+        return "global max"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """The maximum over the spatial axes."""
+        (x,) = inputs
+        largest: Array = x.max(tuple(range(2, x.ndim)), keepdims=self.keep)
+        return largest
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`x.amax((2, 3))`."""
+        axes = one(tuple(range(2, len(inputs[0]) + 1)))
+        keep = ", keepdim=True" if self.keep else ""
+        function = Template(f"{{0}}.amax({{axes}}{keep})", {"axes": axes})
+        module = Call("GlobalMaxPool", (), {"keep": (self.keep, False)})
+        return Torch(module, function, GLOBAL_MAX_POOL)
+
+
+class Adaptive(Op):
+    """Bins of about equal size: bin i of m is ⌊i·S / m⌋ to ⌈(i + 1)·S / m⌉.
+
+    (C, *S) → (C, *size).
+    """
+
+    chained = True
+
+    size: Size
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its bin of its channel."""
+        axes: list[Along] = [{(0, 0): SAME}]
+        for axis, (n, m) in enumerate(zip(inputs[0][1:], self.size, strict=True), 1):
+            period = m // math.gcd(n, m)
+            if m == 1:
+                axes.append({})
+                continue
+            first = tuple(int(i * n // m) for i in range(period))
+            last = tuple(int(-(-(i + 1) * n // m) - 1) for i in range(period))
+            axes.append({(0, axis): Taps(first, last, int(n // math.gcd(n, m)))})
+        return (Reading(tuple(axes)),)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *size)."""
+        spatial(inputs[0], self.name)
+        return (inputs[0][0], *self.size)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as pooling."""
+        return 0
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.AdaptiveAvgPool2d((7, 7))`."""
+        rank, size = len(self.size), one(self.size)
+        module, function = self.known
+        return Torch(
+            Call(f"{module}{rank}d", (size,)), Call(f"{function}{rank}d", (Operand(0), size))
+        )
+
+
+@op("adaptive_avgpool", Family.POOL)
+class AdaptiveAvgPool(Adaptive):
+    """The mean of each of `size` bins: ⌊i·S / m⌋ to ⌈(i + 1)·S / m⌉.  (C, *S) → (C, *size).
+
+    MACs: 0.
+    Source: He et al. 2014, arXiv:1406.4729, §2.2 (spatial pyramid pooling).
+    """
+
+    size: Size
+
+    known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, for its shape alone, but PyTorch keeps it; of one bin nothing."""
+        return NOTHING if math.prod(self.size) == 1 else INPUT
+
+    def figure(self) -> str:
+        """`avg to 7×7`."""
+        return f"avg to {compact(self.size)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One axis after another."""
+        return kernels.adaptive(inputs[0], self.size, "mean")
+
+
+@op("adaptive_maxpool", Family.POOL)
+class AdaptiveMaxPool(Adaptive):
+    """The maximum of each of `size` bins.  (C, *S) → (C, *size).
+
+    MACs: 0.
+    Source: He et al. 2014, arXiv:1406.4729, §2.2 (spatial pyramid pooling).
+    """
+
+    size: Size
+
+    known = ("nn.AdaptiveMaxPool", "F.adaptive_max_pool")
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, and the place of each maximum, 8 bytes."""
+        return Saved(inputs=(0,), own=8 * math.prod(self.shape(*inputs)))
+
+    def figure(self) -> str:
+        """`max to 7×7`."""
+        return f"max to {compact(self.size)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One axis after another."""
+        return kernels.adaptive(inputs[0], self.size, "max")
 
 
 def _each_channel(inputs: tuple[Shape, ...]) -> int:

@@ -17,7 +17,14 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Shape
 from cnndsl.structure import Block
-from tests.programs.operations import NAMES, arguments, divisors, outcome, written
+from tests.programs.operations import (
+    NAMES,
+    arguments,
+    divisors,
+    guarded,
+    outcome,
+    written,
+)
 
 Parameter = tuple[str, str, str, str, str]
 """A name, type, default and other value, and a step that reads it."""
@@ -243,12 +250,12 @@ class Body:
         """Any operation with one input, and what it gives."""
         for _ in range(20):
             name = self.chance.choice(NAMES)
-            if OPS[name].arity[0] > 1:
+            if OPS[name].arity[0] > 1 or "out" in OPS[name].discrete:
                 continue
             given = arguments(OPS[name], shape, self.chance)
             found = outcome(name, given, shape)
             if found and len(found) == 1:
-                return written(name, given, self.chance), found[0]
+                return guarded(name, written(name, given, self.chance)), found[0]
         return "relu", shape
 
     def chain(self, shape: Shape, most: int = 3) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 
 from cnndsl.ops import OPS
 from tests.programs.bodies import NORMS, Body, RefusedError
-from tests.programs.operations import NAMES, arguments, contraction, divisors, outcome, written
+from tests.programs.operations import (
+    GUARDS,
+    NAMES,
+    arguments,
+    contraction,
+    divisors,
+    guarded,
+    outcome,
+    written,
+)
 
 Construct = Callable[[Body], bool]
 CONSTRUCTS: list[Construct] = []
@@ -68,15 +77,22 @@ def applied(body: Body, name: str) -> bool:
             return body.add(f"{', '.join(labels)}: {value.name} -> {start}{text}", *labels)
         if count == 1:
             start = f"{before} -> " if before else ""
-            return body.add(f"{label}: {value.name} -> {start}{text}", label, continues=True)
+            line = f"{label}: {value.name} -> {start}{guarded(name, text)}"
+            return body.add(line, label, continues=True)
         if before:
             entry = body.writer.fresh("l")
             if not body.add(f"{entry}: {value.name} -> {before}", entry):
                 return False
             value = body.pool[-1]
-        others = [body.like(value) for _ in range(count)]
+        first, *others = [body.like(value) for _ in range(count)]
+        others = [first, *(f"{other}{behind(name)}" for other in others)]
         return body.add(f"{label}: {text} {{ {'; '.join(others)} }}", label, continues=True)
     return False
+
+
+def behind(name: str) -> str:
+    """What keeps a further operand in bounds."""
+    return f" -> {GUARDS[name]}" if name in GUARDS else ""
 
 
 def _moved(body: Body, name: str, *parts: Callable[[int], str]) -> bool:
@@ -189,7 +205,22 @@ def _boxes(body: Body, last: str) -> bool:
     return ok and body.add(f"{picked}: gather(1) {{ {masks}; {found[2]} }}", picked)
 
 
+def _argmax(body: Body) -> bool:
+    """The place of the largest, and what stands there: whole numbers go into `gather` alone."""
+    value = body.pick()
+    axis = len(value.shape) - 1
+    if not axis:
+        raise RefusedError
+    place, found = body.writer.fresh("l"), body.writer.fresh("l")
+    kept = f", keep=true) -> reshape({', '.join(map(str, value.shape[:-1]))}"
+    step = f"argmax({axis}{body.chance.choice(['', kept])})"
+    ok = body.add(f"{place}: {value.name} -> {step}")
+    line = f"{found}: gather({axis}) {{ {value.name}; {place} }}"
+    return ok and body.add(line, found, continues=True)
+
+
 PREPARED: dict[str, Construct] = {
+    "argmax": _argmax,
     "deform_conv": _deform,
     "involve": _involve,
     "anchor_grid": lambda body: _boxes(body, "anchor_grid"),

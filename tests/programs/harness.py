@@ -237,7 +237,7 @@ def plan_single(program: Program) -> None:
 
 
 def _selects(network: Network) -> bool:
-    return any(node.op.family.value == "boxes" for node in network)
+    return any(node.op.family.value == "boxes" or node.op.discrete for node in network)
 
 
 def pytorch(program: Program) -> None:

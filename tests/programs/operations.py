@@ -23,6 +23,15 @@ NAMES = sorted(set(OPS) - HIDDEN)
 PRODUCTS = {"axes"}
 """Attributes that are not written under their name: those of `rearrange` are in its pattern."""
 
+GUARDS = {
+    "exp": "tanh",
+    "log": "sigmoid",
+    "sqrt": "sigmoid",
+    "pow": "sigmoid -> add(0.1)",
+    "div": "sigmoid -> add(0.1)",
+}
+"""What stands before an operation whose value may be infinite or NaN, or grow without end."""
+
 Arguments = dict[str, object]
 
 
@@ -106,6 +115,9 @@ def _integers(name: str, shape: Shape, chance: random.Random) -> object:
             found.append(chance.choice(divisors(total)))
             total //= found[-1]
         return (*found, total)
+    if name == "axis":
+        axes = chance.sample(range(len(shape)), chance.randint(1, len(shape)))
+        return tuple(sorted(axes))
     if name in ("size", "clip", "image"):
         return tuple(chance.choice([1, 2, 3, 8]) for _ in range(2))
     return tuple(chance.choice([0, 1, 1, 2]) for _ in range(max(1, len(shape) - 1)))
@@ -157,6 +169,11 @@ def written(name: str, given: Arguments, chance: random.Random) -> str:
     assert isinstance(axes, tuple)
     texts += [f"{axis}={size}" for axis, size in axes]
     return f"{name}({', '.join(texts)})" if texts else name
+
+
+def guarded(name: str, text: str) -> str:
+    """The step behind what keeps its input in bounds."""
+    return f"{GUARDS[name]} -> {text}" if name in GUARDS else text
 
 
 def rearrangement(shape: Shape, chance: random.Random) -> tuple[str, tuple[object, ...]]:

@@ -170,6 +170,16 @@ def avg_pool(
     return y
 
 
+def adaptive(x: Array, size: Size, reduce: str) -> Array:
+    """Bins of about equal size, reduced axis by axis.  (N, C, *S) → (N, C, *size)."""
+    for axis, m in enumerate(map(int, size), start=2):
+        n = x.shape[axis]
+        bins = [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+        parts = [getattr(x.take(one, axis), reduce)(axis) for one in bins]
+        x = np.stack(parts, axis)
+    return x
+
+
 def _reach(
     size: Size, kernel: Size, out: Size, stride: Size, pads: Pads, dilation: Size
 ) -> Pads:

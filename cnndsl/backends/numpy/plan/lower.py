@@ -125,7 +125,7 @@ class Lowering:
                 return self._deconv(task, op)
             case MaxPool() | AvgPool() if alone and len(op.kernel) <= 2:
                 return self._pool(task, op)
-            case GlobalAvgPool() if alone:
+            case GlobalAvgPool() if alone and op.name == "gap":
                 return self._global_mean(task)
             case Concat() if alone and op.axis == 0:
                 return self._concat(task)

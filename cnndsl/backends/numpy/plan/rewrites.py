@@ -243,7 +243,8 @@ class _Rewriter:
     def _integers(self, layer: Layer) -> list[bool]:
         """Which outputs are whole numbers: the operation says so of an empty batch."""
         op = layer.node.op
-        if op.family is not Family.BOXES and self.integers.isdisjoint(layer.reads):
+        whole = op.family is Family.BOXES or op.discrete
+        if not whole and self.integers.isdisjoint(layer.reads):
             return [False] * len(layer.writes)
         kinds = [np.int64 if key in self.integers else np.float32 for key in layer.reads]
         shapes = [(0, *self.shapes[key]) for key in layer.reads]
@@ -380,7 +381,14 @@ class _Rewriter:
 
 
 GOES_ON = (
-    Conv | DepthwiseConv | Linear | BatchNorm | FrozenBatchNorm | Arithmetic | Deconv | Elementwise
+    Conv
+    | DepthwiseConv
+    | Linear
+    | BatchNorm
+    | FrozenBatchNorm
+    | Arithmetic
+    | Deconv
+    | Elementwise
 )
 """Layers whose tasks go on with what is done to each element of their output."""
 ADDS = Conv | DepthwiseConv | Linear | Add

@@ -708,30 +708,30 @@ def test_a_file_written_by_hand_is_its_network_at_every_argument(
 
 
 def test_an_operation_that_no_table_has_is_known_as_it_says_itself() -> None:
-    @op("celu", Family.ACTIVATION)
-    class CELU(Op):
-        """max(0, x) + min(0, a · (exp(x / a) − 1)).  (*S) → (*S)."""
+    @op("hardtanh", Family.ACTIVATION)
+    class HardTanh(Op):
+        """min(max(x, −1), high).  (*S) → (*S)."""
 
-        alpha: float = 1.0
+        high: float = 1.0
 
         def shape(self, *inputs: Shape) -> Shape:
             return inputs[0]
 
         def torch(self, *inputs: Shape) -> Torch:
-            keywords: dict[str, tuple[object, object]] = {"alpha": (self.alpha, 1.0)}
-            function = BaseCall("F.celu", (Operand(0),), keywords)
-            return Torch(BaseCall("nn.CELU", (), keywords), function)
+            keywords: dict[str, tuple[object, object]] = {"max_val": (self.high, 1.0)}
+            function = BaseCall("F.hardtanh", (Operand(0),), keywords)
+            return Torch(BaseCall("nn.Hardtanh", (), keywords), function)
 
     try:
-        network = network_of("y: celu(alpha=0.5)")
-        for text in ("F.celu(image, alpha=0.5)", "self.act(image)"):
-            modules = ("self.act = nn.CELU(alpha=0.5)",) if "act" in text else ()
+        network = network_of("y: hardtanh(high=0.5)")
+        for text in ("F.hardtanh(image, max_val=0.5)", "self.act(image)"):
+            modules = ("self.act = nn.Hardtanh(max_val=0.5)",) if "act" in text else ()
             prove(ast.parse(file_of(network, modules, f"return {text}")), network)
-        for text in ("F.celu(image)", "F.celu(image, alpha=0.25)", "F.selu(image)"):
+        for text in ("F.hardtanh(image)", "F.hardtanh(image, max_val=0.25)", "F.relu6(image)"):
             with pytest.raises(ProofError):
                 prove(ast.parse(file_of(network, (), f"return {text}")), network)
     finally:
-        del OPS["celu"]
+        del OPS["hardtanh"]
 
 
 # --- The tables are PyTorch's

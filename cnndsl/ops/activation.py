@@ -23,6 +23,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.reads import along, each_position
 from cnndsl.ops.shapes import check_axis
+from cnndsl.ops.words import spoken
 
 
 class Elementwise(Op):
@@ -114,6 +115,11 @@ class LeakyReLU(Elementwise):
 
     module, function, spelt = "nn.LeakyReLU", "F.leaky_relu", ("negative_slope",)
     inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
+    titled = ("slope",)
+
+    def figure(self) -> str:
+        """`leaky 0.1`."""
+        return f"leaky {spoken(self.slope)}"
 
 
 @op("elu", Family.ACTIVATION)

@@ -75,6 +75,7 @@ class AnchorGrid(Op):
 
     keeps = NOTHING
     discrete = ("out",)
+    beside = ("stride",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Nothing: only the input's size matters."""
@@ -179,6 +180,7 @@ class Decode(Op):
     stretch: float = 1.0
 
     ports = ("deltas", "anchors")
+    titled = ("form",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The row of its box; of the last axis the numbers of its side."""

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnndsl.ops.composition import CHANNELS, Axes, Axis, kind_of, simple, size_of, unknown
+from cnndsl.ops.words import Words, listed, spoken
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
 
@@ -318,6 +319,12 @@ class Op(Record):
     """What autograd keeps of it; None where that depends on its attributes (`saves`)."""
     keeps_inplace: ClassVar[Saved | None] = None
     """The same where it writes over its input; None is a copy of that input."""
+    titled: ClassVar[tuple[str, ...]] = ()
+    """Attributes with a default that its title says all the same (`figure`)."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Attributes without a default that its title leaves out."""
+    phrases: ClassVar[Mapping[str, str]] = {}
+    """How an attribute is said beside the title: by default as in `PHRASES`, or by its name."""
     bucket: ClassVar[str] = ""
     """What its work is counted as, beside multiply-adds: by default what its family is."""
     known: ClassVar[tuple[str, ...]] = ()
@@ -428,8 +435,62 @@ class Op(Record):
         return 0
 
     def figure(self) -> str:
-        """What a figure writes in its box: `3×3, 64`."""
+        """The title of its box in a figure: `3×3, 64`."""
         return self.name
+
+    def said(self) -> Words:
+        """What is said of it: its title, and beside it what that does not say.
+
+        Two operations with unequal attributes have different words.
+        """
+        return Words(self.figure(), tuple(map(self.phrase, self.unusual())))
+
+    def unusual(self) -> tuple[str, ...]:
+        """The attributes that are said beside the title: those with a value of their own."""
+        cls = type(self)
+        titled = cls.figure is not Op.figure
+
+        def said(p: Parameter) -> bool:
+            if p.default is MISSING:
+                return not titled or p.name in cls.beside
+            return p.name not in cls.titled and not self.usual(p.name, p.default)
+
+        return tuple(p.name for p in cls.parameters if said(p))
+
+    def usual(self, name: str, default: object) -> bool:
+        """Whether an attribute has the value that it has where it is not given."""
+        value = getattr(self, name)
+        if default is Auto.AUTO:
+            return value is True or value is default
+        if default is Auto.SAME and isinstance(value, tuple):
+            return value == self._same()
+        if isinstance(value, tuple) and not isinstance(default, tuple):
+            flat = [v for one in value for v in (one if isinstance(one, tuple) else (one,))]
+            return all(v == default for v in flat)
+        return bool(value == default)
+
+    def _same(self) -> object:
+        """The zeros about a window that keep the size of a map."""
+        kernel = getattr(self, "kernel", ())
+        rates = getattr(self, "dilation", (1,) * len(kernel))
+        wide = [int(d) * (int(k) - 1) for d, k in zip(rates, kernel, strict=True)]
+        return tuple((n // 2, n // 2) for n in wide) if not any(n % 2 for n in wide) else None
+
+    def phrase(self, name: str) -> str:
+        """An attribute as it is said beside the title: `rate 2`, `no bias`."""
+        value = getattr(self, name)
+        parameter = next(p for p in type(self).parameters if p.name == name)
+        if parameter.default is Auto.SAME and spoken(value) == "0":
+            return "valid"
+        said = type(self).phrases.get(name) or PHRASES.get(name)
+        if said is None or (isinstance(value, bool) and "{" in said):
+            plain = name.replace("_", " ")
+            if isinstance(value, bool):
+                return plain if value else f"no {plain}"
+            said = f"{plain} {{}}"
+        window = not {"Size", "Pad"}.isdisjoint(parameter.type.split(" | "))
+        text = spoken(value) if window else listed(value)
+        return said.replace("{}", "").strip() if text == name else said.format(text)
 
     def run(self, *inputs: Array, **weights: Array) -> Any:
         """What NumPy computes: arrays with the batch first; a tuple for several outputs."""
@@ -438,6 +499,10 @@ class Op(Record):
     def torch(self, *inputs: Shape) -> Torch:
         """How PyTorch says it."""
         raise NotImplementedError(type(self))
+
+
+PHRASES = {"dilation": "rate {}", "groups": "{} groups"}
+"""How attributes that several operations have are said."""
 
 
 def each_element(self: Op, *inputs: Shape) -> int:

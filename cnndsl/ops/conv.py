@@ -29,6 +29,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
 from cnndsl.ops.shapes import (
     compact,
+    enlarged,
     even,
     one,
     per_stride,
@@ -36,7 +37,9 @@ from cnndsl.ops.shapes import (
     spatial,
     torch_sides,
     window_size,
+    windowed,
 )
+from cnndsl.ops.words import spoken
 
 Layer = TypeVar("Layer", "Conv", "DepthwiseConv", "Deconv")
 
@@ -61,6 +64,7 @@ class Conv(Op):
     bias: bool | Auto = Auto.AUTO
 
     known = ("nn.Conv", "F.conv")
+    titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -100,7 +104,7 @@ class Conv(Op):
 
     def figure(self) -> str:
         """`3×3, 64 /2`."""
-        return f"{compact(self.kernel)}, {int(self.out)}{per_stride(self.stride)}"
+        return f"{windowed(self.kernel)}, {spoken(self.out)}{per_stride(self.stride)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """im2col and one matrix product a group."""
@@ -151,6 +155,7 @@ class DepthwiseConv(Op):
     bias: bool | Auto = Auto.AUTO
 
     known = ("nn.Conv", "F.conv")
+    titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -232,6 +237,7 @@ class Deconv(Op):
     bias: bool | Auto = Auto.AUTO
 
     known = ("nn.ConvTranspose", "F.conv_transpose")
+    titled = ("stride",)
     keeps = INPUT
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -296,8 +302,8 @@ class Deconv(Op):
         )
 
     def figure(self) -> str:
-        """`up 2×2, 64`."""
-        return f"up {compact(self.kernel)}, {int(self.out)}"
+        """`up 2×2, 64 ↑2`."""
+        return f"up {compact(self.kernel)}, {spoken(self.out)}{enlarged(self.stride)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One matrix product a group, then the columns are added where they overlap."""

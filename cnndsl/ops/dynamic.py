@@ -35,6 +35,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.conv import Conv
 from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
+from cnndsl.ops.words import spoken
 
 DEFORM_CONV = '''class DeformConv2d(nn.Module):
     """Convolution whose taps are moved by `offset` (y, x) and weighed by `mask`."""
@@ -121,6 +122,7 @@ class DeformConv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
+    titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -255,6 +257,7 @@ class Involve(Op):
     stride: Size = 1  # type: ignore[assignment]
     groups: int = 1
     pad: Pad = Auto.SAME
+    titled = ("stride",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The window of its own channel, and its place of its group's kernels."""
@@ -352,6 +355,7 @@ class Reorg(Op):
 
     moves = True
     keeps = NOTHING
+    titled = ("stride",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Anywhere: the cells that a place of the output gathers lie apart."""
@@ -377,7 +381,7 @@ class Reorg(Op):
 
     def figure(self) -> str:
         """`reorg 2`."""
-        return f"reorg {int(self.stride)}"
+        return f"reorg {spoken(self.stride)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy."""

@@ -26,6 +26,7 @@ from cnndsl.ops.composition import Axes
 from cnndsl.ops.pattern import Contraction
 from cnndsl.ops.reads import concatenated, pointwise
 from cnndsl.ops.shapes import check_axis
+from cnndsl.ops.words import spoken
 
 
 @op("concat", Family.CONCAT, arity=(1, None), join=True)
@@ -147,6 +148,11 @@ class Split(Op):
     def macs(self, *inputs: Shape) -> int:
         """0: nothing is computed."""
         return 0
+
+    def figure(self) -> str:
+        """`split 2`, `split 32+64`."""
+        parts = self.sections if isinstance(self.sections, tuple) else (self.sections,)
+        return f"split {'+'.join(map(spoken, parts))}"
 
     def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
         """Views."""

@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
     op,
 )
 from cnndsl.ops.reads import but, each_position
+from cnndsl.ops.words import spoken
 
 
 @op("linear", Family.LINEAR, fused=True)
@@ -80,7 +81,7 @@ class Linear(Op):
 
     def figure(self) -> str:
         """`1000`."""
-        return f"linear, {int(self.out)}"
+        return f"linear, {spoken(self.out)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One matrix product."""
@@ -104,6 +105,7 @@ class Dropout(Op):
     p: float = 0.5
 
     reads = each_position
+    titled = ("p",)
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """The input itself in evaluation."""
@@ -125,7 +127,7 @@ class Dropout(Op):
 
     def figure(self) -> str:
         """`dropout 0.5`."""
-        return f"dropout {self.p}"
+        return f"dropout {spoken(self.p)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The input: evaluation drops nothing."""
@@ -138,6 +140,7 @@ class Dropout(Op):
 
 DROP_PATH = '''class DropPath(nn.Module):
     """Drops whole samples with probability p in training, and scales up the others."""
+    titled = ("p",)
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -187,7 +190,7 @@ class DropPath(Op):
 
     def figure(self) -> str:
         """`drop path 0.1`."""
-        return f"drop path {self.p}"
+        return f"drop path {spoken(self.p)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The input: evaluation drops nothing."""

@@ -28,6 +28,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
+from cnndsl.ops.words import spoken
 
 
 @op("bn", Family.NORM)
@@ -213,7 +214,7 @@ class GroupNorm(Op):
 
     def figure(self) -> str:
         """`gn 32`."""
-        return f"gn {int(self.groups)}"
+        return f"gn {spoken(self.groups)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Mean and variance of each group of each sample."""

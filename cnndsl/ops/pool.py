@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -65,6 +65,7 @@ class MaxPool(Op):
     ceil: bool = False
 
     known = ("nn.MaxPool", "F.max_pool")
+    titled = ("stride",)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded, and the place of each maximum, 8 bytes."""
@@ -149,6 +150,8 @@ class AvgPool(Op):
     count_include_pad: bool = True
 
     known = ("nn.AvgPool", "F.avg_pool")
+    titled = ("stride",)
+    phrases: ClassVar = {"count_include_pad": "zeros not counted"}
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded: for its shape alone, but PyTorch keeps it."""

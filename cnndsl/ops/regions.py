@@ -29,6 +29,7 @@ from cnndsl.ops.box_checks import check_boxes
 from cnndsl.ops.composition import Axes, simple
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial
+from cnndsl.ops.words import spoken
 
 
 @op("roi_align", Family.BOXES, arity=(2, None))
@@ -50,6 +51,7 @@ class RoIAlign(Op):
     canonical_level: int = 4
 
     bucket = "resize"
+    beside = ("strides",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its box, and its channel of the levels anywhere: a region may lie anywhere."""
@@ -203,8 +205,8 @@ class Gather(Op):
         return 0
 
     def figure(self) -> str:
-        """`gather`."""
-        return "gather"
+        """`gather, axis 1`."""
+        return f"gather, axis {spoken(self.axis)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """NumPy's."""

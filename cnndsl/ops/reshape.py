@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from cnndsl.diagnostics import OpError
@@ -34,6 +35,8 @@ from cnndsl.ops.composition import (
 from cnndsl.ops.pattern import Axes as Sizes
 from cnndsl.ops.pattern import Rearrangement
 from cnndsl.ops.reads import reshaped
+from cnndsl.ops.shapes import compact
+from cnndsl.ops.words import spoken
 from cnndsl.symbolic import formula
 
 
@@ -145,8 +148,8 @@ class Reshape(Reread):
         return self.sizes
 
     def figure(self) -> str:
-        """`8×49`."""
-        return "×".join(str(int(n)) for n in self.sizes)
+        """`reshape 8×49`."""
+        return f"reshape {compact(self.sizes)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A view where the memory allows it."""
@@ -224,8 +227,12 @@ class Rearrange(Op):
         return 0
 
     def figure(self) -> str:
-        """The pattern."""
-        return self.pattern.replace("->", "→")
+        """`channel shuffle`, `flatten`, or the pattern."""
+        return _known(self.pattern) or self.pattern.replace("->", "→")
+
+    def phrase(self, name: str) -> str:
+        """The sizes that the pattern's names have: `g 3`."""
+        return ", ".join(f"{axis} {spoken(size)}" for axis, size in self.axes)
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Split, transpose, merge."""
@@ -253,6 +260,7 @@ class Unbatch(Reread):
     rows: int
 
     written, rows_joined = False, 1
+    beside = ("rows",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """One row: which, only the batch knows."""
@@ -287,6 +295,7 @@ class Rebatch(Reread):
     rows: int
 
     written, empty, rows_joined = False, True, -1
+    beside = ("rows",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The sample of its row."""
@@ -309,6 +318,18 @@ class Rebatch(Reread):
     def torch(self, *inputs: Shape) -> Torch:
         """`x.unflatten(0, (-1, N))`."""
         return Torch(function=Template("{0}.unflatten(0, (-1, {rows}))", {"rows": self.rows}))
+
+
+SHUFFLE = re.compile(r"\((\w+) (\w+)\) (.+) -> \(\2 \1\) \3")
+FLATTEN = re.compile(r"([\w. ]+) -> \(\1\)")
+
+
+def _known(pattern: str) -> str:
+    """What papers call a pattern, where they have a name for it."""
+    shown = " ".join(pattern.split())
+    if SHUFFLE.fullmatch(shown):
+        return "channel shuffle"
+    return "flatten" if FLATTEN.fullmatch(shown) else ""
 
 
 def _check_sizes(sizes: Integers) -> None:

@@ -25,7 +25,8 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.reads import resized
-from cnndsl.ops.shapes import compact, one, spatial, torch_sides
+from cnndsl.ops.shapes import enlarged, one, spatial, square, torch_sides
+from cnndsl.ops.words import spoken
 
 CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of the spatial axes."""
@@ -102,8 +103,8 @@ class Crop(Op):
         return Window(ones, ones, pads, ones, groups=inputs[0][0])
 
     def figure(self) -> str:
-        """`crop 64×64`."""
-        return f"crop {compact(self.size)}"
+        """`crop 64²`."""
+        return f"crop {square(self.size)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A view."""
@@ -164,6 +165,10 @@ class ZeroPad(Op):
         ones = (1,) * len(self.pads)
         return Window(ones, ones, self.pads, ones, groups=inputs[0][0])
 
+    def figure(self) -> str:
+        """`pad 1`."""
+        return f"pad {spoken(self.sides)}"
+
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy."""
         return kernels.pad(inputs[0], self.pads)
@@ -192,6 +197,7 @@ class Resize(Op):
 
     known = ("F.interpolate",)
     keeps = NOTHING
+    titled = ("mode",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The nearest position, or the two of each axis around its own."""
@@ -217,8 +223,8 @@ class Resize(Op):
         return upsampling_window(factor, self.mode, self.align_corners)
 
     def figure(self) -> str:
-        """`resize 64×64`."""
-        return f"resize {compact(self.size)}"
+        """`bilinear 64²`."""
+        return f"{self.mode} {square(self.size)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One axis at a time."""
@@ -247,6 +253,7 @@ class Upsample(Op):
     hints: ClassVar = {"factor": "label what enters `x`: `x -> resize([x.h // 2, x.w // 2])`"}
     known = ("nn.Upsample", "F.interpolate")
     keeps = NOTHING
+    titled = ("factor", "mode")
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The nearest position, or the two of each axis around its own."""
@@ -268,8 +275,8 @@ class Upsample(Op):
         return upsampling_window(self.factor, self.mode, self.align_corners)
 
     def figure(self) -> str:
-        """`up 2`."""
-        return f"up {one(tuple(map(int, self.factor)))}"
+        """`nearest ↑2`."""
+        return f"{self.mode}{enlarged(self.factor) or ' ↑1'}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One axis at a time."""

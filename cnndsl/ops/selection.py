@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.box_checks import check_boxes, check_rows
 from cnndsl.ops.composition import Axes, simple, size_of, unknown
 from cnndsl.ops.selection_torch import NMS, TOPK
+from cnndsl.ops.words import spoken
 
 SELECTION = ("boxes", "scores", "labels", "valid")
 
@@ -100,7 +101,7 @@ class TopK(Selection):
 
     def figure(self) -> str:
         """`top 1000`."""
-        return f"top {int(self.k)}"
+        return f"top {spoken(self.k)}"
 
     def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
         """One image after another."""
@@ -140,6 +141,7 @@ class NonMaximumSuppression(Selection):
     pre: int | None = None
     background: int | None = None
     min_size: float = 0.0
+    titled = ("iou",)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """With `pre` of the scores the order, 8 bytes, and which are good enough, 1 byte."""
@@ -164,7 +166,7 @@ class NonMaximumSuppression(Selection):
 
     def figure(self) -> str:
         """`NMS 0.5, 300`."""
-        return f"NMS {float(self.iou)}, {int(self.k)}"
+        return f"NMS {spoken(self.iou)}, {spoken(self.k)}"
 
     def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
         """One image after another."""

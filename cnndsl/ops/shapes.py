@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import Pads, Shape, Size, spell_shape
 from cnndsl.ops.values import spell
+from cnndsl.ops.words import spoken
 from cnndsl.symbolic import minimum
 
 
@@ -89,14 +90,31 @@ def one(values: tuple[object, ...]) -> object:
 
 def compact(size: Size) -> str:
     """`3×3` for a figure."""
-    return "×".join(str(int(n)) for n in size)
+    return "×".join(map(spoken, size))
+
+
+def windowed(kernel: Size) -> str:
+    """A kernel at the head of a title; along a single axis it says what it is of: `conv 3`."""
+    return compact(kernel) if len(kernel) > 1 else f"conv {compact(kernel)}"
+
+
+def square(size: Size) -> str:
+    """A map's size as papers print it: `65²`, `16³`, `64×32`."""
+    power = {2: "²", 3: "³"}.get(len(size))
+    same = len(set(size)) == 1
+    return f"{spoken(size[0])}{power}" if power and same else compact(size)
 
 
 def per_stride(stride: Size) -> str:
     """` /2` for a figure, ` /2×1` where the axes differ, nothing for 1."""
     if set(stride) == {1}:
         return ""
-    return f" /{int(stride[0])}" if len(set(stride)) == 1 else f" /{compact(stride)}"
+    return f" /{spoken(stride[0]) if len(set(stride)) == 1 else compact(stride)}"
+
+
+def enlarged(factor: Size) -> str:
+    """` ↑2` for what makes a map twice as large, nothing for 1."""
+    return per_stride(factor).replace("/", "↑")
 
 
 def even(pads: Pads) -> bool:

@@ -1,0 +1,91 @@
+"""What is said of an operation, in the same words in figures, tables and summaries."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from cnndsl.records import Record, record
+
+
+@record
+class Words(Record):
+    """A title, `3×3, 64 /2`, and what is not the default beside it: `rate 2`, `32 groups`."""
+
+    title: str
+    more: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`3×3, 64 /2 · 32 groups`."""
+        return " · ".join((self.title, *self.more))
+
+
+class Named(int):
+    """A number that is said by a name: the parameter that it comes from, or a range."""
+
+    text: str
+
+    def __new__(cls, text: str, value: int = 0) -> Named:
+        """Pair a name with one of the values that it stands for."""
+        self = super().__new__(cls, value)
+        self.text = text
+        return self
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.text
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        """The name."""
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        """The same name: no number is equal to one."""
+        return isinstance(other, Named) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Of the name."""
+        return hash(self.text)
+
+
+def spoken(value: object) -> str:
+    """A value of an attribute as figures say it."""
+    match value:
+        case Named() | str():
+            return str(value)
+        case Enum():
+            return str(value.value)
+        case None | bool():
+            return {None: "none", True: "yes", False: "no"}[value]
+        case int():
+            return str(int(value))
+        case float():
+            return number(value)
+        case tuple() if value and all(isinstance(v, tuple) for v in value):
+            # Padding: before and after each axis.
+            sides = [spoken(a) if a == b else f"{spoken(a)}+{spoken(b)}" for a, b in value]
+            return sides[0] if len(set(sides)) == 1 else "×".join(sides)
+        case tuple():
+            same = len(value) > 1 and len(set(value)) == 1
+            return spoken(value[0]) if same else "×".join(map(spoken, value))
+    return str(value)
+
+
+def listed(value: object) -> str:
+    """A value that may be a list: `32, 64`, `3×4, 10.5×7`."""
+    if not isinstance(value, tuple):
+        return spoken(value)
+    pairs = [v if isinstance(v, tuple) else (v,) for v in value]
+    return ", ".join("×".join(map(spoken, pair)) for pair in pairs)
+
+
+def number(value: float) -> str:
+    """A number, the shortest way: `0.1`, `1e-05`; `0.181818` for one that does not end."""
+    text = f"{value:g}"
+    return text if len(repr(float(value))) > 14 else repr(float(value)).removesuffix(".0")
+
+
+def listed(values: tuple[object, ...]) -> str:
+    """`64, 128, 256`."""
+    return ", ".join(map(spoken, values))

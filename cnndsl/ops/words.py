@@ -84,8 +84,3 @@ def number(value: float) -> str:
     """A number, the shortest way: `0.1`, `1e-05`; `0.181818` for one that does not end."""
     text = f"{value:g}"
     return text if len(repr(float(value))) > 14 else repr(float(value)).removesuffix(".0")
-
-
-def listed(values: tuple[object, ...]) -> str:
-    """`64, 128, 256`."""
-    return ", ".join(map(spoken, values))

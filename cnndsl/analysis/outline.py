@@ -213,15 +213,11 @@ def _together(rows: Sequence[Row]) -> Row:
 
 
 def _title(op: Op) -> str:
-    """The operation by its own name, with its figures: `dwconv 3×3 /2`."""
-    figure = op.figure() if op.family is not Family.INPUT else op.name
-    if not any(c.isalnum() for c in figure):
+    """The operation as figures say it, with its own name before bare numbers and signs."""
+    if op.family is Family.INPUT:
         return op.name
-    word, _, rest = figure.partition(" ")
-    if not word.rstrip(",").isalnum() or word[:1].isdigit():
-        return f"{op.name} {figure}"
-    # A figure says `up 2×2, 64` where the operation is called deconv.
-    return f"{op.name} {rest}" if any(c.isdigit() for c in rest) else op.name
+    said = str(op.said())
+    return f"{op.name} {said}" if not said[:1].isalpha() else said
 
 
 def _call(block: Block) -> str:

@@ -137,5 +137,7 @@ def _take(first: Box, item: Box) -> None:
     first.nodes += item.nodes
     first.labels += item.labels
     first.beside += item.beside
-    other = dict(item.arguments)
-    first.arguments = tuple((n, v) for n, v in first.arguments if other.get(n) == v)
+    if first.values and item.values:
+        other = dict(item.values[0])
+        kept = tuple((name, v) for name, v in first.values[0] if other.get(name) == v)
+        first.values = [kept]

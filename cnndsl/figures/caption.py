@@ -1,4 +1,4 @@
-"""The words over a picture: its name, where it is from, what it costs."""
+"""The words under a picture: its name, where it is from, what it costs."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from collections.abc import Sequence
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Text
-from cnndsl.figures.text import clean, count_text, wrapped
+from cnndsl.figures.text import clean, count_text
 from cnndsl.graph import Network
 
 WIDEST = 560.0
+TITLE = 13.0
 
 
-def about(network: Network, room: float = WIDEST) -> list[str]:
-    """A network's citations, costs and deviations, in lines of about that many pixels."""
+def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> list[str]:
+    """A network's citations, costs, notes and deviations, in lines of that many pixels."""
     cost = total(network)
-    characters = int(100 * min(room / WIDEST, 1.0))
     defined = network.structure.definition
-    counted = f"{count_text(cost.parameters)} parameters, {count_text(cost.macs)} multiply-adds"
-    lines = [*wrapped(" · ".join(map(str, defined.citations)), characters), counted]
-    deviations = "; ".join(f"deviates: {words}" for words in defined.deviations)
-    return lines + wrapped(deviations, characters)
+    counted = [
+        f"{count_text(cost.parameters)} parameters",
+        f"{count_text(cost.macs)} multiply-adds",
+    ]
+    first = " · ".join([*map(str, defined.citations), *counted])
+    differs = "; ".join(defined.deviations)
+    said = [first, "; ".join(notes), f"Differs from the paper: {differs}." if differs else ""]
+    return [line for words in said if words for line in font.lines(clean(words), 9, room)]
 
 
 def caption(
     name: str, lines: Sequence[str], x: float, y: float, room: float = WIDEST
 ) -> tuple[list[Part], float, float]:
     """The parts, with their upper left at x and y; the width, and where they end."""
-    title = font.fitted(clean(name), 16, room, bold=True)
-    parts: list[Part] = [Text(x, y + 14, title, 16, bold=True)]
-    width, bottom = font.width(title, 16, bold=True), y + 14
+    title = font.fitted(clean(name), TITLE, room, bold=True)
+    parts: list[Part] = [Text(x, y + 14, title, TITLE, bold=True)]
+    width, bottom = font.width(title, TITLE, bold=True), y + 14
     for line in lines:
         bottom += 13
         shown = font.fitted(clean(line), 9, room)

@@ -18,7 +18,7 @@ from cnndsl.figures.text import (
     plain,
     shape_text,
 )
-from cnndsl.figures.titles import arguments_of, title_of
+from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 from cnndsl.structure import Tensor
@@ -37,6 +37,7 @@ class _Writer:
     def __init__(self, planned: Plan) -> None:
         self.plan = planned
         self.network = planned.network
+        self.say = Sayer(planned.network)
         self.families: set[Family] = set()
         self.blocks = False
         self.wrapped = 0
@@ -102,7 +103,8 @@ class _Writer:
             row.node(first)
 
     def _box(self, graph: graphviz.Digraph, box: Box, frame: Frame | None) -> None:
-        title, tags = title_of(self.network, box, frame), box.tags
+        said = self.say(box, frame)
+        title = said.title
         tooltip = self._tooltip(box)
         if box.family is None:
             self.blocks = True
@@ -112,16 +114,12 @@ class _Writer:
             if box.nodes or frame is None:
                 self.families.add(box.family)
         times = f" ×{box.count}" if box.count > 1 else ""
-        small = [
-            part
-            for part in (label_text(box.labels), arguments_of(box, frame), " ".join(tags))
-            if part
-        ]
+        small = [part for part in (label_text(box.labels), *said.small) if part]
         if box.family is Family.INPUT:
             node = box.nodes[0] if box.nodes else None
             shape = self.network.shapes[node][0] if node else box.tensor and box.tensor.shape
             small = [shape_text(shape)] if shape and frame is None else []
-        if box.family is Family.ADD and title in ("+", "×"):
+        if box.family is Family.ADD and title in ("+", "×") and not said.small:
             self._circle(graph, box, title, tooltip)
             return
         lines = f"<B>{html_text(title, WIDEST)}{times}</B>"

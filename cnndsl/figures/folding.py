@@ -9,7 +9,9 @@ def copied(item: Item) -> Item:
     """The item as it is before others are folded into it."""
     if isinstance(item, Box):
         nodes = list(item.nodes)
-        return Box(item.key, item.title, item.family, nodes, item.signature, span=item.span)
+        made = Box(item.key, item.title, item.family, nodes, item.signature, span=item.span)
+        made.frame, made.values, made.shapes = item.frame, [*item.values], [*item.shapes]
+        return made
     children = [copied(child) for child in item.children]
     return Cluster(item.key, item.title, children, span=item.span)
 
@@ -20,6 +22,8 @@ def merge(first: Item, item: Item) -> None:
     first.labels += item.labels
     if isinstance(first, Box) and isinstance(item, Box):
         first.nodes += item.nodes
+        first.values += item.values
+        first.shapes += item.shapes
         return
     assert isinstance(first, Cluster)
     assert isinstance(item, Cluster)

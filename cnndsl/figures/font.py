@@ -31,12 +31,12 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
     return _cut(text, low)
 
 
-def lines(text: str, size: float, room: float) -> list[str]:
+def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
     """The text broken between words; a word that is too long has a line of its own."""
     found = [""]
     for word in text.split():
         longer = f"{found[-1]} {word}".strip()
-        if found[-1] and width(longer, size) > room:
+        if found[-1] and width(longer, size, bold=bold) > room:
             found.append(word)
         else:
             found[-1] = longer

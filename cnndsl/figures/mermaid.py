@@ -10,7 +10,6 @@ from cnndsl.figures.palette import role_of
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame, Item, Plan, Scene
 from cnndsl.figures.text import clean, elide, label_text
-from cnndsl.figures.titles import title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -52,34 +51,33 @@ def mermaid(network: Network, *, detail: str = "blocks", colours: str = "light")
 
 def _scene(planned: Plan, scene: Scene, frame: Frame | None) -> Iterator[str]:
     cards = Cards(planned.network, scene, frame)
-    yield from _items(planned.network, scene.items, cards, frame, "  ")
+    yield from _items(scene.items, cards, "  ")
     for edge in scene.edges:
-        yield f"  {edge.tail} --> {edge.head}"
+        yield f"  {edge.tail} {'-.->' if edge.dashed else '-->'} {edge.head}"
 
 
-def _items(
-    network: Network, items: Sequence[Item], cards: Cards, frame: Frame | None, indent: str
-) -> Iterator[str]:
+def _items(items: Sequence[Item], cards: Cards, indent: str) -> Iterator[str]:
     for item in items:
         if isinstance(item, Box):
-            yield indent + _box(network, item, cards, frame)
+            yield indent + _box(item, cards)
             continue
         count = f" ×{item.count}" if item.count > 1 else ""
         title = f"{item.title or 'repeat'}{count} {label_text(item.labels)}"
         yield f"{indent}subgraph {item.key}[{quoted(title.strip())}]"
         yield f"{indent}direction TB"
-        yield from _items(network, item.children, cards, frame, indent + "  ")
+        yield from _items(item.children, cards, indent + "  ")
         yield f"{indent}end"
 
 
-def _box(network: Network, box: Box, cards: Cards, frame: Frame | None) -> str:
-    title = title_of(network, box, frame) + (f" ×{box.count}" if box.count > 1 else "")
+def _box(box: Box, cards: Cards) -> str:
+    card = cards[box]
+    title = card.title
     left, right = SHAPES.get(box.family, ("[", "]"))
     rows = [title]
     if box.family is Family.ADD and title not in ("+", "×"):
         left, right = "(", ")"
-    elif box.family is not Family.ADD:
-        rows += [label_text(box.labels), cards[box].small]
+    if not card.round:
+        rows += [label_text(box.labels), card.small]
     return f"{box.key}{left}{quoted(*rows)}{right}:::{role_of(box.family)}"
 
 

@@ -15,12 +15,13 @@ from cnndsl.figures.abreast import abreast
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import letter
-from cnndsl.figures.walk import calls_of, labels_of, ratio, varying
+from cnndsl.figures.titles import MINOR
+from cnndsl.figures.variants import Variants, conditions, identity
+from cnndsl.figures.walk import calls_of, given, labels_of, ratio, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Op
 from cnndsl.structure import (
-    Block,
     Call,
     Each,
     Group,
@@ -33,12 +34,12 @@ from cnndsl.structure import (
     nodes_of,
 )
 
-MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
-"""Families that are written as tags of the step before them."""
 OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
 MOST = 10_000
 """Boxes in a figure: laying out so many takes ten seconds, and nobody reads them."""
+SHRINKING = 3
+"""So many steps whose maps differ in size may be one box, which says the sizes."""
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
@@ -80,12 +81,13 @@ class _Planner:
         self.users: dict[str, set[str]] = {n: set(wires.readers(n)) for n in wires}
         self.sources: dict[str, set[str]] = {n: wires.producers(n) for n in wires}
         self.calls = list(calls_of(network.structure.body))
-        self.uses = Counter(_identity(call.block) for call in self.calls)
+        self.uses = Counter(identity(call.block) for call in self.calls)
         self.members = {id(call): tuple(nodes_of(call.block.body)) for call in self.calls}
         self.forms: dict[int, object] = {}
-        self.sizes: dict[object, int] = {}
-        self.frames: dict[object, Frame] = {}
-        self.varying: dict[object, tuple[str, ...]] = {}
+        self.sizes: dict[int, int] = {}
+        self.variants = Variants(network, self.calls)
+        self.frames: dict[int, Frame] = {}
+        self.values: dict[int, tuple[tuple[str, object], ...]] = {}
         self.number = 0
 
     def plan(self) -> Plan:
@@ -100,11 +102,12 @@ class _Planner:
         main = scene_of(
             self.network, self._key, items, list(self.network.wires), {}, self.network.outputs
         )
-        for call in self.calls if self.frames else ():
-            frame = self.frames.get(self._form(call, exact=False))
-            if frame is not None:
-                frame.calls.append(call)
-                frame.nodes.append(self.members[id(call)])
+        for frame in self.frames.values():
+            first = frame.calls[0]
+            shown = [call for call in self.calls if self.variants.first[id(call)] is first]
+            frame.calls = [first, *(call for call in shown if call is not first)]
+            frame.nodes = [self.variants.aligned(first, call) for call in frame.calls]
+            self._conditions(frame)
         self._titles()
         opened = [frame for frame in self.frames.values() if frame.scene is not None]
         scenes = [main, *(frame.scene for frame in opened if frame.scene)]
@@ -155,15 +158,16 @@ class _Planner:
                 items = self._lines(term.lines or [])
                 calls = [item for call in term.calls for item in self._term(call)]
                 for box in boxes(calls):
-                    box.tags.append("each row" if term.row else "shared")
+                    box.notes.append("each row" if term.row else "shared")
                 return items + calls
 
     def _step(self, step: Step) -> list[Item]:
         if not step.nodes:
             return []
-        op = self._op(step.nodes[0])
-        box = Box(self._key(), "", op.family, list(step.nodes), self._signature(step.nodes))
-        box.tags = [self._op(name).figure() for name in step.nodes[1:]]
+        nodes = list(step.nodes)
+        box = Box(self._key(), "", self._family(nodes[0]), nodes, self._signature(nodes))
+        box.parts = list(step.nodes)
+        box.shapes = [self.network.shapes[step.nodes[-1]][0]]
         box.span = step.span
         return [box]
 
@@ -179,48 +183,74 @@ class _Planner:
                 children[0].labels = []
                 return children[0]
             return Cluster(self._key(), title, children, inputs, span=call.span)
+        arguments = self._arguments(call)
         stride = ratio(call.inputs, call.outputs)
-        title = call.block.definition.name + (f" /{stride}" if stride else "")
-        signature = (title, self._form(call, exact=True))
+        title = call.block.definition.name
+        if stride and not any(value == stride for _, value in arguments):
+            title += f" /{stride}"
+        signature = (title, self._form(call))
         box = Box(self._key(), title, None, list(members), signature)
         box.frame = self._frame(call)
-        box.arguments = self._arguments(call)
+        box.values = [arguments]
+        box.shapes = [tensor.shape for tensor in call.outputs[:1]]
         box.span = call.span
         return box
 
     def _folds(self, call: Call) -> bool:
         """Whether a call is one box, opened in a frame."""
-        if not self.folding or self.uses[_identity(call.block)] < 2:
+        if not self.folding or self.uses[identity(call.block)] < 2:
             return False
-        form = self._form(call, exact=False)
-        if form not in self.sizes:
-            self.sizes[form] = sum(1 for _ in boxes(self._lines(call.block.body)))
+        first = self.variants.first[id(call)]
+        if id(first) not in self.sizes:
+            self.sizes[id(first)] = sum(1 for _ in boxes(self._lines(first.block.body)))
         joins = len(call.block.inputs) > 1 and len(call.block.outputs) == 1
-        return self.sizes[form] > (OPEN_JOIN if joins else 1)
+        return self.sizes[id(first)] > (OPEN_JOIN if joins else 1)
 
     def _frame(self, call: Call) -> Frame:
-        """The frame in which a block is opened: one for each way its lines are on."""
-        form = self._form(call, exact=False)
-        if form not in self.frames:
-            frame = Frame(f"f{len(self.frames) + 1}", call.block.definition.name, [])
-            self.frames[form] = frame
+        """The frame in which a block is opened: by the call that has all that it may have."""
+        first = self.variants.first[id(call)]
+        if id(first) not in self.frames:
+            frame = Frame(f"f{len(self.frames) + 1}", first.block.definition.name, [first])
+            self.frames[id(first)] = frame
             frame.scene = scene_of(
                 self.network,
                 self._key,
-                self._lines(call.block.body),
-                list(self.members[id(call)]),
-                call.block.inputs,
-                call.block.outputs,
+                self._lines(first.block.body),
+                list(self.members[id(first)]),
+                first.block.inputs,
+                first.block.outputs,
             )
-        return self.frames[form]
+        return self.frames[id(first)]
+
+    def _conditions(self, frame: Frame) -> None:
+        """Say of what not every call has when it is there."""
+        assert frame.scene is not None
+        columns = zip(*frame.nodes, strict=True)
+        always = {column[0] for column in columns if all(column)}
+        layers, reads = conditions(frame.calls)
+        for box in frame.scene.boxes():
+            if box.nodes and always.isdisjoint(box.nodes):
+                box.condition = layers.get(box.nodes[0], "")
+        place = {box.key: box.nodes for box in frame.scene.boxes()}
+        for edge in frame.scene.edges:
+            said = {
+                reads.get((name, tensor.node, tensor.output), "")
+                for name in place[edge.head]
+                for tensor in edge.tensors
+            } - {""}
+            edge.dashed = bool(said)
+            frame.notes += [f"dashed: {text}" for text in said]
 
     def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:
         """The arguments in which the calls of one block differ."""
-        identity = _identity(call.block)
-        if identity not in self.varying:
-            calls = [c for c in self.calls if _identity(c.block) == identity]
-            self.varying[identity] = varying([c.block.arguments for c in calls])
-        return tuple((name, call.block.arguments.get(name)) for name in self.varying[identity])
+        block = identity(call.block)
+        if id(call) not in self.values:
+            calls = [c for c in self.calls if identity(c.block) == block]
+            rows = given([c.block for c in calls])
+            names = varying(rows)
+            for one, row in zip(calls, rows, strict=True):
+                self.values[id(one)] = tuple((name, row[name]) for name in names)
+        return self.values[id(call)]
 
     def _titles(self) -> None:
         """Tell apart the frames of one block: by the labels of their lines, or a letter."""
@@ -251,6 +281,15 @@ class _Planner:
         yield from boxes(self.items)
         for scene in scenes:
             yield from scene.boxes()
+
+    def _family(self, name: str) -> Family:
+        """What a step looks like: a convolution of one channel a group is depthwise."""
+        op, shapes = self._op(name), self.network.input_shapes(name)
+        if op.family is Family.CONV and shapes and len(shapes) == 1:
+            window = op.window(*shapes)
+            if window is not None and 1 < window.groups == shapes[0][0]:
+                return Family.DEPTHWISE
+        return op.family
 
     # Folding
 
@@ -285,8 +324,9 @@ class _Planner:
                 and (last.family in MINOR or self._takes_tags(last))
                 and not last.labels
             ):
-                last.tags += [self._op(name).figure() for name in item.nodes]
+                last.parts += item.parts
                 last.nodes += item.nodes
+                last.shapes = item.shapes
                 last.signature = (last.signature, item.signature)
                 last.labels += item.labels
                 continue
@@ -309,7 +349,8 @@ class _Planner:
                 and last is not None
                 and type(last) is type(item)
                 and item.count == 1
-                and item.signature == last.signature
+                and (item.signature == last.signature or self._alike(last, item))
+                and self._sized(last, item)
                 and nameless(last, item)
                 and self._chained(ends[-1], item)
             ):
@@ -319,6 +360,35 @@ class _Planner:
             done.append(item)
             ends.append(copied(item))
         return done
+
+    @staticmethod
+    def _alike(last: Item, item: Item) -> bool:
+        """Whether calls of one block differ in no more than a rate and one argument."""
+        if not isinstance(last, Box) or not isinstance(item, Box):
+            return False
+        if (
+            last.frame is None
+            or last.frame is not item.frame
+            or last.shapes[-1:] != item.shapes
+        ):
+            return False
+        rows = [*last.values, *item.values]
+        columns = [[value for _, value in column] for column in zip(*rows, strict=True)]
+        other = [c for c in columns if len(set(map(str, c))) > 1]
+        return sum(not isinstance(c[0], float) for c in other) <= 1
+
+    def _sized(self, last: Item, item: Item) -> bool:
+        """Whether a map keeps its size: what it is in between would be said nowhere else.
+
+        Two steps without padding are said: `570² → 568²`.
+        """
+        if isinstance(last, Box) and isinstance(item, Box):
+            sizes = [shape[1:] for shape in (*last.shapes, *item.shapes)]
+            shrunk = len(sizes) <= SHRINKING and last.frame is None
+            near = all(2 * b > a for a, b in zip(sizes[0], sizes[-1], strict=False))
+            return len(set(sizes)) == 1 or (shrunk and near)
+        ends = [self.network.shapes[one.nodes[-1]][0] for one in (last, item) if one.nodes]
+        return len(set(ends)) == 1
 
     def _chained(self, first: Item, then: Item) -> bool:
         """Whether all that enters `then` leaves `first`, and goes nowhere else."""
@@ -338,10 +408,9 @@ class _Planner:
     def _signature(self, names: Sequence[str]) -> object:
         return tuple(self._op(name) for name in names)
 
-    def _form(self, call: Call, *, exact: bool) -> object:
-        """A block's graph up to names: with attributes, or with the kinds alone."""
-        key = (id(call) << 1) | exact
-        if key not in self.forms:
+    def _form(self, call: Call) -> object:
+        """A block's graph up to names."""
+        if id(call) not in self.forms:
             names = self.members[id(call)]
             place = {name: number for number, name in enumerate(names)}
             outside: dict[tuple[str, int], int] = {}
@@ -353,10 +422,9 @@ class _Planner:
                     if known is None:
                         known = -1 - outside.setdefault((node, output), len(outside))
                     operands.append((known, output))
-                op = self._op(name)
-                rows.append((op if exact else _kind(op), tuple(operands)))
-            self.forms[key] = (_identity(call.block), tuple(rows))
-        return self.forms[key]
+                rows.append((self._op(name), tuple(operands)))
+            self.forms[id(call)] = (identity(call.block), tuple(rows))
+        return self.forms[id(call)]
 
     # Edges
 
@@ -377,13 +445,3 @@ class _Planner:
                 items.append(box)
             box.nodes.append(name)
             owner[name] = box
-
-
-def _identity(block: Block) -> object:
-    span = block.definition.span
-    return (block.definition.name, span.source.name, span.start)
-
-
-def _kind(op: Op) -> object:
-    """What must be equal for two steps to share a box of a frame."""
-    return op.family if op.family in MINOR else op.name

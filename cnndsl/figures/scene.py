@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.diagnostics import Span
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.base import Family, Shape
 from cnndsl.structure import Call, Tensor
 
 
@@ -15,9 +15,11 @@ from cnndsl.structure import Call, Tensor
 class Box:
     """One box: a written step with its tags, a folded block, an input or an output.
 
-    `nodes` are the graph nodes that it stands for; `signature` is equal for boxes that
-    may fold; `count` is how many it stands for one after the other, `beside` how many
-    side by side: one may read what another does not.
+    `nodes` are the graph nodes that it stands for, `parts` those of its words: the step
+    and what follows it. `signature` is equal for boxes that may fold; `count` is how many
+    it stands for one after the other, `beside` how many side by side: one may read what
+    another does not. Of each that is folded there are the arguments (`values`) and the
+    size that leaves it.
     """
 
     key: str
@@ -26,8 +28,12 @@ class Box:
     nodes: list[str]
     signature: object
     labels: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    arguments: tuple[tuple[str, object], ...] = ()
+    parts: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    values: list[tuple[tuple[str, object], ...]] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
+    condition: str = ""
+    """Where not every call of a frame has it: when it is there."""
     count: int = 1
     beside: int = 1
     frame: Frame | None = None
@@ -64,13 +70,23 @@ Item = Box | Cluster
 
 @dataclass(slots=True)
 class Frame:
-    """A block shown opened: `scene` is its first call, `calls` all that look like it."""
+    """A block shown opened: `scene` is its first call, which has all that any of them has.
+
+    `nodes` are the layers of each of the `calls`, in the places of the first's; one that a
+    call has not is empty. `notes` say when it has what.
+    """
 
     key: str
     title: str
     calls: list[Call]
     nodes: list[tuple[str, ...]] = field(default_factory=list)
     scene: Scene | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def placed(self) -> dict[int, tuple[str, ...]]:
+        """The layers of each call, by its `id`."""
+        return {id(call): nodes for call, nodes in zip(self.calls, self.nodes, strict=True)}
 
 
 @dataclass(slots=True)
@@ -80,6 +96,8 @@ class Edge:
     tail: str
     head: str
     tensors: list[Tensor]
+    dashed: bool = False
+    """Not every call of a frame has it."""
 
 
 @dataclass(slots=True)

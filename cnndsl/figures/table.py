@@ -9,10 +9,10 @@ from html import escape
 
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures.plan import plan
-from cnndsl.figures.scene import Box, Frame, Plan, boxes
+from cnndsl.figures.scene import Box, Plan, boxes
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import clean, shape_text
-from cnndsl.figures.titles import title_of
+from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 
@@ -98,7 +98,7 @@ def _apart(first: Box, then: Box) -> int:
 
     Rates, as of stochastic depth, grow from block to block and make no other layers.
     """
-    pairs = zip(first.arguments, then.arguments, strict=True)
+    pairs = zip(first.values[0], then.values[0], strict=True)
     return sum(a != b for a, b in pairs if not isinstance(a[1], float))
 
 
@@ -113,25 +113,32 @@ def _continues(run: _Run, box: Box, stage: str) -> bool:
 
 def _layers(planned: Plan, box: Box) -> list[str]:
     """What a box computes: of a folded block, every layer with the call's own numbers."""
+    say = Sayer(planned.network)
     if box.frame is None:
-        return [" ".join([title_of(planned.network, box), *box.tags])]
+        said = say(box)
+        return [" · ".join([said.title, *said.small])]
     frame = box.frame
     assert frame.scene is not None
-    call = next((n for n in frame.nodes if n and n[0] in set(box.nodes)), frame.nodes[0])
-    place = {name: call[n] for n, name in enumerate(frame.nodes[0])}
+    number = next(
+        (n for n, nodes in enumerate(frame.nodes) if set(filter(None, nodes)) & set(box.nodes)),
+        0,
+    )
+    place = dict(zip(frame.nodes[0], frame.nodes[number], strict=True))
     lines: list[str] = []
     for inner in boxes(frame.scene.items):
-        if not inner.nodes:
+        parts = [place[name] for name in inner.parts if place.get(name)]
+        if not inner.nodes or (inner.frame is None and not parts):
             continue
         if inner.frame is not None:
-            lines.append(inner.title)
+            if any(place.get(name) for name in inner.nodes):
+                lines.append(inner.title)
             continue
-        alone = Frame(frame.key, frame.title, frame.calls[:1], [(place[inner.nodes[0]],)])
-        moved = Box(inner.key, inner.title, inner.family, [place[inner.nodes[0]]], None)
-        title = title_of(planned.network, moved, alone)
+        moved = Box(inner.key, inner.title, inner.family, parts, None, parts=parts)
+        said = say(moved)
         # A rate that grows from block to block is no part of the block.
         rate = inner.family is Family.REGULARIZE
-        lines.append(title.rstrip("0123456789. ") if rate else title)
+        title = said.title.rstrip("0123456789. ") if rate else said.title
+        lines.append(" · ".join([title, *said.small]))
     return lines
 
 

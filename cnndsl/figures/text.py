@@ -10,62 +10,9 @@ from collections.abc import Sequence
 
 import graphviz
 
-from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.base import Shape
+from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
-
-LONG = re.compile(r"\d+\.\d{4,}")
-
-
-RANGE = re.compile(r"(\d+)–(\d+)×\1–\2")
-
-
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
-
-
-def common(ops: Sequence[Op]) -> str:
-    """One text for the operations of several calls: what differs by its formula."""
-    texts = list(dict.fromkeys(op.figure() for op in ops))
-    if len(texts) == 1:
-        return texts[0]
-    stems = {NUMBER.sub("#", text.partition(" /")[0]) for text in texts}
-    if len(stems) > 1:
-        return " | ".join(texts[:3]) + (" …" if len(texts) > 3 else "")
-    every = [op.figure() for op in ops]
-    bodies = [NUMBER.findall(text.partition(" /")[0]) for text in every]
-    strides = {text.partition(" /")[2] or "1" for text in every}
-    first = every[0].partition(" /")[0]
-    columns = [[row[n] for row in bodies] for n in range(len(bodies[0]))]
-    names = iter([_column(column, ops) for column in columns])
-    text = RANGE.sub(r"\1×\1–\2×\2", NUMBER.sub(lambda _: next(names), first))
-    if strides == {"1"}:
-        return text
-    if len(strides) == 1:
-        return f"{text} /{strides.pop()}"
-    return f"{text} /{_column([t.partition(' /')[2] or '1' for t in every], ops)}"
-
-
-def _column(values: list[str], ops: Sequence[Op]) -> str:
-    """One number if all agree, else the formula behind them, else their range."""
-    if len(set(values)) == 1:
-        return values[0]
-    # A parameter left at its default is a plain number: it has no formula to compare.
-    formulas = {_formula(op, value) for op, value in zip(ops, values, strict=True)} - {""}
-    if len(formulas) == 1:
-        return formulas.pop()
-    if any("×" in value for value in values):
-        return " | ".join(dict.fromkeys(values))
-    numbers = sorted(map(float, values))
-    return f"{numbers[0]:g}–{numbers[-1]:g}"
-
-
-def _formula(op: Op, value: str) -> str:
-    """The formula of the attribute that has a value, in short."""
-    for parameter in op.parameters:
-        held = getattr(op, parameter.name)
-        for one in held if isinstance(held, tuple) else (held,):
-            if isinstance(one, Sym) and str(int(one)) == value:
-                return short_formula(one)
-    return ""
 
 
 def short_formula(value: Sym) -> str:
@@ -128,12 +75,8 @@ def plain(text: str) -> str:
 
 def spell_argument(value: object) -> str:
     """A value as the picture writes it."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, tuple):
-        return "×".join(spell_argument(v) for v in value)
+    if isinstance(value, int | float | tuple | str) or value is None:
+        return spoken(value)
     name = getattr(value, "name", None)
     return name if isinstance(name, str) else str(value)
 

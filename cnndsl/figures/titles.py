@@ -1,37 +1,235 @@
-"""What a box says in bold, and the arguments in which the calls of its block differ."""
+"""What a box says, in every style: its title, its arguments, and what stands beside them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from cnndsl.figures.scene import Box, Frame
-from cnndsl.figures.text import LONG, common, short_formula, spell_argument
+from cnndsl.figures.text import short_formula, spell_argument
+from cnndsl.figures.walk import given
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
-from cnndsl.symbolic import Sym
+from cnndsl.ops.base import Family, Op
+from cnndsl.ops.words import Named, Words, spoken
+from cnndsl.symbolic import Sym, strip
+
+MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
+"""Families that are written as tags of the step before them."""
+FEW = 3
+"""So many different values of an argument are written out."""
+Row = Sequence[tuple[str, object]]
+"""The arguments of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The words of a box: `arguments` are a block's, `more` attributes and what follows."""
+
+    title: str
+    arguments: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+
+    @property
+    def small(self) -> tuple[str, ...]:
+        """All but the title."""
+        return self.arguments + self.more
+
+
+class Sayer:
+    """Says the boxes of a network; what all norms or activations share is said once."""
+
+    def __init__(self, network: Network) -> None:
+        """Find out what they share."""
+        self.network = network
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for node in network:
+            if node.op.family in MINOR:
+                found.setdefault(node.op.name, []).append(node.op.said().more)
+        self.shared = {
+            name: every[0]
+            for name, every in found.items()
+            if len(every) > 1 and every[0] and len(set(every)) == 1
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """`bn: eps 0.001, momentum 0.03`."""
+        return [f"{name}: {', '.join(more)}" for name, more in self.shared.items()]
+
+    def __call__(self, box: Box, frame: Frame | None = None) -> Said:
+        """The words of a box; in a frame, what holds for all the calls that it shows."""
+        times = f"{box.beside} × " if box.beside > 1 else ""
+        notes = (*box.notes, *filter(None, [box.condition]))
+        if box.family in (None, Family.INPUT) or not box.parts:
+            return Said(times + box.title, arguments_of(box, frame), notes)
+        every = [self._calls(name, frame) for name in box.parts]
+        words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
+        normed = len(every) > 1 and every[1][0].family is Family.NORM
+        main = _biased(every[0][0], words[0]) if normed else words[0]
+        tags = [self._tag(ops[0], said) for ops, said in zip(every, words, strict=True)]
+        title, more = main.title, main.more
+        if every[0][0].family in MINOR:
+            more = self._unshared(every[0][0], more)
+        return Said(times + title, (), (*more, *tags[1:], *notes))
+
+    def _calls(self, name: str, frame: Frame | None) -> list[Op]:
+        """The operation of a node in all the calls of its frame that have it."""
+        if frame is None or not frame.nodes or name not in frame.nodes[0]:
+            return [self.network.node(name).op]
+        place = frame.nodes[0].index(name)
+        return [self.network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
+
+    def _unshared(self, op: Op, more: tuple[str, ...]) -> tuple[str, ...]:
+        shared = self.shared.get(op.name, ())
+        return tuple(word for word in more if word not in shared)
+
+    def _tag(self, op: Op, words: Words) -> str:
+        return " ".join((words.title, *self._unshared(op, words.more)))
 
 
 def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
-    """What a box says in bold; in a frame, what holds for all the calls that it shows."""
-    more = f"{box.beside} × " if box.beside > 1 else ""
-    if box.family in (None, Family.INPUT) or not box.nodes:
-        return more + box.title
-    name = box.nodes[0]
+    """What a box says in bold."""
+    times = f"{box.beside} × " if box.beside > 1 else ""
+    if box.family in (None, Family.INPUT) or not box.parts:
+        return times + box.title
+    name = box.parts[0]
     ops = [network.node(name).op]
-    if frame is not None and name in frame.nodes[0]:
+    if frame is not None and frame.nodes and name in frame.nodes[0]:
         place = frame.nodes[0].index(name)
-        ops = [network.node(nodes[place]).op for nodes in frame.nodes]
-    return more + LONG.sub(lambda found: f"{float(found[0]):.3g}", common(ops))
+        ops = [network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
+    return times + together(ops, frame, name).title
 
 
-def arguments_of(box: Box, frame: Frame | None) -> str:
-    """`c=64, s=2`; in a frame that shows several calls, the formulas: `m=c/4`."""
+def _biased(op: Op, words: Words) -> Words:
+    """Before a norm, no bias is the rule."""
+    more = tuple(word for word in words.more if word != "no bias")
+    return replace(words, more=(*more, "bias") if getattr(op, "bias", False) is True else more)
+
+
+def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> Words:
+    """The words of what several calls have in one place: what differs by its name."""
+    distinct = list(dict.fromkeys(op.plain() for op in ops))
+    if len(distinct) == 1:
+        return ops[0].said()
+    rows = _rows(frame, name)
+    if len({op.name for op in distinct}) > 1:
+        known = _parameter([op.name for op in ops], rows)
+        titles = dict.fromkeys(str(op.said()) for op in distinct)
+        return Words(known or " | ".join(titles))
+    first = ops[0]
+    spoken_of = {name for op in distinct for name in op.unusual()}
+    changes: dict[str, object] = {}
+    for parameter in first.parameters:
+        values = [getattr(op, parameter.name) for op in ops]
+        same = len(set(map(strip, values))) == 1
+        if not same and (parameter.name in spoken_of or first.in_title(parameter)):
+            changes[parameter.name] = _named(values, rows)
+    try:
+        words = replace(first, **changes).said()
+    except (TypeError, ValueError, ArithmeticError):
+        words = Words("")
+    names = [text for value in changes.values() for text in _texts(value)]
+    if words.title and all(name in str(words) for name in names):
+        return words
+    return Words(" | ".join(dict.fromkeys(str(op.said()) for op in distinct)))
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, tuple):
+        return [text for one in value for text in _texts(one)]
+    return [value.text] if isinstance(value, Named) else [str(value)] if value else []
+
+
+def _rows(frame: Frame | None, name: str) -> list[dict[str, object]]:
+    """The arguments of the calls that have a layer."""
+    if frame is None:
+        return []
+    place = frame.nodes[0].index(name)
+    pairs = zip(frame.calls, frame.nodes, strict=True)
+    return given([call.block for call, nodes in pairs if nodes[place]])
+
+
+def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> object:
+    """A name for values that differ: their formula, their parameter, or their range."""
+    if all(isinstance(value, tuple) and value for value in values):
+        tuples = [value for value in values if isinstance(value, tuple)]
+        if len({len(value) for value in tuples}) == 1:
+            if all(len(set(map(strip, value))) == 1 for value in tuples):
+                return (_named([value[0] for value in tuples], rows),) * len(tuples[0])
+            return tuple(
+                column[0] if len(set(map(strip, column))) == 1 else _named(column, rows)
+                for column in zip(*tuples, strict=True)
+            )
+    formulas = {
+        short_formula(value)
+        for value in values
+        if isinstance(value, Sym) and value.formula.constant is None
+    } - {""}
+    name = formulas.pop() if len(formulas) == 1 else _parameter(values, rows)
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if not name and len(numbers) == len(values):
+        name = f"{spoken(min(numbers))}–{spoken(max(numbers))}"
+    if not name:
+        name = " | ".join(dict.fromkeys(map(spoken, values)))
+    if len(numbers) == len(values):
+        return Named(name, int(numbers[0]))
+    return name
+
+
+def _parameter(values: Sequence[object], rows: Sequence[dict[str, object]]) -> str:
+    """The parameter of a block that has these values in its calls; nothing for none."""
+    if not rows or len(rows) != len(values):
+        return ""
+    wanted = [_plain(value) for value in values]
+    for name in rows[0]:
+        if [_plain(row.get(name)) for row in rows] == wanted:
+            return name
+    return ""
+
+
+def _plain(value: object) -> str:
+    """A value to compare: a size of equal numbers is one of them."""
+    if isinstance(value, tuple) and value and len(set(map(strip, value))) == 1:
+        value = value[0]
+    return spell_argument(strip(value))
+
+
+def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:
+    """`c 64`, `s 2, 1`; in a frame that shows several calls, the formulas: `m c/4`."""
     if frame is None or len(frame.calls) == 1:
-        values = [spell_argument(value) for _, value in box.arguments]
-        if len(values) > 3:
-            return f"({', '.join(values)})"
-        return ", ".join(
-            f"{name}={value}" for (name, _), value in zip(box.arguments, values, strict=True)
-        )
-    formulas = [
-        (name, short_formula(value)) for name, value in box.arguments if isinstance(value, Sym)
-    ]
-    return ", ".join(f"{name}={text}" for name, text in formulas if text)
+        rows = box.values
+        names = [name for name, _ in rows[0]] if rows else []
+        columns = [[row[place][1] for row in rows] for place in range(len(names))]
+        pairs = [
+            (name, column_text(column)) for name, column in zip(names, columns, strict=True)
+        ]
+        return tuple(f"{name} {text}".strip() for name, text in pairs if text is not None)
+    found = []
+    for name, value in box.values[0] if box.values else ():
+        if isinstance(value, Sym):
+            text = short_formula(value)
+            if text:
+                found.append(name if text == name else f"{name} {text}")
+        elif value is True:
+            found.append(name)
+    return tuple(found)
+
+
+def column_text(values: Sequence[object]) -> str | None:
+    """The values of an argument in calls that follow each other.
+
+    One for all of them; `2, 1` for the first and the others; `0–0.1` for a rate that
+    grows; `3/1` for what takes turns; nothing to say where it is left out everywhere.
+    """
+    texts = list(dict.fromkeys(spell_argument(value) for value in values))
+    if len(texts) == 1:
+        if values[0] is None or values[0] is False:
+            return None
+        return "" if values[0] is True else texts[0]
+    if any(isinstance(value, float) for value in values):
+        numbers = [float(v) for v in values if isinstance(v, int | float)]
+        return f"{min(numbers):.2g}–{max(numbers):.2g}"
+    rest = {spell_argument(value) for value in values[1:]}
+    if len(rest) == 1 or len(values) == len(texts) <= FEW:
+        return ", ".join(texts)
+    return "/".join(texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cnndsl.figures.text import spell_argument
-from cnndsl.structure import Call, Line, Tensor, walk
+from cnndsl.structure import Block, Call, Line, Tensor, walk
 
 
 def calls_of(lines: Sequence[Line]) -> Iterator[Call]:
@@ -29,6 +29,15 @@ def ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
         return 0
     found = round(before[-1] / after[-1])
     return found if found > 1 else 0
+
+
+def given(blocks: Sequence[Block]) -> list[dict[str, object]]:
+    """By call of one block the values of the parameters that any of them gives."""
+    names = dict.fromkeys(name for block in blocks for name in block.arguments)
+    return [
+        {name: block.arguments.get(name, block.names.get(name)) for name in names}
+        for block in blocks
+    ]
 
 
 def varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:

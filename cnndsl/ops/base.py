@@ -447,15 +447,19 @@ class Op(Record):
 
     def unusual(self) -> tuple[str, ...]:
         """The attributes that are said beside the title: those with a value of their own."""
-        cls = type(self)
-        titled = cls.figure is not Op.figure
+        return tuple(
+            p.name
+            for p in type(self).parameters
+            if not self.in_title(p)
+            and (p.default is MISSING or not self.usual(p.name, p.default))
+        )
 
-        def said(p: Parameter) -> bool:
-            if p.default is MISSING:
-                return not titled or p.name in cls.beside
-            return p.name not in cls.titled and not self.usual(p.name, p.default)
-
-        return tuple(p.name for p in cls.parameters if said(p))
+    @classmethod
+    def in_title(cls, parameter: Parameter) -> bool:
+        """Whether the title says an attribute."""
+        if parameter.default is not MISSING:
+            return parameter.name in cls.titled
+        return cls.figure is not Op.figure and parameter.name not in cls.beside
 
     def usual(self, name: str, default: object) -> bool:
         """Whether an attribute has the value that it has where it is not given."""

@@ -140,7 +140,7 @@ def test_a_flowchart_holds_every_box_and_edge_of_the_plan() -> None:
     text = mermaid(network("googlenet"))
     assert text.count(":::block") == 9
     assert text.count("subgraph") == 1
-    assert '["3×3, 192<br/>conv3<br/>192×56² · relu lrn"]:::conv' in text
+    assert '["3×3, 192<br/>conv3<br/>relu · lrn · 192×56²"]:::conv' in text
 
 
 def test_words_of_a_flowchart_mean_nothing() -> None:

@@ -27,7 +27,7 @@ from cnndsl.figures.paint import Part as Drawn
 from cnndsl.figures.scene import Box
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, count_text, label_text, shape_text
-from cnndsl.figures.titles import title_of
+from cnndsl.figures.titles import Sayer, title_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Shape
 
@@ -140,7 +140,8 @@ def _title(found: Union, part: Part) -> str:
     both = []
     for network, held in ((found.before, part.before), (found.after, part.after)):
         if held:
-            both.append(" ".join([title_of(network, held[-1]), *held[-1].tags]))
+            said = Sayer(network)(held[-1])
+            both.append(" · ".join([said.title, *said.small]))
     if count == 1:
         return clean(" → ".join(dict.fromkeys(both)))
     layers = max(map(len, part.nodes))
@@ -191,7 +192,7 @@ class _Cards(Cards):
         words = self.words[box.key]
         label = clean(label_text(box.labels))
         if words.round:
-            return Card(words.title, "", "", 22, 22, round=True)
+            return Card((words.title,), (), "", 22, 22, round=True)
         if box.count > 1:
             words.title = f"{words.part.title} ×{box.count}"
         mark = MARK + 4 if SIGNS[words.kind] else 0.0
@@ -203,7 +204,7 @@ class _Cards(Cards):
             70.0,
         )
         height = 24 + LINE * len(words.rows)
-        return Card(words.title, "", label, wide + 2 * INSET, height)
+        return Card((words.title,), (), label, wide + 2 * INSET, height)
 
 
 def _wire(ends: tuple[str, str], line: tuple[tuple[float, float], ...], kind: str) -> Group:

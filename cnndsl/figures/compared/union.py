@@ -118,7 +118,7 @@ class Matcher:
         self.parts[key] = part
         labels = list(shown.labels)
         return Box(
-            key, shown.title, shown.family, list(now or was), None, labels, [*shown.tags]
+            key, shown.title, shown.family, list(now or was), None, labels, [*shown.parts]
         )
 
     def _kind(self, first: Box, then: Box) -> str:

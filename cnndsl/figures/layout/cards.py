@@ -9,13 +9,20 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
-from cnndsl.figures.titles import title_of
+from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.shapes import square
 from cnndsl.structure import Tensor
 
-TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
-HEIGHT, LOW, ROUND = 38.0, 24.0, 22.0
+TITLE, SMALL, LABEL = 10.6, 9.0, 8.0
+"""Pixels, which are 0.75 pt each where the smallest text is as small as may be."""
+BOLD, GREY = 13.0, 11.5
+"""From a line of a title to the next, and from a grey line."""
+LOW, ROUND, PORT = 24.0, 22.0, 16.0
+"""The height of a box of one line, of a circle, and of a port's words."""
+SHORT = 118.0
+"""So much is said in one line, if there is room for it."""
 WIDTHS, NARROW = (92.0, 220.0), (64.0, 178.0)
 """The least and the greatest width of a box, and these on a narrow page."""
 NAMED = 60.0
@@ -30,12 +37,24 @@ MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 class Card:
     """The words of a box, and the least size that holds them."""
 
-    title: str
-    small: str
+    titles: tuple[str, ...]
+    lines: tuple[str, ...]
     label: str
     width: float
     height: float
     round: bool = False
+    bare: bool = False
+    """Words without an outline: where a block or a network begins or ends."""
+
+    @property
+    def title(self) -> str:
+        """The title in one line."""
+        return " ".join(self.titles)
+
+    @property
+    def small(self) -> str:
+        """All grey words in one line."""
+        return " · ".join(self.lines)
 
 
 CARD = 3.5
@@ -66,8 +85,9 @@ class Cards:
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
+        self.say = Sayer(network)
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
-        wide = [card.width for card in self.cards.values() if not card.round]
+        wide = [card.width for card in self.cards.values() if not (card.round or card.bare)]
         self.width = max([self.least, *wide])
 
     def __getitem__(self, box: Box) -> Card:
@@ -77,34 +97,63 @@ class Cards:
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
         card = self.cards[box.key]
-        return (card.width if card.round else self.width), card.height
+        return (card.width if card.round or card.bare else self.width), card.height
 
     def _card(self, box: Box) -> Card:
-        title = clean(title_of(self.network, box, self.frame))
+        said = self.say(box, self.frame)
+        title, words = clean(said.title), [clean(word) for word in said.small]
         together = ", ".join(box.labels) if box.beside > 1 else label_text(box.labels)
         label = clean(together)
-        if box.family is Family.ADD and title in ("+", "×"):
-            return Card(title, "", label, ROUND, ROUND, round=True)
+        if box.family is Family.ADD and title in ("+", "×") and not words:
+            return Card((title,), (), label, ROUND, ROUND, round=True)
         if box.count > 1:
             title = f"{title} ×{box.count}"
-        words = self._shapes(box)
-        words += [clean(tag) for tag in box.tags]
-        small = " · ".join(words[:1]) + (" · " if len(words) > 1 else "") + " ".join(words[1:])
         room = self.most - 2 * self.inset - self._slant(box)
-        title = font.fitted(title, TITLE, room, bold=True)
-        small = font.fitted(small, SMALL, room)
-        text = max(font.width(title, TITLE, bold=True), font.width(small, SMALL))
-        low = box.family in MINOR or not small
+        titles = font.lines(title, TITLE, room, bold=True)
+        titles = [font.fitted(line, TITLE, room, bold=True) for line in titles]
+        shapes = self._shapes(box)
+        if box.family is Family.INPUT and not box.nodes:
+            width = font.width(title, TITLE, bold=True) + 8
+            lines = tuple(shapes) if self.frame is None else ()
+            width = max(width, *(font.width(line, SMALL) + 8 for line in lines), 0.0)
+            return Card((title,), lines, label, width, PORT + GREY * len(lines), bare=True)
+        lines = self._lines(words, shapes, max(SHORT, *(self._bold(t) for t in titles)), room)
+        text = max(*map(self._bold, titles), *(font.width(line, SMALL) for line in lines), 0.0)
         width = text + 2 * self.inset + self._slant(box)
         if not self.narrow:
             width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + 8.5))
-        return Card(title, small, label, width, LOW if low else HEIGHT)
+        height = LOW + BOLD * (len(titles) - 1) + GREY * len(lines) + (2.5 if lines else 0)
+        return Card(tuple(titles), tuple(lines), label, width, height)
+
+    @staticmethod
+    def _bold(title: str) -> float:
+        return font.width(title, TITLE, bold=True)
+
+    @staticmethod
+    def _lines(words: list[str], shapes: list[str], wide: float, room: float) -> list[str]:
+        """Grey words in lines: one for all where that is short, else the size in its own."""
+        everything = " · ".join([*words, *shapes])
+        if not everything or font.width(everything, SMALL) <= min(wide, room):
+            return [everything] if everything else []
+        lines: list[str] = []
+        for word in words:
+            longer = f"{lines[-1]} · {word}" if lines else word
+            if lines and font.width(longer, SMALL) <= min(wide, room):
+                lines[-1] = longer
+            else:
+                lines += font.lines(word, SMALL, room)
+        return [font.fitted(line, SMALL, room) for line in [*lines, *shapes]]
 
     def _shapes(self, box: Box) -> list[str]:
-        """The shape that leaves a box; of several side by side, each that differs."""
+        """The shape that leaves a box; of several, each that differs."""
         shape = self.shape(box)
         if shape is None:
             return []
+        if box.count > 1 and len(set(box.shapes)) > 1:
+            first, last = box.shapes[0], box.shapes[-1]
+            if first[:1] == last[:1]:
+                return [" → ".join(map(square, dict.fromkeys(s[1:] for s in box.shapes)))]
+            return [f"{shape_text(first)} → {shape_text(last)}"]
         shapes = [tensor.shape for tensor in self.sent[box.key]] if box.beside > 1 else []
         texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
         return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
@@ -123,6 +172,7 @@ class Cards:
         return tensor.shape
 
     def _agreed(self, node: str, output: int) -> bool:
+        """Whether all calls of the frame have one size there."""
         assert self.frame is not None
         if len(self.frame.nodes) == 1:
             return True
@@ -130,4 +180,5 @@ class Cards:
             return False
         place = self.frame.nodes[0].index(node)
         shapes = self.network.shapes
-        return len({shapes[nodes[place]][output] for nodes in self.frame.nodes}) == 1
+        every = [nodes[place] for nodes in self.frame.nodes if nodes[place]]
+        return len({shapes[name][output] for name in every}) == 1

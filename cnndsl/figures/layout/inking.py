@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import CARD, HEIGHT, LABEL, SMALL, TITLE, Card, Cards, behind
-from cnndsl.figures.layout.piece import Piece, Scope, Spot
+from cnndsl.figures.layout.cards import (
+    BOLD,
+    CARD,
+    GREY,
+    LABEL,
+    SMALL,
+    TITLE,
+    Card,
+    Cards,
+    behind,
+)
+from cnndsl.figures.layout.piece import Ends, Piece, Scope, Spot
 from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box
 from cnndsl.ops.base import Family
 
 SLANT = 7.0
+OPTIONAL = 3.5
+"""Around a box that not every call has: a dashed line."""
 
 
 def scope(found: Scope) -> Part:
@@ -29,12 +42,16 @@ def scope(found: Scope) -> Part:
     return Group(tuple(children), title=found.title, kind="scope", span=found.span)
 
 
-def wires(piece: Piece) -> list[Part]:
+def wires(piece: Piece, dashed: Collection[Ends] = ()) -> list[Part]:
     """All edges; arrows point at the boxes."""
     parts: list[Part] = []
     for (tail, head), line in piece.wires.items():
         data = (("from", tail), ("to", head))
-        parts.append(Group((Path(line, arrow=True),), data=data, kind="edge"))
+        parts.append(
+            Group(
+                (Path(line, arrow=True, dashed=(tail, head) in dashed),), data=data, kind="edge"
+            )
+        )
     return parts
 
 
@@ -42,7 +59,7 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     """A box with its words; `said` is its title and description for a reader's ears."""
     card = cards[spot.box]
     role = role or role_of(spot.box.family)
-    children: list[Part] = list(_outline(spot, card, role))
+    children: list[Part] = [] if card.bare else list(_outline(spot, card, role))
     children += _words(spot, card)
     data: tuple[tuple[str, str], ...] = (
         ("count", str(spot.box.count)),
@@ -68,11 +85,14 @@ def _words(spot: Spot, card: Card) -> list[Part]:
             words.append(Text(spot.left - 2, spot.top + 3, label, LABEL, "faint", anchor="end"))
         return words
     words = []
-    if card.height >= HEIGHT:
-        words.append(Text(spot.x, spot.y - 2.5, card.title, TITLE, bold=True, anchor="middle"))
-        words.append(Text(spot.x, spot.y + 11, card.small, SMALL, "grey", anchor="middle"))
-    else:
-        words.append(Text(spot.x, spot.y + 4, card.title, TITLE, bold=True, anchor="middle"))
+    high = BOLD * len(card.titles) + GREY * len(card.lines)
+    y = spot.y - high / 2 - 2.5
+    for title in card.titles:
+        y += BOLD
+        words.append(Text(spot.x, y, title, TITLE, bold=True, anchor="middle"))
+    for line in card.lines:
+        y += GREY
+        words.append(Text(spot.x, y, line, SMALL, "grey", anchor="middle"))
     if card.label:
         label = font.fitted(card.label, LABEL, spot.width / 2 - 8)
         words.append(
@@ -87,6 +107,12 @@ def _outline(spot: Spot, card: Card, role: str) -> list[Part]:
     for step in (2, 1) if spot.box.count > 1 else ():
         shift = CARD * step
         found += _shape(spot, card, role, shift)
+    if spot.box.condition:
+        left, top, right, bottom = spot.left, spot.top, spot.right, spot.bottom
+        size = (right - left + 2 * OPTIONAL, bottom - top + 2 * OPTIONAL)
+        found.append(
+            Area(left - OPTIONAL, top - OPTIONAL, *size, "scope", 7, dashed=True, stroke=0.9)
+        )
     return found + _shape(spot, card, role, 0.0)
 
 
@@ -143,7 +169,7 @@ def swatch(x: float, y: float, role: str, family: Family | None) -> Part:
     """The shape of a family, small."""
     round_ = family is Family.ADD
     wide = 12.0 if round_ else 18.0
-    card = Card("", "", "", wide, 12, round=round_)
+    card = Card((), (), "", wide, 12, round=round_)
     sample = Box("", "", family, [], None)
     shown = Spot(sample, x + 9, y + 6, wide, 12)
     return Group(tuple(_shape(shown, card, role, 0.0, slant=4.0)), kind="swatch")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
-from cnndsl.figures.caption import WIDEST, about, caption
+from cnndsl.figures.caption import about, caption
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import Cards
@@ -19,12 +19,14 @@ from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.figures.values import Table, values
 from cnndsl.ops.base import Family
 
 MARGIN = 18.0
 GUTTER = 40.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
+NOTE = 8.0
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
@@ -32,12 +34,13 @@ Said = Callable[[Box], str]
 
 @dataclass(slots=True)
 class Panel:
-    """A placed scene; `x`, `y` is where its axis begins."""
+    """A placed scene; `x`, `y` is where its axis begins. Under it stand notes and a table."""
 
     piece: Piece
     cards: Cards
     scene: Scene
     frame: Frame | None = None
+    table: Table | None = None
     x: float = 0.0
     y: float = 0.0
 
@@ -47,13 +50,27 @@ class Panel:
         if self.frame is None:
             return self.piece.width
         title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
-        return max(self.piece.width, title) + 2 * INSET_PAD
+        notes = [font.width(note, NOTE) for note in self.notes]
+        table = self.table.width if self.table else 0.0
+        return max(self.piece.width, title, table, *notes) + 2 * INSET_PAD
 
     @property
     def height(self) -> float:
         """The same."""
-        more = 0.0 if self.frame is None else INSET_BAR + INSET_PAD
-        return self.piece.height + more
+        if self.frame is None:
+            return self.piece.height
+        return INSET_BAR + self.piece.height + self.below + INSET_PAD
+
+    @property
+    def below(self) -> float:
+        """The height of what stands under the picture of a block."""
+        table = self.table.height + 6 if self.table else 0.0
+        return 12 * len(self.notes) + table
+
+    @property
+    def notes(self) -> list[str]:
+        """When an opened block has what is dashed."""
+        return list(dict.fromkeys(self.frame.notes)) if self.frame else []
 
     @property
     def heading(self) -> str:
@@ -62,9 +79,9 @@ class Panel:
 
     @property
     def said(self) -> str:
-        """How often it is called."""
+        """How often it is called, and with what."""
         count = len(self.frame.calls) if self.frame else 1
-        return f"×{count} in the network" if count > 1 else ""
+        return f"×{count}" if count > 1 else ""
 
 
 @dataclass(slots=True)
@@ -99,7 +116,7 @@ def page(
             continue
         inner = Cards(network, frame.scene, frame, narrow=narrow)
         piece = placed(network, frame.scene, inner, main=False)
-        panels.append(Panel(piece, inner, frame.scene, frame))
+        panels.append(Panel(piece, inner, frame.scene, frame, values(plan, frame)))
     done = Page(plan, main, panels, [], widest=widest)
     room = widest - 2 * MARGIN - GUTTER if widest else 0.0
     main.piece = folded(main.piece, sum(p.width * p.height for p in panels), room)
@@ -126,13 +143,12 @@ def picture(
     said: Said | None = None,
     role: Callable[[Box], str] | None = None,
     legend: list[Part] | None = None,
+    captioned: bool = True,
 ) -> Picture:
     """The page as parts to paint."""
     plan = done.plan
-    room = max(done.widest - 2 * MARGIN, 0.0) or WIDEST
-    about_it = about(plan.network, room)
-    parts, title_width, top = caption(plan.network.name, about_it, MARGIN, MARGIN, room)
-    x, y = MARGIN, top + 26
+    parts: list[Part] = []
+    x, y = MARGIN, MARGIN
     for band in done.bands:
         parts += _band(band, x, y, GUTTER, done.main)
     families: dict[Family | None, None] = {}
@@ -141,15 +157,23 @@ def picture(
             parts.append(_inset(panel, x, y))
         moved = panel.piece.moved(x + panel.x, y + panel.y)
         parts += [inking.scope(found) for found in moved.scopes]
-        parts += inking.wires(moved)
+        dashed = {(edge.tail, edge.head) for edge in panel.scene.edges if edge.dashed}
+        parts += inking.wires(moved, dashed)
         for spot in moved.spots:
             families[spot.box.family] = None
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
-    width = max(done.width, title_width)
-    keys = legend if legend is not None else _legend(list(families), width)
-    foot = y + done.height + 24
-    parts += _shifted(keys, x, foot)
-    height = max(extent(_shifted(keys, x, foot))[1], foot) + MARGIN
+    width, foot = done.width, y + done.height
+    if captioned or legend is not None:
+        room = max(done.widest - 2 * MARGIN, width, 200.0)
+        keys = legend if legend is not None else _legend(list(families), room)
+        parts += _shifted(keys, x, foot + 18)
+        foot = extent(_shifted(keys, x, foot + 18))[1]
+    if captioned:
+        lines = about(plan.network, room, done.main.cards.say.notes)
+        words, title_width, foot = caption(plan.network.name, lines, x, foot + 6, room)
+        parts += words
+        width = max(width, title_width)
+    height = foot + MARGIN
     counted = certificate(plan)
     return Picture(
         width + 2 * MARGIN, height, parts, clean(plan.network.name), _about(plan), counted
@@ -200,7 +224,16 @@ def _inset(panel: Panel, x: float, y: float) -> Part:
     aside = left + 16 + font.width(panel.heading, 11, bold=True)
     words = (Text(aside, top + 17, panel.said, 9, "faint"),) if panel.said else ()
     area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
-    return Group((area, title, *words), title=panel.heading, key=panel.frame.key, kind="inset")
+    foot = y + panel.y + panel.piece.height
+    more: list[Part] = []
+    for note in panel.notes:
+        foot += 12
+        more.append(Text(left + 14, foot - 2, note, NOTE, "faint"))
+    if panel.table is not None:
+        more += panel.table.parts(left + INSET_PAD, foot + 4, panel.width - 2 * INSET_PAD)
+    return Group(
+        (area, title, *words, *more), title=panel.heading, key=panel.frame.key, kind="inset"
+    )
 
 
 def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:

@@ -246,7 +246,7 @@ class _Cards(Cards):
 
     def _card(self, box: Box) -> Card:
         width, height = self.prisms[box.key].size
-        return Card("", "", "", width, height)
+        return Card((), (), "", width, height)
 
 
 def as_boxes(network: Network, scene: Scene, prisms: dict[str, Prism]) -> Shelf:

@@ -1,0 +1,113 @@
+"""The table under an opened block: the values of its parameters, one row a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cnndsl.analysis.costs import Cost, costs
+from cnndsl.figures import font
+from cnndsl.figures.paint import Part, Path, Text
+from cnndsl.figures.scene import Box, Frame, Plan
+from cnndsl.figures.text import clean, count_text, label_text, shape_text
+from cnndsl.figures.titles import column_text
+from cnndsl.figures.walk import given, varying
+from cnndsl.structure import Call
+
+SIZE, LINE, GAP = 8.5, 12.5, 12.0
+"""Of the text, of a row, and between columns."""
+MOST = 16
+"""A longer table is left to the style `table`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Names of columns and rows of cells; the first column is a stage's name."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def widths(self) -> list[float]:
+        """Of each column."""
+        rows = (self.header, *self.rows)
+        return [
+            max(font.width(row[n], SIZE, bold=not n or row is self.header) for row in rows)
+            for n in range(len(self.header))
+        ]
+
+    @property
+    def width(self) -> float:
+        """With the gaps between columns."""
+        return sum(self.widths) + GAP * (len(self.header) - 1)
+
+    @property
+    def height(self) -> float:
+        """With its rules."""
+        return LINE * (len(self.rows) + 1) + 10
+
+    def parts(self, x: float, y: float, width: float) -> Iterator[Part]:
+        """The table in a width, from its upper left corner."""
+        spare = max(width - self.width, 0.0) / max(len(self.header) - 1, 1)
+        lines = (y + 2, y + LINE + 5, y + self.height - 1)
+        for at, stroke in zip(lines, (1.1, 0.6, 1.1), strict=True):
+            yield Path(((x, at), (x + width, at)), radius=0, stroke=stroke)
+        for number, row in enumerate((self.header, *self.rows)):
+            foot = y + LINE * (number + 1) + (4 if number else 0)
+            right = x
+            for n, (cell, wide) in enumerate(zip(row, self.widths, strict=True)):
+                right += wide + (GAP + spare if n else 0)
+                if n == 0:
+                    yield Text(x, foot, cell, SIZE, bold=True)
+                else:
+                    bold = not number
+                    yield Text(right, foot, cell, SIZE, "ink" if bold else "grey", bold, "end")
+
+
+def values(plan: Plan, frame: Frame) -> Table | None:
+    """The table of a frame; nothing for one whose calls have the same arguments."""
+    blocks = [call.block for call in frame.calls]
+    rows = dict(zip(map(id, frame.calls), given(blocks), strict=True))
+    names = varying(list(rows.values()))
+    groups = list(_groups(plan, frame))
+    if not names or not 1 < len(groups) <= MOST:
+        return None
+    table, layers = costs(plan.network), frame.placed
+    cells: list[tuple[str, ...]] = []
+    for label, calls in groups:
+        held = [rows[id(call)] for call in calls]
+        nodes = {name for call in calls for name in layers[id(call)] if name}
+        cost = sum((table[name] for name in nodes), Cost())
+        texts = [_cell([row[name] for row in held]) for name in names]
+        shapes = [call.outputs[0].shape for call in calls if call.outputs]
+        out = shape_text(shapes[-1]) if shapes else ""
+        counted = (count_text(cost.parameters), count_text(cost.macs))
+        cells.append((label, str(len(calls)), *texts, out, *counted))
+    header = ("", "n", *names, "out", "params", "MACs")
+    single = all(row[1] == "1" for row in cells)
+    drop = {1} if single else set()
+    keep = [n for n in range(len(header)) if n not in drop]
+    picked = [tuple(clean(row[n]) for n in keep) for row in (header, *cells)]
+    return Table(picked[0], tuple(picked[1:]))
+
+
+def _cell(values: Sequence[object]) -> str:
+    text = column_text(values)
+    return "–" if text is None else text or "yes"
+
+
+def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
+    """The calls of each box of the main picture, in its order, with the box's label."""
+    order = {name: number for number, name in enumerate(plan.network.graph)}
+    owner: dict[str, Box] = {name: box for box in plan.main.boxes() for name in box.nodes}
+    found: dict[str, tuple[Box, list[Call]]] = {}
+    placed = [
+        (min(order[name] for name in nodes if name), call, next(filter(None, nodes)))
+        for call, nodes in zip(frame.calls, frame.nodes, strict=True)
+        if any(nodes)
+    ]
+    for _, call, first in sorted(placed, key=lambda one: one[0]):
+        box = owner[first]
+        found.setdefault(box.key, (box, []))[1].append(call)
+    for box, calls in found.values():
+        yield label_text(box.labels).partition("[0–")[0] or box.title, calls

@@ -21,7 +21,7 @@ from cnndsl.figures.lanes import lanes
 from cnndsl.figures.plan import _Planner
 from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
 from cnndsl.figures.text import clean, elide, label_text, shape_text
-from cnndsl.figures.titles import title_of
+from cnndsl.figures.titles import Sayer, title_of, together
 from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import load, loads
@@ -147,10 +147,18 @@ def test_outputs_are_drawn_by_name() -> None:
 # Folding
 
 
-def test_a_first_item_that_differs_stays_apart() -> None:
-    shown = [title for title in titles(plan(net(RESIDUAL))) if title.startswith("Unit")]
-    assert shown[:4] == ["Unit (projection)", "Unit ×3", "Unit (projection) /2", "Unit ×3"]
-    assert not any("×4" in title for title in shown)
+def test_a_stage_is_one_box_though_its_first_block_has_more() -> None:
+    network = net(RESIDUAL)
+    planned = plan(network)
+    shown = [title for title in titles(planned) if title.startswith("Unit")]
+    assert shown[:2] == ["Unit ×4", "Unit ×4"]
+    (frame,) = planned.frames
+    assert frame.scene is not None
+    whole = [box for box in frame.scene.boxes() if box.condition]
+    assert [box.condition for box in whole] == ["unless s = 1 and in.c = 4·c"]
+    say = Sayer(network)
+    second = [box for box in planned.main.boxes() if box.frame][1]
+    assert "s 2, 1" in say(second).arguments
 
 
 def test_equal_repeats_fold_into_one_box() -> None:
@@ -164,12 +172,21 @@ def test_a_repeat_whose_stride_differs_is_not_folded_with_the_rest() -> None:
 
 
 def test_a_repeated_sequence_is_a_cluster_with_its_count() -> None:
-    network = flat("y: { conv(8, 3x3, act=relu) -> maxpool(2x2) } * 3")
+    network = flat("y: { conv(8, 3x3, act=relu) -> maxpool(3x3, stride=1, pad=1) } * 3")
     planned = plan(network)
     (cluster,) = clusters(planned.main.items)
     assert cluster.count == 3
     assert len(planned.main.edges) == 3
     assert "repeat ×3" in dot(network)
+
+
+def test_a_repeat_that_shrinks_is_not_folded() -> None:
+    network = flat("y: { conv(8, 3x3, act=relu) -> maxpool(2x2) } * 3")
+    assert titles(plan(network)).count("max 2×2 /2") == 3
+    twice = next(
+        b for b in plan(flat("y: conv(8, 3x3, pad=valid) * 2")).main.boxes() if b.parts
+    )
+    assert (twice.count, twice.shapes) == (2, [(8, 30, 30), (8, 28, 28)])
 
 
 def test_steps_that_something_else_reads_are_not_folded() -> None:
@@ -185,7 +202,7 @@ def test_steps_with_labels_of_their_own_stay_apart() -> None:
 def test_a_written_step_is_one_box_with_tags() -> None:
     network = flat("y: conv(8, 3x3, norm=bn, act=relu)")
     (box,) = [box for box in plan(network).main.boxes() if box.family is Family.CONV]
-    assert Sayer(network)(box).more == ("bn", "relu")
+    assert Sayer(network)(box).tags == ("bn", "relu")
     assert len(box.nodes) == 3
 
 
@@ -211,7 +228,7 @@ def test_frames_show_formulas_where_calls_differ() -> None:
     assert "<B>1×1, 4·c</B>" in source
     assert "<B>3×3, c /s</B>" in source
     convs = [node.op for node in net(RESIDUAL) if node.op.name == "conv"]
-    assert common(convs[:1]) == convs[0].figure()
+    assert together(convs[:1]) == convs[0].said()
 
 
 # Rows

@@ -224,7 +224,8 @@ class _Writer:
             return False
         place = frame.nodes[0].index(tensor.node)
         shapes = self.network.shapes
-        return len({shapes[nodes[place]][tensor.output] for nodes in frame.nodes}) == 1
+        every = [nodes[place] for nodes in frame.nodes if nodes[place]]
+        return len({shapes[name][tensor.output] for name in every}) == 1
 
     def _edge(
         self, edge: Edge, shapes: list[str], found: Lanes, *, flat: bool, wrapped: bool

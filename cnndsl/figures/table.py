@@ -98,7 +98,8 @@ def _apart(first: Box, then: Box) -> int:
 
     Rates, as of stochastic depth, grow from block to block and make no other layers.
     """
-    pairs = zip(first.values[0], then.values[0], strict=True)
+    rows = [box.values[0] if box.values else () for box in (first, then)]
+    pairs = zip(*rows, strict=True)
     return sum(a != b for a, b in pairs if not isinstance(a[1], float))
 
 
@@ -135,10 +136,11 @@ def _layers(planned: Plan, box: Box) -> list[str]:
             continue
         moved = Box(inner.key, inner.title, inner.family, parts, None, parts=parts)
         said = say(moved)
-        # A rate that grows from block to block is no part of the block.
+        # A rate that grows from block to block is no part of the block; of a norm and an
+        # activation papers' tables say nothing.
         rate = inner.family is Family.REGULARIZE
         title = said.title.rstrip("0123456789. ") if rate else said.title
-        lines.append(" · ".join([title, *said.small]))
+        lines.append(" · ".join([title, *said.attributes]))
     return lines
 
 

@@ -23,16 +23,17 @@ Row = Sequence[tuple[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The words of a box: `arguments` are a block's, `more` attributes and what follows."""
+    """The words of a box: a block's arguments, an operation's attributes, what follows it."""
 
     title: str
     arguments: tuple[str, ...] = ()
-    more: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def small(self) -> tuple[str, ...]:
         """All but the title."""
-        return self.arguments + self.more
+        return self.arguments + self.attributes + self.tags
 
 
 class Sayer:
@@ -61,7 +62,7 @@ class Sayer:
         times = f"{box.beside} × " if box.beside > 1 else ""
         notes = (*box.notes, *filter(None, [box.condition]))
         if box.family in (None, Family.INPUT) or not box.parts:
-            return Said(times + box.title, arguments_of(box, frame), notes)
+            return Said(times + box.title, arguments_of(box, frame), (), notes)
         every = [self._calls(name, frame) for name in box.parts]
         words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
         normed = len(every) > 1 and every[1][0].family is Family.NORM
@@ -70,7 +71,7 @@ class Sayer:
         title, more = main.title, main.more
         if every[0][0].family in MINOR:
             more = self._unshared(every[0][0], more)
-        return Said(times + title, (), (*more, *tags[1:], *notes))
+        return Said(times + title, (), more, (*tags[1:], *notes))
 
     def _calls(self, name: str, frame: Frame | None) -> list[Op]:
         """The operation of a node in all the calls of its frame that have it."""

@@ -140,7 +140,6 @@ class Dropout(Op):
 
 DROP_PATH = '''class DropPath(nn.Module):
     """Drops whole samples with probability p in training, and scales up the others."""
-    titled = ("p",)
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -167,6 +166,7 @@ class DropPath(Op):
     p: float = 0.0
 
     reads = each_position
+    titled = ("p",)
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """The input itself in evaluation."""

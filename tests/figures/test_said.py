@@ -1,0 +1,158 @@
+"""What a picture says is true and whole: every layer, every attribute, every block's values."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnndsl.figures.blocks import blocks as drawn
+from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.mermaid import mermaid
+from cnndsl.figures.plan import plan
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
+from cnndsl.figures.svg import svg
+from cnndsl.figures.table import rows
+from cnndsl.figures.terminal import terminal
+from cnndsl.figures.tikz import tikz
+from cnndsl.figures.titles import Sayer
+from cnndsl.figures.values import values
+from cnndsl.files import shipped
+from cnndsl.graph import Network
+from cnndsl.network import loads
+from tests.figures.geometry import network
+
+ZOO = sorted(shipped())
+ROWS = {"unbatch", "rebatch", "input"}
+"""Where the rows of `each row` join the batch, which its box says; inputs have names."""
+
+
+def scenes(planned: Plan) -> list[tuple[Scene, Frame | None]]:
+    frames = [(frame.scene, frame) for frame in planned.frames if frame.scene]
+    return [(planned.main, None), *frames]
+
+
+def flat(body: str) -> Network:
+    return loads(f"model M: image[3, H=32, W=32] -> y {{\n{body}\n}}")
+
+
+def repeats(items: list[Item]) -> list[Item]:
+    """The sequences that stand for several."""
+    clusters = [item for item in items if isinstance(item, Cluster)]
+    inner = [found for item in clusters for found in repeats(item.children)]
+    return [*(item for item in clusters if item.count > 1), *inner]
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("folding", [None, False])
+def test_every_layer_has_words_in_its_box(name: str, folding: bool | None) -> None:
+    found = network(name)
+    planned = plan(found, folding=folding)
+    say = Sayer(found)
+    for scene, frame in scenes(planned):
+        cards = Cards(found, scene, frame)
+        repeated = {box.key for box in boxes(repeats(scene.items))}
+        for box in scene.boxes():
+            if box.frame is not None or not box.nodes:
+                continue
+            card = cards[box]
+            text = " ".join([*card.titles, *card.lines])
+            assert "…" not in text or box.beside > 1, text
+            said = say(box, frame)
+            for word in (said.title, *said.small):
+                assert all(part in text for part in word.split()), (word, text)
+            once = box.count == box.beside == 1 and box.key not in repeated
+            silent = set(box.nodes) - set(box.parts) if once else set()
+            assert {found.node(node).op.name for node in silent} <= ROWS
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_boxes_of_unequal_steps_have_other_words(name: str) -> None:
+    found = network(name)
+    say = Sayer(found)
+    shown: dict[str, tuple[object, ...]] = {}
+    for box in plan(found, folding=False).main.boxes():
+        if not box.parts:
+            continue
+        ops = tuple(found.node(node).op.plain() for node in box.parts)
+        said = say(box)
+        text = " · ".join([said.title, *said.small])
+        assert shown.setdefault(text, ops) == ops, text
+
+
+LAYERS = """
+  conv(64, 3x3, dilation=2) -> conv(64, 3x3, groups=32) -> conv(64, 3x3)
+  y: dwconv(3x3) -> conv(64, 3x3, groups=64) -> conv(64, 3x3, pad=valid)
+"""
+SAID = [
+    "3×3, 64 · rate 2",
+    "3×3, 64 · 32 groups",
+    "3×3, 64",
+    "dw 3×3",
+    "3×3, 64 · 64 groups",
+    "3×3, 64 · valid",
+]
+
+
+def test_the_same_words_are_in_every_style() -> None:
+    found = flat(LAYERS)
+    say = Sayer(found)
+    boxes = [box for box in plan(found).main.boxes() if box.parts]
+    texts = [" · ".join([say(box).title, *say(box).small]) for box in boxes]
+    assert texts == SAID
+    assert [row.layers[0] for row in rows(found) if row.count == 1][-6:] == SAID
+    for made in (svg(drawn(found)), mermaid(found), terminal(found), tikz(drawn(found))):
+        for word in ("rate 2", "32 groups", "64 groups", "valid"):
+            assert made.count(word) >= 1, word
+    summary = str(found.summary())
+    assert all(text in summary for text in SAID)
+
+
+BLOCK = """
+block B(c: int, nl: op = relu, s: int = 1, drop: float = 0.0) {
+  conv(c, 3x3, stride=s, act=nl) -> conv(c, 3x3, act=nl) -> droppath(drop)
+  -> conv(c, 1x1) -> conv(c, 3x3)
+}
+"""
+
+
+def calls(body: str) -> Plan:
+    padding = " -> ".join(["conv(9, 3x3) -> maxpool(3x3, stride=1, pad=1)"] * 14)
+    text = f"{BLOCK}model M: x[3, H=64, W=64] -> y {{\n {padding}\n{body}\n y: relu\n}}"
+    return plan(loads(text))
+
+
+def boxes_of(planned: Plan) -> list[Box]:
+    return [box for box in planned.main.boxes() if box.frame is not None]
+
+
+def test_a_block_says_its_arguments_and_its_frame_has_a_table_of_them() -> None:
+    planned = calls("a: B(8)\nb: B(16, nl=hardswish)\nc: B(16, s=2)")
+    say = Sayer(planned.network)
+    assert [say(box).arguments for box in boxes_of(planned)] == [
+        ("c 8", "nl relu", "s 1"),
+        ("c 16", "nl hardswish", "s 1"),
+        ("c 16", "nl relu", "s 2"),
+    ]
+    (frame,) = planned.frames
+    table = values(planned, frame)
+    assert table is not None
+    assert table.header[:4] == ("", "c", "nl", "s")
+    assert [row[:4] for row in table.rows] == [
+        ("a", "8", "relu", "1"),
+        ("b", "16", "hardswish", "1"),
+        ("c", "16", "relu", "2"),
+    ]
+    assert frame.scene is not None
+    first = next(box for box in frame.scene.boxes() if box.parts)
+    assert (say(first, frame).title, say(first, frame).tags) == ("3×3, c /s", ("nl",))
+
+
+def test_a_run_whose_rate_grows_is_one_box_with_its_range() -> None:
+    planned = calls("a: for d in [0.0, 0.05, 0.1] { B(8, drop=d) }")
+    (box,) = boxes_of(planned)
+    assert box.count == 3
+    assert Sayer(planned.network)(box).arguments == ("drop 0–0.1",)
+
+
+def test_a_block_whose_numbers_differ_is_no_repeat() -> None:
+    planned = calls("a:\nfor | c | nl |\n | 8 | relu |\n | 9 | gelu |\n { B(c, nl) }")
+    assert [box.count for box in boxes_of(planned)] == [1, 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cnndsl.figures.scene import Box, Frame
 from cnndsl.figures.text import short_formula, spell_argument
@@ -104,7 +104,7 @@ def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
 def _biased(op: Op, words: Words) -> Words:
     """Before a norm, no bias is the rule."""
     more = tuple(word for word in words.more if word != "no bias")
-    return replace(words, more=(*more, "bias") if getattr(op, "bias", False) is True else more)
+    return Words(words.title, (*more, "bias") if getattr(op, "bias", False) is True else more)
 
 
 def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> Words:
@@ -126,7 +126,7 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
         if not same and (parameter.name in spoken_of or first.in_title(parameter)):
             changes[parameter.name] = _named(values, rows)
     try:
-        words = replace(first, **changes).said()
+        words = first.with_values(changes).said()
     except (TypeError, ValueError, ArithmeticError):
         words = Words("")
     names = [text for value in changes.values() for text in _texts(value)]

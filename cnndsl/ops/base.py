@@ -353,6 +353,10 @@ class Op(Record):
         values = [getattr(self, name) for name in self.names_]
         return type(self)(*map(strip, values))
 
+    def with_values(self, values: Mapping[str, object]) -> Op:
+        """The operation with some attributes replaced."""
+        return type(self)(*(values.get(name, getattr(self, name)) for name in self.names_))
+
     def resolved(self, *inputs: Shape) -> Op:
         """The operation with what depends on its inputs filled in (`pad=same`, `groups`)."""
         return self

@@ -66,8 +66,7 @@ def test_a_repeated_sequence_is_a_prism_each_time() -> None:
 def test_blocks_in_a_row_that_make_the_same_are_one_prism_with_their_number() -> None:
     found = scaled(network("resnet50"), detail="blocks")
     words = {part.text for part in leaves(found.parts) if isinstance(part, Text)}
-    assert {"Bottleneck ×2", "Bottleneck ×3", "Bottleneck ×5"} <= words
-    assert "Bottleneck ×6" not in words
+    assert {"Bottleneck ×3", "Bottleneck ×4", "Bottleneck ×6"} <= words
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -46,7 +45,7 @@ def allowed(op: Op) -> bool:
 def test_another_value_of_any_attribute_makes_other_words(case: Case) -> None:
     op = made(case[0], case[1], *case[2])
     others = [
-        replace(op, **{p.name: value})
+        op.with_values({p.name: value})
         for p in op.parameters
         if p.type != "Any"
         for value in changed(getattr(op, p.name))
@@ -87,5 +86,7 @@ def test_a_kernel_of_one_axis_says_what_it_is_of() -> None:
 
 def test_a_number_may_be_said_by_its_name() -> None:
     conv = made("conv", {"out": 64, "kernel": 3, "groups": 4}, (8, 9, 9))
-    named = replace(conv, out=Named("c"), stride=(Named("s"),) * 2, groups=Named("groups"))
+    named = conv.with_values(
+        {"out": Named("c"), "stride": (Named("s"),) * 2, "groups": Named("groups")}
+    )
     assert named.said() == Words("3×3, c /s", ("groups",))

@@ -114,9 +114,9 @@ class Cards:
         shapes = self._shapes(box)
         if box.family is Family.INPUT and not box.nodes:
             width = font.width(title, TITLE, bold=True) + 8
-            lines = tuple(shapes) if self.frame is None else ()
-            width = max(width, *(font.width(line, SMALL) + 8 for line in lines), 0.0)
-            return Card((title,), lines, label, width, PORT + GREY * len(lines), bare=True)
+            below = tuple(shapes) if self.frame is None else ()
+            width = max(width, *(font.width(line, SMALL) + 8 for line in below), 0.0)
+            return Card((title,), below, label, width, PORT + GREY * len(below), bare=True)
         lines = self._lines(words, shapes, max(SHORT, *(self._bold(t) for t in titles)), room)
         text = max(*map(self._bold, titles), *(font.width(line, SMALL) for line in lines), 0.0)
         width = text + 2 * self.inset + self._slant(box)

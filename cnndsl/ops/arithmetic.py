@@ -43,6 +43,7 @@ class Arithmetic(Op):
     cannot: ClassVar[str]
     """What a message says of two shapes that do not agree."""
     reads = each_position
+    titled = ("by",)
 
     @property
     def each(self) -> bool:
@@ -378,6 +379,7 @@ class Clamp(Elementwise):
 
     function = "torch.clamp"
     keeps = INPUT
+    titled = ("min", "max")
     bucket = "elementwise"
 
     def shape(self, *inputs: Shape) -> Shape:

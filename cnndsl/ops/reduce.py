@@ -166,6 +166,7 @@ class VectorNorm(Reduction):
     keep: bool = False
 
     elsewhere = "norm reducel2 pnorm"
+    titled = ("p",)
     keeps = Saved(inputs=(0,), outputs=(0,))
 
     def shape(self, *inputs: Shape) -> Shape:

@@ -16,7 +16,10 @@ from cnndsl.diagnostics import ArchError, Diagnostic, printable
 from cnndsl.files import shipped
 
 FAULTS, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
-OPERATION = "E601"
+OF_THE_FILE = ("E601", "E608")
+"""What a backend refuses of the network itself."""
+EXTRAS = {"torch": "PyTorch", "onnx": "ONNX"}
+"""What an extra of its name brings."""
 """The one code of the backends (E6) that is a fault of the file, not of what is around it."""
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -82,9 +85,10 @@ class Commands(click.Group):
         except OSError as error:
             raise Trouble(sentence(error)) from None
         except ImportError as error:
-            if error.name != "torch":
+            if error.name not in EXTRAS:
                 raise
-            raise Trouble('this needs PyTorch: pip install "cnndsl[torch]"') from None
+            needed = f'this needs {EXTRAS[error.name]}: pip install "cnndsl[{error.name}]"'
+            raise Trouble(needed) from None
         except (MemoryError, RecursionError):
             raise Trouble("the network does not fit in memory") from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -98,7 +102,7 @@ class Commands(click.Group):
 
 def _status(error: ArchError) -> int:
     """1 for faults of the file; 2 for those of values, inputs and weights around it."""
-    around = [d.code.startswith("E6") and d.code != OPERATION for d in error.diagnostics]
+    around = [d.code.startswith("E6") and d.code not in OF_THE_FILE for d in error.diagnostics]
     return USAGE if isinstance(error, UnfitError) or all(around) else FAULTS
 
 

@@ -172,6 +172,8 @@ class Decided(Record):
     value: int
     span: Span
     contract: bool = False
+    number: bool = False
+    """Only a number is worked out from it, an attribute of a layer; no shape, no branch."""
 
 
 @record(frozen=False)
@@ -195,6 +197,8 @@ class Network(Record):
     warnings: tuple[Diagnostic, ...] = ()
     decided: tuple[Decided, ...] = field(default=(), repr=False)
     """What the sizes decided, in the model's terms."""
+    numbers: tuple[Decided, ...] = field(default=(), repr=False)
+    """The sizes from which attributes that are no integers were worked out."""
     again: Build | None = field(default=None, repr=False)
     """The model elaborated anew, with other values or sizes; a copy cannot."""
 

@@ -17,6 +17,7 @@ from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.ops.base import Array, Shape
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import nn
 
     from cnndsl.analysis.summary import Summary
@@ -71,6 +72,22 @@ class Network(graph.Network):
         from cnndsl.backends.torch.execute import module
 
         return module(self, weights, optimize=optimize)
+
+    def to_onnx(
+        self, weights: Mapping[str, Array] | None = None, *, functions: bool = False
+    ) -> ModelProto:
+        """An ONNX model with these weights, or random ones, in float32 (`docs/onnx.md`).
+
+        The batch is free, and each named size of an input on which no weight and no branch
+        depends. With `functions` each block is a local function.
+        Raises ImportError: onnx is not installed. ArchError: weights of another network; a
+        layer that ONNX cannot say (E608); more weights than a file holds (E609).
+        """
+        from cnndsl.analysis.weights import random_weights
+        from cnndsl.backends.onnx import model
+
+        weights = random_weights(self, 0) if weights is None else weights
+        return model(self, weights, functions=functions)
 
     def to_numpy(
         self,

@@ -69,6 +69,8 @@ class Propagated:
     shapes: dict[str, tuple[Shape, ...]] = field(repr=False)
     decided: tuple[Decided, ...] = ()
     """What the sizes decided, in the model's terms."""
+    numbers: tuple[Decided, ...] = ()
+    """The sizes from which attributes that are no integers were worked out."""
 
     def bound(self, sizes: Mapping[str, int]) -> dict[Atom, int]:
         """Each atom's value where the sizes are these, the others the network's own."""
@@ -89,7 +91,8 @@ def propagate(network: Network) -> Propagated:
     work = _Work(network)
     layers = tuple(work.layer(node.name) for node in network)
     names, sizes = sizes_of(network)
-    return Propagated(network, layers, names, sizes, work.shapes, tuple(work.decided()))
+    facts = (tuple(work.carried(some)) for some in (network.decided, network.numbers))
+    return Propagated(network, layers, names, sizes, work.shapes, *facts)
 
 
 def sizes_of(network: Network) -> tuple[dict[Atom, str], dict[str, int]]:
@@ -188,11 +191,11 @@ class _Work:
             return normal(value.formula.evaluate(_Bindings(self, scope, value)))
         return value
 
-    def decided(self) -> Iterator[Decided]:
+    def carried(self, facts: Iterable[Decided]) -> Iterator[Decided]:
         """What the sizes decided, each fact once."""
         top = _inside(self.network.structure, None)
         seen: set[tuple[Formula, bool]] = set()
-        for one in self.network.decided:
+        for one in facts:
             value = self._carried(Sym(one.value, one.formula), top)
             if isinstance(value, Sym) and (value.formula, one.contract) not in seen:
                 seen.add((value.formula, one.contract))

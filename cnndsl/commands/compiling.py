@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cnndsl.commands.opening import costs_of, elaborated, pick, scope, stem
-from cnndsl.console import network_arguments, output_path, sized
-from cnndsl.files import replacing
+from cnndsl.console import Trouble, network_arguments, output_path, sized
+from cnndsl.files import replacing, same_file
+
+if TYPE_CHECKING:
+    from cnndsl.network import Network
 
 
 @click.command("compile")
@@ -18,6 +23,8 @@ from cnndsl.files import replacing
 @click.option(
     "--optimize", is_flag=True, help="For inference: fold batch norm, use channels last."
 )
+@click.option("--weights", metavar="PATH", help="For ONNX: a .safetensors, .npz or .pth file.")
+@click.option("--functions", is_flag=True, help="For ONNX: each block is a local function.")
 def compiling(
     file: str,
     model: str | None,
@@ -25,20 +32,50 @@ def compiling(
     inputs: dict[str, tuple[int, ...]],
     output: str | None,
     optimize: bool,
+    weights: str | None,
+    functions: bool,
 ) -> None:
-    """Write a network as PyTorch source.
+    """Write a network as PyTorch source, or as ONNX.
 
-    Without -o it goes to the current directory, under FILE's name with the ending .py.
-    With --optimize the module has a method `fold`, which takes the ordinary weights.
+    Without -o it is PyTorch, in the current directory, under FILE's name with the ending
+    .py. With --optimize the module has a method `fold`, which takes the ordinary weights.
+    With -o NAME.onnx it is ONNX with its weights in it, random ones unless --weights gives
+    them.
     """
+    onnx = output is not None and output.endswith(".onnx")
+    if not onnx and (weights is not None or functions):
+        raise Trouble("--weights and --functions are for ONNX: -o NAME.onnx")
+    if onnx and optimize:
+        raise Trouble("--optimize is for PyTorch; runtimes of ONNX fold batch norm themselves")
+    if output is not None and weights is not None and same_file(Path(output), Path(weights)):
+        raise Trouble(f"{output}: it is read by this run; choose another output")
     opened = scope(file)
     definition = pick(opened, model)
     network = elaborated(definition, parameters, inputs)
-    text = network.torch_source(optimize=optimize)
-    if output == "-":
-        sys.stdout.buffer.write(text.encode())
-        return
     path = output or f"{stem(file, opened, definition)}.py"
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    if onnx:
+        _write_onnx(network, path, weights, functions=functions)
+    else:
+        text = network.torch_source(optimize=optimize)
+        if output == "-":
+            sys.stdout.buffer.write(text.encode())
+            return
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     click.echo(f"{path}: {costs_of(network)}")
+
+
+def _write_onnx(network: Network, path: str, weights: str | None, *, functions: bool) -> None:
+    """Write the model, and say what its weights are."""
+    values = None
+    if weights is None:
+        click.echo("no --weights: they are random, from seed 0", err=True)
+    else:
+        from cnndsl.weights.console import loaded
+
+        values, notes = loaded(network, weights, None, partial=False)
+        for note in notes:
+            click.echo(note, err=True)
+    made = network.to_onnx(values, functions=functions)
+    with replacing(path) as part:
+        part.write_bytes(made.SerializeToString())

@@ -7,7 +7,7 @@ from cnndsl.language import tree
 from cnndsl.language.elsewhere import argument_help
 from cnndsl.language.evaluate import evaluate, is_tensor, show
 from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import Env, OpRef, kept
+from cnndsl.language.names import Env, OpRef, kept, reals
 from cnndsl.language.nodes import OpCall
 from cnndsl.ops.base import Auto, Op
 from cnndsl.ops.values import bind, signature
@@ -59,6 +59,9 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
         extra = tuple((n, v) for n, (v, _) in given.items() if n not in names)
         given = {n: v for n, v in given.items() if n in names} | {"axes": (extra, span)}
     places = {name: place for name, (_, place) in given.items() if name not in worked_out}
+    for value, place in given.values():
+        for real in reals(value):
+            real.noted(place, number=True)
     try:
         op = bind(cls, {name: kept(value) for name, (value, _) in given.items()}, rank)
     except OpError as error:

@@ -89,6 +89,7 @@ class Elaborator(Lines):
             tensors[port.name] = self.nodes.input(port.name, shapes[port.name], port.span)
         ports.bind_tensors(declaration, tensors, env)
         block, flow = self.body(model, env, Place(), arguments, tensors)
+        decided = dict.fromkeys(frame.decided)
         network = Network(
             name=declaration.name,
             wires=self.wires,
@@ -99,7 +100,8 @@ class Elaborator(Lines):
             shapes=self.nodes.shapes,
             dimensions=models.dimensions(env),
             warnings=tuple(self.nodes.warnings),
-            decided=tuple(dict.fromkeys(frame.decided)),
+            decided=tuple(one for one in decided if not one.number),
+            numbers=tuple(one for one in decided if one.number),
             again=partial(elaborate, model),
         )
         check_rows(network)

@@ -121,9 +121,24 @@ class Real(float):
         self.sources = sources
         return self
 
+    def noted(self, span: Span, *, number: bool = False) -> None:
+        """Note that its sizes decide something, or only that it is a number of a layer."""
+        for decided, formula, size in self.sources:
+            decided.append(Decided(formula, size, span, number=number))
+
     def __reduce__(self) -> tuple[type[float], tuple[float]]:
         """Pickled and copied as the plain number."""
         return float, (float(self),)
+
+
+def reals(value: Any) -> Iterator[Real]:
+    """The numbers worked out from sizes that are in a value."""
+    match value:
+        case Real():
+            yield value
+        case tuple():
+            for item in value:
+                yield from reals(item)
 
 
 def kept(value: Any) -> Any:
@@ -258,8 +273,7 @@ class Env:
             if isinstance(value, int):
                 self.decide(value, span)
             elif isinstance(value, Real):
-                for noted, formula, size in value.sources:
-                    noted.append(Decided(formula, size, span))
+                value.noted(span)
 
     def real(self, value: Any, operands: Iterable[object]) -> Any:
         """A number worked out from others, with the sizes among these."""

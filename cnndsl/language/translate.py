@@ -86,11 +86,11 @@ def resume_decided(frame: Frame, start: int, bindings: Resuming) -> None:
 
 def carried(decided: Iterable[Decided], bindings: Leaving | Resuming) -> list[Decided]:
     """What the sizes decided, seen from outside, where it still depends on any."""
-    found: dict[tuple[Formula, bool], Decided] = {}
+    found: dict[tuple[Formula, bool, bool], Decided] = {}
     for one in decided:
         value = one.formula.evaluate(bindings)
         if isinstance(value, Sym):
-            known = value.formula, one.contract
+            known = value.formula, one.contract, one.number
             found.setdefault(known, replace(one, formula=value.formula))
     return [*found.values()]
 

@@ -21,6 +21,7 @@ from cnndsl.ops.base import (
     each_element,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position
 from cnndsl.ops.shapes import check_axis
 from cnndsl.ops.words import spoken
@@ -36,6 +37,8 @@ class Elementwise(Op):
     module: ClassVar[str] = ""
     """PyTorch's module; empty where there is a function alone."""
     function: ClassVar[str]
+    node: ClassVar[str] = ""
+    """ONNX's operator, whose attributes have the same names."""
     spelt: ClassVar[tuple[str, ...]] = ()
     """PyTorch's words for its attributes, where they are other words."""
     reads = each_position
@@ -81,6 +84,17 @@ class Elementwise(Op):
         module = Call(self.module, (), keywords) if self.module else None
         return Torch(module, Call(self.function, (Operand(0),), keywords))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The operator that it is, `node`.  Raises OpError: it is none."""
+        if not self.node:
+            return super().onnx(to, *inputs, **weights)  # type: ignore[return-value]
+        given = {name: getattr(self, name) for name in self.words}
+        values: dict[str, Any] = {
+            name: value if isinstance(value, str) else float(value)
+            for name, value in given.items()
+        }
+        return to(self.node, inputs[0], **values)
+
 
 @op("relu", Family.ACTIVATION)
 class ReLU(Elementwise):
@@ -90,6 +104,7 @@ class ReLU(Elementwise):
     """
 
     module, function = "nn.ReLU", "F.relu"
+    node = "Relu"
     inplace, keeps, keeps_inplace = True, OUTPUT, OUTPUT
 
 
@@ -102,6 +117,10 @@ class ReLU6(Elementwise):
 
     module, function = "nn.ReLU6", "F.relu6"
     inplace, keeps = True, INPUT
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Clip`."""
+        return to("Clip", inputs[0], to.floats(0), to.floats(6))
 
 
 @op("leaky", Family.ACTIVATION)
@@ -121,6 +140,10 @@ class LeakyReLU(Elementwise):
         """`leaky 0.1`."""
         return f"leaky {spoken(self.slope)}"
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`LeakyRelu`, where the slope is `alpha`."""
+        return to("LeakyRelu", inputs[0], alpha=float(self.slope))
+
 
 @op("elu", Family.ACTIVATION)
 class ELU(Elementwise):
@@ -132,6 +155,7 @@ class ELU(Elementwise):
     alpha: float = 1.0
 
     module, function = "nn.ELU", "F.elu"
+    node = "Elu"
     inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
     special = each_element
 
@@ -144,6 +168,7 @@ class Sigmoid(Elementwise):
     """
 
     module, function = "nn.Sigmoid", "torch.sigmoid"
+    node = "Sigmoid"
     keeps, special = OUTPUT, each_element
 
 
@@ -155,6 +180,7 @@ class Tanh(Elementwise):
     """
 
     module, function = "nn.Tanh", "torch.tanh"
+    node = "Tanh"
     keeps, special = OUTPUT, each_element
 
 
@@ -169,6 +195,10 @@ class HardSigmoid(Elementwise):
     elsewhere = "hsigmoid"
     inplace, keeps = True, INPUT
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`HardSigmoid` of that slope."""
+        return to("HardSigmoid", inputs[0], alpha=1 / 6, beta=0.5)
+
 
 @op("hardswish", Family.ACTIVATION)
 class HardSwish(Elementwise):
@@ -178,6 +208,7 @@ class HardSwish(Elementwise):
     """
 
     module, function = "nn.Hardswish", "F.hardswish"
+    node = "HardSwish"
     elsewhere = "hswish"
     inplace, keeps = True, INPUT
 
@@ -193,6 +224,10 @@ class SiLU(Elementwise):
     elsewhere = "swish"
     inplace, keeps, special = True, INPUT, each_element
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`x · Sigmoid(x)`."""
+        return inputs[0] * to("Sigmoid", inputs[0])
+
 
 @op("gelu", Family.ACTIVATION)
 class GELU(Elementwise):
@@ -204,6 +239,7 @@ class GELU(Elementwise):
     approximate: Literal["none", "tanh"] = "none"
 
     module, function = "nn.GELU", "F.gelu"
+    node = "Gelu"
     keeps, special = INPUT, each_element
 
 
@@ -215,6 +251,7 @@ class Mish(Elementwise):
     """
 
     module, function = "nn.Mish", "F.mish"
+    node = "Mish"
     inplace, keeps, special = True, INPUT, each_element
 
 
@@ -226,6 +263,7 @@ class SELU(Elementwise):
     """
 
     module, function = "nn.SELU", "F.selu"
+    node = "Selu"
     inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
     special = each_element
 
@@ -240,6 +278,7 @@ class CELU(Elementwise):
     alpha: float = 1.0
 
     module, function = "nn.CELU", "F.celu"
+    node = "Celu"
     inplace, keeps, keeps_inplace = True, INPUT, OUTPUT
     special = each_element
 
@@ -256,6 +295,16 @@ class Softplus(Elementwise):
 
     module, function = "nn.Softplus", "F.softplus"
     keeps, special = INPUT, each_element
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Softplus`; with another `beta` or `threshold` what is around it."""
+        (x,) = inputs
+        if self.beta == 1 and self.threshold >= 20:  # from there on both are x
+            return to("Softplus", x)
+        scaled = x * float(self.beta)
+        large = to("Greater", scaled, to.floats(self.threshold))
+        small = to("Softplus", scaled) / float(self.beta)
+        return to("Where", large, x, small, integer=False)
 
 
 @op("prelu", Family.ACTIVATION)
@@ -300,6 +349,11 @@ class PReLU(Op):
         }
         return Torch(Call("nn.PReLU", (), keywords))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`PRelu`."""
+        (x,) = inputs
+        return to("PRelu", x, to.channelwise(weights["weight"], len(x.shape) - 1))
+
 
 @op("softmax", Family.ACTIVATION)
 class Softmax(Op):
@@ -341,6 +395,10 @@ class Softmax(Op):
             Template("{0}.softmax({axis})", {"axis": self.axis + 1}),
         )
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Softmax`."""
+        return to("Softmax", inputs[0], axis=self.axis + 1)
+
 
 @op("log_softmax", Family.ACTIVATION)
 class LogSoftmax(Softmax):
@@ -364,3 +422,7 @@ class LogSoftmax(Softmax):
             Call("nn.LogSoftmax", (self.axis + 1,)),
             Template("{0}.log_softmax({axis})", {"axis": self.axis + 1}),
         )
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`LogSoftmax`."""
+        return to("LogSoftmax", inputs[0], axis=self.axis + 1)

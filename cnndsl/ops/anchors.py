@@ -35,6 +35,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
 from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
+from cnndsl.ops.onnx_steps import DOUBLE, Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import spatial
 
@@ -155,6 +156,36 @@ class AnchorGrid(Op):
         )
         return Torch(function=Call(name, (Operand(0), anchors), keywords), helper=helper)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The grid worked out from the map's size, and the same for each image."""
+        (x,) = inputs
+        fixed((self.sizes, self.ratios))
+        anchors = self.shapes_of_anchors
+        half = to.floats(anchors) * 0.5
+        sides = []
+        for axis, stride in enumerate(self.stride):
+            at = to("Cast", to.range(x.shape[axis + 1]), integer=False, to=DOUBLE)
+            at = to.single(at + to.doubles(self.offset))
+            if self.image is None:
+                sides.append(at * to.floats([stride]))
+            else:
+                share = to.doubles(self.image[axis]) / to.doubles(stride)
+                sides.append(at / to.single(share))
+        y, x_at = (
+            to.unsqueeze(side, *axes)
+            for side, axes in zip(sides, ((1, 2), (0, 2)), strict=True)
+        )
+        grid = to.ints(*x.shape[1:], len(anchors))
+        centre = [to.unsqueeze(to("Expand", side, grid), 3) for side in (x_at, y)]
+        middle = to("Concat", *centre, axis=3)
+        boxes = to("Concat", middle - half, middle + half, axis=3)
+        rows = to("Reshape", boxes, to.ints(-1, 4))
+        if self.image is not None:
+            rows = rows * to.floats([*self.image[::-1]] * 2)
+        (shape,) = self.shapes(x.shape)
+        each = to("Concat", to.batch(x), to.ints(*shape), axis=0)
+        return to("Expand", to.unsqueeze(rows, 0), each, shape=shape)
+
 
 @op("decode", Family.BOXES, arity=(2, 2))
 class Decode(Op):
@@ -274,6 +305,50 @@ class Decode(Op):
             keywords["stretch"] = (float(self.stretch), 1.0)
         keywords["clip"] = (self.clip, None)
         return Torch(function=Call(name, (Operand(0), Operand(1)), keywords), helper=helper)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """Plain arithmetic."""
+        deltas, anchors = inputs
+        axis = len(deltas.shape)
+        anchors = to.unsqueeze(anchors, 2) if axis == 3 else anchors
+        moves, grows = _halves(to, deltas, axis)
+        low, high = _halves(to, anchors, axis)
+        size = high - low
+        centre = low + size * 0.5
+        step = to.floats(self.stride[::-1])
+        match self.form:
+            case "rcnn":
+                by = [to.floats(pair) for pair in _pairs(self.divisors)]
+                moves, grows = moves / by[0], grows / by[1]
+                most = to("Min", grows, to.floats(arrays.LOG_RATIO))
+                centre, size = moves * size + centre, to("Exp", most) * size
+            case "yolo":
+                stretch = float(self.stretch)
+                share = to("Sigmoid", moves) * stretch - (stretch - 1) / 2
+                centre, size = share * step + centre, to("Exp", grows) * size
+            case "yolov1":
+                centre, size = moves * step + centre, grows * grows * size
+            case _:
+                return self._clipped(
+                    to, to("Concat", centre - moves, centre + grows, axis=axis)
+                )
+        half = size * 0.5
+        return self._clipped(to, to("Concat", centre - half, centre + half, axis=axis))
+
+    def _clipped(self, to: Onnx, boxes: Value) -> Value:
+        if self.clip is None:
+            return boxes
+        limit = to.floats([*self.clip[::-1]] * 2)
+        return to("Min", to("Max", boxes, to.floats(0)), limit)
+
+
+def _halves(to: Onnx, boxes: Value, axis: int) -> tuple[Value, ...]:
+    """The first two and the last two numbers of each row."""
+    return to.several("Split", 2, boxes, axis=axis, num_outputs=2)
+
+
+def _pairs(values: Numbers) -> tuple[Numbers, Numbers]:
+    return values[:2], values[2:]
 
 
 def _spelt(pairs: Pairs) -> Pairs:

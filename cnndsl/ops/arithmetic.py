@@ -24,6 +24,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
 
 
@@ -40,6 +41,8 @@ class Arithmetic(Op):
     """What NumPy calls it; the plan does it in place."""
     text: ClassVar[str]
     """How PyTorch writes it: `{0} - {1}`."""
+    node: ClassVar[str]
+    """What ONNX calls it."""
     cannot: ClassVar[str]
     """What a message says of two shapes that do not agree."""
     reads = each_position
@@ -110,6 +113,19 @@ class Arithmetic(Op):
             text = parts.replace("@", said) if number else said
         return Torch(function=Template(text))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """ONNX's operator, from the first to the last, with a vector's missing axes."""
+        if self.by is not None:
+            return to(self.node, inputs[0], to.floats(self.by))
+        rank = max(len(x.shape) for x in inputs)
+        total, *others = (
+            to.unsqueeze(x, *range(len(x.shape) + 1, rank + 1)) if len(x.shape) < rank else x
+            for x in inputs
+        )
+        for x in others:
+            total = to(self.node, total, x)
+        return total
+
 
 SIGNS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}
 
@@ -125,6 +141,7 @@ class Add(Arithmetic):
 
     by: float | None = None
 
+    node = "Add"
     ufunc, text, cannot = "add", "{0} + {1}", "add {1} to {0}"
     known = ("torch.add",)
     keeps = NOTHING
@@ -155,6 +172,7 @@ class Sub(Arithmetic):
 
     by: float | None = None
 
+    node = "Sub"
     ufunc, text, cannot = "subtract", "{0} - {1}", "subtract {1} from {0}"
     known = ("torch.sub",)
     elsewhere = "subtract minus difference"
@@ -171,6 +189,7 @@ class Mul(Arithmetic):
 
     by: float | None = None
 
+    node = "Mul"
     ufunc, text, cannot = "multiply", "{0} * {1}", "multiply {0} by {1}"
     known = ("torch.mul",)
 
@@ -193,6 +212,7 @@ class Div(Arithmetic):
 
     by: float | None = None
 
+    node = "Div"
     ufunc, text, cannot = "divide", "{0} / {1}", "divide {0} by {1}"
     known = ("torch.div",)
     elsewhere = "divide quotient truediv"
@@ -224,6 +244,7 @@ class Maximum(Extreme):
     Source: Goodfellow et al. 2013, arXiv:1302.4389, §2 (maxout).
     """
 
+    node = "Max"
     ufunc, text, cannot = "maximum", "torch.maximum({0}, {1})", "compare {0} with {1}"
     known = ("torch.maximum",)
     elsewhere = "eltwisemax elementwisemax"
@@ -241,6 +262,7 @@ class Minimum(Extreme):
     Source: convention.
     """
 
+    node = "Min"
     ufunc, text, cannot = "minimum", "torch.minimum({0}, {1})", "compare {0} with {1}"
     known = ("torch.minimum",)
     elsewhere = "eltwisemin elementwisemin"
@@ -272,7 +294,7 @@ class Neg(Function):
     Source: convention.
     """
 
-    ufunc, function = "negative", "torch.neg"
+    ufunc, function, node = "negative", "torch.neg", "Neg"
     elsewhere = "negative negate"
     keeps = NOTHING
 
@@ -292,7 +314,7 @@ class Abs(Function):
     Source: convention.
     """
 
-    ufunc, function = "absolute", "torch.abs"
+    ufunc, function, node = "absolute", "torch.abs", "Abs"
     elsewhere = "absolute"
     keeps = INPUT
 
@@ -308,7 +330,7 @@ class Sqrt(Function):
     Source: convention.
     """
 
-    ufunc, function = "sqrt", "torch.sqrt"
+    ufunc, function, node = "sqrt", "torch.sqrt", "Sqrt"
     keeps, special = OUTPUT, each_element
 
     def figure(self) -> str:
@@ -323,7 +345,7 @@ class Exp(Function):
     Source: convention.
     """
 
-    ufunc, function = "exp", "torch.exp"
+    ufunc, function, node = "exp", "torch.exp", "Exp"
     keeps, special = OUTPUT, each_element
 
 
@@ -334,7 +356,7 @@ class Log(Function):
     Source: convention.
     """
 
-    ufunc, function = "log", "torch.log"
+    ufunc, function, node = "log", "torch.log", "Log"
     elsewhere = "logarithm"
     keeps, special = INPUT, each_element
 
@@ -364,6 +386,10 @@ class Pow(Elementwise):
     def torch(self, *inputs: Shape) -> Torch:
         """`x ** 2`."""
         return Torch(function=Template("{0} ** {by}", {"by": self.exponent}))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Pow`."""
+        return to("Pow", inputs[0], to.floats(self.exponent))
 
 
 @op("clamp", Family.ADD)
@@ -412,6 +438,11 @@ class Clamp(Elementwise):
             "max": (self.max, None),
         }
         return Torch(function=Call("torch.clamp", (Operand(0),), bounds))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Clip`."""
+        low, high = (None if b is None else to.floats(b) for b in (self.min, self.max))
+        return to("Clip", inputs[0], low, high)
 
 
 def _gates(gate: Shape, x: Shape) -> bool:

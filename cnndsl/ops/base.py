@@ -14,6 +14,7 @@ from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
+from cnndsl.diagnostics import OpError
 from cnndsl.ops.composition import CHANNELS, Axes, Axis, kind_of, simple, size_of, unknown
 from cnndsl.ops.words import Words, listed, spoken
 from cnndsl.records import Record, record
@@ -22,6 +23,8 @@ from cnndsl.symbolic import strip
 Shape = tuple[int, ...]
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from cnndsl.ops.onnx_steps import Onnx, Value
 
     Array = npt.NDArray[Any]
 else:
@@ -507,6 +510,10 @@ class Op(Record):
     def torch(self, *inputs: Shape) -> Torch:
         """How PyTorch says it."""
         raise NotImplementedError(type(self))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value | tuple[Value, ...]:
+        """How ONNX says it, as in evaluation.  Raises OpError: it has no form there."""
+        raise OpError(f"`{self.name}` has no form in ONNX")
 
 
 PHRASES = {"dilation": "rate {}", "groups": "{} groups"}

@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
 from cnndsl.ops.shapes import (
     compact,
@@ -136,6 +137,20 @@ class Conv(Op):
         keywords = {**stride, "padding": (padding, 0), **others}
         return Torch(Call(f"nn.Conv{rank}d", given, keywords))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Conv`."""
+        return to(
+            "Conv",
+            inputs[0],
+            weights["weight"],
+            weights.get("bias"),
+            kernel_shape=self.kernel,
+            strides=self.stride,
+            pads=both(*self.pads),
+            dilations=self.dilation,
+            group=self.groups,
+        )
+
 
 @op("dwconv", Family.DEPTHWISE, fused=True)
 class DepthwiseConv(Op):
@@ -212,6 +227,10 @@ class DepthwiseConv(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.Conv2d` with as many groups as channels."""
         return self.as_conv(inputs[0]).torch(*inputs)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Conv` with as many groups as channels."""
+        return self.as_conv(inputs[0].shape).onnx(to, *inputs, **weights)
 
 
 @op("deconv", Family.UPSAMPLE, fused=True)
@@ -336,6 +355,21 @@ class Deconv(Op):
         padding = one(tuple(before for before, _ in self.pads))
         keywords = {**stride, "padding": (padding, 0), **others}
         return Torch(Call(f"nn.ConvTranspose{rank}d", given, keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`ConvTranspose`."""
+        return to(
+            "ConvTranspose",
+            inputs[0],
+            weights["weight"],
+            weights.get("bias"),
+            kernel_shape=self.kernel,
+            strides=self.stride,
+            pads=both(*self.pads),
+            output_padding=self.extra,
+            dilations=self.dilation,
+            group=self.groups,
+        )
 
 
 def padded(x: Shape, pads: Pads) -> Saved:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.arrays import sampling
+from cnndsl.ops.arrays import np, sampling
 from cnndsl.ops.base import (
     BYTES,
     NOTHING,
@@ -34,6 +34,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.conv import Conv
+from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
 from cnndsl.ops.words import spoken
 
@@ -241,6 +242,24 @@ class DeformConv(Op):
         )
         return Torch(module, helper=DEFORM_CONV)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`DeformConv`."""
+        x, offset, *masks = inputs
+        return to(
+            "DeformConv",
+            x,
+            weights["weight"],
+            offset,
+            weights.get("bias"),
+            *masks,
+            kernel_shape=self.kernel,
+            strides=self.stride,
+            pads=both(*self.pads),
+            dilations=self.dilation,
+            group=self.groups,
+            offset_group=offset.shape[0] // (2 * math.prod(self.kernel)),
+        )
+
 
 @op("involve", Family.CONV, arity=(2, 2))
 class Involve(Op):
@@ -340,6 +359,32 @@ class Involve(Op):
         call = Call("involve", (Operand(0), Operand(1), self.kernel), keywords)
         return Torch(function=call, helper=INVOLVE)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The windows, by a convolution that takes each tap alone; `Mul` and `ReduceSum`."""
+        x, kernel = inputs
+        taps, groups = math.prod(self.kernel), self.groups
+        channels, height, width = self.shape(x.shape, kernel.shape)
+        # Each channel is a sample: the taps' kernels are then as small as they can be.
+        each = to("Shape", x, integer=True)
+        places = to("Slice", each, to.ints(2), to.ints(4))
+        lone = to("Reshape", x, to("Concat", to.ints(-1, 1), places, axis=0))
+        windows = to(
+            "Conv",
+            lone,
+            to.constant(np.eye(taps, dtype=np.float32).reshape(taps, 1, *self.kernel)),
+            kernel_shape=self.kernel,
+            strides=self.stride,
+            pads=both(*self.pads),
+        )
+        batch = to.batch(x)
+        own = (groups, channels // groups, taps, height, width)
+        parts = to("Reshape", windows, to("Concat", batch, to.ints(*own), axis=0))
+        shares = (groups, 1, taps, height, width)
+        each = to("Reshape", kernel, to("Concat", batch, to.ints(*shares), axis=0))
+        total = to("ReduceSum", parts * each, to.ints(3), keepdims=0)
+        whole = to("Concat", batch, to.ints(channels, height, width), axis=0)
+        return to("Reshape", total, whole)
+
 
 @op("reorg", Family.RESHAPE)
 class Reorg(Op):
@@ -391,3 +436,10 @@ class Reorg(Op):
         """A function of the file's own."""
         text = Template("reorg({0}, {stride})", {"stride": self.stride})
         return Torch(function=text, helper=REORG)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Reshape`, `Transpose`, `Reshape`."""
+        (x,), s = inputs, self.stride
+        c, h, w = x.shape
+        cells = to.reshape(x, (c // (s * s), h, s, w, s))
+        return to.reshape(to.transpose(cells, (2, 4, 0, 1, 3)), self.shape(x.shape))

@@ -23,6 +23,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.composition import Axes
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.pattern import Contraction
 from cnndsl.ops.reads import concatenated, pointwise
 from cnndsl.ops.shapes import check_axis
@@ -81,6 +82,10 @@ class Concat(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`torch.cat([x, y], 1)`."""
         return Torch(function=Template("torch.cat([{*}], {axis})", {"axis": self.axis + 1}))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Concat`."""
+        return inputs[0] if len(inputs) == 1 else to("Concat", *inputs, axis=self.axis + 1)
 
 
 @op("split", Family.RESHAPE)
@@ -168,6 +173,16 @@ class Split(Op):
         values: dict[str, object] = {"sections": self.sections, "axis": self.axis + 1}
         return Torch(function=Template(f"{{0}}.{method}({{sections}}, {{axis}})", values))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> tuple[Value, ...]:
+        """`Split`; one part is the whole."""
+        (x,) = inputs
+        count = len(self.sizes(x.shape))
+        if count == 1:
+            return (x,)
+        if isinstance(self.sections, tuple):
+            return to.several("Split", count, x, to.ints(*self.sections), axis=self.axis + 1)
+        return to.several("Split", count, x, axis=self.axis + 1, num_outputs=count)
+
 
 @op("einsum", Family.MATMUL, arity=(1, None))
 class Einsum(Op):
@@ -232,3 +247,7 @@ class Einsum(Op):
         """`torch.einsum("nci,ncj->nij", x, y)`."""
         text = Contraction.parse(self.pattern).letters()
         return Torch(function=Template(f'torch.einsum("{text}", {{*}})'))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Einsum`."""
+        return to("Einsum", *inputs, equation=Contraction.parse(self.pattern).letters())

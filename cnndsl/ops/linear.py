@@ -25,6 +25,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import but, each_position
 from cnndsl.ops.words import spoken
 
@@ -91,6 +92,14 @@ class Linear(Op):
         """`nn.Linear`."""
         return Torch(Call("nn.Linear", (inputs[0][-1], self.out), {"bias": (self.bias, True)}))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Gemm`; with more axes `MatMul` and `Add`."""
+        (x,), weight, bias = inputs, weights["weight"], weights.get("bias")
+        if len(x.shape) == 1:
+            return to("Gemm", x, weight, bias, transB=1)
+        y = to("MatMul", x, to("Transpose", weight, perm=(1, 0)))
+        return y if bias is None else y + bias
+
 
 @op("dropout", Family.REGULARIZE)
 class Dropout(Op):
@@ -136,6 +145,10 @@ class Dropout(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.Dropout`: a module only, so that `eval()` reaches it."""
         return Torch(Call("nn.Dropout", (), {"p": (self.p, 0.5)}))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The input: evaluation drops nothing."""
+        return inputs[0]
 
 
 DROP_PATH = '''class DropPath(nn.Module):
@@ -199,3 +212,7 @@ class DropPath(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """A module only, so that `eval()` reaches it."""
         return Torch(Call("DropPath", (self.p,)), helper=DROP_PATH)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The input: evaluation drops nothing."""
+        return inputs[0]

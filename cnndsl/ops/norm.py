@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
     grouped,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
 from cnndsl.ops.words import spoken
@@ -88,6 +89,10 @@ class BatchNorm(Op):
             "affine": (self.affine, True),
         }
         return Torch(Call(f"nn.BatchNorm{rank}d", (inputs[0][0],), keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`BatchNormalization`."""
+        return _batch_norm(to, inputs[0], weights, self.eps)
 
 
 FROZEN_BATCH_NORM = '''class FrozenBatchNorm(nn.Module):
@@ -158,6 +163,10 @@ class FrozenBatchNorm(Op):
         call = Call("FrozenBatchNorm", (inputs[0][0],), {"eps": (self.eps, 1e-5)})
         return Torch(call, helper=FROZEN_BATCH_NORM)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`BatchNormalization`."""
+        return _batch_norm(to, inputs[0], weights, self.eps)
+
 
 @op("gn", Family.NORM)
 class GroupNorm(Op):
@@ -226,6 +235,17 @@ class GroupNorm(Op):
         keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
         return Torch(Call("nn.GroupNorm", (self.groups, inputs[0][0]), keywords))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`InstanceNormalization` of each group's channels in a row, then the affine values."""
+        (x,), groups = inputs, int(self.groups)
+        split = to("Reshape", x, to.ints(0, groups, -1))
+        ones, zeros = (to.floats([n] * groups) for n in (1.0, 0.0))
+        even = to("InstanceNormalization", split, ones, zeros, epsilon=float(self.eps))
+        back = to("Reshape", even, to("Shape", x, integer=True))
+        rank = len(x.shape) - 1
+        weight, bias = (to.channelwise(weights[name], rank) for name in ("weight", "bias"))
+        return back * weight + bias
+
 
 CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each position."""
@@ -282,6 +302,15 @@ class LayerNorm(Op):
         if len(x) == 1:
             return Torch(Call("nn.LayerNorm", (x[0],), keywords))
         return Torch(Call("ChannelLayerNorm", (x[0],), keywords), helper=CHANNEL_LAYER_NORM)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`LayerNormalization`, the channels moved behind the places."""
+        (x,) = inputs
+        axes = range(len(x.shape))
+        moved = to.transpose(x, (*axes[1:], 0))
+        scale, bias = weights["weight"], weights["bias"]
+        y = to("LayerNormalization", moved, scale, bias, axis=-1, epsilon=float(self.eps))
+        return to.transpose(y, (axes[-1], *axes[:-1]))
 
 
 @op("lrn", Family.NORM)
@@ -341,6 +370,18 @@ class LocalResponseNorm(Op):
             Call("F.local_response_norm", (Operand(0), self.n), keywords),
         )
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`LRN`; where as many neighbours lie on both sides of a map's channel, else a mean."""
+        (x,), n = inputs, int(self.n)
+        if n % 2 and len(x.shape) == 3:
+            alpha, beta, bias = float(self.alpha), float(self.beta), float(self.k)
+            return to("LRN", x, size=n, alpha=alpha, beta=beta, bias=bias)
+        squares = to("Reshape", x * x, to.ints(0, 1, x.shape[0], -1))
+        sides = to.pad(squares, ((n // 2, (n - 1) // 2), (0, 0)))
+        mean = to("AveragePool", sides, kernel_shape=(n, 1))
+        total = to("Reshape", mean, to("Shape", x, integer=True))
+        return x / to("Pow", total * float(self.alpha) + float(self.k), to.floats(self.beta))
+
 
 @op("l2norm", Family.NORM)
 class L2Norm(Op):
@@ -384,6 +425,12 @@ class L2Norm(Op):
             "eps": (self.eps, 1e-12),
         }
         return Torch(function=Call("F.normalize", (Operand(0),), keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`ReduceL2`, not less than `eps`."""
+        (x,) = inputs
+        norm = to("ReduceL2", x, to.ints(self.axis + 1), keepdims=1)
+        return x / to("Max", norm, to.floats(self.eps))
 
 
 SCALE = '''class Scale(nn.Module):
@@ -439,6 +486,20 @@ class Scale(Op):
         """A module of the file's own."""
         channels = inputs[0][0] if self.per == "channel" else 1
         return Torch(Call("Scale", (channels,), {"init": (self.init, 1.0)}), helper=SCALE)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Mul`."""
+        (x,) = inputs
+        return x * to.channelwise(weights["weight"], len(x.shape) - 1)
+
+
+def _batch_norm(to: Onnx, x: Value, weights: dict[str, Value], eps: float) -> Value:
+    """`BatchNormalization`, where a missing weight is 1 and a missing bias 0."""
+    channels = int(x.shape[0])
+    weight = weights.get("weight") or to.floats([1.0] * channels)
+    bias = weights.get("bias") or to.floats([0.0] * channels)
+    statistics = weights["running_mean"], weights["running_var"]
+    return to("BatchNormalization", x, weight, bias, *statistics, epsilon=float(eps))
 
 
 def _affine(x: Shape) -> dict[str, Weight]:

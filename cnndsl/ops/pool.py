@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.arrays import kernels
+from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
     INPUT,
     NOTHING,
@@ -32,6 +32,7 @@ from cnndsl.ops.base import (
     op,
 )
 from cnndsl.ops.conv import padded
+from cnndsl.ops.onnx_steps import Onnx, Value, both, fixed, unpadded
 from cnndsl.ops.padded_torch import padded_pool
 from cnndsl.ops.shapes import (
     compact,
@@ -43,6 +44,7 @@ from cnndsl.ops.shapes import (
     torch_sides,
     window_size,
 )
+from cnndsl.symbolic import maximum
 
 Layer = TypeVar("Layer", "MaxPool", "AvgPool")
 
@@ -128,6 +130,22 @@ class MaxPool(Op):
             "ceil_mode": (self.ceil, False),
         }
         return _torch("MaxPool", "max_pool", self, keywords)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`MaxPool`; where ONNX rounds up another way, of −∞ behind the padding."""
+        (x,) = inputs
+        window = self.window(x.shape)
+        rounds = self.ceil and _rounds_alike(window)
+        beyond = ((0, 0),) * len(self.kernel) if rounds else _beyond(self, window, x.shape)
+        return to(
+            "MaxPool",
+            to.pad(x, beyond, -math.inf),
+            kernel_shape=self.kernel,
+            strides=self.strides,
+            pads=both(*self.pads),
+            dilations=self.dilation,
+            ceil_mode=1 if rounds else None,
+        )
 
 
 @op("avgpool", Family.POOL)
@@ -216,6 +234,27 @@ class AvgPool(Op):
         small = len(self.kernel) == 3 and any(n + a + b < k for n, (a, b), k in room)
         return _torch("AvgPool", "avg_pool", self, keywords, own=small)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`AveragePool`; where ONNX rounds up another way, by the mean of what counts."""
+        (x,) = inputs
+        window = self.window(x.shape)
+        sizes: dict[str, Any] = {"kernel_shape": self.kernel, "strides": self.strides}
+        # What `ceil` adds behind the padding never counts here; that ONNX leaves open.
+        counted = self.count_include_pad and any(map(any, self.pads))
+        rounds = self.ceil and not counted and _rounds_alike(window)
+        beyond = _beyond(self, window, x.shape)
+        if rounds or unpadded(beyond):
+            sides, up = both(*self.pads), 1 if rounds else None
+            sizes |= {"pads": sides, "count_include_pad": int(counted), "ceil_mode": up}
+            return to("AveragePool", x, **sizes)
+        shape = to("Shape", x, integer=True)
+        ones = to("ConstantOfShape", shape, integer=False, value=np.ones(1, np.float32))
+        ones = to.pad(ones, self.pads, float(counted))
+        means = []
+        for part in (to.pad(x, self.pads), ones):
+            means.append(to("AveragePool", to.pad(part, beyond), **sizes))
+        return means[0] / means[1]
+
 
 GLOBAL_AVG_POOL = '''class GlobalAvgPool(nn.Module):
     """The mean over all places."""
@@ -282,6 +321,14 @@ class GlobalAvgPool(Op):
         function = Template("{0}.mean({axes})", {"axes": one(axes)})
         return Torch(Call("GlobalAvgPool"), function, GLOBAL_AVG_POOL)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`GlobalAveragePool`, or `ReduceMean`."""
+        (x,) = inputs
+        if self.keep:
+            return to("GlobalAveragePool", x)
+        axes = to.ints(*range(2, len(x.shape) + 1))
+        return to("ReduceMean", x, axes, keepdims=0)
+
 
 GLOBAL_MAX_POOL = '''class GlobalMaxPool(nn.Module):
     """The largest value of all places; with `keep` the axes stay."""
@@ -327,6 +374,14 @@ class GlobalMaxPool(GlobalAvgPool):
         module = Call("GlobalMaxPool", (), {"keep": (self.keep, False)})
         return Torch(module, function, GLOBAL_MAX_POOL)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`GlobalMaxPool`, or `ReduceMax`."""
+        (x,) = inputs
+        if self.keep:
+            return to("GlobalMaxPool", x)
+        axes = to.ints(*range(2, len(x.shape) + 1))
+        return to("ReduceMax", x, axes, keepdims=0)
+
 
 class Adaptive(Op):
     """Bins of about equal size: bin i of m is ⌊i·S / m⌋ to ⌈(i + 1)·S / m⌉.
@@ -367,6 +422,34 @@ class Adaptive(Op):
         return Torch(
             Call(f"{module}{rank}d", (size,)), Call(f"{function}{rank}d", (Operand(0), size))
         )
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """A window where all bins are alike; else the places of each bin, reduced."""
+        (x,) = inputs
+        mean = self.known[0].endswith("AvgPool")
+        if all(m == 1 for m in self.size):
+            return to(f"Global{'Average' if mean else 'Max'}Pool", x)
+        sizes = list(zip(fixed(x.shape[1:]), map(int, self.size), strict=True))
+        if not any(n % m for n, m in sizes):
+            kernel = tuple(n // m for n, m in sizes)
+            kind = "AveragePool" if mean else "MaxPool"
+            return to(kind, x, kernel_shape=kernel, strides=kernel)
+        for axis, (n, m) in enumerate(sizes, 2):
+            bins = [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+            longest = max(map(len, bins))
+            # A shorter bin has its last place again, which counts for nothing.
+            places = [[one[min(k, len(one) - 1)] for k in range(longest)] for one in bins]
+            x = to("Gather", x, to.constant(np.array(places, np.int64)), axis=axis)
+            if not mean:
+                x = to("ReduceMax", x, to.ints(axis + 1), keepdims=0)
+                continue
+            shares = [
+                [1 / len(one) if k < len(one) else 0 for k in range(longest)] for one in bins
+            ]
+            ends = (1,) * (len(sizes) + 1 - axis)
+            factors = np.array(shares, np.float32).reshape(m, longest, *ends)
+            x = to("ReduceSum", x * to.constant(factors), to.ints(axis + 1), keepdims=0)
+        return x
 
 
 @op("adaptive_avgpool", Family.POOL)
@@ -445,6 +528,24 @@ def _sizes(x: Shape, window: Window, ceil: bool) -> Size:
         x[1:], window.kernel, window.stride, window.padding, window.dilation, strict=True
     )
     return tuple(window_size(*size, ceil) for size in sizes)
+
+
+def _rounds_alike(window: Window) -> bool:
+    """Whether no last window can start in the padding: then PyTorch drops none."""
+    sizes = zip(window.kernel, window.dilation, window.padding, window.stride, strict=True)
+    return all(d * (k - 1) + 1 - after >= stride for k, d, (_, after), stride in sizes)
+
+
+def _beyond(layer: MaxPool | AvgPool, window: Window, x: Shape) -> Pads:
+    """How far the last windows reach over the padding: nothing, unless `ceil` says so."""
+    if not layer.ceil:
+        return ((0, 0),) * len(layer.kernel)
+    reach = []
+    sizes = zip(x[1:], layer.shape(x)[1:], layer.strides, layer.kernel, strict=True)
+    for (n, m, stride, kernel), d, pads in zip(sizes, window.dilation, layer.pads, strict=True):
+        over = (m - 1) * stride + d * (kernel - 1) + 1 - n - sum(pads)
+        reach.append((0, maximum(over, 0)))
+    return tuple(reach)
 
 
 def _check_pads(window: Window) -> None:

@@ -23,6 +23,7 @@ from cnndsl.ops.base import (
     Torch,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import check_axis, one
 
 
@@ -32,6 +33,8 @@ class Reduction(Op):
     axis: int | Integers
     keep: bool = False
 
+    node: ClassVar[str] = ""
+    """ONNX's operator."""
     reduce: ClassVar[str]
     """NumPy's and PyTorch's method."""
 
@@ -88,6 +91,11 @@ class Reduction(Op):
         keep = ", keepdim=True" if self.keep else ""
         return Torch(function=Template(f"{{0}}.{method}({{axes}}{keep})", {"axes": axes}))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """ONNX's operator over these axes."""
+        axes = to.ints(*(axis + 1 for axis in self.reduced))
+        return to(self.node, inputs[0], axes, keepdims=int(self.keep))
+
 
 @op("mean", Family.POOL)
 class Mean(Reduction):
@@ -100,7 +108,7 @@ class Mean(Reduction):
     axis: int | Integers
     keep: bool = False
 
-    reduce = "mean"
+    reduce, node = "mean", "ReduceMean"
     elsewhere = "reducemean"
     keeps = NOTHING
 
@@ -116,7 +124,7 @@ class Sum(Reduction):
     axis: int | Integers
     keep: bool = False
 
-    reduce = "sum"
+    reduce, node = "sum", "ReduceSum"
     elsewhere = "reducesum"
     keeps = NOTHING
 
@@ -132,7 +140,7 @@ class Max(Reduction):
     axis: int | Integers
     keep: bool = False
 
-    reduce = "max"
+    reduce, node = "max", "ReduceMax"
     elsewhere = "amax reducemax"
     keeps = Saved(inputs=(0,), outputs=(0,))
 
@@ -148,7 +156,7 @@ class Min(Reduction):
     axis: int | Integers
     keep: bool = False
 
-    reduce = "min"
+    reduce, node = "min", "ReduceMin"
     elsewhere = "amin reducemin"
     keeps = Saved(inputs=(0,), outputs=(0,))
 
@@ -202,6 +210,11 @@ class VectorNorm(Reduction):
         }
         return Torch(function=Call("torch.linalg.vector_norm", (Operand(0),), keywords))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`ReduceL2`, or `ReduceL1`."""
+        axes = to.ints(*(axis + 1 for axis in self.reduced))
+        return to(f"ReduceL{int(self.p)}", inputs[0], axes, keepdims=int(self.keep))
+
 
 @op("argmax", Family.POOL)
 class ArgMax(Op):
@@ -248,3 +261,8 @@ class ArgMax(Op):
         keep = ", keepdim=True" if self.keep else ""
         text = f"{{0}}.argmax({{axis}}{keep})"
         return Torch(function=Template(text, {"axis": self.axis + 1}))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`ArgMax`."""
+        keep = int(self.keep)
+        return to("ArgMax", inputs[0], integer=True, axis=self.axis + 1, keepdims=keep)

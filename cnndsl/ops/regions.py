@@ -27,9 +27,11 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.box_checks import check_boxes
 from cnndsl.ops.composition import Axes, simple
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial
 from cnndsl.ops.words import spoken
+from cnndsl.symbolic import maximum
 
 
 @op("roi_align", Family.BOXES, arity=(2, None))
@@ -162,6 +164,43 @@ class RoIAlign(Op):
         template = Template(f"roi_align({{0}}, [{levels}], {text})", values)
         return Torch(function=template, helper=ROI_ALIGN)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`RoiAlign` of each level, and of them that which the box's size chooses."""
+        boxes, *levels = inputs
+        count, channels, *bins = self.shape(*(x.shape for x in inputs))
+        flat = to("Reshape", boxes, to.ints(-1, 4))
+        batch = to.batch(boxes)
+        rows = to("Squeeze", batch * to.ints(count), to.ints(0))
+        zero, one = (to.constant(np.array(n, np.int64)) for n in (0, 1))
+        image = to("Range", zero, rows, one, integer=True) / to.ints(maximum(count, 1))
+        read = [
+            to(
+                "RoiAlign",
+                level,
+                flat,
+                image,
+                coordinate_transformation_mode="output_half_pixel",
+                mode="avg",
+                output_height=bins[0],
+                output_width=bins[1],
+                sampling_ratio=self.sampling_ratio,
+                spatial_scale=1 / stride,
+            )
+            for level, stride in zip(levels, self.strides, strict=True)
+        ]
+        found = read[0]
+        if len(levels) > 1:
+            low, high = to.several("Split", 2, flat, axis=1, num_outputs=2)
+            area = to("Max", to("ReduceProd", high - low, to.ints(1)), to.floats(0))
+            side = to("Sqrt", area) / float(self.canonical_scale)
+            first = self.strides[0].bit_length() - 1
+            for number, other in enumerate(read[1:], first + 1):
+                least = 2 ** (number - self.canonical_level - 1e-6)
+                large = to("GreaterOrEqual", side, to.floats(least))
+                found = to("Where", to.unsqueeze(large, 2, 3), other, found, integer=False)
+        sizes = to("Concat", batch, to.ints(count, channels, *bins), axis=0)
+        return to("Reshape", found, sizes, allowzero=1)
+
 
 @op("gather", Family.BOXES, arity=(2, 2))
 class Gather(Op):
@@ -219,3 +258,9 @@ class Gather(Op):
         """`gather(x, index, 2)`."""
         call = Call("gather", (Operand(0), Operand(1), self.axis + 1))
         return Torch(function=call, helper=GATHER)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`GatherND`, in which all axes before the one indexed are a batch."""
+        x, index = inputs
+        place = to.unsqueeze(to.whole(index), len(index.shape) + 1)
+        return to("GatherND", x, place, batch_dims=len(index.shape) + 1)

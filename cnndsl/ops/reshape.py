@@ -32,12 +32,13 @@ from cnndsl.ops.composition import (
     size_of,
     unknown,
 )
+from cnndsl.ops.onnx_steps import BATCH, Onnx, Value
 from cnndsl.ops.pattern import Axes as Sizes
 from cnndsl.ops.pattern import Rearrangement
 from cnndsl.ops.reads import reshaped
 from cnndsl.ops.shapes import compact
 from cnndsl.ops.words import spoken
-from cnndsl.symbolic import formula
+from cnndsl.symbolic import Formula, Sym, formula
 
 
 class Reread(Op):
@@ -124,6 +125,10 @@ class Flatten(Reread):
         """`nn.Flatten()`, or `x.flatten(1)`."""
         return Torch(Call("nn.Flatten"), Template("{0}.flatten(1)"))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Flatten`."""
+        return to("Flatten", inputs[0], axis=1)
+
 
 @op("reshape", Family.RESHAPE)
 class Reshape(Reread):
@@ -175,6 +180,10 @@ class Reshape(Reread):
         sizes = {f"n{i}": n for i, n in enumerate(self.sizes)}
         text = ", ".join(["-1", *(f"{{{name}}}" for name in sizes)])
         return Torch(function=Template(f"{{0}}.reshape({text})", dict(sizes)))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Reshape`."""
+        return to.reshape(inputs[0], self.sizes)
 
 
 @op("rearrange", Family.RESHAPE)
@@ -249,6 +258,15 @@ class Rearrange(Op):
         text, values = plan.torch(self.axes)
         return Torch(function=Template("{0}" + text, values))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Reshape`, `Transpose`, `Reshape`; what changes nothing is left out."""
+        (x,) = inputs
+        plan, sizes = self._plan(x.shape)
+        split = tuple(sizes.values())
+        x = x if _single(plan.left) else to.reshape(x, split)
+        moved = to.transpose(x, plan.order)
+        return moved if _single(plan.right) else to.reshape(moved, plan.shape(sizes))
+
 
 @op("unbatch", Family.RESHAPE)
 class Unbatch(Reread):
@@ -284,6 +302,18 @@ class Unbatch(Reread):
         """`x.flatten(0, 1)`."""
         return Torch(function=Template("{0}.flatten(0, 1)"))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Reshape`: the first two axes in one."""
+        (x,) = inputs
+        shape = x.shape[1:]
+        free = [n for n in shape if isinstance(n, Sym)]
+        if free or not all((*x.shape, 1)):
+            sizes = to("Shape", x, integer=True)
+            rows = to("ReduceProd", to("Slice", sizes, to.ints(0), to.ints(2)), to.ints(0))
+            whole = to("Concat", rows, to("Slice", sizes, to.ints(2), to.ints(9)), axis=0)
+            return to("Reshape", x, whole, shape=shape, allowzero=1)
+        return to("Reshape", x, to.ints(-1, *shape), shape=shape)
+
 
 @op("rebatch", Family.RESHAPE)
 class Rebatch(Reread):
@@ -318,6 +348,23 @@ class Rebatch(Reread):
     def torch(self, *inputs: Shape) -> Torch:
         """`x.unflatten(0, (-1, N))`."""
         return Torch(function=Template("{0}.unflatten(0, (-1, {rows}))", {"rows": self.rows}))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Reshape`: the batch in two axes."""
+        (x,), rows = inputs, self.rows
+        if not rows:  # of nothing nobody can tell how large the batch is
+            batch = Sym(1, Formula({(BATCH,): 1}))
+            return to("Reshape", x, to.ints(batch, 0, *x.shape), allowzero=1)
+        if any(isinstance(n, Sym) for n in (*x.shape, rows)):
+            sizes = to("Slice", to("Shape", x, integer=True), to.ints(1), to.ints(9))
+            whole = to("Concat", to.ints(-1, rows), sizes, axis=0)
+            return to("Reshape", x, whole, shape=(rows, *x.shape))
+        return to("Reshape", x, to.ints(-1, rows, *x.shape), shape=(rows, *x.shape))
+
+
+def _single(groups: tuple[tuple[str, ...], ...]) -> bool:
+    """Whether each axis has one name."""
+    return all(len(group) == 1 for group in groups)
 
 
 SHUFFLE = re.compile(r"\((\w+) (\w+)\) (.+) -> \(\2 \1\) \3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.arrays import kernels
+from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
     NOTHING,
     Array,
@@ -24,9 +24,11 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import enlarged, one, spatial, square, torch_sides
 from cnndsl.ops.words import spoken
+from cnndsl.symbolic import Sym
 
 CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of the spatial axes."""
@@ -123,6 +125,14 @@ class Crop(Op):
         offsets = self.offsets(inputs[0])
         return Torch(function=Call("crop", (Operand(0), self.size, offsets)), helper=CROP)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Slice`."""
+        (x,) = inputs
+        starts = self.offsets(x.shape)
+        ends = [start + length for start, length in zip(starts, self.size, strict=True)]
+        axes = to.ints(*range(2, len(x.shape) + 1))
+        return to("Slice", x, to.ints(*starts), to.ints(*ends), axes)
+
 
 @op("zeropad", Family.RESHAPE)
 class ZeroPad(Op):
@@ -181,6 +191,10 @@ class ZeroPad(Op):
             Call("F.pad", (Operand(0), sides)),
         )
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Pad`."""
+        return to.pad(inputs[0], self.pads)
+
 
 @op("resize", Family.UPSAMPLE)
 class Resize(Op):
@@ -234,6 +248,10 @@ class Resize(Op):
         """`F.interpolate(x, (64, 64))`."""
         keywords = torch_mode(self.mode, self.align_corners, len(self.size))
         return Torch(function=Call("F.interpolate", (Operand(0), self.size), keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Resize`."""
+        return resized_in_onnx(to, inputs[0], self.size, self.mode, self.align_corners)
 
 
 @op("upsample", Family.UPSAMPLE)
@@ -293,6 +311,66 @@ class Upsample(Op):
         return Torch(
             Call("nn.Upsample", (), keywords), Call("F.interpolate", (Operand(0),), keywords)
         )
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Resize`."""
+        size = self.shape(inputs[0].shape)[1:]
+        return resized_in_onnx(to, inputs[0], size, self.mode, self.align_corners)
+
+
+FAR = 4096
+"""Up to this many places a factor is tried that holds for any number of them."""
+
+
+def resized_in_onnx(to: Onnx, x: Value, size: Size, mode: str, align_corners: bool) -> Value:
+    """`Resize`; where its neighbour is not always the language's, `Gather` with ours."""
+    sizes = list(zip(x.shape[1:], size, strict=True))
+    if mode == "nearest" and not all(_alike(n, m) for n, m in sizes):
+        for axis, (n, m) in enumerate(sizes, 2):
+            x = to("Gather", x, _nearest(to, n, m), axis=axis)
+        return x
+    places = "align_corners" if align_corners else "half_pixel"
+    where = "asymmetric" if mode == "nearest" else places
+    # A line is a map of height 1: runtimes know two and three axes.
+    line = len(size) == 1
+    x, size = (to.unsqueeze(x, 2), (1, *size)) if line else (x, size)
+    y = to(
+        "Resize",
+        x,
+        None,
+        None,
+        to.ints(*size),
+        axes=tuple(range(2, len(size) + 2)),
+        mode="nearest" if mode == "nearest" else "linear",
+        coordinate_transformation_mode=where,
+        nearest_mode="floor" if mode == "nearest" else None,
+    )
+    return to("Squeeze", y, to.ints(2)) if line else y
+
+
+def _alike(n: int, m: int) -> bool:
+    """Whether ⌊i / (m / n)⌋, as runtimes round it, is ⌊i · (n / m)⌋, as PyTorch does."""
+    if isinstance(n, Sym) or isinstance(m, Sym):
+        factor = int(m) // int(n)
+        if n * factor != m or not _same_formula(n * factor, m):
+            return False
+        n, m = FAR, FAR * factor
+    scale = np.float32(m) / np.float32(n)
+    theirs = (np.arange(m, dtype=np.float32) / scale).astype(np.int64)
+    return bool((np.minimum(theirs, n - 1) == kernels.nearest(n, m, np.dtype("f"))).all())
+
+
+def _same_formula(n: int, m: int) -> bool:
+    return isinstance(n, Sym) and isinstance(m, Sym) and n.formula == m.formula
+
+
+def _nearest(to: Onnx, n: int, m: int) -> Value:
+    """For each of m positions its source among n: ⌊i · (n / m)⌋, at most the last."""
+    if not isinstance(n, Sym) and not isinstance(m, Sym):
+        return to.constant(kernels.nearest(n, m, np.dtype("f")))
+    share = to.real(to.ints(n)) / to.real(to.ints(m))
+    source = to("Floor", to.real(to.range(m)) * share)
+    return to("Min", to.whole(source), to.ints(n) - 1)
 
 
 def check_corners(mode: str, align_corners: bool) -> None:

@@ -25,6 +25,8 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.box_checks import check_boxes, check_rows
 from cnndsl.ops.composition import Axes, simple, size_of, unknown
+from cnndsl.ops.onnx_steps import Onnx, Value
+from cnndsl.ops.selection_onnx import Table
 from cnndsl.ops.selection_torch import NMS, TOPK
 from cnndsl.ops.words import spoken
 
@@ -122,6 +124,14 @@ class TopK(Selection):
         arguments = tuple(Operand(n) for n in range(len(inputs)))
         return Torch(function=Call("topk", arguments, keywords), helper=TOPK)
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> tuple[Value, ...]:
+        """`TopK` of what is good enough: of equal scores it takes the first, too."""
+        table = Table(to, *inputs)
+        good = table.above(self.score)
+        if self.background is not None:
+            good = to("And", good, table.differs(self.background))
+        return table.taken(good, self.k)
+
 
 @op("nms", Family.BOXES, arity=(2, 3), outputs=SELECTION)
 class NonMaximumSuppression(Selection):
@@ -197,6 +207,18 @@ class NonMaximumSuppression(Selection):
         }
         arguments = tuple(Operand(n) for n in range(len(inputs)))
         return Torch(function=Call("nms", arguments, keywords), helper=NMS)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> tuple[Value, ...]:
+        """`NonMaxSuppression` of each class, then `TopK` of what is kept."""
+        table = Table(to, *inputs)
+        good = table.above(self.score)
+        if self.background is not None:
+            good = to("And", good, table.differs(self.background))
+        if self.min_size > 0:
+            good = to("And", good, table.wide(self.min_size))
+        if self.pre is not None:
+            good = to("And", good, table.ranked(good, self.pre))
+        return table.taken(table.kept(good, self.k, self.iou), self.k)
 
 
 def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None = None) -> None:

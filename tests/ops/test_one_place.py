@@ -31,7 +31,7 @@ from cnndsl.language.evaluate import FUNCTIONS
 from cnndsl.network import loads
 from cnndsl.ops import OPS, Op
 from tests.analysis.test_memory import autograd_keeps
-from tests.ops import test_columns, test_facts
+from tests.ops import test_columns, test_facts, test_onnx
 from tests.ops.cases import Case
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +164,7 @@ LAWS = [
     test_facts.test_what_moves_gives_what_it_took,
     test_facts.test_gradients_flow_through_what_is_not_discrete,
     test_facts.test_counters_know_it_by_the_name_of_its_module,
+    test_onnx.test_it_is_in_onnx_runtime_what_it_is_in_numpy,
 ]
 
 

@@ -275,6 +275,51 @@ def source(program: Program) -> None:
         require(said == text or "warning" in said, "the command writes another text")
 
 
+def onnx(program: Program) -> None:
+    """ONNX Runtime computes what the interpreter does, at another size too where it is free."""
+    network, weights = program.network, program.weights
+    single = {k: w.astype(np.float32) if w.dtype.kind == "f" else w for k, w in weights.items()}
+    for functions in (False, True):
+        run = _session(network.to_onnx(single, functions=functions))
+        for batch in BATCHES:
+            arrays = {k: a.astype(np.float32) for k, a in program.arrays(batch).items()}
+            found = tuple(run.run(None, arrays))
+            if not _selects(network):  # near ties are decided another way
+                program.same(found if len(found) > 1 else found[0], batch, SINGLE)
+    shapes, free = {}, False
+    for port in run.get_inputs():
+        own = [*map(int, network.inputs[port.name].shape)]
+        shapes[port.name] = tuple(
+            n + 3 * isinstance(d, str) for n, d in zip(own, port.shape[1:], strict=True)
+        )
+        free = free or any(isinstance(d, str) for d in port.shape[1:])
+    try:
+        other = elaborate(program.definition, {}, shapes) if free else None
+    except ArchError:
+        return
+    if other is None or _selects(other):
+        return
+    wanted = program.named(other.to_numpy(weights, optimize=False)(**program.arrays(1, shapes)))
+    arrays = {k: a.astype(np.float32) for k, a in program.arrays(1, shapes).items()}
+    for array, (name, exact) in zip(run.run(None, arrays), wanted.items(), strict=True):
+        require(array.shape == exact.shape, f"{name} has shape {array.shape} at another size")
+        good = np.isfinite(exact)
+        apart = np.abs(array[good] - exact[good]).max(initial=0)
+        largest = np.abs(exact[good]).max(initial=0) or 1.0
+        require(apart <= SINGLE * largest, f"{apart / largest:.2g} apart at another size")
+
+
+def _session(model: Any) -> Any:
+    """ONNX Runtime's, on one thread and silent, of a model that ONNX's checker accepts."""
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(model, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
 def keys(program: Program) -> None:
     """The state's keys and shapes are the network's."""
     found = {k: tuple(w.shape) for k, w in program.module.state_dict().items()}
@@ -506,7 +551,7 @@ COLUMNS: dict[str, Column] = {
     column.__name__: column
     for column in (
         interpreter, plan, plan_single, pytorch, optimized, source, keys, parameters,
-        multiply_adds, input_sizes, training_memory, commands, explanations, pictures,
+        multiply_adds, input_sizes, onnx, training_memory, commands, explanations, pictures,
         slow_pictures, python_interface,
     )
 }  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,34 +31,18 @@ def expected_weights(network: Network) -> dict[str, tuple[Node, Weight]]:
 
 
 def random_weights(network: Network, seed: int) -> dict[str, Array]:
-    """Values drawn as each layer's `Weight.init` says, in float32."""
+    """Values drawn as each layer says, and where it does not as PyTorch does, in float32."""
     rng = np.random.default_rng(seed)
     expected = expected_weights(network)
     return {name: draw(weight, rng) for name, (_, weight) in expected.items()}
 
 
 def draw(weight: Weight, rng: np.random.Generator) -> Array:
-    """One weight's first value, in float32 or int64.
-
-    `fan_out` is normal with deviation √(2 / fan_out): He et al. 2015, arXiv:1502.01852,
-    §2.2; `linear` is uniform within ±1 / √fan_in, PyTorch's convention.
-    """
+    """One weight's first value, in float32 or int64."""
     shape = tuple(map(int, weight.shape))
     if weight.integer:
         return np.zeros(shape, np.int64)
-    match weight.init:
-        case "fan_out":
-            fan_out = shape[0] * math.prod(shape[2:])
-            return rng.normal(0, math.sqrt(2 / max(1, fan_out)), shape).astype(np.float32)
-        case "linear":
-            bound = 1 / math.sqrt(math.prod(shape[1:]) or 1)
-            return rng.uniform(-bound, bound, shape).astype(np.float32)
-        case "zeros" | "ones":
-            return np.full(shape, weight.init == "ones", np.float32)
-        case str():
-            raise AssertionError(weight.init)
-        case constant:
-            return np.full(shape, constant, np.float32)
+    return weight.init.draw(rng, shape).astype(np.float32)
 
 
 def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str, Array]:

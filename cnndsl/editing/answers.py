@@ -11,6 +11,7 @@ from cnndsl.editing.symbols import Names, Place, Symbol
 from cnndsl.editing.tokens import Token, tokens
 from cnndsl.language.names import operation, operations
 from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import spell
 from cnndsl.structure import Call, Line, nodes_of
 
@@ -22,13 +23,13 @@ def shown(shape: Shape) -> str:
     return "×".join(str(int(size)) for size in shape)
 
 
-def signature(cls: type[Op]) -> str:
+def signature(cls: type[Op] | type[Init]) -> str:
     """`maxpool(kernel, stride=none, …)`."""
     given = [
         p.name if p.default is MISSING else f"{p.name}={spell(p.default)}"
         for p in cls.parameters
     ]
-    given += [f"{name}=none" for name in FUSED if cls.fused]
+    given += [f"{name}=none" for name in FUSED if issubclass(cls, Op) and cls.fused]
     return f"{cls.name}({', '.join(given)})" if given else cls.name
 
 
@@ -96,6 +97,9 @@ def hover(
     if cls is not None and word.kind == "name" and not _is_argument(source.text, word):
         text = f"```arch\n{signature(cls)}\n```\n{_document(cls)}"
         return span, "\n\n".join([text, *_costs(step)])
+    begins = INITS.get(word.text)
+    if begins is not None and not _is_argument(source.text, word):
+        return span, f"```arch\n{signature(begins)}\n```\n{_document(begins)}"
     call = call_at(source.text, word.start)
     outer = operation(call.name) if call is not None else None
     if outer is not None and _is_argument(source.text, word):
@@ -121,7 +125,7 @@ def _is_argument(text: str, word: Token) -> bool:
     return rest.startswith("=") and not rest.startswith("==")
 
 
-def _document(cls: type[Op]) -> str:
+def _document(cls: type[Op] | type[Init]) -> str:
     """An operation's document, a line each as it is written."""
     lines = [line.strip() for line in (cls.__doc__ or "").strip().splitlines()]
     return "  \n".join(line for line in lines if line)

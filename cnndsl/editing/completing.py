@@ -15,6 +15,7 @@ from cnndsl.files import zoo
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
 from cnndsl.language.names import operation, operations
 from cnndsl.language.types import _TYPES as TYPES
+from cnndsl.ops.initial import INITS
 from cnndsl.ops.values import spell
 
 METAS = ("cite", "deviates", "expect", "keys")
@@ -160,6 +161,8 @@ def _arguments(call: CallAt, names: Names | None) -> Iterator[Item]:
             if call.argument == parameter.name:
                 for word in re.findall(r'"[^"]*"', parameter.type):
                     yield Item(word, "value")
+                if "Init" in parameter.type:
+                    yield from _initialisations()
             required = parameter.default is MISSING and number < call.number
             if not call.argument and parameter.name not in call.given and not required:
                 more = "" if parameter.default is MISSING else f" = {spell(parameter.default)}"
@@ -170,6 +173,11 @@ def _arguments(call: CallAt, names: Names | None) -> Iterator[Item]:
                 for name in FUSED
                 if name not in call.given
             )
+    for parameter in INITS[call.name].parameters if call.name in INITS else ():
+        if call.argument == parameter.name:
+            yield from (Item(w, "value") for w in re.findall(r'"[^"]*"', parameter.type))
+        elif not call.argument and parameter.name not in call.given:
+            yield Item(f"{parameter.name}=", "argument", parameter.type)
     block = names.top.lookup(call.name) if names is not None else None
     declaration = block.declaration if block is not None else None
     for param in declaration.params if declaration is not None else ():
@@ -207,6 +215,11 @@ def _operations() -> Iterator[Item]:
         cls = operation(name)
         assert cls is not None
         yield Item(name, "operation", signature(cls), first_line(cls.__doc__))
+
+
+def _initialisations() -> Iterator[Item]:
+    for name, cls in sorted(INITS.items()):
+        yield Item(name, "function", signature(cls), first_line(cls.__doc__))
 
 
 def _words() -> Iterable[Item]:

@@ -21,6 +21,7 @@ from pygments.token import (
 from cnndsl.editing.answers import colours
 from cnndsl.editing.tokens import tokens
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
+from cnndsl.ops.initial import INITS
 
 KINDS = {
     "doc": String.Doc,
@@ -70,6 +71,6 @@ class ArchLexer(Lexer):  # type: ignore[misc]
             return COLOURS.get(colour, KINDS[kind])
         if text in WORDS or text == "skip":
             return Name.Builtin.Pseudo
-        if text in FUNCTIONS:
+        if text in FUNCTIONS or text in INITS:
             return Name.Builtin
         return Name.Class if text[:1].isupper() and len(text) > 1 else Name

@@ -44,6 +44,7 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
     # An operation of one list takes it spread out: `reshape(m, *S)`.
     variadic = names[0] if len(names) == 1 and types[names[0]] == "Integers" else None
     given = _given(ref, term, env, names, variadic, span)
+    arguments = term.arguments if term is not None else ()
     fused: tuple[OpCall | None, ...] = ()
     worked_out: set[str] = set()
     if cls.fused:
@@ -55,6 +56,11 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
         if "bias" in names and given.get("bias", (Auto.AUTO, span))[0] is Auto.AUTO:
             given["bias"] = (fused[0] is None, span)
             worked_out.add("bias")
+    said = next((a for a in arguments if a.name == "bias_init"), None)
+    if said is not None and given.get("bias", (Auto.AUTO, span))[0] is False:
+        why = "before a `norm`" if "bias" in worked_out else "with `bias=false`"
+        message = f"`{cls.name}` has no bias {why}: `bias_init` has no effect"
+        raise fault("E301", message, said.span, help="leave it out", stack=env.frame.stack)
     if "axes" in names:
         extra = tuple((n, v) for n, (v, _) in given.items() if n not in names)
         given = {n: v for n, v in given.items() if n in names} | {"axes": (extra, span)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cnndsl.diagnostics import Fault, Span, fault, short
+from cnndsl.diagnostics import Fault, OpError, Span, fault, short
 from cnndsl.language import tree
 from cnndsl.language.elsewhere import step_help
 from cnndsl.language.names import (
@@ -24,7 +24,8 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import Auto
-from cnndsl.ops.values import spell
+from cnndsl.ops.initial import INITS, Init
+from cnndsl.ops.values import initial, spell
 from cnndsl.structure import Tensor
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
@@ -237,6 +238,8 @@ def _value(expression: tree.Value, env: Env) -> Any:
             return WORDS[path.name]
         if path.name in FUNCTIONS and arguments is not None:
             return _function(expression, env)
+        if path.name in INITS:
+            return _initial(expression, env)
     op = operation(path.name)
     if bound is None and op is not None and not path.parts:
         return _partial(OpRef(path.name, op), arguments or (), env)
@@ -262,7 +265,7 @@ def unknown(path: tree.NamePath | str, span: Span, env: Env) -> Exception:
         help = "`in` is the input of a block without named ports"
         help += f"; here, write `{inputs[0]}`" if inputs else ""
         return fault("E202", message, span, help=help)
-    known = {*env.visible(), *WORDS, *FUNCTIONS, *operations()}
+    known = {*env.visible(), *WORDS, *FUNCTIONS, *INITS, *operations()}
     written = name if isinstance(path, str) else last_name(path)
     if written != name and written in SIZES:
         help = "a size belongs to a tensor with a name: a port or a label of a line"
@@ -325,6 +328,15 @@ VALUES = {
     "yes": "write `true`",
     "no": "write `false`",
     "channels": "a tensor's channels are `x.c`",
+    "he_normal": "write `kaiming_normal`",
+    "he_uniform": "write `kaiming_uniform`",
+    "glorot_normal": "write `xavier_normal`",
+    "glorot_uniform": "write `xavier_uniform`",
+    "xavier": "write `xavier_uniform`",
+    "kaiming": "write `kaiming_normal`",
+    "lecun_normal": 'write `kaiming_normal(nonlinearity="linear")`',
+    "truncated_normal": "write `trunc_normal`",
+    "gaussian": "write `normal`",
 }
 """How a value of other languages is written here."""
 
@@ -420,6 +432,34 @@ def _partial(ref: OpRef, arguments: tuple[tree.Argument, ...], env: Env) -> OpRe
         else:
             named[argument.name] = value
     return OpRef(ref.name, ref.target, tuple(positional), tuple(named.items()))
+
+
+def _initial(expression: tree.Value, env: Env) -> Init:
+    """`normal(0.01)`, `kaiming_normal("fan_out")`: what a weight begins with."""
+    cls = INITS[expression.path.name]
+    given: dict[str, object] = {}
+    for name, argument in named(cls, expression.arguments or ()):
+        given[name] = evaluate(argument.value, env)
+    try:
+        return initial(cls, given)
+    except OpError as error:
+        place = dict(named(cls, expression.arguments or ())).get(error.attribute or "")
+        where = place.span if place is not None else expression.span
+        raise fault(error.code, error.message, where, help=error.help) from None
+
+
+def named(
+    cls: type[Init], arguments: Sequence[tree.Argument]
+) -> Iterator[tuple[str, tree.Argument]]:
+    """The arguments of an initialisation by their names.  Raises Fault."""
+    names = [parameter.name for parameter in cls.parameters]
+    for number, argument in enumerate(arguments):
+        if argument.rest is not None or argument.spread:
+            raise fault("E307", f"`{cls.name}` takes plain values", argument.span)
+        if argument.name is None and number >= len(names):
+            message = f"`{cls.name}` takes {len(names)} arguments"
+            raise fault("E310", message, argument.span)
+        yield argument.name or names[number], argument
 
 
 def _function(expression: tree.Value, env: Env) -> Any:
@@ -519,6 +559,8 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {
     "max": (1, MAX_ITEMS, _largest),
     "abs": (1, 1, abs),
     "sqrt": (1, 1, math.sqrt),
+    "exp": (1, 1, math.exp),
+    "log": (1, 1, math.log),
     "floor": (1, 1, _floor),
     "ceil": (1, 1, _ceil),
     "round": (1, 1, lambda v: int(round(v))),

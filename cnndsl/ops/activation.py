@@ -21,6 +21,7 @@ from cnndsl.ops.base import (
     each_element,
     op,
 )
+from cnndsl.ops.initial import Constant
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position
 from cnndsl.ops.shapes import check_axis
@@ -331,7 +332,7 @@ class PReLU(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (C) or (1)."""
         shape = inputs[0][:1] if self.per == "channel" else (1,)
-        return {"weight": Weight(shape, init=float(self.init))}
+        return {"weight": Weight(shape, init=Constant(float(self.init)))}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as activation."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.composition import CHANNELS, Axes, Axis, kind_of, simple, size_of, unknown
+from cnndsl.ops.initial import OWN, Init, Parameter, Zeros, own_bias, parameters
 from cnndsl.ops.words import Words, listed, spoken
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
@@ -58,15 +59,11 @@ class Family(Enum):
 
 @record
 class Weight(Record):
-    """A tensor that a layer owns: its shape, whether it is trained, its first value.
-
-    `init` is `fan_out` (Kaiming normal for a ReLU), `linear` (uniform within ±1 / √fan_in),
-    `zeros`, `ones`, or a constant.
-    """
+    """A tensor that a layer owns: its shape, whether it is trained, its first value."""
 
     shape: Shape
     trainable: bool = True
-    init: str | float = "zeros"
+    init: Init = Zeros()
     integer: bool = False
 
     @property
@@ -268,15 +265,6 @@ class Auto(Enum):
     VALID = "valid"
 
 
-@record
-class Parameter(Record):
-    """One attribute of an operation's signature."""
-
-    name: str
-    type: str
-    default: object = MISSING
-
-
 class Op(Record):
     """One operation with its attributes.
 
@@ -448,16 +436,21 @@ class Op(Record):
     def said(self) -> Words:
         """What is said of it: its title, and beside it what that does not say.
 
-        Two operations with unequal attributes have different words.
+        Two operations with unequal attributes have different words, but for what their
+        weights begin with.
         """
         return Words(self.figure(), tuple(map(self.phrase, self.unusual())))
 
     def unusual(self) -> tuple[str, ...]:
-        """The attributes that are said beside the title: those with a value of their own."""
+        """The attributes that are said beside the title: those with a value of their own.
+
+        What a weight begins with is no part of what is computed.
+        """
         return tuple(
             p.name
             for p in type(self).parameters
             if not self.in_title(p)
+            and not (p.name in BEGINNINGS.values() and p.default is Auto.AUTO)
             and (p.default is MISSING or not self.usual(p.name, p.default))
         )
 
@@ -515,6 +508,34 @@ class Op(Record):
         """How ONNX says it, as in evaluation.  Raises OpError: it has no form there."""
         raise OpError(f"`{self.name}` has no form in ONNX")
 
+    def begun(self, shape: Shape, bias: int | None) -> dict[str, Weight]:
+        """`weight` of a shape, and a `bias`: begun as `init` and `bias_init` say.
+
+        Raises OpError: one of them is not defined for it.
+        """
+        weights = {"weight": Weight(shape, init=self.beginnings.get("init", OWN))}
+        if bias is not None:
+            weights["bias"] = Weight(
+                (bias,), init=self.beginnings.get("bias_init", own_bias(shape))
+            )
+        for name, weight in weights.items():
+            try:
+                weight.init.check(tuple(map(int, weight.shape)))
+            except OpError as error:
+                error.attribute = BEGINNINGS[name]
+                raise
+        return weights
+
+    @property
+    def beginnings(self) -> dict[str, Init]:
+        """The initialisations that it was given, by attribute."""
+        found = {name: getattr(self, name, None) for name in BEGINNINGS.values()}
+        return {name: init for name, init in found.items() if isinstance(init, Init)}
+
+
+BEGINNINGS = {"weight": "init", "bias": "bias_init"}
+"""A weight, and the attribute that says what it begins with."""
+
 
 PHRASES = {"dilation": "rate {}", "groups": "{} groups"}
 """How attributes that several operations have are said."""
@@ -547,22 +568,11 @@ def op(
         cls = record(cls)
         cls.name, cls.family, cls.arity = name, family, arity
         cls.fused, cls.join, cls.outputs = fused, join, outputs
-        cls.parameters = tuple(
-            Parameter(f.name, _words(str(f.type)), f.default)
-            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        )
+        cls.parameters = parameters(cls)
         OPS[name] = cls
         return cls
 
     return decorate
-
-
-def _words(kind: str) -> str:
-    """A type as the language writes it: `"a" | "b"` for `Literal["a", "b"]`."""
-    if not kind.startswith("Literal["):
-        return kind
-    words = kind[len("Literal[") : -1].replace("'", '"').split(",")
-    return " | ".join(word.strip() for word in words)
 
 
 def spell_shape(shape: Shape) -> str:

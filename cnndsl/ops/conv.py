@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
 from cnndsl.ops.shapes import (
@@ -63,6 +64,8 @@ class Conv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.Conv", "F.conv")
     titled = ("stride",)
@@ -87,8 +90,7 @@ class Conv(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (K, C / groups, *kernel) and `bias` (K)."""
         shape = (self.out, inputs[0][0] // self.groups, *self.kernel)
-        found = {"weight": Weight(shape, init="fan_out")}
-        return {**found, "bias": Weight((self.out,))} if self.bias else found
+        return self.begun(shape, self.out if self.bias else None)
 
     def macs(self, *inputs: Shape) -> int:
         """K · ∏S′ · (C / groups) · ∏kernel."""
@@ -168,6 +170,8 @@ class DepthwiseConv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     multiplier: int = 1
     bias: bool | Auto = Auto.AUTO
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.Conv", "F.conv")
     titled = ("stride",)
@@ -192,6 +196,8 @@ class DepthwiseConv(Op):
             dilation=self.dilation,
             groups=x[0],
             bias=self.bias,
+            init=self.init,
+            bias_init=self.bias_init,
         )
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -201,8 +207,7 @@ class DepthwiseConv(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (m·C, 1, *kernel) and `bias` (m·C)."""
         out = self.multiplier * inputs[0][0]
-        found = {"weight": Weight((out, 1, *self.kernel), init="fan_out")}
-        return {**found, "bias": Weight((out,))} if self.bias else found
+        return self.begun((out, 1, *self.kernel), out if self.bias else None)
 
     def macs(self, *inputs: Shape) -> int:
         """m·C · ∏S′ · ∏kernel."""
@@ -254,6 +259,8 @@ class Deconv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.ConvTranspose", "F.conv_transpose")
     titled = ("stride",)
@@ -302,8 +309,7 @@ class Deconv(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (C, K / groups, *kernel) and `bias` (K)."""
         shape = (inputs[0][0], self.out // self.groups, *self.kernel)
-        found = {"weight": Weight(shape, init="fan_out")}
-        return {**found, "bias": Weight((self.out,))} if self.bias else found
+        return self.begun(shape, self.out if self.bias else None)
 
     def macs(self, *inputs: Shape) -> int:
         """∏S · C · (K / groups) · ∏kernel."""

@@ -34,6 +34,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.conv import Conv
+from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
 from cnndsl.ops.words import spoken
@@ -57,8 +58,10 @@ DEFORM_CONV = '''class DeformConv2d(nn.Module):
         self.groups = groups
         shape = (out_channels, in_channels // groups, *kernel_size)
         self.weight = nn.Parameter(torch.empty(shape))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        bound = self.weight[0].numel() ** -0.5
+        for weight in self.parameters():
+            nn.init.uniform_(weight, -bound, bound)
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
         kernel, out = self.weight.shape[2:], offset.shape[2:]
@@ -123,6 +126,8 @@ class DeformConv(Op):
     dilation: Size = 1  # type: ignore[assignment]
     groups: int = 1
     bias: bool | Auto = Auto.AUTO
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
     titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -148,6 +153,8 @@ class DeformConv(Op):
             dilation=self.dilation,
             groups=self.groups,
             bias=self.bias,
+            init=self.init,
+            bias_init=self.bias_init,
         )
 
     def shape(self, *inputs: Shape) -> Shape:

@@ -25,6 +25,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import but, each_position
 from cnndsl.ops.words import spoken
@@ -43,6 +44,8 @@ class Linear(Op):
 
     out: int
     bias: bool | Auto = Auto.AUTO
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.Linear", "F.linear")
     keeps = INPUT
@@ -69,8 +72,7 @@ class Linear(Op):
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (K, F) and `bias` (K)."""
-        found = {"weight": Weight((self.out, inputs[0][-1]), init="linear")}
-        return {**found, "bias": Weight((self.out,))} if self.bias else found
+        return self.begun((self.out, inputs[0][-1]), self.out if self.bias else None)
 
     def macs(self, *inputs: Shape) -> int:
         """∏L · F · K."""

@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
     grouped,
     op,
 )
+from cnndsl.ops.initial import Init, Ones
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
@@ -62,11 +63,11 @@ class BatchNorm(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` (C); the running statistics are buffers."""
         shape = inputs[0][:1]
-        affine = {"weight": Weight(shape, init="ones"), "bias": Weight(shape)}
+        affine = {"weight": Weight(shape, init=Ones()), "bias": Weight(shape)}
         return {
             **(affine if self.affine else {}),
             "running_mean": Weight(shape, trainable=False),
-            "running_var": Weight(shape, trainable=False, init="ones"),
+            "running_var": Weight(shape, trainable=False, init=Ones()),
             "num_batches_tracked": Weight((), trainable=False, integer=True),
         }
 
@@ -141,10 +142,10 @@ class FrozenBatchNorm(Op):
         """Four buffers (C)."""
         shape = inputs[0][:1]
         return {
-            "weight": Weight(shape, trainable=False, init="ones"),
+            "weight": Weight(shape, trainable=False, init=Ones()),
             "bias": Weight(shape, trainable=False),
             "running_mean": Weight(shape, trainable=False),
-            "running_var": Weight(shape, trainable=False, init="ones"),
+            "running_var": Weight(shape, trainable=False, init=Ones()),
         }
 
     def macs(self, *inputs: Shape) -> int:
@@ -457,7 +458,7 @@ class Scale(Op):
     chained = True
 
     per: Literal["channel", "tensor"] = "channel"
-    init: float = 1.0
+    init: Init = Ones()
 
     known = ("torch.mul",)
     elsewhere = "layerscale"
@@ -472,7 +473,8 @@ class Scale(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (C) or (1)."""
         shape = inputs[0][:1] if self.per == "channel" else (1,)
-        return {"weight": Weight(shape, init=float(self.init))}
+        self.init.check(tuple(map(int, shape)))
+        return {"weight": Weight(shape, init=self.init)}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as elementwise."""
@@ -485,7 +487,13 @@ class Scale(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """A module of the file's own."""
         channels = inputs[0][0] if self.per == "channel" else 1
-        return Torch(Call("Scale", (channels,), {"init": (self.init, 1.0)}), helper=SCALE)
+        value = self.init.value if self.init.value is not None else 1.0
+        return Torch(Call("Scale", (channels,), {"init": (value, 1.0)}), helper=SCALE)
+
+    @property
+    def beginnings(self) -> dict[str, Init]:
+        """Nothing where it is one number: the module takes that."""
+        return {} if self.init.value is not None else {"init": self.init}
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Mul`."""
@@ -503,4 +511,4 @@ def _batch_norm(to: Onnx, x: Value, weights: dict[str, Value], eps: float) -> Va
 
 
 def _affine(x: Shape) -> dict[str, Weight]:
-    return {"weight": Weight(x[:1], init="ones"), "bias": Weight(x[:1])}
+    return {"weight": Weight(x[:1], init=Ones()), "bias": Weight(x[:1])}

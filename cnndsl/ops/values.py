@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING
 from functools import cache
+from typing import Any
 
 from cnndsl.diagnostics import OpError, spelling
 from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.initial import Constant, Init
 
 
 def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
@@ -44,6 +47,26 @@ def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
     return cls(**values)
 
 
+def initial(cls: type[Init], given: Mapping[str, object]) -> Init:
+    """An initialisation from named values.  Raises OpError: as `bind`."""
+    known = {p.name: p for p in cls.parameters}
+    takes = ", ".join(known) or "no arguments"
+    for name in given:
+        if name not in known:
+            help = spelling(name, list(known)) or f"it takes {takes}"
+            message = f"`{cls.name}` has no parameter `{name}`"
+            raise OpError(message, help=help, attribute=name, code="E301")
+    values: dict[str, Any] = {}
+    for name, parameter in known.items():
+        value = given.get(name, parameter.default)
+        if value is MISSING:
+            message = f"`{cls.name}` needs `{name}`"
+            raise OpError(message, help=f"write {cls.name}({signature(cls)})", code="E302")
+        found = convert(name, value, parameter.type, 0)
+        values[name] = found if isinstance(found, str) else float(found)  # type: ignore[arg-type]
+    return cls(**values)
+
+
 @cache
 def _defaults(cls: type[Op], rank: int) -> dict[str, object]:
     """The values of the attributes that may be left out."""
@@ -54,13 +77,15 @@ def _defaults(cls: type[Op], rank: int) -> dict[str, object]:
     }
 
 
-def signature(cls: type[Op]) -> str:
+def signature(cls: type[Op] | type[Init]) -> str:
     """The parameters as the language writes them: `out, kernel, stride=1, …`."""
     shown = [
         p.name if p.default is MISSING else f"{p.name}={spell(p.default)}"
         for p in cls.parameters
     ]
-    return ", ".join(shown + (["norm=none", "act=none"] if cls.fused else []))
+    return ", ".join(
+        shown + (["norm=none", "act=none"] if getattr(cls, "fused", False) else [])
+    )
 
 
 def spell(value: object) -> str:
@@ -119,6 +144,7 @@ _EXPECTED = {
     "Numbers": "a list of numbers",
     "Integers": "a list of integers",
     "Pairs": "a list of pairs of numbers",
+    "Init": "an initialisation, for example normal(0.01)",
 }
 
 
@@ -138,6 +164,10 @@ def _converted(value: object, kind: str, rank: int) -> object:
             return None
         case "Auto" if value is Auto.AUTO:
             return value
+        case "Init" if isinstance(value, Init):
+            return value
+        case "Init" if number:
+            return Constant(float(value))  # type: ignore[arg-type]
         case "Size":
             return _size(value, rank)
         case "Pad":

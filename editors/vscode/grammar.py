@@ -13,6 +13,7 @@ from cnndsl.editing.tokens import keywords, operators, pattern
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
 from cnndsl.language.names import operations
 from cnndsl.language.types import _TYPES as TYPES
+from cnndsl.ops.initial import INITS
 
 FILE = Path(__file__).parent / "syntaxes" / "arch.tmLanguage.json"
 DECLARING = ("model", "block", "use", "as", "default", "let")
@@ -42,6 +43,7 @@ def grammar() -> dict[str, object]:
         ("constant.language", rf"{words(WORDS)}"),
         ("variable.language", words(["skip", "in"])),
         ("support.function.builtin", rf"{words(FUNCTIONS)}(?=\s*\()"),
+        ("support.function.initialisation", rf"(?<!\.){words(INITS)}"),
         ("support.function.operation", rf"(?<!\.){words(operations())}"),
         ("entity.name.type.block", r"(?<!\.)\b[A-Z]\w*\b(?=\s*(?:\(|->|\*|\{|\}|$|;|each))"),
         ("variable.other", NAME),

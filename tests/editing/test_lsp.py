@@ -172,6 +172,14 @@ def test_hover_tells_an_operation(editor: Editor, model: str) -> None:
     assert "receptive field: 3" in text
 
 
+def test_hover_tells_an_initialisation(editor: Editor, model: str) -> None:
+    text = MODEL.replace("conv(16, 3x3", "conv(16, 3x3, init=kaiming_normal")
+    editor.change(model, text)
+    found = hovered(editor, model, at(text, "kaiming_normal", 1))
+    assert 'kaiming_normal(mode="fan_in", a=0.0, nonlinearity="leaky_relu")' in found
+    assert "leaky ReLU of slope a" in found
+
+
 def test_hover_tells_a_block_and_where_it_is_used(editor: Editor, model: str) -> None:
     text = hovered(editor, model, at(MODEL, "Unit(wide) ", 1))
     assert "block Unit(c: int, s: int = 1)" in text
@@ -234,6 +242,9 @@ def proposed(editor: Editor, uri: str, position: lsp.Position) -> list[str]:
         ("  new: conv(8, 3x3, stride=2, pad=", ["same", "valid"], ["pad="]),
         ("  new: resize(4, mode=", ['"nearest"', '"bilinear"'], []),
         ("  new: Unit(", ["c=", "s="], []),
+        ("  new: conv(8, 3x3, init=", ["kaiming_normal", "zeros", "bilinear"], ["init="]),
+        ("  new: linear(8, init=kaiming_normal(", ["mode=", "a=", "nonlinearity="], []),
+        ("  new: linear(8, init=kaiming_normal(mode=", ['"fan_in"', '"fan_out"'], []),
         ("  new: body.", ["first", "second", "c", "shape"], ["conv"]),
         ("  new: stem when ", ["classes", "wide", "true"], []),
         ("  @", ["cite", "expect"], ["conv"]),

@@ -16,6 +16,7 @@ from cnndsl.language.modules import Loader
 from cnndsl.language.names import operations
 from cnndsl.language.syntax import MAX_CHARACTERS, MAX_WORDS
 from cnndsl.ops import OPS
+from cnndsl.ops.initial import INITS
 from cnndsl.ops.values import signature
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,11 @@ def test_every_operation_is_listed(request: pytest.FixtureRequest) -> None:
         DOCUMENT.write_text(text, encoding="utf-8")
         return
     assert table.strip() == _operations()
+
+
+def test_every_initialisation_is_listed() -> None:
+    table = TEXT[TEXT.index("| initialisation |") : TEXT.index("They are `torch.nn.init`")]
+    assert not [name for name in INITS if f"`{name}" not in table]
 
 
 def test_the_limits_are_the_language_s() -> None:

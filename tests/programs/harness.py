@@ -136,9 +136,9 @@ class Program:
             shape = found[name].shape
             if weight.integer:
                 continue
-            if name.endswith("running_var") or weight.init == "ones":
+            if name.endswith("running_var") or weight.init.value == 1:
                 found[name] = rng.uniform(0.5, 1.5, shape)
-            elif weight.init not in ("fan_out", "linear"):
+            elif weight.init.value is not None:
                 found[name] = rng.normal(0.2, 0.5, shape)
             # Exact in float32 too: PyTorch's modules are made in it.
             found[name] = found[name].astype(np.float32).astype(np.float64)

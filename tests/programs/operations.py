@@ -13,6 +13,20 @@ from dataclasses import MISSING
 from cnndsl.diagnostics import OpError
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Auto, Op, Parameter, Shape
+from cnndsl.ops.initial import (
+    Bilinear,
+    Constant,
+    KaimingNormal,
+    KaimingUniform,
+    Normal,
+    Ones,
+    Orthogonal,
+    TruncNormal,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
+    Zeros,
+)
 from cnndsl.ops.values import bind, spell
 
 LARGEST = 3000
@@ -33,6 +47,13 @@ GUARDS = {
 """What stands before an operation whose value may be infinite or NaN, or grow without end."""
 
 Arguments = dict[str, object]
+INITIALISATIONS = (
+    Normal(0.5), Uniform(-0.25, 1.0), TruncNormal(0.5, mean=0.25, b=1.5), XavierUniform(2.0),
+    XavierNormal(), KaimingUniform("fan_out"), KaimingNormal(nonlinearity="linear"),
+    KaimingNormal("fan_out", a=0.25), Orthogonal(1.5), Bilinear(), Zeros(), Ones(),
+    Constant(0.5),
+)  # fmt: skip
+"""One of each kind."""
 
 
 def divisors(n: int) -> list[int]:
@@ -77,6 +98,8 @@ def sample(parameter: Parameter, shape: Shape, chance: random.Random) -> object:
             )
         case "str":
             return "x"
+        case "Init":
+            return chance.choice(INITIALISATIONS)
     return kind.strip("'\"")
 
 

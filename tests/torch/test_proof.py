@@ -191,7 +191,7 @@ RIGHT: dict[str, tuple[str, tuple[str, ...], str]] = {
         "for f in ({0}, {1}):\n    image = f(image)\nreturn image",
     ),
     "weights that begin otherwise": (
-        "y: conv(8, 3x3)",
+        "y: conv(8, 3x3, init=normal(0.01), bias_init=-log((1 - 0.01) / 0.01))",
         (
             *MODULE,
             "for m in self.modules():",
@@ -666,6 +666,7 @@ class M(nn.Module):
 
 
 BY_HAND = """
+default conv, linear(init=kaiming_normal("fan_out"), bias_init=zeros)
 model M(width: float = 1.0, classes: int = 2): image[C=3, H=32, W=48] -> logits[classes] {
   a: conv(round8(16 * width), 3x3, norm=bn, act=relu)
   b: conv(round8(24 * width), 3x3, stride=2, norm=bn, act=relu)

@@ -14,6 +14,8 @@ FUNCTIONS = {
     "max": "max",
     "abs": "abs",
     "sqrt": "math.sqrt",
+    "exp": "math.exp",
+    "log": "math.log",
     "floor": "math.floor",
     "ceil": "math.ceil",
     "round": "round",

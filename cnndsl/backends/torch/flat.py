@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 
-from cnndsl.backends.torch import layers, python
+from cnndsl.backends.torch import beginning, layers, python
 from cnndsl.backends.torch.names import Names
 from cnndsl.graph import Network
 from cnndsl.ops.base import Torch
@@ -79,7 +79,12 @@ class Flat:
                 found = into.setdefault(part, {})
                 assert isinstance(found, dict), "no module is inside another"
                 into = found
-            into[path[-1]] = layers.construct(said.module)
+            op = self.network.node(name).op.plain()
+            for helper in beginning.helpers(op):
+                self.helpers.setdefault(helper)
+            made = layers.construct(said.module)
+            inputs = self.network.input_shapes(name)
+            into[path[-1]] = beginning.begun(made, op, inputs, python.node_of)
             head, *rest = path
             access: ast.expr = python.dotted(f"self.{head}")
             for part in rest:

@@ -7,6 +7,7 @@ import copy
 from dataclasses import dataclass, field
 
 from cnndsl.backends.torch import file, python
+from cnndsl.backends.torch.beginning import KNOWN, bare, said
 from cnndsl.backends.torch.names import Names
 
 SHORT = {
@@ -49,7 +50,8 @@ class Fusing:
 
     def key(self, node: ast.Call) -> str | None:
         """What two sequences must have in common to be one class."""
-        first, *rest = node.args
+        begun, *rest = node.args
+        first = bare(begun)
         if not isinstance(first, ast.Call) or len(first.args) < 3:
             return None
         function = python_text(first.func)
@@ -57,6 +59,9 @@ class Fusing:
             return None
         keywords = {k.arg: k.value for k in first.keywords}
         parts = [function, python_text(keywords.get("bias", ast.Constant(True)))]
+        parts += [f"{name}={python_text(value)}" for name, value in said(begun).items()]
+        if any(python.names_in(value) - KNOWN for value in said(begun).values()):
+            return None
         if not set(keywords) <= {
             "stride",
             "padding",
@@ -100,7 +105,8 @@ class Fusing:
     def small(self, group: Group) -> ast.ClassDef:
         """One class."""
         first = group.uses[0]
-        conv, *rest = first.args
+        begun, *rest = first.args
+        conv = bare(begun)
         assert isinstance(conv, ast.Call)
         group.name = self.names.variable(self.called(first))
         uses = [self.settings(use) for use in group.uses]
@@ -155,6 +161,8 @@ class Fusing:
         layers: list[ast.expr] = [
             ast.Call(conv.func, [inside["c_in"], inside["c_out"], inside["k"]], keywords)
         ]
+        if said(begun):
+            layers = [python.call("initialised", *layers, **copy.deepcopy(said(begun)))]
         for one in rest:
             assert isinstance(one, ast.Call)
             given_ = [
@@ -185,7 +193,7 @@ class Fusing:
 
     def settings(self, use: ast.Call) -> dict[str, ast.expr]:
         """What a use says, by short names."""
-        conv = use.args[0]
+        conv = bare(use.args[0])
         assert isinstance(conv, ast.Call)
         words = {k.arg: k.value for k in conv.keywords}
         one = python.constant(1)
@@ -215,15 +223,15 @@ class Fusing:
     def called(self, use: ast.Call) -> str:
         """`ConvBNReLU`."""
         words = []
-        for one in use.args:
+        for one in map(bare, use.args):
             assert isinstance(one, ast.Call)
             text = python_text(one.func)
-            bare = (
+            short = (
                 text.rstrip("d").rstrip("123")
                 if text.startswith("nn.") and text.endswith("d")
                 else text
             )
-            words.append(SHORT.get(bare, bare.removeprefix("nn.")))
+            words.append(SHORT.get(short, short.removeprefix("nn.")))
         return "".join(words)
 
 

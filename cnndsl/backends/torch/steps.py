@@ -22,9 +22,11 @@ from cnndsl.backends.torch.unit import (
     Unit,
 )
 from cnndsl.language import tree
+from cnndsl.language.evaluate import named
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef, operation
 from cnndsl.ops.base import Auto, Family, Op
+from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import bind
 from cnndsl.structure import Step
 
@@ -138,6 +140,8 @@ def written(unit: Unit, ref: OpValue, arguments: Sequence[tree.Argument]) -> Giv
         fused = name in ("norm", "act") and name not in names
         if fused or kinds.get(name) == "op":
             found.operations[name] = choice(unit, argument)
+        elif _begins(ref, name):
+            found.words[name] = Beginning(_beginning(unit, argument))
         elif (word := _word(unit, argument)) is not None:
             found.words[name] = word
         else:
@@ -145,6 +149,33 @@ def written(unit: Unit, ref: OpValue, arguments: Sequence[tree.Argument]) -> Giv
     if variadic and spread:
         found.nodes[names[0]] = ast.Tuple(spread, ast.Load())
     return found
+
+
+@dataclasses.dataclass
+class Beginning:
+    """The arguments of an initialisation as they are written."""
+
+    nodes: dict[str, ast.expr]
+
+
+def _begins(ref: OpValue, name: str) -> bool:
+    """Whether an argument is an initialisation."""
+    if isinstance(ref.target, BlockDefinition):
+        return False
+    return any(p.name == name and "Init" in p.type for p in ref.target.parameters)
+
+
+def _beginning(unit: Unit, argument: tree.Argument) -> dict[str, ast.expr]:
+    match argument:
+        case tree.Argument(
+            value=tree.Value(path=tree.NamePath(name=name, parts=()), arguments=given),
+            rest=None,
+        ) if name in INITS:
+            found = named(INITS[name], given or ())
+            return {key: translate(one.value, unit) for key, one in found}
+        case tree.Argument(value=tree.Value(path=tree.NamePath(name="auto"), arguments=None)):
+            return {}
+    return {"val": unit_argument(unit, argument)}
 
 
 def choice(unit: Unit, argument: tree.Argument) -> Meaning:
@@ -230,6 +261,10 @@ def carried(
         ):
             values[name] = Auto.SAME
             continue
+        beginning = said.words.get(name)
+        if isinstance(beginning, Beginning):
+            values[name] = _begun(unit, seen, beginning.nodes)
+            continue
         node = said.nodes.get(name)
         lengths = [(i, len(v) if isinstance(v, tuple) else -1) for i, v in seen]
         if len({length for _, length in lengths}) > 1:
@@ -247,6 +282,27 @@ def carried(
         values[name] = plain
     made = cls(**values)
     return made.resolved(*shapes)
+
+
+def _begun(
+    unit: Unit, seen: Sequence[tuple[Instance, object]], nodes: dict[str, ast.expr]
+) -> object:
+    """An initialisation whose numbers carry the expressions that they were written as."""
+    first = seen[0][1]
+    if not isinstance(first, Init):
+        return first
+    values: dict[str, object] = {}
+    for parameter in first.parameters:
+        name = parameter.name
+        node = nodes.get(name)
+        if node is not None and literal(node) is None:
+            values[name] = python.carry(getattr(first, name), node)
+            continue
+        values[name] = getattr(first, name)
+        every = [(instance, getattr(init, name, None)) for instance, init in seen]
+        if len({repr(value) for _, value in every}) > 1:
+            raise SplitError(every)
+    return type(first)(**values)
 
 
 def _axes(value: object, said: Given) -> object:
@@ -303,7 +359,7 @@ def callable_node(unit: Unit, found: Meaning, rank: int) -> tuple[ast.expr, bool
             raise CannotTranslateError("an operation with a computed argument as a value")
     op = bind(found.target, {**values, **said.words}, rank).resolved(shape)
     module = op.torch(shape).module
-    if module is None:
+    if module is None or op.beginnings:
         raise CannotTranslateError(f"{found.name} is no module")
     if op.torch(shape).helper:
         unit.helpers.setdefault(op.torch(shape).helper)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from cnndsl.backends.torch import file, python
+from cnndsl.backends.torch.beginning import spread
 from cnndsl.backends.torch.classes import Classes
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.fusing import Fusing
@@ -283,6 +284,9 @@ class Translation(Classes):
     def text(self) -> str:
         """The whole file."""
         classes = [unit.cls for unit in self.order if unit.cls is not None]
+        model = next(unit.cls for unit in self.order if unit.definition is self.model)
+        assert model is not None
+        spread(classes, model)
         fusing = Fusing(self.names)
         for one in classes:
             fusing.seen(one)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cnndsl.backends.torch import file, python
+from cnndsl.backends.torch.beginning import spread
 from cnndsl.backends.torch.flat import Flat
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import ProofError, prove
@@ -124,5 +125,6 @@ def flat_text(
     first = 1 if doc else 0
     cls.body[first:first] = attributes
     cls.body += methods
+    spread([*classes, cls], cls)
     classes.append(cls)
     return file.text(network, [*flat.helpers, *helpers], classes)

@@ -15,6 +15,7 @@ from typing import Any
 from cnndsl.backends.torch.proof.expected import Expected
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import same
+from cnndsl.backends.torch.proof.modules import Module
 from cnndsl.backends.torch.proof.terms import Tensor, read, spell_call
 from cnndsl.backends.torch.proof.values import Class, Frame, Named
 from cnndsl.graph import Network
@@ -89,6 +90,7 @@ class Proof:
         }
         model = self.machine.construct(self.model(), [], given)
         model.settle()
+        self.compare_beginnings(model)
         self.machine.close(model)
         inputs = [self.table.held(number, "input") for number in self.expected.inputs]
         result = self.machine.apply(model, inputs, {})
@@ -97,6 +99,21 @@ class Proof:
         for idle in model.idle():
             said = spell_call(idle.kind, idle.attributes) if idle.bound else idle.name
             raise ProofError(f"nothing calls `{idle.path}`, {said}", idle.place)
+
+    def compare_beginnings(self, model: Module) -> None:
+        """Raises ProofError: a weight begins with something else than the network says."""
+        for path, module in model.below():
+            wanted = self.expected.begun.get(path)
+            if wanted is None or wanted == module.begun:
+                continue
+            for name in {**wanted, **module.begun}:
+                found, said = module.begun.get(name), wanted.get(name)
+                if found != said:
+                    own = "PyTorch's own"
+                    message = f"`{path}.{name}` begins with {found or own}"
+                    raise ProofError(
+                        f"{message}; the network's with {said or own}", module.place
+                    )
 
     def compare_outputs(self, result: Any) -> None:
         """Raises ProofError: they are not the network's."""

@@ -23,7 +23,8 @@ from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Extents, Numbering, Tensor, Term
 from cnndsl.backends.torch.proof.values import Frame, Native
 from cnndsl.graph import Network, Node, key_of
-from cnndsl.ops.base import Call, Operand, Shape, Template, Torch
+from cnndsl.ops.base import BEGINNINGS, Call, Operand, Shape, Template, Torch
+from cnndsl.ops.initial import Init
 
 NAMES: Mapping[str, Any] = {name: Native(name) for name in ("torch", "nn", "F", "math")}
 """What an operation's text may call, besides its helpers."""
@@ -44,6 +45,8 @@ class Expected:
         self.machine = Machine(table, functions, self.layers, rules, limit)
         self.values: dict[tuple[str, int], int] = {}
         self.inputs: list[int] = []
+        self.begun: dict[str, dict[str, Init]] = {}
+        """What the weights of each module begin with, where that is said."""
         for node in network:
             self.node(node)
         table.close()
@@ -69,7 +72,17 @@ class Expected:
             inputs = tuple(
                 tuple(map(int, network.shapes[name][output])) for name, output in operands
             )
-            torch = node.op.plain().torch(*inputs)
+            plain = node.op.plain()
+            torch = plain.torch(*inputs)
+            weights = plain.weights(*inputs)
+            if weights:
+                said = {
+                    n: plain.beginnings.get(a) for n, a in BEGINNINGS.items() if n in weights
+                }
+                begun = {name: init for name, init in said.items() if init is not None}
+                for init in begun.values():
+                    self.layers.library |= definitions(init.helper)
+                self.begun[key_of(node.path)] = {n: i.plain for n, i in begun.items()}
             if torch.helper:
                 self.layers.library |= definitions(torch.helper)
             found = self.value(node, torch, numbers, inputs)

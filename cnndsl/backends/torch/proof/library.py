@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from functools import cache
 
-from cnndsl.backends.torch.proof.calls import KINDS, WEIGHTED, Signature, parameters
+from cnndsl.backends.torch.proof.calls import KINDS, WEIGHTED, Signature, family, parameters
 from cnndsl.records import Record, record
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -64,7 +64,7 @@ def _library(node: Definition) -> Library:
         node=node,
         signature=signature,
         base=base,
-        weighted=holds or base in WEIGHTED,
+        weighted=holds or family(base) in WEIGHTED,
         random="self.training" in text,
         forward=_signature(node.name, forward, 1),
         names=names - {arg.arg for arg in ast.walk(node) if isinstance(arg, ast.arg)},

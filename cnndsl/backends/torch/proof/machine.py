@@ -47,6 +47,9 @@ from cnndsl.backends.torch.proof.values import (
     Partial,
     Super,
 )
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.initial import INITS
+from cnndsl.ops.values import initial
 from cnndsl.records import Record, record
 
 GLOBAL = {*BUILTINS, *TYPES, "sum", "isinstance", "super", "any", "all", "type"}
@@ -280,11 +283,18 @@ class Machine(Record):
             case (Tensor() as x, str(name)):
                 return self._method_of_tensor(x, name, arguments, keywords)
             case (Module() as module, str(name)):
-                if name not in ("modules", "children", "keys", "values", "items"):
+                if name not in (
+                    "modules",
+                    "children",
+                    "keys",
+                    "values",
+                    "items",
+                    "named_parameters",
+                ):
                     self.check_open(module)
                 return MODULE_METHODS[name](module, *arguments, **keywords)
             case (Parameter() as weight, str(name)):
-                return self.initialise(name, [weight, *arguments])
+                return self.initialise(name, [weight, *arguments], keywords)
             case (Super(module=module), "__init__"):
                 module.initialised = True
                 if module.kind != "nn.Module":
@@ -305,7 +315,7 @@ class Machine(Record):
     ) -> Any:
         """A function of the file; what it makes of weights alone is no term."""
         if any(isinstance(value, Parameter) for value in arguments) and not keywords:
-            return self.initialise(function.name, arguments)
+            return self.initialise(function.name, arguments, {})
         names = function.bind(arguments, keywords)
         frame = Frame(function.closure.globals, names, function.closure, function)
         self.depth += 1
@@ -335,7 +345,7 @@ class Machine(Record):
                 self.layers.fill(module, arguments, keywords)
                 return module
             if name.startswith("nn.init."):
-                return self.initialise(name, arguments)
+                return self.initialise(name, arguments, keywords)
             return self.layers.leaf(name, arguments, keywords, node)
         match name:
             case "sum":
@@ -361,11 +371,25 @@ class Machine(Record):
             result = value if first else self.binary("+", result, value)
         return result
 
-    def initialise(self, name: str, arguments: Sequence[Any]) -> None:
-        """`nn.init.zeros_(module.bias)`: what a weight begins with is not a term."""
-        plain = all(isinstance(one, Parameter | int | float | str) for one in arguments)
-        if not plain or not isinstance(arguments[0], Parameter) or self.running:
+    def initialise(
+        self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> None:
+        """`nn.init.zeros_(module.bias)`: what a weight begins with from here on."""
+        weight, *others = arguments
+        if not isinstance(weight, Parameter) or self.running:
             raise ProofError(f"`{name}` of what is not a parameter")
+        bare = name.removeprefix("nn.init.").removesuffix("_")
+        bare = {"fill": "constant", "zero": "zeros"}.get(bare, bare)
+        cls = INITS.get(bare)
+        if cls is None or bare == name or len(others) > len(cls.parameters):
+            weight.module.begun[weight.name] = name
+            return
+        order = cls.order or tuple(parameter.name for parameter in cls.parameters)
+        try:
+            begun = initial(cls, {**dict(zip(order, others, strict=False)), **keywords}).plain
+        except OpError as error:
+            raise ProofError(f"`{name}`: {error.message}") from None
+        weight.module.begun[weight.name] = begun
 
     def union(self, left: Any, right: Any) -> tuple[Any, ...]:
         """`nn.Conv2d | nn.Linear`."""
@@ -400,6 +424,8 @@ class Machine(Record):
         """A function or class that the project gives."""
         if self.table.closed:
             self._check_names(known)
+        if arguments and isinstance(arguments[0], Parameter):
+            return self.initialise(known.name, arguments, keywords)
         if known.is_class:
             return self.layers.leaf(known.name, arguments, keywords, node)
         assert known.signature is not None

@@ -11,7 +11,7 @@ from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import Library
 from cnndsl.backends.torch.proof.modules import CONTAINERS, Module, as_module
 from cnndsl.backends.torch.proof.terms import Tensor
-from cnndsl.backends.torch.proof.values import Class, Native, Once
+from cnndsl.backends.torch.proof.values import Class, Native, Once, Parameter
 
 LAYOUTS = {"torch.channels_last", "torch.channels_last_3d", "torch.contiguous_format"}
 
@@ -40,7 +40,7 @@ def is_one(value: Any, kind: Any) -> bool:
         case Native(name="nn.Module"):
             return isinstance(value, Module)
         case Native(name=name) if name in CONTAINERS or family(name) in SIGNATURES:
-            return isinstance(value, Module) and value.kind == name
+            return isinstance(value, Module) and name in (value.kind, value.base)
         case Class() | Library():
             if not isinstance(value, Module):
                 return False
@@ -72,8 +72,18 @@ def _added(module: Module, name: str, child: Any) -> None:
     module.register(name, as_module(child))
 
 
+def _named_parameters(module: Module) -> list[tuple[str, Parameter]]:
+    """`self.named_parameters()` of one layer."""
+    bound = module.bound
+    if not module.weighted or bound is None or module.children:
+        raise ProofError(f"the parameters of {shown(module)} are not known")
+    names = [name for name in ("weight", "bias") if name == "weight" or bound.get("bias", True)]
+    return [(name, Parameter(module, name)) for name in names]
+
+
 MODULE_METHODS: dict[str, Callable[..., Any]] = {
     "modules": _modules,
+    "named_parameters": _named_parameters,
     "children": lambda module: Once(iter(list(module.children.values()))),
     "to": _same_module,
     "eval": _same_module,

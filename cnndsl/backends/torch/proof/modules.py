@@ -31,12 +31,12 @@ class Module:
 
     `kind` is PyTorch's class, or the file's own class's base. `bound` are a leaf's
     arguments by name, `attributes` those that are not at their defaults. `path` is where
-    the model registers it, None where nothing does.
+    the model registers it, None where nothing does; `begun` is what its weights begin with.
     """
 
     __slots__ = (
-        "attributes", "bound", "called", "children", "cls", "held", "initialised", "kind",
-        "path", "place", "random", "weighted",
+        "attributes", "base", "begun", "bound", "called", "children", "cls", "held",
+        "initialised", "kind", "path", "place", "random", "weighted",
     )  # fmt: skip
 
     def __init__(self, kind: str, place: ast.AST | None, cls: Class | None = None) -> None:
@@ -46,7 +46,9 @@ class Module:
         self.attributes: Attributes = ()
         self.children: dict[str, Module] = {}
         self.held: dict[str, Any] = {}
+        self.begun: dict[str, object] = {}
         self.path: str | None = None
+        self.base = ""
         self.called = self.weighted = self.random = False
         self.initialised = cls is None
 
@@ -54,7 +56,7 @@ class Module:
         """Another one of a leaf's kind, with the same arguments."""
         found = Module(self.kind, place)
         found.bound, found.attributes = self.bound, self.attributes
-        found.weighted, found.random = self.weighted, self.random
+        found.weighted, found.random, found.base = self.weighted, self.random, self.base
         return found
 
     @property

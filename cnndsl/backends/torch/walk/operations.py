@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from cnndsl.backends.torch import layers, python, steps
+from cnndsl.backends.torch import beginning, layers, python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, Layer, OpValue, T
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, fused, python_choice
@@ -271,13 +271,14 @@ class Operations(State):
                 torch = op.torch(*shapes)
                 if torch.module is None:
                     raise CannotTranslateError(f"{op.name} is no module")
-                if torch.helper:
-                    self.help(torch.helper)
+                for helper in (torch.helper, *beginning.helpers(op)):
+                    self.help(helper)
 
                 def spell(value: object) -> ast.expr:
                     return unit.ctor(python.node_of(value))
 
-                modules.append(layers.construct(torch.module, spell))
+                made = layers.construct(torch.module, spell)
+                modules.append(beginning.begun(made, op, shapes, spell))
                 tensors.append(self.inner(op.shape(*shapes), node_views))
             shapes = [tensors[-1].shape]
         return modules, tensors

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from cnndsl.backends.torch import python, steps
-from cnndsl.backends.torch.expressions import literal, translate
+from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import Instance, Layer, SplitError, T, Unit
 from cnndsl.backends.torch.walk.arguments import sized
@@ -187,22 +187,23 @@ class Parameters:
         found = steps.reference(first)
         same = len({str(value) for value in values}) == 1
         free = model or key in self.free
-        if isinstance(found.target, BlockDefinition):
-            if not same:
-                keys = [(i, str(v)) for i, v in zip(unit.instances, values, strict=True)]
-                raise SplitError(keys)
-            unit.meanings[name] = found
-            return
         if not free and same:
             unit.meanings[name] = found
             return
         block = unit.instances[0].block
         rank = max((len(t.shape) - 1 for t in block.inputs.values()), default=2)
         takes: list[tuple[Instance, object]] = []
-        for instance, value in zip(unit.instances, values, strict=True):
-            assert isinstance(value, OpRef)
-            known = steps.callable_node(unit, steps.reference(value), rank)
-            takes.append((instance, known is not None and known[1]))
+        try:
+            for instance, value in zip(unit.instances, values, strict=True):
+                assert isinstance(value, OpRef)
+                known = steps.callable_node(unit, steps.reference(value), rank)
+                takes.append((instance, known is not None and known[1]))
+        except CannotTranslateError:  # a block, or a layer of a size that a step gives
+            if not same:
+                keys = [(i, str(v)) for i, v in zip(unit.instances, values, strict=True)]
+                raise SplitError(keys) from None
+            unit.meanings[name] = found
+            return
         if len({t for _, t in takes}) > 1:
             raise SplitError(takes)
         if not model and key not in self.free:

@@ -348,6 +348,8 @@ def callable_node(unit: Unit, found: Meaning, rank: int) -> tuple[ast.expr, bool
     assert isinstance(found, OpValue)
     if isinstance(found.target, BlockDefinition):
         raise CannotTranslateError("a block as a value")
+    if found.target.family not in KEEPS:
+        raise CannotTranslateError(f"{found.name} as a value")
     said = given(unit, found.name, found, ())
     channels = python.Int(840, python.name("§c"))
     shape = (channels, *(5040,) * rank)

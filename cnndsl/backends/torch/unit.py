@@ -34,15 +34,12 @@ class SplitError(Exception):
         """Take for each instance what tells it from the others."""
         super().__init__()
         self.keys = keys
-        import os
-        import traceback
 
-        if os.environ.get("TRDEBUG"):
-            print(
-                "SPLIT",
-                {repr(k)[:80] for _, k in keys},
-                [f"{f.name}:{f.lineno}" for f in traceback.extract_stack()[-6:-1]],
-            )
+    @property
+    def turns(self) -> bool:
+        """Whether one instance differs from itself: in the turns of a loop."""
+        found: dict[int, str] = {}
+        return any(found.setdefault(id(i), repr(key)) != repr(key) for i, key in self.keys)
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cnndsl.backends.torch import file, python
 from cnndsl.backends.torch.beginning import spread
+from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.flat import Flat
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import ProofError, prove
@@ -29,6 +30,8 @@ class Written:
     name: str
     because: str = ""
     folds: bool = False
+    fault: Exception | None = None
+    """What the translation raised that it does not foresee: a fault of its own."""
 
 
 def written(network: Network) -> Written:
@@ -40,7 +43,7 @@ def written(network: Network) -> Written:
     name = identifier(network.name)
     with deep_recursion():
         others = dict(alternatives(network))
-        because = ""
+        because, fault = "", None
         for chosen in ([others] if others else []) + [{}]:
             for frozen in (False, True):
                 try:
@@ -51,11 +54,14 @@ def written(network: Network) -> Written:
                     for (parameter, value), other in chosen.items():
                         prove(tree, other, {identifier(parameter): value})
                     return Written(text, name)
-                except Exception as error:
+                except (CannotTranslateError, ProofError) as error:
+                    because = because or f"{type(error).__name__}: {error}"
+                except Exception as error:  # the user has a proved file all the same
+                    fault = fault or error
                     because = because or f"{type(error).__name__}: {error}"
         text = flat_text(network)
         check(text, network)
-        return Written(text, name, because)
+        return Written(text, name, because, fault=fault)
 
 
 def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network]]:

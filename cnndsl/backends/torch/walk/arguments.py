@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from typing import Any
 
 from cnndsl.backends.torch import python, steps
-from cnndsl.backends.torch.expressions import literal
+from cnndsl.backends.torch.expressions import CannotTranslateError, literal
 from cnndsl.backends.torch.unit import T, Unit
 from cnndsl.language import tree
 
@@ -33,9 +34,10 @@ class Arguments:
         for param in callee.definition.declaration.params:
             name = param.name
             if name in said.operations:
-                found = said.operations[name]
-                known = steps.callable_node(unit, found, rank)
-                self.nodes[name] = known[0] if known is not None else python.constant(None)
+                with suppress(CannotTranslateError):  # then the callee's class has it fixed
+                    known = steps.callable_node(unit, said.operations[name], rank)
+                    node = known[0] if known is not None else python.constant(None)
+                    self.nodes[name] = node
             elif name in said.nodes:
                 self.nodes[name] = sized(said.nodes[name], param, callee)
 

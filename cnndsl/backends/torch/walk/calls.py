@@ -53,9 +53,14 @@ class Calls(Operations):
         self.agree([(i, tuple(one.block.inputs)) for i, one in views])
         entered: dict[str, T | list[T]] = {}
         for number, port in enumerate(views[0][1].block.inputs):
-            tensor = self.lookup([(i, one.inputs[number]) for i, one in views])
+            inside = [(i, one.inputs[number]) for i, one in views]
+            tensor = self.lookup(inside)
             if len(operands) == len(views[0][1].inputs):
-                tensor = operands[number].tensor
+                ids = {(id(i.block), one.node, one.output) for i, one in inside}
+                # By its place, or by its name: then another's.
+                near = [operands[number], *operands]
+                found = (one.tensor for one in near if ids <= {*one.tensor.ids})
+                tensor = next(found, operands[number].tensor)
             family, bracket, _ = port.partition("[")
             if bracket:
                 many = entered.setdefault(family, [])
@@ -75,14 +80,13 @@ class Calls(Operations):
             for one in entered.values()
         ]
         run = python.call(access, *given)
-        outputs = [(i, one.outputs) for i, one in views]
-        present = [n for n, (_, tensor) in enumerate(callee.outputs) if tensor is not None]
-        shapes = [
-            self.left(callee, arguments, n, tuple(entered.values()), views) for n in present
-        ]
-        if callee.extras:
-            return self.exposed(callee, arguments, run, shapes, views, entered, hint)
-        return self.results(run, shapes, outputs, hint)
+        results = [(name, tensor) for name, tensor in callee.outputs if tensor is not None]
+        self.agree([(i, tuple(one.block.outputs)) for i, one in views if len(results) > 1])
+        if len(results) == 1 and not callee.extras:
+            outputs = [(i, one.outputs) for i, one in views]
+            shape = self.left(callee, arguments, results[0][1], 0, views)
+            return self.results(run, [shape], outputs, hint)
+        return self.unpacked(callee, arguments, run, results, views, hint)
 
     def declared(self, term: tree.CallTerm) -> Any:
         """The ports of a called block."""
@@ -91,27 +95,34 @@ class Calls(Operations):
         assert isinstance(ref.target, BlockDefinition)
         return ref.target.declaration.inputs
 
-    def exposed(
+    def unpacked(
         self,
         callee: Unit,
         arguments: Arguments,
         run: ast.expr,
-        shapes: list[tuple[int, ...]],
+        given: list[tuple[str, T]],
         views: Views[Call],
-        entered: dict[str, T | list[T]],
         hint: str,
     ) -> Flow:
-        """A block that returns labels inside it too."""
+        """A block that returns several: outputs, of which this call may lack some, and labels.
+
+        The labels inside are those that are read outside.
+        """
         unit = self.unit
-        count = len(shapes)
+        count = len(given)
         names = [unit.variable(hint) for _ in range(count)]
         names += [unit.variable() for _ in callee.extras]
         target = ast.Tuple([python.name(n) for n in names], ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))
         found: list[T] = []
-        for number in range(count):
-            tensor = T((), python.name(names[number]))
-            unit.shaped(tensor, shapes[number])
+        there = {name: n for n, name in enumerate(views[0][1].block.outputs)}
+        for variable, (name, inner) in zip(names, given, strict=False):
+            if name not in there:
+                continue
+            number = there[name]
+            tensor = T((), python.name(variable))
+            shape = self.left(callee, arguments, inner, number, views)
+            unit.shaped(tensor, shape)
             unit.bind(tensor, [(i, one.outputs[number]) for i, one in views])
             found.append(tensor)
         for number, extra in enumerate(callee.extras):
@@ -124,7 +135,7 @@ class Calls(Operations):
             if not ids:
                 raise CannotTranslateError("a label inside that not all instances have")
             sizes = ids[0][0].network.shapes[ids[0][1].node][ids[0][1].output]
-            shape = self.substituted(callee, arguments, extra, sizes, tuple(entered.values()))
+            shape = self.substituted(callee, arguments, extra, sizes)
             unit.shaped(tensor, shape)
             unit.bind(tensor, ids)
         return tuple(found)
@@ -133,18 +144,15 @@ class Calls(Operations):
         self,
         callee: Unit,
         arguments: Arguments,
+        tensor: T,
         number: int,
-        entered: Sequence[T | list[T]],
         views: Views[Call],
     ) -> tuple[int, ...]:
-        """An output's shape in the caller's terms."""
-        _, tensor = callee.outputs[number]
-        assert tensor is not None
+        """The shape of a call's output, a tensor of the callee, in the caller's terms."""
         instance, call = views[0]
-        position = len([n for n in range(number) if callee.outputs[n][1] is not None])
-        one = call.outputs[min(position, len(call.outputs) - 1)]
+        one = call.outputs[number]
         sizes = instance.network.shapes[one.node][one.output]
-        return self.substituted(callee, arguments, tensor, sizes, entered)
+        return self.substituted(callee, arguments, tensor, sizes)
 
     def substituted(
         self,
@@ -152,7 +160,6 @@ class Calls(Operations):
         arguments: Arguments,
         tensor: T,
         sizes: Sequence[int],
-        entered: Sequence[T | list[T]],
     ) -> tuple[int, ...]:
         """A shape inside a called block, in the caller's terms."""
         mapping = arguments.mapping()

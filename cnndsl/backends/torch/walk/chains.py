@@ -51,11 +51,12 @@ class Chains(Repeats):
                     flow = self.block_call(link.term, called, [Operand(entered)], hint)
                     unit.defaults = outer
                     return self.behind(links[last:], flow)
+            held = [one for one in core if one.views]
+            if not held:  # lines that no instance has
+                return self.behind(links[last:], (entered,))
             items, out = self.sequence(core, entered)
             access = self.register(chain.name, sequential(items))
-            found = [(i, term.outputs[0]) for i, term in core[-1].views]
-            if not found:
-                raise CannotTranslateError("a chain that no instance ends")
+            found = [(i, term.outputs[0]) for i, term in held[-1].views]
             whole = core[-1].test is None
             value = python.call(access, entered.run)
             result = self.made(value, out.shape, found, hint)
@@ -109,15 +110,10 @@ class Chains(Repeats):
         access = self.register(name, sequential(items))
         turns: list[list[tuple[Instance, Tensor]]] = []
         for instance, term in link.views:
-            results = (
-                [body[-1].outputs for body in term.bodies]
-                if isinstance(term, Loop)
-                else [item.outputs for item in term.items]
-            )
-            for number, outputs in enumerate(results):
+            for number, output in enumerate(turns_of(term)):
                 if number == len(turns):
                     turns.append([])
-                turns[number].append((instance, outputs[0]))
+                turns[number].append((instance, output))
         self.agree([(i, len(turns_of(term))) for i, term in link.views])
         unit = self.unit
         hint = owner.labels[0].name if isinstance(owner, tree.LineStatement) else "results"
@@ -182,6 +178,10 @@ class Chains(Repeats):
 
 def turns_of(term: Any) -> list[Tensor]:
     """What comes out of each turn."""
-    if isinstance(term, Loop):
-        return [body[-1].outputs[0] for body in term.bodies]
-    return [item.outputs[0] for item in term.items]
+    if not isinstance(term, Loop):
+        return [item.outputs[0] for item in term.items]
+    found = [term.inputs[0]]
+    for body in term.bodies:
+        last = (line.outputs[0] for line in reversed(body) if line.on)
+        found.append(next(last, found[-1]))
+    return found[1:]

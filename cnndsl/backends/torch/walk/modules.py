@@ -20,7 +20,7 @@ from cnndsl.backends.torch.walk.parts import (
     sequential,
 )
 from cnndsl.language import tree
-from cnndsl.structure import Call, Line, Loop, Repeat, Term
+from cnndsl.structure import Call, Line, Term
 
 
 class Modules(Calls):
@@ -97,10 +97,8 @@ class Modules(Calls):
             case tree.CallTerm():
                 module, out = self.module(link.term, link.views, entered)
                 items = [module]
-            case tree.RepeatTerm():
-                items, out = self.repeated(link.term, link.views, entered)
-            case tree.ForTerm():
-                items, out = self.rows(link.term, link.views, entered)
+            case tree.RepeatTerm() | tree.ForTerm():
+                items, out = self.turning(link.term, link.views, entered)
             case _:
                 raise CannotTranslateError("no module")
         unit.defaults = outer
@@ -119,7 +117,9 @@ class Modules(Calls):
             outputs = unit.outputs
             if len(outputs) != 1 or unit.extras:
                 raise CannotTranslateError("a block of several outputs in a chain")
-            shape = self.left(unit, arguments, 0, (entered,), views)
+            (inner,) = (tensor for _, tensor in outputs)
+            assert inner is not None
+            shape = self.left(unit, arguments, inner, 0, views)
             call = ast.Call(python.name(unit.name), *arguments.call())
             return call, self.inner(shape, [(i, one.outputs[0]) for i, one in views])
         modules, tensors = self.step_modules(term, views, (entered,))
@@ -128,13 +128,7 @@ class Modules(Calls):
         return fused(modules), tensors[-1]
 
     @abstractmethod
-    def repeated(
-        self, term: tree.RepeatTerm, views: Views[Repeat], entered: T
+    def turning(
+        self, term: tree.RepeatTerm | tree.ForTerm, views: Views[Any], entered: T
     ) -> tuple[list[ast.expr], T]:
-        """`term * n`: the first and the rest, or a loop that threads the channels."""
-
-    @abstractmethod
-    def rows(
-        self, term: tree.ForTerm, views: Views[Loop], entered: T
-    ) -> tuple[list[ast.expr], T]:
-        """`for` over a table of modules."""
+        """`term * n`, or a table of modules."""

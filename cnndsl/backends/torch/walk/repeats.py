@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Layer, T
+from cnndsl.backends.torch.unit import Layer, SplitError, T
 from cnndsl.backends.torch.walk.modules import Modules
 from cnndsl.backends.torch.walk.parts import Turns, Views, no_modules, repeats, sequential
 from cnndsl.language import tree
@@ -17,6 +18,27 @@ from cnndsl.structure import Loop, Repeat
 
 class Repeats(Modules):
     """The walk at repeats and tables of modules."""
+
+    def turning(
+        self, term: tree.RepeatTerm | tree.ForTerm, views: Views[Any], entered: T
+    ) -> tuple[list[ast.expr], T]:
+        """`term * n`, or a table of modules: a loop, else one turn after the other."""
+        unit = self.unit
+        before = (len(unit.init), dict(unit.meanings), unit.repeat, [*unit.defaults])
+        threads, kept = dict(self.threads), dict(unit.kept)
+        try:
+            if isinstance(term, tree.ForTerm):
+                return self.rows(term, views, entered)
+            return self.repeated(term, views, entered)
+        except SplitError as error:
+            if not error.turns:
+                raise
+        except CannotTranslateError:
+            pass
+        size, unit.meanings, unit.repeat, unit.defaults = before
+        del unit.init[size:]
+        self.threads, unit.kept = threads, kept
+        return self.unrolled(term, views, entered)
 
     def repeated(
         self, term: tree.RepeatTerm, views: Views[Repeat], entered: T
@@ -27,8 +49,6 @@ class Repeats(Modules):
         count = python.number(times)
         some = [(i, one) for i, one in views if one.items]
         if count == 0 or not some:
-            if count != 0:
-                raise CannotTranslateError("a repeat that no instance has")
             return [], entered
         outer = unit.repeat
         try:
@@ -158,7 +178,7 @@ class Repeats(Modules):
         unit = self.unit
         some = [(i, one) for i, one in views if one.bodies]
         if not some:
-            raise CannotTranslateError("a loop that no instance has")
+            return [], entered
         columns, over, last = self.table(term, some)
         variable = self.local("c_in")
         self.threads[variable] = None
@@ -185,7 +205,7 @@ class Repeats(Modules):
             cells = [python.name(names[n]) for n in kept]
             target = cells[0] if len(cells) == 1 else ast.Tuple(list(cells), ast.Load())
         rows = over
-        if isinstance(over, ast.Tuple) and term.rows is not None:
+        if isinstance(over, ast.Tuple) and self.cells(term) is not None:
             picked = []
             for row in over.elts:
                 assert isinstance(row, ast.Tuple)
@@ -246,7 +266,8 @@ class Repeats(Modules):
         """The columns' meanings in a loop, what it goes over, and the last row's values."""
         unit = self.unit
         names = [name for name, _ in term.header]
-        if term.rows is None:
+        written = self.cells(term)
+        if written is None:
             assert term.range is not None
             over = unit.ctor(translate(term.range, unit))
             (name,) = names
@@ -260,10 +281,10 @@ class Repeats(Modules):
             return column, over, last
         loop = views[0][1]
         columns: dict[str, Any] = {}
-        cells: list[list[ast.expr]] = [[] for _ in term.rows]
+        cells: list[list[ast.expr]] = [[] for _ in written]
         for number, name in enumerate(names):
             values = [row[number] for row in loop.rows]
-            found = [self.cell(row[number], values[n]) for n, row in enumerate(term.rows)]
+            found = [self.cell(row[number], values[n]) for n, row in enumerate(written)]
             nodes: list[ast.expr] = []
             takes: set[bool] = set()
             for one in found:
@@ -295,6 +316,47 @@ class Repeats(Modules):
         final = {identifier(n): node for n, node in zip(names, cells[-1], strict=True)}
         return columns, rows, final
 
+    def cells(self, term: tree.ForTerm) -> Sequence[Sequence[tree.Expression | None]] | None:
+        """The rows of a table, or of a list of operations; None of another range."""
+        match term.range:
+            case tree.ListLiteral(items=items) if term.rows is None:
+                try:
+                    translate(term.range, self.unit)
+                except CannotTranslateError:
+                    return [(item,) for item in items]
+        return term.rows
+
+    def unrolled(
+        self, term: tree.RepeatTerm | tree.ForTerm, views: Views[Any], entered: T
+    ) -> tuple[list[ast.expr], T]:
+        """The modules of each turn for themselves: the turns differ in more than numbers."""
+        unit, found = self.unit, Turns()
+        self.agree([(i, len(turns_in(one))) for i, one in views])
+        outer, repeat = dict(unit.meanings), unit.repeat
+        for number in range(len(turns_in(views[0][1]))):
+            inside = [(i, turns_in(one)[number]) for i, one in views]
+            if isinstance(term, tree.ForTerm):
+                self.bind_row(term, [(i, one.rows[number]) for i, one in views], number)
+                items, entered = self.sequence(self.grouped(term.body, inside), entered)
+                found.append(sequential(items))
+            else:
+                unit.repeat = number == 0
+                module, entered = self.turn(term.term, inside, entered)
+                found.append(module)
+        unit.meanings, unit.repeat = outer, repeat
+        return found, entered
+
+    def bind_row(self, term: tree.ForTerm, views: Views[Sequence[object]], number: int) -> None:
+        """What the columns of a loop are in one turn."""
+        self.agree([(i, python.plain(known_row(row))) for i, row in views])
+        written, row = self.cells(term), views[0][1]
+        for column, (name, _) in enumerate(term.header):
+            said = written[number][column] if written is not None else None
+            if said is None:
+                self.unit.meanings[name] = python.constant(python.plain(row[column]))
+            else:
+                self.unit.meanings[name] = self.cell(said, row[column])
+
     def cell(self, written: tree.Expression | None, value: object) -> Any:
         """One cell of a table."""
         if written is None:
@@ -315,6 +377,19 @@ class Repeats(Modules):
                 return nodes
             found.append(python.constant(value[0][0]))
         return found
+
+
+def turns_in(term: Repeat | Loop) -> Sequence[Any]:
+    """The turns of a repeat or a loop."""
+    return term.bodies if isinstance(term, Loop) else term.items
+
+
+def known_row(row: Sequence[object]) -> tuple[object, ...]:
+    """A loop's row; what is no plain value by its text."""
+    return tuple(
+        value if isinstance(value, int | float | str | tuple | None) else str(value)
+        for value in row
+    )
 
 
 def difference(end: ast.expr, variable: str) -> ast.expr | None:

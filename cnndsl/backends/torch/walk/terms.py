@@ -96,16 +96,10 @@ class Walk(Lines):
     ) -> Flow | None:
         """`for`, turn by turn."""
         unit = self.unit
-        self.agree([(i, python.plain(known_rows(one.rows))) for i, one in views])
+        self.agree([(i, len(one.rows)) for i, one in views])
         outer = dict(unit.meanings)
-        for number, row in enumerate(views[0][1].rows):
-            for column, (name, _) in enumerate(term.header):
-                written = term.rows[number][column] if term.rows is not None else None
-                if written is None:
-                    value = row[column]
-                    unit.meanings[name] = python.constant(python.plain(value))
-                else:
-                    unit.meanings[name] = self.cell(written, row[column])
+        for number in range(len(views[0][1].rows)):
+            self.bind_row(term, [(i, one.rows[number]) for i, one in views], number)
             self.stack.append(number)
             inside = [(i, one.bodies[number]) for i, one in views]
             if operands is not None:
@@ -186,14 +180,3 @@ class Walk(Lines):
         if isinstance(views[0][1], Call):
             return self.block_call(term, views, operands, hint)
         return self.step(term, views, operands, hint)
-
-
-def known_rows(rows: Sequence[Sequence[object]]) -> tuple[object, ...]:
-    """A loop's rows; what is no plain value by its text."""
-    return tuple(
-        tuple(
-            value if isinstance(value, int | float | str | tuple | None) else str(value)
-            for value in row
-        )
-        for row in rows
-    )

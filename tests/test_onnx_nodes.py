@@ -1,0 +1,174 @@
+"""ONNX's own tests of its operators, run by our kernels; and what cannot be read of a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+import cnndsl
+from cnndsl.diagnostics import ArchError
+from cnndsl.importing.onnx import flow_of, layers_run, load
+from tests.onnx_nodes import cases, page, tried
+from tests.test_onnx import awkward_weights
+
+PAGE = Path(__file__).parents[1] / "docs" / "onnx-tests.md"
+
+
+@pytest.mark.slow
+def test_every_case_that_a_file_can_say_is_right_and_the_page_lists_the_others() -> None:
+    found = [tried(case) for case in cases()]
+    assert not [one for one in found if one.wrong]
+    run = [one for one in found if not one.reason]
+    assert len(run) >= 500
+    if f"ONNX {onnx.__version__} makes" in PAGE.read_text(encoding="utf-8"):
+        assert page(found) == PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_names_a_reason_for_each_case_that_is_not_run() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    made, run = (int(n.replace(",", "")) for n in re.findall(r"(?:makes|say) ([\d,]+)", text))
+    listed = [int(n) for n in re.findall(r"^\*\*.+\*\* \((\d+)\)$", text, re.MULTILINE)]
+    assert run + sum(listed) == made
+    names = text[text.index("## Not run") :].count("`")
+    assert names >= 2 * sum(listed)
+
+
+def model_of(*nodes: Any, **weights: Any) -> onnx.ModelProto:
+    """A model from `x` [batch, 4, 6, 6] to `y`."""
+    ports = [helper.make_tensor_value_info("x", 1, ["batch", 4, 6, 6])]
+    gives = [helper.make_tensor_value_info("y", 1, None)]
+    tensors = [numpy_helper.from_array(np.asarray(a), n) for n, a in weights.items()]
+    graph = helper.make_graph([*nodes], "M", ports, gives, tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+
+
+def said(model: onnx.ModelProto) -> str:
+    with pytest.raises(ArchError) as caught:
+        flow_of(model, "M")
+    (found,) = caught.value.diagnostics
+    assert found.code == "E610"
+    return found.message
+
+
+NODE = helper.make_node
+REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
+    "no such operator": (
+        lambda: model_of(NODE("Det", ["x"], ["y"], name="d")),
+        "d (Det): no operation of the language does this",
+    ),
+    "another domain": (
+        lambda: model_of(NODE("Fancy", ["x"], ["y"], name="f", domain="com.acme")),
+        "f (Fancy): operators of the domain `com.acme` are unknown",
+    ),
+    "a circle": (
+        lambda: model_of(
+            NODE("Add", ["x", "b"], ["a"], name="one"),
+            NODE("Relu", ["a"], ["b"], name="two"),
+            NODE("Relu", ["b"], ["y"], name="three"),
+        ),
+        "the graph has a circle",
+    ),
+    "nothing gives it": (
+        lambda: model_of(NODE("Add", ["x", "z"], ["y"], name="a")),
+        "a (Add): nothing gives `z`",
+    ),
+    "given twice": (
+        lambda: model_of(NODE("Relu", ["x"], ["y"]), NODE("Tanh", ["x"], ["y"], name="t")),
+        "t (Tanh): two nodes give `y`",
+    ),
+    "the batch": (
+        lambda: model_of(NODE("Transpose", ["x"], ["y"], name="t", perm=[1, 0, 2, 3])),
+        "t (Transpose): it moves the batch",
+    ),
+    "the batch in a reshape": (
+        lambda: model_of(NODE("Reshape", ["x", "s"], ["y"], name="r"), s=np.array([-1, 6])),
+        "r (Reshape): it mixes samples of the batch",
+    ),
+    "a graph": (
+        lambda: model_of(NODE("Loop", ["", "", "x"], ["y"], name="l")),
+        "a graph in a node",
+    ),
+    "data as an attribute": (
+        lambda: model_of(NODE("Pow", ["x", "x"], ["y"], name="p")),
+        "p (Pow): an attribute depends on the data",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_file_cannot_say_is_refused_with_the_node(name: str) -> None:
+    make, message = REFUSED[name]
+    assert message in said(make())
+
+
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    whole = cnndsl.load("lenet5").to_onnx().SerializeToString()
+    path = tmp_path / "x.onnx"
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ArchError, match="not an ONNX model, or cut off"):
+            load(path)
+    path.write_bytes(b"\x00" * 100)
+    with pytest.raises(ArchError, match="not an ONNX model, or cut off"):
+        load(path)
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.onnx")
+
+
+def test_data_that_is_missing_beside_a_file_is_named(tmp_path: Path) -> None:
+    model = cnndsl.load("lenet5").to_onnx()
+    path = tmp_path / "x.onnx"
+    onnx.save(model, path, save_as_external_data=True, location="x.data", size_threshold=0)
+    assert flow_of(load(path), "M").layers
+    (tmp_path / "x.data").unlink()
+    with pytest.raises(ArchError, match=r"E610.*the data beside it cannot be read"):
+        load(path)
+
+
+def test_what_we_write_is_read_again() -> None:
+    """The flow of a model computes what the network does, with its own weights."""
+    for name in ("lenet5", "effnet", "conv_kinds"):
+        network = cnndsl.load(name)
+        weights = awkward_weights(network)
+        array = np.random.default_rng(0).normal(
+            size=(2, *next(iter(network.inputs.values())).shape)
+        )
+        double = {k: w.astype(np.float64) for k, w in weights.items()}
+        wanted = network.to_numpy(double, optimize=False)(array)
+        for functions in (False, True):
+            flow = flow_of(network.to_onnx(weights, functions=functions), name)
+            flow.operations()
+            values = layers_run(flow.layers, flow.weights, {next(iter(flow.inputs)): array})
+            (output,) = flow.outputs.values()
+            np.testing.assert_allclose(values[output], wanted, rtol=1e-9, atol=1e-9)
+            (theirs,) = flow.run(flow.weights, [array])
+            np.testing.assert_allclose(theirs, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_functions_are_scopes() -> None:
+    flow = flow_of(cnndsl.load("resnet18").to_onnx(functions=True), "M")
+    kinds = {tuple(scope.kind for scope in layer.scopes) for layer in flow.layers}
+    assert kinds == {(), ("BasicBlock",)}
+    paths = {layer.where for layer in flow.layers}
+    assert {"c2.0", "c5.1"} <= paths
+
+
+def test_attributes_of_older_opsets_are_read() -> None:
+    nodes = [
+        NODE("ReduceMean", ["x"], ["m"], axes=[2, 3], keepdims=0),
+        NODE("Unsqueeze", ["m"], ["u"], axes=[2]),
+        NODE("Clip", ["u"], ["c"], min=-1.0, max=1.0),
+        NODE("Squeeze", ["c"], ["y"], axes=[2]),
+    ]
+    model = model_of(*nodes)
+    model.opset_import[0].version = 9
+    flow = flow_of(model, "M")
+    words = [layer.word for layer in flow.layers]
+    assert words == ["gap", "reshape", "clamp", "flatten"]

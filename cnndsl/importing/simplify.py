@@ -1,0 +1,415 @@
+"""A flow as a person would write it: pads in their windows, shuffles in one step, one split.
+
+Each rewrite keeps what is computed, exactly; the layers' shapes are checked again afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+from cnndsl.importing.flow import Flow, Layer, Value, refused
+from cnndsl.ops.base import Shape
+
+Layers = list[Layer]
+
+
+def simplified(flow: Flow) -> Flow:
+    """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
+    for rewrite in (_live, _axes, _splits, _pads, _means, _sums, _concats, _live):
+        flow = rewrite(flow)
+    return flow
+
+
+def uses(flow: Flow) -> Counter[Value]:
+    """How often each tensor is read; as an output it is read once more."""
+    found = Counter(value for layer in flow.layers for value in layer.inputs)
+    found.update(flow.outputs.values())
+    return found
+
+
+def _live(flow: Flow) -> Flow:
+    """What an output depends on."""
+    wanted = {name for name, _ in flow.outputs.values()}
+    kept = []
+    for layer in reversed(flow.layers):
+        if layer.name in wanted:
+            kept.append(layer)
+            wanted.update(name for name, _ in layer.inputs)
+    return replace(flow, layers=tuple(reversed(kept)))
+
+
+def _renamed(flow: Flow, layers: Iterable[Layer], names: dict[Value, Value]) -> Flow:
+    """The flow with other layers, where tensors that are gone are others now."""
+
+    def now(value: Value) -> Value:
+        while value in names:
+            value = names[value]
+        return value
+
+    kept = tuple(replace(one, inputs=tuple(map(now, one.inputs))) for one in layers)
+    outputs = {name: now(value) for name, value in flow.outputs.items()}
+    return replace(flow, layers=kept, outputs=outputs)
+
+
+def _chained(flow: Flow, words: frozenset[str]) -> Callable[[Layer], Layer | None]:
+    """The layer that alone feeds another and is read by it alone, if it has such a word."""
+    count, by_name = uses(flow), flow.by_name
+
+    def before(layer: Layer) -> Layer | None:
+        name, output = layer.inputs[0]
+        found = by_name.get(name)
+        alone = found is not None and len(layer.inputs) == 1 and count[name, output] == 1
+        return found if alone and found is not None and found.word in words else None
+
+    return before
+
+
+# Axes
+
+MOVES = frozenset({"reshape", "flatten", "rearrange"})
+
+
+class Moves:
+    """Reshapes and permutations one after another: the pieces of the axes, in order."""
+
+    def __init__(self, shape: Shape) -> None:
+        """Begin with a shape, whose axes are a piece each."""
+        self.sizes: list[int] = list(shape)
+        self.order = list(range(len(shape)))
+        self.left = [[i] for i in range(len(shape))]
+        self.right = [[i] for i in range(len(shape))]
+
+    def permute(self, order: Iterable[int]) -> None:
+        """Axes in another order."""
+        self.right = [self.right[i] for i in order]
+
+    def reshape(self, shape: Shape) -> bool:
+        """Read as another shape; False where an axis would be cut unevenly."""
+        pieces = [piece for axis in self.right for piece in axis]
+        groups: list[list[int]] = []
+        queue = pieces[::-1]
+        for size in shape:
+            group, product = [], 1
+            while product < size:
+                if not queue:
+                    return False
+                piece = queue.pop()
+                need = size // product
+                if size % product or (need % self.sizes[piece] and self.sizes[piece] % need):
+                    return False
+                if self.sizes[piece] > need:
+                    rest = self._cut(piece, need)
+                    queue.append(rest)
+                group.append(piece)
+                product *= self.sizes[piece]
+            groups.append(group)
+        # What is left are axes of size 1, which go with the last.
+        if any(self.sizes[piece] != 1 for piece in queue):
+            return False
+        self.right = groups
+        return True
+
+    def _cut(self, piece: int, first: int) -> int:
+        """Cut a piece in two; the number of the second."""
+        rest = len(self.sizes)
+        self.sizes.append(self.sizes[piece] // first)
+        self.sizes[piece] = first
+        for side in (self.left, self.right):
+            for group in side:
+                if piece in group:
+                    group.insert(group.index(piece) + 1, rest)
+        return rest
+
+    def step(self) -> tuple[str, dict[str, object]] | None:
+        """One step that does it all; None where nothing is done."""
+        left = [[p for p in group if self.sizes[p] != 1] for group in self.left]
+        right = [[p for p in group if self.sizes[p] != 1] for group in self.right]
+        shape = [math.prod(self.sizes[p] for p in group) for group in right]
+        if [p for group in left for p in group] == [p for group in right for p in group]:
+            if left == right:
+                return None
+            if len(shape) == 1:
+                return "flatten", {}
+            return "reshape", {"sizes": tuple(shape)}
+        return self._pattern(left, right)
+
+    def _pattern(
+        self, left: list[list[int]], right: list[list[int]]
+    ) -> tuple[str, dict[str, object]]:
+        names = _names(left)
+        named = " -> ".join(
+            " ".join(_group([names[p] for p in group]) for group in side)
+            for side in (left, right)
+        )
+        axes = [
+            (names[p], self.sizes[p]) for group in left for p in _given(group, right, names)
+        ]
+        given: dict[str, object] = {"pattern": named}
+        return "rearrange", given | ({"axes": tuple(axes)} if axes else {})
+
+
+def _given(group: list[int], right: list[list[int]], names: dict[int, str]) -> list[int]:
+    """The pieces of an axis whose sizes must be said: all but one, the one named for it."""
+    if len(group) < 2:
+        return []
+    kept = next((p for p in group if names[p] in "chwd"), group[-1])
+    return [p for p in group if p != kept]
+
+
+def _group(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"({' '.join(names)})" if names else "1"
+
+
+def _names(left: list[list[int]]) -> dict[int, str]:
+    """Names of pieces: an axis keeps its own for one of them."""
+    axes = {1: "c", 2: "cl", 3: "chw", 4: "cdhw"}.get(len(left), "abcdefghijkl")[: len(left)]
+    spare = iter([x for x in "gabpqrstuvxyzefijkmno" if x not in axes])
+    names: dict[int, str] = {}
+    for axis, group in zip(axes, left, strict=True):
+        for piece in group[:-1]:
+            names[piece] = next(spare)
+        if group:
+            names[group[-1]] = axis
+    return names
+
+
+def _order(pattern: str) -> list[int] | None:
+    """The permutation that a pattern without parentheses is."""
+    left, right = (side.split() for side in pattern.split("->"))
+    plain = "(" not in pattern and "1" not in left and len(set(left)) == len(left)
+    return [left.index(name) for name in right] if plain and set(left) == set(right) else None
+
+
+def _axes(flow: Flow) -> Flow:
+    """Runs of reshapes and permutations as one step."""
+    count = uses(flow)
+    names: dict[Value, Value] = {}
+    runs: dict[str, tuple[Layer, list[Layer]]] = {}
+    kept: Layers = []
+    for layer in flow.layers:
+        if layer.word not in MOVES:
+            kept.append(layer)
+            continue
+        source = layer.inputs[0]
+        run = runs.pop(source[0], (layer, [])) if count[source] == 1 else (layer, [])
+        if run[1]:
+            kept = [one for one in kept if one.name != run[1][-1].name]
+        chain = [*run[1], layer]
+        runs[layer.name] = (run[0], chain)
+        kept.append(layer)
+    by_name = {layer.name: layer for layer in kept}
+    for name, (first, chain) in runs.items():
+        step = _merged(flow.shape(first.inputs[0]), chain)
+        if step is NotImplemented:
+            # As they were, each on its own.
+            index = kept.index(by_name[name])
+            kept[index:index] = chain[:-1]
+        elif step is None:
+            kept.remove(by_name[name])
+            names[name, 0] = first.inputs[0]
+        else:
+            index = kept.index(by_name[name])
+            scopes = _common([one.scopes for one in chain])
+            word, arguments = step
+            kept[index] = replace(
+                chain[-1], word=word, arguments=arguments, inputs=first.inputs, scopes=scopes
+            )
+    return _renamed(flow, kept, names)
+
+
+def _merged(shape: Shape, chain: Layers) -> Any:
+    """A step, None for nothing, NotImplemented where no single step says it."""
+    moves = Moves(shape)
+    for layer in chain:
+        if layer.word == "rearrange":
+            order = _order(str(layer.arguments["pattern"]))
+            if order is None or "axes" in layer.arguments:
+                return NotImplemented
+            moves.permute(order)
+        elif not moves.reshape(layer.shapes[0]):
+            return NotImplemented
+    return moves.step()
+
+
+def _common(scopes: list[Any]) -> Any:
+    """The scopes that several layers share."""
+    first = scopes[0]
+    length = 0
+    while length < len(first) and all(
+        len(other) > length and other[length] == first[length] for other in scopes
+    ):
+        length += 1
+    return first[:length]
+
+
+# Splits
+
+
+def _splits(flow: Flow) -> Flow:
+    """Slices of one tensor along one axis as one `split`."""
+    found: dict[tuple[Value, int], Layers] = {}
+    for layer in flow.layers:
+        if layer.word == "split":
+            axis = layer.arguments.get("axis", 0)
+            assert isinstance(axis, int)
+            found.setdefault((layer.inputs[0], axis), []).append(layer)
+    count = uses(flow)
+    names: dict[Value, Value] = {}
+    gone: dict[str, Layer | None] = {}
+    for (_, axis), layers in found.items():
+        if len(layers) < 2:
+            continue
+        edges = [list(accumulate([0, *(s[axis] for s in one.shapes)])) for one in layers]
+        wanted = {
+            (layer.name, number): (cut[number], cut[number + 1])
+            for layer, cut in zip(layers, edges, strict=True)
+            for number in range(len(layer.shapes))
+            if count[layer.name, number]
+        }
+        cuts = sorted({0, edges[0][-1]} | {edge for pair in wanted.values() for edge in pair})
+        parts = list(pairwise(cuts))
+        if not all(pair in parts for pair in wanted.values()):
+            continue
+        first, sizes = layers[0], [b - a for a, b in parts]
+        shape = first.shapes[0]
+        shapes = tuple((*shape[:axis], size, *shape[axis + 1 :]) for size in sizes)
+        sections: object = len(sizes) if len(set(sizes)) == 1 else tuple(sizes)
+        gone.update((layer.name, None) for layer in layers)
+        scopes = _common([layer.scopes for layer in layers])
+        merged = replace(
+            first,
+            name=f"{first.name}.parts",
+            arguments={**first.arguments, "sections": sections},
+            shapes=shapes,
+            scopes=scopes,
+        )
+        gone[first.name] = merged
+        names.update((value, (merged.name, parts.index(p))) for value, p in wanted.items())
+    kept = [gone.get(layer.name, layer) for layer in flow.layers]
+    return _renamed(flow, [layer for layer in kept if layer is not None], names)
+
+
+# Windows
+
+
+def _pads(flow: Flow) -> Flow:
+    """Zeros, and −∞, into the padding of the window that alone reads them."""
+    before = _chained(flow, frozenset({"zeropad", "infpad"}))
+    names: dict[Value, Value] = {}
+    gone: set[str] = set()
+    kept: Layers = []
+    for layer in flow.layers:
+        pad = before(layer) if layer.word in ("conv", "dwconv", "maxpool", "avgpool") else None
+        joined = pad is not None and _joined(pad, layer)
+        if pad is not None and joined:
+            gone.add(pad.name)
+            names[pad.name, 0] = pad.inputs[0]
+            scopes = _common([pad.scopes, layer.scopes])
+            kept.append(replace(layer, arguments=joined, scopes=scopes))
+        else:
+            kept.append(layer)
+    kept = [layer for layer in kept if layer.name not in gone]
+    for layer in kept:
+        if layer.word == "infpad":
+            raise refused("`pad` with −∞ elsewhere than before a max pool", layer.where)
+    return _renamed(flow, kept, names)
+
+
+def _joined(pad: Layer, layer: Layer) -> dict[str, object] | None:
+    """The window's arguments with the padding in them, where that computes the same."""
+    given: Any = layer.arguments
+    sides: Any = pad.arguments["sides"]
+    own = given["pad"] if "pad" in given else ((0, 0),) * len(sides)
+    total = tuple((a + c, b + d) for (a, b), (c, d) in zip(sides, own, strict=True))
+    if layer.word in ("conv", "dwconv"):
+        return {**given, "pad": total} if pad.word == "zeropad" else None
+    # Pools: padded by one kind alone, and by no more than half of the kernel.
+    half = all(max(pair) <= k // 2 for pair, k in zip(total, given["kernel"], strict=True))
+    if any(map(any, own)) or not half or given.get("ceil"):
+        return None
+    if layer.word == "maxpool":
+        return {**given, "pad": total} if pad.word == "infpad" else None
+    return {**given, "pad": total} if pad.word == "zeropad" else None
+
+
+def _means(flow: Flow) -> Flow:
+    """`gap(keep=true) -> flatten` as `gap`."""
+    before = _chained(flow, frozenset({"gap"}))
+    kept: Layers = []
+    names: dict[Value, Value] = {}
+    for layer in flow.layers:
+        mean = before(layer) if layer.word in ("flatten", "reshape") else None
+        if mean is None or len(layer.shapes[0]) != 1:
+            kept.append(layer)
+            continue
+        place = next(n for n, one in enumerate(kept) if one.name == mean.name)
+        kept[place] = replace(mean, arguments={}, shapes=layer.shapes)
+        names[layer.name, 0] = (mean.name, 0)
+    return _renamed(flow, kept, names)
+
+
+# Joins
+
+
+def _sums(flow: Flow) -> Flow:
+    """`(a + b) + c` as one sum, where nothing else reads `a + b` and all are in one module."""
+    count, by_name = uses(flow), flow.by_name
+    gone: set[str] = set()
+    kept: dict[str, Layer] = {}
+    for layer in flow.layers:
+        name = layer.inputs[0] if layer.inputs else ("", 0)
+        inner = kept.get(name[0])
+        same = (
+            layer.word == "add"
+            and inner is not None
+            and inner.word == "add"
+            and count[name] == 1
+            and by_name[inner.name].scopes == layer.scopes
+            and name not in layer.inputs[1:]
+        )
+        if same and inner is not None:
+            gone.add(inner.name)
+            layer = replace(layer, inputs=(*inner.inputs, *layer.inputs[1:]))  # noqa: PLW2901
+        kept[layer.name] = layer
+    return _renamed(flow, [x for x in kept.values() if x.name not in gone], {})
+
+
+def _concats(flow: Flow) -> Flow:
+    """Concatenations that begin with one another: `[a b]`, then `[a b] c`, then `… d`.
+
+    So DenseNet's lists grow a layer at a time. A concatenation is the work of the module
+    that holds what it joins, not of the one that reads it.
+    """
+    made: dict[tuple[Any, tuple[Value, ...]], Value] = {}
+    longest = 0
+    kept: Layers = []
+    flat: dict[Value, tuple[Value, ...]] = {}
+    names: dict[Value, Value] = {}
+    for layer in flow.layers:
+        if layer.word != "concat":
+            kept.append(layer)
+            continue
+        axis = layer.arguments.get("axis", 0)
+        inputs = tuple(names.get(value, value) for value in layer.inputs)
+        if len(inputs) == 1:
+            names[layer.name, 0] = inputs[0]
+            continue
+        if (axis, inputs) in made:
+            names[layer.name, 0] = made[axis, inputs]
+            continue
+        short = inputs
+        for length in range(min(len(inputs) - 1, longest), 1, -1):
+            head = made.get((axis, inputs[:length]))
+            if head is not None:
+                short = (head, *inputs[length:])
+                break
+        made[axis, inputs] = (layer.name, 0)
+        longest = max(longest, len(inputs))
+        flat[layer.name, 0] = inputs
+        kept.append(replace(layer, inputs=short))
+    return _renamed(flow, kept, names)

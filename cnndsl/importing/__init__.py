@@ -1,1 +1,182 @@
-"""Foreign networks, PyTorch's and ONNX's, as files that read like their papers."""
+"""Foreign networks, PyTorch's and ONNX's, as files that read like their papers.
+
+    reader ─Flow→ simplify ─Flow→ parts ─Body→ blocks ─Block→ wording, stages ─text→ proof
+
+A reader makes a `Flow`, layers in our words. Modules become parts, parts of one class a block,
+whose numbers are formulas or parameters. The text is elaborated, matched with the flow layer
+by layer, and both are run: only then is it given away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cnndsl.importing.flow import Flow, refused
+from cnndsl.records import Record, record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnndsl.network import Network
+    from cnndsl.ops.base import Array, Shape
+
+__all__ = ["Imported", "from_flow", "from_torch"]
+
+
+@record
+class Imported(Record):
+    """A foreign network as a file: its text, proved, and what was proved of it."""
+
+    text: str
+    network: Network
+    weights: dict[str, Array]
+    """The foreign weights under our names."""
+    report: str
+    """What was compared, and which weights no layer reads."""
+    names: dict[str, str]
+    """The foreign name of each weight."""
+
+
+def from_torch(
+    module: nn.Module, inputs: Shape | Sequence[Any], *, name: str | None = None
+) -> Imported:
+    """A module as a file that computes the same in evaluation, with its weights.
+
+    `inputs` is the shape of its image without the batch, `(3, 224, 224)`; a list of such
+    shapes; or tensors as the module takes them. Training is not compared: dropout and norms
+    stand in the file as they stand in the module.
+    Raises ArchError (E610): a module does what a file cannot say, or not surely.
+    ImportError: torch is not installed.
+    """
+    from cnndsl.importing.tracing import flow_of
+
+    shapes = _shapes(inputs)
+    flow = flow_of(module, shapes, name or type(module).__name__)
+    return from_flow(flow, lambda sizes: flow_of(module, sizes, flow.name))
+
+
+def _shapes(inputs: Any) -> list[Shape]:
+    if hasattr(inputs, "shape"):
+        return [tuple(inputs.shape[1:])]
+    if all(isinstance(size, int) for size in inputs):
+        return [tuple(inputs)]
+    return [
+        tuple(one.shape[1:]) if hasattr(one, "shape") else tuple(map(int, one))
+        for one in inputs
+    ]
+
+
+def from_flow(flow: Flow, again: Any = None) -> Imported:
+    """The file of a flow, proved.  Raises ArchError (E610).
+
+    `again` reads the same program for inputs of other shapes; with it, the file is proved at a
+    second size, or takes no other.
+    """
+    from cnndsl.diagnostics import ArchError
+    from cnndsl.editing.layout import layout
+    from cnndsl.importing import proof
+    from cnndsl.importing.recover import recovered
+    from cnndsl.importing.simplify import simplified
+    from cnndsl.network import loads
+
+    flow.operations()
+    flow = simplified(flow)
+    text = layout(recovered(flow))
+    try:
+        network = loads(text)
+        where = proof.matched(network, flow)
+        names = proof.weight_names(network, where)
+        first = proof.difference(network, names, flow, flow.inputs)
+    except ArchError as error:
+        raise _unsaid(error) from None
+    if not first <= proof.CLOSE:
+        raise refused(f"the text computes something else: the outputs differ by {first:.2g}")
+    other = _other(flow)
+    second: float | None = None
+    if other is not None and again is not None:
+        second = _second(text, flow, other, names)
+    if second is None:
+        text = layout(recovered(flow, fixed=True))
+        network = loads(text)
+        where = proof.matched(network, flow)
+        names = proof.weight_names(network, where)
+    text = layout(_expecting(text, network))
+    network = loads(text)
+    report = _report(flow, first, other if second is not None else None, second)
+    weights = proof.translated(network, names, flow.weights)
+    return Imported(text, network, weights, report, names)
+
+
+def _unsaid(error: Any) -> Any:
+    """A fault of the text, which is ours, as a refusal."""
+    if all(d.code == "E610" for d in error.diagnostics):
+        return error
+    first = error.diagnostics[0]
+    return refused(f"the file that was found is faulty ({first.code}: {first.message})")
+
+
+def _other(flow: Flow) -> dict[str, Shape] | None:
+    """A second size, uneven on its axes; None where the inputs have no spatial axes."""
+    shapes: dict[str, Shape] = {}
+    for name, shape in flow.inputs.items():
+        channels, *sizes = shape
+        found = []
+        for number, size in enumerate(sizes):
+            step = 32 if size % 32 == 0 else 16 if size % 16 == 0 else 1
+            found.append(size - step * (1 + number) if size > 3 * step else size + step)
+        shapes[name] = (channels, *found)
+    return shapes if any(len(shape) > 1 for shape in shapes.values()) else None
+
+
+def _second(
+    text: str, flow: Flow, shapes: Mapping[str, Shape], names: Mapping[str, str]
+) -> float | None:
+    """The difference at a second size; None where one of both does not take it."""
+    from cnndsl.diagnostics import ArchError
+    from cnndsl.importing import proof
+    from cnndsl.network import loads
+
+    try:
+        network = loads(text, inputs=dict(shapes))
+        found = proof.difference(network, names, flow, shapes)
+    except ArchError:
+        return None
+    except Exception:  # noqa: BLE001 - whatever a user's module raises at a size it refuses
+        return None
+    return found if found <= proof.CLOSE else None
+
+
+def _expecting(text: str, network: Network) -> str:
+    """The text with its `@expect` above the model."""
+    claim = f"@expect(params={network.parameters:_}, macs={network.macs:_})"
+    head, mark, model = text.rpartition("\nmodel ")
+    if not mark:
+        return f"{claim}\n{text}"
+    return f"{head}\n{claim}\nmodel {model}"
+
+
+def _report(
+    flow: Flow, first: float, other: Mapping[str, Shape] | None, second: float | None
+) -> str:
+    from cnndsl.importing import proof
+    from cnndsl.ops.base import spell_shape
+
+    def at(shapes: Mapping[str, Shape]) -> str:
+        return ", ".join(spell_shape(shape) for shape in shapes.values())
+
+    lines = [
+        f"{len(flow.layers)} layers, each of the same operation, shape and operands",
+        f"random weights and statistics: outputs differ by {first:.1g} at {at(flow.inputs)}",
+    ]
+    if other is not None and second is not None:
+        lines[-1] += f", by {second:.1g} at {at(other)}"
+    else:
+        lines.append("the file takes no other size: at another, the two are not the same")
+    left = proof.unused(flow)
+    if left:
+        shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+        lines.append(f"weights that evaluation does not read, left out: {shown}")
+    return "\n".join(lines)
+
+

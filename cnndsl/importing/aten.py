@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from cnndsl.importing.tracing import BATCH, Call, Constant, Seen
+from cnndsl.importing.tracing import Call, Constant, Seen
 from cnndsl.ops.base import OPS, Shape
 
 Rule = Callable[[Call], Any]
@@ -117,7 +117,7 @@ def _linear(call: Call) -> Seen:
     if x.axis(-1) is None:
         raise call.refuse("over the batch")
     names = {"weight": weight.name} | ({"bias": bias.name} if bias else {})
-    shape = (*_ours(x)[:-1], weight.shape[0])
+    shape = (*x.ours[:-1], weight.shape[0])
     made = call.layer(
         "linear", [x], [shape], names, out=weight.shape[0], bias=bias is not None
     )
@@ -152,15 +152,15 @@ def _layer_norm(call: Call) -> Seen:
     if weight is None or bias is None:
         raise call.refuse("without a weight and a bias")
     names = {"weight": weight.name, "bias": bias.name}
-    shape = _ours(x)
+    shape = x.ours
     if len(shape) == 1:
         made = call.layer("ln", [x], [shape], names, eps=call["eps"])
         return call.like(made, x)
     order = (len(shape) - 1, *range(len(shape) - 1))
-    first = Seen(_permuted(call, x, order), x.shape)
+    first = call.reader.seen(_permuted(call, x, order))
     moved = tuple(shape[i] for i in order)
-    normed = Seen(call.layer("ln", [first], [moved], names, eps=call["eps"]), x.shape)
-    back = _permuted(call, normed, (*range(1, len(shape)), 0), moved)
+    normed = call.reader.seen(call.layer("ln", [first], [moved], names, eps=call["eps"]))
+    back = _permuted(call, normed, (*range(1, len(shape)), 0))
     return call.like(back, x)
 
 
@@ -205,7 +205,7 @@ def _unary(call: Call, word: str, **given: object) -> Seen:
     first = next(value for value in call.given.values() if isinstance(value, Seen))
     if word not in OPS:
         raise call.refuse("has no word in the language")
-    return call.like(call.layer(word, [first], [_ours(first)], **given), first)
+    return call.like(call.layer(word, [first], [first.ours], **given), first)
 
 
 for _name, _known in UNARY.items():
@@ -268,14 +268,6 @@ def _softmax(call: Call) -> Seen:
 # Arithmetic
 
 
-def _ours(seen: Seen) -> Shape:
-    """The shape of a tensor as it is per sample."""
-    if seen.merged:
-        before, rows = seen.shape[: seen.batch], seen.shape[seen.batch] // BATCH
-        return (*before, rows, *seen.shape[seen.batch + 1 :])
-    return (*seen.shape[: seen.batch], *seen.shape[seen.batch + 1 :])
-
-
 def _aligned(call: Call, first: Seen, second: Seen) -> tuple[Seen, Seen]:
     """Two tensors with the batch at one place."""
     if (first.batch, first.merged) == (second.batch, second.merged):
@@ -316,27 +308,27 @@ def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
         what = f"`{weight.name}`" if weight.name else f"what `{weight.made}` gives"
         raise call.refuse(f"with {what}, a tensor that does not come from the input")
     if math.prod(weight.shape) == 1:
-        made = call.layer("scale", [x], [_ours(x)], {"weight": weight.name}, per="tensor")
+        made = call.layer("scale", [x], [x.ours], {"weight": weight.name}, per="tensor")
         return call.like(made, x)
     place = [n - len(weight.shape) for n, size in enumerate(weight.shape) if size != 1]
     axis = x.axis(place[0]) if len(place) == 1 else None
     if axis is None:
         raise call.refuse(f"with `{weight.name}`, which has several axes")
     if axis == 0:
-        made = call.layer("scale", [x], [_ours(x)], {"weight": weight.name})
+        made = call.layer("scale", [x], [x.ours], {"weight": weight.name})
         return call.like(made, x)
-    shape, rank = _ours(x), len(_ours(x))
+    shape, rank = x.ours, len(x.ours)
     order = (axis, *(i for i in range(rank) if i != axis))
-    first = Seen(_permuted(call, x, order), x.shape)
+    first = call.reader.seen(_permuted(call, x, order))
     moved = tuple(shape[i] for i in order)
     scaled = call.layer("scale", [first], [moved], {"weight": weight.name})
     inverse = tuple(order.index(i) for i in range(rank))
-    return call.like(_permuted(call, Seen(scaled, x.shape), inverse, moved), x)
+    return call.like(_permuted(call, call.reader.seen(scaled), inverse), x)
 
 
 def _both(call: Call, first: Seen, second: Seen) -> Seen:
     first, second = _aligned(call, first, second)
-    a, b = _ours(first), _ours(second)
+    a, b = first.ours, second.ours
     if len(a) != len(b):
         raise call.refuse("of tensors of different ranks")
     shape = tuple(max(n, m) for n, m in zip(a, b, strict=True))
@@ -352,7 +344,7 @@ def _both(call: Call, first: Seen, second: Seen) -> Seen:
 def _matmul(call: Call) -> Seen:
     names = ("self", "mat2") if call.word == "bmm" else ("self", "other")
     first, second = _aligned(call, *(call.tensor(name) for name in names))
-    a, b = _ours(first), _ours(second)
+    a, b = first.ours, second.ours
     if len(a) != len(b) or a[:-2] != b[:-2] or len(a) < 2:
         raise call.refuse(f"of {list(a)} and {list(b)}")
     if first.batch >= len(first.shape) - 2:
@@ -379,7 +371,7 @@ def _attention(call: Call) -> Seen:
     query, value = _aligned(call, query, value)
     if query.batch >= len(query.shape) - 2:
         raise call.refuse("over the batch")
-    q, k, v = map(_ours, (query, key, value))
+    q, k, v = (one.ours for one in (query, key, value))
     if not q[:-2] == k[:-2] == v[:-2]:
         raise call.refuse("of tensors of different shapes")
     outer = " ".join(AXES[: len(q) - 2])
@@ -387,10 +379,10 @@ def _attention(call: Call) -> Seen:
     weights = (*q[:-1], k[-2])
     pattern = f"{outer} m k, {outer} n k -> {outer} m n"
     scores = call.layer("einsum", [query, key], [weights], pattern=pattern)
-    scaled = call.layer("mul", [Seen(scores, ())], [weights], by=scale)
+    scaled = call.layer("mul", [call.reader.seen(scores)], [weights], by=scale)
     soft = call.layer("softmax", [Seen(scaled, ())], [weights], axis=len(q) - 1)
     pattern = f"{outer} m n, {outer} n k -> {outer} m k"
-    made = call.layer("einsum", [Seen(soft, ()), value], [(*q[:-1], v[-1])], pattern=pattern)
+    made = call.layer("einsum", [call.reader.seen(soft), value], [(*q[:-1], v[-1])], pattern=pattern)
     return call.like(made, query)
 
 
@@ -503,7 +495,7 @@ def _cat(call: Call) -> Seen:
     axis = parts[0].axis(call["dim"] or 0)
     if axis is None or (parts[0].merged and axis == parts[0].batch):
         raise call.refuse("along the batch")
-    shapes = list(map(_ours, parts))
+    shapes = [part.ours for part in parts]
     total = sum(shape[axis] for shape in shapes)
     shape = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
     made = call.layer("concat", parts, [shape], **({"axis": axis} if axis else {}))
@@ -520,9 +512,11 @@ def _stack(call: Call) -> Seen:
     if first.merged or place <= first.batch:
         raise call.refuse("before the batch")
     axis = place - 1
-    shape = _ours(first)
+    shape = first.ours
     one = (*shape[:axis], 1, *shape[axis:])
-    grown = [Seen(call.layer("reshape", [p], [one], sizes=one), ()) for p in parts]
+    grown = [
+        call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts
+    ]
     whole = (*shape[:axis], len(parts), *shape[axis:])
     made = call.layer("concat", grown, [whole], **({"axis": axis} if axis else {}))
     return call.like(made, first)
@@ -530,7 +524,7 @@ def _stack(call: Call) -> Seen:
 
 def _parts(call: Call, x: Seen, axis: int, sizes: list[int]) -> list[Value]:
     """`split` along our axis."""
-    shape = _ours(x)
+    shape = x.ours
     shapes = [(*shape[:axis], n, *shape[axis + 1 :]) for n in sizes]
     if len(sizes) == 1:
         return [x.value]
@@ -551,7 +545,7 @@ def _split(call: Call) -> list[Seen]:
     sizes = [shape[dim] for shape in call.shapes]
     values = _parts(call, x, axis, sizes)
     return [
-        Seen(value, shape, x.batch, x.merged)
+        call.reader.seen(value, shape, x.batch, merged=x.merged)
         for value, shape in zip(values, call.shapes, strict=True)
     ]
 
@@ -570,8 +564,8 @@ def _unbind(call: Call) -> list[Seen]:
 def _squeezed(call: Call, value: Value, x: Seen, dim: int, shape: Shape) -> Seen:
     batch = x.batch - (dim < x.batch)
     ours = (*shape[:batch], *shape[batch + 1 :])
-    made = call.layer("reshape", [Seen(value, ())], [ours], sizes=ours)
-    return Seen(made, shape, batch)
+    made = call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours)
+    return call.reader.seen(made, shape, batch)
 
 
 @rule("select")
@@ -614,26 +608,25 @@ def _strided(
     """`x[start::step]`: the axis is cut in pieces of `step`, of which one place is taken."""
     if size % step or start >= step or end != size:
         raise call.refuse(f"from {start} to {end} by {step} of {size}")
-    shape = _ours(x)
+    shape = x.ours
     cut = (*shape[:axis], size // step, step, *shape[axis + 1 :])
-    pieces = Seen(call.layer("reshape", [x], [cut], sizes=cut), (BATCH, *cut))
+    pieces = call.reader.seen(call.layer("reshape", [x], [cut], sizes=cut))
     sizes = [n for n in (start, 1, step - start - 1) if n]
     value = _parts(call, pieces, axis + 1, sizes)[1 if start else 0]
     ours = (*shape[:axis], size // step, *shape[axis + 1 :])
-    return call.like(call.layer("reshape", [Seen(value, ())], [ours], sizes=ours), x)
+    return call.like(call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours), x)
 
 
 # Axes
 
 
-def _permuted(call: Call, x: Seen, order: Shape, shape: Shape | None = None) -> Value:
+def _permuted(call: Call, x: Seen, order: Shape) -> Value:
     """`rearrange`: our axes in another order."""
     if order == tuple(range(len(order))):
         return x.value
-    ours = shape if shape is not None else _ours(x)
     names = _axis_names(len(order))
     pattern = f"{' '.join(names)} -> {' '.join(names[i] for i in order)}"
-    moved = tuple(ours[i] for i in order)
+    moved = tuple(x.ours[i] for i in order)
     return call.layer("rearrange", [x], [moved], pattern=pattern)
 
 
@@ -656,7 +649,9 @@ def _permute(call: Call) -> Seen:
         ours = tuple(order)
     else:
         ours = tuple(d - (d > x.batch) for d in order if d != x.batch)
-    return Seen(_permuted(call, x, ours), call.shapes[0], batch, x.merged)
+    return call.reader.seen(
+        _permuted(call, x, ours), call.shapes[0], batch, merged=x.merged
+    )
 
 
 @rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as", "reshape_as")
@@ -668,20 +663,20 @@ def _view(call: Call) -> Seen:
 def _reread(call: Call, x: Seen, shape: Shape) -> Seen:
     """The same elements in order as another shape, whose batch is found again."""
     before, after = math.prod(x.shape[: x.batch]), 1
-    own = BATCH if not x.merged else x.shape[x.batch]
+    samples = call.reader.batch
     for place, size in enumerate(shape):
-        if after == before and size == BATCH and not (place and x.merged and own == size):
+        if after == before and size == samples:
             ours = (*shape[:place], *shape[place + 1 :])
-            return Seen(_reshaped(call, x, ours), shape, place)
-        if after == before and size % BATCH == 0:
-            ours = (*shape[:place], size // BATCH, *shape[place + 1 :])
-            return Seen(_reshaped(call, x, ours), shape, place, merged=True)
+            return call.reader.seen(_reshaped(call, x, ours), shape, place)
+        if after == before and size % samples == 0:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=True)
         after *= size
     raise call.refuse("mixes the samples of a batch")
 
 
 def _reshaped(call: Call, x: Seen, ours: Shape) -> Value:
-    return x.value if ours == _ours(x) else call.layer("reshape", [x], [ours], sizes=ours)
+    return x.value if ours == x.ours else call.layer("reshape", [x], [ours], sizes=ours)
 
 
 @rule("expand", "expand_as")

@@ -42,6 +42,8 @@ class Seen(Record):
     shape: Shape
     batch: int = 0
     merged: bool = False
+    ours: Shape = ()
+    """The shape of the value, per sample."""
 
     def axis(self, axis: int) -> int | None:
         """Our axis for one of theirs; None is the batch."""
@@ -138,11 +140,11 @@ class Call(Record):
 
     def gives(self, value: Value, batch: int = 0, *, merged: bool = False) -> Seen:
         """The result of the call."""
-        return Seen(value, self.shapes[0], batch, merged)
+        return self.reader.seen(value, self.shapes[0], batch, merged=merged)
 
     def like(self, value: Value, other: Seen) -> Seen:
         """The result, with its batch where another tensor has it."""
-        return Seen(value, self.shapes[0], other.batch, other.merged)
+        return self.reader.seen(value, self.shapes[0], other.batch, merged=other.merged)
 
 
 class Reader:
@@ -154,6 +156,19 @@ class Reader:
         self.shapes: dict[Value, Shape] = {}
         self.scopes: tuple[Scope, ...] = ()
         self.names: set[str] = set()
+        self.batch = BATCH
+
+    def seen(
+        self,
+        value: Value,
+        shape: Shape | None = None,
+        batch: int = 0,
+        *,
+        merged: bool = False,
+    ) -> Seen:
+        """A tensor of the flow, by default with the batch first."""
+        ours = self.shapes[value]
+        return Seen(value, (self.batch, *ours) if shape is None else shape, batch, merged, ours)
 
     @property
     def where(self) -> str:
@@ -221,6 +236,35 @@ def exported(module: nn.Module, shapes: Sequence[Shape]) -> ExportedProgram:
         module.train(was)
 
 
+def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
+    """A module's layers and weights, and itself to be run.  Raises ArchError (E610)."""
+    import torch
+    from torch.func import functional_call
+
+    owned = tensors(module)
+    placed = {key: value.detach().cpu().numpy() for key, value in owned.items() if not value.is_meta}
+
+    def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
+        given = {key: torch.from_numpy(value) for key, value in weights.items()}
+        was = module.training
+        module.eval()
+        try:
+            with _quiet():
+                found = functional_call(module, given, tuple(map(torch.from_numpy, inputs)))
+        finally:
+            module.train(was)
+        return [one.detach().numpy() for one in _leaves(found)]
+
+    return replace(trace(exported(module, shapes), name), weights=placed, run=run)
+
+
+def _leaves(found: object) -> list[torch.Tensor]:
+    """The tensors of an output, in the order of the exported ones."""
+    from torch.utils import _pytree
+
+    return [one for one in _pytree.tree_leaves(found) if hasattr(one, "detach")]
+
+
 def trace(program: ExportedProgram, name: str) -> Flow:
     """An exported program's layers, without its weights.  Raises ArchError (E610)."""
     from torch import fx
@@ -241,9 +285,10 @@ def trace(program: ExportedProgram, name: str) -> Flow:
                 seen[node] = Constant(targets[node.name], shape)
                 continue
             inputs[node.name] = shape[1:]
+            reader.batch = shape[0]
             reader.names.add(node.name)
             reader.shapes[node.name, 0] = shape[1:]
-            seen[node] = Seen((node.name, 0), shape)
+            seen[node] = reader.seen((node.name, 0), shape)
         elif node.op == "get_attr":
             seen[node] = Constant("", (), "constant")
         elif node.op == "output":

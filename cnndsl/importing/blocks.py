@@ -1,0 +1,347 @@
+"""One block for all instances of a class: what varies is a parameter, or a formula of one.
+
+A number that is the same everywhere is written; one that follows the channels that enter, or
+another parameter, is `in.c`, `4 * c` or `c // 4`; the rest are parameters. What only some
+instances have is kept by a condition that tells exactly these apart, `when in.c == 4 * c`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import field
+from itertools import combinations
+from typing import Any
+
+from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
+from cnndsl.ops.base import OPS
+from cnndsl.records import Record, record
+
+MOST = 16
+"""The largest factor between two numbers that is taken for a rule."""
+NAMES = {
+    "out": "c",
+    "kernel": "k",
+    "stride": "s",
+    "dilation": "d",
+    "groups": "g",
+    "multiplier": "m",
+    "norm": "norm",
+    "act": "act",
+    "*": "n",
+    "eps": "eps",
+    "bias": "bias",
+    "pad": "pad",
+}
+"""How a parameter is called after the argument that it is first used as."""
+
+
+@record(frozen=False)
+class Parameter(Record):
+    """A parameter of a block: what each instance gives."""
+
+    name: str
+    column: Column
+    default: Any = ...
+
+    def __hash__(self) -> int:
+        """By name, which is unique in a block."""
+        return hash(self.name)
+
+
+@record(frozen=False)
+class Block(Record):
+    """A block that was found: its template, and the formulas of its places."""
+
+    name: str
+    body: Body
+    parameters: list[Parameter] = field(default_factory=list)
+    formulas: dict[int, str] = field(default_factory=dict)
+    """The formula of each column that varies, by the column's identity."""
+    conditions: dict[tuple[Some, Some], str] = field(default_factory=dict)
+    """What tells some instances from the others of a chain."""
+
+    def call(self, instance: int) -> dict[str, Any]:
+        """What an instance gives for each parameter."""
+        return {p.name: p.column[instance] for p in self.parameters}
+
+
+def block(name: str, body: Body) -> Block:
+    """The block of a template: formulas, parameters and conditions."""
+    found = Block(name, body)
+    finder = _Finder(found)
+    for line in body.lines:
+        finder.chain(line.chain, body.present)
+    for some, around, path in finder.asked:
+        finder.condition(some, around, path)
+    for parameter in found.parameters:
+        _complete(parameter, body.present)
+    required = [p for p in found.parameters if p.default is ...]
+    found.parameters = required + [p for p in found.parameters if p.default is not ...]
+    return found
+
+
+def _complete(parameter: Parameter, present: Some) -> None:
+    """A value for the instances that do not use it, and a default where one is usual."""
+    common = Counter(map(_key, parameter.column.values())).most_common()
+    values = {_key(value): value for value in parameter.column.values()}
+    usual = values[common[0][0]]
+    for instance in present:
+        parameter.column.setdefault(instance, usual)
+    if all(isinstance(value, bool) for value in values.values()):
+        parameter.default = usual
+    elif parameter.name in ("s", "d", "g", "m") and 1 in values.values():
+        parameter.default = 1
+    elif any(value is None for value in values.values()):
+        parameter.default = None
+
+
+def _key(value: object) -> object:
+    return repr(value)
+
+
+class _Finder:
+    """The search for the formulas of one block."""
+
+    def __init__(self, found: Block) -> None:
+        self.found = found
+        self.body = found.body
+        entering = self.body.channels
+        self.channels = entering if len(set(entering.values())) > 1 or len(entering) == 1 else {}
+        self.entered = "in.c" if not self.body.inputs else f"{self.body.inputs[0]}.c"
+        self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS])
+        for line in self.body.lines:
+            self.taken.update(line.labels)
+        self.asked: list[tuple[Some, Some, str]] = []
+        """What needs a condition; all parameters are known when one is looked for."""
+
+    def chain(self, chain: Chain, around: Some) -> None:
+        """The places of a chain, in the order of the text."""
+        for step in chain.steps:
+            for operand in step.operands or ():
+                self.chain(operand, step.present)
+            for name, column in step.arguments.items():
+                self.place(name, column, step)
+            self.place("*", step.count, step)
+            if step.present != chain.present:
+                self.asked.append((step.present, chain.present, step.path))
+        if chain.present != around:
+            path = chain.steps[0].path if chain.steps else ""
+            self.asked.append((chain.present, around, path))
+
+    # Formulas
+
+    def place(self, name: str, column: Column, step: Step) -> None:
+        """The formula of one place, where it varies."""
+        values = list(column.values())
+        if len(set(map(_key, values))) == 1 and not self._follows(name, column):
+            return
+        self.found.formulas[id(column)] = self.formula(name.partition("[")[0], column, step)
+
+    def _follows(self, name: str, column: Column) -> bool:
+        """Whether a number that is the same everywhere had better follow the channels."""
+        return False
+
+    def formula(self, name: str, column: Column, step: Step) -> str:
+        """A parameter that has these values, a multiple of one, or a new one."""
+        for parameter in self.found.parameters:
+            if _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
+                parameter.column.update(column)
+                return parameter.name
+        numbers = all(isinstance(v, int) and not isinstance(v, bool) for v in column.values())
+        if numbers and name not in ("stride", "dilation", "*"):
+            formula = self._multiple(column)
+            if formula is not None:
+                return formula
+        return self._new(name, dict(column), step).name
+
+    def _multiple(self, column: Column) -> str | None:
+        sources = [(p.name, p.column) for p in self.found.parameters]
+        if self.channels:
+            sources.insert(0, (self.entered, self.channels))
+        for text, source in sources:
+            if not all(isinstance(source.get(i), int) and source[i] for i in column):
+                continue
+            ratios = {(column[i], source[i]) for i in column}
+            if all(a == b for a, b in ratios):
+                return text
+            ups = {a / b for a, b in ratios}
+            if len(ups) == 1:
+                (ratio,) = ups
+                if ratio == int(ratio) and 1 < ratio <= MOST:
+                    return f"{int(ratio)} * {text}"
+                if ratio and 1 / ratio == int(1 / ratio) and 1 < 1 / ratio <= 4 * MOST:
+                    return f"{text} // {int(1 / ratio)}"
+        return self._expansion(column)
+
+    def _expansion(self, column: Column) -> str | None:
+        """`t * in.c`, where the factors are few and the numbers are not."""
+        source = self.channels
+        if not source or not all(source.get(i) and column[i] % source[i] == 0 for i in column):
+            return None
+        factors = {i: column[i] // source[i] for i in column}
+        if len(set(factors.values())) * 2 > len(set(column.values())) or 0 in factors.values():
+            return None
+        if max(factors.values()) > MOST:
+            return None
+        for parameter in self.found.parameters:
+            if parameter.name.startswith("t") and parameter.column == factors:
+                return f"{parameter.name} * {self.entered}"
+        parameter = self._added("t", factors)
+        return f"{parameter.name} * {self.entered}"
+
+    def _new(self, name: str, column: Column, step: Step) -> Parameter:
+        return self._added(NAMES.get(name, name if name.isidentifier() else "p"), column)
+
+    def _added(self, wanted: str, column: Column) -> Parameter:
+        name, number = wanted, 1
+        while self.taken[name]:
+            number += 1
+            name = f"{wanted}{number}"
+        self.taken[name] += 1
+        parameter = Parameter(name, column)
+        self.found.parameters.append(parameter)
+        return parameter
+
+    # Conditions
+
+    def condition(self, some: Some, around: Some, path: str) -> None:
+        """What tells these instances from the others around; a new flag where nothing does."""
+        if (some, around) in self.found.conditions:
+            return
+        others = around - some
+        if (others, around) in self.found.conditions:
+            text = self.found.conditions[others, around]
+            self.found.conditions[some, around] = _negated(text)
+            return
+        atoms = list(self._atoms(around))
+        text = next((t for t, true in atoms if true & around == some), None)
+        if text is None:
+            plain = [(t, true) for t, true in atoms if " == " in t]
+            pairs = combinations(plain, 2)
+            text = next(
+                (f"{t} and {u}" for (t, a), (u, b) in pairs if a & b & around == some), None
+            )
+        if text is None:
+            flag = self._added(_flag(path), {i: i in some for i in around})
+            text = flag.name
+        self.found.conditions[some, around] = text
+
+    def _atoms(self, around: Some) -> Iterator[tuple[str, Some]]:
+        """Comparisons that the block can make, with the instances where they hold."""
+        known = [p for p in self.found.parameters if around <= set(p.column)]
+        for parameter in known:
+            if all(isinstance(v, bool) for v in parameter.column.values()):
+                true = frozenset(i for i in around if parameter.column[i])
+                yield parameter.name, true
+                yield f"not {parameter.name}", around - true
+        if self.channels:
+            for text, column in self._widths():
+                if around <= set(column):
+                    same = frozenset(i for i in around if column[i] == self.channels[i])
+                    yield f"{self.entered} == {text}", same
+                    yield f"{self.entered} != {text}", around - same
+        for parameter in known:
+            values = {_key(v): v for v in parameter.column.values()}
+            for value in values.values():
+                if isinstance(value, int) and not isinstance(value, bool) or value is None:
+                    same = frozenset(i for i in around if parameter.column[i] == value)
+                    shown = "none" if value is None else str(value)
+                    yield f"{parameter.name} == {shown}", same
+                    yield f"{parameter.name} != {shown}", around - same
+
+    def _widths(self) -> Iterator[tuple[str, Column]]:
+        """Numbers of channels in the block: the last ones first, which leave it."""
+        places: list[tuple[str, Column]] = []
+        for line in self.body.lines:
+            for step in steps(line.chain):
+                for name, column in step.arguments.items():
+                    if name != "out":
+                        continue
+                    constant = set(column.values())
+                    text = self.found.formulas.get(id(column))
+                    if text is None and len(constant) == 1:
+                        text = str(constant.pop())
+                    if text is not None and "in.c" not in text:
+                        places.append((text, column))
+        yield from dict(reversed(places)).items()
+
+
+def _fits(known: Column, column: Column, same: Any) -> bool:
+    """Whether a parameter has these values, where both have any; and one at least."""
+    both = known.keys() & column.keys()
+    return bool(both) and all(same(known[i], column[i]) for i in both)
+
+
+def _negated(text: str) -> str:
+    if " and " in text:
+        return f"not ({text})"
+    if " == " in text:
+        return text.replace(" == ", " != ")
+    if " != " in text:
+        return text.replace(" != ", " == ")
+    return text.removeprefix("not ") if text.startswith("not ") else f"not {text}"
+
+
+def _flag(path: str) -> str:
+    """A flag named after the module that it brings."""
+    name = path.rpartition(".")[2].lower()
+    parts = [part for part in path.split(".") if not part.isdigit()]
+    name = parts[-1].lower() if parts else "more"
+    name = "".join(c if c.isalnum() or c == "_" else "_" for c in name).strip("_")
+    return name if name[:1].isalpha() else "more"
+
+
+def kind(values: Iterable[Any]) -> str:
+    """The type of a parameter."""
+    found = list(values)
+    words = ("same", "valid")
+    if any(isinstance(v, Sides) or (isinstance(v, Named) and v.word in words) for v in found):
+        return "pad"
+    if all(isinstance(value, bool) for value in found):
+        return "bool"
+    if any(isinstance(value, tuple) for value in found):
+        return "size"
+    if any(value is None or isinstance(value, Named) for value in found):
+        return "op"
+    if any(isinstance(value, str) for value in found):
+        return "str"
+    return "float" if any(isinstance(value, float) for value in found) else "int"
+
+
+def flat(values: Iterable[Any]) -> list[Any]:
+    """Values, both of a `then` in its place."""
+    return [
+        one for v in values for one in ((v.first, v.rest) if isinstance(v, Then) else (v,))
+    ]
+
+
+def spelled(value: object) -> str:
+    """A value in the language."""
+    match value:
+        case Then(first, rest):
+            return f"{spelled(first)} then {spelled(rest)}"
+        case Named(word, given):
+            shown = ", ".join(f"{name}={spelled(one)}" for name, one in given)
+            return f"{word}({shown})" if shown else word
+        case None | bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case tuple() if all(isinstance(one, int) and one >= 0 for one in value):
+            many = len(value) > 1
+            return "x".join(map(str, value)) if many else str(value[0])
+        case Sides(pairs):
+            return f"[{', '.join(str(side) for pair in reversed(pairs) for side in pair)}]"
+        case float():
+            return number(value)
+        case _:
+            return str(value)
+
+
+def number(value: float) -> str:
+    """The shortest spelling that is the same number."""
+    if value == int(value) and abs(value) < 1e9:
+        return f"{value:.1f}"
+    text = repr(value)
+    return text

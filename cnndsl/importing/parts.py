@@ -1,0 +1,525 @@
+"""The tree of modules in a flow, and the lines of each of them.
+
+Containers and PyTorch's own modules make no blocks, nor does a module of one convolution: what
+is left are the blocks that a paper would name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field, replace
+from typing import Any
+
+from cnndsl.importing.flow import Flow, Layer, Scope, Value
+from cnndsl.importing.simplify import uses
+from cnndsl.importing.terms import Body, Chain, Line, Named, Sides, Some, Step, folded
+from cnndsl.ops.base import OPS, Family, Op
+from cnndsl.records import Record, record
+
+SMALL = frozenset({Family.NORM, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE})
+"""A module of these alone is no block."""
+
+
+@record(frozen=False)
+class Part(Record):
+    """An instance of a module: its layers and the parts within it, in order."""
+
+    scope: Scope
+    items: list[Layer | Part] = field(default_factory=list)
+    inputs: tuple[Value, ...] = ()
+    outputs: tuple[Value, ...] = ()
+
+    def __hash__(self) -> int:
+        """By identity: a part changes while the tree is built."""
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        """The same object."""
+        return self is other
+
+    def layers(self) -> Iterator[Layer]:
+        """All layers within."""
+        for item in self.items:
+            if isinstance(item, Part):
+                yield from item.layers()
+            else:
+                yield item
+
+    def parts(self) -> Iterator[Part]:
+        """The parts directly within."""
+        return (item for item in self.items if isinstance(item, Part))
+
+
+def tree(flow: Flow) -> Part:
+    """The network as one part, and in it the modules that make blocks."""
+    root, known = Part(Scope("", flow.name)), dict[str, Part]()
+    scopes = _hoisted(flow)
+    for layer in flow.layers:
+        part = root
+        for scope in scopes[layer.name]:
+            if scope.transparent:
+                continue
+            if scope.path not in known:
+                known[scope.path] = Part(scope)
+                part.items.append(known[scope.path])
+            part = known[scope.path]
+        part.items.append(layer)
+    count = uses(flow)
+    _dissolve(root, count)
+    _ports(root, flow, count)
+    _ordered(root)
+    return root
+
+
+def _hoisted(flow: Flow) -> dict[str, tuple[Scope, ...]]:
+    """Each layer's scopes; a concatenation stands where what it joins comes from.
+
+    So DenseNet's layers take one tensor, as in the paper's figure, and not all before them.
+    """
+    found: dict[str, tuple[Scope, ...]] = {name: () for name in flow.inputs}
+    for layer in flow.layers:
+        scopes = layer.scopes
+        inside = any(found[name][: len(scopes)] == scopes for name, _ in layer.inputs)
+        if layer.word == "concat" and scopes and not inside:
+            for name, _ in layer.inputs:
+                pairs = zip(scopes, found[name], strict=False)
+                same = next((n for n, (a, b) in enumerate(pairs) if a != b), len(found[name]))
+                scopes = scopes[:same]
+        found[layer.name] = scopes
+    return found
+
+
+def _dissolve(part: Part, count: Counter[Value]) -> None:
+    """Put what is too small for a block, or is no block, into the part around it."""
+    items: list[Layer | Part] = []
+    for item in part.items:
+        if isinstance(item, Part):
+            _dissolve(item, count)
+            items += [item] if _worthy(item, count) else item.items
+        else:
+            items.append(item)
+    part.items = items
+
+
+def _worthy(part: Part, count: Counter[Value]) -> bool:
+    """Whether a module is a block: it does more than one thing, and has inputs and outputs."""
+    inputs, outputs = _boundary(part, count)
+    if not inputs or not outputs or not _convex(part):
+        return False
+    inner = list(part.parts())
+    plain = [item for item in part.items if isinstance(item, Layer)]
+    large = [item for item in plain if OPS[item.word].family not in SMALL]
+    return len(large) + len(inner) > 1
+
+
+def _boundary(
+    part: Part, count: Counter[Value]
+) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """What a part reads from outside, and what outside reads of it."""
+    layers = list(part.layers())
+    made = {layer.name for layer in layers}
+    read = Counter(value for layer in layers for value in layer.inputs)
+    inputs = dict.fromkeys(value for value in read if value[0] not in made)
+    outputs = [
+        (layer.name, number)
+        for layer in layers
+        for number in range(len(layer.shapes))
+        if count[layer.name, number] > read[layer.name, number]
+    ]
+    return tuple(inputs), tuple(outputs)
+
+
+def _convex(part: Part) -> bool:
+    """No layer of the part waits for one outside that waits for the part."""
+    return True  # `_ordered` dissolves what cannot be ordered
+
+
+def _ports(part: Part, flow: Flow, count: Counter[Value]) -> None:
+    part.inputs, part.outputs = _boundary(part, count)
+    if not part.scope.path:
+        part.inputs = tuple((name, 0) for name in flow.inputs)
+        part.outputs = tuple(flow.outputs.values())
+    for inner in part.parts():
+        _ports(inner, flow, count)
+
+
+def _ordered(part: Part) -> None:
+    """Items such that each reads what is made above it; what forbids that is dissolved."""
+    while True:
+        made: dict[Value, int] = {}
+        for number, item in enumerate(part.items):
+            made.update(dict.fromkeys(_made(item), number))
+        waiting = [
+            {made[value] for value in item.inputs if value in made} for item in part.items
+        ]
+        done: list[int] = []
+        left = list(range(len(part.items)))
+        while left:
+            ready = next((n for n in left if waiting[n] <= set(done)), None)
+            if ready is None:
+                break
+            done.append(ready)
+            left.remove(ready)
+        if not left:
+            part.items = [part.items[n] for n in done]
+            break
+        caught = next(n for n in left if isinstance(part.items[n], Part))
+        held = part.items[caught]
+        assert isinstance(held, Part)
+        part.items[caught : caught + 1] = held.items
+    for inner in part.parts():
+        _ordered(inner)
+
+
+def _made(item: Layer | Part) -> tuple[Value, ...]:
+    if isinstance(item, Part):
+        return item.outputs
+    return tuple((item.name, number) for number in range(len(item.shapes)))
+
+
+# The lines of one part
+
+
+CallOf = Callable[["Part"], tuple[str, dict[str, Any]]]
+"""The call of a part's block: its name, and the values of its parameters."""
+
+NORMS = frozenset(name for name, op in OPS.items() if op.family is Family.NORM)
+ACTIVATIONS = frozenset(
+    name for name, op in OPS.items() if op.family is Family.ACTIVATION and name != "softmax"
+)
+
+
+class Writer:
+    """One part's lines: which tensors have labels, and what stands in braces."""
+
+    def __init__(self, part: Part, number: int, call: CallOf, flow: Flow) -> None:
+        """Take a part whose inner parts have blocks already."""
+        self.part, self.number, self.call, self.flow = part, number, call, flow
+        self.some: Some = frozenset((number,))
+        self.makers = {value: item for item in part.items for value in _made(item)}
+        self.count = Counter(value for item in part.items for value in item.inputs)
+        self.count.update(part.outputs)
+        self.begins: dict[int, Value | None] = {}
+        root = not part.scope.path
+        several = len(part.inputs) > 1 or len(part.outputs) > 1
+        self.single = None if root or several else part.inputs[0]
+        self.labelled = self._labelled()
+        self.labels = self._labels()
+
+    # Which tensors have labels
+
+    def _labelled(self) -> set[Value]:
+        """What several lines read, and nothing else."""
+        found = {v for item in self.part.items if len(_made(item)) > 1 for v in _made(item)}
+        found |= {*self.part.outputs, *self.part.inputs} - {self.single}
+        found |= self.stages(found)
+        while True:
+            whole = self._regions(found)
+            open_ = {v for v, n in self.count.items() if n > 1} - whole - found
+            open_ &= set(self.makers)
+            if not open_:
+                return found
+            # The first alone: where it has a label, others may need none.
+            found.add(next(v for item in self.part.items for v in _made(item) if v in open_))
+
+    def stages(self, found: set[Value]) -> set[Value]:
+        """More labels: none."""
+        return set()
+
+    def _regions(self, labelled: set[Value]) -> set[Value]:
+        """The tensors that one join begins from, all of whose readers are in its braces."""
+        self.begins = {}
+        read: Counter[Value] = Counter()
+        tops: Counter[Value] = Counter()
+        for item in self.part.items:
+            if len(item.inputs) < 2:
+                continue
+            spines = [self._spine(value, labelled) for value in item.inputs]
+            start = self._start([values for values, _ in spines], labelled)
+            self.begins[id(item)] = start
+            if start is None:
+                continue
+            tops[start] += 1
+            for values, joins in spines:
+                if start in values:
+                    inner = joins[values.index(start)]
+                    read[start] += not inner
+                    tops[start] -= inner
+        return {value for value, n in tops.items() if n == 1 and read[value] == self.count[value]}
+
+    def _start(self, spines: list[list[Value]], labelled: set[Value]) -> Value | None:
+        """What enters a join's braces: what all operands come from that have no label."""
+        free = [s for s in spines if s[-1] not in labelled and self._entered(s[-1])]
+        if free:
+            return next(v for v in free[0] if all(v in other for other in free[1:]))
+        ends = {spine[-1] for spine in spines}
+        end = ends.pop()
+        return end if not ends and end in labelled else None
+
+    def _entered(self, value: Value) -> bool:
+        """Whether a spine's end is where something enters, and no join without a source."""
+        return value not in self.makers
+
+    def _spine(
+        self, value: Value, labelled: set[Value]
+    ) -> tuple[list[Value], list[bool]]:
+        """From an operand up to a label; and whether a join read each of these tensors."""
+        values, joins = [value], [False]
+        while value not in labelled and value in self.makers:
+            item = self.makers[value]
+            joined = len(item.inputs) > 1
+            before = self.begins[id(item)] if joined else item.inputs[0] if item.inputs else None
+            if before is None:
+                break
+            values.append(before)
+            joins.append(joined)
+            value = before
+        return values, joins
+
+    # Their names
+
+    def _labels(self) -> dict[Value, str]:
+        """Names after the modules that make the tensors."""
+        part = self.part
+        names: dict[Value, str] = {}
+        if self.single is not None:
+            names[self.single] = "in"
+        elif part.scope.path:
+            several = len(part.inputs) > 1
+            for number, value in enumerate(part.inputs):
+                names[value] = f"x{number + 1}" if several else "x"
+        else:
+            names.update(((name, 0), name) for name in self.flow.inputs)
+        self.ports = self._ports()
+        taken = Counter([*names.values(), *self.ports.values(), *RESERVED])
+        for item in part.items:
+            made = _made(item)
+            if len(made) > 1:
+                whole = _free(self._named(item), taken)
+                names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
+            elif made[0] in self.ports and made[0] not in names:
+                names[made[0]] = self.ports[made[0]]
+            elif made[0] in self.labelled and made[0] not in names:
+                names[made[0]] = _free(self._named(item), taken)
+        return names
+
+    def _ports(self) -> dict[Value, str]:
+        """The names of the outputs."""
+        outputs = self.part.outputs
+        if not self.part.scope.path:
+            return {value: name for name, value in self.flow.outputs.items()}
+        several = len(outputs) > 1
+        return {v: f"y{n + 1}" if several else "y" for n, v in enumerate(outputs)}
+
+    def _named(self, item: Layer | Part) -> str:
+        """A label for what an item makes: the last name of its module within this one."""
+        if isinstance(item, Part):
+            path = item.scope.path
+        else:
+            path = item.scopes[-1].path if item.scopes else item.name
+        own = self.part.scope.path
+        inside = path.removeprefix(f"{own}.") if own else path
+        if inside == own or (path == own and own):
+            inside = item.word if isinstance(item, Layer) else "x"
+        return label(inside)
+
+    # Lines
+
+    def body(self) -> Body:
+        """The lines, in an order in which each reads what stands above it."""
+        lines: list[Line] = []
+        previous = self.single if self.part.scope.path else None
+        if not self.part.scope.path and len(self.part.inputs) == 1:
+            previous = self.part.inputs[0]
+        done: set[Value] = set(self.part.inputs)
+        for item in self.part.items:
+            made = _made(item)
+            if not any(value in self.labelled for value in made):
+                continue
+            labels = (self.labels[made[0]].partition("[")[0],)
+            steps, source = self._steps(item, previous)
+            chain = Chain(source, tuple(steps), self.some)
+            lines.append(Line(labels, chain))
+            done.update(made)
+            previous = made[0] if len(made) == 1 else None
+        for value in self.part.outputs:
+            if self.labels[value] != self.ports[value]:
+                chain = Chain(self.labels[value], (), self.some)
+                lines.append(Line((self.ports[value],), chain))
+        if self.single is not None:
+            lines[-1] = replace(lines[-1], labels=())
+        inputs = tuple(self.labels[v] for v in self.part.inputs)
+        outputs = tuple(self.ports[v] for v in self.part.outputs)
+        if self.single is not None:
+            inputs = outputs = ()
+        channels = {}
+        if len(self.part.inputs) == 1:
+            channels = {self.number: self.flow.shape(self.part.inputs[0])[0]}
+        return Body(tuple(lines), inputs, outputs, self.some, channels)
+
+    def _chain(self, value: Value, start: Value | None) -> Chain:
+        """The steps from what enters, or from a label, to a tensor."""
+        if value == start:
+            return Chain(None, (), self.some)
+        if value in self.labels:
+            return Chain(self.labels[value], (), self.some)
+        steps, source = self._steps(self.makers[value], start)
+        return Chain(source, tuple(steps), self.some)
+
+    def _steps(
+        self, item: Layer | Part, start: Value | None
+    ) -> tuple[list[Step], str | None]:
+        """The steps up to an item, its own the last, and the label that they begin from."""
+        steps: list[Step] = []
+        while True:
+            before = self._before(item)
+            operands = None
+            if len(item.inputs) > 1:
+                operands = tuple(self._chain(value, before) for value in item.inputs)
+            steps.append(self._step(item, operands))
+            if before is None:
+                source = None
+                break
+            if before == start:
+                source = None
+                break
+            if before in self.labels:
+                source = self.labels[before]
+                break
+            item = self.makers[before]
+        whole = tuple(fused(steps[::-1]))
+        return list(folded(whole) if self.part.scope.path else whole), source
+
+    def _before(self, item: Layer | Part) -> Value | None:
+        if len(item.inputs) > 1:
+            return self.begins[id(item)]
+        return item.inputs[0] if item.inputs else None
+
+    def _step(self, item: Layer | Part, operands: tuple[Chain, ...] | None) -> Step:
+        count = {self.number: 1}
+        if isinstance(item, Part):
+            name, values = self.call(item)
+            given = {key: {self.number: value} for key, value in values.items()}
+            return Step(name, given, operands, self.some, count, item.scope.path)
+        path = item.scopes[-1].path if item.scopes else ""
+        given = {key: {self.number: value} for key, value in arguments(item).items()}
+        return Step(item.word, given, operands, self.some, count, path)
+
+
+RESERVED = (
+    *("as block default each else for if in let model none not or and skip then true".split()),
+    *("use when false same valid auto len min max abs sqrt floor ceil round round8".split()),
+)
+
+
+def label(path: str) -> str:
+    """A name in the language for the end of a module's path: `branches.0` is `branches0`."""
+    parts = [part for part in path.split(".") if part]
+    name = ""
+    while parts:
+        name = parts.pop() + name
+        if name[:1].isalpha():
+            break
+    name = "".join(c if c.isalnum() or c == "_" else "_" for c in name).strip("_")
+    return name if name[:1].isalpha() else f"x{name}"
+
+
+def _free(name: str, taken: Counter[str]) -> str:
+    """The name itself, or with a number where it is taken or an operation's."""
+    if name in OPS:
+        name = f"{name}1" if not taken[f"{name}1"] else name
+    free, number = name, 1
+    while taken[free] or free in OPS:
+        number += 1
+        free = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
+    taken[free] += 1
+    return free
+
+
+# Steps
+
+
+def arguments(layer: Layer) -> dict[str, Any]:
+    """All of an operation's arguments, as simply as they can be said.
+
+    A list is an argument for each of its items, `sections[0]`, since any may be a formula.
+    """
+    defaults = {p.name: p.default for p in OPS[layer.word].parameters}
+    found: dict[str, Any] = {}
+    rank = max(0, len(layer.shapes[0]) - 1)
+    for name, default in defaults.items():
+        value = layer.arguments.get(name, default)
+        if name == "axes":
+            found.update(value)  # type: ignore[arg-type]
+        elif name in ("pad", "output_pad", "sides"):
+            found[name] = _pad(layer, value, rank)
+        elif name == "stride" and value is None:
+            found[name] = layer.arguments["kernel"]
+        elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):
+            found[name] = value[0] if len(set(value)) == 1 else value
+        elif name in ("sections", "sizes", "size") and isinstance(value, tuple):
+            found.update({f"{name}[{n}]": size for n, size in enumerate(value)})
+        else:
+            found[name] = value
+    return found
+
+
+def _pad(layer: Layer, value: Any, rank: int) -> object:
+    if not isinstance(value, tuple):
+        return value
+    given: Any = layer.arguments
+    if layer.word in ("conv", "dwconv"):
+        same = [d * (k - 1) for d, k in zip(given["dilation"], given["kernel"], strict=True)]
+        if all(n % 2 == 0 and pair == (n // 2, n // 2) for n, pair in zip(same, value)):
+            return Named("same")
+        if not any(map(any, value)):
+            return Named("valid")
+    if all(a == b for a, b in value):
+        sides = {a for a, _ in value}
+        return sides.pop() if len(sides) == 1 else tuple(a for a, _ in value)
+    return Sides(value)
+
+
+def fused(steps: list[Step]) -> list[Step]:
+    """Norms and activations in the convolution before them, biases as `auto` where they are."""
+    made: list[Step] = []
+    for step in steps:
+        last = made[-1] if made else None
+        if last is not None and OPS.get(last.word, Op).fused and step.operands is None:
+            slots = ("norm", "act") if step.word in NORMS else ("act",)
+            free = slots[0] not in last.arguments and "act" not in last.arguments
+            fits = step.word in NORMS or step.word in ACTIVATIONS
+            if fits and free:
+                made[-1] = _with(last, slots[0], step)
+                continue
+        made.append(step)
+    return [_settled(step) for step in made]
+
+
+def _with(step: Step, slot: str, other: Step) -> Step:
+    """A step with another one in its slot."""
+    (number,) = step.present
+    given = {name: column[number] for name, column in other.arguments.items()}
+    value = Named(other.word, shortened(other.word, given))
+    return replace(step, arguments={**step.arguments, slot: {number: value}})
+
+
+def shortened(word: str, given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The arguments that are not an operation's defaults."""
+    defaults = {p.name: p.default for p in OPS[word].parameters}
+    return tuple((n, v) for n, v in given.items() if n not in defaults or defaults[n] != v)
+
+
+def _settled(step: Step) -> Step:
+    """A step with both slots, and a bias that is said only where it is unusual."""
+    if not (step.word in OPS and OPS[step.word].fused):
+        return step
+    (number,) = step.present
+    given = dict(step.arguments)
+    for slot in ("norm", "act"):
+        given.setdefault(slot, {number: None})
+    bias = given["bias"][number]
+    if isinstance(bias, bool) and bias == (given["norm"][number] is None):
+        given["bias"] = {number: Named("auto")}
+    return replace(step, arguments=given)

@@ -1,0 +1,151 @@
+"""The text of a flow: its classes as blocks, its stages as lines and tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from cnndsl.importing.blocks import Block, block, spelled
+from cnndsl.importing.flow import Flow
+from cnndsl.importing.parts import RESERVED, Part, Writer, label, tree
+from cnndsl.importing.stages import model
+from cnndsl.importing.terms import Apart, Body, merged
+from cnndsl.importing.wording import Wording, usual
+from cnndsl.ops.base import OPS
+
+
+def recovered(flow: Flow, *, fixed: bool = False) -> str:
+    """The `.arch` text of a simplified flow, not yet proved; `fixed` to its own sizes."""
+    root = tree(flow)
+    blocks, calls = _blocks(root, flow)
+
+    def call(part: Part) -> tuple[str, dict[str, Any]]:
+        found, number = calls[part]
+        return found.name, found.call(number)
+
+    written = Writer(root, 0, call, flow)
+    top = block(_camel(flow.name), written.body())
+    words = Wording({b.name: b for b in blocks}, usual([*blocks, top]))
+    texts = [words.block(one) for one in blocks]
+    texts.append(model(flow, top, words, fixed=fixed))
+    heading = words.heading()
+    parts = [heading, *texts] if heading else texts
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _blocks(root: Part, flow: Flow) -> tuple[list[Block], dict[Part, tuple[Block, int]]]:
+    """The blocks, inner ones first, and which instance of which each part is."""
+    depth: dict[Part, int] = {}
+
+    def measure(part: Part) -> int:
+        depth[part] = 1 + max((measure(inner) for inner in part.parts()), default=0)
+        return depth[part]
+
+    measure(root)
+    blocks: list[Block] = []
+    calls: dict[Part, tuple[Block, int]] = {}
+    taken: Counter[str] = Counter([*RESERVED, *flow.inputs, *flow.outputs])
+
+    def call(part: Part) -> tuple[str, dict[str, Any]]:
+        found, number = calls[part]
+        return found.name, found.call(number)
+
+    kinds: dict[str, list[Part]] = {}
+    for part in depth:
+        if part is not root:
+            kinds.setdefault(part.scope.kind, []).append(part)
+    order = sorted(kinds, key=lambda k: max(depth[part] for part in kinds[k]))
+    for name in order:
+        parts = kinds[name]
+        levels = sorted({depth[part] for part in parts})
+        nested = _nested(parts)
+        groups = [parts] if not nested else [
+            [part for part in parts if depth[part] == level] for level in levels
+        ]
+        for group in groups:
+            bodies = [
+                (part, Writer(part, number, call, flow).body())
+                for number, part in enumerate(group)
+            ]
+            for body in _templates([b for _, b in bodies]):
+                free, number = _camel(name), 1
+                while taken[free]:
+                    number += 1
+                    free = f"{_camel(name)}{number}"
+                taken[free] += 1
+                made = block(free, body)
+                blocks.append(made)
+                calls.update(
+                    (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present
+                )
+    return blocks, calls
+
+
+def _nested(parts: list[Part]) -> bool:
+    """Whether one of them holds another."""
+    paths = [part.scope.path for part in parts]
+    return any(a != b and b.startswith(f"{a}.") for a in paths for b in paths)
+
+
+def _templates(bodies: list[Body]) -> list[Body]:
+    """As few templates as the bodies allow: the same steps, or most of them."""
+    alike: dict[object, Body] = {}
+    for body in bodies:
+        key = skeleton(body)
+        alike[key] = merged(alike[key], body) if key in alike else body
+    found: list[Body] = []
+    for body in alike.values():
+        for number, other in enumerate(found):
+            try:
+                both = merged(other, body)
+            except Apart:
+                continue
+            if _readable(both):
+                found[number] = both
+                break
+        else:
+            found.append(body)
+    return found
+
+
+CONDITIONS = 4
+"""More of them in one block are harder to read than two blocks."""
+
+
+def _readable(body: Body) -> bool:
+    """Whether few of a template's steps are only some instances'."""
+    from cnndsl.importing.terms import steps
+
+    all_ = optional = 0
+    for line in body.lines:
+        chains = [line.chain]
+        while chains:
+            chain = chains.pop()
+            for step in chain.steps:
+                all_ += 1
+                optional += step.present != chain.present
+                for operand in step.operands or ():
+                    chains.append(operand)
+                    optional += operand.present != step.present
+    return optional <= CONDITIONS and 2 * optional <= all_ + 1
+
+
+def skeleton(body: Body) -> object:
+    """What a body is without its numbers."""
+
+    def chain(one: Any) -> object:
+        return (one.source, tuple(step(s) for s in one.steps))
+
+    def step(one: Any) -> object:
+        operands = None if one.operands is None else tuple(map(chain, one.operands))
+        return (one.word, tuple(one.arguments), operands)
+
+    lines = tuple((line.labels, chain(line.chain)) for line in body.lines)
+    return (lines, body.inputs, body.outputs)
+
+
+def _camel(name: str) -> str:
+    """A class's name as a block's: `_DenseLayer` is `DenseLayer`, `se_module` `SeModule`."""
+    parts = [part for part in "".join(c if c.isalnum() else " " for c in name).split()]
+    joined = "".join(part[:1].upper() + part[1:] for part in parts)
+    return joined if joined[:1].isalpha() else f"Net{joined}"

@@ -1,0 +1,236 @@
+"""The model itself: a line a stage, named as the network names it, and the paper's table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from cnndsl.importing.blocks import Block
+from cnndsl.importing.flow import Flow
+from cnndsl.importing.parts import RESERVED, label
+from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
+from cnndsl.importing.wording import WIDTH, Wording
+from cnndsl.ops.base import OPS, Family, Shape
+
+ROWS = 3
+"""So many rows make a table."""
+LIGHT = frozenset({Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE})
+"""Steps that stand in front of the stage that follows."""
+
+
+def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> list[str]:
+    """The model's declaration; with `fixed` it takes no other size."""
+    inputs = ", ".join(f"{n}{_sizes(s, fixed=fixed)}" for n, s in flow.inputs.items())
+    outputs = ", ".join(flow.outputs)
+    ins = f"({inputs})" if len(flow.inputs) > 1 else inputs
+    outs = f"({outputs})" if len(flow.outputs) > 1 else outputs
+    head = f"model {top.name}: {ins} -> {outs} {{"
+    taken = Counter([*RESERVED, *flow.inputs, *(x for w in top.body.lines for x in w.labels)])
+    taken.update(list(words.blocks))
+    texts: list[str] = []
+    for number, line in enumerate(top.body.lines):
+        source = line.chain.source
+        if not number and len(flow.inputs) == 1 and source == next(iter(flow.inputs)):
+            line = replace(line, chain=replace(line.chain, source=None))  # noqa: PLW2901
+        texts += _Stages(line, top, words, taken).texts()
+    return [head, *(f"  {text}" for text in texts), "}"]
+
+
+def _sizes(shape: Shape, *, fixed: bool) -> str:
+    names = {2: ["", "L"], 3: ["", "H", "W"], 4: ["", "D", "H", "W"]}.get(len(shape))
+    free = names is not None and not fixed
+    return "[" + ", ".join(
+        f"{name}={n}" if free and name else str(n)
+        for name, n in zip(names or shape, shape, strict=True)
+    ) + "]"
+
+
+class _Stages:
+    """One labelled line of the root, cut into stages."""
+
+    def __init__(self, line: Line, top: Block, words: Wording, taken: Counter[str]) -> None:
+        self.line, self.top, self.words, self.taken = line, top, words, taken
+        self.source = line.chain.source
+
+    def texts(self) -> list[str]:
+        """The lines."""
+        made: list[str] = []
+        groups = self._groups(list(self.line.chain.steps), 0)
+        for number, (path, sequence) in enumerate(groups):
+            last = number == len(groups) - 1
+            labels = ", ".join(self.line.labels) if last else self._label(path)
+            made += self._stage(labels, sequence)
+            self.source = None
+        if not groups:
+            made.append(f"{', '.join(self.line.labels)}: {self.source}")
+        return made
+
+    def _label(self, path: str) -> str:
+        name = label(path)
+        free, number = name, 1
+        while self.taken[free] or free in OPS:
+            number += 1
+            free = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
+        self.taken[free] += 1
+        return free
+
+    def _groups(self, sequence: list[Step], depth: int) -> list[tuple[str, list[Step]]]:
+        """Steps by the module that they come from, as far as it makes lines that read well."""
+        groups: list[tuple[str, list[Step]]] = []
+        for path, members in groupby(sequence, key=lambda step: _prefix(_path(step), depth)):
+            group = list(members)
+            if groups and all(map(_light, groups[-1][1])):
+                # What has no weights goes with the stage that follows.
+                _, before = groups.pop()
+                group = [*before, *group]
+            groups.append((path, group))
+        if len(groups) > 1 and all(map(_light, groups[-1][1])):
+            path, tail = groups.pop()
+            before_path, before = groups.pop()
+            groups.append((before_path, [*before, *tail]))
+        made: list[tuple[str, list[Step]]] = []
+        for path, group in groups:
+            deeper = any(len(_path(step).split(".")) > depth + 1 for step in group)
+            if self._short(group) or not deeper or depth > 3:
+                made.append((path, group))
+            elif self._table(group) is not None:
+                made += self._around(path, group)
+            else:
+                inner = self._groups(group, depth + 1)
+                made += inner if len(inner) > 1 else [(path, group)]
+        return made
+
+    def _short(self, group: list[Step]) -> bool:
+        """Whether a stage fits on a line."""
+        run = folded(tuple(group))
+        calls = sum(step.word not in OPS for step in run)
+        text = self.words.chain(Chain(None, run, self.line.chain.present), self.top, 10**6)
+        return calls <= 1 and len(text) == 1 and len(text[0]) <= WIDTH - 16
+
+    # Tables
+
+    def _table(self, group: list[Step]) -> tuple[int, int, list[Step]] | None:
+        """Where calls of one block stand in a row: the first, the end, and the rows."""
+        best: tuple[int, int, list[Step]] | None = None
+        start = 0
+        for (word, _), members in groupby(group, key=lambda step: (step.word, step.operands)):
+            run = list(members)
+            rows = list(folded(tuple(run)))
+            if word not in OPS and len(rows) >= ROWS and self._columns(rows) is not None:
+                if best is None or len(rows) > len(best[2]):
+                    best = (start, start + len(run), rows)
+            start += len(run)
+        return best
+
+    def _around(self, path: str, group: list[Step]) -> list[tuple[str, list[Step]]]:
+        """What stands before a table, the table, and what stands behind it."""
+        found = self._table(group)
+        assert found is not None
+        start, end, _ = found
+        made: list[tuple[str, list[Step]]] = []
+        if group[:start]:
+            made.append((_path(group[0]) if len(group[:start]) == 1 else path, group[:start]))
+        made.append((path, group[start:end]))
+        if group[end:]:
+            rest = group[end:]
+            made.append((_path(rest[0]), rest))
+        return made
+
+    def _columns(self, rows: Sequence[Step]) -> dict[str, tuple[list[Any], Any]] | None:
+        """For each argument what each row gives, and what a `then` ends in.
+
+        None where no table says it: a `then` that ends differently in each row.
+        """
+        made: dict[str, tuple[list[Any], Any]] = {}
+        for name in rows[0].arguments:
+            values = [row.arguments[name][0] for row in rows]
+            ends = [value.rest for value in values if isinstance(value, Then)]
+            if ends and any(end != ends[0] for end in ends):
+                return None
+            if ends:
+                for value, row in zip(values, rows, strict=True):
+                    if not isinstance(value, Then) and row.count[0] > 1 and value != ends[0]:
+                        return None
+            first = [value.first if isinstance(value, Then) else value for value in values]
+            made[name] = (first, ends[0] if ends else ...)
+        return made
+
+    def _stage(self, labels: str, sequence: list[Step]) -> list[str]:
+        """A line, a table, or a chain over several lines."""
+        run = folded(tuple(sequence))
+        if len(run) >= ROWS and len({step.word for step in run}) == 1 and not any(
+            step.operands for step in run
+        ):
+            columns = self._columns(run) if run[0].word not in OPS else None
+            if columns is not None:
+                return self._rows(labels, run, columns)
+        chain = Chain(self.source, run, self.line.chain.present)
+        lines = self.words.chain(chain, self.top, WIDTH - 4 - len(labels))
+        return [f"{labels}: {lines[0]}", *lines[1:]]
+
+    def _rows(
+        self, labels: str, run: Sequence[Step], columns: dict[str, tuple[list[Any], Any]]
+    ) -> list[str]:
+        """`for | c | n | s | …`, and the call below it."""
+        target = self.words.blocks[run[0].word]
+        header: list[str] = []
+        cells: list[list[str]] = []
+        given: list[str] = []
+        taken = {*self.taken, *OPS}
+        for parameter in target.parameters:
+            values, end = columns[parameter.name]
+            texts = [self.words.value(value) for value in values]
+            name = parameter.name
+            while name in taken:
+                name += "_"
+            if len(set(texts)) > 1:
+                header.append(name)
+                cells.append(texts)
+                text = name
+            else:
+                text = texts[0]
+            if end is not ...:
+                text += f" then {self.words.value(end)}"
+            if parameter.default is ...:
+                given.append(text)
+            elif text != self.words.value(parameter.default):
+                given.append(f"{parameter.name}={text}")
+        counts = [str(step.count[0]) for step in run]
+        times = ""
+        if len(set(counts)) > 1:
+            name = next(n for n in ("n", "repeat", "times") if n not in header)
+            header.append(name)
+            cells.append(counts)
+            times = f" * {name}"
+        elif counts[0] != "1":
+            times = f" * {counts[0]}"
+        rows = [header, *([column[n] for column in cells] for n in range(len(run)))]
+        table = ["for " + _row(rows[0]), *(f"    {_row(row)}" for row in rows[1:])]
+        call = f"{run[0].word}({', '.join(given)})" if given else run[0].word
+        lines = [f"{labels}:", *table, f"{{ {call}{times} }}"]
+        if self.source:
+            raise AssertionError("a table continues the line above")
+        return lines
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join('-' if cell == 'none' else cell for cell in cells)} |"
+
+
+def _path(step: Step) -> str:
+    """Where a step comes from; a join is where what it joins is."""
+    inner = [s.path for chain in step.operands or () for s in steps(chain) if s.path]
+    return inner[-1] if inner else step.path
+
+
+def _prefix(path: str, depth: int) -> str:
+    return ".".join(path.split(".")[: depth + 1])
+
+
+def _light(step: Step) -> bool:
+    """Whether a step has no weights."""
+    return step.operands is None and step.word in OPS and OPS[step.word].family in LIGHT
+

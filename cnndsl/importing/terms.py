@@ -1,0 +1,320 @@
+"""The text of a file before its words are chosen: lines, chains and steps, with columns.
+
+A template stands for all instances of a class. A `Column` holds what each instance has in one
+place, by the instance's number; a step or a chain that only some have says which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field, replace
+from typing import Any
+
+from cnndsl.records import Record, record
+
+Column = dict[int, Any]
+"""What each instance has in one place."""
+Some = frozenset[int]
+"""The numbers of instances."""
+
+
+@record
+class Then(Record):
+    """`first then rest`: an argument that the first of several repeats has differently."""
+
+    first: Any
+    rest: Any
+
+
+@record
+class Named(Record):
+    """An operation as a value: `relu`, `bn(eps=0.001)`."""
+
+    word: str
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+
+@record
+class Sides(Record):
+    """Padding that differs from side to side: before and after each axis."""
+
+    pairs: tuple[tuple[int, int], ...]
+
+
+@record
+class Step(Record):
+    """An operation or a call of a block, with operands in its braces, `count` times."""
+
+    word: str
+    arguments: dict[str, Column]
+    operands: tuple[Chain, ...] | None
+    present: Some
+    count: Column
+    path: str = ""
+    """The module that it comes from."""
+
+    def __hash__(self) -> int:
+        """By identity: columns do not hash."""
+        return id(self)
+
+
+@record
+class Chain(Record):
+    """Steps one after another, from a label or, with none, from what enters."""
+
+    source: str | None
+    steps: tuple[Step, ...]
+    present: Some
+
+
+@record
+class Line(Record):
+    """A line of a block: what it is called, and its chain."""
+
+    labels: tuple[str, ...]
+    chain: Chain
+
+
+@record
+class Body(Record):
+    """The lines of a block, the names of its ports and how many channels enter."""
+
+    lines: tuple[Line, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    present: Some
+    channels: Column = field(default_factory=dict)
+
+
+def steps(chain: Chain) -> Iterator[Step]:
+    """All steps of a chain, those in braces too, in the order of the text."""
+    for step in chain.steps:
+        for operand in step.operands or ():
+            yield from steps(operand)
+        yield step
+
+
+def columns(body: Body) -> Iterator[tuple[Step, str, Column]]:
+    """Every place of a body that instances may differ in."""
+    for line in body.lines:
+        for step in steps(line.chain):
+            yield from ((step, name, column) for name, column in step.arguments.items())
+            yield step, "*", step.count
+
+
+# Instances of one class as one template
+
+
+class Apart(Exception):  # noqa: N818 - it is an answer, not a fault
+    """Two bodies have too little in common to be one block."""
+
+
+WEIGHTY = frozenset({"conv", "dwconv", "deconv", "linear", "add", "concat", "mul", "einsum"})
+
+
+def merged(first: Body, second: Body) -> Body:
+    """Two bodies as one, in which some steps are only some instances'.  Raises Apart."""
+    same = (first.inputs, first.outputs, len(first.lines))
+    if same != (second.inputs, second.outputs, len(second.lines)):
+        raise Apart
+    lines = []
+    for one, other in zip(first.lines, second.lines, strict=True):
+        if one.labels != other.labels or one.chain.source != other.chain.source:
+            raise Apart
+        lines.append(Line(one.labels, _chain(one.chain, other.chain)))
+    present = first.present | second.present
+    channels = {**first.channels, **second.channels}
+    return Body(tuple(lines), first.inputs, first.outputs, present, channels)
+
+
+def _chain(first: Chain, second: Chain) -> Chain:
+    present = first.present | second.present
+    return replace(first, steps=_aligned(first.steps, second.steps), present=present)
+
+
+def _aligned(first: tuple[Step, ...], second: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Two sequences as one, the steps that agree side by side.  Raises Apart."""
+    first, second = _joined(first, second), _joined(second, first)
+    scores: dict[tuple[int, int], float] = {}
+    for i in range(len(first), -1, -1):
+        for j in range(len(second), -1, -1):
+            if i == len(first) or j == len(second):
+                scores[i, j] = 0
+                continue
+            likeness = _likeness(first[i], second[j])
+            both = scores[i + 1, j + 1] + likeness if likeness else -1
+            scores[i, j] = max(both, scores[i + 1, j], scores[i, j + 1])
+    made: list[Step] = []
+    i = j = 0
+    while i < len(first) and j < len(second):
+        likeness = _likeness(first[i], second[j])
+        if likeness and scores[i, j] == scores[i + 1, j + 1] + likeness:
+            made.append(_step(first[i], second[j]))
+            i, j = i + 1, j + 1
+        elif scores[i, j] == scores[i + 1, j]:
+            made.append(first[i])
+            i += 1
+        else:
+            made.append(second[j])
+            j += 1
+    return (*made, *first[i:], *second[j:])
+
+
+def _joined(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
+    """`a -> b` as `add { a } -> b` where the other one is `add { a; skip } -> b`."""
+    joins = [n for n, step in enumerate(other) if step.word == "add" and step.operands]
+    if len(joins) != 1 or any(step.operands and step.word == "add" for step in own) or not own:
+        return own
+    (place,) = joins
+    behind = len(other) - place - 1
+    before, after = own[: len(own) - behind], own[len(own) - behind :]
+    fits = len(own) > behind and all(
+        mine.word == theirs.word
+        for mine, theirs in zip(after, other[place + 1 :], strict=True)
+    )
+    if not fits or place:
+        return own
+    present = own[0].present
+    for step in own:
+        present |= step.present
+    inner = Chain(None, before, present)
+    count = dict.fromkeys(present, 1)
+    return (Step("add", {}, (inner,), present, count, other[place].path), *after)
+
+
+def _likeness(one: Step, other: Step) -> float:
+    """How surely two steps are the same one; 0 where they cannot be."""
+    if one.word != other.word or set(one.arguments) != set(other.arguments):
+        return 0
+    if (one.operands is None) != (other.operands is None):
+        return 0
+    if one.operands is not None and other.operands is not None:
+        try:
+            _operands(one, other)
+        except Apart:
+            return 0
+    alike = sum(
+        set(column.values()) == set(other.arguments[name].values())
+        for name, column in one.arguments.items()
+    )
+    near = one.path.rpartition(".")[2] == other.path.rpartition(".")[2]
+    return 2 + 4 * (one.word in WEIGHTY) + alike / 8 + near / 2
+
+
+def _step(one: Step, other: Step) -> Step:
+    arguments = {name: {**c, **other.arguments[name]} for name, c in one.arguments.items()}
+    return replace(
+        one,
+        arguments=arguments,
+        operands=None if one.operands is None else _operands(one, other),
+        present=one.present | other.present,
+        count={**one.count, **other.count},
+    )
+
+
+def _operands(one: Step, other: Step) -> tuple[Chain, ...]:
+    """The operands of two joins side by side.  Raises Apart."""
+    mine, theirs = one.operands or (), other.operands or ()
+    if one.word not in ("add", "concat") and len(mine) != len(theirs):
+        raise Apart
+    made: list[Chain] = []
+    left = list(theirs)
+    for chain in mine:
+        fitting = next((c for c in left if _fits(chain, c)), None)
+        if fitting is None:
+            made.append(chain)
+            continue
+        ahead = left[: left.index(fitting)]
+        made += ahead
+        left = left[len(ahead) + 1 :]
+        made.append(_chain(chain, fitting))
+    made += left
+    if not any(chain.present >= one.present | other.present for chain in made):
+        raise Apart
+    return tuple(made)
+
+
+def _fits(one: Chain, other: Chain) -> bool:
+    """Whether two operands are the same one: both `skip`, or chains that share most steps."""
+    if one.source != other.source:
+        return False
+    if not one.steps or not other.steps:
+        return not one.steps and not other.steps
+    made = _aligned(one.steps, other.steps)
+    shared = sum(step.present >= one.present | other.present for step in made)
+    return 2 * shared >= len(made)
+
+
+# Repeats
+
+
+def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Equal steps as one with a count, the first of which may differ: `s=2 then 1`.
+
+    Of all ways the one with the fewest words.
+    """
+    best: list[tuple[float, int, tuple[str, ...]]] = [(0.0, 0, ())]
+    for end in range(1, len(sequence) + 1):
+        choices = [(best[end - 1][0] + 1, end - 1, ())]
+        for start in range(end - 2, -1, -1):
+            first, second = sequence[start], sequence[start + 1]
+            if not _same(second, sequence[end - 1], ()):
+                break
+            differing = _differing(first, second)
+            if differing is not None and len(differing) <= 2:
+                odd = sum(not name.startswith(("s", "t")) for name in differing)
+                cost = 1 + 0.3 * len(differing) + 0.5 * odd
+                choices.append((best[start][0] + cost, start, tuple(differing)))
+        best.append(min(choices, key=lambda choice: choice[0]))
+    made: list[Step] = []
+    end = len(sequence)
+    while end:
+        _, start, differing = best[end]
+        made.append(_repeated(sequence[start:end], differing))
+        end = start
+    return tuple(made[::-1])
+
+
+def _repeated(run: tuple[Step, ...], differing: tuple[str, ...]) -> Step:
+    if len(run) == 1:
+        return run[0]
+    (number,) = run[0].present
+    given = dict(run[0].arguments)
+    for name in differing:
+        given[name] = {number: Then(given[name][number], run[1].arguments[name][number])}
+    return replace(run[0], arguments=given, count={number: len(run)})
+
+
+def _differing(one: Step, other: Step) -> list[str] | None:
+    """The arguments in which two steps differ; None where they are not alike."""
+    if not _same(one, other, tuple(one.arguments)):
+        return None
+    found = [n for n, column in one.arguments.items() if column != other.arguments[n]]
+    # What differs is said by a block's call; an operation is repeated as it is.
+    return found if not found or one.word[:1].isupper() else None
+
+
+def _same(one: Step, other: Step, but: tuple[str, ...]) -> bool:
+    """Whether two steps read the same, some arguments left out."""
+    if one.word != other.word or one.arguments.keys() != other.arguments.keys():
+        return False
+    if any(c != other.arguments[n] for n, c in one.arguments.items() if n not in but):
+        return False
+    if one.count != other.count or (one.operands is None) != (other.operands is None):
+        return False
+    if any(isinstance(value, Then) for c in one.arguments.values() for value in c.values()):
+        return False
+    return one.operands is None or (
+        other.operands is not None
+        and len(one.operands) == len(other.operands)
+        and all(map(_same_chain, one.operands, other.operands))
+        and all(chain.source is None for chain in one.operands)
+    )
+
+
+def _same_chain(one: Chain, other: Chain) -> bool:
+    return (
+        one.source == other.source
+        and len(one.steps) == len(other.steps)
+        and all(_same(a, b, ()) for a, b in zip(one.steps, other.steps, strict=True))
+    )

@@ -1,0 +1,314 @@
+"""The text of blocks: each line as long as it reads well, `default`s for what is usual."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cnndsl.importing.blocks import Block, flat, kind, spelled
+from cnndsl.importing.terms import Chain, Column, Line, Named, Some, Step, Then, steps
+from cnndsl.ops.base import OPS, Parameter
+
+WIDTH = 96
+INLINE = 60
+"""Braces of several lines where the operands on one line would be longer."""
+
+Defaults = Mapping[str, Mapping[str, Any]]
+"""What `default` says of each operation."""
+
+
+def usual(blocks: Iterable[Block]) -> Defaults:
+    """What most steps of the file say, so that it is said once."""
+    all_ = [
+        step for block in blocks for line in block.body.lines for step in steps(line.chain)
+    ]
+    found: dict[str, dict[str, Any]] = {}
+    for word in ("conv", "dwconv", "deconv", "linear"):
+        mine = [step for step in all_ if step.word == word]
+        for slot in ("norm", "act", "bias"):
+            values = Counter(_literal(s.arguments[slot]) for s in mine)
+            if not values:
+                continue
+            (value, times), usually = values.most_common(1)[0], _usual(word, slot)
+            if isinstance(value, _Varies) or value == usually or times < 2:
+                continue
+            if times > len(mine) / 2 and times > len(mine) - times:
+                found.setdefault(word, {})[slot] = value
+    for word in ("bn", "ln", "gn", "avgpool"):
+        given = [dict(named.arguments) for named in _named(all_) if named.word == word]
+        for name in {n for one in given for n in one}:
+            values = Counter(one.get(name, _MISSING) for one in given)
+            (value, times) = values.most_common(1)[0]
+            if value is not _MISSING and times > len(given) / 2 and times > 1:
+                found.setdefault(word, {})[name] = value
+    return found
+
+
+class _Varies:
+    """A place whose value is a formula."""
+
+
+_MISSING = object()
+
+
+def _usual(word: str, slot: str) -> object:
+    return Named("auto") if slot == "bias" else None
+
+
+def _literal(column: Column) -> Any:
+    values = {repr(value): value for value in column.values()}
+    return next(iter(values.values())) if len(values) == 1 else _Varies()
+
+
+def _named(all_: Iterable[Step]) -> Iterator[Named]:
+    """Norms in a convolution's slot and those that are steps."""
+    from cnndsl.importing.parts import shortened
+
+    for step in all_:
+        if step.word in ("bn", "ln", "gn", "avgpool"):
+            given = {name: _literal(column) for name, column in step.arguments.items()}
+            plain = {n: v for n, v in given.items() if not isinstance(v, _Varies)}
+            yield Named(step.word, shortened(step.word, plain))
+        for value in step.arguments.get("norm", {}).values():
+            if isinstance(value, Named):
+                yield value
+                break
+
+
+class Wording:
+    """The words of one file."""
+
+    def __init__(self, blocks: Mapping[str, Block], defaults: Defaults) -> None:
+        """Take the blocks that calls name."""
+        self.blocks, self.defaults = blocks, defaults
+
+    def heading(self) -> list[str]:
+        """The `default` lines."""
+        made: dict[str, list[str]] = {}
+        for word, given in self.defaults.items():
+            order = ("bias", "norm", "act")
+            names = sorted(given, key=lambda n: order.index(n) if n in order else -1)
+            shown = ", ".join(f"{n}={self.value(given[n])}" for n in names)
+            made.setdefault(shown, []).append(word)
+        return [f"default {', '.join(words)}({shown})" for shown, words in made.items()]
+
+    # Blocks
+
+    def block(self, block: Block) -> list[str]:
+        """A block's declaration."""
+        shown = []
+        for one in block.parameters:
+            text = f"{one.name}: {kind(flat(one.column.values()))}"
+            if one.default is not ...:
+                text += f" = {self.value(one.default)}"
+            shown.append(text)
+        head = f"block {block.name}" + (f"({', '.join(shown)})" if shown else "")
+        body = block.body
+        if body.inputs:
+            head += f": {_ports(body.inputs)} -> {_ports(body.outputs)}"
+        lines = [
+            text for line in body.lines for text in self.line(line, block, body.present)
+        ]
+        if len(lines) == 1 and len(head) + len(lines[0]) + 5 < WIDTH - 16:
+            return [f"{head} {{ {lines[0]} }}"]
+        return [f"{head} {{", *(f"  {text}" for text in lines), "}"]
+
+    def line(self, line: Line, block: Block, around: Some) -> list[str]:
+        """One line of a block; with conditions in it, several."""
+        label = f"{', '.join(line.labels)}: " if line.labels else ""
+        chain = line.chain
+        optional = any(step.present != chain.present for step in chain.steps)
+        if optional and not label and chain.source is None:
+            return list(self._pieces(chain, block))
+        return self._indented(label, self.chain(chain, block, WIDTH - 2 - len(label)))
+
+    def _indented(self, label: str, lines: list[str]) -> list[str]:
+        return [f"{label}{lines[0]}", *lines[1:]]
+
+    def _pieces(self, chain: Chain, block: Block) -> Iterator[str]:
+        """What is always there on lines of its own, and each optional step on one."""
+        run: list[Step] = []
+        for step in chain.steps:
+            if step.present == chain.present:
+                run.append(step)
+                continue
+            if run:
+                yield from self.chain(Chain(None, tuple(run), chain.present), block, WIDTH - 4)
+            run = []
+            alone = Chain(None, (step,), step.present)
+            *before, last = self.chain(alone, block, WIDTH - 4)
+            yield from before
+            yield f"{last} when {block.conditions[step.present, chain.present]}"
+        if run:
+            yield from self.chain(Chain(None, tuple(run), chain.present), block, WIDTH - 4)
+
+    # Chains
+
+    def chain(self, chain: Chain, block: Block, width: int) -> list[str]:
+        """The lines of a chain, the first to stand behind a label."""
+        if any(step.present != chain.present for step in chain.steps):
+            first, *others = list(self._pieces(chain, block))
+            start = f"{chain.source} -> " if chain.source else ""
+            if not others:
+                return [f"{start}{{ {first} }}"]
+            *middle, last = others
+            return [f"{start}{{ {first}", *(f"  {m}" for m in middle), f"  {last} }}"]
+        if not chain.steps:
+            return [chain.source or "skip"]
+        terms = [self.step(step, block) for step in chain.steps]
+        if chain.source:
+            terms.insert(0, [chain.source])
+        lines = [""]
+        for number, term in enumerate(terms):
+            joint = " -> " if number else ""
+            fits = len(lines[-1]) + len(joint) + len(term[0]) <= width
+            if number and not fits and lines[-1].strip() != "}":
+                lines.append(f"  -> {term[0]}")
+            else:
+                lines[-1] += joint + term[0]
+            lines += term[1:]
+        return lines
+
+    def step(self, step: Step, block: Block) -> list[str]:
+        """A step; with braces of several lines, these."""
+        head = self.call(step, block)
+        count = self.place(step.count, block)
+        times = "" if count == "1" else f" * {count if count.isalnum() else f'({count})'}"
+        if step.operands is None:
+            return [head + times]
+        # `name(…) * n { … }` is for `each`; repeated joins close first.
+        texts = [self.operand(chain, n, step, block) for n, chain in enumerate(step.operands)]
+        plain = all(
+            len(t) == 1 and " when " not in t[0] and not t[0].startswith("else ")
+            for t in texts
+        )
+        inline = "; ".join(t[0] for t in texts)
+        if plain and len(inline) <= INLINE:
+            return [f"{head} {{ {inline} }}{times}"]
+        return [
+            f"{head} {{",
+            *(f"  {line}" for text in texts for line in text),
+            f"}}{times}",
+        ]
+
+    def operand(self, chain: Chain, number: int, step: Step, block: Block) -> list[str]:
+        """One line in braces, with its condition."""
+        lines = self.chain(chain, block, WIDTH - 8)
+        if chain.present == step.present:
+            return lines
+        before = step.operands[number - 1] if number and step.operands else None
+        if before is not None and before.present == step.present - chain.present:
+            return [f"else {lines[0]}", *lines[1:]]
+        condition = block.conditions[chain.present, step.present]
+        return [*lines[:-1], f"{lines[-1]} when {condition}"]
+
+    # Steps
+
+    def call(self, step: Step, block: Block) -> str:
+        """`conv(64, 3x3, stride=2)`: what is not the default, in the order of the signature."""
+        target = self.blocks.get(step.word)
+        if target is not None and step.word not in OPS:
+            given = self._block_arguments(target, step, block)
+        else:
+            given = self._arguments(step, block)
+        return f"{step.word}({', '.join(given)})" if given else step.word
+
+    def _block_arguments(self, target: Block, step: Step, block: Block) -> list[str]:
+        made = []
+        for parameter in target.parameters:
+            text = self.place(step.arguments[parameter.name], block)
+            if parameter.default is ...:
+                made.append(text)
+            elif text != self.value(parameter.default):
+                made.append(f"{parameter.name}={text}")
+        return made
+
+    def _arguments(self, step: Step, block: Block) -> list[str]:
+        given = _regrouped(step.arguments)
+        usual_ = self.defaults.get(step.word, {})
+        parameters = [*OPS[step.word].parameters]
+        if OPS[step.word].fused:
+            parameters += [Parameter("norm", "op", None), Parameter("act", "op", None)]
+        made: list[str] = []
+        skipped = False
+        known = {p.name for p in parameters}
+        for one in parameters:
+            if one.name == "axes" or one.name not in given:
+                continue
+            variadic = step.word == "reshape"
+            text = self.several(given[one.name], block, variadic=variadic)
+            default = usual_.get(one.name, one.default)
+            if self._is_default(step, one.name, text, default):
+                skipped = True
+                continue
+            required = not isinstance(one.default, int | float | str | tuple | bool) and (
+                one.default is not None and "MISSING" in repr(one.default)
+            )
+            made.append(text if required and not skipped else f"{one.name}={text}")
+            skipped = skipped or not required
+        made += [
+            f"{name}={self.several(column, block)}"
+            for name, column in given.items()
+            if name not in known
+        ]
+        return made
+
+    def _is_default(self, step: Step, name: str, text: str, default: Any) -> bool:
+        if "MISSING" in repr(default):
+            return False
+        if name == "stride" and step.word in ("maxpool", "avgpool"):
+            kernel = self.place(step.arguments["kernel"], Block("", None))  # type: ignore[arg-type]
+            return text == kernel or "x".join([text] * len(kernel.split("x"))) == kernel
+        if name == "bias" and text == "auto":
+            return default in (Named("auto"), None) or "AUTO" in repr(default)
+        if "SAME" in repr(default):
+            return text == "same"
+        return text == self.value(default) or (default == 0 and text == "0")
+
+    def several(
+        self, column: Column | list[Column], block: Block, *, variadic: bool = False
+    ) -> str:
+        """An argument, or a list of them."""
+        if isinstance(column, dict):
+            return self.place(column, block)
+        texts = [self.place(one, block) for one in column]
+        return ", ".join(texts) if variadic else f"[{', '.join(texts)}]"
+
+    def place(self, column: Column, block: Block) -> str:
+        """What stands in one place: a formula, or the value that all have."""
+        formula = block.formulas.get(id(column))
+        return formula if formula is not None else self.value(next(iter(column.values())))
+
+    def value(self, value: object) -> str:
+        """A value, an operation without what `default` says of it."""
+        if isinstance(value, Then):
+            return f"{self.value(value.first)} then {self.value(value.rest)}"
+        if isinstance(value, Named):
+            usual_ = self.defaults.get(value.word, {})
+            missing = object()
+            given = [(n, v) for n, v in value.arguments if usual_.get(n, missing) != v]
+            have = {n for n, _ in value.arguments}
+            if value.word in OPS:
+                default = {p.name: p.default for p in OPS[value.word].parameters}
+                given += [(n, default[n]) for n in usual_ if n not in have]
+            return spelled(Named(value.word, tuple(given)))
+        return spelled(value)
+
+
+def _regrouped(given: Mapping[str, Column]) -> dict[str, Column | list[Column]]:
+    """`sections[0]`, `sections[1]` as one list again."""
+    made: dict[str, Column | list[Column]] = {}
+    for name, column in given.items():
+        head, bracket, _ = name.partition("[")
+        if bracket:
+            found = made.setdefault(head, [])
+            assert isinstance(found, list)
+            found.append(column)
+        else:
+            made[name] = column
+    return made
+
+
+def _ports(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"

@@ -11,6 +11,7 @@ HOMES = {
     "bench": "bench",
     "summary": "summary",
     "explain": "explain",
+    "import": "importing",
     "fmt": "fmt",
     "keys": "keys",
     "list": "listing",

@@ -80,27 +80,24 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
     from cnndsl.importing.simplify import simplified
     from cnndsl.network import loads
 
-    flow.operations()
     flow = simplified(flow)
+    flow.operations()
     text = layout(recovered(flow))
     try:
         network = loads(text)
-        where = proof.matched(network, flow)
-        names = proof.weight_names(network, where)
-        first = proof.difference(network, names, flow, flow.inputs)
+        names = proof.weight_names(network, proof.matched(network, flow))
+        other = _other(flow) if again is not None else None
+        second = None if other is None else _second(text, flow, other, names)
+        batch = 2 if second is None else 1
+        first = proof.difference(network, names, flow, flow.inputs, batch)
     except ArchError as error:
         raise _unsaid(error) from None
     if not first <= proof.CLOSE:
         raise refused(f"the text computes something else: the outputs differ by {first:.2g}")
-    other = _other(flow)
-    second: float | None = None
-    if other is not None and again is not None:
-        second = _second(text, flow, other, names)
     if second is None:
         text = layout(recovered(flow, fixed=True))
         network = loads(text)
-        where = proof.matched(network, flow)
-        names = proof.weight_names(network, where)
+        names = proof.weight_names(network, proof.matched(network, flow))
     text = layout(_expecting(text, network))
     network = loads(text)
     report = _report(flow, first, other if second is not None else None, second)
@@ -124,7 +121,9 @@ def _other(flow: Flow) -> dict[str, Shape] | None:
         found = []
         for number, size in enumerate(sizes):
             step = 32 if size % 32 == 0 else 16 if size % 16 == 0 else 1
-            found.append(size - step * (1 + number) if size > 3 * step else size + step)
+            fewer = (3 + number) * size // (8 * step)
+            less = step * max(1 + number, fewer)
+            found.append(size - less if size > 3 * step else size + step)
         shapes[name] = (channels, *found)
     return shapes if any(len(shape) > 1 for shape in shapes.values()) else None
 
@@ -142,7 +141,7 @@ def _second(
         found = proof.difference(network, names, flow, shapes)
     except ArchError:
         return None
-    except Exception:  # noqa: BLE001 - whatever a user's module raises at a size it refuses
+    except Exception:  # whatever a user's module raises at a size that it refuses
         return None
     return found if found <= proof.CLOSE else None
 
@@ -178,5 +177,3 @@ def _report(
         shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
         lines.append(f"weights that evaluation does not read, left out: {shown}")
     return "\n".join(lines)
-
-

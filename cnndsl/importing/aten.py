@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from cnndsl.importing.flow import Value
 from cnndsl.importing.tracing import Call, Constant, Seen
 from cnndsl.ops.base import OPS, Shape
 
@@ -18,15 +19,19 @@ RULES: dict[str, Rule] = {}
 """The rule of each operation, by its name without `aten.`."""
 
 VIEWS = frozenset(
-    "view reshape slice select split split_with_sizes chunk unbind permute transpose t"
-    " unsqueeze squeeze expand expand_as view_as reshape_as flatten unflatten narrow alias"
-    " detach contiguous".split()
+    (
+        *("view", "reshape", "slice", "select", "split", "split_with_sizes", "chunk", "unbind"),
+        *("permute", "transpose", "t", "unsqueeze", "squeeze", "expand", "expand_as", "narrow"),
+        *("view_as", "reshape_as", "flatten", "unflatten", "alias", "detach", "contiguous"),
+    )
 )
 """What may give a view of its input's memory."""
 
 SAME = frozenset(
-    "alias contiguous clone detach lift_fresh_copy _assert_tensor_metadata to _to_copy"
-    " type_as".split()
+    (
+        *("alias", "contiguous", "clone", "detach", "lift_fresh_copy", "to", "_to_copy"),
+        *("_assert_tensor_metadata", "type_as"),
+    )
 )
 
 AXES = "abcdefghijklmnop"
@@ -70,7 +75,7 @@ def _conv(call: Call) -> Seen:
         pads = ((0, 0),) * rank
     else:
         pads = tuple((p, p) for p in call.sizes("padding", rank))
-    given: dict[str, object] = {"kernel": tuple(kernel), "stride": stride, "pad": pads}
+    given: dict[str, Any] = {"kernel": tuple(kernel), "stride": stride, "pad": pads}
     given |= {"dilation": dilation, "bias": bias is not None}
     names = {"weight": weight.name} | ({"bias": bias.name} if bias else {})
     if groups > 1 and inner == 1 and x.shape[1] == groups:
@@ -118,9 +123,7 @@ def _linear(call: Call) -> Seen:
         raise call.refuse("over the batch")
     names = {"weight": weight.name} | ({"bias": bias.name} if bias else {})
     shape = (*x.ours[:-1], weight.shape[0])
-    made = call.layer(
-        "linear", [x], [shape], names, out=weight.shape[0], bias=bias is not None
-    )
+    made = call.layer("linear", [x], [shape], names, out=weight.shape[0], bias=bias is not None)
     return call.like(made, x)
 
 
@@ -136,7 +139,11 @@ def _batch_norm(call: Call) -> Seen:
     names = {"running_mean": mean.name, "running_var": variance.name}
     if weight and bias:
         names |= {"weight": weight.name, "bias": bias.name}
-    given = {"eps": call["eps"], "momentum": call["momentum"], "affine": weight is not None}
+    given: dict[str, Any] = {
+        "eps": call["eps"],
+        "momentum": call["momentum"],
+        "affine": weight is not None,
+    }
     return call.gives(call.layer("bn", [x], weights=names, **given))
 
 
@@ -201,7 +208,7 @@ UNARY = {
 }
 
 
-def _unary(call: Call, word: str, **given: object) -> Seen:
+def _unary(call: Call, word: str, **given: Any) -> Seen:
     first = next(value for value in call.given.values() if isinstance(value, Seen))
     if word not in OPS:
         raise call.refuse("has no word in the language")
@@ -354,9 +361,7 @@ def _matmul(call: Call) -> Seen:
     outer_names = {"m", "k", "n"} & set(AXES[: len(a) - 2])
     assert not outer_names
     shape = (*a[:-1], b[-1])
-    made = call.layer(
-        "einsum", [first, second], [shape], pattern=f"{left}, {right} -> {out}"
-    )
+    made = call.layer("einsum", [first, second], [shape], pattern=f"{left}, {right} -> {out}")
     return call.like(made, first)
 
 
@@ -382,8 +387,8 @@ def _attention(call: Call) -> Seen:
     scaled = call.layer("mul", [call.reader.seen(scores)], [weights], by=scale)
     soft = call.layer("softmax", [Seen(scaled, ())], [weights], axis=len(q) - 1)
     pattern = f"{outer} m n, {outer} n k -> {outer} m k"
-    made = call.layer("einsum", [call.reader.seen(soft), value], [(*q[:-1], v[-1])], pattern=pattern)
-    return call.like(made, query)
+    mixed, shape = call.reader.seen(soft), (*q[:-1], v[-1])
+    return call.like(call.layer("einsum", [mixed, value], [shape], pattern=pattern), query)
 
 
 # Pools and sizes
@@ -413,7 +418,7 @@ def _avgpool(call: Call) -> Seen:
     if call["divisor_override"]:
         raise call.refuse("with a divisor of its own")
     kernel, pads = call.sizes("kernel_size", rank), call.sizes("padding", rank)
-    given: dict[str, object] = {"kernel": kernel, "pad": tuple((p, p) for p in pads)}
+    given: dict[str, Any] = {"kernel": kernel, "pad": tuple((p, p) for p in pads)}
     given["stride"] = call.sizes("stride", rank) if call["stride"] else kernel
     given["ceil"] = bool(call["ceil_mode"])
     if any(pads) or call["ceil_mode"]:
@@ -449,7 +454,7 @@ def _resize(call: Call) -> Seen:
     x = call.tensor("input" if "input" in call.given else "self", plain=True)
     before, after = x.shape[2:], call.shapes[0][2:]
     mode = "bilinear" if "bilinear" in call.word else "nearest"
-    given: dict[str, object] = {"mode": mode}
+    given: dict[str, Any] = {"mode": mode}
     if mode == "bilinear":
         given["align_corners"] = bool(call["align_corners"])
     factors = call["scale_factors"]
@@ -487,6 +492,10 @@ def _pad(call: Call) -> Seen:
 # Parts and joins
 
 
+def _along(axis: int) -> dict[str, Any]:
+    return {"axis": axis} if axis else {}
+
+
 @rule("cat", "concat")
 def _cat(call: Call) -> Seen:
     parts = [call.seen(part) for part in call["tensors"]]
@@ -498,7 +507,7 @@ def _cat(call: Call) -> Seen:
     shapes = [part.ours for part in parts]
     total = sum(shape[axis] for shape in shapes)
     shape = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
-    made = call.layer("concat", parts, [shape], **({"axis": axis} if axis else {}))
+    made = call.layer("concat", parts, [shape], **_along(axis))
     return call.like(made, parts[0])
 
 
@@ -514,11 +523,9 @@ def _stack(call: Call) -> Seen:
     axis = place - 1
     shape = first.ours
     one = (*shape[:axis], 1, *shape[axis:])
-    grown = [
-        call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts
-    ]
+    grown = [call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts]
     whole = (*shape[:axis], len(parts), *shape[axis:])
-    made = call.layer("concat", grown, [whole], **({"axis": axis} if axis else {}))
+    made = call.layer("concat", grown, [whole], **_along(axis))
     return call.like(made, first)
 
 
@@ -530,7 +537,7 @@ def _parts(call: Call, x: Seen, axis: int, sizes: list[int]) -> list[Value]:
         return [x.value]
     equal = len(set(sizes)) == 1
     sections: object = len(sizes) if equal else tuple(sizes)
-    given = {"sections": sections} | ({"axis": axis} if axis else {})
+    given: dict[str, Any] = {"sections": sections} | ({"axis": axis} if axis else {})
     name, _ = call.layer("split", [x], shapes, **given)
     return [(name, number) for number in range(len(sizes))]
 
@@ -558,7 +565,8 @@ def _unbind(call: Call) -> list[Seen]:
     if axis is None or x.merged:
         raise call.refuse("of the batch")
     values = _parts(call, x, axis, [1] * x.shape[dim])
-    return [_squeezed(call, value, x, dim, shape) for value, shape in zip(values, call.shapes)]
+    pairs = zip(values, call.shapes, strict=True)
+    return [_squeezed(call, value, x, dim, shape) for value, shape in pairs]
 
 
 def _squeezed(call: Call, value: Value, x: Seen, dim: int, shape: Shape) -> Seen:
@@ -645,16 +653,13 @@ def _permute(call: Call) -> Seen:
         i, j = (0, 1) if call.word == "t" else (call["dim0"] % rank, call["dim1"] % rank)
         order[i], order[j] = order[j], order[i]
     batch = order.index(x.batch)
-    if x.merged:
-        ours = tuple(order)
-    else:
-        ours = tuple(d - (d > x.batch) for d in order if d != x.batch)
-    return call.reader.seen(
-        _permuted(call, x, ours), call.shapes[0], batch, merged=x.merged
-    )
+    without = tuple(d - (d > x.batch) for d in order if d != x.batch)
+    ours = tuple(order) if x.merged else without
+    return call.reader.seen(_permuted(call, x, ours), call.shapes[0], batch, merged=x.merged)
 
 
-@rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as", "reshape_as")
+@rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze")
+@rule("view_as", "reshape_as")
 def _view(call: Call) -> Seen:
     x = call.tensor("self")
     return _reread(call, x, call.shapes[0])
@@ -681,11 +686,8 @@ def _reshaped(call: Call, x: Seen, ours: Shape) -> Value:
 
 @rule("expand", "expand_as")
 def _expand(call: Call) -> Seen:
-    x = call.tensor("self")
-    if call.shapes[0] != x.shape:
-        # What a product broadcasts by itself; another reader finds a shape that is not so.
-        return x
-    return x
+    return call.tensor("self")
+    # What a product broadcasts by itself; for another reader the shapes do not agree.
 
 
 @rule("pixel_shuffle")

@@ -13,7 +13,7 @@ from dataclasses import field
 from itertools import combinations
 from typing import Any
 
-from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
+from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.records import Record, record
 
@@ -107,7 +107,8 @@ class _Finder:
         self.found = found
         self.body = found.body
         entering = self.body.channels
-        self.channels = entering if len(set(entering.values())) > 1 or len(entering) == 1 else {}
+        several = len(set(entering.values())) > 1 or len(entering) == 1
+        self.channels = entering if several else {}
         self.entered = "in.c" if not self.body.inputs else f"{self.body.inputs[0]}.c"
         self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS])
         for line in self.body.lines:
@@ -121,8 +122,8 @@ class _Finder:
             for operand in step.operands or ():
                 self.chain(operand, step.present)
             for name, column in step.arguments.items():
-                self.place(name, column, step)
-            self.place("*", step.count, step)
+                self.place(name, column)
+            self.place("*", step.count)
             if step.present != chain.present:
                 self.asked.append((step.present, chain.present, step.path))
         if chain.present != around:
@@ -131,18 +132,28 @@ class _Finder:
 
     # Formulas
 
-    def place(self, name: str, column: Column, step: Step) -> None:
+    def place(self, name: str, column: Column) -> None:
         """The formula of one place, where it varies."""
         values = list(column.values())
-        if len(set(map(_key, values))) == 1 and not self._follows(name, column):
+        if len(set(map(_key, values))) == 1:
+            # What few instances have follows the others: a projection has the block's width.
+            known = self._followed(name, column) if set(column) < self.body.present else None
+            if known is not None:
+                self.found.formulas[id(column)] = known.name
             return
-        self.found.formulas[id(column)] = self.formula(name.partition("[")[0], column, step)
+        self.found.formulas[id(column)] = self.formula(name.partition("[")[0], column)
 
-    def _follows(self, name: str, column: Column) -> bool:
-        """Whether a number that is the same everywhere had better follow the channels."""
-        return False
+    def _followed(self, name: str, column: Column) -> Parameter | None:
+        """A parameter for the same argument that has these values."""
+        wanted = NAMES.get(name)
+        for parameter in self.found.parameters:
+            alike = wanted is not None and parameter.name.rstrip("0123456789") == wanted
+            covers = alike and set(column) <= set(parameter.column)
+            if covers and _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
+                return parameter
+        return None
 
-    def formula(self, name: str, column: Column, step: Step) -> str:
+    def formula(self, name: str, column: Column) -> str:
         """A parameter that has these values, a multiple of one, or a new one."""
         for parameter in self.found.parameters:
             if _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
@@ -153,7 +164,7 @@ class _Finder:
             formula = self._multiple(column)
             if formula is not None:
                 return formula
-        return self._new(name, dict(column), step).name
+        return self._new(name, dict(column)).name
 
     def _multiple(self, column: Column) -> str | None:
         sources = [(p.name, p.column) for p in self.found.parameters]
@@ -190,7 +201,7 @@ class _Finder:
         parameter = self._added("t", factors)
         return f"{parameter.name} * {self.entered}"
 
-    def _new(self, name: str, column: Column, step: Step) -> Parameter:
+    def _new(self, name: str, column: Column) -> Parameter:
         return self._added(NAMES.get(name, name if name.isidentifier() else "p"), column)
 
     def _added(self, wanted: str, column: Column) -> Parameter:
@@ -211,11 +222,11 @@ class _Finder:
             return
         others = around - some
         if (others, around) in self.found.conditions:
-            text = self.found.conditions[others, around]
-            self.found.conditions[some, around] = _negated(text)
+            opposite = self.found.conditions[others, around]
+            self.found.conditions[some, around] = _negated(opposite)
             return
         atoms = list(self._atoms(around))
-        text = next((t for t, true in atoms if true & around == some), None)
+        text: str | None = next((t for t, true in atoms if true & around == some), None)
         if text is None:
             plain = [(t, true) for t, true in atoms if " == " in t]
             pairs = combinations(plain, 2)
@@ -244,7 +255,7 @@ class _Finder:
         for parameter in known:
             values = {_key(v): v for v in parameter.column.values()}
             for value in values.values():
-                if isinstance(value, int) and not isinstance(value, bool) or value is None:
+                if value is None or (isinstance(value, int) and not isinstance(value, bool)):
                     same = frozenset(i for i in around if parameter.column[i] == value)
                     shown = "none" if value is None else str(value)
                     yield f"{parameter.name} == {shown}", same
@@ -311,9 +322,7 @@ def kind(values: Iterable[Any]) -> str:
 
 def flat(values: Iterable[Any]) -> list[Any]:
     """Values, both of a `then` in its place."""
-    return [
-        one for v in values for one in ((v.first, v.rest) if isinstance(v, Then) else (v,))
-    ]
+    return [one for v in values for one in ((v.first, v.rest) if isinstance(v, Then) else (v,))]
 
 
 def spelled(value: object) -> str:
@@ -343,5 +352,4 @@ def number(value: float) -> str:
     """The shortest spelling that is the same number."""
     if value == int(value) and abs(value) < 1e9:
         return f"{value:.1f}"
-    text = repr(value)
-    return text
+    return repr(value)

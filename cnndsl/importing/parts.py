@@ -77,7 +77,7 @@ def _hoisted(flow: Flow) -> dict[str, tuple[Scope, ...]]:
 
     So DenseNet's layers take one tensor, as in the paper's figure, and not all before them.
     """
-    found: dict[str, tuple[Scope, ...]] = {name: () for name in flow.inputs}
+    found: dict[str, tuple[Scope, ...]] = dict.fromkeys(flow.inputs, ())
     for layer in flow.layers:
         scopes = layer.scopes
         inside = any(found[name][: len(scopes)] == scopes for name, _ in layer.inputs)
@@ -105,7 +105,7 @@ def _dissolve(part: Part, count: Counter[Value]) -> None:
 def _worthy(part: Part, count: Counter[Value]) -> bool:
     """Whether a module is a block: it does more than one thing, and has inputs and outputs."""
     inputs, outputs = _boundary(part, count)
-    if not inputs or not outputs or not _convex(part):
+    if not inputs or not outputs:
         return False
     inner = list(part.parts())
     plain = [item for item in part.items if isinstance(item, Layer)]
@@ -113,9 +113,7 @@ def _worthy(part: Part, count: Counter[Value]) -> bool:
     return len(large) + len(inner) > 1
 
 
-def _boundary(
-    part: Part, count: Counter[Value]
-) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+def _boundary(part: Part, count: Counter[Value]) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     """What a part reads from outside, and what outside reads of it."""
     layers = list(part.layers())
     made = {layer.name for layer in layers}
@@ -128,11 +126,6 @@ def _boundary(
         if count[layer.name, number] > read[layer.name, number]
     ]
     return tuple(inputs), tuple(outputs)
-
-
-def _convex(part: Part) -> bool:
-    """No layer of the part waits for one outside that waits for the part."""
-    return True  # `_ordered` dissolves what cannot be ordered
 
 
 def _ports(part: Part, flow: Flow, count: Counter[Value]) -> None:
@@ -213,7 +206,6 @@ class Writer:
         """What several lines read, and nothing else."""
         found = {v for item in self.part.items if len(_made(item)) > 1 for v in _made(item)}
         found |= {*self.part.outputs, *self.part.inputs} - {self.single}
-        found |= self.stages(found)
         while True:
             whole = self._regions(found)
             open_ = {v for v, n in self.count.items() if n > 1} - whole - found
@@ -222,10 +214,6 @@ class Writer:
                 return found
             # The first alone: where it has a label, others may need none.
             found.add(next(v for item in self.part.items for v in _made(item) if v in open_))
-
-    def stages(self, found: set[Value]) -> set[Value]:
-        """More labels: none."""
-        return set()
 
     def _regions(self, labelled: set[Value]) -> set[Value]:
         """The tensors that one join begins from, all of whose readers are in its braces."""
@@ -246,30 +234,25 @@ class Writer:
                     inner = joins[values.index(start)]
                     read[start] += not inner
                     tops[start] -= inner
-        return {value for value, n in tops.items() if n == 1 and read[value] == self.count[value]}
+        return {v for v, n in tops.items() if n == 1 and read[v] == self.count[v]}
 
     def _start(self, spines: list[list[Value]], labelled: set[Value]) -> Value | None:
         """What enters a join's braces: what all operands come from that have no label."""
-        free = [s for s in spines if s[-1] not in labelled and self._entered(s[-1])]
-        if free:
-            return next(v for v in free[0] if all(v in other for other in free[1:]))
-        ends = {spine[-1] for spine in spines}
-        end = ends.pop()
-        return end if not ends and end in labelled else None
+        entered = [s for s in spines if s[-1] in labelled or s[-1] not in self.makers]
+        free = [s for s in entered if s[-1] not in labelled]
+        for some in (entered, free):
+            for value in some[0] if some else ():
+                if all(value in other for other in some):
+                    return value
+        return None
 
-    def _entered(self, value: Value) -> bool:
-        """Whether a spine's end is where something enters, and no join without a source."""
-        return value not in self.makers
-
-    def _spine(
-        self, value: Value, labelled: set[Value]
-    ) -> tuple[list[Value], list[bool]]:
+    def _spine(self, value: Value, labelled: set[Value]) -> tuple[list[Value], list[bool]]:
         """From an operand up to a label; and whether a join read each of these tensors."""
         values, joins = [value], [False]
         while value not in labelled and value in self.makers:
             item = self.makers[value]
             joined = len(item.inputs) > 1
-            before = self.begins[id(item)] if joined else item.inputs[0] if item.inputs else None
+            before = self._before(item)
             if before is None:
                 break
             values.append(before)
@@ -367,9 +350,7 @@ class Writer:
         steps, source = self._steps(self.makers[value], start)
         return Chain(source, tuple(steps), self.some)
 
-    def _steps(
-        self, item: Layer | Part, start: Value | None
-    ) -> tuple[list[Step], str | None]:
+    def _steps(self, item: Layer | Part, start: Value | None) -> tuple[list[Step], str | None]:
         """The steps up to an item, its own the last, and the label that they begin from."""
         steps: list[Step] = []
         while True:
@@ -408,8 +389,9 @@ class Writer:
 
 
 RESERVED = (
-    *("as block default each else for if in let model none not or and skip then true".split()),
-    *("use when false same valid auto len min max abs sqrt floor ceil round round8".split()),
+    *("as", "block", "default", "each", "else", "for", "if", "in", "let", "model", "none"),
+    *("not", "or", "and", "skip", "then", "true", "use", "when", "false", "same", "valid"),
+    *("auto", "len", "min", "max", "abs", "sqrt", "floor", "ceil", "round", "round8"),
 )
 
 
@@ -447,13 +429,12 @@ def arguments(layer: Layer) -> dict[str, Any]:
     """
     defaults = {p.name: p.default for p in OPS[layer.word].parameters}
     found: dict[str, Any] = {}
-    rank = max(0, len(layer.shapes[0]) - 1)
     for name, default in defaults.items():
-        value = layer.arguments.get(name, default)
+        value: Any = layer.arguments.get(name, default)
         if name == "axes":
-            found.update(value)  # type: ignore[arg-type]
+            found.update(value)
         elif name in ("pad", "output_pad", "sides"):
-            found[name] = _pad(layer, value, rank)
+            found[name] = _pad(layer, value)
         elif name == "stride" and value is None:
             found[name] = layer.arguments["kernel"]
         elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):
@@ -465,13 +446,14 @@ def arguments(layer: Layer) -> dict[str, Any]:
     return found
 
 
-def _pad(layer: Layer, value: Any, rank: int) -> object:
+def _pad(layer: Layer, value: Any) -> object:
     if not isinstance(value, tuple):
         return value
     given: Any = layer.arguments
     if layer.word in ("conv", "dwconv"):
         same = [d * (k - 1) for d, k in zip(given["dilation"], given["kernel"], strict=True)]
-        if all(n % 2 == 0 and pair == (n // 2, n // 2) for n, pair in zip(same, value)):
+        pairs = zip(same, value, strict=True)
+        if all(n % 2 == 0 and pair == (n // 2, n // 2) for n, pair in pairs):
             return Named("same")
         if not any(map(any, value)):
             return Named("valid")

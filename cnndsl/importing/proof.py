@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cnndsl.analysis.weights import expected_weights, weight_name
-from cnndsl.graph import Node
 from cnndsl.importing.flow import Flow, Layer, Value, refused
 from cnndsl.network import Network
 from cnndsl.ops.base import Array, Op, Shape
@@ -156,7 +155,11 @@ def random_weights(flow: Flow, seed: int = 0) -> dict[str, Array]:
 
 
 def difference(
-    network: Network, names: Mapping[str, str], flow: Flow, shapes: Mapping[str, Shape]
+    network: Network,
+    names: Mapping[str, str],
+    flow: Flow,
+    shapes: Mapping[str, Shape],
+    batch: int = 2,
 ) -> float:
     """How far both are apart on random weights and inputs, by the largest value.
 
@@ -164,7 +167,7 @@ def difference(
     """
     rng = np.random.default_rng(1)
     weights = random_weights(flow)
-    inputs = [rng.normal(size=(2, *shapes[name])) for name in flow.inputs]
+    inputs = [rng.normal(size=(batch, *shapes[name])) for name in flow.inputs]
     theirs = list(flow.run(weights, inputs))
     made = network.to_numpy(translated(network, names, weights))(*inputs)
     ours = list(made.values()) if isinstance(made, dict) else [made]
@@ -184,8 +187,3 @@ def unused(flow: Flow) -> list[str]:
     """The weights that no layer reads, training's counters left out."""
     used = Counter(name for layer in flow.layers for name in layer.weights.values())
     return [n for n in flow.weights if not used[n] and not n.endswith("num_batches_tracked")]
-
-
-def layer_of(node: Node, where: Where) -> Layer | None:
-    """The layer that a node is."""
-    return where.get(node.name)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from cnndsl.importing.blocks import Block, block, spelled
+from cnndsl.importing.blocks import Block, block
 from cnndsl.importing.flow import Flow
-from cnndsl.importing.parts import RESERVED, Part, Writer, label, tree
+from cnndsl.importing.parts import RESERVED, Part, Writer, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged
 from cnndsl.importing.wording import Wording, usual
-from cnndsl.ops.base import OPS
 
 
 def recovered(flow: Flow, *, fixed: bool = False) -> str:
@@ -59,9 +58,11 @@ def _blocks(root: Part, flow: Flow) -> tuple[list[Block], dict[Part, tuple[Block
         parts = kinds[name]
         levels = sorted({depth[part] for part in parts})
         nested = _nested(parts)
-        groups = [parts] if not nested else [
-            [part for part in parts if depth[part] == level] for level in levels
-        ]
+        groups = (
+            [parts]
+            if not nested
+            else [[part for part in parts if depth[part] == level] for level in levels]
+        )
         for group in groups:
             bodies = [
                 (part, Writer(part, number, call, flow).body())
@@ -114,8 +115,6 @@ CONDITIONS = 4
 
 def _readable(body: Body) -> bool:
     """Whether few of a template's steps are only some instances'."""
-    from cnndsl.importing.terms import steps
-
     all_ = optional = 0
     for line in body.lines:
         chains = [line.chain]
@@ -146,6 +145,6 @@ def skeleton(body: Body) -> object:
 
 def _camel(name: str) -> str:
     """A class's name as a block's: `_DenseLayer` is `DenseLayer`, `se_module` `SeModule`."""
-    parts = [part for part in "".join(c if c.isalnum() else " " for c in name).split()]
+    parts = "".join(c if c.isalnum() else " " for c in name).split()
     joined = "".join(part[:1].upper() + part[1:] for part in parts)
     return joined if joined[:1].isalpha() else f"Net{joined}"

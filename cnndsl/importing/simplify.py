@@ -146,14 +146,12 @@ class Moves:
             " ".join(_group([names[p] for p in group]) for group in side)
             for side in (left, right)
         )
-        axes = [
-            (names[p], self.sizes[p]) for group in left for p in _given(group, right, names)
-        ]
+        axes = [(names[p], self.sizes[p]) for group in left for p in _given(group, names)]
         given: dict[str, object] = {"pattern": named}
         return "rearrange", given | ({"axes": tuple(axes)} if axes else {})
 
 
-def _given(group: list[int], right: list[list[int]], names: dict[int, str]) -> list[int]:
+def _given(group: list[int], names: dict[int, str]) -> list[int]:
     """The pieces of an axis whose sizes must be said: all but one, the one named for it."""
     if len(group) < 2:
         return []

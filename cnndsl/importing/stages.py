@@ -23,7 +23,8 @@ LIGHT = frozenset({Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RES
 
 def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> list[str]:
     """The model's declaration; with `fixed` it takes no other size."""
-    inputs = ", ".join(f"{n}{_sizes(s, fixed=fixed)}" for n, s in flow.inputs.items())
+    known: dict[str, int] = {}
+    inputs = ", ".join(f"{n}{_sizes(s, known, fixed=fixed)}" for n, s in flow.inputs.items())
     outputs = ", ".join(flow.outputs)
     ins = f"({inputs})" if len(flow.inputs) > 1 else inputs
     outs = f"({outputs})" if len(flow.outputs) > 1 else outputs
@@ -39,13 +40,21 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     return [head, *(f"  {text}" for text in texts), "}"]
 
 
-def _sizes(shape: Shape, *, fixed: bool) -> str:
+def _sizes(shape: Shape, known: dict[str, int], *, fixed: bool) -> str:
+    """A port's sizes: what may vary has a name, which the first port that bears it gives."""
     names = {2: ["", "L"], 3: ["", "H", "W"], 4: ["", "D", "H", "W"]}.get(len(shape))
-    free = names is not None and not fixed
-    return "[" + ", ".join(
-        f"{name}={n}" if free and name else str(n)
-        for name, n in zip(names or shape, shape, strict=True)
-    ) + "]"
+    if names is None or fixed:
+        return f"[{', '.join(map(str, shape))}]"
+    shown = []
+    for name, size in zip(names, shape, strict=True):
+        if not name:
+            shown.append(str(size))
+        elif name in known:
+            shown.append(name if known[name] == size else str(size))
+        else:
+            known[name] = size
+            shown.append(f"{name}={size}")
+    return f"[{', '.join(shown)}]"
 
 
 class _Stages:
@@ -107,6 +116,9 @@ class _Stages:
         """Whether a stage fits on a line."""
         run = folded(tuple(group))
         calls = sum(step.word not in OPS for step in run)
+        stages = {path.rpartition(".")[0] for path in map(_path, run)}
+        if calls > 1 and len(run) <= 3 and len(stages) == 1:
+            calls = 1  # a stage whose blocks are of several kinds
         text = self.words.chain(Chain(None, run, self.line.chain.present), self.top, 10**6)
         return calls <= 1 and len(text) == 1 and len(text[0]) <= WIDTH - 16
 
@@ -119,9 +131,9 @@ class _Stages:
         for (word, _), members in groupby(group, key=lambda step: (step.word, step.operands)):
             run = list(members)
             rows = list(folded(tuple(run)))
-            if word not in OPS and len(rows) >= ROWS and self._columns(rows) is not None:
-                if best is None or len(rows) > len(best[2]):
-                    best = (start, start + len(run), rows)
+            longer = len(rows) >= ROWS and (best is None or len(rows) > len(best[2]))
+            if word not in OPS and longer and self._columns(rows) is not None:
+                best = (start, start + len(run), rows)
             start += len(run)
         return best
 
@@ -161,8 +173,10 @@ class _Stages:
     def _stage(self, labels: str, sequence: list[Step]) -> list[str]:
         """A line, a table, or a chain over several lines."""
         run = folded(tuple(sequence))
-        if len(run) >= ROWS and len({step.word for step in run}) == 1 and not any(
-            step.operands for step in run
+        if (
+            len(run) >= ROWS
+            and len({step.word for step in run}) == 1
+            and not any(step.operands for step in run)
         ):
             columns = self._columns(run) if run[0].word not in OPS else None
             if columns is not None:
@@ -233,4 +247,3 @@ def _prefix(path: str, depth: int) -> str:
 def _light(step: Step) -> bool:
     """Whether a step has no weights."""
     return step.operands is None and step.word in OPS and OPS[step.word].family in LIGHT
-

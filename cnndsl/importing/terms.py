@@ -169,8 +169,7 @@ def _joined(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
     behind = len(other) - place - 1
     before, after = own[: len(own) - behind], own[len(own) - behind :]
     fits = len(own) > behind and all(
-        mine.word == theirs.word
-        for mine, theirs in zip(after, other[place + 1 :], strict=True)
+        mine.word == theirs.word for mine, theirs in zip(after, other[place + 1 :], strict=True)
     )
     if not fits or place:
         return own
@@ -255,7 +254,9 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     """
     best: list[tuple[float, int, tuple[str, ...]]] = [(0.0, 0, ())]
     for end in range(1, len(sequence) + 1):
-        choices = [(best[end - 1][0] + 1, end - 1, ())]
+        choices: list[tuple[float, int, tuple[str, ...]]] = [
+            (best[end - 1][0] + 1, end - 1, ())
+        ]
         for start in range(end - 2, -1, -1):
             first, second = sequence[start], sequence[start + 1]
             if not _same(second, sequence[end - 1], ()):
@@ -269,8 +270,8 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     made: list[Step] = []
     end = len(sequence)
     while end:
-        _, start, differing = best[end]
-        made.append(_repeated(sequence[start:end], differing))
+        _, start, names = best[end]
+        made.append(_repeated(sequence[start:end], names))
         end = start
     return tuple(made[::-1])
 

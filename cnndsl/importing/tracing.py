@@ -22,6 +22,7 @@ from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import torch
     from torch import fx, nn
@@ -131,7 +132,7 @@ class Call(Record):
         inputs: Sequence[Seen],
         shapes: Sequence[Shape] | None = None,
         weights: Mapping[str, str] | None = None,
-        **arguments: object,
+        **arguments: Any,
     ) -> Value:
         """Add a layer; without `shapes` it gives what the call gives, its batch first."""
         found = shapes if shapes is not None else [shape[1:] for shape in self.shapes]
@@ -204,7 +205,7 @@ def _quiet() -> Iterator[None]:
     from torch.backends import mha
 
     fast, level = mha.get_fastpath_enabled(), logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     mha.set_fastpath_enabled(False)
     try:
         with warnings.catch_warnings(), no_grad():
@@ -242,7 +243,7 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
     from torch.func import functional_call
 
     owned = tensors(module)
-    placed = {key: value.detach().cpu().numpy() for key, value in owned.items() if not value.is_meta}
+    placed = {k: v.detach().cpu().numpy() for k, v in owned.items() if not v.is_meta}
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
         given = {key: torch.from_numpy(value) for key, value in weights.items()}
@@ -391,8 +392,11 @@ def _flowing(value: object) -> bool:
 
 
 ORDERLY = frozenset(
-    "view reshape unsqueeze squeeze flatten alias detach contiguous clone to _to_copy"
-    " lift_fresh_copy unflatten view_as reshape_as".split()
+    (
+        *("view", "reshape", "unsqueeze", "squeeze", "flatten", "alias", "detach", "to"),
+        *("contiguous", "clone", "_to_copy", "lift_fresh_copy", "unflatten", "view_as"),
+        "reshape_as",
+    )
 )
 """What leaves a parameter's elements as they are, in order."""
 
@@ -403,8 +407,7 @@ def _constant(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> Any:
     for shape in shapes or ((),):
         first = flows[0] if flows else None
         same = isinstance(first, Constant) and (
-            word in ORDERLY
-            or (word == "expand" and math.prod(first.shape) == math.prod(shape))
+            word in ORDERLY or (word == "expand" and math.prod(first.shape) == math.prod(shape))
         )
         if same and isinstance(first, Constant):
             found.append(Constant(first.name, shape, first.made))
@@ -443,7 +446,7 @@ def _aliases(
 
 
 def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:
-    """The outputs by name: those of a dictionary, else `y`, `y1`, `y2`, …"""
+    """The outputs by name: those of a dictionary, else `y`, or `y1`, `y2` and so on."""
     from torch.utils import _pytree
 
     spec = program.call_spec.out_spec
@@ -472,3 +475,32 @@ def tensors(module: nn.Module) -> dict[str, torch.Tensor]:
         **dict(module.named_parameters(remove_duplicate=False)),
         **dict(module.named_buffers(remove_duplicate=False)),
     }
+
+
+def loaded(path: Path) -> Flow:
+    """What `torch.export.save` wrote to a file.  Raises ArchError (E610): it is broken."""
+    import torch
+
+    try:
+        with _quiet():
+            program = torch.export.load(path)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise refused(f"{path}: PyTorch cannot read it: {lines[0][:200]}") from None
+    flow = trace(program, path.stem)
+    placed = {
+        key: value.detach().cpu().numpy()
+        for key, value in {**program.state_dict, **program.constants}.items()
+        if hasattr(value, "detach")
+    }
+    module = program.module()
+
+    def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
+        from torch.func import functional_call
+
+        given = {key: torch.from_numpy(value) for key, value in weights.items()}
+        with _quiet():
+            found = functional_call(module, given, tuple(map(torch.from_numpy, inputs)))
+        return [one.detach().numpy() for one in _leaves(found)]
+
+    return replace(flow, weights=placed, run=run)

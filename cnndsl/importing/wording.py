@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
-from cnndsl.importing.terms import Chain, Column, Line, Named, Some, Step, Then, steps
+from cnndsl.importing.terms import Chain, Column, Line, Named, Step, Then, steps
 from cnndsl.ops.base import OPS, Parameter
 
 WIDTH = 96
@@ -20,9 +20,7 @@ Defaults = Mapping[str, Mapping[str, Any]]
 
 def usual(blocks: Iterable[Block]) -> Defaults:
     """What most steps of the file say, so that it is said once."""
-    all_ = [
-        step for block in blocks for line in block.body.lines for step in steps(line.chain)
-    ]
+    all_ = [step for block in blocks for line in block.body.lines for step in steps(line.chain)]
     found: dict[str, dict[str, Any]] = {}
     for word in ("conv", "dwconv", "deconv", "linear"):
         mine = [step for step in all_ if step.word == word]
@@ -30,7 +28,7 @@ def usual(blocks: Iterable[Block]) -> Defaults:
             values = Counter(_literal(s.arguments[slot]) for s in mine)
             if not values:
                 continue
-            (value, times), usually = values.most_common(1)[0], _usual(word, slot)
+            (value, times), usually = values.most_common(1)[0], _usual(slot)
             if isinstance(value, _Varies) or value == usually or times < 2:
                 continue
             if times > len(mine) / 2 and times > len(mine) - times:
@@ -52,7 +50,7 @@ class _Varies:
 _MISSING = object()
 
 
-def _usual(word: str, slot: str) -> object:
+def _usual(slot: str) -> object:
     return Named("auto") if slot == "bias" else None
 
 
@@ -107,14 +105,12 @@ class Wording:
         body = block.body
         if body.inputs:
             head += f": {_ports(body.inputs)} -> {_ports(body.outputs)}"
-        lines = [
-            text for line in body.lines for text in self.line(line, block, body.present)
-        ]
+        lines = [text for line in body.lines for text in self.line(line, block)]
         if len(lines) == 1 and len(head) + len(lines[0]) + 5 < WIDTH - 16:
             return [f"{head} {{ {lines[0]} }}"]
         return [f"{head} {{", *(f"  {text}" for text in lines), "}"]
 
-    def line(self, line: Line, block: Block, around: Some) -> list[str]:
+    def line(self, line: Line, block: Block) -> list[str]:
         """One line of a block; with conditions in it, several."""
         label = f"{', '.join(line.labels)}: " if line.labels else ""
         chain = line.chain
@@ -180,8 +176,7 @@ class Wording:
         # `name(…) * n { … }` is for `each`; repeated joins close first.
         texts = [self.operand(chain, n, step, block) for n, chain in enumerate(step.operands)]
         plain = all(
-            len(t) == 1 and " when " not in t[0] and not t[0].startswith("else ")
-            for t in texts
+            len(t) == 1 and " when " not in t[0] and not t[0].startswith("else ") for t in texts
         )
         inline = "; ".join(t[0] for t in texts)
         if plain and len(inline) <= INLINE:

@@ -1,0 +1,202 @@
+"""Small modules with one construct each, as people write them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - as everybody writes it
+
+
+class Residual(nn.Module):
+    """Two convolutions and a projection where the shape changes."""
+
+    def __init__(self, before: int, after: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+        self.relu = nn.ReLU(inplace=True)
+        self.project = nn.Conv2d(before, after, 1, stride) if stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        y += x if self.project is None else self.project(x)
+        return self.relu(y)
+
+
+class ResNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.layer1 = nn.Sequential(Residual(8, 8), Residual(8, 8))
+        self.layer2 = nn.Sequential(Residual(8, 16, 2), Residual(16, 16), Residual(16, 16))
+        self.layer3 = nn.Sequential(Residual(16, 32, 2), Residual(32, 32))
+        self.fc = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer3(self.layer2(self.layer1(self.stem(x))))
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Inverted(nn.Module):
+    """Expansion where there is one, a residual where the shape stays."""
+
+    def __init__(self, before: int, after: int, expand: int, stride: int) -> None:
+        super().__init__()
+        wide = before * expand
+        layers: list[nn.Module] = []
+        if expand != 1:
+            layers += [nn.Conv2d(before, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()]
+        layers += [
+            nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU6(),
+            nn.Conv2d(wide, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+class MobileNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        table = [(1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 3, 2), (6, 24, 2, 1), (6, 32, 1, 2)]
+        layers: list[nn.Module] = [nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8)]
+        before = 8
+        for expand, after, repeats, stride in table:
+            for n in range(repeats):
+                layers.append(Inverted(before, after, expand, 1 if n else stride))
+                before = after
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(32, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x).mean([2, 3]))
+
+
+class Dense(nn.Module):
+    """A layer that reads all before it."""
+
+    def __init__(self, before: int, growth: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(before)
+        self.conv1 = nn.Conv2d(before, 4 * growth, 1, bias=False)
+        self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
+
+    def forward(self, seen: list[Tensor]) -> Tensor:
+        x = F.relu(self.norm(torch.cat(seen, 1)))
+        return self.conv2(F.relu(self.conv1(x)))
+
+
+class DenseBlock(nn.Module):
+    def __init__(self, before: int, growth: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Dense(before + growth * n, growth) for n in range(layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = [x]
+        for layer in self.layers:
+            seen.append(layer(seen))
+        return torch.cat(seen, 1)
+
+
+class DenseNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.block1 = DenseBlock(8, 4, 4)
+        self.transition = nn.Sequential(
+            nn.BatchNorm2d(24), nn.Conv2d(24, 12, 1), nn.AvgPool2d(2)
+        )
+        self.block2 = DenseBlock(12, 4, 6)
+        self.fc = nn.Linear(36, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block2(self.transition(self.block1(self.stem(x))))
+        return self.fc(x.mean((2, 3)))
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(channels, channels // 4, 1)
+        self.up = nn.Conv2d(channels // 4, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.mean((2, 3), keepdim=True)
+        return x * torch.sigmoid(self.up(F.silu(self.down(y))))
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Conv2d(3, 8, 3), Gate(8))
+        self.b = nn.Sequential(nn.Conv2d(8, 16, 3), Gate(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(self.a(x))
+
+
+class Shuffle(nn.Module):
+    """A channel shuffle by views, slices, pads and pools of every kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 12, 3, 2)
+        self.left = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.up = nn.ConvTranspose2d(12, 6, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(F.pad(x, (0, 1, 0, 1)))
+        x = F.max_pool2d(F.pad(x, (1, 1, 1, 1), value=-float("inf")), 3, 2)
+        n, _, h, w = x.shape
+        x = x.view(n, 3, 4, h, w).transpose(1, 2).reshape(n, 12, h, w)
+        x = torch.cat([self.left(x[:, :4]), x[:, 4:]], 1)
+        x = F.interpolate(F.leaky_relu(self.up(x), 0.2), scale_factor=2.0, mode="bilinear")
+        return F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+
+
+class Several(nn.Module):
+    """Two inputs, outputs by name, and a tensor that several lines read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 8, 3, padding=1)
+        self.b = nn.Conv2d(4, 8, 3, padding=1)
+        self.c = nn.Conv2d(8, 8, 1)
+
+    def forward(self, left: Tensor, right: Tensor) -> dict[str, Tensor]:
+        both = self.a(left) + self.b(right)
+        return {"out": self.c(both), "aux": torch.tanh(both)}
+
+
+class Asks(nn.Module):
+    """Control flow that depends on the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return y if y.sum() > 0 else -y
+
+
+class Standardised(nn.Module):
+    """A convolution whose weights are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3))
+        self.weight = nn.Parameter(torch.randn(4, 4, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(self.stem(x), weight)

@@ -1,0 +1,128 @@
+"""PyTorch modules as files: what is found in them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from cnndsl import load
+from cnndsl.cli import cli
+from cnndsl.diagnostics import ArchError
+from cnndsl.editing.layout import layout
+from cnndsl.importing import Imported, from_torch
+from cnndsl.importing.sources import read
+from tests.importing import models
+
+CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
+    "ResNet": (models.ResNet, (3, 32, 32)),
+    "MobileNet": (models.MobileNet, (3, 32, 32)),
+    "DenseNet": (models.DenseNet, (3, 32, 32)),
+    "Gated": (models.Gated, (3, 32, 32)),
+    "Shuffle": (models.Shuffle, (3, 32, 32)),
+    "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
+}
+
+
+@cache
+def imported(name: str) -> tuple[nn.Module, Imported]:
+    build, shape = CASES[name]
+    torch.manual_seed(0)
+    module = build().eval()
+    return module, from_torch(module, shape)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_module_is_a_file_that_computes_the_same(name: str) -> None:
+    module, found = imported(name)
+    shapes = list(found.network.inputs.values())
+    arrays = [torch.randn(3, *map(int, tensor.shape)) for tensor in shapes]
+    with torch.inference_mode():
+        theirs = module(*arrays)
+        ours = found.network.to_torch(found.weights).eval()(*arrays)
+    pairs = (
+        [(theirs[key], ours[n]) for n, key in enumerate(found.network.outputs)]
+        if isinstance(theirs, dict)
+        else [(theirs, ours)]
+    )
+    for one, other in pairs:
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
+    assert found.network.parameters == sum(p.numel() for p in module.parameters())
+    assert layout(found.text) == found.text
+    assert f"@expect(params={found.network.parameters:_}" in found.text
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_text_reads_like_a_paper(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"goldens/importing/{name.lower()}.arch", imported(name)[1].text)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (models.Asks, "cannot record what it does: Could not guard on data-dependent"),
+        (models.Standardised, "`conv2d` whose weight is computed from parameters by `sub`"),
+    ],
+)
+def test_what_a_file_cannot_say_is_refused(build: Callable[[], nn.Module], words: str) -> None:
+    with pytest.raises(ArchError, match=words):
+        from_torch(build(), (3, 16, 16))
+
+
+FILE = """
+import torch
+from torch import nn
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+class Asks(Net):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+"""
+
+
+def test_the_command_writes_a_file_and_its_weights(tmp_path: Path) -> None:
+    file, out, weights = (tmp_path / n for n in ("net.py", "net.arch", "w.safetensors"))
+    file.write_text(FILE)
+    given = ["import", f"{file}:Net", "-o", out, "--weights", weights, "--input", "3x16x16"]
+    ran = CliRunner().invoke(cli, list(map(str, given)))
+    assert ran.exit_code == 0, ran.output
+    network = load(out)
+    assert network.parameters == 3 * 4 * 9 + 4 + 8
+    assert network.load_weights(str(weights))
+
+
+def test_what_is_refused_writes_nothing(tmp_path: Path) -> None:
+    file, out = tmp_path / "asks.py", tmp_path / "out.arch"
+    file.write_text(FILE)
+    ran = CliRunner().invoke(cli, ["import", f"{file}:Asks", "-o", str(out)])
+    assert ran.exit_code == 2
+    assert "error[E610]" in ran.output
+    assert not out.exists()
+
+
+def test_a_broken_program_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "broken.pt2"
+    file.write_bytes(b"PK nothing")
+    ran = CliRunner().invoke(cli, ["import", str(file)])
+    assert ran.exit_code == 2
+    assert "cannot read it" in ran.output
+
+
+def test_an_exported_program_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "net.pt2"
+    module = models.ResNet().eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(2, 3, 32, 32),)), file)
+    found = read(str(file))
+    assert "layer2: Residual(16, s=2 then 1) * 3" in found.text
+    image = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        theirs, ours = module(image), found.network.to_torch(found.weights).eval()(image)
+    assert (theirs - ours).abs().max() <= 1e-5 * theirs.abs().max()

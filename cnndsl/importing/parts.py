@@ -430,6 +430,8 @@ def arguments(layer: Layer) -> dict[str, Any]:
     defaults = {p.name: p.default for p in OPS[layer.word].parameters}
     found: dict[str, Any] = {}
     for name, default in defaults.items():
+        if name in ("init", "bias_init"):
+            continue
         value: Any = layer.arguments.get(name, default)
         if name == "axes":
             found.update(value)

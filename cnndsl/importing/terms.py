@@ -177,8 +177,13 @@ def _joined(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
     for step in own:
         present |= step.present
     inner = Chain(None, before, present)
+    join = other[place]
+    given = {
+        name: dict.fromkeys(present, next(iter(column.values())))
+        for name, column in join.arguments.items()
+    }
     count = dict.fromkeys(present, 1)
-    return (Step("add", {}, (inner,), present, count, other[place].path), *after)
+    return (Step("add", given, (inner,), present, count, join.path), *after)
 
 
 def _likeness(one: Step, other: Step) -> float:

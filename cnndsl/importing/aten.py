@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.importing.flow import Value
-from cnndsl.importing.tracing import Call, Constant, Seen
 from cnndsl.ops.base import OPS, Shape
 
 Rule = Callable[[Call], Any]

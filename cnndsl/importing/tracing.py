@@ -12,13 +12,13 @@ import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.diagnostics import ArchError
-from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused
+from cnndsl.importing.aten import RULES, VIEWS, nothing
+from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
+from cnndsl.importing.flow import Flow, Scope, Value, refused
 from cnndsl.ops.base import Array, Shape
-from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,175 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch import fx, nn
     from torch.export import ExportedProgram
-
-BATCH = 2
-
-
-@record
-class Seen(Record):
-    """A recorded tensor as ours: `batch` is the place of the batch among its axes there.
-
-    `merged` says that this axis holds rows of each sample as well, which are our axis at that
-    place. `shape` is the recorded one.
-    """
-
-    value: Value
-    shape: Shape
-    batch: int = 0
-    merged: bool = False
-    ours: Shape = ()
-    """The shape of the value, per sample."""
-
-    def axis(self, axis: int) -> int | None:
-        """Our axis for one of theirs; None is the batch."""
-        axis %= len(self.shape)
-        if self.merged:
-            return axis
-        return None if axis == self.batch else axis - (axis > self.batch)
-
-
-@record
-class Constant(Record):
-    """A parameter, a buffer, or what is computed of them alone.
-
-    `name` is empty where its elements are no longer those of one parameter in order; then
-    `made` says by which operation.
-    """
-
-    name: str
-    shape: Shape
-    made: str = ""
-
-
-Seeable = Seen | Constant
-
-
-@record
-class Call(Record):
-    """One recorded call, its arguments by name, and what they are to us."""
-
-    name: str
-    word: str
-    """The operation without `aten.` and the `_` of those that write in place."""
-    given: dict[str, Any]
-    shapes: tuple[Shape, ...]
-    reader: Reader = field(repr=False)
-
-    def __getitem__(self, name: str) -> Any:
-        """An argument; a tensor as `Seen` or `Constant`."""
-        return self.given.get(name)
-
-    def refuse(self, reason: str) -> ArchError:
-        """What a file cannot say of this call."""
-        return refused(f"`{self.word}` {reason}", self.reader.where)
-
-    def tensor(self, name: str, *, plain: bool = False) -> Seen:
-        """A tensor of the flow; `plain` has the batch first, alone.  Raises ArchError."""
-        found = self.given[name]
-        return self.seen(found, plain=plain)
-
-    def seen(self, found: object, *, plain: bool = False) -> Seen:
-        """The same, of one in a list."""
-        if isinstance(found, Constant):
-            what = f"`{found.name}`" if found.name else f"`{found.made}` of parameters"
-            raise self.refuse(f"of {what}, which is a parameter and no tensor that flows")
-        if not isinstance(found, Seen):
-            raise self.refuse(f"of {found!r}")
-        if plain and (found.merged or found.batch):
-            raise self.refuse("of a tensor whose batch is merged with another axis, or moved")
-        return found
-
-    def weight(self, name: str) -> Constant | None:
-        """A parameter as it is stored.  Raises ArchError: one that is computed."""
-        found = self.given[name]
-        if found is None:
-            return None
-        if isinstance(found, Seen):
-            raise self.refuse(f"whose {name} is computed from the input")
-        assert isinstance(found, Constant)
-        if not found.name:
-            raise self.refuse(
-                f"whose {name} is computed from parameters by `{found.made}`: a file has"
-                " no operation on weights alone"
-            )
-        return found
-
-    def sizes(self, name: str, rank: int) -> tuple[int, ...]:
-        """Integers for each spatial axis."""
-        value = self.given[name]
-        values = tuple(value) if isinstance(value, list | tuple) else (value,)
-        return values * rank if len(values) == 1 else values
-
-    def layer(
-        self,
-        word: str,
-        inputs: Sequence[Seen],
-        shapes: Sequence[Shape] | None = None,
-        weights: Mapping[str, str] | None = None,
-        **arguments: Any,
-    ) -> Value:
-        """Add a layer; without `shapes` it gives what the call gives, its batch first."""
-        found = shapes if shapes is not None else [shape[1:] for shape in self.shapes]
-        values = tuple(seen.value for seen in inputs)
-        return self.reader.add(self.name, word, arguments, values, found, weights or {})
-
-    def gives(self, value: Value, batch: int = 0, *, merged: bool = False) -> Seen:
-        """The result of the call."""
-        return self.reader.seen(value, self.shapes[0], batch, merged=merged)
-
-    def like(self, value: Value, other: Seen) -> Seen:
-        """The result, with its batch where another tensor has it."""
-        return self.reader.seen(value, self.shapes[0], other.batch, merged=other.merged)
-
-
-class Reader:
-    """The layers that were made, and what each recorded tensor is."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.layers: list[Layer] = []
-        self.shapes: dict[Value, Shape] = {}
-        self.scopes: tuple[Scope, ...] = ()
-        self.names: set[str] = set()
-        self.batch = BATCH
-
-    def seen(
-        self,
-        value: Value,
-        shape: Shape | None = None,
-        batch: int = 0,
-        *,
-        merged: bool = False,
-    ) -> Seen:
-        """A tensor of the flow, by default with the batch first."""
-        ours = self.shapes[value]
-        return Seen(value, (self.batch, *ours) if shape is None else shape, batch, merged, ours)
-
-    @property
-    def where(self) -> str:
-        """The path of the module whose call is read."""
-        return self.scopes[-1].path if self.scopes else ""
-
-    def add(
-        self,
-        name: str,
-        word: str,
-        arguments: dict[str, object],
-        inputs: tuple[Value, ...],
-        shapes: Sequence[Shape],
-        weights: Mapping[str, str],
-    ) -> Value:
-        """Add a layer under a name that is free."""
-        free, number = name, 1
-        while free in self.names:
-            number += 1
-            free = f"{name}.{number}"
-        self.names.add(free)
-        outputs = tuple(tuple(map(int, shape)) for shape in shapes)
-        layer = Layer(free, word, arguments, inputs, outputs, self.scopes, dict(weights))
-        self.layers.append(layer)
-        self.shapes.update({(free, number): shape for number, shape in enumerate(outputs)})
-        return (free, 0)
 
 
 @contextmanager
@@ -343,8 +174,6 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader) -> None:
     """Give one call to its rule."""
     from torch import fx
 
-    from cnndsl.importing.aten import RULES, nothing
-
     if node.target is operator.getitem:
         source, number = node.args
         seen[node] = seen[source][number]
@@ -423,8 +252,6 @@ def _aliases(
 
     Raises ArchError: another view of it is read afterwards.
     """
-    from cnndsl.importing.aten import VIEWS
-
     word, inplace = _word(node)
     first = node.args[0] if node.args else None
     if isinstance(first, (list, tuple)) or not hasattr(first, "name"):

@@ -8,7 +8,8 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
 from cnndsl.importing.terms import Chain, Column, Line, Named, Step, Then, steps
-from cnndsl.ops.base import OPS, Parameter
+from cnndsl.ops.base import OPS
+from cnndsl.ops.initial import Parameter
 
 WIDTH = 96
 INLINE = 60

@@ -1,6 +1,8 @@
 "use strict";
 // The client of `cnndsl lsp`, and the page of `cnndsl watch` beside the text.
 const { spawn } = require("node:child_process");
+const { readFileSync } = require("node:fs");
+const { get } = require("node:http");
 const vscode = require("vscode");
 const { LanguageClient } = require("vscode-languageclient/node");
 
@@ -36,19 +38,28 @@ const start = async () => {
   }
 };
 
-/** The page in a frame; it and the editor tell each other of lines. */
-const page = (address) => `<!doctype html>
-<html><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; frame-src ${address}; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
-<style>html, body, iframe { margin: 0; padding: 0; border: 0; width: 100%; height: 100vh; background: transparent }</style>
-</head><body><iframe id="page" src="${address}"></iframe>
-<script>
-const editor = acquireVsCodeApi(), frame = document.getElementById("page");
-addEventListener("message", (event) => {
-  if (event.source === frame.contentWindow) editor.postMessage(event.data);
-  else frame.contentWindow.postMessage(event.data, "${new URL(address).origin}");
-});
-</script></body></html>`;
+/** The page of `cnndsl watch`, to which the editor sends what is shown. */
+const page = (webview, folder) => {
+  const here = (name) => webview.asWebviewUri(vscode.Uri.joinPath(folder, name));
+  const policy = `default-src 'none'; script-src ${webview.cspSource}; style-src ${webview.cspSource} 'unsafe-inline'`;
+  return readFileSync(vscode.Uri.joinPath(folder, "watch.html").fsPath, "utf8")
+    .replace("<head>", `<head>\n<meta http-equiv="Content-Security-Policy" content="${policy}">`)
+    .replace("/watch.css", here("watch.css"))
+    .replace("/watch.js", here("watch.js"));
+};
+
+/** Send on what `cnndsl watch` says: it answers this machine, the page may be on another. */
+const relay = (address, show) =>
+  get(`${address}events`, (answer) => {
+    let said = "";
+    answer.setEncoding("utf8");
+    answer.on("data", (text) => {
+      said += text;
+      for (let end; (end = said.indexOf("\n\n")) >= 0; said = said.slice(end + 2)) {
+        if (said.startsWith("data: ")) show(JSON.parse(said.slice(6, end)));
+      }
+    });
+  }).on("error", () => undefined);
 
 const goto = async ({ file, line }) => {
   const place = new vscode.Range(line - 1, 0, line - 1, 0);
@@ -60,7 +71,7 @@ const goto = async ({ file, line }) => {
   });
 };
 
-const preview = async () => {
+const preview = async (folder) => {
   const editor = vscode.window.activeTextEditor;
   if (editor?.document.languageId !== "arch" || editor.document.isUntitled) {
     vscode.window.showInformationMessage("Save the file first: its figure is drawn from disk.");
@@ -77,24 +88,37 @@ const preview = async () => {
     "cnndsl.preview",
     `Figure: ${file.split(/[\\/]/).pop()}`,
     { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
-    { enableScripts: true, retainContextWhenHidden: true },
+    { enableScripts: true, retainContextWhenHidden: true, localResourceRoots: [folder] },
   );
   previews.set(file, { panel, process });
   panel.onDidDispose(() => {
     previews.delete(file);
     process.kill();
   });
-  panel.webview.onDidReceiveMessage((said) => said?.cnndsl === "goto" && goto(said));
+  // What was last shown, for a page that comes later.
+  let shown;
+  let ready = false;
+  const show = () => ready && shown && panel.webview.postMessage({ cnndsl: "shown", shown });
+  panel.webview.onDidReceiveMessage((said) => {
+    if (said?.cnndsl === "goto") goto(said);
+    if (said?.cnndsl === "ready") {
+      ready = true;
+      show();
+    }
+  });
+  panel.webview.html = page(panel.webview, folder);
   let told = "";
   let trouble = "";
   process.stderr.on("data", (text) => (trouble += text));
-  process.stdout.on("data", async (text) => {
-    const before = /^(http:\S+)\n/.test(told);
+  process.stdout.on("data", (text) => {
+    const before = /^(http:\S+)\r?\n/.test(told);
     told += text;
-    const address = /^(http:\S+)\n/.exec(told)?.[1];
+    const address = /^(http:\S+)\r?\n/.exec(told)?.[1];
     if (address && !before) {
-      const outside = await vscode.env.asExternalUri(vscode.Uri.parse(address));
-      panel.webview.html = page(outside.toString());
+      relay(address, (next) => {
+        shown = next;
+        show();
+      });
     }
   });
   const ended = (text) => {
@@ -108,7 +132,9 @@ const preview = async () => {
 
 exports.activate = async (context) => {
   context.subscriptions.push(
-    vscode.commands.registerCommand("cnndsl.preview", preview),
+    vscode.commands.registerCommand("cnndsl.preview", () =>
+      preview(vscode.Uri.joinPath(context.extensionUri, "page")),
+    ),
     vscode.commands.registerCommand("cnndsl.restart", async () => {
       await client?.stop().catch(() => undefined);
       await start();

@@ -269,3 +269,12 @@ def test_a_click_goes_from_a_box_to_its_line_and_back(browser: Any, watched: Wat
     assert all(url.startswith(watched.server.address) for url in asked)
     assert not said
     page.close()
+
+
+def test_the_page_has_what_the_extension_for_vs_code_puts_its_own_for() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "cnndsl" / "editing" / "page" / "watch.html").read_text()
+    extension = (root / "editors" / "vscode" / "extension.js").read_text()
+    for place in ("<head>", "/watch.css", "/watch.js"):
+        assert page.count(place) == 1
+        assert f'.replace("{place}", ' in extension

@@ -1,6 +1,8 @@
 import { Figure } from "./figure.js";
 
 const get = (id) => document.getElementById(id);
+// In the extension for VS Code it is the editor that sends what is shown, and goes to lines.
+const editor = globalThis.acquireVsCodeApi?.();
 const lines = get("lines"), files = get("files");
 let shown = {}, file = "";
 
@@ -10,9 +12,7 @@ const goto = (name, first, last) => {
   const rows = [...lines.children].slice(first - 1, last);
   for (const row of rows) row.classList.add("near");
   rows[0]?.scrollIntoView({ block: "nearest" });
-  if (window.parent !== window) {
-    window.parent.postMessage({ cnndsl: "goto", file: name, line: first }, "*");
-  }
+  editor?.postMessage({ cnndsl: "goto", file: name, line: first });
 };
 const figure = new Figure(get("figure"), goto);
 const find = (name, line) => {
@@ -76,14 +76,18 @@ files.addEventListener("change", () => { file = files.value; source(); });
 get("in").addEventListener("click", () => figure.zoom(1.25));
 get("out").addEventListener("click", () => figure.zoom(0.8));
 get("fit").addEventListener("click", () => figure.fit());
-// An editor around this page says where its cursor is.
-window.addEventListener("message", (event) => {
-  if (event.source === window.parent && event.data?.cnndsl === "line") find(event.data.file, event.data.line);
-});
-
-const events = new EventSource("/events");
-events.onmessage = (event) => show(JSON.parse(event.data));
-events.onerror = () => {
-  get("state").textContent = "cnndsl watch has ended";
-  get("state").classList.add("stale");
-};
+if (editor) {
+  get("side").click(); // the source stands beside
+  window.addEventListener("message", ({ data }) => {
+    if (data.cnndsl === "shown") show(data.shown);
+    if (data.cnndsl === "line") find(data.file, data.line);
+  });
+  editor.postMessage({ cnndsl: "ready" });
+} else {
+  const events = new EventSource("/events");
+  events.onmessage = (event) => show(JSON.parse(event.data));
+  events.onerror = () => {
+    get("state").textContent = "cnndsl watch has ended";
+    get("state").classList.add("stale");
+  };
+}

@@ -39,7 +39,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def playground(page: Any, folder: Path) -> None:
-    """The playground with a network that has a fault, and one that knows its mend."""
+    """The playground, with the line of a box."""
     build(folder)
     handler = functools.partial(Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -48,8 +48,7 @@ def playground(page: Any, folder: Path) -> None:
     page.wait_for_selector("body[data-checked]", timeout=PATIENCE)
     page.wait_for_timeout(1000)
     page.click("#figure g[data-span] >> nth=3")
-    page.hover("#editor .cm-line:has-text('3x3, stride=2') >> text=conv")
-    page.wait_for_selector(".told")
+    page.mouse.move(300, 720)
     page.wait_for_timeout(500)
     _save(page, "playground.png")
     server.shutdown()
@@ -71,7 +70,7 @@ def editor(page: Any, address: str) -> None:
     page.wait_for_timeout(12_000)
     page.keyboard.press("Control+b")
     page.click(".view-line:has-text('logits: gap') >> text=linear", force=True)
-    page.mouse.move(10, 740)
+    page.mouse.move(300, 600)
     page.wait_for_timeout(2500)
     _save(page, "editor.png")
 

@@ -1,4 +1,4 @@
-"""The network: a `networkx.MultiDiGraph` of typed nodes, and the blocks they came from.
+"""The network: typed nodes in topological order, and the blocks they came from.
 
 The graph says what is computed: one frozen `Node` in each graph node (attribute `node`),
 the operand's number as the key of an edge, and on the edge which output of the producer

@@ -46,7 +46,14 @@ class Classes(Parameters, ABC):
         results += [t.run for t in unit.extras]
         kinds += [tensor for _ in unit.extras]
         unit.results = None
-        if len(results) == 1:
+        value: ast.expr
+        kind: ast.expr
+        whole = family_of(results)
+        declared = definition.declaration.outputs or ()
+        if whole is not None and not model and len(declared) == 1 and declared[0].many:
+            unit.listed = True
+            value, kind = whole, python.item(python.name("list"), tensor)
+        elif len(results) == 1:
             value, kind = results[0], kinds[0]
         elif model:
             name = f"{unit.name}Output"
@@ -190,3 +197,17 @@ def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
                     continue
         body.append(node)
     return live(body)
+
+
+def family_of(results: Sequence[ast.expr]) -> ast.expr | None:
+    """The list of which results are all the items, in order."""
+    found: list[ast.expr] = []
+    for number, result in enumerate(results):
+        match result:
+            case ast.Subscript(value=ast.Name() as family, slice=ast.Constant(value=index)):
+                if index != number:
+                    return None
+                found.append(family)
+            case _:
+                return None
+    return found[0] if found and all(python.same(one, found[0]) for one in found) else None

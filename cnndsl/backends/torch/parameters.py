@@ -44,7 +44,7 @@ class Parameters:
         model = definition is self.model
         params = {param.name for param in declaration.params}
         unit.locals |= {identifier(p) for p in params}
-        block = unit.instances[0].block
+        block = max((i.block for i in unit.instances), key=lambda b: len(b.inputs))
         declared = declaration.inputs or ()
         families: dict[str, list[str]] = {}
         for port in block.inputs:
@@ -74,7 +74,10 @@ class Parameters:
                 shape: list[int] = [python.Int(sizes[0], width)]
                 shape += [python.Int(n, python.name("§")) for n in sizes[1:]]
                 unit.shaped(tensor, shape)
-                unit.bind(tensor, [(i, i.block.inputs[port]) for i in unit.instances])
+                have = [i for i in unit.instances if port in i.block.inputs]
+                unit.bind(tensor, [(i, i.block.inputs[port]) for i in have])
+                if len(have) < len(unit.instances) and said is None:
+                    unit.counted[family] = (variable, wanted)
                 tensors.append(tensor)
                 if written is not None and written.shape is not None:
                     self.dims(unit, written, tensor)

@@ -20,8 +20,11 @@ WIDTH = 72
 def tidy(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
     """Statements with unused values gone, values inlined, and names for people."""
     body = live(body)
-    body = inlined(body)
-    return renamed(body, arguments)
+    read, written = Counter[str](), Counter[str]()
+    for node in body:
+        read += reads(node)
+        written += writes(node)
+    return renamed(inlined(body, read, written), arguments)
 
 
 def reads(node: ast.AST) -> Counter[str]:
@@ -31,12 +34,21 @@ def reads(node: ast.AST) -> Counter[str]:
     )
 
 
+def writes(node: ast.AST) -> Counter[str]:
+    """The names that a statement gives values."""
+    return Counter(
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    )
+
+
 def live(body: list[ast.stmt]) -> list[ast.stmt]:
     """Without the values that nothing reads."""
     while True:
         used = Counter[str]()
         for node in body:
             used += reads(node)
+        for node in body:
+            used -= _appended(node)
         left = _without(body, used)
         if sum(1 for n in body for _ in ast.walk(n)) == sum(
             1 for n in left for _ in ast.walk(n)
@@ -52,6 +64,19 @@ def _without(body: list[ast.stmt], used: Counter[str]) -> list[ast.stmt]:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if not used[name]:
                 if _calls_module(value):
                     found.append(ast.Expr(value))
+                continue
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=name), attr="append"), args=[value]
+                )
+            ) if not used[name]:
+                if _calls_module(value):
+                    found.append(ast.Expr(value))
+                continue
+            case ast.For(target=target, iter=iterator, body=inside):
+                inside = _without(inside, used)
+                if inside:
+                    found.append(ast.For(target, iterator, inside, []))
                 continue
             case ast.If(test=test, body=then, orelse=other):
                 then, other = _without(then, used), _without(other, used)
@@ -75,20 +100,29 @@ def _calls_module(node: ast.expr) -> bool:
     return False
 
 
-def inlined(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Values that only the following statement reads, once, in it."""
-    total = Counter[str]()
-    written = Counter[str]()
-    for node in body:
-        total += reads(node)
-        written.update(
-            n.id
-            for n in ast.walk(node)
-            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        )
+def _appended(node: ast.stmt) -> Counter[str]:
+    """The lists that a statement appends to, and does not read."""
+    return Counter(
+        call.value.func.value.id
+        for call in ast.walk(node)
+        if isinstance(call, ast.Expr)
+        and isinstance(call.value, ast.Call)
+        and isinstance(call.value.func, ast.Attribute)
+        and call.value.func.attr == "append"
+        and isinstance(call.value.func.value, ast.Name)
+    )
+
+
+def inlined(
+    body: list[ast.stmt], read: Counter[str], written: Counter[str]
+) -> list[ast.stmt]:
+    """Values that only the following statement reads, once, in it.
+
+    `read` and `written` count the names in the whole function.
+    """
     found: list[ast.stmt] = []
     for statement in body:
-        node = _branches(statement)
+        node = _branches(statement, read, written)
         while found:
             last = found[-1]
             match last:
@@ -96,7 +130,7 @@ def inlined(body: list[ast.stmt]) -> list[ast.stmt]:
                     pass
                 case _:
                     break
-            if total[name] != 1 or written[name] != 1 or not _reads_first(node, name):
+            if read[name] != 1 or written[name] != 1 or not _reads_first(node, name):
                 break
             merged = _put(node, name, value)
             if merged is None:
@@ -107,11 +141,14 @@ def inlined(body: list[ast.stmt]) -> list[ast.stmt]:
     return found
 
 
-def _branches(node: ast.stmt) -> ast.stmt:
+def _branches(node: ast.stmt, read: Counter[str], written: Counter[str]) -> ast.stmt:
     """`if c: x = a` / `else: x = b` in one line where it is short."""
+    if isinstance(node, ast.For):
+        return ast.For(node.target, node.iter, inlined(node.body, read, written), [])
     if not isinstance(node, ast.If):
         return node
-    then, other = inlined(node.body), inlined(node.orelse)
+    then = inlined(node.body, read, written)
+    other = inlined(node.orelse, read, written)
     match then, other:
         case (
             [ast.Assign(targets=[ast.Name(id=name)], value=a)],

@@ -14,7 +14,7 @@ from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import AgainError, Parameter
 from cnndsl.backends.torch.unit import Instance, SplitError, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
-from cnndsl.backends.torch.walk.parts import ExposeError
+from cnndsl.backends.torch.walk.parts import ExposeError, UnrollError
 from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language.modules import BlockDefinition
@@ -47,6 +47,7 @@ class Translation(Classes):
                 self.of.setdefault(id(definition), []).append(instance)
         self.exposing: dict[int, set[tuple[str, int]]] = {}
         self.exploded: set[int] = set()
+        self.unrolled: set[int] = set()
         for _ in range(ROUNDS):
             try:
                 self.round()
@@ -149,13 +150,20 @@ class Translation(Classes):
                 groups += self.split(group, error)
             except ExposeError as error:
                 self.expose(definition, error)
+            except UnrollError as error:
+                self.unrolled.add(error.term)
+                raise AgainError from None
 
     def first_groups(self, definition: BlockDefinition) -> list[list[Instance]]:
         """Instances of one rank, with as many inputs, and operations alike."""
         found: dict[object, list[Instance]] = {}
         for instance in self.of[id(definition)]:
             block = instance.block
-            ports = tuple((port, len(t.shape)) for port, t in block.inputs.items())
+            ports = tuple(
+                dict.fromkeys(
+                    (port.partition("[")[0], len(t.shape)) for port, t in block.inputs.items()
+                )
+            )
             values = [
                 (name, str(value))
                 for name, value in sorted(block.names.items())
@@ -224,6 +232,7 @@ class Translation(Classes):
         """One class."""
         unit = Unit(definition, group)
         unit.exploded, unit.frozen_lists = self.exploded, self.frozen_lists
+        unit.unrolled = self.unrolled
         unit.helpers = self.helpers
         walk = Walk(unit, self.called, self.passed, self.instance_of, self.help)
         self.enter(unit)
@@ -235,7 +244,7 @@ class Translation(Classes):
             views,
             start if len(start) == len(unit.ports) == 1 else None,
         )
-        self.leave(unit, walk, end)
+        self.leave(unit, walk, end or None)
         self.finish(unit)
         self.units.setdefault(id(definition), []).append(unit)
         self.order.append(unit)

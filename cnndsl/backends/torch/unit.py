@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import (
@@ -44,11 +45,12 @@ class SplitError(Exception):
 
 @dataclass(eq=False)
 class Instance:
-    """One call of a block in one of the networks."""
+    """One call of a block in one of the networks; in a loop's body, in one of its turns."""
 
     number: int
     network: Network
     block: Block
+    turns: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -123,6 +125,15 @@ class Unit:
         """Parameters that are a size with unlike sides, with their number."""
         self.exploded: set[int] = set()
         self.helpers: dict[str, None] = {}
+        self.loops: dict[str, ast.expr] = {}
+        """The variables of loops in `forward`, and what they go over."""
+        self.turns_of: dict[Identity, dict[str, int]] = {}
+        """In which turns of the loops around a tensor is made."""
+        self.unrolled: set[int] = set()
+        self.counted: dict[str, tuple[str, str]] = {}
+        """Families of a number that the instances differ in: in `forward`, and their widths."""
+        self.listed = False
+        """Whether it returns the list of a family."""
 
     # --- names
 
@@ -154,7 +165,30 @@ class Unit:
             identity = (id(instance.block), one.node, one.output)
             self.known[identity] = tensor
             tensor.ids.append(identity)
+            if instance.turns:
+                self.turns_of[identity] = instance.turns
         return tensor
+
+    def owner(self, identity: Identity) -> Instance:
+        """The instance that has a tensor."""
+        return next(i for i in self.instances if id(i.block) == identity[0])
+
+    def generalised(self, found: Sequence[tuple[dict[str, int], T]]) -> T:
+        """What the tensors of several turns are, in terms of the loops' variables."""
+        first = found[0][1]
+        if any(len(tensor.shape) != len(first.shape) for _, tensor in found):
+            raise CannotTranslateError("turns with tensors of unlike ranks")
+        run = general([(turns, tensor.run) for turns, tensor in found])
+        widths = [(turns, python.node_of(tensor.shape[0])) for turns, tensor in found]
+        shape: list[int] = [python.carry(int(first.shape[0]), general(widths))]
+        for axis in range(1, len(first.shape)):
+            sizes = [tensor.shape[axis] for _, tensor in found]
+            free = any(isinstance(size, python.Int) for size in sizes) or len({*sizes}) > 1
+            shape.append(python.Int(int(sizes[0]), python.name("§")) if free else sizes[0])
+        whole = T((), run)
+        self.shaped(whole, shape)
+        whole.ids = list(dict.fromkeys(i for _, tensor in found for i in tensor.ids))
+        return whole
 
     # --- sizes
 
@@ -222,7 +256,6 @@ class Unit:
             for identity in tensor.ids:
                 if identity[0] == id(instance.block):
                     found.append((instance, identity))
-                    break
         return found
 
     def owns(self, instance: Instance, node: str) -> bool:
@@ -250,18 +283,21 @@ class Unit:
                 shape = python.attribute(first[0].run, "shape")
                 return python.item(shape, ast.Slice(start))
             return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
+        node = _Lengths(self).visit(copy.deepcopy(node))
         names = python.names_in(node)
         own = {n for n in names if n.startswith("§")}
-        if not names - {"math", "range", "len", "max", "min", "round8", "nn", "float"}:
+        free = {"math", "range", "len", "max", "min", "round8", "nn", "float"}
+        free |= self.loops.keys() | {variable for variable, _ in self.counted.values()}
+        if not names - free:
             return node
-        if own:
+        if own or names & free & self.loops.keys():
             mapping: dict[str, ast.expr] = {}
             for name in names:
                 if name in own:
                     tensor, axis = self.leaves[name]
                     shape = python.attribute(tensor.run, "shape")
                     mapping[name] = python.item(shape, python.constant(axis + 1))
-                elif name not in ("math", "max", "min", "round8", "range", "len"):
+                elif name not in free:
                     mapping[name] = self.keep(name, python.name(name))
             return python.replace(node, mapping)
         return self.keep(node.id if isinstance(node, ast.Name) else hint, node)
@@ -319,19 +355,25 @@ class Unit:
     def size(self, path: tree.NamePath) -> ast.expr:
         """`in.c`, `up.size`, `x[i].h`."""
         index: tuple[int, ...] = ()
+        indexed: T | None = None
         parts = list(path.parts)
         if parts and isinstance(parts[0], tree.Index):
             part = parts.pop(0)
             assert isinstance(part, tree.Index)
-            numbers = [
-                python.number(translate(i, self)) if not isinstance(i, tree.Every) else None
+            nodes = [
+                translate(i, self) if not isinstance(i, tree.Every) else python.constant(None)
                 for i in part.items
             ]
+            numbers = [python.number(node) for node in nodes]
             if any(not isinstance(n, int) for n in numbers):
-                raise CannotTranslateError(f"{path} has an index that is not known")
-            index = tuple(int(n) for n in numbers if n is not None)
+                if len(nodes) == 1 and python.names_in(nodes[0]) & self.loops.keys():
+                    indexed = self.item(path.name, nodes[0])
+                else:
+                    raise CannotTranslateError(f"{path} has an index that is not known")
+            else:
+                index = tuple(int(n) for n in numbers if n is not None)
         member = parts.pop(0) if parts else None
-        tensor = self.tensor(path.name, index)
+        tensor = indexed or self.tensor(path.name, index)
         rank = len(tensor.shape)
         match member:
             case tree.Member(name="c"):
@@ -360,12 +402,32 @@ class Unit:
             raise CannotTranslateError(f"{name} is not one tensor")
         return found[0]
 
+    def item(self, name: str, index: ast.expr) -> T:
+        """The tensor of a family at an index that is a loop's variable."""
+        entries = self.tensors[name]
+        found = [
+            ({"turn·": turns[0]}, tensors[0])
+            for turns, tensors in entries.items()
+            if len(turns) == len(tensors) == 1
+        ]
+        if not found:
+            raise CannotTranslateError(f"{name} is not a family")
+        whole = self.generalised(found)
+        whole.run = python.replace(whole.run, {"turn·": index})
+        first, *rest = whole.shape
+        if isinstance(first, python.Int):
+            first = python.Int(int(first), python.replace(first.node, {"turn·": index}))
+        whole.shape = (first, *rest)
+        return whole
+
     def labelled(self, name: str) -> bool:
         """Whether a name is a label or a port of this block."""
         return name in self._labels
 
     def length(self, path: tree.NamePath) -> ast.expr:
         """The number of tensors of a family, or of items of a list."""
+        if path.name in self.counted and not path.parts:
+            return python.call("len", python.name(self.counted[path.name][1]))
         if not path.parts and path.name in self.tensors and path.name not in self.meanings:
             entries = self.tensors[path.name]
             return python.constant(len(entries[()]) if () in entries else len(entries))
@@ -373,6 +435,69 @@ class Unit:
         if isinstance(node, ast.Tuple | ast.List):
             return python.constant(len(node.elts))
         return python.call("len", node)
+
+
+def general(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
+    """What expressions are in several turns: `x[i]` of `x[0]` and `x[1]`.
+
+    Raises CannotTranslateError: they are not alike.
+    """
+    (turns, first), *others = found
+    if all(python.same(node, first) for _, node in others):
+        return first
+    numbers = [python.number(node) for _, node in found]
+    if all(isinstance(value, int) for value in numbers):
+        for variable in reversed(turns):
+            offsets = {
+                int(value) - one[variable]  # type: ignore[arg-type]
+                for value, (one, _) in zip(numbers, found, strict=True)
+            }
+            if len(offsets) == 1:
+                return python.binary("+", python.name(variable), python.constant(*offsets))
+    if all(type(node) is type(first) for _, node in others) and first._fields:
+        kept = {}
+        for name in first._fields:
+            values = [(one, getattr(node, name)) for one, node in found]
+            kept[name] = _general_field(values)
+        return type(first)(**kept)
+    raise CannotTranslateError("turns of a loop that differ")
+
+
+def _general_field(found: Sequence[tuple[dict[str, int], Any]]) -> Any:
+    first = found[0][1]
+    if isinstance(first, ast.expr):
+        if not all(isinstance(value, ast.expr) for _, value in found):
+            raise CannotTranslateError("turns of a loop that differ")
+        return general(found)
+    if isinstance(first, list):
+        if len({len(value) for _, value in found}) > 1:
+            raise CannotTranslateError("turns of a loop that differ")
+        return [
+            _general_field([(turns, value[n]) for turns, value in found])
+            for n in range(len(first))
+        ]
+    if isinstance(first, ast.AST):
+        if any(ast.dump(value) != ast.dump(first) for _, value in found):
+            raise CannotTranslateError("turns of a loop that differ")
+        return first
+    if any(value != first for _, value in found):
+        raise CannotTranslateError("turns of a loop that differ")
+    return first
+
+
+class _Lengths(ast.NodeTransformer):
+    """`len(x)` of tensors for `len(c_in)` of their widths."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.names = {width: variable for variable, width in unit.counted.values()}
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        match node:
+            case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
+                if name in self.names:
+                    return python.call("len", python.name(self.names[name]))
+        return node
 
 
 class _Fold(ast.NodeTransformer):

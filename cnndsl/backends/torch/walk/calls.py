@@ -81,6 +81,14 @@ class Calls(Operations):
         ]
         run = python.call(access, *given)
         results = [(name, tensor) for name, tensor in callee.outputs if tensor is not None]
+        if callee.listed and not callee.extras:
+            given_outputs = [(i, one.outputs) for i, one in views]
+            self.agree([(i, len(outputs)) for i, outputs in given_outputs])
+            shapes = [
+                self.left(callee, arguments, tensor, n, views)
+                for n, (_, tensor) in enumerate(results[: len(views[0][1].outputs)])
+            ]
+            return self.results(run, shapes, given_outputs, hint)
         self.agree([(i, tuple(one.block.outputs)) for i, one in views if len(results) > 1])
         if len(results) == 1 and not callee.extras:
             outputs = [(i, one.outputs) for i, one in views]

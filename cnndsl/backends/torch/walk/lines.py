@@ -11,6 +11,8 @@ from cnndsl.backends.torch.walk.chains import Chains
 from cnndsl.backends.torch.walk.parts import (
     Flow,
     Operand,
+    Parts,
+    UnrollError,
     Views,
     both,
     merged,
@@ -54,6 +56,11 @@ class Lines(Chains):
                 return self.alternatives(rest, views, start, operands)
             return start
         if operands is not None and not rest:
+            if isinstance(operands, Parts):
+                with self.under(test) as fwd:
+                    self.line(line, on, start, operands)
+                unit.fwd.append(ast.If(self.flag(test, line), fwd, []))
+                return None
             inside: list[Operand] = []
             with self.under(test) as fwd:
                 self.line(line, on, start, inside)
@@ -79,7 +86,7 @@ class Lines(Chains):
         whole = self.conditional(line, on, test, rest, views, start)
         if whole is not None:
             if operands is not None:
-                operands.append(Operand(whole))
+                self.offered(operands, (whole,))
             return (whole,)
         flag = self.flag(test, line)
         sourced = on[0][1].source is not None
@@ -125,7 +132,7 @@ class Lines(Chains):
         for one_line in rest:
             self.label(one_line, flow, on)
         if operands is not None:
-            operands += [Operand(one) for one in flow]
+            self.offered(operands, flow)
         return flow
 
     def conditional(
@@ -226,6 +233,8 @@ class Lines(Chains):
         flow = start
         if any(line.source is not None for _, line in views):
             flow = self.flow_of([(i, line.source or ()) for i, line in views])
+        if flow == () and self.ended and not isinstance(terms[0], tree.ForTerm):
+            raise UnrollError(self.ended)
         pairs = [(i, line.terms) for i, line in views]
         if operands is not None and len(terms) == 1 and isinstance(terms[0], tree.ForTerm):
             looped = [(i, found[0]) for i, found in pairs]
@@ -241,5 +250,5 @@ class Lines(Chains):
         assert flow is not None
         self.label(statement, flow, views)
         if operands is not None:
-            operands += [Operand(one) for one in flow]
+            self.offered(operands, flow)
         return flow

@@ -9,7 +9,14 @@ from typing import Any
 from cnndsl.backends.torch import beginning, layers, python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, Layer, OpValue, T
-from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, fused, python_choice
+from cnndsl.backends.torch.walk.parts import (
+    Flow,
+    Operand,
+    Turning,
+    Views,
+    fused,
+    python_choice,
+)
 from cnndsl.backends.torch.walk.state import State
 from cnndsl.language import tree
 from cnndsl.ops.base import Op
@@ -27,7 +34,7 @@ class Operations(State):
         ref = steps.callee(unit, term.path.name)
         cls = ref.target if isinstance(ref, OpValue) else None
         join = isinstance(cls, type) and issubclass(cls, Op) and cls.join
-        if join and any(operand.test is not None for operand in operands):
+        if join and any(o.test is not None or o.many is not None for o in operands):
             return (self.joined(term, views, operands, hint),)
         if any(operand.test is not None for operand in operands):
             raise CannotTranslateError("an operand that is not always there")
@@ -68,6 +75,9 @@ class Operations(State):
     def own(self, name: str, modules: list[ast.expr]) -> ast.expr:
         """Register a module without weights."""
         module = fused(modules)
+        if any(isinstance(turn, Turning) for turn in self.stack):
+            self.unit.attributes.add(name)
+            return self.register(name, module)
         for test in reversed(self.unit.conditions):
             module = python_choice(test, module, python.call("nn.Identity"))
         for known, statement in self.single.items():
@@ -136,7 +146,7 @@ class Operations(State):
         outputs = [(i, one.outputs[0]) for i, one in views]
         if name == "add":
             shape = always[0].tensor.shape
-            if len(operands) == 2:
+            if len(operands) == 2 and all(o.many is None for o in operands):
                 a, b = operands
                 whole = python.operation(a.tensor.run, "+", b.tensor.run)
                 test = a.test or b.test
@@ -144,8 +154,11 @@ class Operations(State):
                 run: ast.expr = ast.IfExp(test, whole, always[0].tensor.run)
                 return self.made(run, shape, outputs, hint)
             listed_ = self.list_of(operands)
+            for loop in unit.loops:
+                if loop in python.names_in(python.node_of(shape[0])) and not self.within(loop):
+                    raise CannotTranslateError("a sum whose width is a turn's")
             return self.made(python.call("sum", listed_), shape, outputs, hint)
-        if name == "concat":
+        if name == "concat" and all(o.many is None for o in operands):
             said = steps.given(unit, name, steps.callee(unit, name), term.arguments)  # type: ignore[arg-type]
             axis = python.number(said.nodes.get("axis", python.constant(0)))
             total: ast.expr | None = None
@@ -176,6 +189,14 @@ class Operations(State):
     def list_of(self, operands: list[Operand]) -> ast.expr:
         """A list to which conditional operands are appended."""
         unit = self.unit
+        if len(operands) == 1 and operands[0].many is not None:
+            return operands[0].many
+        if any(operand.many is not None for operand in operands):
+            if any(operand.test is not None for operand in operands):
+                raise CannotTranslateError("a loop among lines that come and go")
+            return python.listed(
+                [o.tensor.run if o.many is None else ast.Starred(o.many) for o in operands]
+            )
         first = 0
         while first < len(operands) and operands[first].test is None:
             first += 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cnndsl.backends.torch import python
@@ -43,6 +44,40 @@ class Operand:
 
     tensor: T
     test: ast.expr | None = None
+    many: ast.expr | None = None
+    """The list of a loop's operands, of which `tensor` is one."""
+
+
+class Parts(list[Operand]):
+    """The operands of a join that a loop appends to the list `run`."""
+
+    def __init__(self, run: ast.Name) -> None:
+        """Begin with none."""
+        super().__init__()
+        self.run = run
+        self.first: T | None = None
+
+
+@dataclass
+class Turning:
+    """A loop of `forward` that is walked: its variable, and the families that it makes."""
+
+    variable: str
+    low: int
+    over: ast.expr
+    conditions: int
+    """How many conditions there are around the loop."""
+    families: dict[str, tuple[str, T]] = field(default_factory=dict)
+    """By label: the list's variable, and the tensor of each turn."""
+
+
+class UnrollError(Exception):
+    """A loop that cannot be one of `forward`: it is written turn by turn."""
+
+    def __init__(self, term: int) -> None:
+        """Take the `id` of the loop."""
+        super().__init__()
+        self.term = term
 
 
 def merged(unit: Unit, test: ast.expr, on: T, off: T) -> tuple[int, ...]:
@@ -81,6 +116,13 @@ def equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:
                     if python.same(python.replace(x, mapping), python.replace(y, mapping)):
                         return True
     return False
+
+
+def over_family(loop: Turning, module: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
+    """A module for each turn of a loop: a comprehension's item, and what it goes over."""
+    plain = loop.variable if loop.variable in python.names_in(module) else "_"
+    target = python.stored(python.name(plain))
+    return module, [ast.comprehension(target, copy.deepcopy(loop.over), [], 0)]
 
 
 def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:

@@ -16,8 +16,11 @@ from cnndsl.backends.torch.walk.parts import (
     ExposeError,
     Flow,
     Operand,
+    Parts,
+    Turning,
     Views,
     listed,
+    over_family,
     python_choice,
 )
 from cnndsl.language import tree
@@ -39,11 +42,13 @@ class State(ABC):
         """Begin at the block's first line."""
         self.unit, self.called, self.passed = unit, called, passed
         self.instance_of, self.help = instance_of, help
-        self.stack: list[int] = []
+        self.stack: list[int | Turning] = []
         self.lists: dict[str, dict[tuple[int, ...], ast.expr]] = {}
         self.single: dict[str, ast.Assign] = {}
         self.threads: dict[str, ast.expr | None] = {}
         """The running channels of the loops around, and what an inner loop leaves in them."""
+        self.ended = 0
+        """The loop of `forward` that was left last: its value is in its families alone."""
         self.firm = False
         """Whether each operand must be there or not, whatever the constructor is given."""
 
@@ -61,7 +66,17 @@ class State(ABC):
             if known is None:
                 raise ExposeError(instance, tensor)
             tensors.append(known)
+        turning = any(isinstance(turn, Turning) for turn in self.stack)
+        if turning:
+            for (instance, tensor), _ in zip(found, tensors, strict=True):
+                identity = (id(instance.block), tensor.node, tensor.output)
+                made = unit.turns_of.get(identity, {})
+                if any(instance.turns.get(name) != turn for name, turn in made.items()):
+                    raise CannotTranslateError("a value of another turn")
         if any(one is not tensors[0] for one in tensors):
+            if turning:
+                pairs = [(i.turns, one) for (i, _), one in zip(found, tensors, strict=True)]
+                return unit.generalised(pairs)
             order = {id(one): n for n, one in enumerate(tensors)}
             keys = [(i, order[id(one)]) for (i, _), one in zip(found, tensors, strict=True)]
             raise SplitError(keys)
@@ -157,6 +172,8 @@ class State(ABC):
         last = not terms or number == len(terms) - 1
         if not line.labels or not last or len(line.labels) > 1:
             return ""
+        if any(isinstance(turn, Turning) for turn in self.stack):
+            return line.labels[0].name
         index = self.index(line.labels[0])
         return "_".join([line.labels[0].name, *map(str, index)])
 
@@ -177,9 +194,56 @@ class State(ABC):
     def label(self, line: tree.LineStatement, flow: Flow, views: Views[Line]) -> None:
         """Bind a line's labels."""
         many = len(line.labels) > 1
+        turning = self.stack[-1] if self.stack else None
+        if isinstance(turning, Turning):
+            for number, label in enumerate(line.labels):
+                entry = flow[number : number + 1] if many else flow
+                self.turned(label, entry, turning)
+            return
         for number, label in enumerate(line.labels):
             entry = flow[number : number + 1] if many else flow
             self.unit.tensors.setdefault(label.name, {})[self.index(label)] = entry
+
+    def turned(self, label: tree.NamePath, entry: Flow, turning: Turning) -> None:
+        """Bind a label in a loop of `forward`: one more item of its family, or a local."""
+        unit = self.unit
+        indices = [
+            translate(one, unit)  # type: ignore[arg-type]
+            for part in label.parts
+            if isinstance(part, tree.Index)
+            for one in part.items
+        ]
+        match indices:
+            case []:
+                unit.tensors.setdefault(label.name, {})[()] = entry
+                return
+            case [ast.Name(id=name)] if name == turning.variable and len(entry) == 1:
+                pass
+            case _:
+                raise CannotTranslateError(f"{label} in a loop")
+        if label.name in turning.families or label.name in unit.tensors:
+            raise CannotTranslateError(f"{label} on two lines of a loop")
+        if len(unit.conditions) > turning.conditions:
+            return  # a turn may have none: nothing finds its place in a list
+        variable = unit.variable(label.name)
+        turning.families[label.name] = (variable, entry[0])
+        append = python.attribute(python.name(variable), "append")
+        unit.fwd.append(ast.Expr(python.call(append, entry[0].run)))
+
+    def offered(self, operands: list[Operand], flow: Flow) -> None:
+        """Give a join what a line of it makes."""
+        if not isinstance(operands, Parts):
+            operands += [Operand(one) for one in flow]
+            return
+        for one in flow:
+            widths = python.names_in(python.node_of(one.shape[0]))
+            turning = self.stack[-1]
+            if operands.first is None or (
+                isinstance(turning, Turning) and turning.variable not in widths
+            ):
+                operands.first = one
+            append = python.attribute(operands.run, "append")
+            self.unit.fwd.append(ast.Expr(python.call(append, one.run)))
 
     @contextmanager
     def under(self, test: ast.expr) -> Iterator[list[ast.stmt]]:
@@ -193,8 +257,14 @@ class State(ABC):
             unit.conditions.pop()
             unit.fwd = outer
 
+    def within(self, variable: str) -> bool:
+        """Whether a loop of `forward` is being walked."""
+        return any(isinstance(t, Turning) and t.variable == variable for t in self.stack)
+
     def flag(self, test: ast.expr, line: tree.LineStatement) -> ast.expr:
         """A condition in `forward`."""
+        if python.names_in(test) & self.unit.loops.keys():
+            return self.unit.run(test)
         hint = line.labels[0].name if line.labels else ""
         if not hint:
             first = line.terms[0]
@@ -207,13 +277,24 @@ class State(ABC):
     def register(self, name: str, module: ast.expr) -> ast.expr:
         """Register a module at its place; the text that reaches it."""
         unit = self.unit
-        turns = tuple(self.stack)
+        turns = tuple(turn for turn in self.stack if isinstance(turn, int))
+        loops = self.stack[len(turns) :]
         tests = unit.conditions
         for test in reversed(tests):
             module = python_choice(test, module, python.call("nn.Identity"))
         access: ast.expr = python.dotted(f"self.{name}")
         for turn in turns:
             access = python.item(access, python.constant(turn))
+        for loop in loops:
+            if not isinstance(loop, Turning):
+                raise CannotTranslateError("a loop in a loop of `forward`")
+            offset = python.constant(-loop.low)
+            index = python.binary("+", python.name(loop.variable), offset)
+            access = python.item(access, index)
+        for loop in reversed(loops):
+            assert isinstance(loop, Turning)
+            comprehension = over_family(loop, module)
+            module = python.call("nn.ModuleList", ast.GeneratorExp(*comprehension))
         if turns:
             known = self.lists.setdefault(name, {})
             if turns in known:

@@ -8,14 +8,14 @@ from typing import Any
 
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import T
-from cnndsl.backends.torch.walk.lines import Lines
-from cnndsl.backends.torch.walk.parts import Flow, Operand, Views
+from cnndsl.backends.torch.unit import SplitError, T
+from cnndsl.backends.torch.walk.families import Families, ranges
+from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
 from cnndsl.language import tree
 from cnndsl.structure import Call, Each, Line, Loop
 
 
-class Walk(Lines):
+class Walk(Families):
     """The walk through one block; `called` gives the unit of a block that it calls."""
 
     def body(
@@ -96,6 +96,15 @@ class Walk(Lines):
     ) -> Flow | None:
         """`for`, turn by turn."""
         unit = self.unit
+        if term.rows is None and id(term) not in unit.unrolled and ranges(term):
+            try:
+                return self.family(term, views, flow, operands)
+            except CannotTranslateError:
+                raise UnrollError(id(term)) from None
+            except SplitError as error:
+                if error.turns:
+                    raise UnrollError(id(term)) from None
+                raise
         self.agree([(i, len(one.rows)) for i, one in views])
         outer = dict(unit.meanings)
         for number in range(len(views[0][1].rows)):

@@ -1,0 +1,143 @@
+"""Loops of `forward`: families of tensors and modules, indexed by the turn.
+
+A loop's body is walked once, with the loop's variable as a name. What a turn reads of a
+family is generalised over the turns: `x[0]`, `x[1]`, … are `x[i]`.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import Any
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import CannotTranslateError, translate
+from cnndsl.backends.torch.names import identifier
+from cnndsl.backends.torch.unit import Identity, T, folded
+from cnndsl.backends.torch.walk.lines import Lines
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Parts, Turning, Views
+from cnndsl.language import tree
+from cnndsl.structure import Loop
+
+
+class Families(Lines):
+    """The walk at loops over families."""
+
+    def family(
+        self,
+        term: tree.ForTerm,
+        views: Views[Loop],
+        flow: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """`for i in a..b`, as a loop of `forward`.  Raises CannotTranslateError."""
+        unit = self.unit
+        if term.rows is not None or term.range is None or len(term.header) != 1:
+            raise CannotTranslateError("a loop over a table")
+        over = unit.ctor(translate(term.range, unit))
+        low = _first(over)
+        ((name, _),) = term.header
+        variable = self.local(identifier(name))
+        inside = [
+            (replace(i, turns={**i.turns, variable: _number(row[0])}), body)
+            for i, one in views
+            for row, body in zip(one.rows, one.bodies, strict=True)
+        ]
+        if not inside:
+            raise CannotTranslateError("a loop that no instance has")
+        parts = Parts(python.name(unit.variable("parts"))) if operands is not None else None
+        turning = Turning(variable, low, over, len(unit.conditions))
+        if parts is not None:
+            unit.fwd.append(python.assign(parts.run.id, python.listed([])))
+        outer = dict(unit.meanings)
+        unit.meanings[name] = python.name(variable)
+        self.stack.append(turning)
+        around, unit.fwd = unit.fwd, []
+        unit.loops[variable] = over
+        start = flow if operands is not None else None
+        self.body(term.body, inside, start, operands=parts)
+        body, unit.fwd = unit.fwd, around
+        self.stack.pop()
+        unit.meanings = outer
+        lists = [python.assign(one, python.listed([])) for one, _ in turning.families.values()]
+        unit.fwd += lists
+        unit.fwd.append(
+            ast.For(python.stored(python.name(variable)), self.counted(over), body, [])
+        )
+        self.leave_family(turning, inside)
+        if operands is not None:
+            assert parts is not None
+            if parts.first is None:
+                raise CannotTranslateError("a join of nothing")
+            operands.append(Operand(parts.first, many=parts.run))
+            return None
+        self.ended = id(term)
+        return ()
+
+    def counted(self, over: ast.expr) -> ast.expr:
+        """What a loop of `forward` goes over: a family's length is its tensors' number."""
+        return self.unit.run(over)
+
+    def leave_family(self, turning: Turning, inside: Views[Any]) -> None:
+        """After a loop: a family's tensors are the items of its list."""
+        unit = self.unit
+        turns: dict[int, None] = {}
+        for instance, _ in inside:
+            turns[instance.turns[turning.variable]] = None
+        held = {name: tensor for name, (_, tensor) in turning.families.items()}
+        for name, (variable, tensor) in turning.families.items():
+            made: dict[int, list[Identity]] = {number: [] for number in turns}
+            for identity in tensor.ids:
+                made[unit.turns_of[identity][turning.variable]].append(identity)
+            for number, ids in made.items():
+                position = number - turning.low
+                item = T((), python.item(python.name(variable), python.constant(position)))
+                known = unit.owner(ids[0])
+                sizes = known.network.shapes[ids[0][1]][ids[0][2]]
+                node = python.node_of(tensor.shape[0])
+                mapping = {turning.variable: python.constant(number)}
+                width = folded(python.replace(node, mapping))
+                shape: list[int] = [python.carry(int(sizes[0]), width)]
+                for axis in range(1, len(tensor.shape)):
+                    free = isinstance(tensor.shape[axis], python.Int)
+                    size = int(sizes[axis])
+                    shape.append(python.Int(size, python.name("§")) if free else size)
+                unit.shaped(item, shape)
+                for identity in ids:
+                    unit.known[identity] = item
+                    item.ids.append(identity)
+                    left = dict(unit.turns_of.pop(identity))
+                    del left[turning.variable]
+                    if left:
+                        unit.turns_of[identity] = left
+                unit.tensors.setdefault(name, {})[number,] = (item,)
+        for identity, found in [*unit.turns_of.items()]:
+            if turning.variable in found and unit.known[identity] not in held.values():
+                del unit.known[identity]
+                del unit.turns_of[identity]
+
+
+def ranges(term: tree.ForTerm) -> bool:
+    """Whether a loop goes over `a..b`."""
+    match term.range:
+        case tree.Binary(operator=".."):
+            return len(term.header) == 1
+    return False
+
+
+def _number(value: object) -> int:
+    found = python.plain(value)
+    assert isinstance(found, int)
+    return found
+
+
+def _first(over: ast.expr) -> int:
+    """A range's first number."""
+    match over:
+        case ast.Call(func=ast.Name(id="range"), args=[_]):
+            return 0
+        case ast.Call(func=ast.Name(id="range"), args=[low, _]):
+            number = python.number(low)
+            if isinstance(number, int):
+                return number
+    raise CannotTranslateError("a loop over other than numbers")

@@ -54,7 +54,7 @@ class Parameters:
         for family, ports in families.items():
             written = next((p for p in declared if p.name == family), None)
             many = written is not None and written.many
-            wanted = self.channels(family, len(families), model)
+            wanted = self.channels(family, len(families), model or many)
             while wanted in unit.locals:
                 wanted += "_"
             said = self.said(written, params)
@@ -89,9 +89,9 @@ class Parameters:
         for param in declaration.params:
             self.parameter(unit, param, model)
 
-    def channels(self, family: str, count: int, model: bool) -> str:
+    def channels(self, family: str, count: int, plural: bool) -> str:
         """The constructor's name for what a port's tensors have as channels."""
-        if model:
+        if plural:
             return "channels" if count == 1 else f"{identifier(family)}_channels"
         return "c_in" if count == 1 else f"{identifier(family)}_c"
 

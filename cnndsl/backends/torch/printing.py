@@ -152,9 +152,13 @@ def _generators(generators: Sequence[ast.comprehension]) -> str:
     return " ".join(parts)
 
 
-def _target(node: ast.expr) -> str:
+def _target(node: ast.expr, *, inside: bool = False) -> str:
+    if isinstance(node, ast.Tuple) and inside:
+        return f"({_target(node)})"
     if isinstance(node, ast.Tuple):
-        return ", ".join(_target(i) for i in node.elts) + ("," if len(node.elts) == 1 else "")
+        return ", ".join(_target(i, inside=True) for i in node.elts) + (
+            "," if len(node.elts) == 1 else ""
+        )
     return flat(node)
 
 

@@ -113,9 +113,7 @@ def _appended(node: ast.stmt) -> Counter[str]:
     )
 
 
-def inlined(
-    body: list[ast.stmt], read: Counter[str], written: Counter[str]
-) -> list[ast.stmt]:
+def inlined(body: list[ast.stmt], read: Counter[str], written: Counter[str]) -> list[ast.stmt]:
     """Values that only the following statement reads, once, in it.
 
     `read` and `written` count the names in the whole function.
@@ -205,6 +203,8 @@ def renamed(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
     for number in range(len(body) - 1, -1, -1):
         later[number] = later[number + 1] | set(reads(body[number]))
     mapping: dict[str, str] = {name: name for name in arguments}
+    kinds = _kinds(body)
+    lasting = {name: kinds.get(name, "") for name in arguments}
     found: list[ast.stmt] = []
     for number, node in enumerate(body):
         stores = dict.fromkeys(
@@ -224,16 +224,41 @@ def renamed(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
             hint = name.partition("§")[0]
             short = hint in ("v", "")
             wanted = SHORT if short else (hint,)
-            chosen = next((w for w in wanted if w not in busy), None)
+            kind = kinds.get(name, "")
+
+            def free(candidate: str, kind: str = kind, busy: set[str] = busy) -> bool:
+                return candidate not in busy and lasting.get(candidate, kind) == kind
+
+            chosen = next((w for w in wanted if free(w)), None)
             count = 2
             while chosen is None:
                 candidate = f"{wanted[0]}{count}" if short else f"{hint}_{count}"
-                chosen = candidate if candidate not in busy else None
+                chosen = candidate if free(candidate) else None
                 count += 1
             mapping[name] = chosen
+            lasting[chosen] = kind
             busy.add(chosen)
         found.append(_Rename(mapping).visit(copy.deepcopy(node)))
     return [node for node in found if not _idle(node)]
+
+
+def _kinds(body: list[ast.stmt]) -> dict[str, str]:
+    """What names stand for, where it is not a tensor: no name is given to two kinds."""
+    found: dict[str, str] = {}
+    for statement in body:
+        for node in ast.walk(statement):
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.List()):
+                    found[name] = "list"
+                case ast.For(target=target):
+                    for part in ast.walk(target):
+                        if isinstance(part, ast.Name):
+                            found[part.id] = "turn" if "§" not in part.id else "module"
+                case ast.Subscript(
+                    value=ast.Name(id=name), slice=ast.Constant(value=int()) | ast.Name()
+                ):
+                    found.setdefault(name, "list")
+    return found
 
 
 def _idle(node: ast.stmt) -> bool:

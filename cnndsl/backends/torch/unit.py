@@ -129,6 +129,8 @@ class Unit:
         """The variables of loops in `forward`, and what they go over."""
         self.turns_of: dict[Identity, dict[str, int]] = {}
         """In which turns of the loops around a tensor is made."""
+        self.lost: dict[Identity, int] = {}
+        """Tensors that a loop's turns leave behind, by the loop's `id`."""
         self.unrolled: set[int] = set()
         self.counted: dict[str, tuple[str, str]] = {}
         """Families of a number that the instances differ in: in `forward`, and their widths."""

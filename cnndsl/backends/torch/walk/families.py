@@ -13,7 +13,7 @@ from typing import Any
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Identity, T, folded
+from cnndsl.backends.torch.unit import Identity, T, Unit, folded
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Parts, Turning, Views
 from cnndsl.language import tree
@@ -46,7 +46,7 @@ class Families(Lines):
         if not inside:
             raise CannotTranslateError("a loop that no instance has")
         parts = Parts(python.name(unit.variable("parts"))) if operands is not None else None
-        turning = Turning(variable, low, over, len(unit.conditions))
+        turning = Turning(id(term), variable, low, over, len(unit.conditions))
         if parts is not None:
             unit.fwd.append(python.assign(parts.run.id, python.listed([])))
         outer = dict(unit.meanings)
@@ -61,22 +61,46 @@ class Families(Lines):
         unit.meanings = outer
         lists = [python.assign(one, python.listed([])) for one, _ in turning.families.values()]
         unit.fwd += lists
-        unit.fwd.append(
-            ast.For(python.stored(python.name(variable)), self.counted(over), body, [])
-        )
+        unit.fwd.append(self.turning_loop(turning, body))
         self.leave_family(turning, inside)
+        unit.locals.discard(variable)
         if operands is not None:
             assert parts is not None
             if parts.first is None:
                 raise CannotTranslateError("a join of nothing")
-            operands.append(Operand(parts.first, many=parts.run))
+            operands.append(Operand(parts.first, many=parts.run, term=id(term)))
             return None
         self.ended = id(term)
         return ()
 
-    def counted(self, over: ast.expr) -> ast.expr:
-        """What a loop of `forward` goes over: a family's length is its tensors' number."""
-        return self.unit.run(over)
+    def turning_loop(self, turning: Turning, body: list[ast.stmt]) -> ast.For:
+        """`for i, layer in enumerate(self.layers):`, or over the numbers of the turns."""
+        unit = self.unit
+        index = python.binary("+", python.name(turning.variable), python.constant(-turning.low))
+        found: dict[str, tuple[ast.expr, str]] = {}
+        inner = {
+            name.id.partition("§")[0]
+            for node in body
+            for loop in ast.walk(node)
+            if isinstance(loop, ast.For)
+            for name in ast.walk(loop.target)
+            if isinstance(name, ast.Name)
+        }
+        put = _Modules(index, found, unit, inner, set(turning.families))
+        body = [put.visit(node) for node in body]
+        target: ast.expr = python.name(turning.variable)
+        over = unit.run(turning.over)
+        if not found:
+            return ast.For(python.stored(target), over, body, [])
+        lists = [access for access, _ in found.values()]
+        names: list[ast.expr] = [python.name(name) for _, name in found.values()]
+        over = lists[0] if len(lists) == 1 else python.call("zip", *lists)
+        item = names[0] if len(names) == 1 else ast.Tuple(names, ast.Load())
+        if any(turning.variable in python.names_in(node) for node in body):
+            start = [python.constant(turning.low)] if turning.low else []
+            over = python.call("enumerate", over, *start)
+            item = ast.Tuple([target, item], ast.Load())
+        return ast.For(python.stored(item), over, body, [])
 
     def leave_family(self, turning: Turning, inside: Views[Any]) -> None:
         """After a loop: a family's tensors are the items of its list."""
@@ -115,6 +139,51 @@ class Families(Lines):
             if turning.variable in found and unit.known[identity] not in held.values():
                 del unit.known[identity]
                 del unit.turns_of[identity]
+                unit.lost[identity] = turning.term
+
+
+class _Modules(ast.NodeTransformer):
+    """The module of a turn has a name of its own: `layer` for `self.layers[i]`."""
+
+    def __init__(
+        self,
+        index: ast.expr,
+        found: dict[str, tuple[ast.expr, str]],
+        unit: Unit,
+        inner: set[str],
+        families: set[str],
+    ) -> None:
+        self.index, self.found, self.unit = index, found, unit
+        self.inner, self.families = inner, families
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        if python.same(node.slice, self.index) and _is_module(node.value):
+            key = ast.dump(node.value)
+            if key not in self.found:
+                word = _word(node.value)
+                hint = "layer" if word in self.families else word
+                name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
+                self.found[key] = (node.value, name)
+            return python.name(self.found[key][1])
+        return node
+
+
+def _is_module(node: ast.expr) -> bool:
+    match node:
+        case ast.Attribute(value=ast.Name(id="self")):
+            return True
+        case ast.Subscript(value=inner):
+            return _is_module(inner)
+    return False
+
+
+def _word(node: ast.expr) -> str:
+    """The attribute where a module is."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    assert isinstance(node, ast.Attribute)
+    return node.attr
 
 
 def ranges(term: tree.ForTerm) -> bool:

@@ -13,6 +13,7 @@ from cnndsl.backends.torch.walk.parts import (
     Flow,
     Operand,
     Turning,
+    UnrollError,
     Views,
     fused,
     python_choice,
@@ -156,7 +157,7 @@ class Operations(State):
             listed_ = self.list_of(operands)
             for loop in unit.loops:
                 if loop in python.names_in(python.node_of(shape[0])) and not self.within(loop):
-                    raise CannotTranslateError("a sum whose width is a turn's")
+                    raise UnrollError(next(o.term for o in operands if o.term))
             return self.made(python.call("sum", listed_), shape, outputs, hint)
         if name == "concat" and all(o.many is None for o in operands):
             said = steps.given(unit, name, steps.callee(unit, name), term.arguments)  # type: ignore[arg-type]
@@ -176,6 +177,9 @@ class Operations(State):
             sizes[axis] = python.carry(int(values[axis]), total)  # type: ignore[index]
             run = python.call("torch.cat", self.list_of(operands), python.constant(axis + 1))  # type: ignore[operator]
             return self.made(run, sizes, outputs, hint)
+        for operand in operands:
+            if operand.many is not None:
+                raise UnrollError(operand.term)
         raise CannotTranslateError(f"{name} of lines that come and go")
 
     @property

@@ -46,6 +46,8 @@ class Operand:
     test: ast.expr | None = None
     many: ast.expr | None = None
     """The list of a loop's operands, of which `tensor` is one."""
+    term: int = 0
+    """The `id` of that loop."""
 
 
 class Parts(list[Operand]):
@@ -62,6 +64,7 @@ class Parts(list[Operand]):
 class Turning:
     """A loop of `forward` that is walked: its variable, and the families that it makes."""
 
+    term: int
     variable: str
     low: int
     over: ast.expr
@@ -120,9 +123,40 @@ def equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:
 
 def over_family(loop: Turning, module: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
     """A module for each turn of a loop: a comprehension's item, and what it goes over."""
+    over = copy.deepcopy(loop.over)
+    match over:
+        case ast.Call(
+            func=ast.Name(id="range"), args=[ast.Call(func=ast.Name(id="len"), args=[widths])]
+        ):
+            width = python.item(widths, python.name(loop.variable))
+            names = python.names_in(module)
+            item = next(n for n in ("c", "c_in", f"c_{loop.variable}") if n not in names)
+            put = _Put(width, python.name(item))
+            module = put.visit(copy.deepcopy(module))
+            names = python.names_in(module)
+            if put.done and loop.variable in names:
+                pair = ast.Tuple([python.name(loop.variable), python.name(item)], ast.Load())
+                over = python.call("enumerate", widths)
+                return module, [ast.comprehension(python.stored(pair), over, [], 0)]
+            if put.done:
+                target = python.stored(python.name(item))
+                return module, [ast.comprehension(target, widths, [], 0)]
     plain = loop.variable if loop.variable in python.names_in(module) else "_"
-    target = python.stored(python.name(plain))
-    return module, [ast.comprehension(target, copy.deepcopy(loop.over), [], 0)]
+    return module, [ast.comprehension(python.stored(python.name(plain)), over, [], 0)]
+
+
+class _Put(ast.NodeTransformer):
+    """An expression in another's place."""
+
+    def __init__(self, old: ast.expr, new: ast.expr) -> None:
+        self.old, self.new, self.done = old, new, False
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        if python.same(node, self.old):
+            self.done = True
+            return copy.deepcopy(self.new)
+        self.generic_visit(node)
+        return node
 
 
 def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:

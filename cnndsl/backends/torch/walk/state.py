@@ -18,6 +18,7 @@ from cnndsl.backends.torch.walk.parts import (
     Operand,
     Parts,
     Turning,
+    UnrollError,
     Views,
     listed,
     over_family,
@@ -64,6 +65,9 @@ class State(ABC):
         for instance, tensor in found:
             known = unit.known.get((id(instance.block), tensor.node, tensor.output))
             if known is None:
+                lost = unit.lost.get((id(instance.block), tensor.node, tensor.output))
+                if lost is not None:
+                    raise UnrollError(lost)
                 raise ExposeError(instance, tensor)
             tensors.append(known)
         turning = any(isinstance(turn, Turning) for turn in self.stack)

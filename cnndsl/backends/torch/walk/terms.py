@@ -10,7 +10,7 @@ from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import SplitError, T
 from cnndsl.backends.torch.walk.families import Families, ranges
-from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
+from cnndsl.backends.torch.walk.parts import ExposeError, Flow, Operand, UnrollError, Views
 from cnndsl.language import tree
 from cnndsl.structure import Call, Each, Line, Loop
 
@@ -99,7 +99,7 @@ class Walk(Families):
         if term.rows is None and id(term) not in unit.unrolled and ranges(term):
             try:
                 return self.family(term, views, flow, operands)
-            except CannotTranslateError:
+            except (CannotTranslateError, ExposeError):
                 raise UnrollError(id(term)) from None
             except SplitError as error:
                 if error.turns:

@@ -197,6 +197,7 @@ TIMM = {
     "regnetx_400mf": Foreign(of_timm("regnetx_004"), settings={"last": 384}, ordered=True),
     "regnety_400mf": Foreign(of_timm("regnety_004"), ordered=True),
     "convnext_tiny": Foreign(of_timm("convnext_tiny")),
+    "hrnet_w18": Foreign(of_timm("hrnet_w18"), ordered=True),
 }
 
 NETWORKS = {f"{name}-torchvision": foreign for name, foreign in TORCHVISION.items()}

@@ -181,7 +181,8 @@ def _put(node: ast.stmt, name: str, value: ast.expr) -> ast.stmt | None:
         return None
     merged: ast.stmt = Put().visit(copy.deepcopy(node))
     text = printing.statements([merged], 8)
-    if len(text) > 1 or len(text[0]) > WIDTH + 8:
+    longest = printing.WIDTH if isinstance(merged, ast.Return) else WIDTH + 8
+    if len(text) > 1 or len(text[0]) > longest:
         return None
     return merged
 

@@ -46,8 +46,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.conv3(self.conv2(self.conv1(x))) + self.projection(x))
-        return x
+        return F.relu(self.conv3(self.conv2(self.conv1(x))) + self.projection(x))
 
 
 class ResNetBody(nn.Module):
@@ -66,15 +65,15 @@ class ResNetBody(nn.Module):
         )
         self.c3 = nn.Sequential(
             Bottleneck(256, 128, s=2, norm=norm),
-            *(Bottleneck(512, 128, s=1, norm=norm) for _ in range(3)),
+            *(Bottleneck(512, 128, norm=norm) for _ in range(3)),
         )
         self.c4 = nn.Sequential(
             Bottleneck(512, 256, s=2, norm=norm),
-            *(Bottleneck(1024, 256, s=1, norm=norm) for _ in range(5)),
+            *(Bottleneck(1024, 256, norm=norm) for _ in range(5)),
         )
         self.c5 = nn.Sequential(
             Bottleneck(1024, 512, s=2, norm=norm),
-            *(Bottleneck(2048, 512, s=1, norm=norm) for _ in range(2)),
+            *(Bottleneck(2048, 512, norm=norm) for _ in range(2)),
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

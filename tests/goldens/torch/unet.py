@@ -35,8 +35,7 @@ class Up(nn.Module):
 
     def forward(self, encoder: Tensor, deep: Tensor) -> Tensor:
         up = self.up(deep)
-        x = torch.cat([center_crop(encoder, up.shape[2:]), up], 1)
-        return self.out(x)
+        return self.out(torch.cat([center_crop(encoder, up.shape[2:]), up], 1))
 
 
 class UNet(nn.Module):

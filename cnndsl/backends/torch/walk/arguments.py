@@ -56,7 +56,7 @@ class Arguments:
         """Arguments by position as long as they follow, else by keyword."""
         positional: list[ast.expr] = []
         keywords: list[ast.keyword] = []
-        for name, _, _ in self.callee.signature:
+        for name, _, default in self.callee.signature:
             param = self.callee.arguments.get(name)
             if param is None:
                 node = self.channels.get(name)
@@ -65,6 +65,9 @@ class Arguments:
                 node = self.nodes.get(param)
                 by_position = param in self.said.positional
             if node is None:
+                continue
+            by_default = default is not None and literal(default) is not None
+            if by_default and not by_position and python.same(node, default):
                 continue
             if by_position and not keywords and len(positional) == self.place(name):
                 positional.append(node)

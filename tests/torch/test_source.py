@@ -64,8 +64,11 @@ def test_source_is_clean_and_formatted_as_ruff_leaves_it(tmp_path: Path) -> None
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50", "googlenet", "unet", "fpn_resnet50", "hrnet_w18",
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenetv2", "resnet50", "googlenet", "unet", "fpn_resnet50", "hrnet_w18",
      "retinanet_resnet50_fpn"],
+)  # fmt: skip
 def test_source_is_the_golden(name: str, golden: Golden) -> None:
     golden(f"goldens/torch/{name}.py", load(name).torch_source())
 

@@ -22,7 +22,7 @@ from cnndsl.backends.torch.unit import (
     Unit,
 )
 from cnndsl.language import tree
-from cnndsl.language.evaluate import named
+from cnndsl.language.evaluate import FUNCTIONS, named
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef, operation
 from cnndsl.ops.base import Auto, Family, Op
@@ -93,7 +93,9 @@ def meaning(unit: Unit, expression: tree.Expression) -> Meaning:
     match expression:
         case tree.Value(path=tree.NamePath(name="none", parts=())):
             return None
-        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=arguments):
+        case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=arguments) if (
+            arguments is None or name not in FUNCTIONS or name in unit.definition.file.names
+        ):
             found = callee(unit, name)
             if arguments and isinstance(found, OpValue):
                 more = written(unit, found, arguments)

@@ -1,0 +1,299 @@
+"""RetinaNet, written by cnndsl."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation whose statistics and affine values are constants."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+
+
+def anchor_grid(
+    x: Tensor,
+    anchors: tuple[tuple[float, float], ...],
+    stride: tuple[float, float],
+    offset: float = 0.0,
+) -> Tensor:
+    """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    half = torch.tensor(anchors, dtype=kind, device=x.device) / 2
+    rows, columns = (torch.arange(n, dtype=kind, device=x.device) for n in x.shape[2:])
+    rows, columns = (rows + offset) * stride[0], (columns + offset) * stride[1]
+    y, x_at = torch.meshgrid(rows, columns, indexing="ij")
+    centre = torch.stack((x_at, y), -1)[:, :, None]
+    boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
+    return boxes.expand(x.shape[0], -1, -1)
+
+
+class ConvReLU(nn.Sequential):
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU())
+
+
+class RetinaNetOutput(NamedTuple):
+    cls: Tensor
+    reg: Tensor
+    anchors: Tensor
+
+
+class Bottleneck(nn.Module):
+    """`width` and `groups` are what ResNeXt and Wide ResNet change, `d` is the 3x3's
+    dilation.
+
+    Source: arXiv:1512.03385, figure 5.
+    Deviation: the paper strides the first 1x1 (v1); v1_5 strides the 3x3, as
+    torchvision does.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c: int,
+        s: int = 1,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Sequential(
+            nn.Conv2d(c_in, c, 1, bias=False), norm(c), nn.ReLU()
+        )
+        self.conv2 = nn.Sequential(
+            nn.Conv2d(c, c, 3, stride=s, padding=1, bias=False), norm(c), nn.ReLU()
+        )
+        self.conv3 = nn.Sequential(nn.Conv2d(c, 4 * c, 1, bias=False), norm(4 * c))
+        self.projection = (
+            nn.Sequential(nn.Conv2d(c_in, 4 * c, 1, stride=s, bias=False), norm(4 * c))
+            if s != 1 or c_in != 4 * c
+            else nn.Identity()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv3(self.conv2(self.conv1(x))) + self.projection(x))
+
+
+class ResNetBody(nn.Module):
+    """Source: arXiv:1512.03385, table 1."""
+
+    def __init__(
+        self, c_in: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
+    ) -> None:
+        super().__init__()
+        self.c1 = nn.Sequential(
+            nn.Conv2d(c_in, 64, 7, stride=2, padding=3, bias=False), norm(64), nn.ReLU()
+        )
+        self.c2 = nn.Sequential(
+            Bottleneck(64, 64, norm=norm),
+            *(Bottleneck(256, 64, norm=norm) for _ in range(2)),
+        )
+        self.c3 = nn.Sequential(
+            Bottleneck(256, 128, s=2, norm=norm),
+            *(Bottleneck(512, 128, norm=norm) for _ in range(3)),
+        )
+        self.c4 = nn.Sequential(
+            Bottleneck(512, 256, s=2, norm=norm),
+            *(Bottleneck(1024, 256, norm=norm) for _ in range(5)),
+        )
+        self.c5 = nn.Sequential(
+            Bottleneck(1024, 512, s=2, norm=norm),
+            *(Bottleneck(2048, 512, norm=norm) for _ in range(2)),
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        c2 = self.c2(F.max_pool2d(self.c1(image), 3, stride=2, padding=1))
+        c3 = self.c3(c2)
+        c4 = self.c4(c3)
+        return c2, c3, c4, self.c5(c4)
+
+
+class RetinaFPN(nn.Module):
+    """A pyramid from stride 8 on; two coarser levels are convolved, not pooled.
+
+    Source: arXiv:1708.02002, section 4.
+    Deviation: P6 comes from P5, as torchvision's first version; the paper takes it from
+    C5.
+    """
+
+    def __init__(self, c3_c: int, c4_c: int, c5_c: int, p6_from: str = "p5") -> None:
+        super().__init__()
+        self.m5 = nn.Conv2d(c5_c, 256, 1)
+        self.m4 = nn.Conv2d(c4_c, 256, 1)
+        self.m3 = nn.Conv2d(c3_c, 256, 1)
+        self.p3 = nn.Conv2d(256, 256, 3, padding=1)
+        self.p4 = nn.Conv2d(256, 256, 3, padding=1)
+        self.p5 = nn.Conv2d(256, 256, 3, padding=1)
+        self.has_p6 = p6_from == "p5"
+        self.p6 = (
+            nn.Conv2d(256, 256, 3, stride=2, padding=1)
+            if p6_from == "p5"
+            else nn.Conv2d(c5_c, 256, 3, stride=2, padding=1)
+        )
+        self.p7 = nn.Conv2d(256, 256, 3, stride=2, padding=1)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
+        m5 = self.m5(c5)
+        m4 = self.m4(c4) + F.interpolate(m5, c4.shape[2:])
+        p3 = self.p3(self.m3(c3) + F.interpolate(m4, c3.shape[2:]))
+        p4 = self.p4(m4)
+        p5 = self.p5(m5)
+        p6 = self.p6(p5) if self.has_p6 else self.p6(c5)
+        return p3, p4, p5, p6, self.p7(F.relu(p6))
+
+
+class RetinaHead(nn.Module):
+    """Two towers that share nothing; every level shares both.
+
+    Source: arXiv:1708.02002, section 4, figure 3.
+    """
+
+    def __init__(self, c_in: int, K: int) -> None:
+        super().__init__()
+        self.class_map = nn.Sequential(
+            nn.Sequential(*(ConvReLU(c_in, c_in) for _ in range(4))),
+            nn.Conv2d(c_in, 9 * K, 3, padding=1),
+        )
+        self.box_map = nn.Sequential(
+            nn.Sequential(*(ConvReLU(c_in, c_in) for _ in range(4))),
+            nn.Conv2d(c_in, 36, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        class_map = self.class_map(x)
+        box_map = self.box_map(x)
+        cls = class_map.unflatten(1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        reg = box_map.unflatten(1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        return cls, reg
+
+
+class RetinaNet(nn.Module):
+    """What is trained: scores and offsets of every anchor. Detectors freeze the body's
+    normalisation (in torchvision's weights from COCO, `norm=frozen_bn(eps=0)`);
+    trained from the start it has one of its own (`norm=bn`).
+
+    Source: arXiv:1708.02002, section 4, figure 3.
+    Deviation: 91 classes as torchvision, whose labels count a background that is never
+    predicted; the paper's K is 80.
+    Deviation: anchors' sides are whole pixels, and the grid's step is floor(image /
+    level), 61 and 114 and not 64 and 128 on P6 and P7 at 800, as torchvision.
+    Parameters: classes=91, norm=frozen_bn, p6_from="p5".
+    Written for image [3, 800, 800] (sizes per image).
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        classes: int = 91,
+        norm: Callable[[int], nn.Module] = FrozenBatchNorm,
+        p6_from: str = "p5",
+    ) -> None:
+        super().__init__()
+        self.body = ResNetBody(channels, norm=norm)
+        self.fpn = RetinaFPN(512, 1024, 2048, p6_from)
+        self.head = RetinaHead(256, classes)
+
+    def forward(self, image: Tensor) -> RetinaNetOutput:
+        _, body, body_2, body_3 = self.body(image)
+        fpn, fpn_2, fpn_3, fpn_4, fpn_5 = self.fpn(body, body_2, body_3)
+        x, y = self.head(fpn)
+        z, u = self.head(fpn_2)
+        v, w = self.head(fpn_3)
+        x2, x3 = self.head(fpn_4)
+        x4, x5 = self.head(fpn_5)
+        grid_0 = anchor_grid(
+            fpn,
+            (
+                (46, 22),
+                (56, 28),
+                (70, 36),
+                (32, 32),
+                (40, 40),
+                (50, 50),
+                (22, 46),
+                (28, 56),
+                (36, 70),
+            ),
+            stride=(image.shape[2] // fpn.shape[2], image.shape[3] // fpn.shape[3]),
+        )
+        grid_1 = anchor_grid(
+            fpn_2,
+            (
+                (90, 46),
+                (114, 56),
+                (142, 72),
+                (64, 64),
+                (80, 80),
+                (100, 100),
+                (46, 90),
+                (56, 114),
+                (72, 142),
+            ),
+            stride=(image.shape[2] // fpn_2.shape[2], image.shape[3] // fpn_2.shape[3]),
+        )
+        grid_2 = anchor_grid(
+            fpn_3,
+            (
+                (182, 90),
+                (228, 114),
+                (288, 144),
+                (128, 128),
+                (160, 160),
+                (204, 204),
+                (90, 182),
+                (114, 228),
+                (144, 288),
+            ),
+            stride=(image.shape[2] // fpn_3.shape[2], image.shape[3] // fpn_3.shape[3]),
+        )
+        grid_3 = anchor_grid(
+            fpn_4,
+            (
+                (362, 182),
+                (456, 228),
+                (574, 288),
+                (256, 256),
+                (322, 322),
+                (406, 406),
+                (182, 362),
+                (228, 456),
+                (288, 574),
+            ),
+            stride=(image.shape[2] // fpn_4.shape[2], image.shape[3] // fpn_4.shape[3]),
+        )
+        grid_4 = anchor_grid(
+            fpn_5,
+            (
+                (724, 362),
+                (912, 456),
+                (1148, 574),
+                (512, 512),
+                (644, 644),
+                (812, 812),
+                (362, 724),
+                (456, 912),
+                (574, 1148),
+            ),
+            stride=(image.shape[2] // fpn_5.shape[2], image.shape[3] // fpn_5.shape[3]),
+        )
+        cls = torch.cat([x, z, v, x2, x4], 1)
+        reg = torch.cat([y, u, w, x3, x5], 1)
+        anchors = torch.cat([grid_0, grid_1, grid_2, grid_3, grid_4], 1)
+        return RetinaNetOutput(cls, reg, anchors)

@@ -40,7 +40,9 @@ class SplitError(Exception):
     def turns(self) -> bool:
         """Whether one instance differs from itself: in the turns of a loop."""
         found: dict[int, str] = {}
-        return any(found.setdefault(id(i), repr(key)) != repr(key) for i, key in self.keys)
+        return any(
+            found.setdefault(id(i.block), repr(key)) != repr(key) for i, key in self.keys
+        )
 
 
 @dataclass(eq=False)

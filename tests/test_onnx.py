@@ -158,6 +158,7 @@ def test_numbers_worked_out_from_sizes_hold_at_every_size_that_is_free() -> None
         ("flatten -> linear(3)", [8, 12]),
         ("avgpool([image.h, image.w])", [8, 12]),
         ("conv(3, 3x3) when H > 4", [8, "W"]),
+        ("conv(4, 3x3) -> conv(H // 2, 3x3)", [8, "W"]),
     ],
 )
 def test_a_size_is_free_where_nothing_but_shapes_depends_on_it(step: str, free: list) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import helper, numpy_helper
 
 import cnndsl
+from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError
-from cnndsl.importing.onnx import flow_of, layers_run, load
+from cnndsl.importing.onnx import flow_of, from_onnx, layers_run, load
 from tests.onnx_nodes import cases, page, tried
 from tests.test_onnx import awkward_weights
 
@@ -172,3 +174,60 @@ def test_attributes_of_older_opsets_are_read() -> None:
     flow = flow_of(model, "M")
     words = [layer.word for layer in flow.layers]
     assert words == ["gap", "reshape", "clamp", "flatten"]
+
+
+def test_a_model_becomes_a_file_that_is_proved(tmp_path: Path) -> None:
+    network = cnndsl.load("effnet")
+    weights = awkward_weights(network)
+    path = tmp_path / "effnet.onnx"
+    path.write_bytes(network.to_onnx(weights, functions=True).SerializeToString())
+    found = from_onnx(path)
+    assert (found.network.parameters, found.network.macs) == (network.parameters, network.macs)
+    assert "block EffNetBlock" in found.text
+    array = np.random.default_rng(0).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    single = {name: array.astype(np.float32) for name, array in found.weights.items()}
+    ours, theirs = found.network.to_numpy(single)(array), network.to_numpy(weights)(array)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    done = CliRunner().invoke(cli, ["import", str(path), "-o", str(tmp_path / "x.arch")])
+    assert done.exit_code == 0, done.output
+    assert cnndsl.load(tmp_path / "x.arch").macs == network.macs
+
+
+def test_weights_that_are_moved_on_their_way_are_found() -> None:
+    """Weights shared by `Identity`, turned and reshaped, as exporters write them."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        NODE("Identity", ["k"], ["k2"]),
+        NODE("Conv", ["x", "k"], ["a"], pads=[1, 1, 1, 1]),
+        NODE("Conv", ["a", "k2"], ["b"], pads=[1, 1, 1, 1]),
+        NODE("ReduceMean", ["b", "axes"], ["m"], keepdims=0),
+        NODE("Transpose", ["w"], ["t"], perm=[1, 0]),
+        NODE("MatMul", ["m", "t"], ["p"]),
+        NODE("Add", ["p", "bias"], ["y"]),
+    ]
+    model = model_of(
+        *nodes,
+        k=rng.normal(size=(4, 4, 3, 3)).astype(np.float32),
+        w=rng.normal(size=(5, 4)).astype(np.float32),
+        bias=rng.normal(size=5).astype(np.float32),
+        axes=np.array([2, 3]),
+    )
+    found = from_onnx(model)
+    assert "linear(5)" in found.text
+
+
+@pytest.mark.parametrize("words", [("x.onnx",), ("cut.onnx",)])
+def test_the_command_writes_nothing_where_it_refuses(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "cut.onnx").write_bytes(b"\x08\x0a\x12")
+    (tmp_path / "x.onnx").write_bytes(
+        model_of(NODE("Det", ["x"], ["y"], name="d")).SerializeToString()
+    )
+    before = {*tmp_path.iterdir()}
+    done = CliRunner().invoke(
+        cli, ["import", str(tmp_path / words[0]), "-o", str(tmp_path / "y.arch")]
+    )
+    assert done.exit_code in (1, 2)
+    assert "E610" in done.output
+    assert {*tmp_path.iterdir()} == before

@@ -33,6 +33,8 @@ from cnndsl.ops.base import Array, Shape
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+    from cnndsl.importing import Imported
+
 LIMIT = 2**31
 """Bytes of an .onnx file: protobuf's own."""
 STANDARD = ("", "ai.onnx")
@@ -69,6 +71,24 @@ def load(path: str | Path) -> ModelProto:
         first = str(error).strip().partition("\n")[0]
         raise refused(f"{path}: the data beside it cannot be read: {first}") from None
     return model
+
+
+def from_onnx(source: str | Path | ModelProto, shapes: Sequence[Shape] = ()) -> Imported:
+    """A model as a file that computes the same, with its weights.
+
+    `shapes` are those of the inputs a sample, where the model leaves them open; an image is
+    224 × 224 then.
+    Raises OSError, ArchError (E610), ImportError: onnx is not installed.
+    """
+    from cnndsl.importing import from_flow
+
+    named = isinstance(source, str | Path)
+    model = load(source) if isinstance(source, str | Path) else source
+    name = Path(source).stem if isinstance(source, str | Path) else model.graph.name
+    flow = flow_of(model, name or "model", shapes)
+    free = any(_open(port) for port in _ports(model.graph))
+    again = (lambda sizes: flow_of(model, flow.name, list(sizes.values()))) if free else None
+    return from_flow(replace(flow, source=str(source) if named else flow.name), again)
 
 
 def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
@@ -201,17 +221,18 @@ class Walk:
         constants = [x for x in call.inputs if x is not None]
         if all(isinstance(x, Known) for x in constants):
             arrays = [x.array if isinstance(x, Known) else None for x in call.inputs]
-            for name, array in zip(node.output, _folded(node, arrays, opset), strict=False):
-                tensors[name] = Known(array)
+            found = _folded(node, arrays, opset)
+            for name, array in zip(node.output, found, strict=False):
+                tensors[name] = _moved(call, array)
             return
         if node.op_type in ("Shape", "Size"):
             tensors[node.output[0]] = Known(_sizes(call))
             return
-        found = RULES.get(node.op_type)
+        rule = RULES.get(node.op_type)
         try:
-            if found is None:
+            if rule is None:
                 raise UnsayableError("no operation of the language does this")
-            given = found(call)
+            given = rule(call)
         except UnsayableError as error:
             raise unsaid(call, error) from error
         several = [given] if isinstance(given, Data) else list(given)
@@ -323,6 +344,23 @@ def _folded(node: NodeProto, arrays: Sequence[Array | None], opset: int) -> list
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise refused(f"a constant cannot be worked out: {reason}", _where(node)) from None
     return [np.asarray(array) for array in found]
+
+
+def _moved(call: Call, array: Array) -> Known:
+    """A constant that was worked out: the elements of an initializer, or a value of its own."""
+    first = call.inputs[0] if call.inputs else None
+    if not isinstance(first, Known) or not first.name:
+        return Known(array)
+    shape = first.array.shape
+    if call.kind in ("Identity", "Cast"):
+        return Known(array, first.name, first.back)
+    if call.kind in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
+        return Known(array, first.name, lambda a: first.back(a.reshape(shape)))
+    if call.kind == "Transpose":
+        order = call.get("perm", range(len(shape) - 1, -1, -1))
+        home = np.argsort(list(order))
+        return Known(array, first.name, lambda a: first.back(a.transpose(home)))
+    return Known(array)
 
 
 # Where nodes come from

@@ -41,10 +41,12 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A constant: its value, and the initializer that it is, if it is one as it stands."""
+    """A constant: its value, and of which initializer, if it holds just its elements."""
 
     array: Array
     name: str = ""
+    back: Change = lambda array: array
+    """The value → the initializer."""
 
 
 Tensor = Data | Known
@@ -90,7 +92,10 @@ class Call:
 
         self.node, self.reading, self.opset, self.scopes = node, reading, opset, scopes
         self.kind: str = node.op_type
-        self.attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        self.attributes: dict[str, Any] = {}
+        for attribute in node.attribute:
+            value = helper.get_attribute_value(attribute)
+            self.attributes[attribute.name] = short(value) if type(value) is float else value
         self.inputs = [reading.tensors[name] if name else None for name in node.input]
 
     # What enters
@@ -170,11 +175,18 @@ class Call:
         back: Change = lambda array: array,
     ) -> str:
         """An input as a weight, changed on the way: its name among the flow's weights."""
-        name = self.node.input[number]
-        found = self.inputs[number]
+        name, found = str(self.node.input[number]), self.inputs[number]
         array = found.array if isinstance(found, Known) else self.known(number)
         assert array is not None
-        name = (found.name or name) if isinstance(found, Known) else name
+        whole = back
+        if isinstance(found, Known):
+            name, theirs = found.name, found.back
+            if not name:
+                raise UnsayableError("a weight is worked out from others")
+
+            def whole(array: Array) -> Array:
+                return theirs(back(array))
+
         made = forward(np.asarray(array, np.float64))
         at = name
         while at in self.reading.learned:
@@ -182,7 +194,7 @@ class Call:
             if other.array.shape == made.shape and np.array_equal(other.array, made):
                 return at
             at += "'"
-        self.reading.learned[at] = Learned(name, made, back)
+        self.reading.learned[at] = Learned(name, made, whole)
         return at
 
     # Layers
@@ -274,6 +286,12 @@ class Call:
                 raise UnsayableError("a tensor without the batch takes part")
             found.append(self.reshaped(x, ((1,) * missing + x.shape)) if missing else x)
         return found
+
+
+def short(number: float) -> float:
+    """A number in float32 as one would write it: 1e-05, and not 9.999999747378752e-06."""
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def letters(count: int) -> list[str]:

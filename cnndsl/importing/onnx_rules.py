@@ -16,6 +16,7 @@ from cnndsl.importing.onnx_graph import (
     UnsayableError,
     letters,
     rule,
+    short,
 )
 from cnndsl.ops.base import Array, Pads, Shape
 
@@ -424,7 +425,7 @@ def _clip(call: Call) -> Data:
     for number, name in ((1, "min"), (2, "max")):
         found = call.attributes.get(name)
         found = call.known(number) if found is None else found
-        bounds.append(None if found is None else float(np.asarray(found).reshape(())))
+        bounds.append(None if found is None else short(float(np.asarray(found).reshape(()))))
     low, high = bounds
     if (low, high) == (0.0, 6.0):
         return call.layer("relu6", [call.data(0)])
@@ -520,7 +521,7 @@ def _with_constant(call: Call, word: str, constants: Sequence[Known | None]) -> 
     x = call.data(1 if left else 0)
     array = found.array
     if array.size == 1 and array.ndim <= len(x.shape) + call.reading.lead:
-        return _with_number(call, word, x, float(array.reshape(())), left=left)
+        return _with_number(call, word, x, short(float(array.reshape(()))), left=left)
     full = (1,) * (len(x.shape) + 1 - array.ndim) + array.shape
     channels = (
         full[1] == x.shape[0] and array.size == x.shape[0] and len(full) == len(x.shape) + 1
@@ -576,7 +577,7 @@ def _pow(call: Call) -> Data:
     assert exponent is not None
     if exponent.size != 1:
         raise UnsayableError("an exponent of each element")
-    return call.layer("pow", [call.data(0)], exponent=float(exponent.reshape(())))
+    return call.layer("pow", [call.data(0)], exponent=short(float(exponent.reshape(()))))
 
 
 # Reductions

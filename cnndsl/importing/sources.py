@@ -47,20 +47,14 @@ def read(source: str, shapes: Sequence[Shape] = ()) -> Imported:
     from cnndsl.importing import from_torch
 
     if source.endswith(".onnx"):
-        return _onnx(source)
+        from cnndsl.importing.onnx import from_onnx
+
+        return from_onnx(source, shapes)
     if source.endswith(".pt2"):
         return _program(source)
     module, own = _module(source)
     name = source.rpartition(":")[2]
     return from_torch(module, list(shapes) or [own], name=name)
-
-
-def _onnx(source: str) -> Imported:
-    if util.find_spec("cnndsl.importing.onnx") is None:
-        raise refused(f"{source}: ONNX cannot be read yet")
-    read_onnx: Any = import_module("cnndsl.importing.onnx").from_onnx
-    found: Imported = read_onnx(source)
-    return found
 
 
 def _module(source: str) -> tuple[nn.Module, Shape]:

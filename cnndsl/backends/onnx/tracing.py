@@ -63,14 +63,15 @@ def traced(network: Network) -> Traced:
 def _free(found: Propagated) -> set[Atom]:
     """The sizes of inputs that decide nothing and shape no weight."""
     free: set[Atom] = {atom for atom in found.names if isinstance(atom, Axis)}
-    shapes = {
-        weight.shape
+    held = {  # shapes would not do: one of formulas equals one of numbers
+        n.formula
         for layer in found.layers
         for weight in layer.op.weights(*layer.inputs).values()
+        for n in weight.shape
+        if isinstance(n, Sym)
     }
-    held = [n.formula for shape in shapes for n in shape if isinstance(n, Sym)]
-    held += [one.formula for one in found.numbers]
-    held += [one.formula for one in found.decided if not (one.contract and _equal(one.formula))]
+    held |= {one.formula for one in found.numbers}
+    held |= {one.formula for one in found.decided if not (one.contract and _equal(one.formula))}
     return free.difference(*(formula.atoms() for formula in held))
 
 

@@ -183,12 +183,14 @@ def test_runs_channels_last_and_under_autocast(name: str) -> None:
     assert difference(outputs(half), expected) <= 0.1
 
 
-def test_weights_begin_as_pytorch_sets_them() -> None:
+def test_weights_begin_as_the_file_says_else_as_pytorch_sets_them() -> None:
     made = load("resnet18").to_torch()
-    bound = (3 * 7 * 7) ** -0.5
-    assert bound / 2 < float(made.get_submodule("c1.0").weight.abs().max()) <= bound
-    assert bool((made.get_submodule("c1.1").weight == 1).all())
-    assert bool((made.get_submodule("c1.1").bias == 0).all())
+    first, norm = made.get_submodule("c1.0"), made.get_submodule("c1.1")
+    assert float(first.weight.detach().std()) == pytest.approx((2 / (64 * 49)) ** 0.5, rel=0.05)
+    assert bool((norm.weight == 1).all())
+    assert bool((norm.bias == 0).all())
+    logits = made.get_submodule("logits").weight.detach()
+    assert 0.99 * 512**-0.5 < float(logits.abs().max()) <= 512**-0.5
 
 
 def test_sizes_are_taken_at_run_time_where_the_language_leaves_them_free() -> None:

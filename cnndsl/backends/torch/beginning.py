@@ -136,6 +136,31 @@ def spread(classes: Sequence[ast.ClassDef], model: ast.ClassDef) -> None:
         if layer is not call:
             assert isinstance(layer, ast.Call)
             call.func, call.args, call.keywords = layer.func, layer.args, layer.keywords
+    for one in classes:
+        _name(one)
+
+
+def _name(cls: ast.ClassDef) -> None:
+    """Begin a layer that has an attribute of its own behind the others, by that name."""
+    for init in cls.body:
+        if not isinstance(init, ast.FunctionDef) or init.name != "__init__":
+            continue
+        behind: list[ast.stmt] = []
+        for statement in init.body:
+            match statement:
+                case ast.Assign(targets=[ast.Attribute() as target], value=ast.Call() as call):
+                    layer, beginnings = bare(call), said(call)
+                    assert isinstance(layer, ast.Call)
+                    linear = ast.unparse(layer.func) == "nn.Linear"
+                    if "bias" in beginnings and not linear:
+                        continue  # PyTorch's annotations let it be None
+                    statement.value = layer
+                    where = ast.unparse(target)
+                    behind += [
+                        ast.Expr(_called(beginning, python.dotted(f"{where}.{weight}")))
+                        for weight, beginning in beginnings.items()
+                    ]
+        init.body += behind
 
 
 def _layers(cls: ast.ClassDef) -> Iterator[Found]:
@@ -208,5 +233,8 @@ def _called(beginning: ast.expr, value: ast.expr) -> ast.Call:
     """`nn.init.normal_(m.weight, std=0.01)` of `partial(nn.init.normal_, std=0.01)`."""
     if isinstance(beginning, ast.Call):
         function, *_ = beginning.args
-        return ast.Call(function, [value], copy.deepcopy(beginning.keywords))
+        given = copy.deepcopy(beginning.keywords)
+        if ast.unparse(function) == "nn.init.constant_":
+            return ast.Call(function, [value, given[0].value], [])
+        return ast.Call(function, [value], given)
     return ast.Call(copy.deepcopy(beginning), [value], [])

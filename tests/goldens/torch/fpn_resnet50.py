@@ -75,6 +75,9 @@ class ResNetBody(nn.Module):
             Bottleneck(1024, 512, s=2, norm=norm),
             *(Bottleneck(2048, 512, norm=norm) for _ in range(2)),
         )
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         c2 = self.c2(F.max_pool2d(self.c1(image), 3, stride=2, padding=1))
@@ -96,6 +99,11 @@ class FPN(nn.Module):
         self.p4 = nn.Conv2d(256, 256, 3, padding=1)
         self.p3 = nn.Conv2d(256, 256, 3, padding=1)
         self.p2 = nn.Conv2d(256, 256, 3, padding=1)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_uniform_(m.weight, a=1.0)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
 
     def forward(
         self, c2: Tensor, c3: Tensor, c4: Tensor, c5: Tensor

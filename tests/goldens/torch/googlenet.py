@@ -113,6 +113,14 @@ class GoogLeNet(nn.Module):
         self.aux = aux
         self.aux1 = Aux(512, classes) if aux else nn.Identity()
         self.aux2 = Aux(528, classes) if aux else nn.Identity()
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_uniform_(m.weight, nonlinearity="linear")
+                if m.bias is not None:
+                    nn.init.constant_(m.bias, 0.2)
+            elif isinstance(m, nn.Linear):
+                nn.init.kaiming_uniform_(m.weight, nonlinearity="linear")
+                nn.init.constant_(m.bias, 0.2)
 
     def forward(self, image: Tensor) -> GoogLeNetOutput:
         x = F.max_pool2d(self.conv1(image), 3, stride=2, ceil_mode=True)

@@ -71,6 +71,12 @@ class MobileNetV2(nn.Module):
         self.last = ConvBNReLU6(round8(320 * width), round8(1280 * max(1.0, width)), 1)
         self.dropout = nn.Dropout(p=0.2)
         self.logits = nn.Linear(round8(1280 * max(1.0, width)), classes)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
+            elif isinstance(m, nn.Linear):
+                nn.init.normal_(m.weight, std=0.01)
+                nn.init.zeros_(m.bias)
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.last(self.blocks(self.stem(image))).mean((2, 3))

@@ -1,5 +1,7 @@
 """UNet, written by cnndsl."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,7 @@ class Up(nn.Module):
         super().__init__()
         self.up = nn.ConvTranspose2d(deep_c, c, 2, stride=2)
         self.out = DoubleConv(encoder_c + c, c)
+        nn.init.normal_(self.up.weight, std=math.sqrt(2 / deep_c))
 
     def forward(self, encoder: Tensor, deep: Tensor) -> Tensor:
         up = self.up(deep)
@@ -59,6 +62,9 @@ class UNet(nn.Module):
         self.e1 = Up(128, 256, 128)
         self.e0 = Up(64, 128, 64)
         self.logits = nn.Conv2d(64, classes, 1)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight)
 
     def forward(self, image: Tensor) -> Tensor:
         d0 = self.d0(image)

@@ -199,7 +199,7 @@ class Operations(State):
             if any(operand.test is not None for operand in operands):
                 raise CannotTranslateError("a loop among lines that come and go")
             return python.listed(
-                [o.tensor.run if o.many is None else ast.Starred(o.many) for o in operands]
+                [o.tensor.run if o.many is None else ast.Starred(o.many, ast.Load()) for o in operands]
             )
         first = 0
         while first < len(operands) and operands[first].test is None:

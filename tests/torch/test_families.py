@@ -1,0 +1,115 @@
+"""Loops over families of tensors are loops of `forward`, and compute what their turns do."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from cnndsl.backends.torch import write
+from cnndsl.network import load, loads
+from tests.torch.test_written import agree
+
+LEVELS = """
+model M: image[3, H=32, W=32] -> (u, v, w) {
+  a: image -> conv(4, 3x3, stride=2)
+  b: a -> conv(8, 3x3, stride=2)
+  c: b -> conv(12, 3x3, stride=2)
+  two: Mix { a; b }
+  three: Mix { two[*]; c } -> Mix
+  u: three[0] -> conv(1, 1x1)
+  v: three[1] -> conv(2, 1x1)
+  w: three[2] -> conv(3, 1x1)
+}
+"""
+LOOPS = {
+    "a module each": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) { y[i]: x[i] -> conv(x[i].c, 3x3, norm=bn, act=relu) }
+}""",
+    "two loops, the second reads the first's family": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) { b[i]: x[i] -> conv(x[i].c, 3x3) -> relu }
+  for i in 0..len(x) { y[i]: add { x[i]; b[i] -> conv(x[i].c, 1x1); b[i] } }
+}""",
+    "every level hears every other": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) {
+    y[i]: add {
+      for j in 0..len(x) {
+        down[j]: x[j] -> conv(x[j].c, 3x3, stride=2) * (i - j - 1) -> conv(x[i].c, 3x3, stride=2) when j < i
+        x[j] when j == i
+        up[j]: x[j] -> conv(x[i].c, 1x1) -> upsample(2 ** (j - i)) when j > i
+      }
+    } -> relu
+  }
+}""",
+    "a line before the loop of a join and one behind it": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) {
+    z[i]: x[i] -> conv(x[i].c, 3x3)
+    y[i]: add {
+      z[i]
+      for j in 0..len(x) { side[j]: x[j] -> conv(x[i].c, 1x1) -> resize(x[i].size) }
+      x[i] -> tanh
+    }
+  }
+}""",
+    "a value of the turn alone": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) {
+    t[i]: x[i] -> conv(2 * x[i].c, 1x1, act=relu)
+    y[i]: mul { x[i]; t[i] -> conv(x[i].c, 1x1) -> sigmoid }
+  }
+}""",
+}
+UNROLLED = {
+    "a turn reads the one before": """
+block Mix: *x[_, _, _] -> *y {
+  y[0]: x[0] -> relu
+  for i in 1..len(x) { y[i]: add { x[i]; y[i - 1] -> conv(x[i].c, 3x3, stride=2) } }
+}""",
+    "a join of another kind": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) {
+    y[i]: concat { for j in 0..len(x) { x[j] -> resize(x[i].size) } } -> conv(x[i].c, 1x1)
+  }
+}""",
+    "the widths are a formula of the turn": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) { y[i]: x[i] -> conv(4 * (i + 1), 3x3) -> conv(8 - i, 1x1) -> conv(x[i].c, 1x1) }
+}""",
+    "a condition of the turn around a label that is read": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) {
+    z[i]: x[i] -> { conv(x[i].c, 3x3) when i > 0 } -> relu
+  }
+  for i in 0..len(x) { y[i]: add { z[i]; x[i] } }
+}""",
+    "an attribute of the turn": """
+block Mix: *x[_, _, _] -> *y {
+  for i in 0..len(x) { y[i]: x[i] -> conv(x[i].c, 3x3, groups=2 if i == 0 else 1) }
+}""",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_over_a_family_is_one_of_forward(loop: str) -> None:
+    text = LOOPS[loop] + LEVELS
+    agree(text)
+    found = write(loads(text))
+    assert not found.because
+    classes = {n.name: n for n in ast.parse(found.text).body if isinstance(n, ast.ClassDef)}
+    assert [name for name in classes if name.startswith("Mix")] == ["Mix"]
+    assert any(isinstance(n, ast.For) for n in ast.walk(classes["Mix"]))
+
+
+@pytest.mark.parametrize("loop", UNROLLED)
+def test_a_loop_whose_turns_differ_computes_the_same(loop: str) -> None:
+    agree(UNROLLED[loop] + LEVELS)
+
+
+def test_one_exchange_serves_all_stages_of_hrnet() -> None:
+    found = write(load("hrnet_w18"))
+    assert not found.because
+    assert found.text.count("class Exchange") == 1

@@ -37,7 +37,8 @@ block Mix: *x[_, _, _] -> *y {
   for i in 0..len(x) {
     y[i]: add {
       for j in 0..len(x) {
-        down[j]: x[j] -> conv(x[j].c, 3x3, stride=2) * (i - j - 1) -> conv(x[i].c, 3x3, stride=2) when j < i
+        down[j]: x[j] -> conv(x[j].c, 3x3, stride=2) * (i - j - 1)
+                      -> conv(x[i].c, 3x3, stride=2) when j < i
         x[j] when j == i
         up[j]: x[j] -> conv(x[i].c, 1x1) -> upsample(2 ** (j - i)) when j > i
       }
@@ -77,7 +78,9 @@ block Mix: *x[_, _, _] -> *y {
 }""",
     "the widths are a formula of the turn": """
 block Mix: *x[_, _, _] -> *y {
-  for i in 0..len(x) { y[i]: x[i] -> conv(4 * (i + 1), 3x3) -> conv(8 - i, 1x1) -> conv(x[i].c, 1x1) }
+  for i in 0..len(x) {
+    y[i]: x[i] -> conv(4 * (i + 1), 3x3) -> conv(8 - i, 1x1) -> conv(x[i].c, 1x1)
+  }
 }""",
     "a condition of the turn around a label that is read": """
 block Mix: *x[_, _, _] -> *y {

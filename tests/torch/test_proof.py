@@ -21,10 +21,12 @@ from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.backends.torch import source
 from cnndsl.backends.torch.execute import execute
 from cnndsl.backends.torch.folding import folded
+from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import Proof, ProofError, calls, expected, prove, reparse
 from cnndsl.graph import Network, key_of
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
+from cnndsl.language.names import OpRef
 from cnndsl.network import load, loads
 from cnndsl.ops.base import OPS, Family, Op, Operand, Shape, Torch, op
 from cnndsl.ops.base import Call as BaseCall
@@ -65,6 +67,35 @@ def test_shipped_networks_are_proved_at_every_point(name: str) -> None:
     for definition in read(name).models.values():
         for point in points(definition):
             prove(ast.parse(source(point.network)), point.network)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("mobilenetv2", "hrnet_w18") else pytest.param(n, marks=pytest.mark.slow)
+     for n in zoo()],
+)  # fmt: skip
+def test_one_file_is_proved_for_every_argument_of_its_constructor(name: str) -> None:
+    for definition in read(name).models.values():
+        network = elaborate(definition)
+        tree = ast.parse(source(network))
+        model = next(
+            n
+            for n in tree.body
+            if isinstance(n, ast.ClassDef) and n.name == identifier(network.name)
+        )
+        init = next(
+            n for n in model.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
+        )
+        offered = {a.arg: ast.unparse(a.annotation) for a in init.args.args if a.annotation}
+        for point in points(definition):
+            given = {identifier(name): value for name, value in point.arguments.items()}
+            if point.inputs or not given.keys() <= offered.keys():
+                continue  # another size, or what the file does not offer
+            for key, value in given.items():
+                if isinstance(value, tuple) and offered[key] == "int":
+                    given[key] = value[0]  # a cube by its side
+            if not any(isinstance(value, OpRef) for value in given.values()):
+                prove(tree, point.network, given)
 
 
 # --- Files written by hand, against a network of one or two lines

@@ -198,9 +198,11 @@ class Operations(State):
         if any(operand.many is not None for operand in operands):
             if any(operand.test is not None for operand in operands):
                 raise CannotTranslateError("a loop among lines that come and go")
-            return python.listed(
-                [o.tensor.run if o.many is None else ast.Starred(o.many, ast.Load()) for o in operands]
-            )
+            items: list[ast.expr] = [
+                o.tensor.run if o.many is None else ast.Starred(o.many, ast.Load())
+                for o in operands
+            ]
+            return python.listed(items)
         first = 0
         while first < len(operands) and operands[first].test is None:
             first += 1

@@ -41,6 +41,13 @@ block Maybe(f: bool): x[C, H, W] -> (a, b) { a: x -> relu
                                              b: { conv(C, 1x1) when f } }
 """
 TEXTS = {
+    "a size with unlike sides begins as its default": """
+block N(pool: size = 1): x[C, *S] -> y {
+  seen: x -> { maxpool(pool) when pool != 1 }
+  y: seen -> conv(C, 1) -> relu
+}
+model M: image[3, H=8, W=8] -> y { N(1x2)
+                                   y: N(pool=1x2) }""",
     "one tensor for two ports": PAIR
     + """
 model M: image[4, H=8, W=8] -> (a, b) {

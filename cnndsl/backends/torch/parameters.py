@@ -225,7 +225,7 @@ def is_cube(value: object) -> bool:
 def equal_values(value: object, other: object) -> bool:
     """Whether two plain values are one; a cube is its side."""
     value = python.plain(value)
-    sizes = (
-        {repr(value), repr(value[0])} if isinstance(value, tuple) and value else {repr(value)}
-    )
-    return repr(other) in sizes or value == other
+    numbers = not isinstance(value, bool) and not isinstance(other, bool)
+    if repr(value) == repr(other) or (numbers and value == other):
+        return True
+    return isinstance(value, tuple) and is_cube(value) and repr(value[0]) == repr(other)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cnndsl.analysis.costs import giga, total
 from cnndsl.editing.tokens import keywords
+from cnndsl.figures import draw
 from cnndsl.figures.text import count_text
 from cnndsl.files import shipped
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
@@ -40,6 +41,7 @@ STATIC = ("index.html", "style.css", "icon.svg")
 
 def build(folder: Path) -> None:
     """Write the folder anew."""
+    folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     modules = packages()
@@ -131,7 +133,7 @@ def _zoo(folder: Path) -> None:
         network = load(path)
         whole = total(network)
         shutil.copy(path, folder / "zoo")
-        shutil.copy(ROOT / "docs" / "figures" / "zoo" / f"{name}.svg", folder / "zoo")
+        draw(network, folder / "zoo" / f"{name}.svg")
         cited = "; ".join(str(each) for each in network.structure.definition.citations)
         costs = f"{count_text(whole.parameters)} parameters · {giga(whole.macs)} G"
         listed.append({"name": name, "cited": cited, "costs": costs})

@@ -127,6 +127,17 @@ def test_any_text_is_answered(text: str) -> None:
         ask(desk, "complete", text=text, at=at)
 
 
+def test_what_a_link_brings_is_only_shown() -> None:
+    desk = Desk()
+    bad = "<img src=x onerror=alert(1)>"
+    text = f'@deviates("{bad}")\n@cite("{bad}", table="{bad}")\n{MODEL}'
+    assert ask(desk, "check", text=text)["fresh"]
+    for style in ("blocks", "scale"):
+        svg = ask(desk, "figure", style=style)["svg"]
+        assert "<img" not in svg
+        assert "&lt;img" in svg
+
+
 WITHOUT_NUMPY = """
 import json, sys
 sys.modules["numpy"] = None

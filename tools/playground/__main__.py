@@ -60,6 +60,7 @@ def build(folder: Path) -> None:
     assert text.count("pyodide.asm.mjs") == 1
     worker.write_text(text.replace("pyodide.asm.mjs", "pyodide.asm.js"), encoding="utf-8")
     _python(folder / "python.zip")
+    _licences(folder / "licences.txt")
     _zoo(folder)
 
 
@@ -123,6 +124,19 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED
     archive.writestr(entry, data)
+
+
+def _licences(target: Path) -> None:
+    """The licences of the JavaScript; those of the Python are in its archive."""
+    lock = json.loads((HERE / "package-lock.json").read_text(encoding="utf-8"))
+    texts = []
+    for name, about in sorted(lock["packages"].items()):
+        if name and "esbuild" not in name and not about.get("optional"):
+            found = sorted((HERE / name).glob("LICEN*"))
+            text = found[0].read_text(encoding="utf-8") if found else ""
+            package = name.removeprefix("node_modules/")
+            texts.append(f"{package} {about['version']}: {about['license']}\n\n{text}".strip())
+    target.write_text("\n\n\n".join(texts) + "\n", encoding="utf-8")
 
 
 def _zoo(folder: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Iterable
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 FAMILY = "Inter"
@@ -56,3 +59,46 @@ def _advances(bold: bool) -> tuple[dict[int, int], int]:
         metrics = font["hmtx"].metrics
         table = {code: metrics[name][0] for code, name in font.getBestCmap().items()}
         return table, font["head"].unitsPerEm
+
+
+SHAPES = ("GSUB", "GPOS", "GDEF", "DSIG", "kern", "meta", "gasp")
+"""Tables that a plain line of text does not need; kerning would make it narrower."""
+
+
+def rules(texts: Iterable[tuple[str, bool]]) -> str:
+    """The characters of some texts, regular or bold, as `@font-face` rules of a style."""
+    used: dict[bool, set[str]] = {}
+    for text, bold in texts:
+        used.setdefault(bold, set()).update(text)
+    return "".join(_rule("".join(sorted(used[bold])), bold) for bold in sorted(used))
+
+
+@cache
+def _rule(characters: str, bold: bool) -> str:
+    """One rule with the font inside; glyphs that are not used are empty."""
+    from fontTools.ttLib import TTFont
+
+    with TTFont(FILES[bold], recalcTimestamp=False, recalcBBoxes=False) as font:
+        known, outlines = font.getBestCmap(), font["glyf"]
+        kept = [known[ord(c)] for c in characters if ord(c) in known]
+        needed: set[str] = {".notdef"}
+        while kept:
+            name = kept.pop()
+            if name not in needed:
+                needed.add(name)
+                kept += outlines[name].getComponentNames(outlines)
+        blank = type(outlines[".notdef"])
+        for name in font.getGlyphOrder():
+            if name not in needed:
+                outlines.glyphs[name] = blank()
+        for table in SHAPES:
+            if table in font:
+                del font[table]
+        font.flavor = "woff"
+        made = BytesIO()
+        font.save(made)
+    data = b64encode(made.getvalue()).decode()
+    return (
+        f"@font-face{{font-family:{FAMILY};font-weight:{700 if bold else 400};"
+        f"src:url(data:font/woff;base64,{data})}}"
+    )

@@ -6,10 +6,12 @@ from html import escape
 from pathlib import Path
 
 from cnndsl.figures.paint import Picture
-from cnndsl.figures.svg import night, svg
+from cnndsl.figures.svg import faces, night, svg
 
 HERE = Path(__file__).parent / "viewer"
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = (
+    "default-src 'none'; font-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
 
 
 def html(picture: Picture, theme: str = "light") -> str:
@@ -24,7 +26,7 @@ def html(picture: Picture, theme: str = "light") -> str:
         f'<html lang="en" data-theme="{theme}"><head><meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{name}</title>\n<style>{style}\n{dark}</style></head>\n<body>\n"
+        f"<title>{name}</title>\n<style>{faces(picture)}{style}\n{dark}</style></head>\n<body>\n"
         '<header><strong id="name">'
         f'{name}</strong><input id="search" type="search" placeholder="Search (/)" '
         'aria-label="Search boxes"><output id="found"></output>'

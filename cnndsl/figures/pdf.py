@@ -21,7 +21,8 @@ def pdf(picture: Picture, theme: str = "light", *, width_mm: float | None = None
 
     scale = 0.75 if width_mm is None else width_mm * 72 / 25.4 / picture.width
     size = (picture.width * scale, picture.height * scale)
-    document = FPDF(unit="pt", format=size)
+    turned = "landscape" if size[0] > size[1] else "portrait"
+    document = FPDF(turned, "pt", (min(size), max(size)))
     document.set_creation_date(CREATED)
     document.set_title(picture.title)
     document.set_subject(picture.desc)
@@ -29,7 +30,7 @@ def pdf(picture: Picture, theme: str = "light", *, width_mm: float | None = None
     document.set_auto_page_break(False)
     document.add_font(font.FAMILY, "", str(font.FILES[0]))
     document.add_font(font.FAMILY, "B", str(font.FILES[1]))
-    document.add_page(orientation="L" if size[0] > size[1] else "P")
+    document.add_page()
     pen = _Pen(document, palette.colours(theme), scale)
     pen.leaf(Area(0, 0, picture.width, picture.height, "page", radius=0, stroke=0))
     for part in leaves(picture.parts):
@@ -53,7 +54,11 @@ class _Pen:
                 style = self._colour(part.role, part.stroke, dashed=part.dashed)
                 x, y, w, h = (v * self.scale for v in (part.x, part.y, part.width, part.height))
                 radius = min(part.radius * self.scale, w / 2, h / 2)
-                if style:
+                if style and radius >= max(w, h) / 2:
+                    self.document.ellipse(x, y, w, h, style)
+                elif style:
+                    # A rounded rectangle of fpdf2's is square where nothing is straight.
+                    radius = min(radius, 0.499 * min(w, h))
                     corners = radius > 0
                     self.document.rect(x, y, w, h, style, corners, corner_radius=radius)
             case Polygon():

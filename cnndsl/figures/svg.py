@@ -16,6 +16,7 @@ from cnndsl.figures.paint import (
     Polygon,
     Text,
     head,
+    leaves,
     rounded,
 )
 
@@ -35,12 +36,14 @@ def svg(
     width_mm: float | None = None,
     embedded: bool = False,
     spans: bool = False,
+    fonts: bool = False,
 ) -> str:
     """The text of the file; the same picture gives the same text.
 
     `light` turns dark where the reader prefers dark; `dark` and `paper` stay as they are.
     `embedded` leaves the style to the page around it, `spans` says of each box where it is
-    written: `data-file`, and the lines as `data-span`.
+    written: `data-file`, and the lines as `data-span`. With `fonts` the letters that it
+    needs are in the file.
     """
     writer = _Writer(palette.colours(theme), spans=spans)
     size = f'width="{number(picture.width)}" height="{number(picture.height)}"'
@@ -55,11 +58,20 @@ def svg(
         f'<desc id="figure-desc">{escape(picture.desc)}</desc>',
         f"<metadata>{escape(json.dumps(picture.metadata, ensure_ascii=False))}</metadata>",
     ]
+    style = faces(picture) if fonts else ""
     if theme == "light" and not embedded:
-        lines.append(f"<style>{night(picture.roles() | {'page', 'arrow'})}</style>")
+        style += night(picture.roles() | {"page", "arrow"})
+    if style:
+        lines.append(f"<style>{style}</style>")
     page = Area(0, 0, picture.width, picture.height, "page", radius=0, stroke=0)
     lines += [line for part in (page, *picture.parts) for line in writer.part(part)]
     return "\n".join([*lines, "</svg>", ""])
+
+
+def faces(picture: Picture) -> str:
+    """The font of a picture, as rules of a style."""
+    texts = [part for part in leaves(picture.parts) if isinstance(part, Text)]
+    return font.rules((part.text, part.bold) for part in texts)
 
 
 def night(roles: set[str]) -> str:
@@ -145,6 +157,6 @@ class _Writer:
         return (
             f'<text class="{part.role}" x="{number(part.x)}" y="{number(part.y)}" '
             f'font-size="{number(part.size)}"{weight}{anchor} fill="{fill}" stroke="none" '
-            f'textLength="{number(length)}" lengthAdjust="spacingAndGlyphs" direction="ltr">'
+            f'textLength="{number(length)}" lengthAdjust="spacing" direction="ltr">'
             f"{escape(part.text)}</text>"
         )

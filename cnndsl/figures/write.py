@@ -76,7 +76,7 @@ def encoded(picture: Picture, format: str, options: Options) -> bytes:
         case "html":
             return html(picture, options.theme).encode()
         case "svg":
-            return svg(picture, options.theme, width_mm=options.width_mm).encode()
+            return svg(picture, options.theme, width_mm=options.width_mm, fonts=True).encode()
         case "pdf":
             return _pdf(picture, options)
         case "tikz":

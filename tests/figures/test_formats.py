@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+import zlib
+from base64 import b64decode
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from io import BytesIO
 from xml.etree import ElementTree
 
 import pytest
+from fontTools.ttLib import TTFont
 
 from cnndsl import loads
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, picture
+from cnndsl.figures.blocks import blocks
 from cnndsl.figures.compared.page import compared
 from cnndsl.figures.mermaid import mermaid, quoted
+from cnndsl.figures.pdf import pdf
 from cnndsl.figures.svg import svg
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.tikz import tikz
@@ -181,3 +187,34 @@ def test_hostile_changes_are_words() -> None:
     made = svg(compared(hostile(), other))
     assert ElementTree.fromstring(made) is not None
     assert "<script" not in made
+
+
+def test_a_page_is_as_large_as_its_picture_and_its_circles_are_round() -> None:
+    for name in ("lenet5", "fpn_resnet50"):
+        found = blocks(network(name))
+        made = pdf(found)
+        (box,) = set(re.findall(rb"/MediaBox \[([^]]*)\]", made))
+        assert [float(n) for n in box.split()] == pytest.approx(
+            [0, 0, found.width * 0.75, found.height * 0.75], abs=0.02
+        )
+    content = b"".join(
+        zlib.decompress(part)
+        for part in re.findall(rb"stream\n(.*?)\nendstream", made, re.DOTALL)
+        if part[:1] == b"x"
+    )
+    # Four arcs of a circle of 22 pixels, one after the other.
+    assert content.count(b" c\n") > 4
+
+
+def test_the_letters_travel_with_a_picture() -> None:
+    found = network("lenet5")
+    for format in ("svg", "html"):
+        text = picture(found, format).decode()
+        assert text.count("@font-face") == 2
+        assert 'lengthAdjust="spacing"' in text
+    (data,) = re.findall(r"font-weight:700;src:url\(data:font/woff;base64,([^)]*)\)", text)
+    letters = TTFont(BytesIO(b64decode(data)))
+    outlines = letters["glyf"]
+    shapes = {chr(code): outlines[name] for code, name in letters.getBestCmap().items()}
+    assert all(shapes[c].numberOfContours for c in "linear,84")
+    assert not shapes["Q"].numberOfContours

@@ -47,6 +47,11 @@ class Card:
     """Words without an outline: where a block or a network begins or ends."""
 
     @property
+    def sized(self) -> bool:
+        """Whether it may be as wide as others of its column."""
+        return not self.round and not self.bare
+
+    @property
     def title(self) -> str:
         """The title in one line."""
         return " ".join(self.titles)
@@ -87,7 +92,7 @@ class Cards:
             self.sent[edge.tail] += edge.tensors
         self.say = Sayer(network)
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
-        wide = [card.width for card in self.cards.values() if not (card.round or card.bare)]
+        wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
 
     def __getitem__(self, box: Box) -> Card:
@@ -97,7 +102,7 @@ class Cards:
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
         card = self.cards[box.key]
-        return (card.width if card.round or card.bare else self.width), card.height
+        return (self.width if card.sized else card.width), card.height
 
     def _card(self, box: Box) -> Card:
         said = self.say(box, self.frame)

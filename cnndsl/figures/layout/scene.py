@@ -96,7 +96,11 @@ def _pyramid(
 
 def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
     """The boxes of each column as wide as the widest of it: the spine's are wider."""
-    bare = {key for key, piece in leaves.items() if not piece.scopes}
+    bare = {
+        key
+        for key, piece in leaves.items()
+        if not piece.scopes and all(cards[spot.box].sized for spot in piece.spots)
+    }
     widths: dict[int, float] = {}
     for key in bare:
         column = grid.cells[key][2]
@@ -111,7 +115,7 @@ def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece
 def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
     """A box, or a tower of them, with boxes of a width."""
     spots = [
-        spot if cards[spot.box].round else _named(spot, cards, width) for spot in piece.spots
+        _named(spot, cards, width) if cards[spot.box].sized else spot for spot in piece.spots
     ]
     pairs = zip(piece.spots, spots, strict=True)
     less = max([0.0, *(old.width - new.width for old, new in pairs)])

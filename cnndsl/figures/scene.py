@@ -84,6 +84,11 @@ class Frame:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def name(self) -> str:
+        """The block's name, without what tells its frames apart."""
+        return self.calls[0].block.definition.name if self.calls else self.title
+
+    @property
     def placed(self) -> dict[int, tuple[str, ...]]:
         """The layers of each call, by its `id`."""
         return {id(call): nodes for call, nodes in zip(self.calls, self.nodes, strict=True)}

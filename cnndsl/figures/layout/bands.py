@@ -12,7 +12,10 @@ from cnndsl.graph import Network
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A lane's place, from the piece's axis and top; every second one is tinted."""
+    """A lane's place, from the piece's axis and top; every second one is tinted.
+
+    One that is `aside` runs down: its name stands in its upper right corner.
+    """
 
     left: float
     right: float
@@ -20,6 +23,16 @@ class Band:
     bottom: float
     text: str
     tinted: bool
+    aside: bool = False
+
+    def turned(self, axis: float) -> Band:
+        """The band of a picture that runs to the right, whose axis is so far down."""
+        top, bottom = axis + self.left - WORDS, axis + self.right
+        return Band(self.top + SEAM, self.bottom - SEAM, top, bottom, self.text, True, True)
+
+
+WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
+"""Room for a name in a band's corner, half of what parts two bands, and beside a box."""
 
 
 def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
@@ -31,10 +44,10 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     for left, right, spots in columns(piece):
         runs = _runs(spots, lanes)
         for n, (lane, top, bottom) in enumerate(runs):
-            above = (runs[n - 1][2] + top) / 2 if n else top - 12
-            below = (bottom + runs[n + 1][1]) / 2 if n + 1 < len(runs) else bottom + 12
+            above = (runs[n - 1][2] + top) / 2 if n else top - EDGE
+            below = (bottom + runs[n + 1][1]) / 2 if n + 1 < len(runs) else bottom + EDGE
             text = f"1/{2**lane}" if lane >= 0 else f"{2**-lane}×"
-            found.append(Band(left, right, above, below, text, lane % 2 == 0))
+            found.append(Band(left, right, above, below, text, len(found) % 2 == 0))
     return found
 
 

@@ -21,14 +21,15 @@ BOLD, GREY = 13.0, 11.5
 """From a line of a title to the next, and from a grey line."""
 LOW, ROUND, PORT = 24.0, 22.0, 16.0
 """The height of a box of one line, of a circle, and of a port's words."""
-SHORT = 118.0
-"""So much is said in one line, if there is room for it."""
-WIDTHS, NARROW = (92.0, 220.0), (64.0, 178.0)
-"""The least and the greatest width of a box, and these on a narrow page."""
+LEVELS = 3
+SHORT = (118.0, 100.0, 76.0)
+"""So much is said in one line, by how narrow the page is."""
+WIDTHS = ((92.0, 220.0), (64.0, 178.0), (50.0, 132.0))
+"""The least and the greatest width of a box, by how narrow the page is."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
-INSET, TIGHT = 9.0, 6.0
-"""From a box's side to its text, and on a narrow page."""
+INSETS = (9.0, 6.0, 5.0)
+"""From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
@@ -75,17 +76,19 @@ class Cards:
     """The cards of one scene; boxes that stand in columns have one width."""
 
     def __init__(
-        self, network: Network, scene: Scene, frame: Frame | None, *, narrow: bool = False
+        self, network: Network, scene: Scene, frame: Frame | None, *, narrow: int = 0
     ) -> None:
         """The cards of the main picture's boxes, or of an opened block's.
 
-        On a `narrow` page long words are cut before a box is widened for them.
+        On a `narrow` page words stand in more lines before a box is widened for them.
         """
         self.network = network
         self.narrow = narrow
-        self.least, self.most = NARROW if narrow else WIDTHS
-        self.inset = TIGHT if narrow else INSET
+        self.least, self.most = WIDTHS[narrow]
+        self.inset, self.short = INSETS[narrow], SHORT[narrow]
         self.frame = frame
+        self.turning = False
+        """While a picture is laid out that will run to the right."""
         self.leaving = leaving(network, scene)
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
@@ -102,7 +105,8 @@ class Cards:
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
         card = self.cards[box.key]
-        return (self.width if card.sized else card.width), card.height
+        wide = card.sized and not self.turning
+        return (self.width if wide else card.width), card.height
 
     def _card(self, box: Box) -> Card:
         said = self.say(box, self.frame)
@@ -122,7 +126,7 @@ class Cards:
             below = tuple(shapes) if self.frame is None else ()
             width = max(width, *(font.width(line, SMALL) + 8 for line in below), 0.0)
             return Card((title,), below, label, width, PORT + GREY * len(below), bare=True)
-        lines = self._lines(words, shapes, max(SHORT, *(self._bold(t) for t in titles)), room)
+        lines = self._lines(words, shapes, max(self.short, *map(self._bold, titles)), room)
         text = max(*map(self._bold, titles), *(font.width(line, SMALL) for line in lines), 0.0)
         width = text + 2 * self.inset + self._slant(box)
         if not self.narrow:

@@ -125,6 +125,10 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
     middle = (top + bottom) / 2
     points: tuple[Point, ...]
     match spot.box.family:
+        case Family.POOL if spot.aside:
+            points = (left, top), (right, top + slant), (right, bottom - slant), (left, bottom)
+        case Family.UPSAMPLE if spot.aside:
+            points = (left, top + slant), (right, top), (right, bottom), (left, bottom - slant)
         case Family.POOL:
             points = (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
         case Family.UPSAMPLE if not spot.up:

@@ -7,11 +7,7 @@ from dataclasses import dataclass
 
 Size = tuple[float, float]
 """Width and height."""
-SHAPE = 1.5
-"""A page is best about so many times as wide as it is high."""
-STRICT = 0.5
-"""How much a page out of shape counts against its area."""
-APART, GAP = 32.0, 16.0
+APART, GAP = 22.0, 14.0
 """Between the main picture and its insets, and between insets."""
 STEPS = 12
 
@@ -25,11 +21,10 @@ class Packed:
     height: float
 
 
-def packed(main: Size, insets: Sequence[Size], *, widest: float = 0.0) -> Packed:
+def packed(main: Size, insets: Sequence[Size], *, widest: float, tallest: float) -> Packed:
     """Some insets in columns beside the main picture, in order, and the rest below it.
 
-    The page is as near to its best shape as can be, and no wider than `widest` if that is
-    given and can be.
+    The page is as low as can be in that width, and within that height if it can be.
     """
     if not insets:
         return Packed((), *main)
@@ -39,13 +34,12 @@ def packed(main: Size, insets: Sequence[Size], *, widest: float = 0.0) -> Packed
         for step in range(STEPS + 1 if beside == len(insets) else 1):
             right = columns(insets[:beside], high * (1 + step / 8))
             found.append(_page(main, right, insets[beside:], widest))
-    return min(found, key=lambda page: _badness(page, widest))
+    return min(found, key=lambda page: _badness(page, widest, tallest))
 
 
-def _badness(page: Packed, widest: float) -> tuple[float, float]:
-    over = max(page.width - widest, 0.0) if widest else 0.0
-    shape = page.width / max(page.height, 1.0) / SHAPE
-    return over, page.width * page.height * max(shape, 1 / max(shape, 0.01)) ** STRICT
+def _badness(page: Packed, widest: float, tallest: float) -> tuple[float, ...]:
+    over = max(page.width - widest, 0.0), max(page.height - tallest, 0.0)
+    return (*over, page.height, page.width)
 
 
 def columns(insets: Sequence[Size], height: float) -> Packed:

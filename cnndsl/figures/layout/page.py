@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption
 from cnndsl.figures.layout import inking
-from cnndsl.figures.layout.bands import Band, bands
-from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
+from cnndsl.figures.layout.cards import LEVELS, Cards
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
-from cnndsl.figures.layout.wrapping import wrapped as folded
+from cnndsl.figures.layout.strides import strides
+from cnndsl.figures.layout.wrapping import wrapped
 from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
@@ -22,11 +23,18 @@ from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.figures.values import Table, values
 from cnndsl.ops.base import Family
 
-MARGIN = 18.0
-GUTTER = 40.0
+MARGIN = 8.0
+GUTTER = 34.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
 NOTE = 8.0
+PAGE = (657.0, 869.0)
+"""Pixels of a page of 174 mm by 230 mm, where the smallest text is 6 pt."""
+FOOT = 34.0
+"""Of the height, for a caption of two lines."""
+COLUMNS, BOX = 6, 60.0
+SLIM = 0.02
+"""How much of its width counts against a layout, beside its height."""
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
@@ -95,42 +103,135 @@ class Page:
     width: float = 0.0
     height: float = 0.0
     widest: float = 0.0
-    """The width to keep to, in pixels; 0 is any."""
+    tallest: float = 0.0
+    """The width and height to keep to, in pixels; 0 is any."""
+
+    @property
+    def gutter(self) -> float:
+        """The room for the lanes' names at the left of the main picture."""
+        return GUTTER if any(not band.aside for band in self.bands) else 0.0
 
 
 def page(
-    plan: Plan, *, insets: bool = True, opened: tuple[str, ...] = (), widest: float = 0.0
+    plan: Plan,
+    *,
+    insets: bool = True,
+    opened: tuple[str, ...] = (),
+    widest: float = 0.0,
+    tallest: float = 0.0,
+    direction: str | None = None,
 ) -> Page:
     """The page of a plan; without `insets`, only the blocks in `opened` are shown inside.
 
-    `widest` is the width in pixels to keep to, if it can be; 0 is any.
+    Of the layouts that there are it is the lowest in a width of `widest` pixels; one that
+    is no higher than `tallest` goes before. Without them a page of a journal is meant.
+    `direction` is that of the main picture, `down` or `right`.
     """
-    network = plan.network
-    narrow = widest > 0
-    cards = Cards(network, plan.main, None, narrow=narrow)
-    main = Panel(placed(network, plan.main, cards, main=True), cards, plan.main)
-    panels = []
-    for frame in plan.frames:
-        name = frame.calls[0].block.definition.name if frame.calls else frame.title
-        if frame.scene is None or not (insets or name in opened):
-            continue
-        inner = Cards(network, frame.scene, frame, narrow=narrow)
-        piece = placed(network, frame.scene, inner, main=False)
-        panels.append(Panel(piece, inner, frame.scene, frame, values(plan, frame)))
-    done = Page(plan, main, panels, [], widest=widest)
-    room = widest - 2 * MARGIN - GUTTER if widest else 0.0
-    main.piece = folded(main.piece, sum(p.width * p.height for p in panels), room)
-    _arrange(done, max(widest - 2 * MARGIN, 0.0))
-    done.bands = bands(network, plan.main, main.piece)
-    return done
+    room = (widest or PAGE[0]) - 2 * MARGIN, (tallest or PAGE[1]) - 2 * MARGIN - FOOT
+    names = {
+        id(f): f.calls[0].block.definition.name if f.calls else f.title for f in plan.frames
+    }
+    frames = [f for f in plan.frames if f.scene and (insets or names[id(f)] in opened)]
+    tables = {id(frame): values(plan, frame) for frame in frames}
+    best: tuple[tuple[float, ...], Page] | None = None
+    for narrow in range(LEVELS):
+        mains = _mains(plan, narrow, room, direction)
+        opened_ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+        for main, found in mains:
+            for chosen in _choices(opened_ways, room[0] - main.width):
+                done = Page(
+                    plan, main, chosen, found, widest=widest, tallest=tallest or PAGE[1]
+                )
+                _arrange(done, room)
+                score = (
+                    max(done.width - room[0], 0.0),
+                    max(done.height - room[1], 0.0),
+                    done.height + SLIM * done.width,
+                )
+                if best is None or score < best[0]:
+                    main_at = [(panel, panel.x, panel.y) for panel in (main, *chosen)]
+                    best, places = (score, done), main_at
+        if best is not None and not any(best[0][:2]):
+            break
+    assert best is not None
+    for panel, x, y in places:
+        panel.x, panel.y = x, y
+    return best[1]
 
 
-def _arrange(done: Page, widest: float) -> None:
+def _mains(
+    plan: Plan, narrow: int, room: tuple[float, float], direction: str | None
+) -> list[tuple[Panel, list[Band]]]:
+    """The main picture in each of its layouts, with its lanes."""
+    network, scene = plan.network, plan.main
+    cards = Cards(network, scene, None, narrow=narrow)
+    tower = placed(network, scene, cards, main=True)
+    lanes = strides(network, scene)
+    pieces: dict[tuple[float, float], tuple[Panel, list[Band]]] = {}
+
+    def add(piece: Piece, cards: Cards, *, turned: bool = False) -> None:
+        size = (piece.width, piece.height)
+        found = bands(network, scene, piece)
+        if turned:
+            found = [band.turned(piece.left) for band in found]
+            piece = piece.turned()
+        pieces.setdefault(size, (Panel(piece, cards, scene), found))
+
+    if tower.laned:
+        add(tower, cards)
+        return list(pieces.values())
+    if direction != "right":
+        for columns in range(1, COLUMNS + 1):
+            longest = max(tower.height / columns * 1.1, 4 * BOX)
+            add(wrapped(tower, longest, lanes), cards)
+    if direction != "down":
+        aside = Cards(network, scene, None, narrow=narrow)
+        chain = placed(network, scene, aside, main=True, turning=True)
+        for share in (1.0, 0.7, 0.5):
+            made = wrapped(chain, room[0] * share - 8, lanes, turning=True)
+            add(made, aside, turned=True)
+    return list(pieces.values())
+
+
+def _ways(
+    plan: Plan, frame: Frame, table: Table | None, narrow: int, room: tuple[float, float]
+) -> list[Panel]:
+    """An opened block downwards, and to the right."""
+    assert frame.scene is not None
+    found: list[Panel] = []
+    for turning in (False, True):
+        cards = Cards(plan.network, frame.scene, frame, narrow=narrow)
+        piece = placed(plan.network, frame.scene, cards, main=False, turning=turning)
+        longest = room[not turning] - 2 * INSET_PAD - 8
+        piece = wrapped(piece, longest if turning else 0.8 * longest, {}, turning=turning)
+        piece = piece.turned() if turning else piece
+        found.append(Panel(piece, cards, frame.scene, frame, table))
+    return found
+
+
+def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:
+    """The insets all downwards, all to the right, or each as it stands beside or lies low."""
+    if not ways:
+        yield []
+        return
+    for turned in (0, 1):
+        yield [panels[turned] for panels in ways]
+    narrowest = [min(panels, key=lambda panel: panel.width) for panels in ways]
+    yield narrowest
+    yield [
+        min(panels, key=lambda panel: (panel.width > beside, panel.height)) for panels in ways
+    ]
+    yield [min(panels, key=lambda panel: panel.height) for panels in ways]
+
+
+def _arrange(done: Page, room: tuple[float, float]) -> None:
     """Put the insets beside the main picture and below it."""
     main = done.main
-    main.x, main.y = GUTTER + main.piece.left, 0.0
+    edge = EDGE if done.gutter else WORDS
+    main.x, main.y = done.gutter + main.piece.left, edge
     sizes = [(panel.width, panel.height) for panel in done.insets]
-    found = packed((GUTTER + main.piece.width, main.piece.height), sizes, widest=widest)
+    whole = (done.gutter + main.piece.width + 4, main.piece.height + 2 * edge)
+    found = packed(whole, sizes, widest=room[0], tallest=room[1])
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
         slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
         panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
@@ -150,7 +251,7 @@ def picture(
     parts: list[Part] = []
     x, y = MARGIN, MARGIN
     for band in done.bands:
-        parts += _band(band, x, y, GUTTER, done.main)
+        parts += _band(band, x, y, done.gutter, done.main)
     families: dict[Family | None, None] = {}
     for panel in (done.main, *done.insets):
         if panel.frame is not None:
@@ -166,8 +267,10 @@ def picture(
     if captioned or legend is not None:
         room = max(done.widest - 2 * MARGIN, width, 200.0)
         keys = legend if legend is not None else _legend(list(families), room)
-        parts += _shifted(keys, x, foot + 18)
-        foot = extent(_shifted(keys, x, foot + 18))[1]
+        end = extent(_shifted(keys, x, foot + 18))[1]
+        if legend is not None or not done.widest or end + FOOT <= done.tallest:
+            parts += _shifted(keys, x, foot + 18)
+            foot = end
     if captioned:
         lines = about(plan.network, room, done.main.cards.say.notes)
         words, title_width, foot = caption(plan.network.name, lines, x, foot + 6, room)
@@ -203,15 +306,15 @@ def _about(plan: Plan) -> str:
 
 
 def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Part]:
-    left = x + main.x + band.left - gutter
+    left, top = x + main.x + band.left - gutter, y + main.y + band.top
+    width, height = band.right - band.left + gutter, band.bottom - band.top
     parts: list[Part] = []
     if band.tinted:
-        width = band.right - band.left + gutter
-        parts.append(
-            Area(left, y + band.top, width, band.bottom - band.top, "band", 0, stroke=0)
-        )
-    middle = y + (band.top + band.bottom) / 2 + 3
-    parts.append(Text(left + 6, middle, band.text, 9, "faint"))
+        parts.append(Area(left, top, width, height, "band", 0, stroke=0))
+    if band.aside:
+        parts.append(Text(left + width - 4, top + 8, band.text, 8, "faint", anchor="end"))
+    else:
+        parts.append(Text(left + 6, top + height / 2 + 3, band.text, 9, "faint"))
     return [Group(tuple(parts), kind="lane")]
 
 

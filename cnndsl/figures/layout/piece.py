@@ -16,7 +16,11 @@ Line = tuple[Point, ...]
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A box in its place: `x`, `y` are its centre."""
+    """A box in its place: `x`, `y` are its centre.
+
+    A picture that runs to the right is laid out downwards and then turned: until then what
+    is over a box stands at its left (`turning`), and after that it is `aside`.
+    """
 
     box: Box
     x: float
@@ -26,12 +30,19 @@ class Spot:
     up: bool = False
     words: float = 0.0
     """How wide the label over its left corner is."""
+    turning: bool = False
+    aside: bool = False
 
     @property
     def label(self) -> tuple[float, float, float, float] | None:
         """Left, top, right and bottom of the label over its corner, if it has one."""
+        if not self.words:
+            return None
+        if self.turning:
+            side = self.left - behind(self.box)
+            return (side - 10, self.top, side, self.top + 2 + self.words)
         foot = self.top - behind(self.box)
-        return (self.left, foot - 10, self.left + 2 + self.words, foot) if self.words else None
+        return (self.left, foot - 10, self.left + 2 + self.words, foot)
 
     @property
     def left(self) -> float:
@@ -57,6 +68,8 @@ class Spot:
 def bounds(spot: Spot) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a box with the cards behind it."""
     more = behind(spot.box)
+    if spot.turning:
+        return spot.left - more, spot.top, spot.right, spot.bottom + more
     return spot.left, spot.top - more, spot.right + more, spot.bottom
 
 
@@ -118,6 +131,17 @@ class Piece:
             _moved(self.through, dx, dy),
         )
 
+    def turned(self) -> Piece:
+        """The same to the right: what was down its axis stands side by side."""
+        spots = [
+            replace(s, x=s.y, y=s.x, width=s.height, height=s.width, turning=False, aside=True)
+            for s in self.spots
+        ]
+        scopes = [replace(c, x=c.y, y=c.x, width=c.height, height=c.width) for c in self.scopes]
+        kinds = (self.wires, self.opening, self.closing, self.through)
+        made = Piece(0, self.height, self.width, spots, scopes, *map(_turned, kinds))
+        return made.moved(0, self.left)
+
     def take(self, other: Piece) -> None:
         """Add what another piece has drawn; its open ends are the caller's."""
         self.spots += other.spots
@@ -127,6 +151,10 @@ class Piece:
 
 def _moved(lines: dict[Ends, Line], dx: float, dy: float) -> dict[Ends, Line]:
     return {ends: tuple((x + dx, y + dy) for x, y in line) for ends, line in lines.items()}
+
+
+def _turned(lines: dict[Ends, Line]) -> dict[Ends, Line]:
+    return {ends: tuple((y, x) for x, y in line) for ends, line in lines.items()}
 
 
 def tidy(line: Line) -> Line:

@@ -30,15 +30,18 @@ PAD, BAR = 10.0, 20.0
 """Around the boxes of a scope, and over them for its title."""
 
 
-def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
-    """All boxes and wires of a scene."""
+def placed(
+    network: Network, scene: Scene, cards: Cards, *, main: bool, turning: bool = False
+) -> Piece:
+    """All boxes and wires of a scene; if it is `turning`, it will run to the right."""
     edges = [(edge.tail, edge.head) for edge in scene.edges]
-    if main:
+    if main and not turning:
         planes = strides(network, scene)
         tail, met = joined(scene, planes)
         if len(met) >= LEAST or lanes(network, scene).rows:
             return _pyramid(scene, edges, cards, planes, tail)
     half = len(list(scene.boxes())) / 2
+    cards.turning = turning
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
 
 
@@ -234,7 +237,8 @@ def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
         for t, h in edges
         if t in keys or h in keys
     ]
-    return _scoped(item, _level(item.children, list(dict.fromkeys(inner)), cards))
+    level = _level(item.children, list(dict.fromkeys(inner)), cards)
+    return _scoped(item, level, turning=cards.turning)
 
 
 def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> list[Link]:
@@ -284,6 +288,8 @@ def _leaf(box: Box, cards: Cards) -> Piece:
     width, height = cards.size(box)
     stack = behind(box)
     label = cards[box].label
+    if cards.turning:
+        return _turning(box, cards, width, height)
     spot = Spot(box, 0, stack + height / 2, width, height)
     if not cards[box].round:
         spot = _named(spot, cards, width)
@@ -301,17 +307,39 @@ def _leaf(box: Box, cards: Cards) -> Piece:
     )
 
 
-def _scoped(cluster: Cluster, inner: Piece) -> Piece:
+def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
+    """A box of a picture that will run to the right."""
+    stack, label = behind(box), cards[box].label
+    words = 0.0
+    if label and not cards[box].round:
+        words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL)
+    spot = Spot(box, 0, width / 2, height, width, words=words, turning=True)
+    left = height / 2 + stack + (10 if label else 0)
+    foot = width + stack
+    return Piece(
+        left,
+        height / 2,
+        foot,
+        [spot],
+        opening={("@in", box.key): ((0, 0),)},
+        closing={(box.key, "@out"): ((0, foot),)},
+    )
+
+
+def _scoped(cluster: Cluster, inner: Piece, *, turning: bool = False) -> Piece:
     """A cluster with its outline around it."""
     title = clean(cluster.title)
     if cluster.count > 1:
         title = f"{title} ×{cluster.count}".strip()
     small = clean(label_text(cluster.labels))
     words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
-    left = max(inner.left + PAD, words)
+    over = PAD if turning else BAR
+    left = inner.left + BAR if turning else max(inner.left + PAD, words)
     right = inner.right + PAD
-    height = BAR + inner.height + PAD
-    low = inner.moved(0, BAR)
+    height = over + inner.height + PAD
+    if turning:
+        height = max(height, words + PAD)
+    low = inner.moved(0, over)
     scope = Scope(
         -left,
         0,

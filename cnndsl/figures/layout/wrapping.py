@@ -2,61 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
-from cnndsl.figures.layout.cards import behind
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 
-TALLEST = 820.0
-"""A tower is broken where it is higher than this and more than twice as high as wide."""
 LIFT = 11.0
 """By how much a further column begins higher: its edge comes in over it."""
 ROOM = 6.0
 BESIDE = 74.0
 """Between columns: room for the edge, and for the names of the lanes."""
+UNDER = 20.0
+"""The same between rows, where the picture will run to the right."""
+AMID, UNEVEN = 0.4, 0.1
+"""What a cut inside a lane costs, and a column that is not full: of a column."""
+Lanes = Mapping[str, int]
 
 
-def wrapped(piece: Piece, insets: float, widest: float = 0.0) -> Piece:
-    """The same in columns, cut where one edge alone leads on; `insets` is their area.
+def wrapped(piece: Piece, longest: float, lanes: Lanes, *, turning: bool = False) -> Piece:
+    """The same in columns no longer than that, if it can be cut, and as few as may be.
 
-    `widest` is how wide all columns may be, 0 for any width.
+    It is cut where one edge alone leads on, best where a lane begins.
     """
-    count = 1 if piece.laned else _count(piece, insets)
-    cuts = _cuts(piece) if count > 1 else []
-    for columns in range(count, 1, -1):
-        chosen = _chosen(piece, cuts, columns)
-        made = _broken(piece, chosen) if chosen else piece
-        if not widest or made.width <= widest:
-            return made
-    return piece
+    if piece.laned or piece.height <= longest:
+        return piece
+    chosen = _chosen(piece, longest, lanes)
+    return _broken(piece, chosen, turning=turning) if chosen else piece
 
 
-def _chosen(
-    piece: Piece, cuts: list[tuple[float, Ends]], count: int
-) -> list[tuple[float, Ends]]:
-    """The cuts that make columns of about one height; fewer where there are none near."""
-    chosen: list[tuple[float, Ends]] = []
-    for n in range(1, count if cuts else 1):
-        at = piece.height * n / count
-        best = min(cuts, key=lambda cut: abs(cut[0] - at))
-        if abs(best[0] - at) < piece.height / count / 2 and best not in chosen:
-            chosen.append(best)
-    return chosen
-
-
-def _count(piece: Piece, insets: float) -> int:
-    """So many columns that the picture is about as wide as it is high."""
-    for count in range(1, 8):
-        height = piece.height / count
-        width = count * (piece.width + BESIDE) + insets / max(height, 1.0)
-        if height <= TALLEST and height <= 1.9 * width:
-            return count
-    return 8
+def _chosen(piece: Piece, longest: float, lanes: Lanes) -> list[tuple[float, Ends]]:
+    """The cuts of the cheapest columns; nothing where a column would be too long."""
+    cuts = _cuts(piece)
+    places = [0.0, *(at for at, _ in cuts), piece.height]
+    amid = [AMID if lanes.get(a) == lanes.get(b) else 0.0 for _, (a, b) in cuts]
+    amid = [0.0, *amid, 0.0]
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for n, foot in enumerate(places[1:], 1):
+        found = (float("inf"), 0)
+        for m in range(n - 1, -1, -1):
+            length = foot - places[m]
+            # One that cannot be cut shorter stands in a column of its own.
+            if length > longest and m < n - 1:
+                break
+            over = max(length / longest - 1, 0.0)
+            spare = max(1 - length / longest, 0.0)
+            cost = best[m][0] + 1 + amid[n] + UNEVEN * spare**2 + 10 * over
+            found = min(found, (cost, m))
+        best.append(found)
+    chosen: list[int] = []
+    at = len(places) - 1
+    while best[at][1]:
+        at = best[at][1]
+        chosen.append(at)
+    return [cuts[n - 1] for n in reversed(chosen)]
 
 
 def _cuts(piece: Piece) -> list[tuple[float, Ends]]:
     """Heights at which only one straight edge passes, and no box."""
-    spans = [(s.top - behind(s.box), s.bottom) for s in piece.spots]
+    spans = [(bounds(s)[1], bounds(s)[3]) for s in piece.spots]
     spans += [(c.y, c.y + c.height) for c in piece.scopes]
     reach = {e: _reach(line) for e, line in piece.wires.items()}
     found = []
@@ -79,13 +82,14 @@ def _upright(line: Line) -> bool:
     return len(line) == 2
 
 
-def _broken(piece: Piece, chosen: list[tuple[float, Ends]]) -> Piece:
+def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = False) -> Piece:
     tops = [0.0, *(at for at, _ in chosen)]
     feet = [*(at for at, _ in chosen), piece.height]
     parts = [_between(piece, top, foot) for top, foot in zip(tops, feet, strict=True)]
     axes = [0.0]
     for one, two in pairwise(parts):
-        axes.append(axes[-1] + one.right + BESIDE + two.left)
+        beside = UNDER if turning else BESIDE
+        axes.append(axes[-1] + one.right + beside + two.left)
     done = Piece(parts[0].left, axes[-1] + parts[-1].right, 0.0)
     done.folds = [(x - p.left, x + p.right) for x, p in zip(axes, parts, strict=True)]
     lifts = [0.0, *(LIFT for _ in chosen)]
@@ -97,7 +101,7 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]]) -> Piece:
         here, there = axes[n] + begin[0], axes[n + 1] + end[0]
         # The channel runs between the columns, before the names of the next one's lanes. It
         # turns where the tower was cut: below all that ends there, above all that begins.
-        channel = axes[n] + parts[n].right + 22
+        channel = axes[n] + parts[n].right + (9 if turning else 22)
         foot, top = at - tops[n] - lifts[n], -LIFT
         line: Line = (
             (here, begin[1] - tops[n] - lifts[n]),
@@ -126,6 +130,7 @@ def _between(piece: Piece, top: float, foot: float) -> Piece:
         },
     )
     lefts = [bounds(s)[0] for s in found.spots] + [c.x for c in found.scopes]
+    lefts += [s.label[0] for s in found.spots if s.turning and s.label]
     rights = [bounds(s)[2] for s in found.spots] + [c.x + c.width for c in found.scopes]
     xs = [x for line in found.wires.values() for x, _ in line]
     found.left = ROOM - min([*lefts, *xs])

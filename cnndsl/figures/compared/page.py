@@ -34,6 +34,8 @@ from cnndsl.ops.base import Shape
 MARGIN, GAP = 18.0, 26.0
 TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
 LINE, INSET, MARK = 12.0, 9.0, 15.0
+TALLEST = 820.0
+"""A longer column is broken."""
 MOST = 210.0
 SIGNS = {SAME: "", ADDED: "+", REMOVED: "−", CHANGED: "~", AFFECTED: "≈"}
 NAMES = {
@@ -50,7 +52,7 @@ def compared(before: Network, after: Network) -> Picture:
     found = union(before, after)
     words = {key: _Words(found, key) for key in found.parts}
     cards = _Cards(found, words)
-    piece = wrapped(placed(found.network, found.scene, cards, main=True), 0.0)
+    piece = wrapped(placed(found.network, found.scene, cards, main=True), TALLEST, {})
     parts, _, top = caption(_name(before, after), _said(found), MARGIN, MARGIN)
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]

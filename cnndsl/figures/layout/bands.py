@@ -39,7 +39,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     """The lanes of a placed scene, where each row stands in one lane."""
     lanes = strides(network, scene)
     if piece.laned:
-        lanes = kept(lanes, scene)
+        found_in = kept(lanes, scene).items()
+        lanes = {key: lane for key, lane in found_in if key not in piece.between}
     found: list[Band] = []
     for left, right, spots in columns(piece):
         runs = _runs(spots, lanes)

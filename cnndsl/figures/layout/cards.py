@@ -35,6 +35,25 @@ MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One of the layouts of a scene.
+
+    `narrow` is how little room it takes; one that is `turning` will run to the right. On
+    lanes, `flat` puts what follows a join beside it, and `close` solves the columns
+    together. One that is not `drawn` has places, and no edges that need leading.
+    """
+
+    narrow: int = 0
+    turning: bool = False
+    flat: bool = False
+    close: bool = False
+    drawn: bool = True
+
+
+USUAL = Way()
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """The words of a box, and the least size that holds them."""
 
@@ -76,19 +95,18 @@ class Cards:
     """The cards of one scene; boxes that stand in columns have one width."""
 
     def __init__(
-        self, network: Network, scene: Scene, frame: Frame | None, *, narrow: int = 0
+        self, network: Network, scene: Scene, frame: Frame | None, way: Way = USUAL
     ) -> None:
         """The cards of the main picture's boxes, or of an opened block's.
 
         On a `narrow` page words stand in more lines before a box is widened for them.
         """
         self.network = network
-        self.narrow = narrow
+        self.way = way
+        self.narrow = narrow = way.narrow
         self.least, self.most = WIDTHS[narrow]
         self.inset, self.short = INSETS[narrow], SHORT[narrow]
         self.frame = frame
-        self.turning = False
-        """While a picture is laid out that will run to the right."""
         self.leaving = leaving(network, scene)
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
@@ -105,7 +123,7 @@ class Cards:
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
         card = self.cards[box.key]
-        wide = card.sized and not self.turning
+        wide = card.sized and not self.way.turning
         return (self.width if wide else card.width), card.height
 
     def _card(self, box: Box) -> Card:

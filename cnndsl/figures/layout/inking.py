@@ -94,10 +94,13 @@ def _words(spot: Spot, card: Card) -> list[Part]:
         y += GREY
         words.append(Text(spot.x, y, line, SMALL, "grey", anchor="middle"))
     if card.label:
-        label = font.fitted(card.label, LABEL, spot.width / 2 - 8)
-        words.append(
-            Text(spot.left + 2, spot.top - 3 - behind(spot.box), label, LABEL, "faint")
-        )
+        room = spot.width - 2 if spot.aside else spot.width / 2 - 8
+        label = font.fitted(card.label, LABEL, room)
+        x, anchor = spot.left + 2, "start"
+        if spot.late:
+            x, anchor = spot.right + behind(spot.box) - 2, "end"
+        y = spot.top - 3 - behind(spot.box)
+        words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
     return words
 
 

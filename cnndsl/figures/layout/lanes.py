@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
+from cnndsl.figures.layout.cards import USUAL, Way
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
 ROW, COLUMN, LANE = 26.0, 40.0, 12.0
 """Between rows, between columns, and more between lanes."""
-CLOSE = 20.0
-"""Between columns on a narrow page."""
+CLOSE, LOW, NEAR = (20.0, 14.0), 16.0, 4.0
+"""Between columns, between rows and more between lanes on a narrow page."""
 TRACK = 8.0
 APART = 100.0
 """Between the lanes and what stands beside them."""
@@ -33,22 +35,27 @@ def settled(
     owner: dict[str, str],
     beside: Beside | None = None,
     *,
-    gap: float = COLUMN,
+    way: Way = USUAL,
 ) -> Piece:
-    """The piece of a grid; `leaves` have their own axis in the middle of a column.
-
-    `gap` is between columns.
-    """
-    ys, rows = _rows(grid, leaves)
+    """The piece of a grid; `leaves` have their own axis in the middle of a column."""
+    gap = CLOSE[way.narrow - 1] if way.narrow else COLUMN
     xs, columns = _columns(grid, leaves, gap)
-    done = Piece(0, columns[-1], rows[-1], laned=True)
+    place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
+    if way.close and (solved := _solved(grid, roles, leaves, gap)):
+        place = solved
+        columns = [0.0, max(place[key] + leaves[key].right for key in place)]
+    ys, rows, between = _rows(grid, leaves, place, narrow=way.narrow > 0)
+    done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
     leaf_at: dict[str, Piece] = {}
-    for key, (lane, row, column) in grid.cells.items():
+    for key, (lane, row, _) in grid.cells.items():
         piece = leaves[key]
-        leaf_at[key] = piece.moved(xs[column], ys[lane, row] - _middle(piece))
+        leaf_at[key] = piece.moved(place[key], ys[lane, row] - _middle(piece))
+        if way.close and key not in grid.spine:
+            leaf_at[key].spots = [replace(spot, late=True) for spot in leaf_at[key].spots]
         done.take(leaf_at[key])
     wanted = [_wanted(ends, roles, grid, leaf_at, owner) for ends in edges]
-    tracks, levels = _tracks(columns), _tracks(rows)
+    tracks = _gaps_of(grid, leaf_at) if way.close else _tracks(columns)
+    levels = _tracks(rows)
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
         wanted += [_entering(ends, leaf_at[owner[ends[0]]], joins) for ends in beside.edges]
@@ -56,6 +63,8 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
+    if not way.drawn:
+        return _sided(done, columns[-1] if beside is not None else None)
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
@@ -63,24 +72,91 @@ def settled(
         rects, ports, tracks, levels, [spot.label for spot in done.spots if spot.label]
     )
     router.fence(done.wires)
-    for want, way in zip(wanted, router.all(wanted), strict=True):
+    for want, led in zip(wanted, router.all(wanted), strict=True):
         ends = want.ends
         begin = leaf_at[owner[ends[0]]].closing[ends[0], "@out"]
         begin = begin[:-1] if len(begin) > 1 else ()
         end: Line = ()
         if ends[1] in owner:
             end = leaf_at[owner[ends[1]]].opening["@in", ends[1]][1:]
-        done.wires[ends] = tidy((*begin, *way, *end))
-    left = min(
-        [0.0, *(s.left for s in done.spots), *(x for w in done.wires.values() for x, _ in w)]
-    )
-    right = max(
-        [0.0, *(s.right for s in done.spots), *(x for w in done.wires.values() for x, _ in w)]
-    )
-    done.left, done.right = -left + 4, right + 10
-    if beside is not None:
-        done.folds = [(-done.left, columns[-1] + COLUMN / 2)]
+        done.wires[ends] = tidy((*begin, *led, *end))
+    return _sided(done, columns[-1] if beside is not None else None)
+
+
+def _sided(done: Piece, fold: float | None) -> Piece:
+    """A piece with its sides; lanes end at `fold`, where something stands beside them."""
+    ways = [x for line in done.wires.values() for x, _ in line]
+    left = min([0.0, *(s.left for s in done.spots), *ways])
+    right = max([0.0, *(bounds(s)[2] for s in done.spots), *ways])
+    done.left, done.right = -left + 4, right + 4
+    if fold is not None:
+        done.folds = [(-done.left, fold + COLUMN / 2)]
     return done
+
+
+def _gaps_of(grid: Grid, pieces: dict[str, Piece]) -> list[float]:
+    """Upright lines for edges in the middle of the gaps of each row, and around all."""
+    rows: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for key, (lane, row, _) in grid.cells.items():
+        spots = [bounds(spot) for spot in pieces[key].spots]
+        sides = min(b[0] for b in spots), max(b[2] for b in spots)
+        rows.setdefault((lane, row), []).append(sides)
+    found: set[float] = set()
+    for sides_of in rows.values():
+        sides_of.sort()
+        found |= {sides_of[0][0] - 8, sides_of[-1][1] + 8}
+        for (_, right), (left, _) in pairwise(sides_of):
+            found |= {(left + right) / 2, *((right + 8, left - 8) if left - right > 30 else ())}
+    return sorted(found)
+
+
+def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> dict[str, float]:
+    """Places that are solved together: each row as far to the left as its neighbours let it.
+
+    What stands in one column and lane stays upright, as the spine does; an edge that rises
+    leaves its box anywhere on its upper side. Nothing where that cannot be.
+    """
+    group = {key: key for key in grid.cells}
+
+    def root(key: str) -> str:
+        while group[key] != key:
+            key = group[key]
+        return key
+
+    for one, two in pairwise(grid.spine):
+        group[root(two)] = root(one)
+    soft: list[tuple[str, str]] = []
+    for tail, heads in roles.below.items():
+        for head in heads:
+            if grid.cells[tail][2] != grid.cells[head][2] or {tail, head} & {*grid.spine}:
+                continue
+            if roles.level(tail, head):
+                group[root(head)] = root(tail)
+            else:
+                soft.append((tail, head))
+    bounds_: list[tuple[str, str, float]] = []
+    rows: dict[tuple[int, int], list[str]] = {}
+    for key, (lane, row, _) in grid.cells.items():
+        rows.setdefault((lane, row), []).append(key)
+    for keys in rows.values():
+        keys.sort(key=lambda key: grid.cells[key][2])
+        for one, two in pairwise(keys):
+            apart = leaves[one].right + leaves[two].left + gap
+            bounds_.append((root(one), root(two), apart))
+    for one, two in soft:
+        slack = max(min(leaves[one].left, leaves[one].right) - 14, 0.0)
+        bounds_ += [(root(one), root(two), -slack), (root(two), root(one), -slack)]
+    x = {root(key): 0.0 for key in grid.cells}
+    for key in grid.cells:
+        x[root(key)] = max(x[root(key)], leaves[key].left)
+    for _ in range(len(x) + 1):
+        moved = False
+        for one, two, apart in bounds_:
+            if one != two and x[two] < x[one] + apart - 0.01:
+                x[two], moved = x[one] + apart, True
+        if not moved:
+            return {key: x[root(key)] for key in grid.cells}
+    return {}
 
 
 def _beside(
@@ -120,27 +196,55 @@ def _spot(piece: Piece, key: str) -> Spot:
 
 
 def _rows(
-    grid: Grid, leaves: dict[str, Piece]
-) -> tuple[dict[tuple[int, int], float], list[float]]:
-    """The middle of every row, and the sides of all, in turn."""
+    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], *, narrow: bool
+) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
+    """The middle of every row, the sides of all in turn, and what stands between lanes."""
     over: dict[tuple[int, int], float] = {}
     under: dict[tuple[int, int], float] = {}
+    shared = _shared(grid, leaves, place) if narrow else {}
     for key, (lane, row, _) in grid.cells.items():
+        at = shared.get((lane, row), (lane, row))
         middle = _middle(leaves[key])
-        over[lane, row] = max(over.get((lane, row), 0.0), middle)
-        under[lane, row] = max(under.get((lane, row), 0.0), leaves[key].height - middle)
-    heights = {place: over[place] + under[place] for place in over}
+        over[at] = max(over.get(at, 0.0), middle)
+        under[at] = max(under.get(at, 0.0), leaves[key].height - middle)
+    heights = {at: over[at] + under[at] for at in over}
     ys: dict[tuple[int, int], float] = {}
     sides: list[float] = []
     y, before = 0.0, None
+    gap, apart = (LOW, NEAR) if narrow else (ROW, LANE)
     for lane, row in sorted(heights):
         if before is not None:
-            y += ROW + (LANE if lane != before else 0)
+            y += gap + (apart if lane != before else 0)
         ys[lane, row] = y + over[lane, row]
         sides += [y, y + heights[lane, row]]
         y += heights[lane, row]
         before = lane
-    return ys, sides
+    between = {*shared, *shared.values()}
+    keys = {key for key, (lane, row, _) in grid.cells.items() if (lane, row) in between}
+    return ys | {at: ys[to] for at, to in shared.items()}, sides, keys
+
+
+def _shared(
+    grid: Grid, leaves: dict[str, Piece], place: dict[str, float]
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Rows that stand beside the last ones of the lane above: what leads down and what up."""
+    rows: dict[int, set[int]] = {}
+    sides: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for key, (lane, row, _) in grid.cells.items():
+        rows.setdefault(lane, set()).add(row)
+        x, leaf = place[key], leaves[key]
+        sides.setdefault((lane, row), []).append((x - leaf.left - 6, x + leaf.right + 6))
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for upper, lower in pairwise(sorted(rows)):
+        below = [(upper, row) for row in sorted(rows[upper]) if row > 0]
+        above = [(lower, row) for row in sorted(rows[lower]) if row < 0]
+        pairs = list(zip(above, below, strict=False))
+        apart = all(
+            b <= c or d <= a for one, two in pairs for a, b in sides[one] for c, d in sides[two]
+        )
+        if apart and len(above) <= len(below):
+            found |= dict(pairs)
+    return found
 
 
 def _middle(piece: Piece) -> float:
@@ -200,7 +304,12 @@ def _wanted(
     level, rising = roles.level(tail, head), roles.rises(tail, head)
     if bare[0]:
         tails.append(Port(bounds(first)[2], first.y, RIGHT, 0 if level else 6))
-        tails.append(Port(first.x, bounds(first)[1], UP, 0 if rising else 16))
+        out = first.x
+        if rising and first.left < last.x < first.right:
+            # Straight up to what stands over any part of the box.
+            inner = min(first.width / 2, 12.0)
+            out = min(max(last.x, first.left + inner), first.right - inner)
+        tails.append(Port(out, bounds(first)[1], UP, 0 if rising else 16))
     if bare[1]:
         heads.append(Port(last.left, last.y, RIGHT, 90 if rising else 0 if level else 12))
         heads.append(Port(last.x, last.bottom, UP, 0 if rising else 16))

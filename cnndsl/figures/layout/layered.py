@@ -37,7 +37,7 @@ class _Node:
     """The edges of its links to what stands below."""
 
 
-def layered(links: list[Link], leaves: dict[str, Piece]) -> Piece:
+def layered(links: list[Link], leaves: dict[str, Piece], *, drawn: bool = True) -> Piece:
     """The kernel of a graph in rows."""
     nodes = _nodes(links, leaves)
     rows = _passed(_rows(nodes), nodes)
@@ -65,7 +65,8 @@ def layered(links: list[Link], leaves: dict[str, Piece]) -> Piece:
             done.take(piece.moved(nodes[key].x, tops[key]))
         y += height + BETWEEN
     done.height = max(y - BETWEEN, GAP)
-    _lead(done, nodes, tops)
+    if drawn:
+        _lead(done, nodes, tops)
     xs = [x for spot in done.spots for x in (spot.left, spot.right)]
     xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]
     xs += [x for line in done.wires.values() for x, _ in line]

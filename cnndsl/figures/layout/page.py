@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
-from cnndsl.figures.layout.cards import LEVELS, Cards
+from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.layout.wrapping import wrapped
+from cnndsl.figures.layout.wrapping import LIFT, wrapped
 from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
@@ -23,8 +23,8 @@ from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.figures.values import Table, values
 from cnndsl.ops.base import Family
 
-MARGIN = 8.0
-GUTTER = 34.0
+MARGIN = 6.0
+GUTTER = 28.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
 NOTE = 8.0
@@ -32,9 +32,9 @@ PAGE = (657.0, 869.0)
 """Pixels of a page of 174 mm by 230 mm, where the smallest text is 6 pt."""
 FOOT = 34.0
 """Of the height, for a caption of two lines."""
-COLUMNS, BOX = 6, 60.0
-SLIM = 0.02
-"""How much of its width counts against a layout, beside its height."""
+COLUMNS, BOX, LONG = 6, 60.0, 1e9
+SLIM, UNEVEN = 0.02, 30.0
+"""How much of its width counts against a layout, and that its columns are not one."""
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
@@ -49,8 +49,36 @@ class Panel:
     scene: Scene
     frame: Frame | None = None
     table: Table | None = None
+    bands: list[Band] = field(default_factory=list)
+    longest: float = 0.0
     x: float = 0.0
     y: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        scene: Scene,
+        frame: Frame | None,
+        table: Table | None,
+        way: Way,
+        longest: float,
+    ) -> Panel:
+        """A scene in one of its layouts, broken where it is longer than that."""
+        cards = Cards(plan.network, scene, frame, way)
+        lanes = {} if frame else strides(plan.network, scene)
+        piece = placed(plan.network, scene, cards, main=frame is None)
+        piece = wrapped(piece, longest, lanes, turning=way.turning)
+        found = [] if frame else bands(plan.network, scene, piece)
+        if way.turning:
+            found = [band.turned(piece.left) for band in found]
+            piece = piece.turned()
+        return cls(piece, cards, scene, frame, table, found, longest)
+
+    def drawn(self, plan: Plan) -> Panel:
+        """The same with all its edges."""
+        way = replace(self.cards.way, drawn=True)
+        return Panel.of(plan, self.scene, self.frame, self.table, way, self.longest)
 
     @property
     def width(self) -> float:
@@ -128,69 +156,49 @@ def page(
     `direction` is that of the main picture, `down` or `right`.
     """
     room = (widest or PAGE[0]) - 2 * MARGIN, (tallest or PAGE[1]) - 2 * MARGIN - FOOT
-    names = {
-        id(f): f.calls[0].block.definition.name if f.calls else f.title for f in plan.frames
-    }
-    frames = [f for f in plan.frames if f.scene and (insets or names[id(f)] in opened)]
+    frames = [f for f in plan.frames if f.scene and (insets or f.name in opened)]
     tables = {id(frame): values(plan, frame) for frame in frames}
-    best: tuple[tuple[float, ...], Page] | None = None
+    scored: list[tuple[tuple[float, ...], Panel, list[Panel]]] = []
     for narrow in range(LEVELS):
         mains = _mains(plan, narrow, room, direction)
-        opened_ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
-        for main, found in mains:
-            for chosen in _choices(opened_ways, room[0] - main.width):
-                done = Page(
-                    plan, main, chosen, found, widest=widest, tallest=tallest or PAGE[1]
-                )
+        ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+        for main in mains:
+            for chosen in _choices(ways, room[0] - main.width):
+                done = Page(plan, main, chosen, main.bands)
                 _arrange(done, room)
-                score = (
-                    max(done.width - room[0], 0.0),
-                    max(done.height - room[1], 0.0),
-                    done.height + SLIM * done.width,
-                )
-                if best is None or score < best[0]:
-                    main_at = [(panel, panel.x, panel.y) for panel in (main, *chosen)]
-                    best, places = (score, done), main_at
-        if best is not None and not any(best[0][:2]):
+                over = max(done.width - room[0], 0.0), max(done.height - room[1], 0.0)
+                uneven = UNEVEN if main.cards.way.close else 0.0
+                score = (*over, done.height + SLIM * done.width + uneven)
+                scored.append((score, main, chosen))
+        if min(scored, key=lambda one: one[0])[0][:2] == (0.0, 0.0):
             break
-    assert best is not None
-    for panel, x, y in places:
-        panel.x, panel.y = x, y
-    return best[1]
+    _, main, chosen = min(scored, key=lambda one: one[0])
+    main, chosen = main.drawn(plan), [panel.drawn(plan) for panel in chosen]
+    done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
+    _arrange(done, room)
+    return done
 
 
 def _mains(
     plan: Plan, narrow: int, room: tuple[float, float], direction: str | None
-) -> list[tuple[Panel, list[Band]]]:
-    """The main picture in each of its layouts, with its lanes."""
-    network, scene = plan.network, plan.main
-    cards = Cards(network, scene, None, narrow=narrow)
-    tower = placed(network, scene, cards, main=True)
-    lanes = strides(network, scene)
-    pieces: dict[tuple[float, float], tuple[Panel, list[Band]]] = {}
+) -> list[Panel]:
+    """The main picture in each of its layouts."""
+    scene = plan.main
 
-    def add(piece: Piece, cards: Cards, *, turned: bool = False) -> None:
-        size = (piece.width, piece.height)
-        found = bands(network, scene, piece)
-        if turned:
-            found = [band.turned(piece.left) for band in found]
-            piece = piece.turned()
-        pieces.setdefault(size, (Panel(piece, cards, scene), found))
+    def panel(way: Way, longest: float) -> Panel:
+        return Panel.of(plan, scene, None, None, replace(way, drawn=False), longest)
 
-    if tower.laned:
-        add(tower, cards)
-        return list(pieces.values())
-    if direction != "right":
-        for columns in range(1, COLUMNS + 1):
-            longest = max(tower.height / columns * 1.1, 4 * BOX)
-            add(wrapped(tower, longest, lanes), cards)
-    if direction != "down":
-        aside = Cards(network, scene, None, narrow=narrow)
-        chain = placed(network, scene, aside, main=True, turning=True)
-        for share in (1.0, 0.7, 0.5):
-            made = wrapped(chain, room[0] * share - 8, lanes, turning=True)
-            add(made, aside, turned=True)
-    return list(pieces.values())
+    tower = panel(Way(narrow), LONG)
+    if tower.piece.laned:
+        flats = [Way(narrow, flat=flat, close=close) for flat in (0, 1) for close in (0, 1)]
+        return [tower, *(panel(way, LONG) for way in flats[1:])]
+    found: list[Panel] = [] if direction == "right" else [tower]
+    for columns in range(2, COLUMNS + 1) if direction != "right" else ():
+        longest = max(tower.piece.height / columns * 1.1, 4 * BOX)
+        found.append(panel(Way(narrow), longest))
+    for share in (1.0, 0.7, 0.5) if direction != "down" else ():
+        found.append(panel(Way(narrow, turning=True), room[0] * share - 8))
+    return found
 
 
 def _ways(
@@ -198,15 +206,11 @@ def _ways(
 ) -> list[Panel]:
     """An opened block downwards, and to the right."""
     assert frame.scene is not None
-    found: list[Panel] = []
-    for turning in (False, True):
-        cards = Cards(plan.network, frame.scene, frame, narrow=narrow)
-        piece = placed(plan.network, frame.scene, cards, main=False, turning=turning)
-        longest = room[not turning] - 2 * INSET_PAD - 8
-        piece = wrapped(piece, longest if turning else 0.8 * longest, {}, turning=turning)
-        piece = piece.turned() if turning else piece
-        found.append(Panel(piece, cards, frame.scene, frame, table))
-    return found
+    sides = (0.8 * room[1], room[0] - 2 * INSET_PAD - 8)
+    return [
+        Panel.of(plan, frame.scene, frame, table, Way(narrow, turning, drawn=False), longest)
+        for turning, longest in zip((False, True), sides, strict=True)
+    ]
 
 
 def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:
@@ -228,9 +232,10 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     """Put the insets beside the main picture and below it."""
     main = done.main
     edge = EDGE if done.gutter else WORDS
-    main.x, main.y = done.gutter + main.piece.left, edge
+    aside = main.cards.way.turning and main.piece.folds
+    main.x, main.y = done.gutter + main.piece.left + (LIFT + 1 if aside else 0), edge
     sizes = [(panel.width, panel.height) for panel in done.insets]
-    whole = (done.gutter + main.piece.width + 4, main.piece.height + 2 * edge)
+    whole = (main.x + main.piece.right + 4, main.piece.height + 2 * edge)
     found = packed(whole, sizes, widest=room[0], tallest=room[1])
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
         slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2

@@ -32,6 +32,8 @@ class Spot:
     """How wide the label over its left corner is."""
     turning: bool = False
     aside: bool = False
+    late: bool = False
+    """Its label stands over its right corner."""
 
     @property
     def label(self) -> tuple[float, float, float, float] | None:
@@ -42,6 +44,9 @@ class Spot:
             side = self.left - behind(self.box)
             return (side - 10, self.top, side, self.top + 2 + self.words)
         foot = self.top - behind(self.box)
+        if self.late:
+            right = self.right + behind(self.box)
+            return (right - 2 - self.words, foot - 10, right, foot)
         return (self.left, foot - 10, self.left + 2 + self.words, foot)
 
     @property
@@ -107,6 +112,8 @@ class Piece:
     through: dict[Ends, Line] = field(default_factory=dict)
     laned: bool = False
     """It stands on stride lanes: it is not broken into columns."""
+    between: set[str] = field(default_factory=set)
+    """Of its boxes, by key, those that stand between lanes."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
     exits: dict[Ends, Line] = field(default_factory=dict)
@@ -140,7 +147,9 @@ class Piece:
         scopes = [replace(c, x=c.y, y=c.x, width=c.height, height=c.width) for c in self.scopes]
         kinds = (self.wires, self.opening, self.closing, self.through)
         made = Piece(0, self.height, self.width, spots, scopes, *map(_turned, kinds))
-        return made.moved(0, self.left)
+        made = made.moved(0, self.left)
+        made.folds = self.folds
+        return made
 
     def take(self, other: Piece) -> None:
         """Add what another piece has drawn; its open ends are the caller's."""

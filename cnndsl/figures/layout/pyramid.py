@@ -90,15 +90,17 @@ class Roles:
         return found[::-1] + self.more
 
 
-def gridded(roles: Roles, ends: set[str], *, narrow: bool = False) -> Grid:
+def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = False) -> Grid:
     """A cell for each node; `ends` are the outputs, in the last column.
 
-    On a `narrow` page what follows the last join goes on over it, not beside it.
+    On a `narrow` page what follows the last join goes on over it, not beside it; in a
+    `flat` picture all that follows a join stands beside it.
     """
     grid = Grid(spine=roles.spine())
     _spine(roles, grid)
     taken = {cell: key for key, cell in grid.cells.items()}
     under, over = _stacks(roles, set(grid.spine), narrow=narrow)
+    over = {} if flat else over
     stacked = {key for chains in under.values() for chain in chains for key in chain[0]}
     stacked |= {key for chain in over.values() for key in chain}
     later: list[str] = []
@@ -119,6 +121,9 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False) -> Grid:
     for key in later:
         column = shared if len(later) > 1 else columns[key]
         lane, row = roles.lanes[key], _row(key, roles, grid)
+        if flat and len(later) == 1 and column > 1:
+            # Its name stands under the last box.
+            row, column = row + 1, column - 1
         _put(key, (lane, row, column), grid, taken)
     _heads(roles, grid, taken)
     _under(roles, grid, under)

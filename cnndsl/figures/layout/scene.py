@@ -11,7 +11,7 @@ from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.layout.cards import LABEL, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
-from cnndsl.figures.layout.lanes import CLOSE, COLUMN, Beside, settled
+from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
@@ -30,18 +30,15 @@ PAD, BAR = 10.0, 20.0
 """Around the boxes of a scope, and over them for its title."""
 
 
-def placed(
-    network: Network, scene: Scene, cards: Cards, *, main: bool, turning: bool = False
-) -> Piece:
-    """All boxes and wires of a scene; if it is `turning`, it will run to the right."""
+def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
+    """All boxes and wires of a scene, in the way of its cards."""
     edges = [(edge.tail, edge.head) for edge in scene.edges]
-    if main and not turning:
+    if main and not cards.way.turning:
         planes = strides(network, scene)
         tail, met = joined(scene, planes)
         if len(met) >= LEAST or lanes(network, scene).rows:
             return _pyramid(scene, edges, cards, planes, tail)
     half = len(list(scene.boxes())) / 2
-    cards.turning = turning
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
 
 
@@ -90,11 +87,9 @@ def _pyramid(
         ends = set()
     between = [(t, h) for t, h in edges if owner[t] != owner[h]]
     beside = Beside(_level(joins, among, cards), into) if joins else None
-    grid = gridded(roles, ends, narrow=cards.narrow)
+    grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
     leaves = _slim(leaves, grid, cards)
-    return settled(
-        roles, grid, leaves, between, owner, beside, gap=CLOSE if cards.narrow else COLUMN
-    )
+    return settled(roles, grid, leaves, between, owner, beside, way=cards.way)
 
 
 def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
@@ -104,13 +99,18 @@ def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece
         for key, piece in leaves.items()
         if not piece.scopes and all(cards[spot.box].sized for spot in piece.spots)
     }
-    widths: dict[int, float] = {}
-    for key in bare:
+    widths: dict[object, float] = {}
+
+    def group(key: str) -> object:
         column = grid.cells[key][2]
+        return key if cards.way.close and column else column
+
+    for key in bare:
+        column = group(key)
         wide = max(cards[spot.box].width for spot in leaves[key].spots)
         widths[column] = max(widths.get(column, cards.least), wide)
     return {
-        key: _narrowed(piece, cards, widths[grid.cells[key][2]]) if key in bare else piece
+        key: _narrowed(piece, cards, widths[group(key)]) if key in bare else piece
         for key, piece in leaves.items()
     }
 
@@ -128,7 +128,7 @@ def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
 def _named(spot: Spot, cards: Cards, width: float) -> Spot:
     """A box of a width, with room for its label."""
     label = cards[spot.box].label
-    words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL) if label else 0.0
+    words = font.width(font.fitted(label, LABEL, width - 2), LABEL) if label else 0.0
     return replace(spot, width=width, words=words)
 
 
@@ -222,7 +222,7 @@ def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
     if len(remaining) == 1:
         piece = stacked(remaining[0].part, leaves)
     else:
-        piece = layered(remaining, leaves)
+        piece = layered(remaining, leaves, drawn=cards.way.drawn)
     piece.wires = {ends: tidy(line) for ends, line in piece.wires.items()}
     return piece
 
@@ -238,7 +238,7 @@ def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
         if t in keys or h in keys
     ]
     level = _level(item.children, list(dict.fromkeys(inner)), cards)
-    return _scoped(item, level, turning=cards.turning)
+    return _scoped(item, level, turning=cards.way.turning)
 
 
 def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> list[Link]:
@@ -288,7 +288,7 @@ def _leaf(box: Box, cards: Cards) -> Piece:
     width, height = cards.size(box)
     stack = behind(box)
     label = cards[box].label
-    if cards.turning:
+    if cards.way.turning:
         return _turning(box, cards, width, height)
     spot = Spot(box, 0, stack + height / 2, width, height)
     if not cards[box].round:
@@ -312,7 +312,7 @@ def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
     stack, label = behind(box), cards[box].label
     words = 0.0
     if label and not cards[box].round:
-        words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL)
+        words = font.width(font.fitted(label, LABEL, width - 2), LABEL)
     spot = Spot(box, 0, width / 2, height, width, words=words, turning=True)
     left = height / 2 + stack + (10 if label else 0)
     foot = width + stack

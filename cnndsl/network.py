@@ -134,11 +134,37 @@ class Network(graph.Network):
 
         return load_weights(self, weights, **options)
 
-    def draw(self, path: str | PathLike[str]) -> None:
-        """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.dot`.  Raises ArchError."""
-        from cnndsl.figures import draw
+    def draw(
+        self,
+        path: str | PathLike[str],
+        *,
+        style: str = "blocks",
+        theme: str = "light",
+        detail: str | None = None,
+        metrics: str | None = None,
+        width_mm: float | None = None,
+        height_mm: float | None = None,
+        direction: str | None = None,
+        caption: bool = True,
+    ) -> None:
+        """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.html`, `.tikz`, `.dot`.
 
-        draw(self, path)
+        The options are those of `cnndsl draw`.  Raises ArchError: an unknown format or
+        option, or no room for the text. OSError: the file cannot be written.
+        """
+        from cnndsl.figures import Options, draw
+
+        options = Options(
+            style,
+            theme,
+            detail,
+            metric=metrics,
+            width_mm=width_mm,
+            height_mm=height_mm,
+            direction=direction,
+            captioned=caption,
+        )
+        draw(self, path, options=options)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """What a notebook shows: the picture where one can be drawn, and the table."""

@@ -8,6 +8,7 @@ import click
 
 from cnndsl.commands.opening import elaborated, pick, scope, stem
 from cnndsl.console import network_arguments, output_path, sized
+from cnndsl.diagnostics import listing
 
 
 @click.command()
@@ -42,6 +43,17 @@ from cnndsl.console import network_arguments, output_path, sized
 )
 @click.option("--width-mm", type=click.FloatRange(10, 2000), help="Width on paper.")
 @click.option(
+    "--height-mm",
+    type=click.FloatRange(10, 2000),
+    help="Height that it must not exceed on paper.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["down", "right"]),
+    help="Where boxes lead to; without it, as they fit a page best.",
+)
+@click.option("--caption/--no-caption", default=True, help="Name and costs at the foot.")
+@click.option(
     "--engine",
     type=click.Choice(["graphviz", "dot", "pygraphviz"]),
     help="Let Graphviz lay out the boxes.",
@@ -58,6 +70,9 @@ def draw(
     opened: tuple[str, ...],
     metrics: str | None,
     width_mm: float | None,
+    height_mm: float | None,
+    direction: str | None,
+    caption: bool,
     engine: str | None,
 ) -> None:
     """Draw a network. The ending of -o chooses the format.
@@ -72,7 +87,12 @@ def draw(
     read = scope(file)
     definition = pick(read, model)
     network = elaborated(definition, parameters, inputs)
-    options = Options(style, theme, detail, opened, metrics, width_mm)
+    options = Options(
+        style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption
+    )
+    if model is None and len(read.models) > 1:
+        others = listing([name for name in read.models if name != definition.name])
+        click.echo(f"drew {definition.name}; --model draws {others}", err=True)
     if output == "-" or (output is None and style in ("table", "terminal")):
         format = {"table": "md", "terminal": "txt"}.get(style, "svg")
         sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))

@@ -31,6 +31,12 @@ class Options:
     opened: tuple[str, ...] = ()
     metric: str | None = None
     width_mm: float | None = None
+    height_mm: float | None = None
+    """What a picture must not be larger than on paper, with text of at least 6 pt."""
+    direction: str | None = None
+    """`down` or `right`; None is what fits a page best."""
+    captioned: bool = True
+    """With the name, the sources and the costs under the picture."""
 
 
 def draw(

@@ -18,15 +18,27 @@ def blocks(
     opened: tuple[str, ...] = (),
     metric: str | None = None,
     widest: float = 0.0,
+    tallest: float = 0.0,
+    direction: str | None = None,
+    captioned: bool = True,
 ) -> Picture:
     """The picture of a network.
 
     `stages` shows folded blocks closed, but for those in `opened`; `blocks` opens each
     once in an inset; `full` draws every block where it stands. `metric` colours by cost.
-    `widest` is the width in pixels to keep to: fewer columns, and insets below.
+    `widest` and `tallest` are the sides in pixels to keep to, of a page if none are given;
+    `direction` is that of the main picture, `down` or `right`. What is `captioned` says
+    its name, its sources and its costs at the foot.
     """
     planned = drawable(plan(network, folding=False if detail == "full" else None))
-    found = page(planned, insets=detail != "stages", opened=opened, widest=widest)
+    found = page(
+        planned,
+        insets=detail != "stages",
+        opened=opened,
+        widest=widest,
+        tallest=tallest,
+        direction=direction,
+    )
     tell = Teller(network)
 
     several = {
@@ -41,7 +53,7 @@ def blocks(
         return " · ".join([*first, *tell.facts(box.nodes)])
 
     if metric is None:
-        return picture(found, said=said)
+        return picture(found, said=said, captioned=captioned)
     heat = Heat(network, metric)
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
     heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
@@ -55,6 +67,7 @@ def blocks(
         ),
         role=lambda box: heat.role(box.nodes),
         legend=legend,
+        captioned=captioned,
     )
     made.parts = [
         heat.inked(part) if isinstance(part, Group) and part.kind == "node" else part

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from math import ceil, inf
 from typing import TYPE_CHECKING
 
-from cnndsl.diagnostics import ArchError, Diagnostic, listing
-from cnndsl.figures import font, table
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
+from cnndsl.figures import font, palette, table
 from cnndsl.figures.blocks import blocks
+from cnndsl.figures.heat import METRICS
 from cnndsl.figures.html import html
+from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.mermaid import mermaid
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.scale.page import scaled
@@ -28,10 +33,14 @@ FORMATS_OF = {
     "table": ("md", "tex", "html"),
     "terminal": ("txt",),
 }
+DETAILS = ("stages", "blocks", "full")
+DIRECTIONS = ("down", "right")
 SMALLEST = 6.0
 """Points: print is read down to here."""
 LEAST = 8.0
 """Pixels: the smallest text of a figure."""
+SLACK = 0.5
+"""Millimetres that nobody sees."""
 MILLIMETRES = SMALLEST / LEAST * 25.4 / 72
 """Of a pixel, where the smallest text is as small as may be."""
 PIXELS = 2
@@ -44,6 +53,7 @@ def written(network: Network, format: str, options: Options) -> bytes:
     Raises ArchError: a style has no such format (E611), what writes it is not installed
     (E610), or it is too narrow (E611).
     """
+    _known(options)
     fits(options.style, format)
     if format == "txt":
         return terminal(network).encode()
@@ -54,6 +64,21 @@ def written(network: Network, format: str, options: Options) -> bytes:
             network, detail=options.detail or "blocks", colours=options.theme
         ).encode()
     return encoded(_picture(network, options), format, options)
+
+
+def _known(options: Options) -> None:
+    """Raises ArchError (E611): an option has no such value."""
+    choices: dict[str, tuple[str | None, Iterable[str]]] = {
+        "style": (options.style, FORMATS_OF),
+        "theme": (options.theme, palette.THEMES),
+        "detail": (options.detail, DETAILS),
+        "metric": (options.metric, METRICS),
+        "direction": (options.direction, DIRECTIONS),
+    }
+    for name, (value, known) in choices.items():
+        if value is not None and value not in known:
+            help = did_you_mean(value, known) or f"there are {listing([*known])}"
+            raise ArchError([Diagnostic("E611", f"unknown {name} `{value}`", help=help)])
 
 
 def fits(style: str, format: str) -> None:
@@ -91,35 +116,54 @@ def _table(network: Network, format: str) -> bytes:
 
 
 def _picture(network: Network, options: Options) -> Picture:
-    """The picture; where it must be narrower, reflowed, and then with less detail."""
+    """The picture; where it must be smaller, with less detail.
+
+    Raises ArchError (E611): it has no room for its text.
+    """
+    width, height = options.width_mm, options.height_mm
     usual = "stages" if options.style == "scale" else "blocks"
     details = [options.detail or usual]
-    if options.width_mm is not None and details[0] != "stages":
+    limited = width is not None or height is not None
+    if limited and details[0] != "stages":
         details.append("stages")
-    widest = (options.width_mm or 0.0) / MILLIMETRES
-    narrowest = 0.0
-    for detail, width in [(details[0], 0.0), *((detail, widest) for detail in details)]:
-        found = _drawn(network, options, detail, width)
-        least = least_width(found)
-        if options.width_mm is None or least <= options.width_mm:
+    least: tuple[float, float] | None = None
+    for detail in details:
+        found = _drawn(network, options, detail)
+        if not limited:
             return found
-        narrowest = min(narrowest or least, least)
-    message = f"at {options.width_mm:g} mm its text would be smaller than {SMALLEST:g} pt"
-    help = f"the smallest width that works is {narrowest:.0f} mm"
+        wide, high = found.width * MILLIMETRES, found.height * MILLIMETRES
+        if wide <= (width or inf) + SLACK and high <= (height or inf) + SLACK:
+            return found if width is None else _centred(found, width / MILLIMETRES)
+        least = least or (wide, high)
+    assert least is not None
+    limit = f"{width:g} × {height:g} mm" if width and height else f"{width or height:g} mm"
+    message = f"at {limit} its text would be smaller than {SMALLEST:g} pt"
+    help = f"the layout that fits best is {ceil(least[0])} mm wide and {ceil(least[1])} mm high"
     raise ArchError([Diagnostic("E611", message, help=help)])
 
 
-def _drawn(network: Network, options: Options, detail: str, widest: float) -> Picture:
+def _centred(found: Picture, width: float) -> Picture:
+    """A picture in the middle of a wider page: its text is as large as in any other."""
+    spare = (width - found.width) / 2
+    if spare <= 0:
+        return found
+    parts = [shifted(part, spare, 0) for part in found.parts]
+    return replace(found, width=width, parts=parts)
+
+
+def _drawn(network: Network, options: Options, detail: str) -> Picture:
     if options.style == "scale":
         return scaled(network, detail=detail, metric=options.metric)
     return blocks(
-        network, detail=detail, opened=options.opened, metric=options.metric, widest=widest
+        network,
+        detail=detail,
+        opened=options.opened,
+        metric=options.metric,
+        widest=(options.width_mm or 0.0) / MILLIMETRES,
+        tallest=(options.height_mm or 0.0) / MILLIMETRES,
+        direction=options.direction,
+        captioned=options.captioned,
     )
-
-
-def least_width(picture: Picture) -> float:
-    """The millimetres at which the smallest text is 6 pt high."""
-    return picture.width * MILLIMETRES
 
 
 def _png(picture: Picture, options: Options) -> bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cnndsl.figures.heat import Heat
-from cnndsl.figures.layout.page import page, picture
+from cnndsl.figures.layout.page import Page, page, picture
 from cnndsl.figures.paint import Group, Picture
 from cnndsl.figures.plan import drawable, plan
-from cnndsl.figures.scene import Box
+from cnndsl.figures.scene import Box, Plan
 from cnndsl.figures.telling import Teller
 from cnndsl.graph import Network
 
@@ -30,15 +30,24 @@ def blocks(
     `direction` is that of the main picture, `down` or `right`. What is `captioned` says
     its name, its sources and its costs at the foot.
     """
-    planned = drawable(plan(network, folding=False if detail == "full" else None))
-    found = page(
-        planned,
-        insets=detail != "stages",
-        opened=opened,
-        widest=widest,
-        tallest=tallest,
-        direction=direction,
-    )
+
+    def paged(planned: Plan) -> Page:
+        return page(
+            drawable(planned),
+            insets=detail != "stages",
+            opened=opened,
+            widest=widest,
+            tallest=tallest,
+            direction=direction,
+        )
+
+    planned = plan(network, folding=False if detail == "full" else None)
+    found = paged(planned)
+    if detail != "full" and found.over > 0:
+        # Blocks that are called once are closed too, where the page has no room for them.
+        other = paged(plan(network, closed=True))
+        found = min(found, other, key=lambda one: one.over)
+    planned = found.plan
     tell = Teller(network)
 
     several = {

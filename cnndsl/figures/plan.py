@@ -38,20 +38,30 @@ OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
 MOST = 10_000
 """Boxes in a figure: laying out so many takes ten seconds, and nobody reads them."""
+SMALL, SHARE = 3, 0.7
+"""A block that is called once is closed if it has more boxes, and is not nearly all."""
 SHRINKING = 3
 """So many steps whose maps differ in size may be one box, which says the sizes."""
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
 
-def plan(network: Network, *, folding: bool | None = None, repeats: bool = True) -> Plan:
+def plan(
+    network: Network,
+    *,
+    folding: bool | None = None,
+    repeats: bool = True,
+    closed: bool = False,
+) -> Plan:
     """What the picture of a network shows; a small one is not folded, unless it is asked.
 
     Without `repeats`, what follows itself stays apart: each box stands for one of them.
+    Where all is to be `closed`, so is a block that is called once.
     """
     with deep_recursion():
-        if folding is not None:
-            return _Planner(network, folding=folding, repeats=repeats).plan()
+        if folding is not None or closed:
+            folds = folding is not False
+            return _Planner(network, folding=folds, repeats=repeats, closed=closed).plan()
         whole = _Planner(network, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
@@ -72,8 +82,11 @@ def drawable(planned: Plan) -> Plan:
 class _Planner:
     """One pass over the structure."""
 
-    def __init__(self, network: Network, *, folding: bool, repeats: bool = True) -> None:
+    def __init__(
+        self, network: Network, *, folding: bool, repeats: bool = True, closed: bool = False
+    ) -> None:
         self.network = network
+        self.closed = closed
         self.repeats = repeats
         wires = network.wires
         self.folding = folding
@@ -198,13 +211,16 @@ class _Planner:
 
     def _folds(self, call: Call) -> bool:
         """Whether a call is one box, opened in a frame."""
-        if not self.folding or self.uses[identity(call.block)] < 2:
+        if not self.folding or (not self.closed and self.uses[identity(call.block)] < 2):
             return False
         first = self.variants.first[id(call)]
         if id(first) not in self.sizes:
             self.sizes[id(first)] = sum(1 for _ in boxes(self._lines(first.block.body)))
+        if self.uses[identity(call.block)] < 2:
+            share = len(self.members[id(call)]) / len(self.order)
+            return self.sizes[id(first)] > SMALL and share < SHARE
         joins = len(call.block.inputs) > 1 and len(call.block.outputs) == 1
-        return self.sizes[id(first)] > (OPEN_JOIN if joins else 1)
+        return self.sizes[id(first)] > (OPEN_JOIN if joins and not self.closed else 1)
 
     def _frame(self, call: Call) -> Frame:
         """The frame in which a block is opened: by the call that has all that it may have."""

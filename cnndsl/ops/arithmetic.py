@@ -26,6 +26,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
+from cnndsl.ops.words import spoken
 
 
 class Arithmetic(Op):
@@ -86,7 +87,7 @@ class Arithmetic(Op):
     def figure(self) -> str:
         """`+`, `× 0.5`."""
         sign = SIGNS.get(self.ufunc, self.name)
-        return sign if self.by is None else f"{sign} {self.by}"
+        return sign if self.by is None else f"{sign} {spoken(self.by)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """From the first to the last; a vector's missing axes are added at its end."""

@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
+from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.layout import cards as measures
@@ -95,8 +96,10 @@ def test_no_text_leaves_its_box(name: str, detail: str) -> None:
             words += [font.width(line, measures.SMALL) for line in card.lines]
             # The middle of a slanted side is half its slant from the box's.
             room = spot.width - (7 if spot.box.family in measures.SLANTED else 0)
-            assert card.round or max(words) <= room
-            assert spot.words <= spot.width / 2 - 8
+            assert card.round or max(words) <= max(room, 0) or card.bare
+            assert spot.words <= (
+                spot.width - 2 if spot.aside or spot.late else spot.width / 2 - 8
+            )
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -151,14 +154,22 @@ def test_laterals_of_pyramids_are_level(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["unet", "unet_bn"])
-def test_copies_of_a_unet_are_level_and_the_decoder_is_upright(name: str) -> None:
+def test_copies_of_a_unet_are_level_and_what_goes_up_goes_straight(name: str) -> None:
     piece = placed(name).main.piece
+    places = {s.box.key: s for s in piece.spots}
     joins = [s for s in piece.spots if s.box.family is Family.CONCAT]
     assert len(joins) == 4
-    assert len({join.x for join in joins}) == 1
     for join in joins:
         lines = [line for (_, head), line in piece.wires.items() if head == join.box.key]
         assert any(len(line) == 2 and line[0][1] == line[1][1] == join.y for line in lines)
+        (up,) = (
+            places[tail]
+            for tail, head in piece.wires
+            if head == join.box.key and places[tail].box.family is Family.UPSAMPLE
+        )
+        assert up.x == pytest.approx(join.x)
+        (below,) = (line for (_, head), line in piece.wires.items() if head == up.box.key)
+        assert len(below) == 2 or join.y == max(other.y for other in joins)
 
 
 def test_each_lane_of_a_nested_unet_begins_a_column_later() -> None:
@@ -267,18 +278,40 @@ def test_every_format_is_written_and_the_same_twice(format: str) -> None:
     assert len(made) > 200
 
 
-def test_a_narrow_page_has_its_insets_below() -> None:
-    wide, narrow = page(plan(network("resnet50"))), page(plan(network("resnet50")), widest=317)
-    assert narrow.width <= 317 - 36 < wide.width
-    assert [panel.frame for panel in narrow.insets]
-    assert min(panel.y for panel in narrow.insets) > narrow.main.piece.height
+def test_a_page_is_as_wide_as_it_may_be_and_as_low_as_it_can() -> None:
+    planned = plan(network("resnet50"))
+    wide, narrow = page(planned, widest=657), page(planned, widest=400)
+    assert narrow.width <= 400 - 12
+    assert wide.height < narrow.height
+    assert page(planned, widest=657, direction="down").height >= wide.height
 
 
-def test_a_pyramid_is_narrower_on_a_narrow_page() -> None:
-    found = network("unet")
-    wide, narrow = page(plan(found)), page(plan(found), widest=440)
-    assert narrow.width < 0.6 * wide.width
-    written(found, "svg", Options(width_mm=119))
-    # What fits as it is stays as it is.
-    assert 'viewBox="0 0 748' in svg(blocks(found))
-    assert 'viewBox="0 0 748' in written(found, "svg", Options(width_mm=400)).decode()
+def test_a_direction_is_kept() -> None:
+    for direction, across in (("down", False), ("right", True)):
+        found = page(plan(network("vgg16")), direction=direction)
+        first, second = found.main.piece.spots[:2]
+        assert (first.y == second.y) == across
+
+
+FITTING = {
+    "alexnet", "densenet121", "efficientnet_b0", "fpn_resnet50", "googlenet", "inception_v3",
+    "mobilenetv2", "mobilenetv3_large", "resnet50", "unet", "vgg16", "yolov3", "yolov4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(FITTING))
+def test_a_figure_stands_on_a_page_with_its_text_at_6_points(name: str) -> None:
+    found = network(name)
+    written(found, "svg", Options(width_mm=174, height_mm=230))
+
+
+def test_what_has_no_room_is_told_how_large_it_would_be() -> None:
+    with pytest.raises(ArchError, match="at 60 × 40 mm its text would be smaller") as caught:
+        written(network("resnet50"), "svg", Options(width_mm=60, height_mm=40))
+    assert "mm wide and" in str(caught.value)
+
+
+def test_a_caption_may_be_left_out() -> None:
+    with_it, without = (blocks(network("lenet5"), captioned=c) for c in (True, False))
+    assert without.height < with_it.height
+    assert "LeNet5" not in {part.text for part in without.parts if isinstance(part, Text)}

@@ -181,7 +181,8 @@ class Cards:
             if first[:1] == last[:1]:
                 return [" → ".join(map(square, dict.fromkeys(s[1:] for s in box.shapes)))]
             return [f"{shape_text(first)} → {shape_text(last)}"]
-        shapes = [tensor.shape for tensor in self.sent[box.key]] if box.beside > 1 else []
+        several = box.beside > 1 or (box.frame is not None and self.frame is None)
+        shapes = [tensor.shape for tensor in self.sent[box.key]] if several else []
         texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
         return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
 

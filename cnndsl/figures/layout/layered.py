@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from cnndsl.figures.layout.ordering import ordered
-from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire
+from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire, edges_in
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
 from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
@@ -67,6 +67,10 @@ def layered(links: list[Link], leaves: dict[str, Piece], *, drawn: bool = True) 
     done.height = max(y - BETWEEN, GAP)
     if drawn:
         _lead(done, nodes, tops)
+    else:
+        outside = [ends for link in links for ends in edges_in(link.part)]
+        done.opening = {ends: ((0.0, 0.0),) for ends in outside if ends[0] == SOURCE}
+        done.closing = {ends: ((0.0, done.height),) for ends in outside if ends[1] == SINK}
     xs = [x for spot in done.spots for x in (spot.left, spot.right)]
     xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]
     xs += [x for line in done.wires.values() for x, _ in line]

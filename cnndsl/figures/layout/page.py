@@ -134,6 +134,9 @@ class Page:
     tallest: float = 0.0
     """The width and height to keep to, in pixels; 0 is any."""
 
+    over: float = 0.0
+    """By how many pixels it is too wide, and too high."""
+
     @property
     def gutter(self) -> float:
         """The room for the lanes' names at the left of the main picture."""
@@ -172,10 +175,11 @@ def page(
                 scored.append((score, main, chosen))
         if min(scored, key=lambda one: one[0])[0][:2] == (0.0, 0.0):
             break
-    _, main, chosen = min(scored, key=lambda one: one[0])
+    best, main, chosen = min(scored, key=lambda one: one[0])
     main, chosen = main.drawn(plan), [panel.drawn(plan) for panel in chosen]
     done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
     _arrange(done, room)
+    done.over = best[0] + best[1]
     return done
 
 

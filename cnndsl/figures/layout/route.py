@@ -123,9 +123,11 @@ class Router:
                     origin[to] = state
                     left = self.eager * least(there, after)
                     heapq.heappush(queue, (total + left, total, to))
-        # Nothing is left but a straight line: boxes stand so close that no channel is.
+        # Boxes stand so close that no channel is: nothing is left but to go through.
         tail, head = want.tails[0], want.heads[0]
-        return ((tail.x, tail.y), (head.x, head.y))
+        middle = (tail.y + head.y) / 2
+        line = ((tail.x, tail.y), (tail.x, middle), (head.x, middle), (head.x, head.y))
+        return tidy(line)
 
     def _least(self, want: Wanted, goals: dict[int, Port]) -> Callable[[int, int], float]:
         """What a way costs at least from a place, if nothing stands between."""

@@ -214,17 +214,60 @@ def _inner_boxes(
 def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
     opened = _opened(items, edges)
     owner = {box.key: item.key for item in opened for box in boxes([item])}
+    links = _links([item.key for item in opened], edges, owner)
+    remaining = reduced([item.key for item in opened], links)
+    parts = [[item] for item in opened]
+    if len(remaining) > 1:
+        # What is not series and parallel stands between what is.
+        parts = _segments(opened, edges, owner)
+        remaining = []
     leaves: dict[str, Piece] = {}
-    for item in opened:
-        leaves[item.key] = _piece(item, edges, cards)
-    links = _links(list(leaves), edges, owner)
-    remaining = reduced(leaves, links)
+    for part in parts if len(parts) > 1 else [[item] for item in opened]:
+        first = part[0].key
+        leaves[first] = _inside(part, edges, cards)
+        owner |= {box.key: first for box in boxes(part)}
+    if not remaining:
+        remaining = reduced(list(leaves), _links(list(leaves), edges, owner))
     if len(remaining) == 1:
         piece = stacked(remaining[0].part, leaves)
     else:
         piece = layered(remaining, leaves, drawn=cards.way.drawn)
     piece.wires = {ends: tidy(line) for ends, line in piece.wires.items()}
     return piece
+
+
+def _segments(
+    items: Sequence[Item], edges: Sequence[Ends], owner: dict[str, str]
+) -> list[list[Item]]:
+    """The items in groups, between which one edge alone leads on, from one item to one."""
+    place = {item.key: number for number, item in enumerate(items)}
+    crossing = [0] * (len(items) + 1)
+    for tail, head in edges:
+        first = place[owner[tail]] if tail in owner else -1
+        last = place[owner[head]] if head in owner else len(items)
+        if first >= last:
+            continue
+        for number in range(max(first, 0), min(last, len(items))):
+            crossing[number] += 1
+    found: list[list[Item]] = [[]]
+    for number, item in enumerate(items):
+        found[-1].append(item)
+        if crossing[number] == 1 and number + 1 < len(items):
+            found.append([])
+    return found
+
+
+def _inside(part: list[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
+    """One item, or several between which is more than a chain."""
+    if len(part) == 1:
+        return _piece(part[0], edges, cards)
+    keys = {box.key for box in boxes(part)}
+    inner = [
+        (t if t in keys else SOURCE, h if h in keys else SINK)
+        for t, h in edges
+        if t in keys or h in keys
+    ]
+    return _level(part, list(dict.fromkeys(inner)), cards)
 
 
 def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:

@@ -21,7 +21,7 @@ from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.cards import CARD, Card, Cards, behind
 from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.layout.scene import placed
-from cnndsl.figures.layout.wrapping import wrapped
+from cnndsl.figures.layout.wrapping import TALLEST, wrapped
 from cnndsl.figures.paint import Area, Group, Path, Picture, Polygon, Text, extent, head
 from cnndsl.figures.paint import Part as Drawn
 from cnndsl.figures.scene import Box
@@ -34,8 +34,6 @@ from cnndsl.ops.base import Shape
 MARGIN, GAP = 18.0, 26.0
 TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
 LINE, INSET, MARK = 12.0, 9.0, 15.0
-TALLEST = 820.0
-"""A longer column is broken."""
 MOST = 210.0
 SIGNS = {SAME: "", ADDED: "+", REMOVED: "−", CHANGED: "~", AFFECTED: "≈"}
 NAMES = {

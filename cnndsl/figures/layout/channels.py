@@ -15,7 +15,7 @@ from cnndsl.figures.paint import Point
 
 MARGIN = 7.0
 STEPS = (8.0, 14.0, 20.0)
-NEAR = 4.0
+NEAR, TIGHT = 4.0, 1.0
 RIM = 1e4
 SAME = 0.008
 """Coordinates that differ by no more are one."""
@@ -50,15 +50,9 @@ class Channels:
         self.xs = _rimmed(_sparse({x for x, _ in exact}, xs))
         self.ys = _rimmed(_sparse({y for _, y in exact}, ys))
         self.width = len(self.xs)
-        self.closed = bytearray(self.width * len(self.ys))
-        for rect in rects:
-            self._close(rect, MARGIN - 1)
-        for rect in words:
-            self._close(rect, 1.0)
-        for place in range(len(self.closed)):
-            column, row = place % self.width, place // self.width
-            if column in (0, self.width - 1) or row in (0, len(self.ys) - 1):
-                self.closed[place] = 1
+        self.closed = self._closed([(rect, MARGIN - 1) for rect in rects], words)
+        self.tight = self._closed([(rect, TIGHT) for rect in rects], ())
+        """The same where no other way is: an edge may run close to a box, and over words."""
         self.runs: dict[int, list[Ends]] = {}
         """By edge of the grid: what runs along it."""
         self.level: dict[int, list[Ends]] = {}
@@ -87,13 +81,26 @@ class Channels:
             for r in self.rects
         )
 
-    def _close(self, rect: Rect, edge: float) -> None:
+    def _closed(self, rects: Iterable[tuple[Rect, float]], words: Iterable[Rect]) -> bytearray:
+        """The places in some rectangles, in words and on the rim."""
+        closed = bytearray(self.width * len(self.ys))
+        for rect, edge in rects:
+            self._close(closed, rect, edge)
+        for rect in words:
+            self._close(closed, rect, 1.0)
+        for place in range(len(closed)):
+            column, row = place % self.width, place // self.width
+            if column in (0, self.width - 1) or row in (0, len(self.ys) - 1):
+                closed[place] = 1
+        return closed
+
+    def _close(self, closed: bytearray, rect: Rect, edge: float) -> None:
         left, top, right, bottom = rect
         first, last = bisect_left(self.xs, left - edge), bisect_left(self.xs, right + edge)
         high, low = bisect_left(self.ys, top - edge), bisect_left(self.ys, bottom + edge)
         for row in range(high, low):
             start = row * self.width
-            self.closed[start + first : start + last] = b"\1" * (last - first)
+            closed[start + first : start + last] = b"\1" * (last - first)
 
     def fence(self, ends: Ends, line: Line) -> None:
         """A line that is drawn already, on the grid or off it."""

@@ -143,6 +143,11 @@ def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> d
         for one, two in pairwise(keys):
             apart = leaves[one].right + leaves[two].left + gap
             bounds_.append((root(one), root(two), apart))
+    wide = max(leaves[key].right for key in grid.spine)
+    for key in grid.cells:
+        if grid.cells[key][2]:
+            apart = wide + leaves[key].left + gap
+            bounds_.append((root(grid.spine[0]), root(key), apart))
     for one, two in soft:
         slack = max(min(leaves[one].left, leaves[one].right) - 14, 0.0)
         bounds_ += [(root(one), root(two), -slack), (root(two), root(one), -slack)]

@@ -68,9 +68,9 @@ def layered(links: list[Link], leaves: dict[str, Piece], *, drawn: bool = True) 
     if drawn:
         _lead(done, nodes, tops)
     else:
-        outside = [ends for link in links for ends in edges_in(link.part)]
-        done.opening = {ends: ((0.0, 0.0),) for ends in outside if ends[0] == SOURCE}
-        done.closing = {ends: ((0.0, done.height),) for ends in outside if ends[1] == SINK}
+        ends_of = [edge for link in links for edge in edges_in(link.part)]
+        done.opening = {edge: ((0.0, 0.0),) for edge in ends_of if edge[0] == SOURCE}
+        done.closing = {edge: ((0.0, done.height),) for edge in ends_of if edge[1] == SINK}
     xs = [x for spot in done.spots for x in (spot.left, spot.right)]
     xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]
     xs += [x for line in done.wires.values() for x, _ in line]

@@ -38,8 +38,8 @@ def packed(main: Size, insets: Sequence[Size], *, widest: float, tallest: float)
 
 
 def _badness(page: Packed, widest: float, tallest: float) -> tuple[float, ...]:
-    over = max(page.width - widest, 0.0), max(page.height - tallest, 0.0)
-    return (*over, page.height, page.width)
+    over = max(page.width / widest, page.height / tallest, 1.0)
+    return (over, page.height, page.width)
 
 
 def columns(insets: Sequence[Size], height: float) -> Packed:

@@ -33,6 +33,7 @@ PAGE = (657.0, 869.0)
 FOOT = 34.0
 """Of the height, for a caption of two lines."""
 COLUMNS, BOX, LONG = 6, 60.0, 1e9
+STRIP = 2.7
 SLIM, UNEVEN = 0.02, 30.0
 """How much of its width counts against a layout, and that its columns are not one."""
 
@@ -135,7 +136,7 @@ class Page:
     """The width and height to keep to, in pixels; 0 is any."""
 
     over: float = 0.0
-    """By how many pixels it is too wide, and too high."""
+    """How much too large it is, as a share of the page."""
 
     @property
     def gutter(self) -> float:
@@ -169,17 +170,20 @@ def page(
             for chosen in _choices(ways, room[0] - main.width):
                 done = Page(plan, main, chosen, main.bands)
                 _arrange(done, room)
-                over = max(done.width - room[0], 0.0), max(done.height - room[1], 0.0)
+                over = max(done.width / room[0], done.height / room[1], 1.0)
+                if over > 1:
+                    # What does not fit a page is at least no strip.
+                    over *= max(1.0, done.height / done.width / STRIP)
                 uneven = UNEVEN if main.cards.way.close else 0.0
-                score = (*over, done.height + SLIM * done.width + uneven)
+                score = (over, done.height + SLIM * done.width + uneven)
                 scored.append((score, main, chosen))
-        if min(scored, key=lambda one: one[0])[0][:2] == (0.0, 0.0):
+        if min(scored, key=lambda one: one[0])[0][0] == 1.0:
             break
     best, main, chosen = min(scored, key=lambda one: one[0])
     main, chosen = main.drawn(plan), [panel.drawn(plan) for panel in chosen]
     done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
     _arrange(done, room)
-    done.over = best[0] + best[1]
+    done.over = best[0] - 1.0
     return done
 
 
@@ -194,7 +198,8 @@ def _mains(
 
     tower = panel(Way(narrow), LONG)
     if tower.piece.laned:
-        flats = [Way(narrow, flat=flat, close=close) for flat in (0, 1) for close in (0, 1)]
+        both = (False, True)
+        flats = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
         return [tower, *(panel(way, LONG) for way in flats[1:])]
     found: list[Panel] = [] if direction == "right" else [tower]
     for columns in range(2, COLUMNS + 1) if direction != "right" else ():

@@ -145,8 +145,7 @@ class Piece:
             for s in self.spots
         ]
         scopes = [replace(c, x=c.y, y=c.x, width=c.height, height=c.width) for c in self.scopes]
-        kinds = (self.wires, self.opening, self.closing, self.through)
-        made = Piece(0, self.height, self.width, spots, scopes, *map(_turned, kinds))
+        made = Piece(0, self.height, self.width, spots, scopes, _turned(self.wires))
         made = made.moved(0, self.left)
         made.folds = self.folds
         return made

@@ -65,6 +65,7 @@ class Router:
         """
         points = [(port.x, port.y) for port in ports]
         self.channels = Channels(rects, points, tracks, levels, words)
+        self.closed = self.channels.closed
         width = self.channels.width
         self.moves = (1, width, -1, -width)
         self.wanted: set[Ends] = set()
@@ -79,20 +80,38 @@ class Router:
     def all(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Every edge's line, in order; straight ones are led first, then short ones."""
         self.wanted |= {want.ends for want in wanted}
-        if len(wanted) * len(self.channels.closed) > LARGE:
+        if len(wanted) * len(self.closed) > LARGE:
             self.eager = EAGER
         order = sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
         found = {n: self._lead(wanted[n]) for n in order}
         return [found[n] for n in range(len(wanted))]
 
     def _lead(self, want: Wanted) -> Line:
-        """The cheapest way of an edge; a state is four times a place, and a direction."""
+        """The cheapest way of an edge, if need be close to boxes, and at worst through them."""
+        for closed, free in (
+            (self.channels.closed, True),
+            (self.channels.tight, True),
+            (self.channels.closed, False),
+        ):
+            self.closed = closed
+            found = self._way(want, free=free)
+            if found is not None:
+                return found
+        tail, head = want.tails[0], want.heads[0]
+        middle = (tail.y + head.y) / 2
+        return tidy(((tail.x, tail.y), (tail.x, middle), (head.x, middle), (head.x, head.y)))
+
+    def _way(self, want: Wanted, *, free: bool) -> Line | None:
+        """The cheapest way; a state is four times a place, and a direction.
+
+        Only from and to ports that are `free`, if so.
+        """
         goals: dict[int, Port] = {}
-        for port in self._free(want.heads, -1):
+        for port in self._free(want.heads, -1) if free else want.heads:
             goals.setdefault(4 * self._outside(port, -1) + port.way, port)
         first: dict[int, Port] = {}
         queue: list[tuple[float, float, int]] = []
-        for port in self._free(want.tails, 1):
+        for port in self._free(want.tails, 1) if free else want.tails:
             state = 4 * self._outside(port, 1) + port.way
             if state not in first or port.price < first[state].price:
                 first[state] = port
@@ -110,24 +129,26 @@ class Router:
             place, way = state >> 2, state & 3
             for after in (way, way + 1 & 3, way + 3 & 3):
                 there = place + self.moves[after]
-                if self.channels.closed[there]:
+                if self.closed[there]:
                     continue
-                to = 4 * there + after
-                total = cost + prices.step(place, there, after)
+                first_cost = cost + prices.step(place, there, after)
                 if after != way:
-                    total += BEND
-                if to in goals:
-                    total += goals[to].price
-                if total < best.get(to, 1e18):
-                    best[to] = total
-                    origin[to] = state
-                    left = self.eager * least(there, after)
-                    heapq.heappush(queue, (total + left, total, to))
-        # Boxes stand so close that no channel is: nothing is left but to go through.
-        tail, head = want.tails[0], want.heads[0]
-        middle = (tail.y + head.y) / 2
-        line = ((tail.x, tail.y), (tail.x, middle), (head.x, middle), (head.x, head.y))
-        return tidy(line)
+                    first_cost += BEND
+                # Where a gap has one channel, an edge turns into its box right there.
+                for to in (4 * there + turn for turn in (after, after + 1 & 3, after + 3 & 3)):
+                    total = first_cost
+                    if to & 3 != after:
+                        if to not in goals:
+                            continue
+                        total += BEND
+                    if to in goals:
+                        total += goals[to].price
+                    if total < best.get(to, 1e18):
+                        best[to] = total
+                        origin[to] = state
+                        left = self.eager * least(there, to & 3)
+                        heapq.heappush(queue, (total + left, total, to))
+        return None
 
     def _least(self, want: Wanted, goals: dict[int, Port]) -> Callable[[int, int], float]:
         """What a way costs at least from a place, if nothing stands between."""
@@ -154,17 +175,17 @@ class Router:
         return (one[0], two[1]) in self.wanted and (two[0], one[1]) in self.wanted
 
     def _free(self, ports: tuple[Port, ...], sign: int) -> Sequence[Port]:
-        """The ports with a channel before the next box; all, where none has one."""
+        """The ports with a channel before the next box."""
         found = []
         for port in ports:
             first = self.channels.point(self._outside(port, sign))
             if not self.channels.blocked((port.x, port.y), first):
                 found.append(port)
-        return found or ports
+        return found
 
     def _outside(self, port: Port, sign: int) -> int:
         """The place before a port that no box closes."""
-        closed, move = self.channels.closed, self.moves[port.way] * sign
+        closed, move = self.closed, self.moves[port.way] * sign
         place = self.channels.place(port.x, port.y)
         while closed[place] and 0 <= place + move < len(closed):
             place += move

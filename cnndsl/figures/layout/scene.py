@@ -128,7 +128,7 @@ def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
 def _named(spot: Spot, cards: Cards, width: float) -> Spot:
     """A box of a width, with room for its label."""
     label = cards[spot.box].label
-    words = font.width(font.fitted(label, LABEL, width - 2), LABEL) if label else 0.0
+    words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL) if label else 0.0
     return replace(spot, width=width, words=words)
 
 

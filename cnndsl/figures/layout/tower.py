@@ -97,7 +97,8 @@ def _forked(fork: Fork, leaves: Leaves) -> Piece:
     for piece, skip in zip(pieces, skips, strict=True):
         if skip:
             piece.left = piece.right = CHANNEL
-    places = _places(pieces, skips)
+    leaving = any(not (piece.through or piece.closing) for piece in pieces)
+    places = _places(pieces, skips, leaving=leaving)
     height = max(piece.height for piece in pieces)
     # Branches that leave the scene begin together; the others end together.
     ended = any(piece.through or piece.closing for piece in pieces)
@@ -117,14 +118,14 @@ def _forked(fork: Fork, leaves: Leaves) -> Piece:
     return done
 
 
-def _places(pieces: list[Piece], skips: list[bool]) -> list[float]:
+def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[float]:
     """The axis of each branch; the fork's own axis is 0."""
     kept = [n for n, skip in enumerate(skips) if not skip] or list(range(len(pieces)))
     heights = [pieces[n].height for n in kept]
     low, high = sorted(heights)[-2:] if len(kept) > 1 else (0.0, 0.0)
     main = kept[heights.index(high)] if len(kept) > 1 else kept[0]
     order = list(range(len(pieces)))
-    if len(kept) > 2 and MAIN * low < high:
+    if leaving and len(kept) > 2 and MAIN * low < high:
         # What is given out on the way stands at the right of what goes on.
         order.remove(main)
         order.insert(0, main)

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 
+TALLEST = 820.0
+"""A longer column is broken, where no page says how high it may be."""
 LIFT = 11.0
 """By how much a further column begins higher: its edge comes in over it."""
 ROOM = 6.0

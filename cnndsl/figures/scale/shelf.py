@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cnndsl.figures.layout import scene as boxes
 from cnndsl.figures.layout.cards import Card, Cards
 from cnndsl.figures.layout.piece import Spot
-from cnndsl.figures.layout.wrapping import wrapped
+from cnndsl.figures.layout.wrapping import TALLEST, wrapped
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scale.prism import Prism
 from cnndsl.figures.scene import Box, Scene
@@ -252,7 +252,7 @@ class _Cards(Cards):
 def as_boxes(network: Network, scene: Scene, prisms: dict[str, Prism]) -> Shelf:
     """By the layout of boxes, with the lines led on to the prisms."""
     piece = boxes.placed(network, scene, _Cards(network, scene, prisms), main=True)
-    piece = wrapped(piece, 0.0)
+    piece = wrapped(piece, TALLEST, {})
     moved = piece.moved(piece.left, 0)
     spots = {spot.box.key: spot for spot in moved.spots}
     shelf = Shelf({key: (spot.x, spot.y) for key, spot in spots.items()})

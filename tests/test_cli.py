@@ -582,7 +582,7 @@ def test_a_terminal_that_has_no_unicode_gets_question_marks() -> None:
     done = process("summary", "lenet5", env={"PYTHONIOENCODING": "latin-1"}, encoding="latin-1")
     assert done.returncode == 0
     assert "???" in done.stdout
-    assert "conv 5×5, 6 + tanh" in done.stdout
+    assert "conv 5×5, 6 · valid + tanh" in done.stdout
 
 
 def test_a_mistake_of_the_program_is_said_in_a_sentence_with_its_place(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -233,8 +232,8 @@ def _called(beginning: ast.expr, value: ast.expr) -> ast.Call:
     """`nn.init.normal_(m.weight, std=0.01)` of `partial(nn.init.normal_, std=0.01)`."""
     if isinstance(beginning, ast.Call):
         function, *_ = beginning.args
-        given = copy.deepcopy(beginning.keywords)
+        given = python.clone(beginning.keywords)
         if ast.unparse(function) == "nn.init.constant_":
             return ast.Call(function, [value, given[0].value], [])
         return ast.Call(function, [value], given)
-    return ast.Call(copy.deepcopy(beginning), [value], [])
+    return ast.Call(python.clone(beginning), [value], [])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from dataclasses import dataclass, field
 
 from cnndsl.backends.torch import file, python
@@ -157,12 +156,12 @@ class Fusing:
             for word, (key, usual) in settings.items()
             if python.number(inside[key]) != usual
         ]
-        keywords += [copy.deepcopy(k) for k in conv.keywords if k.arg == "bias"]
+        keywords += [python.clone(k) for k in conv.keywords if k.arg == "bias"]
         layers: list[ast.expr] = [
             ast.Call(conv.func, [inside["c_in"], inside["c_out"], inside["k"]], keywords)
         ]
         if said(begun):
-            layers = [python.call("initialised", *layers, **copy.deepcopy(said(begun)))]
+            layers = [python.call("initialised", *layers, **python.clone(said(begun)))]
         for one in rest:
             assert isinstance(one, ast.Call)
             given_ = [

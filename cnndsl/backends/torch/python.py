@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import copy
 import math
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 OPERATORS: dict[str, type[ast.operator]] = {
     "+": ast.Add,
@@ -26,6 +25,8 @@ COMPARISONS: dict[str, type[ast.cmpop]] = {
     ">": ast.Gt,
     ">=": ast.GtE,
 }
+N = TypeVar("N")
+_TREES = (ast.AST, list, dict)
 _COMPUTED: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
@@ -95,7 +96,7 @@ def assign(target: str | ast.expr, value: ast.expr) -> ast.Assign:
 
 def stored(node: ast.expr) -> ast.expr:
     """An expression as the target of an assignment."""
-    found = copy.deepcopy(node)
+    found = clone(node)
     if isinstance(found, ast.Tuple):
         found.elts = [stored(part) for part in found.elts]
     found.ctx = ast.Store()  # type: ignore[attr-defined]
@@ -123,7 +124,37 @@ def number(node: ast.expr) -> int | float | None:
 
 def names_in(node: ast.AST) -> set[str]:
     """The names that an expression reads."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return {one.id for one in nodes(node) if isinstance(one, ast.Name)}
+
+
+def nodes(tree: ast.AST) -> list[ast.AST]:
+    """A tree's nodes, in no order that one may rely on: `ast.walk`, but quick."""
+    found: list[ast.AST] = []
+    stack = [tree]
+    while stack:
+        one = stack.pop()
+        found.append(one)
+        for name in one._fields:
+            value = getattr(one, name, None)
+            if isinstance(value, ast.AST):
+                stack.append(value)
+            elif isinstance(value, list):
+                stack += [item for item in value if isinstance(item, ast.AST)]
+    return found
+
+
+def clone(node: N) -> N:
+    """A copy of a tree, or of a list or dictionary of trees: `copy.deepcopy`, but quick."""
+    found: Any = node
+    if isinstance(node, ast.AST):
+        found = node.__class__.__new__(node.__class__)
+        for name, value in node.__dict__.items():
+            found.__dict__[name] = clone(value) if isinstance(value, _TREES) else value
+    elif isinstance(node, list):
+        found = [clone(item) for item in node]
+    elif isinstance(node, dict):
+        found = {name: clone(item) for name, item in node.items()}
+    return found  # type: ignore[no-any-return]
 
 
 def terms(node: ast.expr, sign: int) -> list[tuple[int, ast.expr]]:
@@ -301,7 +332,7 @@ def carry(value: Any, node: ast.expr) -> Any:
 def node_of(value: Any) -> ast.expr:
     """The expression of a value."""
     if isinstance(value, Int | Float):
-        return copy.deepcopy(value.node)
+        return clone(value.node)
     if isinstance(value, tuple):
         return whole([node_of(v) for v in value])
     return constant(plain(value))
@@ -324,12 +355,12 @@ class _Replace(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         found = self.mapping.get(node.id)
-        return node if found is None else copy.deepcopy(found)
+        return node if found is None else clone(found)
 
 
 def filled(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
     """An expression of tensors with names replaced: nothing is worked out."""
-    found: ast.expr = _Replace(mapping).visit(copy.deepcopy(node))
+    found: ast.expr = _Replace(mapping).visit(clone(node))
     return found
 
 
@@ -347,7 +378,7 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
             if isinstance(value, ast.Tuple | ast.List) and isinstance(where, int):
                 return value.elts[where]
             return ast.Subscript(value, index, ast.Load())
-    found: ast.expr = _Replace(mapping).visit(copy.deepcopy(node))
+    found: ast.expr = _Replace(mapping).visit(clone(node))
     return found
 
 

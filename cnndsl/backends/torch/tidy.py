@@ -7,7 +7,6 @@ their names to others.
 from __future__ import annotations
 
 import ast
-import copy
 from collections import Counter
 from collections.abc import Sequence
 
@@ -30,14 +29,18 @@ def tidy(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
 def reads(node: ast.AST) -> Counter[str]:
     """The names that a statement reads."""
     return Counter(
-        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+        n.id
+        for n in python.nodes(node)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
     )
 
 
 def writes(node: ast.AST) -> Counter[str]:
     """The names that a statement gives values."""
     return Counter(
-        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        n.id
+        for n in python.nodes(node)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     )
 
 
@@ -50,8 +53,8 @@ def live(body: list[ast.stmt]) -> list[ast.stmt]:
         for node in body:
             used -= _appended(node)
         left = _without(body, used)
-        if sum(1 for n in body for _ in ast.walk(n)) == sum(
-            1 for n in left for _ in ast.walk(n)
+        if sum(1 for n in body for _ in python.nodes(n)) == sum(
+            1 for n in left for _ in python.nodes(n)
         ):
             return left
         body = left
@@ -104,7 +107,7 @@ def _appended(node: ast.stmt) -> Counter[str]:
     """The lists that a statement appends to, and does not read."""
     return Counter(
         call.value.func.value.id
-        for call in ast.walk(node)
+        for call in python.nodes(node)
         if isinstance(call, ast.Expr)
         and isinstance(call.value, ast.Call)
         and isinstance(call.value.func, ast.Attribute)
@@ -173,13 +176,13 @@ def _put(node: ast.stmt, name: str, value: ast.expr) -> ast.stmt | None:
         inside = 0
 
         def visit_Name(self, found: ast.Name) -> ast.expr:
-            return copy.deepcopy(value) if found.id == name else found
+            return python.clone(value) if found.id == name else found
 
     if isinstance(node, ast.For):
         return None
     if _sized(node, name):
         return None
-    merged: ast.stmt = Put().visit(copy.deepcopy(node))
+    merged: ast.stmt = Put().visit(python.clone(node))
     text = printing.statements([merged], 8)
     longest = printing.WIDTH if isinstance(merged, ast.Return) else WIDTH + 8
     if len(text) > 1 or len(text[0]) > longest:
@@ -194,7 +197,7 @@ def _sized(node: ast.stmt, name: str) -> bool:
         and n.attr == "shape"
         and isinstance(n.value, ast.Name)
         and n.value.id == name
-        for n in ast.walk(node)
+        for n in python.nodes(node)
     )
 
 
@@ -239,7 +242,7 @@ def renamed(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
             mapping[name] = chosen
             lasting[chosen] = kind
             busy.add(chosen)
-        found.append(_Rename(mapping).visit(copy.deepcopy(node)))
+        found.append(_Rename(mapping).visit(python.clone(node)))
     return [node for node in found if not _idle(node)]
 
 

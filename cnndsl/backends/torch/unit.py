@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -287,7 +286,7 @@ class Unit:
                 shape = python.attribute(first[0].run, "shape")
                 return python.item(shape, ast.Slice(start))
             return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
-        node = _Lengths(self).visit(copy.deepcopy(node))
+        node = _Lengths(self).visit(python.clone(node))
         names = python.names_in(node)
         own = {n for n in names if n.startswith("§")}
         free = {"math", "range", "len", "max", "min", "round8", "nn", "float"}
@@ -313,7 +312,7 @@ class Unit:
                 return python.dotted(f"self.{known}")
         found = self.attribute(name)
         self.kept[found] = node
-        self.init.append(python.assign(f"self.{found}", copy.deepcopy(node)))
+        self.init.append(python.assign(f"self.{found}", python.clone(node)))
         return python.dotted(f"self.{found}")
 
     # --- what names stand for: the protocol of `expressions.Names`
@@ -544,5 +543,5 @@ class _Fold(ast.NodeTransformer):
 
 def folded(node: ast.expr) -> ast.expr:
     """An expression with what is decided worked out."""
-    found: ast.expr = _Fold().visit(copy.deepcopy(node))
+    found: ast.expr = _Fold().visit(python.clone(node))
     return found

@@ -160,6 +160,9 @@ class HRNet(nn.Module):
         )
         self.final = ConvBNReLU2(1024, 2048, 1)
         self.logits = nn.Linear(2048, classes)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
 
     def forward(self, image: Tensor) -> Tensor:
         stage1 = self.stage1(self.stem(image))

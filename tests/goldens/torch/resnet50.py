@@ -73,6 +73,9 @@ class ResNet50(nn.Module):
             *(Bottleneck(2048, 512, stride_on=stride_on) for _ in range(2)),
         )
         self.logits = nn.Linear(2048, classes)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
 
     def forward(self, image: Tensor) -> Tensor:
         c2 = self.c2(F.max_pool2d(self.c1(image), 3, stride=2, padding=1))

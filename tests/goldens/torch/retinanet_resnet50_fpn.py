@@ -1,6 +1,8 @@
 """RetinaNet, written by cnndsl."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -29,6 +31,20 @@ class FrozenBatchNorm(nn.Module):
         return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
 
 
+def initialised(
+    layer: nn.Module,
+    weight: Callable[[Tensor], Tensor] | None = None,
+    bias: Callable[[Tensor], Tensor] | None = None,
+) -> nn.Module:
+    """The layer, its weight and its bias begun by these."""
+    begin = {"weight": weight, "bias": bias}
+    for name, value in layer.named_parameters():
+        function = begin[name]
+        if function is not None:
+            function(value)
+    return layer
+
+
 def anchor_grid(
     x: Tensor,
     anchors: tuple[tuple[float, float], ...],
@@ -48,7 +64,14 @@ def anchor_grid(
 
 class ConvReLU(nn.Sequential):
     def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__(nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU())
+        super().__init__(
+            initialised(
+                nn.Conv2d(c_in, c_out, 3, padding=1),
+                weight=partial(nn.init.normal_, std=0.01),
+                bias=nn.init.zeros_,
+            ),
+            nn.ReLU(),
+        )
 
 
 class RetinaNetOutput(NamedTuple):
@@ -117,6 +140,9 @@ class ResNetBody(nn.Module):
             Bottleneck(1024, 512, s=2, norm=norm),
             *(Bottleneck(2048, 512, norm=norm) for _ in range(2)),
         )
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, mode="fan_out")
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         c2 = self.c2(F.max_pool2d(self.c1(image), 3, stride=2, padding=1))
@@ -148,6 +174,11 @@ class RetinaFPN(nn.Module):
             else nn.Conv2d(c5_c, 256, 3, stride=2, padding=1)
         )
         self.p7 = nn.Conv2d(256, 256, 3, stride=2, padding=1)
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_uniform_(m.weight, a=1.0)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
         m5 = self.m5(c5)
@@ -160,7 +191,8 @@ class RetinaFPN(nn.Module):
 
 
 class RetinaHead(nn.Module):
-    """Two towers that share nothing; every level shares both.
+    """Two towers that share nothing; every level shares both. At first every anchor's
+    score is `prior`.
 
     Source: arXiv:1708.02002, section 4, figure 3.
     """
@@ -169,11 +201,19 @@ class RetinaHead(nn.Module):
         super().__init__()
         self.class_map = nn.Sequential(
             nn.Sequential(*(ConvReLU(c_in, c_in) for _ in range(4))),
-            nn.Conv2d(c_in, 9 * K, 3, padding=1),
+            initialised(
+                nn.Conv2d(c_in, 9 * K, 3, padding=1),
+                weight=partial(nn.init.normal_, std=0.01),
+                bias=partial(nn.init.constant_, val=-math.log(99.0)),
+            ),
         )
         self.box_map = nn.Sequential(
             nn.Sequential(*(ConvReLU(c_in, c_in) for _ in range(4))),
-            nn.Conv2d(c_in, 36, 3, padding=1),
+            initialised(
+                nn.Conv2d(c_in, 36, 3, padding=1),
+                weight=partial(nn.init.normal_, std=0.01),
+                bias=nn.init.zeros_,
+            ),
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -123,7 +122,7 @@ def equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:
 
 def over_family(loop: Turning, module: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
     """A module for each turn of a loop: a comprehension's item, and what it goes over."""
-    over = copy.deepcopy(loop.over)
+    over = python.clone(loop.over)
     match over:
         case ast.Call(
             func=ast.Name(id="range"), args=[ast.Call(func=ast.Name(id="len"), args=[widths])]
@@ -132,7 +131,7 @@ def over_family(loop: Turning, module: ast.expr) -> tuple[ast.expr, list[ast.com
             names = python.names_in(module)
             item = next(n for n in ("c", "c_in", f"c_{loop.variable}") if n not in names)
             put = _Put(width, python.name(item))
-            module = put.visit(copy.deepcopy(module))
+            module = put.visit(python.clone(module))
             names = python.names_in(module)
             if put.done and loop.variable in names:
                 pair = ast.Tuple([python.name(loop.variable), python.name(item)], ast.Load())
@@ -154,7 +153,7 @@ class _Put(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         if python.same(node, self.old):
             self.done = True
-            return copy.deepcopy(self.new)
+            return python.clone(self.new)
         self.generic_visit(node)
         return node
 

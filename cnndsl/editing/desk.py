@@ -15,7 +15,6 @@ from typing import Any
 
 from cnndsl.analysis.costs import giga, total
 from cnndsl.analysis.summary import summary
-from cnndsl.backends.torch import source as torch_source
 from cnndsl.diagnostics import ArchError, Diagnostic, Source
 from cnndsl.editing import answers, completing
 from cnndsl.editing.layout import layout
@@ -173,8 +172,10 @@ class Desk:
 
     def torch(self) -> Answer:
         """The PyTorch source."""
+        from cnndsl.backends.torch import source
+
         assert self.network is not None
-        return {"text": torch_source(self.network)}
+        return {"text": source(self.network)}
 
     # What is asked of a place
 

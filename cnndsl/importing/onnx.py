@@ -7,6 +7,8 @@ E610 that names it.
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -122,7 +124,7 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         outputs={names[port]: _named(value, names, inputs) for port, value in outputs.items()},
         layers=tuple(
             replace(one, inputs=tuple(_named(value, names, inputs) for value in one.inputs))
-            for one in reading.layers
+            for one in _opened(reading.layers)
         ),
         weights={key: one.array for key, one in learned.items()},
         run=_runner(model, learned, [*inputs], reading.batch),
@@ -204,7 +206,7 @@ class Walk:
 
     def nodes(self, nodes: Sequence[NodeProto], scopes: tuple[Scope, ...]) -> None:
         """Nodes in an order in which they can be run."""
-        for node in _ordered(nodes, self.reading.tensors):
+        for node in _ordered(fused(nodes, self.reading.tensors), self.reading.tensors):
             self.node(node, scopes)
 
     def node(self, node: NodeProto, scopes: tuple[Scope, ...]) -> None:
@@ -363,23 +365,114 @@ def _moved(call: Call, array: Array) -> Known:
     return Known(array)
 
 
+def fused(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[NodeProto]:
+    """Nodes, with `x / √2 → Erf → + 1 → · x → / 2` as the one `Gelu` that they are."""
+    from onnx import helper
+
+    makes = {name: node for node in nodes for name in node.output}
+    reads = Counter(name for node in nodes for name in node.input)
+    readers = {name: node for node in nodes for name in node.input}
+
+    def number(name: str) -> float | None:
+        found = known.get(name)
+        if name in makes and makes[name].op_type == "Constant":
+            found = Known(_folded(makes[name], [], 20)[0])
+        single = isinstance(found, Known) and found.array.size == 1
+        return float(found.array.reshape(())) if single and isinstance(found, Known) else None
+
+    def times(node: NodeProto | None, by: float) -> str:
+        """What a node multiplies with a number, if it does."""
+        if node is None or node.op_type not in ("Mul", "Div", "Add") or len(node.input) != 2:
+            return ""
+        for one, other in (node.input, [*node.input][::-1]):
+            found = number(other)
+            if found is not None and node.op_type == "Div" and other == node.input[1]:
+                found = 1 / found
+            if found is not None and abs(found - by) < 1e-6:
+                return str(one)
+        return ""
+
+    gone: set[str] = set()
+    new: dict[str, NodeProto] = {}
+    for erf in (node for node in nodes if node.op_type == "Erf"):
+        x = times(makes.get(erf.input[0]), 0.5**0.5)
+        plus = readers.get(erf.output[0])
+        product = readers.get(plus.output[0]) if plus is not None else None
+        if not x or plus is None or product is None or product.op_type != "Mul":
+            continue
+        if plus.op_type != "Add" or times(plus, 1.0) != erf.output[0]:
+            continue
+        (other,) = [n for n in product.input if n != plus.output[0]] or [""]
+        half = makes.get(other)
+        chain = [makes[erf.input[0]], erf, plus, product]
+        if other == x:  # the half comes last
+            end = readers.get(product.output[0])
+            if end is None or times(end, 0.5) != product.output[0]:
+                continue
+            chain.append(end)
+        elif half is not None and times(half, 0.5) == x:
+            chain.insert(0, half)
+        else:
+            continue
+        end = chain[-1]
+        if any(reads[name] != 1 for node in chain if node is not end for name in node.output):
+            continue
+        gone |= {name for node in chain for name in node.output}
+        new[end.output[0]] = helper.make_node("Gelu", [x], [*end.output], name=end.name)
+    return [
+        new.get(node.output[0], node) if node.output else node
+        for node in nodes
+        if not node.output or node.output[0] not in gone or node.output[0] in new
+    ]
+
+
 # Where nodes come from
 
 HIERARCHY, SCOPES = "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.name_scopes"
 
 
 def _scopes(node: NodeProto) -> tuple[Scope, ...]:
-    """The modules around a node, where PyTorch's exporter says them."""
+    """The modules around a node, where PyTorch's exporters say them."""
     said = {prop.key: prop.value for prop in node.metadata_props}
     try:
         classes, paths = (ast.literal_eval(said[key]) for key in (HIERARCHY, SCOPES))
     except (KeyError, ValueError, SyntaxError):
-        return ()
+        return _named_scopes(node.name)
     found = []
     for kind, path in zip(classes[1:-1], paths[1:-1], strict=False):
         if not kind.startswith("torch.nn.") or ".container." in kind:
             found.append(Scope(path, kind.rpartition(".")[2], ".container." in kind))
     return tuple(found)
+
+
+def _named_scopes(name: str) -> tuple[Scope, ...]:
+    """The modules that `/layer1/layer1.0/conv1/Conv` names, of which the class is not said.
+
+    Those of one container are thought to be of one class; the files' blocks show which are.
+    """
+    if not name.startswith("/"):
+        return ()
+    found: list[Scope] = []
+    path = last = ""
+    for segment in name[1:].split("/")[:-1]:
+        child = last and segment.startswith(f"{last}.")
+        path = path[: len(path) - len(last)] + segment if child else f"{path}.{segment}"
+        path = path.lstrip(".")
+        if child:
+            found[-1] = replace(found[-1], transparent=True)
+        word = re.sub(r"[^A-Za-z]+", " ", segment).title().replace(" ", "")
+        found.append(Scope(path, f"{word.removesuffix('Block')}Block" if child else word))
+        last = segment
+    return tuple(found)
+
+
+def _opened(layers: Sequence[Layer]) -> list[Layer]:
+    """Layers without the modules that hold one layer alone."""
+    count = Counter(scope.path for layer in layers for scope in layer.scopes)
+    return [
+        replace(layer, scopes=tuple(s for s in layer.scopes if count[s.path] > 1))
+        for layer in layers
+    ]
 
 
 # Running it

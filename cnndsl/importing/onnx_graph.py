@@ -237,6 +237,10 @@ class Call:
         )
         return [Data((name, number), shape) for number, shape in enumerate(found)]
 
+    def made(self, x: Data) -> Layer | None:
+        """The layer that gives a tensor, if it is one of the last."""
+        return next((one for one in self.reading.layers[-4:] if one.name == x.value[0]), None)
+
     def chain(self, x: Data, *steps: tuple[str, dict[str, Any]]) -> Data:
         """Layers one after another."""
         for word, arguments in steps:

@@ -507,6 +507,11 @@ def _mean_of(call: Call) -> Data:
 
 def _both(call: Call, word: str, x: Data, y: Data) -> Data:
     """Two tensors, of which one may be repeated along axes."""
+    for gate, other in ((x, y), (y, x)):
+        made = call.made(gate)
+        sigmoid = made is not None and made.word == "sigmoid" and made.inputs == (other.value,)
+        if word == "mul" and sigmoid:
+            return call.layer("silu", [other])
     x, y = call.alike(x, y)
     if word == "add" and x.shape != y.shape:
         return call.layer("sub", [x, call.layer("neg", [y])])

@@ -231,3 +231,53 @@ def test_the_command_writes_nothing_where_it_refuses(
     assert done.exit_code in (1, 2)
     assert "E610" in done.output
     assert {*tmp_path.iterdir()} == before
+
+
+def test_sums_with_a_number_stay_apart_from_sums_of_tensors() -> None:
+    nodes = [
+        NODE("Add", ["x", "one"], ["a"]),
+        NODE("Relu", ["x"], ["r"]),
+        NODE("Add", ["a", "r"], ["b"]),
+        NODE("Add", ["b", "one"], ["y"]),
+    ]
+    found = from_onnx(model_of(*nodes, one=np.float32(1)))
+    array = np.random.default_rng(0).normal(size=(1, 4, 6, 6))
+    wanted = array + np.maximum(array, 0) + 2
+    np.testing.assert_allclose(found.network.to_numpy({})(array), wanted, atol=1e-9)
+
+
+def test_gelu_and_silu_that_are_written_out_are_read_as_such() -> None:
+    nodes = [
+        NODE("Div", ["x", "root"], ["d"]),
+        NODE("Erf", ["d"], ["e"]),
+        NODE("Add", ["e", "one"], ["p"]),
+        NODE("Mul", ["x", "p"], ["m"]),
+        NODE("Mul", ["m", "half"], ["g"]),
+        NODE("Sigmoid", ["g"], ["s"]),
+        NODE("Mul", ["g", "s"], ["y"]),
+    ]
+    root, one, half = np.float32(2**0.5), np.float32(1), np.float32(0.5)
+    found = from_onnx(model_of(*nodes, root=root, one=one, half=half))
+    assert "gelu -> silu" in found.text
+
+
+def test_modules_that_node_names_say_are_blocks() -> None:
+    rng = np.random.default_rng(0)
+    nodes, weights, last = [], {}, "x"
+    for number in range(3):
+        path, first = f"/stage/stage.{number}", last
+        for name, word in (("conv", "Conv"), ("act", "Relu")):
+            out = f"{path}/{name}_out"
+            given = [last]
+            if word == "Conv":
+                weights[f"w{number}"] = rng.normal(size=(4, 4, 3, 3)).astype(np.float32)
+                given.append(f"w{number}")
+            more = {"pads": [1] * 4} if word == "Conv" else {}
+            nodes.append(NODE(word, given, [out], name=f"{path}/{name}/{word}", **more))
+            last = out
+        nodes.append(NODE("Add", [last, first], [f"{path}/sum"], name=f"{path}/Add"))
+        last = f"{path}/sum"
+    nodes.append(NODE("Sigmoid", [last], ["y"], name="/Sigmoid"))
+    found = from_onnx(model_of(*nodes, **weights))
+    assert "block StageBlock" in found.text
+    assert "StageBlock * 3" in found.text

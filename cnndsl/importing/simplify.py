@@ -366,6 +366,7 @@ def _sums(flow: Flow) -> Flow:
             layer.word == "add"
             and inner is not None
             and inner.word == "add"
+            and "by" not in {**inner.arguments, **layer.arguments}
             and count[name] == 1
             and by_name[inner.name].scopes == layer.scopes
             and name not in layer.inputs[1:]

@@ -356,6 +356,14 @@ def _moved(call: Call, array: Array) -> Known:
     shape = first.array.shape
     if call.kind in ("Identity", "Cast"):
         return Known(array, first.name, first.back)
+    batch = call.reading.batch
+    if call.kind == "Expand" and array.shape[:1] == (batch,) and shape[:1] == (1,):
+        # For each sample the same: it is kept once.
+        return (
+            Known(first.array, first.name, first.back)
+            if array.shape[1:] == shape[1:]
+            else (Known(array[:1]))
+        )
     if call.kind in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
         return Known(array, first.name, lambda a: first.back(a.reshape(shape)))
     if call.kind == "Transpose":

@@ -104,14 +104,34 @@ class Call:
         """Whether there is an input of that number."""
         return number < len(self.inputs) and self.inputs[number] is not None
 
-    def data(self, number: int) -> Data:
-        """An input that is data.  Raises UnsayableError: it is a constant, or none."""
+    def data(self, number: int, rank: int | None = None) -> Data:
+        """An input that is data, or a learned tensor, of so many axes if it is said.
+
+        Raises UnsayableError: it is another constant, or none.
+        """
         found = self.inputs[number] if self.given(number) else None
         if isinstance(found, Known):
-            raise UnsayableError("a constant takes part as a tensor")
+            return self._learned(number, found, rank)
         if found is None:
             raise UnsayableError("an input is left out")
         return found
+
+    def _learned(self, number: int, found: Known, rank: int | None) -> Data:
+        """An initializer as a learned tensor, the same for each sample."""
+        if not found.name:
+            raise UnsayableError("a constant takes part as a tensor")
+        theirs, lead = found.array.shape, self.reading.lead
+        missing = 0 if rank is None else max(0, rank + lead - len(theirs))
+        whole = (1,) * missing + theirs
+        if lead and whole[:1] != (1,):
+            raise UnsayableError("a constant differs by the sample")
+        sizes = whole[lead:]
+        weight = self.weight(
+            number, lambda a: a.reshape(1, *sizes), lambda a: a.reshape(theirs)
+        )
+        given = (x for x in (*self.inputs, *self.reading.tensors.values()) if type(x) is Data)
+        weights = {"weight": weight}
+        return self.layer("learned", [next(given)], weights=weights, sizes=sizes)
 
     def every(self) -> list[Data]:
         """All inputs, as data."""

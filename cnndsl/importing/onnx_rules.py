@@ -18,7 +18,7 @@ from cnndsl.importing.onnx_graph import (
     rule,
     short,
 )
-from cnndsl.ops.base import Array, Pads, Shape
+from cnndsl.ops.base import OPS, Array, Pads, Shape
 
 # Windows
 
@@ -539,7 +539,8 @@ def _with_constant(call: Call, word: str, constants: Sequence[Known | None]) -> 
         done = _biased(call, x, number, array.shape)
         if done is not None:
             return done
-    raise UnsayableError("a constant takes part as a tensor")
+    other = call.data(number, len(x.shape))
+    return _both(call, word, other, x) if left else _both(call, word, x, other)
 
 
 def _biased(call: Call, x: Data, number: int, shape: Shape) -> Data | None:
@@ -676,8 +677,9 @@ def _layer_norm(call: Call) -> Sequence[Data]:
     rank = len(x.shape)
     axis = call.axis(int(call.get("axis", -1)), rank)
     shape = x.shape
+    last = axis == rank - 1 and "axis" in {one.name for one in OPS["ln"].parameters}
     flat = call.reshaped(x, (*shape[:axis], math.prod(shape[axis:])))
-    first = call.permuted(flat, (axis, *range(axis)))
+    first = flat if last else call.permuted(flat, (axis, *range(axis)))
     weights = {}
     for number, name in ((1, "weight"), (2, "bias")):
         if not call.given(number):
@@ -687,8 +689,13 @@ def _layer_norm(call: Call) -> Sequence[Data]:
         if array.shape != shape[axis:]:
             raise UnsayableError("a factor of another shape")
         weights[name] = call.weight(number, _row, _shaped(array.shape))
-    found = call.layer("ln", [first], weights=weights, eps=eps)
-    y = call.reshaped(call.permuted(found, (*range(1, axis + 1), 0)), shape)
+    if last:
+        y = call.layer(
+            "ln", [first], weights=weights, eps=eps, **({"axis": axis} if axis else {})
+        )
+    else:
+        found = call.layer("ln", [first], weights=weights, eps=eps)
+        y = call.reshaped(call.permuted(found, (*range(1, axis + 1), 0)), shape)
     if len([name for name in call.node.output if name]) == 1:
         return [y]
     axes = tuple(range(axis, rank))

@@ -86,8 +86,15 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "t (Tanh): two nodes give `y`",
     ),
     "the batch": (
-        lambda: model_of(NODE("Transpose", ["x"], ["y"], name="t", perm=[1, 0, 2, 3])),
-        "t (Transpose): it moves the batch",
+        lambda: model_of(
+            NODE("Transpose", ["x"], ["t"], perm=[1, 0, 2, 3]),
+            NODE("GlobalMaxPool", ["t"], ["y"], name="g"),
+        ),
+        "g (GlobalMaxPool): the batch is not the first axis",
+    ),
+    "the batch in an output": (
+        lambda: model_of(NODE("Transpose", ["x"], ["y"], perm=[1, 0, 2, 3])),
+        "the output `y` has its batch on another axis",
     ),
     "the batch in a reshape": (
         lambda: model_of(NODE("Reshape", ["x", "s"], ["y"], name="r"), s=np.array([-1, 6])),

@@ -115,6 +115,8 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         found = reading.tensors[port.name]
         if isinstance(found, Known):
             raise refused(f"the output `{port.name}` is a constant")
+        if found.at:
+            raise refused(f"the output `{port.name}` has its batch on another axis")
         outputs[port.name] = found.value
     names = _names([*inputs, *outputs])
     learned = reading.learned
@@ -309,8 +311,9 @@ def _where(node: NodeProto) -> str:
 
 def _sizes(call: Call) -> Array:
     """What `Shape` and `Size` give: whole numbers."""
-    x = call.data(0)
-    whole = [call.reading.batch] * call.reading.lead + [*x.shape]
+    x = call.data(0, moved=True)
+    whole = [*x.shape]
+    whole[x.at : x.at] = [call.reading.batch] * call.reading.lead
     if call.kind == "Size":
         return np.array(np.prod(whole), np.int64)
     return np.array(whole, np.int64)[call.get("start", 0) : call.get("end", None)]

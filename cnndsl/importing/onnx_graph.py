@@ -37,6 +37,8 @@ class Data:
 
     value: Value
     shape: Shape
+    at: int = 0
+    """Which axis the batch is, where a model has moved it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +106,18 @@ class Call:
         """Whether there is an input of that number."""
         return number < len(self.inputs) and self.inputs[number] is not None
 
-    def data(self, number: int, rank: int | None = None) -> Data:
+    def data(self, number: int, rank: int | None = None, *, moved: bool = False) -> Data:
         """An input that is data, or a learned tensor, of so many axes if it is said.
 
-        Raises UnsayableError: it is another constant, or none.
+        Raises UnsayableError: it is another constant, or none; its batch has been moved.
         """
         found = self.inputs[number] if self.given(number) else None
         if isinstance(found, Known):
             return self._learned(number, found, rank)
         if found is None:
             raise UnsayableError("an input is left out")
+        if found.at and not moved:
+            raise UnsayableError("the batch is not the first axis")
         return found
 
     def _learned(self, number: int, found: Known, rank: int | None) -> Data:
@@ -170,13 +174,16 @@ class Call:
         """An attribute."""
         return self.attributes.get(name, default)
 
-    def axis(self, axis: int, rank: int) -> int:
-        """A number of an axis as ours.  Raises UnsayableError: it is the batch."""
+    def axis(self, axis: int, rank: int, at: int = 0) -> int:
+        """A number of an axis as ours, the batch being that one.
+
+        Raises UnsayableError: it is the batch.
+        """
         lead = self.reading.lead
-        found = axis % (rank + lead) - lead if rank + lead else -1
-        if found < 0:
+        found = axis % (rank + lead) if rank + lead else 0
+        if not rank or (lead and found == at):
             raise UnsayableError("it works on the batch")
-        return found
+        return found - (lead if found > at or not lead else 0)
 
     def no(self, **attributes: Any) -> None:
         """Raises UnsayableError: an attribute has another value than it must have."""

@@ -786,16 +786,17 @@ def _reshape(call: Call) -> Data:
 
 @rule("Squeeze", "Unsqueeze")
 def _squeeze(call: Call) -> Data:
-    x, lead = call.data(0), call.reading.lead
+    x, lead = call.data(0, moved=call.kind == "Squeeze"), call.reading.lead
     axes = call.numbers("axes", 1)
     shape = list(x.shape)
     if call.kind == "Squeeze":
         ours = [n for n, size in enumerate(shape) if size == 1]
         if axes is not None:
-            ours = [call.axis(axis, len(shape)) for axis in axes]
+            ours = [call.axis(axis, len(shape), x.at) for axis in axes]
         if any(shape[axis] != 1 for axis in ours):
             raise UnsayableError("an axis to be removed is not of size 1")
-        return call.reshaped(x, [n for axis, n in enumerate(shape) if axis not in ours])
+        found = call.reshaped(x, [n for axis, n in enumerate(shape) if axis not in ours])
+        return Data(found.value, found.shape, x.at - sum(axis < x.at for axis in ours))
     assert axes is not None
     rank = len(shape) + len(axes)
     for axis in sorted(call.axis(axis, rank) for axis in axes):
@@ -806,12 +807,12 @@ def _squeeze(call: Call) -> Data:
 
 @rule("Transpose")
 def _transpose(call: Call) -> Data:
-    x, lead = call.data(0), call.reading.lead
+    x, lead = call.data(0, moved=True), call.reading.lead
     rank = len(x.shape) + lead
-    order = tuple(call.get("perm", range(rank - 1, -1, -1)))
-    if lead and order[0] != 0:
-        raise UnsayableError("it moves the batch")
-    return call.permuted(x, [axis - lead for axis in order[lead:]])
+    order = [axis % rank for axis in call.get("perm", range(rank - 1, -1, -1))]
+    others = [axis for axis in order if not lead or axis != x.at]
+    found = call.permuted(x, [call.axis(axis, rank - lead, x.at) for axis in others])
+    return Data(found.value, found.shape, order.index(x.at) if lead else 0)
 
 
 @rule("Concat")
@@ -823,8 +824,8 @@ def _concat(call: Call) -> Data:
 
 @rule("Split")
 def _split(call: Call) -> Sequence[Data]:
-    x = call.data(0)
-    axis = call.axis(int(call.get("axis", 0)), len(x.shape))
+    x = call.data(0, moved=True)
+    axis = call.axis(int(call.get("axis", 0)), len(x.shape), x.at)
     sizes, count = call.numbers("split", 1), len(call.node.output)
     size = x.shape[axis]
     if sizes is None:
@@ -835,7 +836,8 @@ def _split(call: Call) -> Sequence[Data]:
     if len(sizes) == 1:
         return [x]
     alike = len(set(sizes)) == 1
-    return call.several("split", [x], sections=count if alike else tuple(sizes), axis=axis)
+    found = call.several("split", [x], sections=count if alike else tuple(sizes), axis=axis)
+    return [Data(one.value, one.shape, x.at) for one in found]
 
 
 @rule("Slice")
@@ -868,9 +870,9 @@ def _slice(call: Call) -> Data:
 
 @rule("Gather")
 def _gather(call: Call) -> Data:
-    x, index = call.data(0), call.known(1)
+    x, index = call.data(0, moved=True), call.known(1)
     assert index is not None
-    axis = call.axis(int(call.get("axis", 0)), len(x.shape))
+    axis = call.axis(int(call.get("axis", 0)), len(x.shape), x.at)
     if index.ndim > 1 or index.size > MANY:
         raise UnsayableError("rows chosen by a table")
     size = x.shape[axis]
@@ -884,8 +886,9 @@ def _gather(call: Call) -> Data:
         parts = [call.cut(x, axis, n, n + 1) for n in numbers]
         found = call.layer("concat", parts, axis=axis)
     if index.ndim == 0:
-        return call.reshaped(found, (*x.shape[:axis], *x.shape[axis + 1 :]))
-    return found
+        found = call.reshaped(found, (*x.shape[:axis], *x.shape[axis + 1 :]))
+        return Data(found.value, found.shape, x.at - (axis < x.at))
+    return Data(found.value, found.shape, x.at)
 
 
 MANY = 32

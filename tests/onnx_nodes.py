@@ -109,6 +109,8 @@ def _run(
         tensor = reading.tensors[port.name]
         if isinstance(tensor, Known):
             raise UnsayableError("whole numbers, truth values or constants alone")
+        if tensor.at:
+            raise UnsayableError("the batch is not the first axis")
         found.append(tensor.value)
     read = {value[0] for layer in reading.layers for value in layer.inputs}
     if len({len(array) for name, array in run.items() if name in read}) > 1:

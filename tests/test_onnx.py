@@ -35,9 +35,9 @@ def awkward_weights(network: Network) -> dict[str, Array]:
         shape = found[name].shape
         if weight.integer:
             continue
-        if name.endswith("running_var") or weight.init == "ones":
+        if name.endswith("running_var") or weight.init.value == 1:
             found[name] = rng.uniform(0.5, 1.5, shape).astype(np.float32)
-        elif weight.init not in ("fan_out", "linear"):
+        elif weight.init.value is not None:
             found[name] = rng.normal(0.1, 0.2, shape).astype(np.float32)
     return found
 

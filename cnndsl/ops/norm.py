@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.arrays import kernels
+from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
     BYTES,
     INPUT,
@@ -258,8 +258,9 @@ CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
 
 @op("ln", Family.NORM)
 class LayerNorm(Op):
-    """Normalisation over the channels of each position.  (C, *S) → (C, *S).
+    """Normalisation over the channels of each position, or along the last axis.  (*S) → (*S).
 
+    Raises OpError: `axis` is neither 0, the channels, nor the last.
     Source: Ba, Kiros & Hinton 2016, arXiv:1607.06450, §3; over the channels alone as in
     Liu et al. 2022, arXiv:2201.03545, §2.6.
     """
@@ -267,26 +268,33 @@ class LayerNorm(Op):
     chained = True
 
     eps: float = 1e-6
+    axis: int = 0
 
     known = ("nn.LayerNorm", "F.layer_norm")
     elsewhere = "layernorm layernormalization"
     special = each_element
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """All channels of its position."""
-        return (along(inputs[0], 0),)
+        """All of the axis."""
+        return (along(inputs[0], self.axis),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, and the mean and deviation of each position."""
-        return Saved(inputs=(0,), own=2 * BYTES * math.prod(inputs[0][1:]))
+        (x,) = inputs
+        return Saved(inputs=(0,), own=2 * BYTES * (math.prod(x) // x[self.axis]))
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
-        return inputs[0]
+        (x,) = inputs
+        check_axis(self.axis, x, self.name)
+        if self.axis not in (0, len(x) - 1):
+            help = f"normalise axis 0, the channels, or {len(x) - 1}, the last"
+            raise OpError(f"`ln` along axis {int(self.axis)}", help=help, attribute="axis")
+        return x
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
-        """`weight` and `bias` (C)."""
-        return _affine(inputs[0])
+        """`weight` and `bias` of the axis."""
+        return _affine(inputs[0][self.axis :])
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -294,23 +302,27 @@ class LayerNorm(Op):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Mean and variance of each position's channels."""
-        return kernels.layer_norm(inputs[0], weights["weight"], weights["bias"], self.eps)
+        x = np.moveaxis(inputs[0], int(self.axis) + 1, 1)
+        y = kernels.layer_norm(x, weights["weight"], weights["bias"], self.eps)
+        return np.moveaxis(y, 1, int(self.axis) + 1)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.LayerNorm`; with spatial axes a subclass that moves the channels."""
         (x,) = inputs
         keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
-        if len(x) == 1:
-            return Torch(Call("nn.LayerNorm", (x[0],), keywords))
+        if self.axis == len(x) - 1:
+            return Torch(Call("nn.LayerNorm", (x[-1],), keywords))
         return Torch(Call("ChannelLayerNorm", (x[0],), keywords), helper=CHANNEL_LAYER_NORM)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`LayerNormalization`, the channels moved behind the places."""
         (x,) = inputs
-        axes = range(len(x.shape))
-        moved = to.transpose(x, (*axes[1:], 0))
+        axes, last = range(len(x.shape)), self.axis == len(x.shape) - 1
+        moved = x if last else to.transpose(x, (*axes[1:], 0))
         scale, bias = weights["weight"], weights["bias"]
         y = to("LayerNormalization", moved, scale, bias, axis=-1, epsilon=float(self.eps))
+        if last:
+            return y
         return to.transpose(y, (axes[-1], *axes[:-1]))
 
 

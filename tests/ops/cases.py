@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Auto, Op, Shape
+from cnndsl.ops.initial import Constant, Normal
 from cnndsl.ops.values import bind
 
 Case = tuple[str, dict[str, object], tuple[Shape, ...]]
@@ -94,6 +95,8 @@ CASES: list[Case] = [
     ("ln", {}, (MAP,)),
     ("ln", {"eps": 1e-3}, (VECTOR,)),
     ("ln", {}, (CUBE,)),
+    ("ln", {"axis": 1}, ((5, 6),)),
+    ("ln", {"axis": 2, "eps": 1e-3}, (MAP,)),
     ("lrn", {}, (MAP,)),
     ("lrn", {"n": 4, "alpha": 2.0, "beta": 0.5, "k": 2.0}, (MAP,)),
     ("lrn", {"n": 15, "alpha": 2.0}, (LINE,)),
@@ -102,6 +105,14 @@ CASES: list[Case] = [
     ("scale", {"init": 20.0}, (MAP,)),
     ("scale", {"per": "tensor"}, (CUBE,)),
     ("scale", {}, (VECTOR,)),
+    ("shift", {"init": Constant(0.5)}, (MAP,)),
+    ("shift", {"per": "tensor"}, (CUBE,)),
+    ("shift", {"init": Normal(0.5)}, (VECTOR,)),
+    ("learned", {"sizes": (5, 6)}, (MAP,)),
+    ("learned", {"sizes": (4,), "init": Normal(0.02)}, ((5, 6),)),
+    ("values", {"numbers": (0.0, 1.0, 2.5)}, (MAP,)),
+    ("attention", {"heads": 2}, ((5, 6), (3, 6), (3, 6))),
+    ("attention", {"scale": 0.25}, ((4, 6), (4, 6), (4, 6))),
     *((name, {}, (MAP,)) for name in ELEMENTWISE),
     ("leaky", {"slope": 0.1}, (VECTOR,)),
     ("elu", {"alpha": 2.0}, (VECTOR,)),

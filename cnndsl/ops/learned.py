@@ -1,0 +1,347 @@
+"""Tensors that no input gives, learned or constant, and attention between tokens."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from cnndsl.diagnostics import OpError
+from cnndsl.ops.arrays import kernels, np
+from cnndsl.ops.base import (
+    BYTES,
+    NOTHING,
+    SAME,
+    Array,
+    Call,
+    Family,
+    Integers,
+    Op,
+    Operand,
+    Reading,
+    Saved,
+    Shape,
+    Taps,
+    Torch,
+    Weight,
+    op,
+    spell_shape,
+)
+from cnndsl.ops.box_checks import Numbers
+from cnndsl.ops.initial import Init, Zeros
+from cnndsl.ops.onnx_steps import Onnx, Value
+from cnndsl.ops.reads import each_position
+from cnndsl.ops.words import spoken
+
+
+class Given(Op):
+    """The same tensor for each sample; what enters only says how many samples there are."""
+
+    keeps = NOTHING
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Nothing."""
+        return (Reading(({},) * len(self.shape(*inputs)), unread=frozenset({0})),)
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: it is there."""
+        return 0
+
+    def expanded(self, to: Onnx, x: Value, tensor: Value, shape: Shape) -> Value:
+        """The tensor for each sample of x."""
+        sizes = to("Concat", to.batch(x), to.ints(*shape), axis=0)
+        return to("Expand", to.unsqueeze(tensor, 0), sizes, shape=shape)
+
+
+LEARNED = '''class Learned(nn.Module):
+    """A learned tensor, the same for each sample."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(sizes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight.repeat(x.shape[0], *[1] * self.weight.dim())
+'''
+
+
+@op("learned", Family.LINEAR)
+class Learned(Given):
+    """A learned tensor, the same for each sample; of what enters nothing is read.  → (*sizes).
+
+    Raises OpError: no size, or one less than 1.
+    Source: Dosovitskiy et al. 2020, arXiv:2010.11929, §3.1 (class token, positions).
+    """
+
+    sizes: Integers
+    init: Init = Zeros()
+
+    chained = True
+    elsewhere = "parameter positionembedding posembed classtoken clstoken"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(*sizes)."""
+        return _checked(self.sizes)
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` (*sizes)."""
+        shape = _checked(self.sizes)
+        try:
+            self.init.check(tuple(map(int, shape)))
+        except OpError as error:
+            error.attribute = "init"
+            raise
+        return {"weight": Weight(shape, init=self.init)}
+
+    def figure(self) -> str:
+        """`learned 197×192`."""
+        return f"learned {spoken(self.sizes)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy for each sample."""
+        weight = weights["weight"]
+        return np.repeat(weight[None], len(inputs[0]), axis=0)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module of the file's own."""
+        return Torch(Call("Learned", tuple(self.sizes)), helper=LEARNED)
+
+    @property
+    def beginnings(self) -> dict[str, Init]:
+        """Nothing where it is zero: the module begins so."""
+        return {} if self.init.value == 0 else {"init": self.init}
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Expand` over the batch."""
+        return self.expanded(to, inputs[0], weights["weight"], tuple(self.sizes))
+
+
+VALUES = '''def values(x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+    """The numbers, the same for each sample."""
+    found = torch.tensor(numbers, dtype=x.dtype, device=x.device)
+    return found.expand(x.shape[0], -1)
+'''
+
+
+@op("values", Family.LINEAR)
+class Values(Given):
+    """A vector of constants, the same for each sample: `values(0..16)`.  → (n).
+
+    Raises OpError: an empty list.
+    Source: Li et al. 2020, arXiv:2006.04388, §3.1 (the bins of a distribution).
+    """
+
+    numbers: Numbers
+
+    elsewhere = "arange linspace buffer"
+    discrete = ("out",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(n)."""
+        if not self.numbers:
+            raise OpError("an empty list", attribute="numbers")
+        return (len(self.numbers),)
+
+    def figure(self) -> str:
+        """`values 0, 1, 2, 3`."""
+        return f"values {', '.join(map(spoken, self.numbers))}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy for each sample."""
+        numbers = np.array(list(map(float, self.numbers)), inputs[0].dtype)
+        return np.repeat(numbers[None], len(inputs[0]), axis=0)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        numbers = tuple(float(n) for n in self.numbers)
+        return Torch(function=Call("values", (Operand(0), numbers)), helper=VALUES)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Expand` over the batch."""
+        numbers = list(map(float, self.numbers))
+        return self.expanded(to, inputs[0], to.floats(numbers), (len(numbers),))
+
+
+SHIFT = '''class Shift(nn.Module):
+    """A learned bias for each channel, or one for all."""
+
+    def __init__(self, channels: int, init: float = 0.0) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.full((channels,), float(init)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.bias.view(-1, *[1] * (x.dim() - 2))
+'''
+
+
+@op("shift", Family.NORM)
+class Shift(Op):
+    """x + bias, a learned number for each channel or one for all.  (C, *S) → (C, *S).
+
+    Source: Woo et al. 2023, arXiv:2301.00808, algorithm 1 (β); see `scale` for a factor.
+    """
+
+    chained = True
+
+    per: Literal["channel", "tensor"] = "channel"
+    init: Init = Zeros()
+
+    known = ("torch.add",)
+    reads = each_position
+    keeps = NOTHING
+    bucket = "elementwise"
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`bias` (C) or (1)."""
+        shape = inputs[0][:1] if self.per == "channel" else (1,)
+        self.init.check(tuple(map(int, shape)))
+        return {"bias": Weight(shape, init=self.init)}
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as elementwise."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One sum an element."""
+        return inputs[0] + kernels.channelwise(weights["bias"], inputs[0].ndim)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A module of the file's own."""
+        channels = inputs[0][0] if self.per == "channel" else 1
+        value = self.init.value if self.init.value is not None else 0.0
+        return Torch(Call("Shift", (channels,), {"init": (value, 0.0)}), helper=SHIFT)
+
+    @property
+    def beginnings(self) -> dict[str, Init]:
+        """Nothing where it is one number: the module takes that."""
+        return {} if self.init.value is not None else {"bias_init": self.init}
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Add`."""
+        (x,) = inputs
+        return x + to.channelwise(weights["bias"], len(x.shape) - 1)
+
+
+ATTENTION = '''def attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int = 1, scale: float | None = None
+) -> Tensor:
+    """Each token of q reads all of k and v, head by head."""
+    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, scale=scale)
+    return y.transpose(1, 2).flatten(2)
+'''
+
+
+@op("attention", Family.MATMUL, arity=(3, 3))
+class Attention(Op):
+    """softmax(q · kᵀ · scale) · v in each head.  (L, C), (M, C), (M, C) → (L, C).
+
+    Tokens are rows, as in PyTorch; a head is C / heads channels, one after another. The
+    scale is 1 / √(C / heads) unless it is said.
+    MACs: 2 · L · M · C.
+    Raises OpError: heads does not divide C; tensors that do not agree.
+    Source: Vaswani et al. 2017, arXiv:1706.03762, §3.2.
+    """
+
+    heads: int = 1
+    scale: float | None = None
+
+    ports = ("q", "k", "v")
+    known = ("F.scaled_dot_product_attention",)
+    elsewhere = "scaleddotproductattention sdpa selfattention crossattention multiheadattention"
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its token of q and all of k and v, of its head's channels."""
+        channels, heads = int(inputs[0][1]), int(self.heads)
+        share = channels // max(1, heads)
+        own = {(2, 1): SAME}
+        if heads > 1:
+            taps = Taps((0,) * share, (share - 1,) * share, share)
+            own |= {(0, 1): taps, (1, 1): taps}
+        return (Reading(({(0, 0): SAME}, own)),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """All three, the output, and the logarithm of each token's sum in each head."""
+        return Saved((0, 1, 2), (0,), own=BYTES * self.heads * inputs[0][0])
+
+    def special(self, *inputs: Shape) -> int:
+        """An exponential for each pair of tokens in each head."""
+        return self.heads * inputs[0][0] * inputs[1][0]
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(L, C)."""
+        q, k, v = inputs
+        for number, x in enumerate(inputs):
+            if len(x) != 2 or x[1] != q[1]:
+                raise OpError(
+                    f"attention of {spell_shape(x)}, where q is {spell_shape(q)}",
+                    help="tokens are rows: [L, C], [M, C] and [M, C]; "
+                    'rearrange("c h w -> (h w) c") makes them',
+                    operand=number,
+                )
+        if k != v:
+            raise OpError(f"k is {spell_shape(k)}, and v {spell_shape(v)}", operand=2)
+        if self.heads < 1 or q[1] % self.heads:
+            near = [h for h in range(1, int(q[1]) + 1) if q[1] % h == 0]
+            near.sort(key=lambda h: abs(h - self.heads))
+            raise OpError(
+                f"heads={int(self.heads)} does not divide {int(q[1])} channels",
+                help=f"heads={near[0]} does",
+                attribute="heads",
+            )
+        return q
+
+    def macs(self, *inputs: Shape) -> int:
+        """2 · L · M · C."""
+        return 2 * math.prod(inputs[0]) * inputs[1][0]
+
+    def figure(self) -> str:
+        """`attention`, and how many heads."""
+        return "attention"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Two products with a softmax between them."""
+        n, length, channels = inputs[0].shape
+        heads = int(self.heads)
+        q, k, v = (x.reshape(n, x.shape[1], heads, -1).swapaxes(1, 2) for x in inputs)
+        scale = (channels // heads) ** -0.5 if self.scale is None else float(self.scale)
+        found: Array = kernels.softmax(q @ k.swapaxes(2, 3) * scale, 3) @ v
+        return found.swapaxes(1, 2).reshape(n, length, channels)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own, on PyTorch's fused one."""
+        keywords: dict[str, tuple[object, object]] = {
+            "heads": (self.heads, 1),
+            "scale": (None if self.scale is None else float(self.scale), None),
+        }
+        call = Call("attention", (Operand(0), Operand(1), Operand(2)), keywords)
+        return Torch(function=call, helper=ATTENTION)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`MatMul`, `Softmax`, `MatMul`, the heads before the tokens."""
+        heads, channels = self.heads, inputs[0].shape[1]
+        q, k, v = (
+            to.transpose(to.reshape(x, (x.shape[0], heads, channels // heads)), order)
+            for x, order in zip(inputs, ((1, 0, 2), (1, 2, 0), (1, 0, 2)), strict=True)
+        )
+        if self.scale is None:
+            q = q / to("Sqrt", to.single(to.doubles(channels // heads)))
+        else:
+            q = q * float(self.scale)
+        weighed = to("Softmax", to("MatMul", q, k), axis=-1)
+        shape = (heads, inputs[0].shape[0], channels // heads)
+        y = to.transpose(to("MatMul", weighed, v, shape=shape), (1, 0, 2))
+        return to.reshape(y, inputs[0].shape)
+
+
+def _checked(sizes: Integers) -> Shape:
+    if not sizes or any(n < 1 for n in sizes):
+        raise OpError(
+            f"a tensor of {spell_shape(sizes)}",
+            help="each size is at least 1",
+            attribute="sizes",
+        )
+    return tuple(sizes)

@@ -197,6 +197,8 @@ TIMM = {
     "regnetx_400mf": Foreign(of_timm("regnetx_004"), settings={"last": 384}, ordered=True),
     "regnety_400mf": Foreign(of_timm("regnety_004"), ordered=True),
     "convnext_tiny": Foreign(of_timm("convnext_tiny")),
+    "convnextv2_tiny": Foreign(of_timm("convnextv2_tiny")),
+    "vit_tiny": Foreign(of_timm("vit_tiny_patch16_224"), 224, ordered=True),
     "hrnet_w18": Foreign(of_timm("hrnet_w18"), ordered=True),
 }
 

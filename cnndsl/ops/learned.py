@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
     BYTES,
+    INPUT,
     NOTHING,
     SAME,
     Array,
@@ -27,7 +27,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.ops.box_checks import Numbers
-from cnndsl.ops.initial import Init, Zeros
+from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
 from cnndsl.ops.words import spoken
@@ -47,20 +47,20 @@ class Given(Op):
         return 0
 
     def expanded(self, to: Onnx, x: Value, tensor: Value, shape: Shape) -> Value:
-        """The tensor for each sample of x."""
+        """A tensor with an axis of size 1 for the batch, for each sample of x."""
         sizes = to("Concat", to.batch(x), to.ints(*shape), axis=0)
-        return to("Expand", to.unsqueeze(tensor, 0), sizes, shape=shape)
+        return to("Expand", tensor, sizes, shape=shape)
 
 
 LEARNED = '''class Learned(nn.Module):
     """A learned tensor, the same for each sample."""
 
-    def __init__(self, *sizes: int) -> None:
+    def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(sizes))
+        self.weight = nn.Parameter(torch.zeros(1, *sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight.repeat(x.shape[0], *[1] * self.weight.dim())
+        return self.weight.repeat(x.shape[0], *[1] * (self.weight.dim() - 1))
 '''
 
 
@@ -83,8 +83,8 @@ class Learned(Given):
         return _checked(self.sizes)
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
-        """`weight` (*sizes)."""
-        shape = _checked(self.sizes)
+        """`weight` (1, *sizes), the batch's axis first as others keep it."""
+        shape = (1, *_checked(self.sizes))
         try:
             self.init.check(tuple(map(int, shape)))
         except OpError as error:
@@ -98,12 +98,11 @@ class Learned(Given):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy for each sample."""
-        weight = weights["weight"]
-        return np.repeat(weight[None], len(inputs[0]), axis=0)
+        return np.repeat(weights["weight"], len(inputs[0]), axis=0)
 
     def torch(self, *inputs: Shape) -> Torch:
         """A module of the file's own."""
-        return Torch(Call("Learned", tuple(self.sizes)), helper=LEARNED)
+        return Torch(Call("Learned", (tuple(self.sizes),)), helper=LEARNED)
 
     @property
     def beginnings(self) -> dict[str, Init]:
@@ -158,36 +157,38 @@ class Values(Given):
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Expand` over the batch."""
         numbers = list(map(float, self.numbers))
-        return self.expanded(to, inputs[0], to.floats(numbers), (len(numbers),))
+        return self.expanded(to, inputs[0], to.floats([numbers]), (len(numbers),))
 
 
-SHIFT = '''class Shift(nn.Module):
-    """A learned bias for each channel, or one for all."""
+AFFINE = '''class Affine(nn.Module):
+    """A learned factor and a learned bias for each channel."""
 
-    def __init__(self, channels: int, init: float = 0.0) -> None:
+    def __init__(self, channels: int, init: float = 1.0) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.full((channels,), float(init)))
+        self.weight = nn.Parameter(torch.full((channels,), float(init)))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.bias.view(-1, *[1] * (x.dim() - 2))
+        shape = (-1, *[1] * (x.dim() - 2))
+        return x * self.weight.view(shape) + self.bias.view(shape)
 '''
 
 
-@op("shift", Family.NORM)
-class Shift(Op):
-    """x + bias, a learned number for each channel or one for all.  (C, *S) → (C, *S).
+@op("affine", Family.NORM)
+class Affine(Op):
+    """x · weight + bias, learned for each channel; `scale` has no bias.  (C, *S) → (C, *S).
 
-    Source: Woo et al. 2023, arXiv:2301.00808, algorithm 1 (β); see `scale` for a factor.
+    Source: Woo et al. 2023, arXiv:2301.00808, algorithm 1 (γ and β).
     """
 
     chained = True
 
-    per: Literal["channel", "tensor"] = "channel"
-    init: Init = Zeros()
+    init: Init = Ones()
+    bias_init: Init = Zeros()
 
-    known = ("torch.add",)
+    elsewhere = "scaleshift scaleandshift"
     reads = each_position
-    keeps = NOTHING
+    keeps = INPUT
     bucket = "elementwise"
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -195,34 +196,42 @@ class Shift(Op):
         return inputs[0]
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
-        """`bias` (C) or (1)."""
-        shape = inputs[0][:1] if self.per == "channel" else (1,)
-        self.init.check(tuple(map(int, shape)))
-        return {"bias": Weight(shape, init=self.init)}
+        """`weight` and `bias` (C)."""
+        shape = inputs[0][:1]
+        for init in (self.init, self.bias_init):
+            init.check(tuple(map(int, shape)))
+        return {
+            "weight": Weight(shape, init=self.init),
+            "bias": Weight(shape, init=self.bias_init),
+        }
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as elementwise."""
         return 0
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
-        """One sum an element."""
-        return inputs[0] + kernels.channelwise(weights["bias"], inputs[0].ndim)
+        """One product and one sum an element."""
+        (x,) = inputs
+        weight, bias = (kernels.channelwise(weights[n], x.ndim) for n in ("weight", "bias"))
+        return x * weight + bias
 
     def torch(self, *inputs: Shape) -> Torch:
         """A module of the file's own."""
-        channels = inputs[0][0] if self.per == "channel" else 1
-        value = self.init.value if self.init.value is not None else 0.0
-        return Torch(Call("Shift", (channels,), {"init": (value, 0.0)}), helper=SHIFT)
+        value = self.init.value if self.init.value is not None else 1.0
+        return Torch(Call("Affine", (inputs[0][0],), {"init": (value, 1.0)}), helper=AFFINE)
 
     @property
     def beginnings(self) -> dict[str, Init]:
-        """Nothing where it is one number: the module takes that."""
-        return {} if self.init.value is not None else {"bias_init": self.init}
+        """What is not one number for the factor, and 0 for the bias: these the module takes."""
+        found = {} if self.init.value is not None else {"init": self.init}
+        return found if self.bias_init.value == 0 else {**found, "bias_init": self.bias_init}
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`Add`."""
+        """`Mul`, `Add`."""
         (x,) = inputs
-        return x + to.channelwise(weights["bias"], len(x.shape) - 1)
+        rank = len(x.shape) - 1
+        weight, bias = (to.channelwise(weights[name], rank) for name in ("weight", "bias"))
+        return x * weight + bias
 
 
 ATTENTION = '''def attention(

@@ -74,7 +74,7 @@ class Layers(Record):
         if known is not None:
             found = known.signature or signature(known.base)
             module.weighted, module.random = known.weighted, known.random
-            module.base = known.base
+            module.base, module.owns = known.base, known.owns
         else:
             found = signature(name if family(name) in SIGNATURES else one_name(name))
             module.weighted, module.random = family(name) in WEIGHTED, family(name) in RANDOM

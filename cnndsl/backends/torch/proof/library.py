@@ -7,6 +7,7 @@ and does not look inside.
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 
 from cnndsl.backends.torch.proof.calls import KINDS, WEIGHTED, Signature, family, parameters
@@ -28,6 +29,8 @@ class Library(Record):
     signature: Signature | None
     base: str = ""
     weighted: bool = False
+    owns: tuple[str, ...] = ("weight", "bias")
+    """The parameters that it may have, by name."""
     random: bool = False
     forward: Signature | None = None
     names: frozenset[str] = frozenset()
@@ -55,6 +58,7 @@ def _library(node: Definition) -> Library:
     base = ast.unparse(node.bases[0]) if node.bases else ""
     init, forward = methods.get("__init__"), methods["forward"]
     text = ast.unparse(node)
+    owns = tuple(re.findall(r"self\.(\w+) = nn\.Parameter\(", text))
     holds = "nn.Parameter(" in text or "register_buffer(" in text
     signature = _signature(node.name, init, 1) if init else None
     if init is None and base == "nn.Module":
@@ -66,6 +70,7 @@ def _library(node: Definition) -> Library:
         base=base,
         weighted=holds or family(base) in WEIGHTED,
         random="self.training" in text,
+        owns=owns or ("weight", "bias"),
         forward=_signature(node.name, forward, 1),
         names=names - {arg.arg for arg in ast.walk(node) if isinstance(arg, ast.arg)},
     )

@@ -77,7 +77,7 @@ def _named_parameters(module: Module) -> list[tuple[str, Parameter]]:
     bound = module.bound
     if not module.weighted or bound is None or module.children:
         raise ProofError(f"the parameters of {shown(module)} are not known")
-    names = [name for name in ("weight", "bias") if name == "weight" or bound.get("bias", True)]
+    names = [name for name in module.owns if name != "bias" or bound.get("bias", True)]
     return [(name, Parameter(module, name)) for name in names]
 
 

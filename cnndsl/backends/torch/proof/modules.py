@@ -36,7 +36,7 @@ class Module:
 
     __slots__ = (
         "attributes", "base", "begun", "bound", "called", "children", "cls", "held",
-        "initialised", "kind", "path", "place", "random", "weighted",
+        "initialised", "kind", "owns", "path", "place", "random", "weighted",
     )  # fmt: skip
 
     def __init__(self, kind: str, place: ast.AST | None, cls: Class | None = None) -> None:
@@ -49,6 +49,7 @@ class Module:
         self.begun: dict[str, object] = {}
         self.path: str | None = None
         self.base = ""
+        self.owns: tuple[str, ...] = ("weight", "bias")
         self.called = self.weighted = self.random = False
         self.initialised = cls is None
 
@@ -56,7 +57,8 @@ class Module:
         """Another one of a leaf's kind, with the same arguments."""
         found = Module(self.kind, place)
         found.bound, found.attributes = self.bound, self.attributes
-        found.weighted, found.random, found.base = self.weighted, self.random, self.base
+        found.weighted, found.random = self.weighted, self.random
+        found.base, found.owns = self.base, self.owns
         return found
 
     @property

@@ -186,6 +186,10 @@ def _attributes(node: Node, step: Span) -> list[tuple[str, str, str]]:
         place = places.get(parameter.name)
         if place is not None:
             origin = _origin(place, step)
+        elif isinstance(parameter.default, Auto) and isinstance(
+            getattr(node.op, parameter.name), Auto
+        ):
+            origin = f"the default of {node.op.name}: PyTorch's own"
         elif isinstance(parameter.default, Auto):
             origin = f"`{spell(parameter.default)}`, the default of {node.op.name}, worked out"
         else:

@@ -182,6 +182,7 @@ class Body:
             f"{n} if 2 > 1 else 1", f"floor(sqrt({n * n}))", f"{n + 100} % 100", f"{n} ** 1",
             f"len([{', '.join('0' * n)}])" if 0 < n < 9 else f"{n}", f"({n})",
             f"round8({n})" if n % 8 == 0 and n else f"{n}",
+            f"round(exp(log({n})))" if n else f"{n}",
         ])  # fmt: skip
 
     def condition(self) -> tuple[str, bool]:

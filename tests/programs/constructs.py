@@ -744,7 +744,7 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
     ("", "@l: for i@ in 0..2 { mul(i@ + 1) } each { @v; @w }\n"
      "@m: for i@ in 0..2 { relu } * 2 each { @v }", ("@l[0]", "@l[1]", "@m[0]")),
     ("", "@l: { @same; @same } * 2 each { @v; @w }", ("@l[0]", "@l[1]")),
-    ("", "@l: for | a@ |\n  | 2 |\n  | 3 |\n{ mul(a@) } * 2\n@m: @v -> @same", ("@m",)),
+    ("", "@m: @v -> @same\n@l: for | a@ |\n  | 2 |\n  | 3 |\n{ mul(a@) } * 2", ("@m",)),
     ("", "@l: for | a@ |\n  | 2 |\n{ mul(a@) } each { @v; @w }\n"
      "@m: for | b@ |\n  | 2 |\n{ mul(b@) -> tanh } * 2 each { @v }", ("@l[0]", "@m[0]")),
     ('use "lib/resnet.arch" (BasicBlock as Basic@,)',

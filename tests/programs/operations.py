@@ -99,7 +99,8 @@ def sample(parameter: Parameter, shape: Shape, chance: random.Random) -> object:
         case "str":
             return "x"
         case "Init":
-            return chance.choice(INITIALISATIONS)
+            vectors = [one for one in INITIALISATIONS if not one.axes]
+            return chance.choice(vectors if name == "bias_init" else list(INITIALISATIONS))
     return kind.strip("'\"")
 
 
@@ -156,6 +157,8 @@ def arguments(cls: type[Op], shape: Shape, chance: random.Random) -> Arguments:
         if parameter.default is not MISSING and chance.random() < 0.65:
             continue
         found[parameter.name] = sample(parameter, shape, chance)
+    if found.get("bias") is False:
+        found.pop("bias_init", None)  # it would have no effect
     match cls.name:
         case "rearrange":
             found["pattern"], found["axes"] = rearrangement(shape, chance)
@@ -170,6 +173,7 @@ def outcome(name: str, given: Arguments, *shapes: Shape) -> tuple[Shape, ...] | 
     try:
         made = bind(OPS[name], dict(given), rank).resolved(*shapes)
         found = made.shapes(*shapes)
+        made.weights(*shapes)
     except OpError:
         return None
     if any(n < 1 for shape in found for n in shape):

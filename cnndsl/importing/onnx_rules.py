@@ -655,6 +655,8 @@ def _instance_norm(call: Call) -> Data:
     x = call.data(0)
     weights = {"weight": call.weight(1), "bias": call.weight(2)}
     eps = float(call.get("epsilon", 1e-5))
+    if "instance_norm" in OPS:
+        return call.layer("instance_norm", [x], weights=weights, affine=True, eps=eps)
     return call.layer("gn", [x], weights=weights, groups=x.shape[0], eps=eps)
 
 
@@ -855,8 +857,15 @@ def _slice(call: Call) -> Data:
             continue
         ours = call.axis(axis, rank)
         first, last, stride = slice(start, end, step).indices(x.shape[ours])
+        if (first, last, stride) == (x.shape[ours] - 1, -1, -1):
+            x = call.layer("flip", [x], axis=ours)
+            continue
         if stride < 0:
             raise UnsayableError("an axis is reversed")
+        if stride > 1 and "slice" in OPS:
+            given: dict[str, Any] = {"start": first, "stop": last, "axis": ours, "step": stride}
+            x = call.layer("slice", [x], **given)
+            continue
         x = call.cut(x, ours, first, max(first, last))
         if stride > 1:
             if ours == 0 or len(x.shape) > 4:
@@ -971,7 +980,10 @@ def _pad(call: Call) -> Data:
 @rule("DepthToSpace", "SpaceToDepth")
 def _depth(call: Call) -> Data:
     x, size = call.data(0), int(call.attributes["blocksize"])
-    deep = "c p q" if call.text("mode", "DCR") == "CRD" else "p q c"
+    channels = call.text("mode", "DCR") == "CRD"
+    if channels and call.kind == "DepthToSpace" and "pixel_shuffle" in OPS:
+        return call.layer("pixel_shuffle", [x], factor=size)
+    deep = "c p q" if channels else "p q c"
     sides = f"({deep}) h w", "c (h p) (w q)"
     left, right = sides if call.kind == "DepthToSpace" else reversed(sides)
     axes = (("p", size), ("q", size))
@@ -996,19 +1008,28 @@ def _resize(call: Call) -> Data:
     axes = call.get("axes", None)
     axes = tuple(range(rank + lead)) if axes is None else tuple(axes)
     full = [1, *x.shape] if lead else [*x.shape]
-    wanted = list(full)
+    wanted, factors = list(full), [1.0] * len(full)
+    exact = True
     for place, axis in enumerate(axes):
         if sizes is not None and sizes.size:
             wanted[axis] = int(sizes[place]) if not (lead and axis == 0) else 1
         elif scales is not None and scales.size:
-            size = full[axis] * float(scales[place])
-            if abs(size - round(size)) > 1e-4:
-                raise UnsayableError("a scale that is no quotient of the sizes")
-            wanted[axis] = round(size)
+            factors[axis] = short(float(scales[place]))
+            size = full[axis] * factors[axis]
+            exact = exact and abs(size - round(size)) <= 1e-4
+            wanted[axis] = round(size) if abs(size - round(size)) <= 1e-4 else int(size)
     call.no(keep_aspect_ratio_policy=b"stretch")
     if wanted[: lead + 1] != full[: lead + 1]:
         raise UnsayableError("it resizes channels")
     size = tuple(wanted[lead + 1 :])
+
+    def sized(**given: Any) -> Data:
+        if exact:
+            return call.layer("resize", [x], size=size, **given)
+        if given.get("align_corners"):
+            raise UnsayableError("a scale that is no quotient of the sizes")
+        return call.layer("upsample", [x], factor=tuple(factors[lead + 1 :]), **given)
+
     if mode == "nearest":
         whole = not any(m % n for n, m in zip(x.shape[1:], size, strict=True))
         same = (places, nearest) == ("asymmetric", "floor") or (
@@ -1016,12 +1037,66 @@ def _resize(call: Call) -> Data:
         )
         if not same:
             raise UnsayableError(f"nearest neighbours by {places}, {nearest}")
-        return call.layer("resize", [x], size=size)
-    if mode != "linear":
-        raise UnsayableError(f"`mode` is {mode}")
+        return sized()
+    if mode == "cubic":
+        coefficient = float(call.get("cubic_coeff_a", -0.75))
+        if coefficient != -0.75 or places not in ("half_pixel", "align_corners"):
+            raise UnsayableError(f"cubic interpolation by {coefficient}, {places}")
+        return sized(mode="bicubic", align_corners=places == "align_corners")
     if places not in ("half_pixel", "align_corners", "pytorch_half_pixel") or (
         places == "pytorch_half_pixel" and 1 in size
     ):
         raise UnsayableError(f"interpolation by {places}")
-    corners = places == "align_corners"
-    return call.layer("resize", [x], size=size, mode="bilinear", align_corners=corners)
+    return sized(mode="bilinear", align_corners=places == "align_corners")
+
+
+@rule("GridSample")
+def _grid_sample(call: Call) -> Data:
+    mode = call.text("mode", "linear").replace("linear", "bilinear").replace("bibi", "bi")
+    return call.layer(
+        "grid_sample",
+        [call.data(0), call.data(1)],
+        mode=mode,
+        pad_mode=call.text("padding_mode", "zeros"),
+        align_corners=bool(call.get("align_corners", 0)),
+    )
+
+
+@rule("AffineGrid")
+def _affine_grid(call: Call) -> Data:
+    size = call.known(1)
+    assert size is not None
+    corners = bool(call.get("align_corners", 0))
+    sizes = tuple(map(int, size[2:]))
+    return call.layer("affine_grid", [call.data(0)], size=sizes, align_corners=corners)
+
+
+# Attention
+
+
+@rule("Attention")
+def _attention(call: Call) -> Data:
+    """Of heads in the first axis, or in the channels; without a mask or a memory."""
+    if any(call.given(number) for number in range(3, len(call.inputs))):
+        raise UnsayableError("attention with a mask or a memory")
+    if len([name for name in call.node.output if name]) > 1:
+        raise UnsayableError("attention that gives its memory")
+    call.no(is_causal=0, softcap=0.0, left_window_size=-1, right_window_size=-1)
+    q, k, v = (call.data(number) for number in range(3))
+    flat = len(q.shape) == 2
+    if flat:
+        heads = int(call.attributes["q_num_heads"])
+        call.no(kv_num_heads=heads)
+        pattern = "l (h d) -> h l d"
+        q, k, v = (
+            call.layer("rearrange", [x], pattern=pattern, axes=(("h", heads),))
+            for x in (q, k, v)
+        )
+    if len({x.shape[0] for x in (q, k, v)}) > 1:
+        raise UnsayableError("heads that share keys")
+    scale = float(call.get("scale", q.shape[2] ** -0.5))
+    scaled = call.layer("mul", [q], by=scale)
+    scores = call.layer("einsum", [scaled, k], pattern="h l d, h m d -> h l m")
+    shares = call.layer("softmax", [scores], axis=2)
+    found = call.layer("einsum", [shares, v], pattern="h l m, h m d -> h l d")
+    return call.layer("rearrange", [found], pattern="h l d -> l (h d)") if flat else found

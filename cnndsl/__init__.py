@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cnndsl.diagnostics import ArchError, Diagnostic
     from cnndsl.graph import Node
+    from cnndsl.importing import Imported
     from cnndsl.network import Network
 
 __version__ = "0.1.0"
-__all__ = ["ArchError", "Diagnostic", "Network", "Node", "load", "loads", "zoo"]
+__all__ = ["ArchError", "Diagnostic", "Network", "Node", "from_torch", "load", "loads", "zoo"]
 
 # Imported when first asked for: `import cnndsl` costs nothing, and never brings torch.
 _HOMES = {
@@ -63,6 +64,17 @@ def loads(
     from cnndsl import network
 
     return network.loads(text, model, parameters, inputs)
+
+
+def from_torch(module: Any, inputs: Any, /, *, name: str | None = None) -> Imported:
+    """A PyTorch module as a file, proved equal: its `text`, `network`, `weights`, `report`.
+
+    `inputs` is the shape of its image without the batch, a list of shapes, or tensors.
+    Raises ArchError (E610): the module does what a file cannot say. ImportError: no torch.
+    """
+    from cnndsl import importing
+
+    return importing.from_torch(module, inputs, name=name)
 
 
 def zoo() -> tuple[str, ...]:

@@ -23,7 +23,8 @@ def cli() -> None:
     """Networks written as their papers show them.
 
     FILE is an .arch file, `-` for standard input, or the name of a shipped network
-    (`cnndsl list`).
+    (`cnndsl list`). A foreign network is imported in memory: `torchvision.models:resnet50`,
+    `timm:NAME`, `model.py:Net` (each runs that Python), `model.pt2` or `model.onnx`.
     """
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
-from cnndsl.commands.opening import costs_of
+from cnndsl.commands.opening import costs_of, foreign, stem_of
 from cnndsl.console import Trouble, output_path
 from cnndsl.files import replacing
 
@@ -50,7 +49,7 @@ def importing(
     in it; .pt2 and .onnx run nothing of yours. A network that the language cannot say
     exactly is refused, with the module and the operation, and nothing is written.
     """
-    from cnndsl.importing.sources import foreign, read
+    from cnndsl.importing.sources import read
 
     if not foreign(source):
         raise Trouble(
@@ -60,7 +59,7 @@ def importing(
     if weights is not None and not weights.endswith(".safetensors"):
         raise Trouble(f"{weights}: weights are written as .safetensors")
     found = read(source, shapes)
-    path = output or f"{_stem(source)}.arch"
+    path = output or f"{stem_of(source)}.arch"
     if path == "-":
         sys.stdout.buffer.write(found.text.encode())
     else:
@@ -74,8 +73,3 @@ def importing(
         with replacing(weights) as part:
             save_file(found.weights, part)
         click.echo(f"{weights}: {len(found.weights)} tensors", err=True)
-
-
-def _stem(source: str) -> str:
-    name = source.rpartition(":")[2]
-    return Path(name).stem if name.endswith((".pt2", ".onnx")) else name.lower()

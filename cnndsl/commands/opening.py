@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,11 +25,24 @@ MOST = 8
 """How many names an error lists."""
 
 
+def foreign(source: str) -> bool:
+    """Whether a name is a foreign network's, `timm:resnet50` or `net.onnx`, and no file's."""
+    if source.endswith((".pt2", ".onnx")):
+        return True
+    owner, colon, name = source.rpartition(":")
+    dotted = all(part.isidentifier() for part in owner.split("."))
+    return bool(colon) and name.isidentifier() and (dotted or owner.endswith(".py"))
+
+
 def scope(file: str) -> FileScope:
-    """The parsed file, `-` for standard input."""
+    """The parsed file, `-` for standard input; a foreign network is imported in memory."""
     from cnndsl import language
     from cnndsl.language.modules import MAX_BYTES, Loader, decode
 
+    if foreign(file):
+        from cnndsl.importing.sources import read
+
+        return Loader().text(read(file).text, file)
     if file != "-":
         return language.read(file)
     source = decode(read_input(MAX_BYTES), "<stdin>")
@@ -89,8 +103,16 @@ def known_names(
 
 def stem(file: str, opened: FileScope, definition: BlockDefinition) -> str:
     """The name of what is written: the file's, or the model's where it holds several."""
+    if foreign(file):
+        return stem_of(file)
     alone = file != "-" and len(opened.models) == 1
     return opened.path.stem if alone else definition.name.lower()
+
+
+def stem_of(source: str) -> str:
+    """The name of what is written for a foreign network."""
+    name = source.rpartition(":")[2]
+    return Path(name).stem if name.endswith((".pt2", ".onnx")) else name.lower()
 
 
 def costs_of(network: graph.Network) -> str:

@@ -194,17 +194,12 @@ UNARY = {
     "hardswish": "hardswish",
     "hardsigmoid": "hardsigmoid",
     "mish": "mish",
-    "softplus": "softplus",
     "selu": "selu",
     "exp": "exp",
     "log": "log",
     "sqrt": "sqrt",
     "abs": "abs",
     "neg": "neg",
-    "rsqrt": "rsqrt",
-    "sin": "sin",
-    "cos": "cos",
-    "floor": "floor",
 }
 
 
@@ -233,9 +228,45 @@ def _elu(call: Call) -> Seen:
 
 @rule("gelu")
 def _gelu(call: Call) -> Seen:
-    if call["approximate"] not in (None, "none"):
-        raise call.refuse("in its tanh approximation")
-    return _unary(call, "gelu")
+    return _unary(call, "gelu", approximate=call["approximate"] or "none")
+
+
+@rule("softplus")
+def _softplus(call: Call) -> Seen:
+    given = {name: float(call[name]) for name in ("beta", "threshold")}
+    return _unary(call, "softplus", **given)
+
+
+@rule("celu")
+def _celu(call: Call) -> Seen:
+    return _unary(call, "celu", alpha=float(call["alpha"]))
+
+
+@rule("rsqrt", "reciprocal")
+def _inverse(call: Call) -> Seen:
+    return _unary(call, "pow", exponent=-0.5 if call.word == "rsqrt" else -1.0)
+
+
+@rule("pow")
+def _pow(call: Call) -> Seen:
+    exponent = call["exponent"]
+    if not isinstance(exponent, int | float):
+        raise call.refuse("to a power that is a tensor")
+    return _unary(call, "pow", exponent=float(exponent))
+
+
+@rule("square")
+def _square(call: Call) -> Seen:
+    return _unary(call, "pow", exponent=2.0)
+
+
+@rule("prelu", "_prelu_kernel")
+def _prelu(call: Call) -> Seen:
+    x = call.tensor("self", plain=True)
+    weight = call.weight("weight")
+    assert weight is not None
+    per = "tensor" if math.prod(weight.shape) == 1 else "channel"
+    return call.gives(call.layer("prelu", [x], weights={"weight": weight.name}, per=per))
 
 
 @rule("hardtanh")
@@ -255,7 +286,11 @@ def _clamped(call: Call, low: float | None, high: float | None) -> Seen:
         return _unary(call, "relu")
     if (low, high) == (0, 6):
         return _unary(call, "relu6")
-    raise call.refuse(f"between {low} and {high}")
+    if not all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+        raise call.refuse("between tensors")
+    bounds = {"min": low, "max": high}
+    given = {name: float(bound) for name, bound in bounds.items() if bound is not None}
+    return _unary(call, "clamp", **given)
 
 
 @rule("dropout", "feature_dropout")
@@ -263,13 +298,13 @@ def _dropout(call: Call) -> Seen:
     return _unary(call, "dropout", p=float(call["p"]))
 
 
-@rule("softmax", "_softmax")
+@rule("softmax", "_softmax", "log_softmax", "_log_softmax")
 def _softmax(call: Call) -> Seen:
     x = call.tensor("self")
     axis = x.axis(call["dim"])
     if axis is None:
         raise call.refuse("over the batch")
-    return _unary(call, "softmax", axis=axis)
+    return _unary(call, call.word.strip("_"), axis=axis)
 
 
 # Arithmetic
@@ -301,13 +336,18 @@ def _arithmetic(call: Call) -> Seen:
 
 
 def _scalar(call: Call, x: Seen, number: float, *, left: bool) -> Seen:
-    if call.word == "mul":
-        return x if number == 1 else _unary(call, "mul", by=number)
-    if call.word == "div" and not left and math.frexp(number)[0] in (0.5, -0.5):
-        return x if number == 1 else _unary(call, "mul", by=1 / number)
-    if call.word in ("add", "sub") and not left and number == 0:
+    """`x + 2`, `2 - x`: a constant on the right, or on the left."""
+    if call.word in ("maximum", "minimum"):
+        raise call.refuse(f"with the constant {number:g}")
+    if not left and number == (0 if call.word in ("add", "sub") else 1):
         return x
-    raise call.refuse(f"with the constant {number:g}")
+    if not left or call.word in ("add", "mul"):
+        return _unary(call, call.word, by=number)
+    turned = _unary(call, "neg") if call.word == "sub" else _unary(call, "pow", exponent=-1.0)
+    word = "add" if call.word == "sub" else "mul"
+    if number == (0 if word == "add" else 1):
+        return turned
+    return call.like(call.layer(word, [turned], [x.ours], by=number), x)
 
 
 def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
@@ -339,12 +379,13 @@ def _both(call: Call, first: Seen, second: Seen) -> Seen:
     if len(a) != len(b):
         raise call.refuse("of tensors of different ranks")
     shape = tuple(max(n, m) for n, m in zip(a, b, strict=True))
-    if call.word == "mul" or (call.word == "add" and a == b):
-        made = call.layer(call.word, [first, second], [shape])
-        return call.like(made, first)
-    if a != b:
-        raise call.refuse(f"of {list(a)} and {list(b)}, which is a broadcast")
-    raise call.refuse("of two tensors")
+    if call.word == "add" and a != b:
+        # `add` broadcasts nothing: x + y is x − (−y).
+        if a != shape:
+            first, second = second, first
+        turned = call.reader.seen(call.layer("neg", [second], [second.ours]))
+        return call.like(call.layer("sub", [first, turned], [shape]), first)
+    return call.like(call.layer(call.word, [first, second], [shape]), first)
 
 
 @rule("matmul", "bmm")
@@ -427,26 +468,72 @@ def _avgpool(call: Call) -> Seen:
 
 
 @rule("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
-def _adaptive(call: Call) -> Seen:
+@rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def _adaptive(call: Call) -> Any:
     x = call.tensor("self", plain=True)
-    sizes, wanted = x.shape[2:], call.shapes[0][2:]
+    wanted, largest = call.shapes[0][2:], "max" in call.word
+    shape = [call.shapes[0][1:]]
     if all(n == 1 for n in wanted):
-        return call.gives(call.layer("gap", [x], keep=True))
-    if sizes == wanted:
-        return x
-    if any(n % m for n, m in zip(sizes, wanted, strict=True)):
-        raise call.refuse(f"to {list(wanted)}, which does not divide {list(sizes)}")
-    kernel = tuple(n // m for n, m in zip(sizes, wanted, strict=True))
-    return call.gives(call.layer("avgpool", [x], kernel=kernel, stride=kernel))
+        made = call.layer("gmp" if largest else "gap", [x], shape, keep=True)
+    else:
+        word = "adaptive_maxpool" if largest else "adaptive_avgpool"
+        made = call.layer(word, [x], shape, size=wanted)
+    pooled = call.gives(made)
+    # A max pool's second output are places, which nothing here reads.
+    return [pooled, pooled] if largest else pooled
 
 
-@rule("mean")
-def _mean(call: Call) -> Seen:
+@rule("mean", "sum", "amax", "amin")
+def _reduced(call: Call) -> Seen:
     x = call.tensor("self")
-    axes = sorted(d % len(x.shape) for d in call["dim"] or range(len(x.shape)))
-    if not (x.batch or x.merged) and len(x.shape) > 2 and axes == list(range(2, len(x.shape))):
-        return call.gives(call.layer("gap", [x], keep=bool(call["keepdim"])))
-    raise call.refuse(f"over the axes {axes}")
+    given = call["dim"]
+    dims = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
+    axes = sorted(d % len(x.shape) for d in dims)
+    word = {"amax": "max", "amin": "min"}.get(call.word, call.word)
+    return _over(call, x, axes, word, keep=bool(call["keepdim"]))
+
+
+def _over(call: Call, x: Seen, dims: list[int], word: str, *, keep: bool, **given: Any) -> Seen:
+    """A reduction over axes."""
+    plain = not (x.batch or x.merged)
+    if plain and len(x.shape) > 2 and dims == list(range(2, len(x.shape))):
+        pool = {"mean": "gap", "max": "gmp"}.get(word)
+        if pool is not None:
+            kept: dict[str, Any] = {"keep": True} if keep else {}
+            return call.gives(call.layer(pool, [x], **kept))
+    axes = [x.axis(dim) for dim in dims]
+    if None in axes or (x.merged and x.batch in dims):
+        raise call.refuse("over the batch")
+    if keep:
+        given["keep"] = True
+    over: Any = axes[0] if len(axes) == 1 else tuple(axes)
+    batch = x.batch if keep else x.batch - sum(dim < x.batch for dim in dims)
+    shape = tuple(
+        1 if n in axes else size for n, size in enumerate(x.ours) if keep or n not in axes
+    )
+    made = call.layer(word, [x], [shape], axis=over, **given)
+    return call.gives(made, batch, merged=x.merged)
+
+
+@rule("max", "min")
+def _largest(call: Call) -> Any:
+    if call["dim"] is None:
+        raise call.refuse("over everything") if call["other"] is None else call.refuse("")
+    x = call.tensor("self")
+    found = _over(call, x, [call["dim"] % len(x.shape)], call.word, keep=bool(call["keepdim"]))
+    return [found, found]
+
+
+@rule("linalg_vector_norm", "norm")
+def _norm(call: Call) -> Seen:
+    x = call.tensor("self")
+    order = call["ord"] if call.word == "linalg_vector_norm" else call["p"]
+    if order not in (1, 2, None) or call["dim"] is None:
+        raise call.refuse(f"of order {order}")
+    given = call["dim"] if isinstance(call["dim"], list | tuple) else [call["dim"]]
+    axes = sorted(d % len(x.shape) for d in given)
+    power = {} if order in (2, None) else {"p": int(order)}
+    return _over(call, x, axes, "vector_norm", keep=bool(call["keepdim"]), **power)
 
 
 @rule("upsample_nearest2d", "upsample_bilinear2d", "upsample_nearest1d", "upsample_nearest3d")
@@ -481,12 +568,25 @@ def _pad(call: Call) -> Seen:
     sides += [0] * (2 * rank - len(sides))
     pads = tuple((sides[i], sides[i + 1]) for i in reversed(range(0, 2 * rank, 2)))
     if any(side < 0 for pair in pads for side in pair):
-        raise call.refuse("with negative sides")
+        x, pads = _cropped(call, x, pads)
+        if not any(map(any, pads)):
+            return x
     if value == -math.inf:
         return call.gives(call.layer("infpad", [x], sides=pads))
     if value:
         raise call.refuse(f"with {value:g}")
     return call.gives(call.layer("zeropad", [x], sides=pads))
+
+
+def _cropped(
+    call: Call, x: Seen, pads: tuple[tuple[int, int], ...]
+) -> tuple[Seen, tuple[tuple[int, int], ...]]:
+    """What negative sides leave of a tensor, and the sides that are not."""
+    offset = tuple(max(0, -before) for before, _ in pads)
+    less = tuple(max(0, -a) + max(0, -b) for a, b in pads)
+    size = tuple(n - m for n, m in zip(x.ours[1:], less, strict=True))
+    made = call.layer("crop", [x], [(x.ours[0], *size)], size=size, offset=offset)
+    return call.reader.seen(made), tuple((max(0, a), max(0, b)) for a, b in pads)
 
 
 # Parts and joins
@@ -562,7 +662,7 @@ def _unbind(call: Call) -> list[Seen]:
     x = call.tensor("self")
     dim = (call["dim"] or 0) % len(x.shape)
     axis = x.axis(dim)
-    if axis is None or x.merged:
+    if axis is None or (x.merged and dim == x.batch):
         raise call.refuse("of the batch")
     values = _parts(call, x, axis, [1] * x.shape[dim])
     pairs = zip(values, call.shapes, strict=True)
@@ -570,10 +670,11 @@ def _unbind(call: Call) -> list[Seen]:
 
 
 def _squeezed(call: Call, value: Value, x: Seen, dim: int, shape: Shape) -> Seen:
-    batch = x.batch - (dim < x.batch)
-    ours = (*shape[:batch], *shape[batch + 1 :])
+    axis = x.axis(dim)
+    assert axis is not None
+    ours = (*x.ours[:axis], *x.ours[axis + 1 :])
     made = call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours)
-    return call.reader.seen(made, shape, batch)
+    return call.reader.seen(made, shape, x.batch - (dim < x.batch), merged=x.merged)
 
 
 @rule("select")
@@ -581,7 +682,7 @@ def _select(call: Call) -> Seen:
     x = call.tensor("self")
     dim = call["dim"] % len(x.shape)
     axis = x.axis(dim)
-    if axis is None or x.merged:
+    if axis is None or (x.merged and dim == x.batch):
         raise call.refuse("of the batch")
     size = x.shape[dim]
     index = call["index"] % size

@@ -13,7 +13,8 @@ from dataclasses import field
 from itertools import combinations
 from typing import Any
 
-from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Then, steps
+from cnndsl.importing.parts import RESERVED
+from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.records import Record, record
 
@@ -72,8 +73,8 @@ def block(name: str, body: Body) -> Block:
     finder = _Finder(found)
     for line in body.lines:
         finder.chain(line.chain, body.present)
-    for some, around, path in finder.asked:
-        finder.condition(some, around, path)
+    for some, around, flag in finder.asked:
+        finder.condition(some, around, flag)
     for parameter in found.parameters:
         _complete(parameter, body.present)
     required = [p for p in found.parameters if p.default is ...]
@@ -86,9 +87,13 @@ def _complete(parameter: Parameter, present: Some) -> None:
     common = Counter(map(_key, parameter.column.values())).most_common()
     values = {_key(value): value for value in parameter.column.values()}
     usual = values[common[0][0]]
-    for instance in present:
-        parameter.column.setdefault(instance, usual)
-    if all(isinstance(value, bool) for value in values.values()):
+    missing = present - set(parameter.column)
+    numbers = all(isinstance(v, int) and not isinstance(v, bool) for v in values.values())
+    for instance in missing:
+        parameter.column[instance] = 0 if numbers else usual
+    if missing:
+        parameter.default = 0 if numbers else usual
+    elif all(isinstance(value, bool) for value in values.values()):
         parameter.default = usual
     elif parameter.name in ("s", "d", "g", "m") and 1 in values.values():
         parameter.default = 1
@@ -110,7 +115,7 @@ class _Finder:
         several = len(set(entering.values())) > 1 or len(entering) == 1
         self.channels = entering if several else {}
         self.entered = "in.c" if not self.body.inputs else f"{self.body.inputs[0]}.c"
-        self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS])
+        self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS, *RESERVED])
         for line in self.body.lines:
             self.taken.update(line.labels)
         self.asked: list[tuple[Some, Some, str]] = []
@@ -125,10 +130,10 @@ class _Finder:
                 self.place(name, column)
             self.place("*", step.count)
             if step.present != chain.present:
-                self.asked.append((step.present, chain.present, step.path))
+                self.asked.append((step.present, chain.present, _flag(step)))
         if chain.present != around:
-            path = chain.steps[0].path if chain.steps else ""
-            self.asked.append((chain.present, around, path))
+            flag = _flag(chain.steps[0]) if chain.steps else "plain"
+            self.asked.append((chain.present, around, flag))
 
     # Formulas
 
@@ -216,7 +221,7 @@ class _Finder:
 
     # Conditions
 
-    def condition(self, some: Some, around: Some, path: str) -> None:
+    def condition(self, some: Some, around: Some, flag: str) -> None:
         """What tells these instances from the others around; a new flag where nothing does."""
         if (some, around) in self.found.conditions:
             return
@@ -234,9 +239,22 @@ class _Finder:
                 (f"{t} and {u}" for (t, a), (u, b) in pairs if a & b & around == some), None
             )
         if text is None:
-            flag = self._added(_flag(path), {i: i in some for i in around})
-            text = flag.name
+            text = self._present(some, around)
+        if text is None:
+            text = self._added(flag, {i: i in some for i in around}).name
         self.found.conditions[some, around] = text
+
+    def _present(self, some: Some, around: Some) -> str | None:
+        """`m > 0`, where only these instances give a number m."""
+        for parameter in self.found.parameters:
+            numbers = [v for v in parameter.column.values() if not isinstance(v, bool)]
+            given = set(parameter.column) & around == some
+            if given and all(isinstance(v, int) and v > 0 for v in numbers) and numbers:
+                for instance in around - some:
+                    parameter.column[instance] = 0
+                parameter.default = 0
+                return f"{parameter.name} > 0"
+        return None
 
     def _atoms(self, around: Some) -> Iterator[tuple[str, Some]]:
         """Comparisons that the block can make, with the instances where they hold."""
@@ -294,13 +312,12 @@ def _negated(text: str) -> str:
     return text.removeprefix("not ") if text.startswith("not ") else f"not {text}"
 
 
-def _flag(path: str) -> str:
-    """A flag named after the module that it brings."""
-    name = path.rpartition(".")[2].lower()
-    parts = [part for part in path.split(".") if not part.isdigit()]
-    name = parts[-1].lower() if parts else "more"
-    name = "".join(c if c.isalnum() or c == "_" else "_" for c in name).strip("_")
-    return name if name[:1].isalpha() else "more"
+def _flag(step: Step) -> str:
+    """A flag named after the module that it brings, or the operation."""
+    name = step.path.rpartition(".")[2].lower()
+    if not name[:1].isalpha():
+        name = f"with_{step.word.lower()}"
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in name).rstrip("_0123456789")
 
 
 def kind(values: Iterable[Any]) -> str:

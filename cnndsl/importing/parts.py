@@ -13,8 +13,8 @@ from typing import Any
 
 from cnndsl.importing.flow import Flow, Layer, Scope, Value
 from cnndsl.importing.simplify import uses
-from cnndsl.importing.terms import Body, Chain, Line, Named, Sides, Some, Step, folded
-from cnndsl.ops.base import OPS, Family, Op
+from cnndsl.importing.terms import Body, Chain, Line, Named, Sides, Some, Step, repeated
+from cnndsl.ops.base import OPS, Family, Op, Shape
 from cnndsl.records import Record, record
 
 SMALL = frozenset({Family.NORM, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE})
@@ -186,8 +186,11 @@ ACTIVATIONS = frozenset(
 class Writer:
     """One part's lines: which tensors have labels, and what stands in braces."""
 
-    def __init__(self, part: Part, number: int, call: CallOf, flow: Flow) -> None:
-        """Take a part whose inner parts have blocks already."""
+    def __init__(
+        self, part: Part, number: int, call: CallOf, flow: Flow, *, fixed: bool = False
+    ) -> None:
+        """Take a part whose inner parts have blocks already; `fixed` to the sizes of now."""
+        self.fixed = fixed
         self.part, self.number, self.call, self.flow = part, number, call, flow
         self.some: Some = frozenset((number,))
         self.makers = {value: item for item in part.items for value in _made(item)}
@@ -370,7 +373,7 @@ class Writer:
                 break
             item = self.makers[before]
         whole = tuple(fused(steps[::-1]))
-        return list(folded(whole) if self.part.scope.path else whole), source
+        return list(repeated(whole) if self.part.scope.path else whole), source
 
     def _before(self, item: Layer | Part) -> Value | None:
         if len(item.inputs) > 1:
@@ -384,8 +387,22 @@ class Writer:
             given = {key: {self.number: value} for key, value in values.items()}
             return Step(name, given, operands, self.some, count, item.scope.path)
         path = item.scopes[-1].path if item.scopes else ""
-        given = {key: {self.number: value} for key, value in arguments(item).items()}
+        values = arguments(item)
+        if item.word == "resize" and not self.fixed:
+            values.update(self._size_of_input(item.shapes[0]))
+        given = {key: {self.number: value} for key, value in values.items()}
         return Step(item.word, given, operands, self.some, count, path)
+
+    def _size_of_input(self, shape: Shape) -> dict[str, Named]:
+        """`[in.h, in.w]` where a tensor is made as large as what enters."""
+        if len(self.part.inputs) != 1:
+            return {}
+        (value,) = self.part.inputs
+        axes = "dhw"[4 - len(shape) :]
+        if len(shape) < 2 or self.flow.shape(value)[1:] != shape[1:]:
+            return {}
+        name = self.labels[value]
+        return {f"size[{n}]": Named(f"{name}.{axis}") for n, axis in enumerate(axes)}
 
 
 RESERVED = (
@@ -422,6 +439,10 @@ def _free(name: str, taken: Counter[str]) -> str:
 # Steps
 
 
+LISTS = ("sections", "sizes", "size", "axis", "offset")
+"""Arguments that are lists of numbers."""
+
+
 def arguments(layer: Layer) -> dict[str, Any]:
     """All of an operation's arguments, as simply as they can be said.
 
@@ -441,7 +462,7 @@ def arguments(layer: Layer) -> dict[str, Any]:
             found[name] = layer.arguments["kernel"]
         elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):
             found[name] = value[0] if len(set(value)) == 1 else value
-        elif name in ("sections", "sizes", "size") and isinstance(value, tuple):
+        elif name in LISTS and isinstance(value, tuple):
             found.update({f"{name}[{n}]": size for n, size in enumerate(value)})
         else:
             found[name] = value

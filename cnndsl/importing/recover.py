@@ -16,13 +16,13 @@ from cnndsl.importing.wording import Wording, usual
 def recovered(flow: Flow, *, fixed: bool = False) -> str:
     """The `.arch` text of a simplified flow, not yet proved; `fixed` to its own sizes."""
     root = tree(flow)
-    blocks, calls = _blocks(root, flow)
+    blocks, calls = _blocks(root, flow, fixed=fixed)
 
     def call(part: Part) -> tuple[str, dict[str, Any]]:
         found, number = calls[part]
         return found.name, found.call(number)
 
-    written = Writer(root, 0, call, flow)
+    written = Writer(root, 0, call, flow, fixed=fixed)
     top = block(_camel(flow.name), written.body())
     words = Wording({b.name: b for b in blocks}, usual([*blocks, top]))
     texts = [words.block(one) for one in blocks]
@@ -32,7 +32,9 @@ def recovered(flow: Flow, *, fixed: bool = False) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def _blocks(root: Part, flow: Flow) -> tuple[list[Block], dict[Part, tuple[Block, int]]]:
+def _blocks(
+    root: Part, flow: Flow, *, fixed: bool
+) -> tuple[list[Block], dict[Part, tuple[Block, int]]]:
     """The blocks, inner ones first, and which instance of which each part is."""
     depth: dict[Part, int] = {}
 
@@ -65,7 +67,7 @@ def _blocks(root: Part, flow: Flow) -> tuple[list[Block], dict[Part, tuple[Block
         )
         for group in groups:
             bodies = [
-                (part, Writer(part, number, call, flow).body())
+                (part, Writer(part, number, call, flow, fixed=fixed).body())
                 for number, part in enumerate(group)
             ]
             for body in _templates([b for _, b in bodies]):
@@ -115,18 +117,19 @@ CONDITIONS = 4
 
 def _readable(body: Body) -> bool:
     """Whether few of a template's steps are only some instances'."""
-    all_ = optional = 0
+    all_ = shared = optional = 0
     for line in body.lines:
         chains = [line.chain]
         while chains:
             chain = chains.pop()
             for step in chain.steps:
                 all_ += 1
+                shared += step.present == body.present
                 optional += step.present != chain.present
                 for operand in step.operands or ():
                     chains.append(operand)
                     optional += operand.present != step.present
-    return optional <= CONDITIONS and 2 * optional <= all_ + 1
+    return optional <= CONDITIONS and 2 * shared >= all_
 
 
 def skeleton(body: Body) -> object:

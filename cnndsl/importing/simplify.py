@@ -135,6 +135,9 @@ class Moves:
                 return None
             if len(shape) == 1:
                 return "flatten", {}
+            starts = {group[0] for group in left if group}
+            if all(group and group[0] in starts for group in right) and all(left):
+                return self._pattern(left, right)  # axes are merged: no size is said
             return "reshape", {"sizes": tuple(shape)}
         return self._pattern(left, right)
 

@@ -23,19 +23,6 @@ if TYPE_CHECKING:
 
 DEFAULT = (3, 224, 224)
 """The shape of an image where nothing says another."""
-FILES = (".pt2", ".onnx")
-
-
-def foreign(source: str) -> bool:
-    """Whether a name on the command line is a foreign network, and no `.arch` file."""
-    if source.endswith(FILES):
-        return True
-    owner, colon, name = source.rpartition(":")
-    return bool(colon) and name.isidentifier() and (owner.endswith(".py") or _dotted(owner))
-
-
-def _dotted(owner: str) -> bool:
-    return all(part.isidentifier() for part in owner.split("."))
 
 
 def read(source: str, shapes: Sequence[Shape] = ()) -> Imported:
@@ -62,7 +49,7 @@ def _module(source: str) -> tuple[nn.Module, Shape]:
     owner, _, name = source.rpartition(":")
     if owner == "timm":
         return _timm(name)
-    space = _run(owner) if owner.endswith(".py") else import_module(owner)
+    space = _run(owner) if owner.endswith(".py") else _library(owner)
     made = getattr(space, name, None)
     if made is None:
         help = did_you_mean(name, [n for n in dir(space) if not n.startswith("_")])
@@ -71,9 +58,21 @@ def _module(source: str) -> tuple[nn.Module, Shape]:
     return module, (3, 299, 299) if "inception" in name else DEFAULT
 
 
-def _timm(name: str) -> tuple[nn.Module, Shape]:
-    import timm
+def _library(name: str) -> Any:
+    """A library by its name.  Raises ArchError (E610): it cannot be imported."""
+    import torch  # noqa: F401 - without it, its own message is the one that helps
 
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or name).partition(".")[0]
+        raise refused(f"`{missing}` is not installed: pip install {missing}") from None
+    except Exception as error:
+        raise refused(f"importing `{name}` raised {type(error).__name__}: {error}") from None
+
+
+def _timm(name: str) -> tuple[nn.Module, Shape]:
+    timm = _library("timm")
     if not timm.is_model(name):
         help = did_you_mean(name, timm.list_models())
         raise refused(f"timm has no `{name}`" + (f"; {help}" if help else ""))

@@ -252,6 +252,20 @@ def _fits(one: Chain, other: Chain) -> bool:
 # Repeats
 
 
+def repeated(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Equal calls of a block as one with a count."""
+    made: list[Step] = []
+    for step in sequence:
+        last = made[-1] if made else None
+        call = step.word[:1].isupper() and step.operands is None
+        if last is not None and call and _same(replace(last, count=step.count), step, ()):
+            (number,) = step.present
+            made[-1] = replace(last, count={number: last.count[number] + 1})
+        else:
+            made.append(step)
+    return tuple(made)
+
+
 def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     """Equal steps as one with a count, the first of which may differ: `s=2 then 1`.
 
@@ -269,7 +283,7 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
             differing = _differing(first, second)
             if differing is not None and len(differing) <= 2:
                 odd = sum(not name.startswith(("s", "t")) for name in differing)
-                cost = 1 + 0.3 * len(differing) + 0.5 * odd
+                cost = 1 + 0.3 * len(differing) + 1.1 * odd
                 choices.append((best[start][0] + cost, start, tuple(differing)))
         best.append(min(choices, key=lambda choice: choice[0]))
     made: list[Step] = []

@@ -126,3 +126,34 @@ def test_an_exported_program_is_read(tmp_path: Path) -> None:
     with torch.inference_mode():
         theirs, ours = module(image), found.network.to_torch(found.weights).eval()(image)
     assert (theirs - ours).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+def test_other_commands_import_in_memory(tmp_path: Path) -> None:
+    file = tmp_path / "net.py"
+    file.write_text(FILE)
+    ran = CliRunner().invoke(cli, ["summary", f"{file}:Net"])
+    assert ran.exit_code == 0, ran.output
+    assert "conv" in ran.output
+    ran = CliRunner().invoke(cli, ["check", f"{file}:Net"])
+    assert "2 claims of @expect" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("net.py:Missing", "`net.py` has no `Missing`"),
+        ("nowhere_at_all:net", "`nowhere_at_all` is not installed"),
+        ("gone.py:Net", "gone.py: no such file"),
+        ("fails.py:Net", "running it raised ZeroDivisionError"),
+        ("resnet50", "write torchvision.models:resnet50"),
+    ],
+)
+def test_a_source_that_is_none_is_said(
+    source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(FILE)
+    (tmp_path / "fails.py").write_text("1 / 0\n")
+    ran = CliRunner().invoke(cli, ["import", source])
+    assert ran.exit_code == 2
+    assert words in ran.output

@@ -21,8 +21,8 @@ from cnndsl.editing.layout import layout
 from cnndsl.editing.positions import Drift
 from cnndsl.editing.reading import Checked, Reader, Trees, checked, clean
 from cnndsl.editing.symbols import Library, Names, used_path
-from cnndsl.figures import Options, picture
 from cnndsl.figures.blocks import blocks
+from cnndsl.figures.scale.page import scaled
 from cnndsl.figures.svg import svg
 from cnndsl.files import zoo
 from cnndsl.graph import Network
@@ -156,14 +156,14 @@ class Desk:
     # What is shown of the network
 
     def figure(self, style: str = "blocks", width: float = 0.0, spans: bool = True) -> Answer:
-        """The picture of the network, in so many pixels where that can be read."""
+        """The picture of the network, in so many pixels where that can be read.
+
+        With `spans` its boxes know their lines, and the page has the font; else it is a file.
+        """
         assert self.network is not None
         network = self.network
-        if style == "blocks":
-            drawn = svg(blocks(network, widest=width), spans=spans)
-        else:
-            drawn = picture(network, options=Options(style=style)).decode()
-        return {"svg": drawn}
+        drawn = blocks(network, widest=width) if style == "blocks" else scaled(network)
+        return {"svg": svg(drawn, spans=spans, fonts=not spans)}
 
     def summary(self) -> Answer:
         """The table of the blocks."""

@@ -22,6 +22,7 @@ from cnndsl.analysis.expect import check
 from cnndsl.analysis.summary import summary
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.editing.reading import Reader, Trees
+from cnndsl.figures import font
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.svg import svg
 from cnndsl.graph import Network
@@ -34,12 +35,17 @@ ALIVE = 15.0
 """Seconds after which a silent connection says that it lives."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "font-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-PAGES = {"/": "watch.html"} | {
-    f"/{name}": name for name in ("watch.js", "figure.js", "watch.css")
+KINDS = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".ttf": "font/ttf",
 }
+FILES = [HERE / name for name in ("watch.js", "figure.js", "watch.css")] + list(font.FILES)
+PAGES = {"/": HERE / "watch.html"} | {f"/{file.name}": file for file in FILES}
 
 Shown = dict[str, object]
 
@@ -187,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/events":
             self._events()
         elif path in PAGES:
-            file = HERE / PAGES[path]
+            file = PAGES[path]
             self._send(200, file.read_bytes(), KINDS[file.suffix])
         else:
             self._send(404, b"there is no such page", "text/plain")

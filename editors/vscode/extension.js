@@ -41,7 +41,7 @@ const start = async () => {
 /** The page of `cnndsl watch`, to which the editor sends what is shown. */
 const page = (webview, folder) => {
   const here = (name) => webview.asWebviewUri(vscode.Uri.joinPath(folder, name));
-  const policy = `default-src 'none'; script-src ${webview.cspSource}; style-src ${webview.cspSource} 'unsafe-inline'`;
+  const policy = `default-src 'none'; script-src ${webview.cspSource}; style-src ${webview.cspSource} 'unsafe-inline'; font-src ${webview.cspSource}`;
   return readFileSync(vscode.Uri.joinPath(folder, "watch.html").fsPath, "utf8")
     .replace("<head>", `<head>\n<meta http-equiv="Content-Security-Policy" content="${policy}">`)
     .replace("/watch.css", here("watch.css"))

@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 cp ../../LICENSE .
 rm -rf page && cp -r ../../cnndsl/editing/page .
+cp ../../cnndsl/figures/fonts/*.ttf page
 npm ci --no-audit --no-fund
 npm test
 npm run package

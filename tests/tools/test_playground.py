@@ -101,6 +101,7 @@ class Opened:
     def write(self, text: str) -> None:
         """Put a text in the place of the whole, as one who types does."""
         before = self.checks()
+        self.page.click("#tab-figure")
         self.page.click(".cm-content >> nth=0")
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(text)
@@ -126,14 +127,15 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def desk(browser: Any, address: str) -> Iterator[Opened]:
-    """One page for the tests that follow each other."""
+    """One page for many tests: each writes its own text."""
     opened = Opened(browser, address)
     yield opened
     opened.end()
 
 
-def test_it_opens_with_a_network(desk: Opened) -> None:
-    page = desk.page
+def test_it_opens_with_a_network(browser: Any, address: str) -> None:
+    opened = Opened(browser, address)
+    page = opened.page
     assert "3,504,872 parameters, 0.301 GMACs" in page.text_content("#state")
     assert page.title() == "MobileNetV2 – cnndsl playground"
     assert page.locator("#figure g[data-span]").count() > 10
@@ -144,13 +146,15 @@ def test_it_opens_with_a_network(desk: Opened) -> None:
         "all => new Set(all.map(e => getComputedStyle(e).color)).size"
     )
     assert kinds > 6
+    opened.end()
 
 
 def test_messages_stand_in_the_text_and_mend_at_a_key(desk: Opened) -> None:
     page = desk.page
     desk.write(WRONG)
     assert page.text_content(".behind.error") == "unknown operation or tensor `convv`"
-    assert "--> mobilenetv2.arch:3:6" in page.text_content("#messages")
+    name = page.get_attribute("body", "data-name")
+    assert f"--> {name}.arch:3:6" in page.text_content("#messages")
     assert page.locator("#figure.stale").count() == 1
     assert "without faults" in page.text_content("#state")
     before = desk.checks()
@@ -214,6 +218,7 @@ def test_a_box_leads_to_its_line_and_a_line_to_its_boxes(desk: Opened) -> None:
 
 def test_every_view_by_the_keyboard(desk: Opened) -> None:
     page = desk.page
+    desk.write(RIGHT)
     page.focus("#tab-figure")
     for name, wanted in (("scale", "svg"), ("summary", None), ("torch", ".cm-line >> nth=9")):
         page.keyboard.press("ArrowRight")
@@ -230,29 +235,36 @@ def test_every_view_by_the_keyboard(desk: Opened) -> None:
     page.click("#fit")
 
 
-def test_settings_of_the_model(desk: Opened) -> None:
-    page = desk.page
+def set_to_24(desk: Opened) -> None:
     desk.write(RIGHT.replace("Net", "Net(c: int = 16)").replace("(16", "(c"))
     before = desk.checks()
-    page.fill("#settings input", "24")
+    desk.page.fill("#settings input", "24")
     desk.after(before)
-    assert page.locator(".behind.shape").first.text_content() == "→ 16×32×32"
-    assert "24×32²" in page.text_content("#figure")
+
+
+def test_settings_of_the_model(desk: Opened) -> None:
+    set_to_24(desk)
+    # The shapes are those of the text, the figure is that of what is set.
+    assert desk.page.locator(".behind.shape").first.text_content() == "→ 16×32×32"
+    assert "24×32²" in desk.page.text_content("#figure")
 
 
 def test_downloads(desk: Opened) -> None:
     page = desk.page
+    desk.write(RIGHT)
+    name = page.get_attribute("body", "data-name")
     for kind, first in (("arch", "model"), ("py", '"""'), ("svg", "<svg")):
         page.click("#save summary")
         with page.expect_download() as waiting:
             page.click(f"[data-save={kind}]")
-        assert waiting.value.suggested_filename == f"mobilenetv2.{kind}"
+        assert waiting.value.suggested_filename == f"{name}.{kind}"
         assert Path(waiting.value.path()).read_text(encoding="utf-8").startswith(first)
 
 
 def test_a_link_holds_the_text_and_what_is_set(
     desk: Opened, browser: Any, address: str
 ) -> None:
+    set_to_24(desk)
     link = desk.page.evaluate("location.href")
     assert "#code=" in link
     other = Opened(browser, address, "#" + link.partition("#")[2])

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cnndsl.analysis.costs import giga, total
 from cnndsl.editing.tokens import keywords
-from cnndsl.figures import draw
+from cnndsl.figures import draw, font
 from cnndsl.figures.text import count_text
 from cnndsl.files import shipped
 from cnndsl.language.evaluate import FUNCTIONS, WORDS
@@ -47,6 +47,8 @@ def build(folder: Path) -> None:
     modules = packages()
     for name in STATIC:
         shutil.copy(HERE / "web" / name, folder)
+    for path in font.FILES:
+        shutil.copy(path, folder)
     for name in PYODIDE:
         shutil.copyfile(modules / "pyodide" / name, folder / name)
     # Not every server knows what `.mjs` is.

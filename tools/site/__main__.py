@@ -16,6 +16,7 @@ from pathlib import Path
 from mkdocs.commands.build import build as write
 from mkdocs.config import load_config
 
+from cnndsl.figures import font
 from tools.playground.__main__ import build as build_playground
 
 HERE = Path(__file__).resolve().parent
@@ -35,8 +36,8 @@ def build(folder: Path, playground: Path) -> None:
             shutil.copytree(ROOT / name, pages / name, ignore=unread)
         shutil.copytree(playground, pages / "playground")
         (pages / "assets").mkdir()
-        for name in ("site.css", "site.js"):
-            shutil.copy(HERE / name, pages / "assets")
+        for path in (HERE / "site.css", HERE / "site.js", *font.FILES):
+            shutil.copy(path, pages / "assets")
         config = load_config(
             str(HERE / "mkdocs.yml"),
             docs_dir=str(pages),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 ANCHOR_GRID = '''def anchor_grid(
     x: Tensor,
-    anchors: tuple[tuple[float, float], ...],
-    stride: tuple[float, float],
+    anchors: Sequence[Sequence[float]],
+    stride: Sequence[float],
     offset: float = 0.0,
 ) -> Tensor:
     """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
@@ -25,9 +25,9 @@ ANCHOR_GRID = '''def anchor_grid(
 
 DEFAULT_BOXES = '''def default_boxes(
     x: Tensor,
-    shares: tuple[tuple[float, float], ...],
-    stride: tuple[float, float],
-    image: tuple[int, int],
+    shares: Sequence[Sequence[float]],
+    stride: Sequence[float],
+    image: Sequence[float],
     offset: float = 0.0,
 ) -> Tensor:
     """Boxes as `anchor_grid`'s, in shares of the image until the last step."""
@@ -43,7 +43,7 @@ DEFAULT_BOXES = '''def default_boxes(
     return boxes.expand(x.shape[0], -1, -1)
 '''
 
-_CLIP = '''def clip_boxes(boxes: Tensor, size: tuple[int, int] | None) -> Tensor:
+_CLIP = '''def clip_boxes(boxes: Tensor, size: Sequence[float] | None) -> Tensor:
     """Boxes cut at the border of an image of that height and width."""
     if size is None:
         return boxes
@@ -68,8 +68,8 @@ DECODE = _JOIN.join(
         '''def decode_boxes(
     deltas: Tensor,
     anchors: Tensor,
-    divisors: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0),
-    clip: tuple[int, int] | None = None,
+    divisors: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    clip: Sequence[float] | None = None,
 ) -> Tensor:
     """Anchors moved by shares of their size and stretched by up to 1000 / 16."""
     centre, size = centres(anchors, deltas)
@@ -88,9 +88,9 @@ DECODE_YOLO = _JOIN.join(
         '''def decode_yolo(
     deltas: Tensor,
     anchors: Tensor,
-    stride: tuple[float, float],
+    stride: Sequence[float],
     stretch: float = 1.0,
-    clip: tuple[int, int] | None = None,
+    clip: Sequence[float] | None = None,
 ) -> Tensor:
     """Centres placed in their cells by a sigmoid, sizes stretched exponentially."""
     centre, size = centres(anchors, deltas)
@@ -109,8 +109,8 @@ DECODE_YOLOV1 = _JOIN.join(
         '''def decode_yolov1(
     deltas: Tensor,
     anchors: Tensor,
-    stride: tuple[float, float],
-    clip: tuple[int, int] | None = None,
+    stride: Sequence[float],
+    clip: Sequence[float] | None = None,
 ) -> Tensor:
     """Centres as shares of their cells, sizes as squares of shares of the anchor."""
     centre, size = centres(anchors, deltas)
@@ -126,7 +126,7 @@ DECODE_LTRB = _JOIN.join(
         _CLIP,
         _CENTRES,
         '''def decode_ltrb(
-    deltas: Tensor, anchors: Tensor, clip: tuple[int, int] | None = None
+    deltas: Tensor, anchors: Tensor, clip: Sequence[float] | None = None
 ) -> Tensor:
     """Distances from the anchor's centre to the left, top, right and bottom side."""
     centre, _ = centres(anchors, deltas)

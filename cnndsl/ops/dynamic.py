@@ -65,7 +65,7 @@ DEFORM_CONV = '''class DeformConv2d(nn.Module):
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
         kernel, out = self.weight.shape[2:], offset.shape[2:]
-        moved = offset.unflatten(1, (-1, *kernel, 2))
+        moved = torch.unflatten(offset, 1, (-1, *kernel, 2))
         places = []
         for axis, shape in enumerate(((-1, 1, 1, 1), (-1, 1, 1))):
             taps = torch.arange(kernel[axis], device=x.device) * self.dilation[axis]
@@ -75,14 +75,16 @@ DEFORM_CONV = '''class DeformConv2d(nn.Module):
             places.append((2 * place.flatten(2, 4) + 1) / x.shape[axis + 2] - 1)
         y, x_at = places
         grid = torch.stack((x_at, y), -1).flatten(0, 1)
-        parts = x.unflatten(1, (moved.shape[1], -1)).flatten(0, 1)
+        parts = torch.unflatten(x, 1, (moved.shape[1], -1)).flatten(0, 1)
         read = F.grid_sample(parts, grid.to(x.dtype), align_corners=False)
-        read = read.unflatten(2, (-1, out[0])).unflatten(0, (-1, moved.shape[1]))
+        read = torch.unflatten(read, 2, (-1, out[0]))
+        read = torch.unflatten(read, 0, (-1, moved.shape[1]))
         if mask is not None:
-            read = read * mask.unflatten(1, (moved.shape[1], 1, -1))
-        columns = read.flatten(4).flatten(1, 2).unflatten(1, (self.groups, -1))
-        rows = self.weight.unflatten(0, (self.groups, -1)).flatten(2)
-        y = torch.matmul(rows, columns.flatten(2, 3)).flatten(1, 2).unflatten(2, out)
+            read = read * torch.unflatten(mask, 1, (moved.shape[1], 1, -1))
+        columns = torch.unflatten(read.flatten(4).flatten(1, 2), 1, (self.groups, -1))
+        rows = torch.unflatten(self.weight, 0, (self.groups, -1)).flatten(2)
+        y = torch.matmul(rows, columns.flatten(2, 3)).flatten(1, 2)
+        y = torch.unflatten(y, 2, out)
         return y if self.bias is None else y + self.bias[:, None, None]
 '''
 
@@ -95,8 +97,8 @@ INVOLVE = '''def involve(
 ) -> Tensor:
     """Each place's own kernel over its window, one for the channels of a group."""
     windows = F.unfold(x, size, padding=padding, stride=stride)
-    kernel = kernel.unflatten(1, (-1, 1, size[0] * size[1]))
-    windows = windows.reshape(len(x), kernel.shape[1], -1, *kernel.shape[3:])
+    kernel = torch.unflatten(kernel, 1, (-1, 1, size[0] * size[1]))
+    windows = windows.reshape(x.shape[0], kernel.shape[1], -1, *kernel.shape[3:])
     return (kernel * windows).sum(3).flatten(1, 2)
 '''
 

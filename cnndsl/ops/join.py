@@ -166,12 +166,17 @@ class Split(Op):
         return tuple(np.split(x, starts, self.axis + 1))
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.chunk(2, 1)`, or `x.split((4, 1, 80), 1)`; one part is the whole."""
+        """`x.chunk(2, 1)`, or `torch.split(x, [4, 1, 80], 1)`; one part is the whole."""
         if len(self.shapes(*inputs)) == 1:
             return Torch(function=Template("{0}"))
-        method = "split" if isinstance(self.sections, tuple) else "chunk"
-        values: dict[str, object] = {"sections": self.sections, "axis": self.axis + 1}
-        return Torch(function=Template(f"{{0}}.{method}({{sections}}, {{axis}})", values))
+        values: dict[str, object] = {"axis": self.axis + 1}
+        if not isinstance(self.sections, tuple):
+            values["sections"] = self.sections
+            return Torch(function=Template("{0}.chunk({sections}, {axis})", values))
+        # The method `split` has no types.
+        values |= {f"n{number}": size for number, size in enumerate(self.sections)}
+        sizes = ", ".join(f"{{n{number}}}" for number in range(len(self.sections)))
+        return Torch(function=Template(f"torch.split({{0}}, [{sizes}], {{axis}})", values))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> tuple[Value, ...]:
         """`Split`; one part is the whole."""

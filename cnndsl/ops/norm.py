@@ -251,8 +251,8 @@ class GroupNorm(Op):
 CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each position."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 '''
 
 

@@ -250,13 +250,14 @@ class Rearrangement(Record):
         return tuple(left.index(name) for group in self.right for name in group)
 
     def torch(self, axes: Axes) -> tuple[str, dict[str, object]]:
-        """Methods to call one after another, and the sizes that they name.
+        """The template, and the sizes that it names.
 
-        `.unflatten(1, ({g}, -1)).transpose(1, 2).flatten(1, 2)`.
+        `torch.unflatten({0}, 1, ({g}, -1)).transpose(1, 2).flatten(1, 2)`: the method
+        `unflatten` has no types.
         """
         given = dict(axes)
         values: dict[str, object] = {}
-        text = ""
+        text = "{0}"
         # From the last axis to the first, so that the axes before keep their numbers.
         for axis, group in reversed(list(enumerate(self.left, 1))):
             if not group:
@@ -264,7 +265,7 @@ class Rearrangement(Record):
             elif len(group) > 1:
                 values.update({name: given[name] for name in group if name in given})
                 parts = (f"{{{name}}}" if name in given else "-1" for name in group)
-                text += f".unflatten({axis}, ({', '.join(parts)}))"
+                text = f"torch.unflatten({text}, {axis}, ({', '.join(parts)}))"
         text += _permuted(self.order)
         axis = len(self.order)
         for number, group in reversed(list(enumerate(self.right))):

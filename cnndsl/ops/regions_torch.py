@@ -9,8 +9,8 @@ from __future__ import annotations
 ROI_ALIGN = '''def roi_align(
     boxes: Tensor,
     levels: list[Tensor],
-    size: tuple[int, int],
-    strides: tuple[int, ...],
+    size: Sequence[int],
+    strides: Sequence[int],
     sampling_ratio: int,
     canonical_scale: int = 224,
     canonical_level: int = 4,
@@ -49,7 +49,7 @@ ROI_ALIGN = '''def roi_align(
     valid = y_valid[..., :, None] & x_valid[..., None, :]
     start, width = starts[level][..., None, None], widths[level][..., None, None]
     channels, (batch, count) = pixels.shape[1], boxes.shape[:2]
-    total = 0.0
+    total = torch.zeros((), dtype=pixels.dtype, device=pixels.device)
     for row, weight_y in ((top, 1 - dy), (bottom, dy)):
         for column, weight_x in ((left, 1 - dx), (right, dx)):
             index = start + row[..., :, None] * width + column[..., None, :]
@@ -57,8 +57,9 @@ ROI_ALIGN = '''def roi_align(
             read = pixels.gather(2, index[:, None].expand(-1, channels, -1))
             weight = weight_y[..., :, None] * weight_x[..., None, :] * valid
             total = total + read * weight.flatten(1)[:, None].to(read.dtype)
-    bins = (batch, channels, count, size[0], sampling_ratio, size[1], sampling_ratio)
-    return total.reshape(bins).mean((4, 6)).transpose(1, 2)
+    ratio = sampling_ratio
+    total = total.reshape(batch, channels, count, size[0], ratio, size[1], ratio)
+    return total.mean((4, 6)).transpose(1, 2)
 '''
 
 GATHER = '''def gather(x: Tensor, index: Tensor, axis: int) -> Tensor:

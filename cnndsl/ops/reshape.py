@@ -161,7 +161,7 @@ class Reshape(Reread):
         return inputs[0].reshape(inputs[0].shape[0], *self.sizes)
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.unflatten(2, (h, w))` or `x.flatten(2)` where that says it, else `x.reshape`."""
+        """`torch.unflatten(x, 2, (h, w))`, `x.flatten(2)`, else `x.reshape`."""
         before, after = (tuple(map(formula, sizes)) for sizes in (inputs[0], self.sizes))
         start = end = 0
         while start < min(len(before), len(after)) and before[start] == after[start]:
@@ -172,7 +172,7 @@ class Reshape(Reread):
         replaced, by = len(before) - start - end, self.sizes[start : len(after) - end]
         if replaced == 1 and len(by) > 1:
             values = {"axis": start + 1, "sizes": by}
-            return Torch(function=Template("{0}.unflatten({axis}, {sizes})", values))
+            return Torch(function=Template("torch.unflatten({0}, {axis}, {sizes})", values))
         if replaced > 1 and len(by) == 1:
             last = f", {start + replaced}" if end else ""
             return Torch(function=Template(f"{{0}}.flatten({start + 1}{last})"))
@@ -253,10 +253,10 @@ class Rearrange(Op):
         return moved.reshape(batch, *plan.shape(sizes))
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.unflatten(1, (3, -1)).transpose(1, 2).flatten(1, 2)`."""
+        """`torch.unflatten(x, 1, (3, -1)).transpose(1, 2).flatten(1, 2)`."""
         plan, _ = self._plan(inputs[0])
         text, values = plan.torch(self.axes)
-        return Torch(function=Template("{0}" + text, values))
+        return Torch(function=Template(text, values))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Reshape`, `Transpose`, `Reshape`; what changes nothing is left out."""
@@ -346,8 +346,9 @@ class Rebatch(Reread):
         return x.reshape(batch, self.rows, *x.shape[1:])
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`x.unflatten(0, (-1, N))`."""
-        return Torch(function=Template("{0}.unflatten(0, (-1, {rows}))", {"rows": self.rows}))
+        """`torch.unflatten(x, 0, (-1, N))`."""
+        text = "torch.unflatten({0}, 0, (-1, {rows}))"
+        return Torch(function=Template(text, {"rows": self.rows}))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Reshape`: the batch in two axes."""

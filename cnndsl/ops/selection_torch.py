@@ -122,7 +122,8 @@ def greedy_nms_shape(
     if background is not None:
         good = good & (labels != background)
     if pre is not None:
-        ranked = torch.where(good, scores, -torch.inf).unflatten(1, (-1, classes))
+        ranked = torch.where(good, scores, -torch.inf)
+        ranked = torch.unflatten(ranked, 1, (-1, classes))
         order = ranked.argsort(dim=1, descending=True, stable=True)
         good = good & (order.argsort(1) < pre).flatten(1)
     rows = greedy_nms(each, scores.detach(), labels, good, iou, k)

@@ -62,7 +62,7 @@ def test_axes_of_size_1_come_and_go() -> None:
 
 TEXTS = [
     ("(g c) h w -> (c g) h w", (6, 2, 2), {"g": 3},
-     "{0}.unflatten(1, ({g}, -1)).transpose(1, 2).flatten(1, 2)"),
+     "torch.unflatten({0}, 1, ({g}, -1)).transpose(1, 2).flatten(1, 2)"),
     ("c ... -> c (...)", (6, 2, 2), {}, "{0}.flatten(2)"),
     ("c ... -> (...) c", (6, 2, 2), {}, "{0}.permute(0, 2, 3, 1).flatten(1, 2)"),
     ("c h w -> h w c", (6, 2, 2), {}, "{0}.permute(0, 2, 3, 1)"),

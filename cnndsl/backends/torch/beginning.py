@@ -222,7 +222,10 @@ def _state(cls: ast.ClassDef, rules: dict[str, Rule], below: Sequence[Found]) ->
                 there = ast.Compare(value, [ast.IsNot()], [python.constant(None)])
                 statement = ast.If(there, [statement], [])
             body.append(statement)
-        asked = python.call("isinstance", python.name(name), test)
+        asked: ast.expr = python.call("isinstance", python.name(name), test)
+        match body:
+            case [ast.If() as only] if not branches:
+                asked, body = ast.BoolOp(ast.And(), [asked, only.test]), only.body
         branches = [ast.If(asked, body, branches)]
     modules = python.call("self.modules")
     init.body.append(ast.For(ast.Name(name, ast.Store()), modules, branches, []))

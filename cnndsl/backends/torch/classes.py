@@ -125,7 +125,8 @@ class Classes(Parameters, ABC):
                 rank = max((len(t.shape) - 1 for t in block.inputs.values()), default=2)
                 found = steps.reference(first) if model else steps.meaning(unit, param.default)  # type: ignore[arg-type]
                 known = steps.callable_node(unit, found, rank)
-                default = known[0] if known is not None else None
+                if known is not None and known[1] == meaning.takes:
+                    default = lazily(*known)
             return kind, default
         plain = [python.plain(v) for v in values]
         kind = kind_of(
@@ -142,7 +143,8 @@ class Classes(Parameters, ABC):
             param,
         )
         if param.name in unit.wide:
-            kind = ast.parse("tuple[int, ...]", mode="eval").body
+            sizes = ", ".join(["int"] * unit.wide[param.name])
+            kind = ast.parse(f"tuple[{sizes}]", mode="eval").body
         if model:
             return kind, sized(python.constant(plain[0]), param, unit)
         if param.default is None:
@@ -160,23 +162,47 @@ class Classes(Parameters, ABC):
         return ast.BinOp(kind, ast.BitOr(), python.constant(None)), python.constant(None)
 
 
+def lazily(node: ast.expr, takes: bool) -> ast.expr:
+    """A callable as an argument's default: nothing is called where a class is defined."""
+    match node:
+        case ast.Call(func=ast.Name(id="partial"), args=[function, *first], keywords=more):
+            names = ["c"] if takes else []
+            taken = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+            return ast.Lambda(
+                taken, ast.Call(function, [*first, *map(python.name, names)], more)
+            )
+    return node
+
+
 def kind_of(values: Sequence[object], param: tree.Param) -> ast.expr:
-    """The annotation of an argument that takes these values."""
-    first = values[0]
+    """The type of an argument that takes these values."""
     if param.type.name == "list":
-        return ast.parse(f"Sequence[{param.type.item or 'float'}]", mode="eval").body
-    match first:
-        case bool():
-            return python.name("bool")
-        case str():
-            return python.name("str")
-        case float():
-            return python.name("float")
-        case tuple():
-            return ast.parse("tuple[int, ...]", mode="eval").body
-    if param.type.name == "float":
-        return python.name("float")
-    return python.name("int")
+        usual = param.type.item or "int"
+        items = [item for value in values if isinstance(value, tuple) for item in value]
+        text = f"Sequence[{_types(items, usual) if items else usual}]"
+    else:
+        text = _types(values, "float" if param.type.name == "float" else "int")
+    return ast.parse(text, mode="eval").body
+
+
+def _types(values: Sequence[object], number: str) -> str:
+    """`bool | None`, `int | tuple[int, int]`; `number` is what an integer is."""
+    found: dict[str, None] = {}
+    for value in values:
+        match value:
+            case None | bool() | str():
+                found["None" if value is None else type(value).__name__] = None
+            case tuple():
+                items = [_types([item], number) for item in value]
+                kind = "float" if "float" in items else items[0] if items else number
+                found[f"tuple[{', '.join([kind] * len(items) or [number, '...'])}]"] = None
+            case float():
+                found["float"] = None
+            case _:
+                found[number] = None
+    if "float" in found:
+        found.pop("int", None)
+    return " | ".join(sorted(found, key=lambda kind: (kind == "None", kind)))
 
 
 def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:

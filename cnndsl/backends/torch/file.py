@@ -12,6 +12,8 @@ from cnndsl.graph import Network
 from cnndsl.ops.values import spell
 from cnndsl.structure import Definition
 
+CONTAINERS = ("nn.ModuleList", "nn.ModuleDict")
+
 
 def text(
     network: Network, helpers: Iterable[str], classes: Sequence[ast.ClassDef], about: str = ""
@@ -102,19 +104,21 @@ def word(port: str) -> str:
 def imports(body: str) -> str:
     """The imports that a text needs, sorted as ruff sorts them."""
     standard = []
-    if re.search(r"\bmath\.", body):
+    used = python.names_in(ast.parse(body))
+    if "math" in used:
         standard.append("import math")
-    abstract = [word for word in ("Callable", "Sequence") if re.search(rf"\b{word}\[", body)]
+    abstract = [word for word in ("Callable", "Sequence") if word in used]
     if abstract:
         standard.append(f"from collections.abc import {', '.join(abstract)}")
-    if re.search(r"\bpartial\(", body):
+    if "partial" in used:
         standard.append("from functools import partial")
-    if "(NamedTuple)" in body:
-        standard.append("from typing import NamedTuple")
-    torch = ["import torch"] if re.search(r"\btorch\.", body) else []
-    library = "library, " if "@library." in body else ""
+    found = [word for word in ("Any", "NamedTuple") if word in used]
+    if found:
+        standard.append(f"from typing import {', '.join(found)}")
+    torch = ["import torch"] if "torch" in used else []
+    library = "library, " if "library" in used else ""
     torch.append(f"from torch import Tensor, {library}nn")
-    if re.search(r"\bF\.", body):
+    if "F" in used:
         torch.append("from torch.nn import functional as F")
     return "\n\n".join("\n".join(part) for part in (standard, torch) if part)
 
@@ -130,12 +134,25 @@ def module_class(
 ) -> ast.ClassDef:
     """A class with its constructor and `forward`."""
     body: list[ast.stmt] = [docstring(doc, 4)] if any(doc) else []
+    init = [_typed(node) for node in init]
     if init or len(arguments.args) > 1:
         enter = ast.Expr(
             python.call(ast.Attribute(python.call("super"), "__init__", ast.Load()))
         )
         body.append(function("__init__", arguments, [enter, *init], ast.Constant(None)))
     return ast.ClassDef(name, [python.dotted(base)], [], [*body, forward], [])
+
+
+def _typed(node: ast.stmt) -> ast.stmt:
+    """`self.x: Any = …` for containers in a container, which has no types for them."""
+    match node:
+        case ast.Assign(targets=[ast.Attribute() as target], value=value) if any(
+            inner is not value and ast.unparse(inner.func) in CONTAINERS
+            for inner in ast.walk(value)
+            if isinstance(inner, ast.Call)
+        ):
+            return ast.AnnAssign(target, python.name("Any"), value, 0)
+    return node
 
 
 def function(

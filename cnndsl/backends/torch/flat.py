@@ -25,7 +25,7 @@ class Flat:
         self.helpers: dict[str, None] = {}
         self.modules: Tree = {}
         self.names = Names({"self", *network.inputs})
-        self.values: dict[str, ast.expr] = {}
+        self.values: dict[str, list[ast.Name]] = {}
         self.body: list[ast.stmt] = []
         self.paths: dict[Path, ast.expr] = {}
         heads = {str(node.path[0]) for node in network if node.path}
@@ -35,7 +35,7 @@ class Flat:
             self.free += "_"
         for node in network:
             if node.name in network.inputs:
-                self.values[node.name] = python.name(self.names.port(node.name))
+                self.values[node.name] = [python.name(self.names.port(node.name))]
             else:
                 self.layer(node.name)
 
@@ -58,15 +58,16 @@ class Flat:
         if not read:
             self.body.append(ast.Expr(value))
             return
-        variable = f"v§{len(self.body)}"
-        self.body.append(python.assign(variable, value))
-        self.values[name] = python.name(variable)
+        count = len(self.network.shapes[name])
+        numbers = range(count)
+        parts = [python.name(f"v§{len(self.body)}_{number}") for number in numbers]
+        target = parts[0] if count == 1 else ast.Tuple(list(parts), ast.Load())
+        self.body.append(python.assign(target, value))
+        self.values[name] = parts
 
     def operand(self, name: str, output: int) -> ast.expr:
         """A tensor that a layer reads."""
-        if len(self.network.shapes[name]) == 1:
-            return self.values[name]
-        return python.item(self.values[name], python.constant(output))
+        return self.values[name][output]
 
     def place(self, path: Path, name: str, said: Torch) -> ast.expr:
         """Register a module where its key says; the text that reaches it."""

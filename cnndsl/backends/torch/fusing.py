@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.backends.torch import file, python
@@ -26,6 +27,7 @@ class Group:
     """The uses of one small class."""
 
     uses: list[ast.Call] = field(default_factory=list)
+    scopes: list[ast.ClassDef] = field(default_factory=list)
     name: str = ""
     order: list[tuple[str, ast.expr | None]] = field(default_factory=list)
 
@@ -45,7 +47,9 @@ class Fusing:
                 assert isinstance(one, ast.Call)
                 key = self.key(one)
                 if key is not None:
-                    self.groups.setdefault(key, Group()).uses.append(one)
+                    group = self.groups.setdefault(key, Group())
+                    group.uses.append(one)
+                    group.scopes.append(node)
 
     def key(self, node: ast.Call) -> str | None:
         """What two sequences must have in common to be one class."""
@@ -116,14 +120,10 @@ class Fusing:
         }
         same = all(self.same_padding(use) for use in uses)
         arguments: list[tuple[str, ast.expr | None, ast.expr | None]] = []
-        integer = python.name("int")
         inside: dict[str, ast.expr] = {}
         wide = any(isinstance(use["k"], ast.Tuple) for use in uses)
-        kind = integer
-        if wide:
-            kind = ast.parse("int | tuple[int, ...]", mode="eval").body  # type: ignore[assignment]
         for key in ("c_in", "c_out"):
-            arguments.append((key, integer, None))
+            arguments.append((key, python.name("int"), None))
             inside[key] = python.name(key)
         for key in ("k", "s", "p", "d", "g"):
             value = uses[0][key]
@@ -141,7 +141,8 @@ class Fusing:
                 continue
             usual = {"k": None, "s": 1, "p": 0, "d": 1, "g": 1}[key]
             default = None if usual is None else python.constant(usual)
-            arguments.append((key, kind if key in "kp" else integer, default))
+            types = kind([use[key] for use in uses], group.scopes, default is not None)
+            arguments.append((key, types, default))
             inside[key] = python.name(key)
         required = [a for a in arguments if a[2] is None]
         optional = [a for a in arguments if a[2] is not None]
@@ -237,3 +238,31 @@ class Fusing:
 def python_text(node: ast.expr) -> str:
     """A node as text, to compare."""
     return ast.unparse(node)
+
+
+def kind(
+    values: Sequence[ast.expr], scopes: Sequence[ast.ClassDef], optional: bool
+) -> ast.expr:
+    """The type of an argument given as an expression in each of some classes."""
+    found = {"int": None} if optional else {}
+    for value, scope in zip(values, scopes, strict=True):
+        match value:
+            case ast.Tuple(elts=sizes):
+                found[f"tuple[{', '.join(['int'] * len(sizes))}]"] = None
+            case ast.Name(id=name):
+                # What may be left out is a number by now.
+                types = _annotated(scope, name).split(" | ")
+                found |= dict.fromkeys(one for one in types if one != "None")
+            case _:
+                found["int"] = None
+    return ast.parse(" | ".join(sorted(found)), mode="eval").body
+
+
+def _annotated(scope: ast.ClassDef, name: str) -> str:
+    """The type of a constructor's argument; another name is a number's."""
+    for node in scope.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            for argument in node.args.args:
+                if argument.arg == name and argument.annotation is not None:
+                    return ast.unparse(argument.annotation)
+    return "int"

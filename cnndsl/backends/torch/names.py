@@ -13,6 +13,7 @@ FILE_NAMES = frozenset(
         "torch",
         "F",
         "Tensor",
+        "Any",
         "NamedTuple",
         "Callable",
         "Sequence",

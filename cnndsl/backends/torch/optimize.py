@@ -47,6 +47,8 @@ METHODS = '''
 
 LAYOUTS = {3: "torch.channels_last", 4: "torch.channels_last_3d"}
 """By the axes of a sample."""
+LAID = "nn.utils.convert_conv{}d_weight_memory_format"
+"""By the axes of a picture."""
 
 
 def optimized(network: Network) -> Written:
@@ -63,8 +65,9 @@ def optimized(network: Network) -> Written:
         LAYOUTS[rank] for rank in sorted(ranks) if rank in LAYOUTS and _only(plain, rank)
     ]
     after = [
-        ast.Expr(python.call("self.to", memory_format=python.dotted(layout)))
-        for layout in layouts
+        ast.Expr(python.call(LAID.format(rank - 1), python.name("self"), python.dotted(layout)))
+        for rank, layout in LAYOUTS.items()
+        if layout in layouts
     ]
     after.append(ast.Expr(python.call("self.eval")))
     before: list[ast.stmt] = []

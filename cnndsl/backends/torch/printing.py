@@ -90,6 +90,9 @@ def _flat(node: ast.expr) -> tuple[str, int]:
         case ast.IfExp(test=test, body=then, orelse=other):
             parts = flat(then, _OR), flat(test, _OR), flat(other, _CHOICE)
             return "{} if {} else {}".format(*parts), _CHOICE
+        case ast.Lambda(args=given, body=body):
+            names = ", ".join(one.arg for one in given.args)
+            return f"lambda{' ' * bool(names)}{names}: {flat(body, _CHOICE)}", _CHOICE
         case ast.Slice():
             return _slice(node), _ATOM
     raise NotImplementedError(ast.dump(node))
@@ -168,6 +171,9 @@ def lines(node: ast.expr, indent: int, before: str = "", after: str = "") -> lis
     whole = f"{margin}{before}{flat(node)}{after}"
     if len(whole) <= WIDTH:
         return [whole]
+    pieces = _pieces(node)
+    if len(pieces) > 2:
+        return _fluent(pieces, whole, indent, before, after)
     match node:
         case ast.Call() if node.args or node.keywords:
             inside = _doc_arguments(node)
@@ -197,6 +203,44 @@ def lines(node: ast.expr, indent: int, before: str = "", after: str = "") -> lis
             if before.endswith(("= ", "return ")) and len(apart) <= WIDTH:
                 return [f"{margin}{before}(", apart, f"{margin}){after}"]
     return [whole]
+
+
+def _pieces(node: ast.expr) -> list[ast.expr]:
+    """A chain of calls, taken apart before each `.method` of a result."""
+    match node:
+        case ast.Call(func=inner):
+            *head, last = _pieces(inner)
+            return [*head, ast.Call(last, node.args, node.keywords)]
+        case ast.Subscript(value=inner):
+            *head, last = _pieces(inner)
+            return [*head, ast.Subscript(last, node.slice, node.ctx)]
+        case ast.Attribute(value=ast.Name() | ast.Attribute() | ast.Constant() as inner):
+            *head, last = _pieces(inner)
+            return [*head, ast.Attribute(last, node.attr, node.ctx)]
+        case ast.Attribute(value=ast.Call() | ast.Subscript() as inner):
+            return [*_pieces(inner), ast.Name(f".{node.attr}")]
+        case ast.Attribute(value=inner):
+            return [ast.Name(flat(inner, _ATOM)), ast.Name(f".{node.attr}")]
+    return [node]
+
+
+def _fluent(
+    pieces: list[ast.expr], whole: str, indent: int, before: str, after: str
+) -> list[str]:
+    """A chain of calls on a line of its own, or a line for each."""
+    stands = before.endswith(("= ", "return ", "assert ")) or after == ":"
+    margin, inner = " " * indent, indent + 4 * stands
+    text = whole[indent + len(before) : len(whole) - len(after)]
+    if stands and inner + len(text) <= WIDTH:
+        found = [f"{' ' * inner}{text}"]
+    else:
+        last = len(pieces) - 1
+        found = []
+        for number, piece in enumerate(pieces):
+            head = before if number == 0 and not stands else ""
+            tail = after if number == last and not stands else ""
+            found += lines(piece, inner, head, tail)
+    return [f"{margin}{before}(", *found, f"{margin}){after}"] if stands else found
 
 
 def _operators(node: ast.expr, indent: int) -> list[str]:

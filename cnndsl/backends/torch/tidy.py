@@ -19,6 +19,7 @@ WIDTH = 72
 def tidy(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
     """Statements with unused values gone, values inlined, and names for people."""
     body = live(body)
+    body = gathered(body)
     read, written = Counter[str](), Counter[str]()
     for node in body:
         read += reads(node)
@@ -114,6 +115,58 @@ def _appended(node: ast.stmt) -> Counter[str]:
         and call.value.func.attr == "append"
         and isinstance(call.value.func.value, ast.Name)
     )
+
+
+def gathered(body: list[ast.stmt]) -> list[ast.stmt]:
+    """What a condition computes for a later `if` of the same condition, in that one."""
+    found = list(body)
+    for number in range(len(found) - 1, -1, -1):
+        node = found[number]
+        if not isinstance(node, ast.If) or node.orelse:
+            continue
+        later = found[number + 1 :]
+        made = _stores(node)
+        readers = [n for n, other in enumerate(later) if made & set(reads(other))]
+        if len(readers) != 1:
+            continue
+        reader = later[readers[0]]
+        between = set[str]().union(*map(_stores, later[: readers[0]]))
+        if between & {*reads(node), *made}:
+            continue
+        whole: list[ast.stmt] = []
+        match reader:
+            case ast.If(test=test, body=body, orelse=[]):
+                whole = [ast.If(test, [*node.body, *body], [])]
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.IfExp() as value):
+                whole = [_chosen(name, value, node.body)]
+                test = value.test
+            case ast.Return(value=ast.IfExp() as value):
+                name = f"v§chosen{number}"
+                whole = [_chosen(name, value, node.body), ast.Return(python.name(name))]
+                test = value.test
+        if whole and python.same(test, node.test):
+            at = number + 1 + readers[0]
+            found[at : at + 1] = whole
+            del found[number]
+    return found
+
+
+def _chosen(name: str, value: ast.IfExp, before: list[ast.stmt]) -> ast.If:
+    """`name = a if test else b` as two branches, the first with what it needs."""
+    then, other = python.assign(name, value.body), python.assign(name, value.orelse)
+    return ast.If(value.test, [*before, then], [other])
+
+
+def _stores(node: ast.stmt) -> set[str]:
+    """The names that a statement gives values, or whose lists it grows."""
+    found = set()
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Name(id=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id=name), attr="append"):
+                found.add(name)
+    return found
 
 
 def inlined(body: list[ast.stmt], read: Counter[str], written: Counter[str]) -> list[ast.stmt]:

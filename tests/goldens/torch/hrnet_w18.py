@@ -1,6 +1,7 @@
 """HRNet, written by cnndsl."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,7 +76,7 @@ class Exchange(nn.Module):
         self.branch = nn.ModuleList(
             nn.Sequential(*(BasicBlock(c, c) for _ in range(4))) for c in channels
         )
-        self.down = nn.ModuleList(
+        self.down: Any = nn.ModuleList(
             nn.ModuleList(
                 (
                     nn.Sequential(
@@ -91,7 +92,7 @@ class Exchange(nn.Module):
             )
             for i, c_in in enumerate(channels)
         )
-        self.up = nn.ModuleList(
+        self.up: Any = nn.ModuleList(
             nn.ModuleList(
                 ConvBN(c, c_in, 1) if j > i else nn.Identity()
                 for j, c in enumerate(channels)

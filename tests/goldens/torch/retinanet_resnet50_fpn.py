@@ -1,7 +1,7 @@
 """RetinaNet, written by cnndsl."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -47,8 +47,8 @@ def initialised(
 
 def anchor_grid(
     x: Tensor,
-    anchors: tuple[tuple[float, float], ...],
-    stride: tuple[float, float],
+    anchors: Sequence[Sequence[float]],
+    stride: Sequence[float],
     offset: float = 0.0,
 ) -> Tensor:
     """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
@@ -219,8 +219,10 @@ class RetinaHead(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         class_map = self.class_map(x)
         box_map = self.box_map(x)
-        cls = class_map.unflatten(1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
-        reg = box_map.unflatten(1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        cls = (
+            torch.unflatten(class_map, 1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+        )
+        reg = torch.unflatten(box_map, 1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
         return cls, reg
 
 

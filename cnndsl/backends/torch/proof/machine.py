@@ -55,6 +55,9 @@ from cnndsl.records import Record, record
 GLOBAL = {*BUILTINS, *TYPES, "sum", "isinstance", "super", "any", "all", "type"}
 GLOBAL -= {"OrderedDict"}
 """The names that Python has without an import."""
+CONVERSIONS = {f"nn.utils.convert_conv{n}d_weight_memory_format" for n in (2, 3)}
+IMPORTED = ("torch", "nn", "F", "library", "Sequence")
+"""What the project's own text may take from a file's imports."""
 DEEPEST = 60
 """The calls in one another."""
 END, BREAK, CONTINUE = object(), object(), object()
@@ -346,6 +349,8 @@ class Machine(Record):
                 return module
             if name.startswith("nn.init."):
                 return self.initialise(name, arguments, keywords)
+            if name in CONVERSIONS:
+                return self.relaid(*arguments)
             return self.layers.leaf(name, arguments, keywords, node)
         match name:
             case "sum":
@@ -390,6 +395,13 @@ class Machine(Record):
         except OpError as error:
             raise ProofError(f"`{name}`: {error.message}") from None
         weight.module.begun[weight.name] = begun
+
+    def relaid(self, module: Any, memory_format: object) -> Any:
+        """A module whose weights have another layout."""
+        layout(memory_format)
+        if not isinstance(module, Module) or self.running:
+            raise ProofError("a conversion of what is not a module")
+        return module
 
     def union(self, left: Any, right: Any) -> tuple[Any, ...]:
         """`nn.Conv2d | nn.Linear`."""
@@ -437,7 +449,7 @@ class Machine(Record):
         """Raises ProofError: in this file its text would mean something else."""
         for name in known.names:
             wanted = self.layers.library.get(name) or Native(name)
-            if name in self.layers.library or name in ("torch", "nn", "F", "library"):
+            if name in self.layers.library or name in IMPORTED:
                 if self.globals.get(name) != wanted:
                     raise ProofError(f"`{known.name}` needs `{name}`")
             elif name in self.globals and name != "Tensor":

@@ -154,11 +154,11 @@ class Operations(State):
                 assert test is not None
                 run: ast.expr = ast.IfExp(test, whole, always[0].tensor.run)
                 return self.made(run, shape, outputs, hint)
-            listed_ = self.list_of(operands)
+            total_ = self.total_of(operands)
             for loop in unit.loops:
                 if loop in python.names_in(python.node_of(shape[0])) and not self.within(loop):
                     raise UnrollError(next(o.term for o in operands if o.term))
-            return self.made(python.call("sum", listed_), shape, outputs, hint)
+            return self.made(total_, shape, outputs, hint)
         if name == "concat" and all(o.many is None for o in operands):
             said = steps.given(unit, name, steps.callee(unit, name), term.arguments)  # type: ignore[arg-type]
             axis = python.number(said.nodes.get("axis", python.constant(0)))
@@ -189,6 +189,21 @@ class Operations(State):
         for name, node in self.unit.kept.items():
             found[ast.dump(python.dotted(f"self.{name}"))] = node
         return found
+
+    def total_of(self, operands: list[Operand]) -> ast.expr:
+        """A sum to which conditional operands are added, in their order."""
+        unit = self.unit
+        first = next(n for n, operand in enumerate(operands) if operand.test is None)
+        if first > 1 or any(operand.many is not None for operand in operands):
+            return python.call("sum", self.list_of(operands))
+        total = python.name(unit.variable("total"))
+        unit.fwd.append(python.assign(total, operands[first].tensor.run))
+        for operand in [*operands[:first], *operands[first + 1 :]]:
+            pair = [operand.tensor.run, total] if first else [total, operand.tensor.run]
+            more = python.assign(total, python.operation(pair[0], "+", pair[1]))
+            unit.fwd.append(ast.If(operand.test, [more], []) if operand.test else more)
+            first = 0
+        return total
 
     def list_of(self, operands: list[Operand]) -> ast.expr:
         """A list to which conditional operands are appended."""

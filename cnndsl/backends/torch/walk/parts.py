@@ -165,6 +165,8 @@ def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:
 
 def python_choice(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
     """`then if test else other`; an identity stands last."""
+    if python.same(then, other):
+        return then
     if python.same(then, python.call("nn.Identity")):
         return ast.IfExp(python.negated(test), other, then)
     return ast.IfExp(test, then, other)

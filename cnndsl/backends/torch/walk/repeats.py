@@ -299,7 +299,7 @@ class Repeats(Modules):
                     takes.add(known[1])
             if len(takes) > 1 or (takes and len(nodes) != len(found)):
                 raise CannotTranslateError("a table of unlike operations")
-            nodes = self.cubes(nodes)
+            nodes = self.cubes(marked(nodes))
             named = python.name(identifier(name))
             same = all(python.same(node, nodes[0]) for node in nodes)
             constant = literal(nodes[0]) is not None and same
@@ -390,6 +390,15 @@ def known_row(row: Sequence[object]) -> tuple[object, ...]:
         value if isinstance(value, int | float | str | tuple | None) else str(value)
         for value in row
     )
+
+
+def marked(nodes: list[ast.expr]) -> list[ast.expr]:
+    """A column's cells: an empty one in a column of marks is no mark."""
+    known = [literal(node) for node in nodes]
+    if {type(one[0]) for one in known if one} != {bool, type(None)}:
+        return nodes
+    off = python.constant(False)
+    return [off if one == (None,) else n for n, one in zip(nodes, known, strict=True)]
 
 
 def difference(end: ast.expr, variable: str) -> ast.expr | None:

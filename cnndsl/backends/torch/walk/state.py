@@ -321,7 +321,7 @@ class State(ABC):
                 ) if python.same(nothing, python.call("nn.Identity")) and python.same(
                     now, python.negated(test)
                 ):
-                    before.orelse = taken
+                    known_statement.value = python_choice(test, before.body, taken)
             return access
         unit.attributes.add(name)
         self.single[name] = python.assign(f"self.{name}", module)

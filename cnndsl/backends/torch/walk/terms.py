@@ -164,8 +164,7 @@ class Walk(Families):
             # The rows' number and the batch are those of what entered, though there be none.
             axes = ast.Slice(None, python.constant(2))
             whole = python.item(python.attribute(entered[0].run, "shape"), axes)
-            unflatten = python.attribute(tensor.run, "unflatten")
-            run = python.call(unflatten, python.constant(0), whole)
+            run = python.call("torch.unflatten", tensor.run, python.constant(0), whole)
             rows = int(instance.network.shapes[one.node][0][0])
             outside.append(self.made(run, (rows, *tensor.shape), found))
         return tuple(outside)

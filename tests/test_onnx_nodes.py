@@ -288,3 +288,14 @@ def test_modules_that_node_names_say_are_blocks() -> None:
     found = from_onnx(model_of(*nodes, **weights))
     assert "block StageBlock" in found.text
     assert "StageBlock * 3" in found.text
+
+
+def test_gelu_in_a_function_is_compared() -> None:
+    text = """
+block Mix(act: op) { conv(4, 1x1, act=act) }
+model M: image[4, H=6, W=6] -> y { y: Mix(gelu) -> Mix(gelu(approximate="tanh")) }
+"""
+    network = cnndsl.loads(text)
+    model = network.to_onnx(awkward_weights(network), functions=True)
+    found = from_onnx(model, [(4, 6, 6)])
+    assert found.network.macs == network.macs

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import graphviz
 
 from cnndsl.ops.base import Shape
-from cnndsl.ops.words import spoken
+from cnndsl.ops.words import listed, spoken
 from cnndsl.symbolic import Sym
 
 
@@ -75,6 +75,8 @@ def plain(text: str) -> str:
 
 def spell_argument(value: object) -> str:
     """A value as the picture writes it."""
+    if isinstance(value, tuple) and any(isinstance(one, tuple) for one in value):
+        return listed(value)
     if isinstance(value, int | float | tuple | str) or value is None:
         return spoken(value)
     name = getattr(value, "name", None)

@@ -15,8 +15,8 @@ from cnndsl.symbolic import Sym, strip
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
-FEW = 3
-"""So many different values of an argument are written out."""
+FEW = 4
+"""So many values of an argument are written out."""
 Row = Sequence[tuple[str, object]]
 """The arguments of a call."""
 
@@ -230,7 +230,9 @@ def column_text(values: Sequence[object]) -> str | None:
     if any(isinstance(value, float) for value in values):
         numbers = [float(v) for v in values if isinstance(v, int | float)]
         return f"{min(numbers):.2g}–{max(numbers):.2g}"
-    rest = {spell_argument(value) for value in values[1:]}
-    if len(rest) == 1 or len(values) == len(texts) <= FEW:
+    every = [spell_argument(value) for value in values]
+    if len(set(every[1:])) == 1:
         return ", ".join(texts)
-    return "/".join(texts)
+    if every == [texts[n % len(texts)] for n in range(len(every))]:
+        return ", ".join(texts) if len(every) == len(texts) else "/".join(texts)
+    return ", ".join(every) if len(every) <= FEW else f"{every[0]} … {every[-1]}"

@@ -6,6 +6,7 @@ import pytest
 
 from cnndsl.figures.blocks import blocks as drawn
 from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.strides import node_strides, strides
 from cnndsl.figures.mermaid import mermaid
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
@@ -156,3 +157,29 @@ def test_a_run_whose_rate_grows_is_one_box_with_its_range() -> None:
 def test_a_block_whose_numbers_differ_is_no_repeat() -> None:
     planned = calls("a:\nfor | c | nl |\n | 8 | relu |\n | 9 | gelu |\n { B(c, nl) }")
     assert [box.count for box in boxes_of(planned)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("step", "lane"),
+    [
+        ("conv(8, 3x3, stride=2)", 1),
+        ("conv(8, 5x5, pad=valid)", 0),
+        ("maxpool(2x2) -> reorg(2)", 2),
+        ('rearrange("(a b c) h w -> c (h a) (w b)", a=2, b=2)', -1),
+        ("avgpool(4x4) -> upsample(4)", 0),
+        ("maxpool(8x8) -> conv(8, 3x3, pad=valid)", 3),
+    ],
+)
+def test_a_lane_is_the_stride_that_explain_counts(step: str, lane: int) -> None:
+    found = loads(f"model M: image[16, H=32, W=32] -> y {{\n y: {step}\n}}")
+    last = next(reversed(list(found.graph)))
+    assert node_strides(found)[last] == lane
+
+
+def test_pools_side_by_side_stay_in_their_lane() -> None:
+    levels = "\n".join(
+        f"x -> avgpool({n}x{n}) -> conv(4, 1x1) -> resize([8, 8])" for n in (2, 4, 8)
+    )
+    found = flat(f"x: maxpool(4x4)\n y: concat {{ x\n{levels} }}")
+    scene = plan(found).main
+    assert set(strides(found, scene).values()) == {0, 2}

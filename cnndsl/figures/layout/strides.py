@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
 
 from cnndsl.figures.scene import Scene
-from cnndsl.graph import Network
+from cnndsl.graph import Network, Node
 from cnndsl.ops.base import Family, Shape
 from cnndsl.structure import Tensor
 
@@ -25,12 +28,12 @@ def strides(network: Network, scene: Scene) -> dict[str, int]:
         # Side by side on several levels: it stands in none of them.
         if box.beside > 1 and len({of_node[name] for name in box.nodes if name in of_node}) > 1:
             found.pop(box.key, None)
-    return found
+    return found | _abreast(scene, found)
 
 
 def node_strides(network: Network) -> dict[str, int]:
     """log2 of the stride of every node that has a plane; rows of boxes have none."""
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
     for node in network:
         shape = network.shapes[node.name][0]
         operands = [tail for tail, _ in network.operands(node.name)]
@@ -39,14 +42,59 @@ def node_strides(network: Network) -> dict[str, int]:
             continue
         if not before:
             if shape[-1] > 1:
-                found[node.name] = 0
+                found[node.name] = 0.0
             continue
         size = network.shapes[before[0]][0][-1]
-        if not _plane(node.op.family, shape, size):
-            continue
-        kept = node.op.family is Family.RESHAPE
-        step = 0 if kept else round(math.log2(size / shape[-1]))
-        found[node.name] = found[before[0]] + step
+        if _plane(node.op.family, shape, size):
+            known = [found.get(tail) for tail in operands]
+            # Of a join whose operands differ, as pooled planes do, the most common lane.
+            lanes = Counter(_through(network, node, known))
+            found[node.name] = max(lanes, key=lambda lane: (lanes[lane], lane))
+    return {name: round(lane) for name, lane in found.items()}
+
+
+def _through(network: Network, node: Node, operands: Sequence[float | None]) -> list[float]:
+    """log2 of the stride behind a node, by each operand that it goes along.
+
+    It is how far a unit's place moves from one to the next, as `explain` counts it. What
+    reads everything makes a plane of another size.
+    """
+    shape, inputs = network.shapes[node.name][0], network.input_shapes(node.name)
+    last = len(shape) - 1
+    along = node.op.reads(*inputs)[0].axes[last]
+    found = []
+    for (operand, axis), taps in along.items():
+        lane = operands[operand]
+        if axis == last and lane is not None:
+            found.append(lane + math.log2(Fraction(taps.advance, taps.period)))
+    number, lane = next((n, lane) for n, lane in enumerate(operands) if lane is not None)
+    if found or along or len(inputs[number]) != len(shape):
+        return found or [lane]
+    return [lane + math.log2(inputs[number][-1] / shape[-1])]
+
+
+def _abreast(scene: Scene, lanes: dict[str, int]) -> dict[str, int]:
+    """The lane of branches that leave it together and come back: a pyramid of pools."""
+    after: dict[str, list[str]] = {}
+    before: dict[str, list[str]] = {}
+    for edge in scene.edges:
+        after.setdefault(edge.tail, []).append(edge.head)
+        before.setdefault(edge.head, []).append(edge.tail)
+    groups: dict[tuple[str, str], list[list[str]]] = {}
+    for fork, heads in after.items():
+        for head in heads if len(heads) > 2 else ():
+            chain = [head]
+            while len(after.get(chain[-1], ())) == len(before[chain[-1]]) == 1:
+                chain.append(after[chain[-1]][0])
+            join = chain.pop()
+            home = lanes.get(fork)
+            if home is not None and home == lanes.get(join):
+                groups.setdefault((fork, join), []).append(chain)
+    found: dict[str, int] = {}
+    for (fork, _), chains in groups.items():
+        gone = [chain for chain in chains if any(lanes.get(k) != lanes[fork] for k in chain)]
+        if len(gone) > 1:
+            found |= {key: lanes[fork] for chain in gone for key in chain}
     return found
 
 

@@ -309,7 +309,8 @@ def _wanted(
     level, rising = roles.level(tail, head), roles.rises(tail, head)
     if bare[0]:
         tails.append(Port(bounds(first)[2], first.y, RIGHT, 0 if level else 6))
-        out = first.x
+        # The middle of the spine's boxes is where the spine itself runs.
+        out = first.x + (first.width / 4 if tail in grid.spine else 0.0)
         if rising and first.left < last.x < first.right:
             # Straight up to what stands over any part of the box.
             inner = min(first.width / 2, 12.0)
@@ -317,7 +318,8 @@ def _wanted(
         tails.append(Port(out, bounds(first)[1], UP, 0 if rising else 16))
     if bare[1]:
         heads.append(Port(last.left, last.y, RIGHT, 90 if rising else 0 if level else 12))
-        heads.append(Port(last.x, last.bottom, UP, 0 if rising else 16))
+        into = last.x + (last.width / 4 if head in grid.spine else 0.0)
+        heads.append(Port(into, last.bottom, UP, 0 if rising else 16))
     if all(bare) and not level and not rising:
         tails[0], heads[0] = down
     return Wanted(ends, tuple(tails), tuple(heads))

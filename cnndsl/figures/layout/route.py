@@ -1,8 +1,8 @@
 """Orthogonal edges around boxes: the cheapest way over a grid of channels.
 
 A way never enters a box. A bend, a crossing and a stretch beside another edge have their
-price. Edges that share an end may share their way, and so may those of a bus, in which
-everything at one side leads to everything at the other.
+price. Edges that share an end may share their way, and no others: a line is one tensor, or
+all that one box reads.
 
 Source: Hart, Nilsson & Raphael 1968 (A*), over places and the directions they are left in.
 """
@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnndsl.figures.layout.channels import Channels, Rect
 from cnndsl.figures.layout.piece import Ends, Line, tidy
+from cnndsl.figures.paint import Point
 
 BEND, CROSSING, BESIDE = 14.0, 250.0, 400.0
+BOTH = 300.0
+"""For an edge to leave a box where another enters it."""
 BUNDLE = 2
-"""A bus is crossed at the price of so many edges at most."""
+"""A bundle is crossed at the price of so many edges at most."""
 SHARED = 0.5
-"""Of the price of a stretch, where an edge of the same bus runs already."""
+"""Of the price of a stretch, where an edge of the same box runs already."""
 HASTE = 0.8
 """What a shared way is thought to cost: more than it may, so that the search ends soon."""
 EAGER, LARGE = 4.0, 2_000_000
@@ -68,8 +71,9 @@ class Router:
         self.closed = self.channels.closed
         width = self.channels.width
         self.moves = (1, width, -1, -width)
-        self.wanted: set[Ends] = set()
         self.begun: set[str] = set()
+        self.begins: set[Point] = set()
+        self.ends: set[Point] = set()
         self.eager = 1.0
 
     def fence(self, wires: dict[Ends, Line]) -> None:
@@ -79,7 +83,6 @@ class Router:
 
     def all(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Every edge's line, in order; straight ones are led first, then short ones."""
-        self.wanted |= {want.ends for want in wanted}
         if len(wanted) * len(self.closed) > LARGE:
             self.eager = EAGER
         order = sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
@@ -107,11 +110,13 @@ class Router:
         Only from and to ports that are `free`, if so.
         """
         goals: dict[int, Port] = {}
-        for port in self._free(want.heads, -1) if free else want.heads:
+        heads = self._priced(want.heads, self.begins)
+        tails = self._priced(want.tails, self.ends)
+        for port in self._free(heads, -1) if free else heads:
             goals.setdefault(4 * self._outside(port, -1) + port.way, port)
         first: dict[int, Port] = {}
         queue: list[tuple[float, float, int]] = []
-        for port in self._free(want.tails, 1) if free else want.tails:
+        for port in self._free(tails, 1) if free else tails:
             state = 4 * self._outside(port, 1) + port.way
             if state not in first or port.price < first[state].price:
                 first[state] = port
@@ -154,7 +159,7 @@ class Router:
         """What a way costs at least from a place, if nothing stands between."""
         xs, ys, width = self.channels.xs, self.channels.ys, self.channels.width
         targets = [(*self.channels.point(state >> 2), state & 3) for state in goals]
-        # A bus that runs already may be shared on all of the way.
+        # A line of the same box may be shared on all of the way.
         shares = want.ends[0] in self.begun or want.ends[1] in self.begun
         scale = HASTE if shares else 1.0
         known: dict[int, float] = {}
@@ -169,10 +174,16 @@ class Router:
         return least
 
     def kin(self, one: Ends, two: Ends) -> bool:
-        """Whether edges may share their way: by an end, or as a bus from all to all."""
-        if one[0] == two[0] or one[1] == two[1]:
-            return True
-        return (one[0], two[1]) in self.wanted and (two[0], one[1]) in self.wanted
+        """Whether edges may share their way: those of one box, or into one."""
+        return one[0] == two[0] or one[1] == two[1]
+
+    @staticmethod
+    def _priced(ports: tuple[Port, ...], taken: set[Point]) -> tuple[Port, ...]:
+        """The ports, those dearer at which an edge of the other kind begins or ends."""
+        return tuple(
+            replace(port, price=port.price + BOTH) if (port.x, port.y) in taken else port
+            for port in ports
+        )
 
     def _free(self, ports: tuple[Port, ...], sign: int) -> Sequence[Port]:
         """The ports with a channel before the next box."""
@@ -206,6 +217,8 @@ class Router:
         places = [found >> 2 for found in reversed(states)]
         self.channels.take(ends, places)
         self.begun |= set(ends)
+        self.begins.add((start.x, start.y))
+        self.ends.add((goal.x, goal.y))
         points = [self.channels.point(place) for place in places]
         return tidy(((start.x, start.y), *points, (goal.x, goal.y)))
 

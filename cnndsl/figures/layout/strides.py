@@ -68,9 +68,11 @@ def _through(network: Network, node: Node, operands: Sequence[float | None]) -> 
         if axis == last and lane is not None:
             found.append(lane + math.log2(Fraction(taps.advance, taps.period)))
     number, lane = next((n, lane) for n, lane in enumerate(operands) if lane is not None)
-    if found or along or len(inputs[number]) != len(shape):
+    sizes = inputs[number][1:], shape[1:]
+    ratios = {Fraction(int(a), int(b)) for a, b in zip(*sizes, strict=False)}
+    if found or along or len(ratios) > 1:
         return found or [lane]
-    return [lane + math.log2(inputs[number][-1] / shape[-1])]
+    return [lane + math.log2(ratios.pop())]
 
 
 def _abreast(scene: Scene, lanes: dict[str, int]) -> dict[str, int]:

@@ -163,12 +163,8 @@ def _layer_norm(call: Call) -> Seen:
     if len(shape) == 1:
         made = call.layer("ln", [x], [shape], names, eps=call["eps"])
         return call.like(made, x)
-    order = (len(shape) - 1, *range(len(shape) - 1))
-    first = call.reader.seen(_permuted(call, x, order))
-    moved = tuple(shape[i] for i in order)
-    normed = call.reader.seen(call.layer("ln", [first], [moved], names, eps=call["eps"]))
-    back = _permuted(call, normed, (*range(1, len(shape)), 0))
-    return call.like(back, x)
+    made = call.layer("ln", [x], [shape], names, eps=call["eps"], axis=len(shape) - 1)
+    return call.like(made, x)
 
 
 @rule("group_norm")
@@ -351,13 +347,17 @@ def _scalar(call: Call, x: Seen, number: float, *, left: bool) -> Seen:
 
 
 def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
-    if call.word != "mul" or not weight.name:
-        what = f"`{weight.name}`" if weight.name else f"what `{weight.made}` gives"
+    if not weight.name:
+        what = f"what `{weight.made}` gives"
         raise call.refuse(f"with {what}, a tensor that does not come from the input")
+    place = [n - len(weight.shape) for n, size in enumerate(weight.shape) if size != 1]
+    if call.word != "mul" or len(place) > 1:
+        if call.word == "div" and isinstance(call["self"], Constant):
+            raise call.refuse(f"of `{weight.name}`, which is a parameter")
+        return _with_tensor(call, x, weight)
     if math.prod(weight.shape) == 1:
         made = call.layer("scale", [x], [x.ours], {"weight": weight.name}, per="tensor")
         return call.like(made, x)
-    place = [n - len(weight.shape) for n, size in enumerate(weight.shape) if size != 1]
     axis = x.axis(place[0]) if len(place) == 1 else None
     if axis is None:
         raise call.refuse(f"with `{weight.name}`, which has several axes")
@@ -371,6 +371,50 @@ def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
     scaled = call.layer("scale", [first], [moved], {"weight": weight.name})
     inverse = tuple(order.index(i) for i in range(rank))
     return call.like(_permuted(call, call.reader.seen(scaled), inverse), x)
+
+
+def _with_tensor(call: Call, x: Seen, weight: Constant) -> Seen:
+    """A sum, difference or quotient with a learned tensor, or a product of several axes."""
+    if x.merged:
+        raise call.refuse(f"with `{weight.name}` of a tensor whose batch is merged")
+    tensor = _tensor(call, weight, x, len(x.shape))
+    if call.word == "sub" and isinstance(call["self"], Constant):
+        return _both(call, tensor, x)
+    return _both(call, x, tensor)
+
+
+def _tensor(call: Call, weight: Constant, beside: Seen, rank: int) -> Seen:
+    """A parameter as a tensor that flows, the same for each sample; of so many axes."""
+    shape = (*[1] * (rank - len(weight.shape)), *weight.shape)
+    batch = beside.batch
+    if not weight.name or len(shape) != rank or shape[batch] != 1:
+        raise call.refuse(f"with `{weight.name or weight.made}`, not one for all samples")
+    sizes = (*shape[:batch], *shape[batch + 1 :])
+    names = {"weight": weight.name}
+    made = call.layer("learned", [beside], [sizes], names, sizes=sizes)
+    whole = (*sizes[:batch], call.reader.batch, *sizes[batch:])
+    return call.reader.seen(made, whole, batch)
+
+
+@rule("addcmul")
+def _addcmul(call: Call) -> Seen:
+    bias, weight = call["self"], call["tensor1"]
+    x = call["tensor2"]
+    if isinstance(x, Constant):
+        x, weight = weight, x
+    fits = isinstance(x, Seen) and isinstance(bias, Constant) and isinstance(weight, Constant)
+    if not fits or call["value"] != 1 or not (bias.name and weight.name):
+        raise call.refuse("of other than a tensor and two parameters")
+    place = [n - len(bias.shape) for n, size in enumerate(bias.shape) if size != 1]
+    axis = x.axis(place[0]) if len(place) == 1 and bias.shape == weight.shape else None
+    if axis is None:
+        raise call.refuse(f"with `{bias.name}`, which has several axes")
+    order = (axis, *(i for i in range(len(x.ours)) if i != axis))
+    first = call.reader.seen(_permuted(call, x, order))
+    names = {"weight": weight.name, "bias": bias.name}
+    made = call.reader.seen(call.layer("affine", [first], [first.ours], names))
+    inverse = tuple(order.index(i) for i in range(len(order)))
+    return call.like(_permuted(call, made, inverse), x)
 
 
 def _both(call: Call, first: Seen, second: Seen) -> Seen:
@@ -596,9 +640,19 @@ def _along(axis: int) -> dict[str, Any]:
     return {"axis": axis} if axis else {}
 
 
+def _sameish(part: object) -> bool:
+    """Whether a tensor in a list is a parameter."""
+    return isinstance(part, Constant) and bool(part.name)
+
+
 @rule("cat", "concat")
 def _cat(call: Call) -> Seen:
-    parts = [call.seen(part) for part in call["tensors"]]
+    given = call["tensors"]
+    beside = next(part for part in given if isinstance(part, Seen))
+    parts = [
+        _tensor(call, part, beside, len(beside.shape)) if _sameish(part) else call.seen(part)
+        for part in given
+    ]
     for part in parts[1:]:
         _aligned(call, parts[0], part)
     axis = parts[0].axis(call["dim"] or 0)
@@ -770,13 +824,22 @@ def _reread(call: Call, x: Seen, shape: Shape) -> Seen:
     """The same elements in order as another shape, whose batch is found again."""
     before, after = math.prod(x.shape[: x.batch]), 1
     samples = call.reader.batch
+    if x.merged == 2:
+        before *= x.ours[x.batch]
     for place, size in enumerate(shape):
+        if x.merged == 2 and after * size == before * samples:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            if size > samples:
+                return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=2)
         if after == before and size == samples:
             ours = (*shape[:place], *shape[place + 1 :])
             return call.reader.seen(_reshaped(call, x, ours), shape, place)
         if after == before and size % samples == 0:
             ours = (*shape[:place], size // samples, *shape[place + 1 :])
-            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=True)
+            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=1)
+        if not x.merged and place < x.batch and after * size == before * samples:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=2)
         after *= size
     raise call.refuse("mixes the samples of a batch")
 

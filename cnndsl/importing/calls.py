@@ -19,13 +19,14 @@ class Seen(Record):
     """A recorded tensor as ours: `batch` is the place of the batch among its axes there.
 
     `merged` says that this axis holds rows of each sample as well, which are our axis at that
-    place. `shape` is the recorded one.
+    place: 1, where a sample's rows lie together; 2, where each row's samples do. `shape` is
+    the recorded one.
     """
 
     value: Value
     shape: Shape
     batch: int = 0
-    merged: bool = False
+    merged: int = 0
     ours: Shape = ()
     """The shape of the value, per sample."""
 
@@ -122,7 +123,7 @@ class Call(Record):
         values = tuple(seen.value for seen in inputs)
         return self.reader.add(self.name, word, arguments, values, found, weights or {})
 
-    def gives(self, value: Value, batch: int = 0, *, merged: bool = False) -> Seen:
+    def gives(self, value: Value, batch: int = 0, *, merged: int = 0) -> Seen:
         """The result of the call."""
         return self.reader.seen(value, self.shapes[0], batch, merged=merged)
 
@@ -148,7 +149,7 @@ class Reader:
         shape: Shape | None = None,
         batch: int = 0,
         *,
-        merged: bool = False,
+        merged: int = 0,
     ) -> Seen:
         """A tensor of the flow, by default with the batch first."""
         ours = self.shapes[value]

@@ -20,7 +20,7 @@ Layers = list[Layer]
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    for rewrite in (_live, _axes, _splits, _pads, _means, _sums, _concats, _live):
+    for rewrite in (_live, _axes, _norms, _splits, _pads, _means, _sums, _concats, _live):
         flow = rewrite(flow)
     return flow
 
@@ -246,6 +246,33 @@ def _common(scopes: list[Any]) -> Any:
     ):
         length += 1
     return first[:length]
+
+
+def _norms(flow: Flow) -> Flow:
+    """A norm along the last axis, with the channels moved there and back, as one over them."""
+    before = _chained(flow, frozenset({"rearrange"}))
+    inner = _chained(flow, frozenset({"ln"}))
+    names: dict[Value, Value] = {}
+    gone: set[str] = set()
+    made: dict[str, Layer] = {}
+    for layer in flow.layers:
+        norm = inner(layer) if layer.word == "rearrange" else None
+        first = before(norm) if norm is not None else None
+        if norm is None or first is None or norm.arguments.get("axis", 0) == 0:
+            continue
+        there, back = (_order(str(x.arguments["pattern"])) for x in (first, layer))
+        plain = not any("axes" in x.arguments for x in (first, layer))
+        if there is None or back is None or not plain:
+            continue
+        if there[-1] or [there[i] for i in back] != list(range(len(there))):
+            continue
+        gone |= {first.name, layer.name}
+        names[layer.name, 0] = (norm.name, 0)
+        names[first.name, 0] = first.inputs[0]
+        arguments = {n: v for n, v in norm.arguments.items() if n != "axis"}
+        made[norm.name] = replace(norm, arguments=arguments, shapes=layer.shapes)
+    kept = [made.get(x.name, x) for x in flow.layers if x.name not in gone]
+    return _renamed(flow, kept, names)
 
 
 # Splits

@@ -157,7 +157,11 @@ def _scopes(node: fx.Node) -> tuple[Scope, ...]:
             continue
         full = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
         plain = path.partition("@")[0]
-        found.append(Scope(plain, full.rpartition(".")[2], full.startswith("torch.nn.")))
+        found.append(
+            Scope(
+                plain, full.rpartition(".")[2], full.startswith("torch.nn.modules.container.")
+            )
+        )
     return tuple(found)
 
 
@@ -235,10 +239,13 @@ def _constant(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> Any:
     found = []
     for shape in shapes or ((),):
         first = flows[0] if flows else None
-        same = isinstance(first, Constant) and (
-            word in ORDERLY or (word == "expand" and math.prod(first.shape) == math.prod(shape))
-        )
-        if same and isinstance(first, Constant):
+        if not isinstance(first, Constant) or not first.name:
+            found.append(Constant("", shape, getattr(first, "made", "") or word))
+        elif word == "expand" and first.shape[1:] == shape[1:]:
+            found.append(first)  # one for each sample
+        elif word in ORDERLY or (
+            word == "expand" and math.prod(first.shape) == math.prod(shape)
+        ):
             found.append(Constant(first.name, shape, first.made))
         else:
             found.append(Constant("", shape, word))

@@ -25,6 +25,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "DenseNet": (models.DenseNet, (3, 32, 32)),
     "Gated": (models.Gated, (3, 32, 32)),
     "Shuffle": (models.Shuffle, (3, 32, 32)),
+    "Tokens": (models.Tokens, (3, 16, 16)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

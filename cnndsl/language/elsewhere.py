@@ -52,7 +52,10 @@ STEPS = {
     'rearrange("c (h a) (w b) -> (b a c) h w", a=2, b=2)': "focus",
     'rearrange("(g c) h w -> (c g) h w", g=2)': "channelshuffle shuffle",
     "reshape(32, 64)": "view unflatten",
-    "zeropad([1, 1, 1, 1])": "pad constantpad zeropadding",
+    "zeropad([1, 1, 1, 1])": "constantpad zeropadding",
+    "pad(1)": "reflectionpad reflectpad mirrorpad",
+    'pad(1, mode="replicate")': "replicationpad edgepad",
+    'pad(1, mode="circular")': "circularpad wrappad",
     "crop([6, 6])": "centercrop cropping",
     "droppath(0.1)": "stochasticdepth",
 }
@@ -65,8 +68,6 @@ ADVICE = {
     "write `gap`; for other sizes than 1, `adaptive_avgpool(7)`": "adaptiveavgpool",
     "write `gmp`; for other sizes than 1, `adaptive_maxpool(7)`": "adaptivemaxpool",
     "write `maximum { a; b }`, or over an axis `max(axis=0)`": "largest",
-    "label what enters `x`, and write `x -> gn(x.c)`, one group a channel": "instancenorm"
-    " instancenormalization inorm",
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
     "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
     "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
@@ -91,7 +92,7 @@ OTHERS = """
     logsigmoid gumbelsoftmax maxout crelu relu1 dropout1d dropout2d dropout3d
     alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
     unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
-    weightnorm spectralnorm reflectionpad replicationpad circularpad roipool psroipool
+    weightnorm spectralnorm roipool psroipool
     median std var sin cos tan asin acos atan sinh cosh
     erf cumsum flip roll
     slice stack repeat expand tile where mask sort snake sine geglu reglu
@@ -103,6 +104,7 @@ ARGUMENTS = {
     "kernel": "kernelsize ksize k size kernelshape poolsize",
     "stride": "strides s",
     "pad": "padding pads p",
+    "pad_mode": "paddingmode",
     "dilation": "dilationrate dilations rate d",
     "groups": "numgroups group g",
     "bias": "usebias",

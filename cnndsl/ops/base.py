@@ -117,6 +117,8 @@ class Reading(Record):
     """Axes of which a unit reads a part that no window describes: their order is lost."""
     unread: frozenset[int] = frozenset()
     """The inputs of which only the size matters."""
+    filled: bool = False
+    """What reaches beyond a border reads the input again: mirrored, or from the other end."""
 
     def composed(self, shape: Shape, operands: Sequence[Axes]) -> Axes:
         """How the output's axes are composed of those that they go along."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -18,6 +19,7 @@ from cnndsl.ops.base import (
     Op,
     Pad,
     Pads,
+    Reading,
     Saved,
     Shape,
     Size,
@@ -30,6 +32,7 @@ from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
 from cnndsl.ops.shapes import (
+    check_filling,
     compact,
     enlarged,
     even,
@@ -66,6 +69,7 @@ class Conv(Op):
     bias: bool | Auto = Auto.AUTO
     init: Init | Auto = Auto.AUTO
     bias_init: Init | Auto = Auto.AUTO
+    pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
     titled = ("stride",)
@@ -84,6 +88,14 @@ class Conv(Op):
         """(K, *S′)."""
         (x,) = inputs
         _check_groups(x[0], self.out, self.groups)
+        if self.pad_mode != "zeros":
+            check_filling(self.pads, x[1:], self.pad_mode, "pad_mode")
+            if not even(self.pads):
+                raise OpError(
+                    f"a {self.pad_mode} padding whose sides differ",
+                    help=f'pad the input before: pad([1, 0], mode="{self.pad_mode}")',
+                    attribute="pad",
+                )
         sizes = zip(x[1:], self.kernel, self.stride, self.pads, self.dilation, strict=True)
         return (self.out, *(window_size(*size) for size in sizes))
 
@@ -101,9 +113,17 @@ class Conv(Op):
         """The kernel."""
         return Window(self.kernel, self.stride, self.pads, self.dilation, groups=self.groups)
 
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its window, which beyond a border may read the input again."""
+        return _filled(Op.reads(self, *inputs), self.pad_mode)
+
+    def unused(self, *inputs: Shape) -> Mapping[str, str]:
+        """A mode of a padding that is not there."""
+        return {} if any(map(any, self.pads)) else {"pad_mode": "no padding"}
+
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.pads)
+        return padded(inputs[0], self.pads, self.pad_mode)
 
     def figure(self) -> str:
         """`3×3, 64 /2`."""
@@ -111,12 +131,15 @@ class Conv(Op):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """im2col and one matrix product a group."""
+        (x,), pads = inputs, self.pads
+        if self.pad_mode != "zeros":
+            x, pads = kernels.fill(x, pads, self.pad_mode), ((0, 0),) * len(pads)
         return kernels.conv(
-            inputs[0],
+            x,
             weights["weight"],
             weights.get("bias"),
             stride=self.stride,
-            pads=self.pads,
+            pads=pads,
             dilation=self.dilation,
             groups=self.groups,
         )
@@ -129,10 +152,12 @@ class Conv(Op):
             "dilation": (one(self.dilation), 1),
             "groups": (self.groups, 1),
             "bias": (self.bias, True),
+            "padding_mode": (self.pad_mode, "zeros"),
         }
         stride: dict[str, tuple[object, object]] = {"stride": (one(self.stride), 1)}
         given = (x[0], self.out, one(self.kernel))
         if not even(self.pads):
+            del others["padding_mode"]
             module = Call(f"PaddedConv{rank}d", (*given, sides), {**stride, **others})
             return Torch(module, helper=padded_conv(rank))
         padding = one(tuple(before for before, _ in self.pads))
@@ -172,6 +197,7 @@ class DepthwiseConv(Op):
     bias: bool | Auto = Auto.AUTO
     init: Init | Auto = Auto.AUTO
     bias_init: Init | Auto = Auto.AUTO
+    pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
     titled = ("stride",)
@@ -198,6 +224,7 @@ class DepthwiseConv(Op):
             bias=self.bias,
             init=self.init,
             bias_init=self.bias_init,
+            pad_mode=self.pad_mode,
         )
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -217,9 +244,17 @@ class DepthwiseConv(Op):
         """The kernel."""
         return self.as_conv(inputs[0]).window()
 
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """Its window, which beyond a border may read the input again."""
+        return _filled(Op.reads(self, *inputs), self.pad_mode)
+
+    def unused(self, *inputs: Shape) -> Mapping[str, str]:
+        """A mode of a padding that is not there."""
+        return self.as_conv(inputs[0]).unused(*inputs)
+
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.as_conv(inputs[0]).pads)
+        return padded(inputs[0], self.as_conv(inputs[0]).pads, self.pad_mode)
 
     def figure(self) -> str:
         """`dw 3×3 /2`."""
@@ -378,12 +413,20 @@ class Deconv(Op):
         )
 
 
-def padded(x: Shape, pads: Pads) -> Saved:
-    """What a window keeps: its input, or a padded copy where the sides differ."""
-    if even(pads):
+def padded(x: Shape, pads: Pads, mode: str = "zeros") -> Saved:
+    """What a window keeps: its input, or a padded copy where PyTorch pads it before.
+
+    A mirrored or repeated border keeps the input beside it.
+    """
+    if mode == "zeros" and even(pads):
         return INPUT
     sizes = (n + before + after for n, (before, after) in zip(x[1:], pads, strict=True))
-    return Saved(own=BYTES * x[0] * math.prod(sizes))
+    inputs = (0,) if mode in ("reflect", "replicate") else ()
+    return Saved(inputs, own=BYTES * x[0] * math.prod(sizes))
+
+
+def _filled(found: tuple[Reading, ...], mode: str) -> tuple[Reading, ...]:
+    return tuple(replace(one, filled=mode != "zeros") for one in found)
 
 
 def _resolved(layer: Layer, x: Shape) -> Layer:

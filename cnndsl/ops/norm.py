@@ -25,6 +25,7 @@ from cnndsl.ops.base import (
     each_element,
     grouped,
     op,
+    spell_shape,
 )
 from cnndsl.ops.initial import Init, Ones
 from cnndsl.ops.onnx_steps import Onnx, Value
@@ -181,6 +182,7 @@ class GroupNorm(Op):
 
     groups: int
     eps: float = 1e-5
+    affine: bool = True
 
     known = ("nn.GroupNorm", "F.group_norm")
     special = each_element
@@ -216,7 +218,7 @@ class GroupNorm(Op):
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` (C)."""
-        return _affine(inputs[0])
+        return _affine(inputs[0]) if self.affine else {}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -228,12 +230,15 @@ class GroupNorm(Op):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Mean and variance of each group of each sample."""
-        weight, bias = weights["weight"], weights["bias"]
+        weight, bias = weights.get("weight"), weights.get("bias")
         return kernels.group_norm(inputs[0], self.groups, weight, bias, self.eps)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.GroupNorm`."""
-        keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
+        keywords: dict[str, tuple[object, object]] = {
+            "eps": (self.eps, 1e-5),
+            "affine": (self.affine, True),
+        }
         return Torch(Call("nn.GroupNorm", (self.groups, inputs[0][0]), keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
@@ -246,6 +251,67 @@ class GroupNorm(Op):
         rank = len(x.shape) - 1
         weight, bias = (to.channelwise(weights[name], rank) for name in ("weight", "bias"))
         return back * weight + bias
+
+
+@op("instance_norm", Family.NORM)
+class InstanceNorm(Op):
+    """Normalisation of each channel over its positions.  (C, *S) → (C, *S).
+
+    Raises OpError: one position, of which there is no variance.
+    Source: Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022, §2.
+    """
+
+    chained = True
+
+    eps: float = 1e-5
+    affine: bool = False
+
+    known = ("nn.InstanceNorm", "F.instance_norm")
+    elsewhere = "instancenorm instancenormalization inorm"
+    special = each_element
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """All positions of its channel."""
+        (x,) = inputs
+        whole = frozenset((0, axis) for axis in range(1, len(x)))
+        return (Reading(pointwise(inputs, x).axes, whole),)
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, the mean and deviation of each channel, and the factors repeated."""
+        return Saved(inputs=(0,), own=(2 + self.affine) * BYTES * inputs[0][0])
+
+    def compacts(self, *inputs: Shape) -> Integers:
+        """It reads memory in order."""
+        return (0,)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        if math.prod(spatial(inputs[0], self.name)) == 1:
+            message = f"`{self.name}` over one position: {spell_shape(inputs[0])}"
+            raise OpError(message, help="leave it out here, or write `gn` or `ln`", operand=0)
+        return inputs[0]
+
+    def weights(self, *inputs: Shape) -> dict[str, Weight]:
+        """`weight` and `bias` (C) with `affine`."""
+        return _affine(inputs[0]) if self.affine else {}
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: counted as normalisation."""
+        return 0
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Groups of one channel."""
+        x, weight, bias = inputs[0], weights.get("weight"), weights.get("bias")
+        return kernels.group_norm(x, x.shape[1], weight, bias, self.eps)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.InstanceNorm2d`."""
+        rank = len(inputs[0]) - 1
+        keywords: dict[str, tuple[object, object]] = {
+            "eps": (self.eps, 1e-5),
+            "affine": (self.affine, False),
+        }
+        return Torch(Call(f"nn.InstanceNorm{rank}d", (inputs[0][0],), keywords))
 
 
 CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
@@ -269,6 +335,7 @@ class LayerNorm(Op):
 
     eps: float = 1e-6
     axis: int = 0
+    affine: bool = True
 
     known = ("nn.LayerNorm", "F.layer_norm")
     elsewhere = "layernorm layernormalization"
@@ -294,7 +361,8 @@ class LayerNorm(Op):
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` of the axis."""
-        return _affine(inputs[0][self.axis :])
+        x = inputs[0]
+        return _affine(x[self.axis : self.axis + 1]) if self.affine else {}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -302,14 +370,18 @@ class LayerNorm(Op):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Mean and variance of each position's channels."""
+        weight, bias = weights.get("weight"), weights.get("bias")
         x = np.moveaxis(inputs[0], int(self.axis) + 1, 1)
-        y = kernels.layer_norm(x, weights["weight"], weights["bias"], self.eps)
+        y = kernels.layer_norm(x, weight, bias, self.eps)
         return np.moveaxis(y, 1, int(self.axis) + 1)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.LayerNorm`; with spatial axes a subclass that moves the channels."""
         (x,) = inputs
-        keywords: dict[str, tuple[object, object]] = {"eps": (self.eps, 1e-5)}
+        keywords: dict[str, tuple[object, object]] = {
+            "eps": (self.eps, 1e-5),
+            "elementwise_affine": (self.affine, True),
+        }
         if self.axis == len(x) - 1:
             return Torch(Call("nn.LayerNorm", (x[-1],), keywords))
         return Torch(Call("ChannelLayerNorm", (x[0],), keywords), helper=CHANNEL_LAYER_NORM)

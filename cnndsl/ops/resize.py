@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
+    INPUT,
     NOTHING,
     Array,
     Call,
@@ -17,6 +19,7 @@ from cnndsl.ops.base import (
     Pad,
     Pads,
     Reading,
+    Saved,
     Shape,
     Size,
     Torch,
@@ -26,7 +29,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import resized
-from cnndsl.ops.shapes import enlarged, one, spatial, square, torch_sides
+from cnndsl.ops.shapes import check_filling, enlarged, one, spatial, square, torch_sides
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
 
@@ -194,6 +197,86 @@ class ZeroPad(Op):
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Pad`."""
         return to.pad(inputs[0], self.pads)
+
+
+FILLED = {
+    "reflect": "ReflectionPad",
+    "replicate": "ReplicationPad",
+    "circular": "CircularPad",
+}
+"""PyTorch's modules."""
+
+
+@op("pad", Family.RESHAPE)
+class FilledPad(Op):
+    """A border from the input itself.  (C, *S) → (C, *S + before + after).
+
+    `reflect` mirrors without the edge, `replicate` repeats the edge, `circular` goes on at the
+    other end.
+    Raises OpError: `same`; the input is too small to be mirrored, or repeated.
+    Source: convention (PyTorch's `F.pad`).
+    """
+
+    chained = True
+
+    sides: Pad
+    mode: Literal["reflect", "replicate", "circular"] = "reflect"
+
+    moves = True
+
+    @property
+    def pads(self) -> Pads:
+        """What is added before and after each axis.  Raises OpError."""
+        if not isinstance(self.sides, tuple):
+            raise OpError(
+                "`pad` has no kernel, so `same` means nothing",
+                help="give the sides: pad([left, right, top, bottom])",
+                attribute="sides",
+            )
+        return self.sides
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *S + before + after)."""
+        (x,) = inputs
+        axes = spatial(x, self.name)
+        check_filling(self.pads, axes, self.mode, "sides")
+        sizes = zip(axes, self.pads, strict=True)
+        return (x[0], *(n + before + after for n, (before, after) in sizes))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input, for its shape alone, but PyTorch keeps it."""
+        return NOTHING if self.mode == "circular" else INPUT
+
+    def window(self, *inputs: Shape) -> Window:
+        """One position, moved."""
+        ones = (1,) * len(self.pads)
+        return Window(ones, ones, self.pads, ones, groups=inputs[0][0])
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """One position, beyond the border another."""
+        return tuple(replace(one, filled=True) for one in Op.reads(self, *inputs))
+
+    def figure(self) -> str:
+        """`reflect 1`."""
+        sides = {side for pair in self.pads for side in pair}
+        return f"{self.mode} {int(sides.pop())}" if len(sides) == 1 else f"{self.mode} pad"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy."""
+        return kernels.fill(inputs[0], self.pads, self.mode)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`nn.ReflectionPad2d(1)`, or `F.pad`."""
+        sides = torch_sides(self.pads)
+        keywords: dict[str, tuple[object, object]] = {"mode": (self.mode, "constant")}
+        return Torch(
+            Call(f"nn.{FILLED[self.mode]}{len(self.pads)}d", (one(sides),)),
+            Call("F.pad", (Operand(0), sides), keywords),
+        )
 
 
 @op("resize", Family.UPSAMPLE)

@@ -125,3 +125,15 @@ def even(pads: Pads) -> bool:
 def torch_sides(pads: Pads) -> tuple[int, ...]:
     """Padding as `F.pad` takes it: the last axis first."""
     return tuple(side for pair in reversed(pads) for side in pair)
+
+
+def check_filling(pads: Pads, axes: Size, mode: str, attribute: str) -> None:
+    """Raises OpError: the input is too small for its border to be filled from it."""
+    for (before, after), n in zip(pads, axes, strict=True):
+        most = n - 1 if mode == "reflect" else n
+        if mode != "replicate" and max(before, after) > most:
+            raise OpError(
+                f"a {mode} padding of {int(max(before, after))} beside a size of {int(n)}",
+                help=f"it is at most {int(most)} here",
+                attribute=attribute,
+            )

@@ -77,7 +77,7 @@ def test_slip_is_recognised(name: str, meant: str) -> None:
             ("Dense", "`linear(10)`"),
             ("adaptiveMaxPool2d", "`gmp`"),
         ),
-        *(("pixel_shuffle", "rearrange"), ("InstanceNorm3d", "gn(x.c)")),
+        *(("pixel_shuffle", "rearrange"), ("InstanceNorm3d", "`instance_norm`")),
         *(
             ("bottleneck", "(Bottleneck)`"),
             ("ConvTranspose2d", "deconv"),
@@ -91,4 +91,4 @@ def test_names_of_the_field_are_known(name: str, said: str) -> None:
 def test_argument_of_another_library_is_translated() -> None:
     assert argument_help("kernel_size", ["out", "kernel", "stride"]) == "write `kernel`"
     assert argument_help("strid", ["out", "kernel", "stride"]) == "did you mean `stride`?"
-    assert argument_help("padding_mode", ["out", "kernel", "pad"]) == ""
+    assert argument_help("padding_mode", ["out", "pad", "pad_mode"]) == "write `pad_mode`"

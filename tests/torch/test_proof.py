@@ -817,7 +817,7 @@ def test_two_names_of_one_function_compute_the_same(name: str) -> None:
     one = calls.one_name(f"{name}2d" if "Pool" in name else name)
     needed = {"F.softmax": (1,), "F.max_pool2d": (2,), "F.avg_pool2d": (2,)}
     needed |= {"F.adaptive_avg_pool2d": (3,), "F.local_response_norm": (5,)}
-    needed |= {"F.interpolate": (12,)}
+    needed |= {"F.interpolate": (12,), "F.adaptive_max_pool2d": (3,)}
     arguments = needed.get(one, ())
     wanted = spelled(one)(x, *arguments)
     if name.startswith("."):

@@ -29,6 +29,16 @@ def pad(x: Array, pads: Pads, value: float = 0.0) -> Array:
     return np.pad(x, ((0, 0), (0, 0), *pads), constant_values=value)
 
 
+FILLINGS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+"""PyTorch's words for what stands beyond a border, and NumPy's."""
+
+
+def fill(x: Array, pads: Pads, mode: str) -> Array:
+    """The input again around the spatial axes.  (N, C, *S) → (N, C, *S + before + after)."""
+    filled: Array = np.pad(x, ((0, 0), (0, 0), *pads), FILLINGS[mode])  # type: ignore[call-overload]
+    return filled
+
+
 def windows(x: Array, kernel: Size, stride: Size, dilation: Size) -> Array:
     """Every window, as a view.  (N, C, *S) → (N, C, *S′, *kernel)."""
     spans = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
@@ -249,17 +259,22 @@ def batch_norm(
     return y
 
 
-def group_norm(x: Array, groups: int, weight: Array, bias: Array, eps: float) -> Array:
+def group_norm(
+    x: Array, groups: int, weight: Array | None, bias: Array | None, eps: float
+) -> Array:
     """Over each group of channels and all positions.  (N, C, *S) → (N, C, *S)."""
     split = x.reshape(x.shape[0], groups, math.prod(x.shape[1:]) // groups)
-    y = _standardised(split, 2, eps).reshape(x.shape)
-    return y * channelwise(weight, x.ndim) + channelwise(bias, x.ndim)
+    return _affine(_standardised(split, 2, eps).reshape(x.shape), weight, bias)
 
 
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> Array:
+def layer_norm(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
     """Over the channels of each position.  (N, C, *S) → (N, C, *S)."""
-    y = _standardised(x, 1, eps)
-    return y * channelwise(weight, x.ndim) + channelwise(bias, x.ndim)
+    return _affine(_standardised(x, 1, eps), weight, bias)
+
+
+def _affine(x: Array, weight: Array | None, bias: Array | None) -> Array:
+    y = x if weight is None else x * channelwise(weight, x.ndim)
+    return y if bias is None else y + channelwise(bias, x.ndim)
 
 
 def _standardised(x: Array, axis: int, eps: float) -> Array:

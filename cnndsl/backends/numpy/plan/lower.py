@@ -116,7 +116,7 @@ class Lowering:
         match op:
             case Conv() if is_bare(op):
                 return self._bare(task)
-            case Conv() | DepthwiseConv() if len(op.kernel) <= 2:
+            case Conv() | DepthwiseConv() if len(op.kernel) <= 2 and op.pad_mode == "zeros":
                 shape = self.program.shapes[task.inputs[0]]
                 return self._conv(task, op if isinstance(op, Conv) else op.as_conv(shape))
             case Linear() if self.views[task.out].ndim == 2:

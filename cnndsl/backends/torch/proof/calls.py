@@ -52,6 +52,9 @@ SIGNATURES: dict[str, str] = {
     "nn.Flatten": "start_dim: int = 1, end_dim: int = -1",
     "nn.Unflatten": "dim: int, unflattened_size: ints",
     "nn.ZeroPad": "padding: sides",
+    "nn.ReflectionPad": "padding: sides",
+    "nn.ReplicationPad": "padding: sides",
+    "nn.CircularPad": "padding: sides",
     "F.pad": "pad: ints, mode: str = 'constant', value: float = None",
     "nn.Upsample": _SIZES + "align_corners: bool = None, recompute_scale_factor: bool = None",
     "F.interpolate": _SIZES

@@ -32,6 +32,14 @@ from cnndsl.backends.torch.proof.terms import (
 )
 from cnndsl.records import Record, record
 
+PADS = {
+    "nn.ZeroPad": "constant",
+    "nn.ReflectionPad": "reflect",
+    "nn.ReplicationPad": "replicate",
+    "nn.CircularPad": "circular",
+}
+"""Modules that are `F.pad`, with its mode."""
+
 
 @record(frozen=False)
 class Layers(Record):
@@ -137,10 +145,11 @@ class Layers(Record):
                 return views.flatten(self.table, x, **bound)
             case "nn.Unflatten":
                 return views.unflatten(self.table, x, bound["dim"], bound["unflattened_size"])
-            case "nn.ZeroPad":
+            case name if name in PADS:
                 if len(bound["padding"]) != 2 * int(module.kind[-2]):
                     raise ProofError(f"{module.kind} needs two sides an axis")
-                return self.functions.of_input("F.pad", x, [bound["padding"]], {})
+                given = [bound["padding"], PADS[name]]
+                return self.functions.of_input("F.pad", x, given, {})
         inplace = bound.get("inplace") is True
         return self.functions.applied(one_name(module.kind), module.attributes, x, inplace)
 

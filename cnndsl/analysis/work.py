@@ -112,7 +112,7 @@ def buckets(layer: Layer) -> dict[str, int]:
     op, written = layer.node.op, layer.written
     found = {"macs": layer.macs, "bias": layer.bias}
     found["special"] = layer.rows * op.special(*layer.inputs)
-    bilinear = 4 if getattr(op, "mode", "") == "bilinear" else 1
+    read = {"bilinear": 4, "bicubic": 16}.get(getattr(op, "mode", ""), 1)
     match bucket(layer):
         case "norm":
             found["norm"] = 2 * written
@@ -121,7 +121,7 @@ def buckets(layer: Layer) -> dict[str, int]:
         case "pool":
             found["pool"] = _pooled(layer)
         case "resize" if not layer.macs:
-            found["resize"] = written * bilinear
+            found["resize"] = written * read
         case "elementwise":
             found["elementwise"] = written * max(1, len(layer.inputs) - 1)
     if op.moves and not op.view(*layer.inputs):

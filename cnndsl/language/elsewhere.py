@@ -38,6 +38,7 @@ STEPS = {
     "avgpool(2)": "avgpooling averagepool averagepooling meanpool",
     "upsample(2)": "upsampling upsamplenearest upsamplingnearest nearestupsample",
     'upsample(2, mode="bilinear")': "upsamplebilinear upsamplingbilinear",
+    'upsample(2, mode="bicubic")': "bicubic upsamplebicubic",
     "concat { a; b }": "cat concatenate hstack",
     "add { a; b }": "addition plus sum residual shortcut eltwise eltwiseadd elementwiseadd",
     "sub { a; b }": "squareddifference",
@@ -45,12 +46,10 @@ STEPS = {
     "split(2)": "chunk",
     'rearrange("c h w -> h w c")': "permute transpose swapaxes",
     'rearrange("c h w -> 1 c h w")': "unsqueeze expanddims",
-    'rearrange("(c a b) h w -> c (h a) (w b)", a=2, b=2)': "pixelshuffle subpixel",
-    'rearrange("c (h a) (w b) -> (c a b) h w", a=2, b=2)': "pixelunshuffle",
     'rearrange("(a b c) h w -> c (h a) (w b)", a=2, b=2)': "depthtospace",
     'rearrange("c (h a) (w b) -> (a b c) h w", a=2, b=2)': "spacetodepth",
     'rearrange("c (h a) (w b) -> (b a c) h w", a=2, b=2)': "focus",
-    'rearrange("(g c) h w -> (c g) h w", g=2)': "channelshuffle shuffle",
+    "channel_shuffle(2)": "shuffle",
     "reshape(32, 64)": "view unflatten",
     "zeropad([1, 1, 1, 1])": "constantpad zeropadding",
     "pad(1)": "reflectionpad reflectpad mirrorpad",
@@ -90,12 +89,12 @@ ADVICE = {
 OTHERS = """
     rrelu hardshrink softshrink tanhshrink threshold softsign softmin
     logsigmoid gumbelsoftmax maxout crelu relu1 dropout1d dropout2d dropout3d
-    alphadropout featurealphadropout dropblock lppool fractionalmaxpool maxunpool avgunpool
-    unpool unfold fold bilinear bicubic embedding rnn lstm gru gridsample affinegrid rmsnorm
+    alphadropout featurealphadropout dropblock lppool fractionalmaxpool avgunpool
+    unfold fold bilinear embedding rnn lstm gru rmsnorm
     weightnorm spectralnorm roipool psroipool
     median std var sin cos tan asin acos atan sinh cosh
-    erf cumsum flip roll
-    slice stack repeat expand tile where mask sort snake sine geglu reglu
+    erf cumsum
+    stack repeat expand tile where mask sort snake sine geglu reglu
 """
 """Steps of other libraries that are not here: nothing is near enough to them to be meant."""
 

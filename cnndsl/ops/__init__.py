@@ -15,7 +15,9 @@ from cnndsl.ops import (
     regions,
     reshape,
     resize,
+    sample,
     selection,
+    shuffle,
 )
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
 
@@ -40,5 +42,7 @@ __all__ = [
     "regions",
     "reshape",
     "resize",
+    "sample",
     "selection",
+    "shuffle",
 ]

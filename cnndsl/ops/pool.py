@@ -30,6 +30,7 @@ from cnndsl.ops.base import (
     Torch,
     Window,
     op,
+    spell_shape,
 )
 from cnndsl.ops.conv import padded
 from cnndsl.ops.onnx_steps import Onnx, Value, both, fixed, unpadded
@@ -46,7 +47,7 @@ from cnndsl.ops.shapes import (
 )
 from cnndsl.symbolic import maximum
 
-Layer = TypeVar("Layer", "MaxPool", "AvgPool")
+Layer = TypeVar("Layer", "MaxPool", "AvgPool", "MaxUnpool")
 
 
 @op("maxpool", Family.POOL)
@@ -66,7 +67,7 @@ class MaxPool(Op):
     dilation: Size = 1  # type: ignore[assignment]
     ceil: bool = False
 
-    known = ("nn.MaxPool", "F.max_pool")
+    known: ClassVar[tuple[str, ...]] = ("nn.MaxPool", "F.max_pool")
     titled = ("stride",)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
@@ -146,6 +147,158 @@ class MaxPool(Op):
             dilations=self.dilation,
             ceil_mode=1 if rounds else None,
         )
+
+
+@op("maxpool_indices", Family.POOL, outputs=("out", "indices"))
+class MaxPoolIndices(MaxPool):
+    """Max pooling that gives the place of each maximum too.  (C, *S) → (C, *S′), (C, *S′).
+
+    A place is a whole number: that in the flattened map of its channel.
+    MACs: 0.
+    Raises OpError: as `maxpool`, or the sides of the padding differ.
+    Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
+    """
+
+    chained = False
+    discrete = ("indices",)
+    known = ("F.max_pool",)
+    elsewhere = "maxpoolwithindices maxpoolwithargmax"
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """Its input and the places."""
+        return Saved(inputs=(0,), outputs=(1,))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *S′)."""
+        if not even(self.pads):
+            raise OpError("the sides of the padding differ", attribute="pad")
+        return MaxPool.shape(self, *inputs)
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """Both alike."""
+        return (self.shape(*inputs),) * 2
+
+    def run(self, *inputs: Array, **weights: Array) -> Any:
+        """The running maximum over the kernel's taps, and where it was."""
+        (x,) = inputs
+        return kernels.max_places(
+            x,
+            self.kernel,
+            self.shape(x.shape[1:])[1:],
+            stride=self.strides,
+            pads=self.pads,
+            dilation=self.dilation,
+        )
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`F.max_pool2d(x, 2, return_indices=True)`."""
+        call = MaxPool.torch(self, *inputs).function
+        assert isinstance(call, Call)
+        given = {**call.keywords, "return_indices": (True, False)}
+        return Torch(function=replace(call, keywords=given))
+
+
+@op("max_unpool", Family.UPSAMPLE, arity=(2, 2))
+class MaxUnpool(Op):
+    """Each value where its maximum was, zeros elsewhere.  (C, *S′), (C, *S′) → (C, *S).
+
+    S is `size`, or (S′ − 1)·stride − 2·pad + kernel, the stride the kernel unless it is given.
+    MACs: 0.
+    Raises OpError: values and places of other shapes; a `size` that the pooling cannot have
+    had; the sides of the padding differ.
+    Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
+    """
+
+    ports = ("out", "indices")
+
+    kernel: Size
+    stride: Size | None = None
+    pad: Pad = 0
+    size: Size | None = None
+
+    known = ("F.max_unpool",)
+    elsewhere = "maxunpool unpool unpooling"
+    moves = True
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """The stride is the kernel unless it was said; padding in numbers."""
+        return _resolved(self, inputs[0], (1,) * len(self.kernel))
+
+    @property
+    def strides(self) -> Size:
+        """The stride, resolved."""
+        assert self.stride is not None
+        return self.stride
+
+    @property
+    def pads(self) -> Pads:
+        """What was added before and after each axis, resolved."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
+
+    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
+        """The places."""
+        return Saved(inputs=(1,)) if grads[0] else NOTHING
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *S)."""
+        x, places = inputs
+        if x != places:
+            raise OpError(
+                f"values {spell_shape(x)} and places {spell_shape(places)}",
+                help="both come from one `maxpool_indices`",
+                operand=1,
+            )
+        if not even(self.pads):
+            raise OpError("the sides of the padding differ", attribute="pad")
+        axes = zip(x[1:], self.kernel, self.strides, self.pads, strict=True)
+        least = tuple((n - 1) * s - 2 * before + k for n, k, s, (before, _) in axes)
+        for n, m, s in zip(self.size or least, least, self.strides, strict=True):
+            if not m - s < n < m + s or n < 1:
+                raise OpError(
+                    f"a size of {int(n)} where the windows end at {int(m)}",
+                    help=f"between {int(max(m - s + 1, 1))} and {int(m + s - 1)}",
+                    attribute="size",
+                )
+        return (x[0], *(self.size or least))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: a copy."""
+        return 0
+
+    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
+        """The windows that hold its place, of its channel."""
+        (shape,), ones = self.shapes(*inputs), (1,) * len(self.kernel)
+        window = Window(self.kernel, self.strides, self.pads, ones, transposed=True)
+        _, *found = window.reading(inputs[0], shape).axes
+        axes = [{(0, 0): SAME, (1, 0): SAME}]
+        axes += [
+            {(0, axis): taps, (1, axis): taps}
+            for axis, one in enumerate(found, 1)
+            for taps in one.values()
+        ]
+        return (Reading(tuple(axes)),)
+
+    def figure(self) -> str:
+        """`unpool 2×2`."""
+        return f"unpool {compact(self.kernel)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """A copy into zeros."""
+        x, places = inputs
+        size = self.shape(x.shape[1:], places.shape[1:])[1:]
+        return kernels.max_unpool(x, places, size)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """`F.max_unpool2d(x, indices, 2)`."""
+        rank = len(self.kernel)
+        keywords: dict[str, tuple[object, object]] = {
+            "stride": (one(self.strides), one(self.kernel)),
+            "padding": (one(tuple(before for before, _ in self.pads)), 0),
+            "output_size": (self.size, None),
+        }
+        given = (Operand(0), Operand(1), one(self.kernel))
+        return Torch(function=Call(f"F.max_unpool{rank}d", given, keywords))
 
 
 @op("avgpool", Family.POOL)

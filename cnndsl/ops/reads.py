@@ -46,26 +46,35 @@ def but(x: Shape, axis: int) -> Reading:
     return Reading(tuple({} if n == axis else {(0, n): SAME} for n in range(len(x))))
 
 
-def resized(x: Shape, shape: Shape, mode: str, align_corners: bool) -> Reading:
-    """Interpolation of the spatial axes, by PyTorch's coordinates."""
+def resized(
+    x: Shape, shape: Shape, mode: str, align_corners: bool, factors: Sequence[Fraction] = ()
+) -> Reading:
+    """Interpolation of the spatial axes, by PyTorch's coordinates.
+
+    `factors` are those that were given; else they are the sizes' quotients.
+    """
     axes: list[Along] = [{(0, 0): SAME}]
     for axis in range(1, len(shape)):
         size, target = int(x[axis]), int(shape[axis])
+        scale = 1 / factors[axis - 1] if factors else Fraction(size, target)
+        if align_corners:
+            scale = Fraction(size - 1, target - 1) if target > 1 else Fraction(size)
         # One position, everywhere the same: its order is gone.
-        taps = _resized(size, target, mode, align_corners) if size > 1 else None
+        taps = _resized(scale, mode, align_corners) if size > 1 else None
         axes.append({} if taps is None else {(0, axis): taps})
     return Reading(tuple(axes))
 
 
-def _resized(size: int, target: int, mode: str, align_corners: bool) -> Taps:
-    ends = align_corners and target > 1
-    scale = Fraction(size - 1, target - 1) if ends else Fraction(size, target)
+def _resized(scale: Fraction, mode: str, align_corners: bool) -> Taps:
     shift = Fraction(0) if align_corners or mode == "nearest" else (scale - 1) / 2
+    around = 1 if mode == "bicubic" else 0
     first, last = [], []
     for unit in range(scale.denominator):
         place = unit * scale + shift
-        first.append(math.floor(place))
-        last.append(math.floor(place) if mode == "nearest" else math.ceil(place))
+        low, high = math.floor(place), math.ceil(place)
+        between = around * (low < high)  # at a position the others weigh nothing
+        first.append(low - between)
+        last.append(low if mode == "nearest" else high + between)
     return Taps(tuple(first), tuple(last), scale.numerator)
 
 

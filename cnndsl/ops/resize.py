@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import ClassVar, Literal
+from fractions import Fraction
+from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
@@ -30,8 +32,11 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import check_filling, enlarged, one, spatial, square, torch_sides
+from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
+
+Numbers = tuple[float, ...]
 
 CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The middle of the spatial axes."""
@@ -283,13 +288,14 @@ class FilledPad(Op):
 class Resize(Op):
     """Interpolation to a given size.  (C, *S) → (C, *size).
 
-    `bilinear` is linear along each spatial axis, whatever their number.
+    `bilinear` is linear along each spatial axis, whatever their number; `bicubic` is of two.
     MACs: 0, counted as resizing.
-    Source: convention (PyTorch's `F.interpolate`, without antialiasing).
+    Source: convention (PyTorch's `F.interpolate`, without antialiasing); Keys 1981, IEEE
+    TASSP 29(6), with a = −0.75 (bicubic).
     """
 
     size: Size
-    mode: Literal["nearest", "bilinear"] = "nearest"
+    mode: Literal["nearest", "bilinear", "bicubic"] = "nearest"
     align_corners: bool = False
 
     known = ("F.interpolate",)
@@ -303,8 +309,7 @@ class Resize(Op):
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *size)."""
-        spatial(inputs[0], self.name)
-        check_corners(self.mode, self.align_corners)
+        check_mode(inputs[0], self.name, self.mode, self.align_corners)
         return (inputs[0][0], *self.size)
 
     def macs(self, *inputs: Shape) -> int:
@@ -339,57 +344,77 @@ class Resize(Op):
 
 @op("upsample", Family.UPSAMPLE)
 class Upsample(Op):
-    """Interpolation to a multiple of the size.  (C, *S) → (C, *factor·S).
+    """Interpolation to a multiple of the size, ⌊factor·S⌋.  (C, *S) → (C, *factor·S).
 
     MACs: 0, counted as resizing.
+    Raises OpError: a factor that leaves nothing, or whose product PyTorch rounds.
     Source: convention (PyTorch's `nn.Upsample`).
     """
 
     chained = True
 
-    factor: Size = 2  # type: ignore[assignment]
-    mode: Literal["nearest", "bilinear"] = "nearest"
+    factor: Size | float | Numbers = 2
+    mode: Literal["nearest", "bilinear", "bicubic"] = "nearest"
     align_corners: bool = False
 
-    hints: ClassVar = {"factor": "label what enters `x`: `x -> resize([x.h // 2, x.w // 2])`"}
     known = ("nn.Upsample", "F.interpolate")
     keeps = NOTHING
     titled = ("factor", "mode")
 
+    def factors(self, x: Shape) -> tuple[float, ...]:
+        """One an axis: whole numbers, or fractions.  Raises OpError."""
+        axes, given = spatial(x, self.name), self.factor
+        found = given if isinstance(given, tuple) else (given,) * len(axes)
+        if len(found) != len(axes) or any(factor <= 0 for factor in found):
+            raise OpError(
+                f"`factor` is {spell(given)}, but must be positive, one for each of "
+                f"{len(axes)} axes or one for all",
+                attribute="factor",
+                code="E303",
+            )
+        return found
+
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """The nearest position, or the two of each axis around its own."""
-        (shape,) = self.shapes(*inputs)
-        return (resized(inputs[0], shape, self.mode, self.align_corners),)
+        """The nearest position, or those of each axis around its own."""
+        (x,), (shape,) = inputs, self.shapes(*inputs)
+        factors = [Fraction(str(float(factor))) for factor in self.factors(x)]
+        return (resized(x, shape, self.mode, self.align_corners, factors),)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """(C, *factor·S)."""
-        check_corners(self.mode, self.align_corners)
-        sizes = zip(spatial(inputs[0], self.name), self.factor, strict=True)
-        return (inputs[0][0], *(n * factor for n, factor in sizes))
+        """(C, *⌊factor·S⌋)."""
+        (x,) = inputs
+        check_mode(x, self.name, self.mode, self.align_corners)
+        sizes = zip(spatial(x, self.name), self.factors(x), strict=True)
+        return (x[0], *(_scaled(n, factor) for n, factor in sizes))
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as resizing."""
         return 0
 
     def window(self, *inputs: Shape) -> Window:
-        """That of the transposed convolution that it equals."""
-        return upsampling_window(self.factor, self.mode, self.align_corners)
+        """That of the transposed convolution that it equals, for whole factors."""
+        factors = self.factors(inputs[0])
+        whole = tuple(factor for factor in factors if isinstance(factor, int))
+        if len(whole) < len(factors):
+            return Window(whole=True)
+        return upsampling_window(whole, self.mode, self.align_corners)
 
     def figure(self) -> str:
-        """`nearest ↑2`."""
+        """`nearest ↑2`, `bilinear ↓2`."""
         return f"{self.mode}{enlarged(self.factor) or ' ↑1'}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One axis at a time."""
         (x,) = inputs
-        size = self.shape(x.shape[1:])[1:]
-        return kernels.resize(x, size, self.mode, self.align_corners)
+        size, factors = self.shape(x.shape[1:])[1:], self.factors(x.shape[1:])
+        return kernels.resize(x, size, self.mode, self.align_corners, factors)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.Upsample(scale_factor=2)`, or `F.interpolate`."""
+        factors = self.factors(inputs[0])
         keywords = {
-            "scale_factor": (one(self.factor), None),
-            **torch_mode(self.mode, self.align_corners, len(self.factor)),
+            "scale_factor": (one(factors), None),
+            **torch_mode(self.mode, self.align_corners, len(factors)),
         }
         return Torch(
             Call("nn.Upsample", (), keywords), Call("F.interpolate", (Operand(0),), keywords)
@@ -456,6 +481,30 @@ def _nearest(to: Onnx, n: int, m: int) -> Value:
     return to("Min", to.whole(source), to.ints(n) - 1)
 
 
+def _scaled(n: int, factor: float) -> int:
+    """⌊factor·n⌋.  Raises OpError: nothing is left, or PyTorch's product is rounded."""
+    if isinstance(factor, int):
+        return n * factor
+    exact = Fraction(str(factor))
+    size = n * exact.numerator // exact.denominator
+    if size < 1 or math.floor(int(n) * factor) != size:
+        said = "leaves nothing of" if size < 1 else "is rounded at"
+        raise OpError(
+            f"a factor of {factor} {said} a size of {int(n)}",
+            help="give the size instead: `resize([64, 64])`",
+            attribute="factor",
+        )
+    return size
+
+
+def check_mode(x: Shape, what: str, mode: str, align_corners: bool) -> None:
+    """Raises OpError: `bicubic` of other than two axes, corners where nothing is between."""
+    if mode == "bicubic":
+        spatial(x, f"{what}` with `bicubic", (2,))
+    spatial(x, what)
+    check_corners(mode, align_corners)
+
+
 def check_corners(mode: str, align_corners: bool) -> None:
     """Raises OpError: `align_corners` where nothing is interpolated."""
     if align_corners and mode == "nearest":
@@ -472,8 +521,8 @@ def upsampling_window(factor: Size, mode: str, align_corners: bool) -> Window:
         return Window(
             factor, factor, ((0, 0),) * len(factor), (1,) * len(factor), transposed=True
         )
-    if align_corners:
-        # The distance between samples is not the factor: no window slides.
+    if align_corners or mode == "bicubic":
+        # The distance between samples is not the factor, or they are more than two.
         return Window(whole=True)
     kernel = tuple(2 * f - f % 2 for f in factor)
     pads = tuple((f // 2, f // 2) for f in factor)

@@ -35,7 +35,6 @@ def test_arguments_are_those_of_operations() -> None:
         *("prelu", "selu", "celu", "rrelu", "crelu", "relu7", "gmp", "max", "min", "mean"),
         *(
             "grid_sample",
-            "GridSample",
             "dropout2d",
             "softmin",
             "max_unpool2d",
@@ -77,7 +76,7 @@ def test_slip_is_recognised(name: str, meant: str) -> None:
             ("Dense", "`linear(10)`"),
             ("adaptiveMaxPool2d", "`gmp`"),
         ),
-        *(("pixel_shuffle", "rearrange"), ("InstanceNorm3d", "`instance_norm`")),
+        *(("PixelShuffle", "`pixel_shuffle`"), ("InstanceNorm3d", "`instance_norm`")),
         *(
             ("bottleneck", "(Bottleneck)`"),
             ("ConvTranspose2d", "deconv"),

@@ -38,6 +38,15 @@ def inputs_for(case: Case, dtype: str, seed: int = 0) -> list:
     if name == "gather":
         size = shapes[0][int(str(arguments["axis"]))]
         arrays[1] = np.abs(arrays[1] * 10) // 1 % size
+    if name == "max_unpool":
+        whole = made(name, arguments, *shapes).shape(*shapes)
+        given = {k: v for k, v in arguments.items() if k in ("kernel", "stride", "pad")}
+        pool = made("maxpool_indices", given, whole)
+        found = pool.run(np.random.default_rng(seed).normal(size=(2, *whole)))
+        assert found[1].shape == arrays[1].shape
+        arrays[1] = found[1]
+    if name == "grid_sample":
+        arrays[1] = 1.2 * np.tanh(arrays[1] / 2)
     if name in ("nms", "roi_align"):
         low, high = arrays[0][..., :2], np.abs(arrays[0][..., 2:])
         arrays[0] = np.concatenate([low, low + high], -1)
@@ -115,7 +124,7 @@ def test_macs_are_half_of_what_torch_counts(case: Case) -> None:
     (module, *_) = forms(op, shapes)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the others go uncounted
-        module(*(torch.zeros(1, *shape) for shape in shapes))
+        module(*(torch.from_numpy(x[:1]) for x in inputs_for(case, "float32")))
     assert 2 * op.macs(*shapes) == counter.get_total_flops()
 
 

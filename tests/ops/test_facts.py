@@ -31,6 +31,11 @@ def storage(x: Tensor) -> int:
     return x.untyped_storage()._cdata
 
 
+def leaf(x: np.ndarray, grad: bool = True) -> Tensor:
+    """A tensor that may have a gradient: whole numbers have none."""
+    return torch.from_numpy(x).requires_grad_(grad and x.dtype.kind == "f")
+
+
 # The gradient's support
 
 
@@ -38,7 +43,9 @@ def support(scalar: Tensor, inputs: list[Tensor]) -> list[np.ndarray]:
     """Where the gradient of a sum is not zero, in each input."""
     if not scalar.requires_grad:
         return [np.zeros(x.shape[1:], bool) for x in inputs]
-    found = torch.autograd.grad(scalar, inputs, retain_graph=True, allow_unused=True)
+    real = [x for x in inputs if x.is_floating_point()]
+    grads = iter(torch.autograd.grad(scalar, real, retain_graph=True, allow_unused=True))
+    found = [next(grads) if x.is_floating_point() else None for x in inputs]
     return [
         np.zeros(x.shape[1:], bool) if g is None else (g != 0).any(0).numpy()
         for x, g in zip(inputs, found, strict=True)
@@ -77,7 +84,7 @@ class Supports:
             for weight in module.parameters():
                 weight.data = torch.from_numpy(rng.uniform(0.5, 1, size=tuple(weight.shape)))
             inputs = inputs_for(case, "float64", seed)
-            tensors = [torch.from_numpy(x[:1]).requires_grad_() for x in inputs]
+            tensors = [leaf(x[:1]) for x in inputs]
             self.runs.append((tensors, list(outputs_of(module(*tensors)))))
 
     def of(self, output: int, pick: Callable[[Tensor], Tensor]) -> list[list[np.ndarray]]:
@@ -110,7 +117,10 @@ def test_reads_is_the_support_of_the_gradient(case: Case) -> None:
     for number, reading in supports.reads():
         shape = supports.op.shapes(*shapes)[number]
         gone = -len(shape)  # before it only the batch, or what joined it
-        integers = {1} if case[0] == "gather" else set()
+        chosen = (
+            case[0] in ("gather", "max_unpool") or getattr(supports.op, "mode", "") == "nearest"
+        )
+        integers = {1} if chosen else set()
         hulls: dict[tuple[int, int, int], list[tuple[int, int] | None]] = {}
         for axis, size in enumerate(shape):
             for unit in range(size):
@@ -200,8 +210,8 @@ def kept(
     """What an operation says that autograd keeps, and what it does."""
     op, shapes, modules = opened(case)
     module = modules[form].train()
-    tensors = [torch.from_numpy(x) for x in inputs_for(case, "float32")]
-    inputs = [x.requires_grad_(grad) for x, grad in zip(tensors, grads, strict=True)]
+    tensors = inputs_for(case, "float32")
+    inputs = [leaf(x, grad) for x, grad in zip(tensors, grads, strict=True)]
     found, outputs = saved(module, inputs)
     return op.saves(*shapes, grads=grads), found, (inputs, outputs)
 
@@ -230,8 +240,8 @@ def test_a_copy_of_an_input_with_gaps_is_kept_where_it_is_said(case: Case) -> No
     op, shapes, (module, *_) = opened(case)
     if op.family is Family.BOXES:
         return
-    found = [torch.from_numpy(x) for x in inputs_for(case, "float32")]
-    wider = [torch.cat([x, x], 1).requires_grad_() for x in found]
+    found = inputs_for(case, "float32")
+    wider = [leaf(np.concatenate([x, x], 1)) for x in found]
     inputs = [y.narrow(1, 0, x.shape[1]) for x, y in zip(found, wider, strict=True)]
     kept_of, _ = saved(module.train(), inputs)
     said = op.saves(*shapes, grads=(True,) * len(shapes))
@@ -335,7 +345,7 @@ def test_what_moves_gives_what_it_took(case: Case) -> None:
 @each_case
 def test_gradients_flow_through_what_is_not_discrete(case: Case) -> None:
     op, _, (module, *_) = opened(case)
-    tensors = [torch.from_numpy(x).requires_grad_() for x in inputs_for(case, "float32")]
+    tensors = [leaf(x) for x in inputs_for(case, "float32")]
     outputs = outputs_of(module(*tensors))
     for name, y in zip(op.output_names(len(outputs)), outputs, strict=True):
         assert y.requires_grad == (name not in op.discrete)

@@ -157,6 +157,34 @@ def max_pool(
     return y
 
 
+def max_places(
+    x: Array, kernel: Size, out: Size, *, stride: Size, pads: Pads, dilation: Size
+) -> tuple[Array, Array]:
+    """The maximum of each window, and its place in the flattened map, the first of equals."""
+    size = x.shape[2:]
+    padded = pad(x, _reach(size, kernel, out, stride, pads, dilation), -math.inf)
+    y = np.full((*x.shape[:2], *out), -math.inf, x.dtype)
+    places = np.zeros(y.shape, np.int64)
+    for tap, seen in taps(kernel, out, stride, dilation):
+        place = np.zeros((1,) * len(out), np.int64)
+        for axis, n in enumerate(size):
+            along = np.arange(out[axis]) * stride[axis] - pads[axis][0]
+            along = along + tap[axis] * dilation[axis]
+            place = place * n + along.reshape(-1, *(1,) * (len(size) - axis - 1))
+        better = (padded[seen] > y) | np.isnan(padded[seen])
+        places = np.where(better, place, places)
+        y = np.where(better, padded[seen], y)
+    return y, places
+
+
+def max_unpool(x: Array, places: Array, size: Size) -> Array:
+    """Each value at its place, zeros elsewhere.  (N, C, *S) → (N, C, *size)."""
+    y = np.zeros((*x.shape[:2], math.prod(size)), x.dtype)
+    flat = (*x.shape[:2], math.prod(x.shape[2:]))
+    np.put_along_axis(y, places.reshape(flat).astype(np.int64), x.reshape(flat), 2)
+    return y.reshape(*x.shape[:2], *size)
+
+
 def avg_pool(
     x: Array, kernel: Size, out: Size, *, stride: Size, pads: Pads, count_include_pad: bool
 ) -> Array:
@@ -205,37 +233,59 @@ def _reach(
 # ── Resizing ─────────────────────────────────────────────────────────────────────────
 
 
-def resize(x: Array, size: Size, mode: str, align_corners: bool) -> Array:
-    """Interpolation, one axis after another.  (N, C, *S) → (N, C, *size)."""
+def resize(
+    x: Array, size: Size, mode: str, align_corners: bool, factors: tuple[float, ...] = ()
+) -> Array:
+    """Interpolation, one axis after another.  (N, C, *S) → (N, C, *size).
+
+    With `factors` the distance of two samples is 1 / factor, else that of the sizes.
+    """
     for axis, m in enumerate(size, start=2):
+        n = x.shape[axis]
+        step = 1 / float(factors[axis - 2]) if factors else n / m
         if mode == "nearest":
-            x = x.take(nearest(x.shape[axis], m, x.dtype), axis)
+            x = x.take(nearest(n, m, x.dtype, step if factors else None), axis)
+            continue
+        at = np.arange(m).astype(x.dtype)
+        if align_corners:
+            source = at * x.dtype.type((n - 1) / (m - 1) if m > 1 else 0.0)
         else:
-            x = _lerp(x, axis, m, align_corners)
+            source = (at + 0.5) * x.dtype.type(step) - 0.5
+        x = (_cubic if mode == "bicubic" else _lerp)(x, axis, source)
     return x
 
 
-def nearest(n: int, m: int, dtype: np.dtype[Any]) -> Array:
+def nearest(n: int, m: int, dtype: np.dtype[Any], step: float | None = None) -> Array:
     """For each of m positions, its source among n: ⌊i · (n / m)⌋.
 
     Rounded in the type of the input, as in PyTorch.
     """
-    source = np.arange(m).astype(dtype) * (dtype.type(n) / dtype.type(m))
+    distance = dtype.type(n) / dtype.type(m) if step is None else dtype.type(step)
+    source = np.arange(m).astype(dtype) * distance
     index: Array = np.minimum(source.astype(np.int64), n - 1)
     return index
 
 
-def _lerp(x: Array, axis: int, m: int, align_corners: bool) -> Array:
-    n = x.shape[axis]
-    at = np.arange(m).astype(x.dtype)
-    if align_corners:
-        source = at * x.dtype.type((n - 1) / (m - 1) if m > 1 else 0.0)
-    else:
-        source = np.maximum((at + 0.5) * x.dtype.type(n / m) - 0.5, 0)
+def _lerp(x: Array, axis: int, source: Array) -> Array:
+    n, source = x.shape[axis], np.maximum(source, 0)
     left = np.minimum(source.astype(np.int64), n - 1)
     right = np.minimum(left + 1, n - 1)
     part = (source - left.astype(x.dtype)).reshape(-1, *(1,) * (x.ndim - axis - 1))
     y: Array = x.take(left, axis) * (1 - part) + x.take(right, axis) * part
+    return y
+
+
+def _cubic(x: Array, axis: int, source: Array) -> Array:
+    """Keys' kernel with a = −0.75 over four positions, the border repeated."""
+    n, a, left = x.shape[axis], -0.75, np.floor(source)
+    y = np.zeros((*x.shape[:axis], len(source), *x.shape[axis + 1 :]), x.dtype)
+    for tap in range(-1, 3):
+        d = np.abs(source - left - tap)
+        inner = ((a + 2) * d - (a + 3)) * d * d + 1
+        outer = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        weight = np.where(d <= 1, inner, outer).astype(x.dtype)
+        place = np.clip(left.astype(np.int64) + tap, 0, n - 1)
+        y += x.take(place, axis) * weight.reshape(-1, *(1,) * (x.ndim - axis - 1))
     return y
 
 

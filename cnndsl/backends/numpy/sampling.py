@@ -148,3 +148,58 @@ def reorg(x: Array, stride: int) -> Array:
     return cells.transpose(0, 3, 5, 1, 2, 4).reshape(
         batch, c * stride**2, h // stride, w // stride
     )
+
+
+def affine_grid(theta: Array, size: Size, align_corners: bool) -> Array:
+    """The map of each pixel's (x, y, 1).  (N, 2, 3) → (N, H, W, 2)."""
+    sides = []
+    for n in map(int, size):
+        place = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
+        sides.append(place if align_corners else place * ((n - 1) / n))
+    y, x = np.meshgrid(*sides, indexing="ij")
+    base = np.stack([x, y, np.ones_like(x)], -1).astype(theta.dtype)
+    grid: Array = np.einsum("hwk,nck->nhwc", base, theta)
+    return grid
+
+
+def grid_sample(x: Array, grid: Array, mode: str, pad_mode: str, align_corners: bool) -> Array:
+    """A map where a grid says.  (N, C, H, W), (N, h, w, 2) → (N, C, h, w)."""
+    places = []
+    for axis, n in ((1, x.shape[2]), (0, x.shape[3])):
+        at = grid[..., axis]
+        place = (at + 1) / 2 * (n - 1) if align_corners else ((at + 1) * n - 1) / 2
+        if pad_mode == "reflection":
+            low, high = (0.0, n - 1.0) if align_corners else (-0.5, n - 0.5)
+            place = _mirrored(place, low, high)
+        places.append(place if pad_mode == "zeros" else np.clip(place, 0, n - 1))
+    y, columns = places
+    if mode == "nearest":
+        return _read(x, np.rint(y), np.rint(columns))
+    top, left = np.floor(y), np.floor(columns)
+    down, right = y - top, columns - left
+    found = np.zeros((*x.shape[:2], *grid.shape[1:3]), x.dtype)
+    for i, j in np.ndindex(2, 2):
+        weight = (down if i else 1 - down) * (right if j else 1 - right)
+        found += _read(x, top + i, left + j) * weight[:, None]
+    return found
+
+
+def _mirrored(place: Array, low: float, high: float) -> Array:
+    """Between two borders, at which it turns back."""
+    if high == low:
+        return np.zeros_like(place)
+    span, moved = high - low, np.abs(place - low)
+    turns, rest = np.floor(moved / span), np.fmod(moved, span)
+    return np.where(turns % 2 == 0, rest + low, high - rest)
+
+
+def _read(x: Array, rows: Array, columns: Array) -> Array:
+    """The values at whole places, 0 beyond the border.  (N, C, H, W) → (N, C, h, w)."""
+    height, width = x.shape[2:]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    row = np.clip(rows, 0, height - 1).astype(np.int64)
+    column = np.clip(columns, 0, width - 1).astype(np.int64)
+    sample = np.arange(len(x))[:, None, None]
+    values: Array = np.moveaxis(x[sample, :, row, column], -1, 1)
+    found: Array = values * inside[:, None]
+    return found

@@ -123,7 +123,7 @@ class Lowering:
                 return self._linear(task)
             case Deconv() if _apart(op):
                 return self._deconv(task, op)
-            case MaxPool() | AvgPool() if alone and len(op.kernel) <= 2:
+            case MaxPool() | AvgPool() if alone and len(op.kernel) <= 2 and not op.discrete:
                 return self._pool(task, op)
             case GlobalAvgPool() if alone and op.name == "gap":
                 return self._global_mean(task)

@@ -45,6 +45,7 @@ from cnndsl.symbolic import (
 WORDS: dict[str, object] = {
     "same": Auto.SAME,
     "valid": Auto.VALID,
+    "causal": Auto.CAUSAL,
     "auto": Auto.AUTO,
     "none": None,
     "true": True,

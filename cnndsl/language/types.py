@@ -67,4 +67,8 @@ def _fits(value: object, kind: str, item: str | None) -> bool:
             sizes = value if isinstance(value, tuple) else (value,)
             return all(_fits(each, "int", None) for each in sizes)
         case _:
-            return value in (Auto.SAME, Auto.VALID) or number or isinstance(value, tuple)
+            return (
+                value in (Auto.SAME, Auto.VALID, Auto.CAUSAL)
+                or number
+                or isinstance(value, tuple)
+            )

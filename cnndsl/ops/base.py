@@ -35,7 +35,7 @@ Integers = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 """Zeros before and after each spatial axis."""
 Pad = object
-"""The type of an attribute: `same`, or pairs as in `Pads` (see `convert`)."""
+"""The type of an attribute: `same`, `causal`, or pairs as in `Pads` (see `convert`)."""
 
 
 class Family(Enum):
@@ -265,6 +265,7 @@ class Auto(Enum):
     AUTO = "auto"
     SAME = "same"
     VALID = "valid"
+    CAUSAL = "causal"
 
 
 class Op(Record):

@@ -37,8 +37,8 @@ from cnndsl.ops.shapes import (
     enlarged,
     even,
     one,
+    padding,
     per_stride,
-    same_padding,
     spatial,
     torch_sides,
     window_size,
@@ -147,7 +147,7 @@ class Conv(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.Conv2d`; a module of the file's own where the sides of the padding differ."""
         (x,) = inputs
-        rank, sides = len(self.kernel), torch_sides(self.pads)
+        rank = len(self.kernel)
         others: dict[str, tuple[object, object]] = {
             "dilation": (one(self.dilation), 1),
             "groups": (self.groups, 1),
@@ -158,10 +158,12 @@ class Conv(Op):
         given = (x[0], self.out, one(self.kernel))
         if not even(self.pads):
             del others["padding_mode"]
-            module = Call(f"PaddedConv{rank}d", (*given, sides), {**stride, **others})
+            module = Call(
+                f"PaddedConv{rank}d", (*given, torch_sides(self.pads)), {**stride, **others}
+            )
             return Torch(module, helper=padded_conv(rank))
-        padding = one(tuple(before for before, _ in self.pads))
-        keywords = {**stride, "padding": (padding, 0), **others}
+        sides = one(tuple(before for before, _ in self.pads))
+        keywords = {**stride, "padding": (sides, 0), **others}
         return Torch(Call(f"nn.Conv{rank}d", given, keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
@@ -390,11 +392,11 @@ class Deconv(Op):
         }
         given = (inputs[0][0], self.out, one(self.kernel))
         if not even(self.pads):
-            sides = torch_sides(self.pads)
-            module = Call(f"CroppedConvTranspose{rank}d", (*given, sides), {**stride, **others})
+            crops = torch_sides(self.pads)
+            module = Call(f"CroppedConvTranspose{rank}d", (*given, crops), {**stride, **others})
             return Torch(module, helper=cropped_deconv(rank))
-        padding = one(tuple(before for before, _ in self.pads))
-        keywords = {**stride, "padding": (padding, 0), **others}
+        sides = one(tuple(before for before, _ in self.pads))
+        keywords = {**stride, "padding": (sides, 0), **others}
         return Torch(Call(f"nn.ConvTranspose{rank}d", given, keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
@@ -431,8 +433,9 @@ def _filled(found: tuple[Reading, ...], mode: str) -> tuple[Reading, ...]:
 
 def _resolved(layer: Layer, x: Shape) -> Layer:
     spatial(x, layer.name)
-    if layer.pad is Auto.SAME:
-        layer = replace(layer, pad=same_padding(layer.kernel, layer.dilation))
+    if layer.pad is Auto.CAUSAL and isinstance(layer, Deconv):
+        raise OpError("`deconv` has no causal padding", attribute="pad")
+    layer = replace(layer, pad=padding(layer.pad, layer.kernel, layer.dilation))
     return replace(layer, bias=True) if layer.bias is Auto.AUTO else layer
 
 

@@ -36,7 +36,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.conv import Conv
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
-from cnndsl.ops.shapes import compact, even, per_stride, same_padding, spatial
+from cnndsl.ops.shapes import compact, even, padding, per_stride, spatial
 from cnndsl.ops.words import spoken
 
 DEFORM_CONV = '''class DeformConv2d(nn.Module):
@@ -135,7 +135,7 @@ class DeformConv(Op):
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
         spatial(inputs[0], self.name, (2,))
-        pad = same_padding(self.kernel, self.dilation) if self.pad is Auto.SAME else self.pad
+        pad = padding(self.pad, self.kernel, self.dilation)
         return replace(self, pad=pad, bias=True if self.bias is Auto.AUTO else self.bias)
 
     @property
@@ -308,9 +308,7 @@ class Involve(Op):
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers."""
         spatial(inputs[0], self.name, (2,))
-        if self.pad is not Auto.SAME:
-            return self
-        return replace(self, pad=same_padding(self.kernel, (1,) * len(self.kernel)))
+        return replace(self, pad=padding(self.pad, self.kernel, (1,) * len(self.kernel)))
 
     @property
     def pads(self) -> Pads:

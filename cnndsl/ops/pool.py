@@ -39,6 +39,7 @@ from cnndsl.ops.shapes import (
     compact,
     even,
     one,
+    padding,
     per_stride,
     same_padding,
     spatial,
@@ -673,6 +674,7 @@ def _resolved(layer: Layer, x: Shape, dilation: Size) -> Layer:
                     attribute="pad",
                 )
         layer = replace(layer, pad=pads)
+    layer = replace(layer, pad=padding(layer.pad, layer.kernel, dilation))
     return replace(layer, stride=layer.kernel) if layer.stride is None else layer
 
 

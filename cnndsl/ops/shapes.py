@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Pads, Shape, Size, spell_shape
+from cnndsl.ops.base import Auto, Pad, Pads, Shape, Size, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import minimum
@@ -22,6 +22,23 @@ def same_padding(kernel: Size, dilation: Size) -> Pads:
             )
         pads.append((d * (k - 1) // 2, d * (k - 1) // 2))
     return tuple(pads)
+
+
+def padding(pad: Pad, kernel: Size, dilation: Size) -> Pads:
+    """Zeros before and after each axis, of `same` and `causal` too.
+
+    `causal` is `dilation·(kernel − 1)` before the one axis, so that nothing reads ahead.
+    Raises OpError: an even kernel with `same`, several axes with `causal`.
+    """
+    if pad is Auto.SAME:
+        return same_padding(kernel, dilation)
+    if pad is Auto.CAUSAL:
+        if len(kernel) != 1:
+            message = f"pad=causal has one axis, and the kernel is {spell(kernel)}"
+            raise OpError(message, help="give the padding by side", attribute="pad")
+        return ((dilation[0] * (kernel[0] - 1), 0),)
+    assert isinstance(pad, tuple)
+    return pad
 
 
 def window_size(

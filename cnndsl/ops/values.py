@@ -139,7 +139,7 @@ _EXPECTED = {
     "str": "a string",
     "None": "none",
     "Size": "a size of {rank} positive numbers, or one for all axes",
-    "Pad": "same, valid, a size of {rank}, or a list with two numbers for each of {rank} axes",
+    "Pad": "same, valid, causal, a size of {rank}, or two numbers for each of {rank} axes",
     "Auto": "auto",
     "Numbers": "a list of numbers",
     "Integers": "a list of integers",
@@ -197,8 +197,8 @@ def _size(value: object, rank: int) -> object:
 
 
 def _pad(value: object, rank: int) -> object:
-    """`same`, or zeros before and after each axis, the first axis first."""
-    if value is Auto.SAME:
+    """`same`, `causal`, or zeros before and after each axis, the first axis first."""
+    if value in (Auto.SAME, Auto.CAUSAL):
         return value
     if value is Auto.VALID:
         return ((0, 0),) * rank

@@ -29,6 +29,8 @@ CASES: list[Case] = [
     ("conv", {"out": 8, "kernel": 1}, (MAP,)),
     ("conv", {"out": 8, "kernel": 5, "stride": 3}, (LINE,)),
     ("conv", {"out": 6, "kernel": (3, 1, 3), "groups": 2}, (CUBE,)),
+    ("conv", {"out": 4, "kernel": 2, "pad": Auto.CAUSAL, "dilation": 3}, (LINE,)),
+    ("dwconv", {"kernel": 3, "pad": Auto.CAUSAL}, (LINE,)),
     ("conv", {"out": 4, "kernel": 3, "pad_mode": "reflect"}, (MAP,)),
     ("conv", {"out": 4, "kernel": 5, "stride": 2, "pad_mode": "replicate"}, (LINE,)),
     ("conv", {"out": 4, "kernel": 3, "pad_mode": "circular", "bias": False}, (CUBE,)),

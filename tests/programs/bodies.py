@@ -251,7 +251,7 @@ class Body:
         """Any operation with one input, and what it gives."""
         for _ in range(20):
             name = self.chance.choice(NAMES)
-            if OPS[name].arity[0] > 1 or "out" in OPS[name].discrete:
+            if OPS[name].arity[0] > 1 or OPS[name].discrete:
                 continue
             given = arguments(OPS[name], shape, self.chance)
             found = outcome(name, given, shape)

@@ -219,7 +219,42 @@ def _argmax(body: Body) -> bool:
     return ok and body.add(line, found, continues=True)
 
 
+def _unpool(body: Body) -> bool:
+    """Pooling, and where its places lead back: they go into `max_unpool` alone."""
+    chance, value = body.chance, body.pick()
+    given = arguments(OPS["maxpool_indices"], value.shape, chance)
+    found = outcome("maxpool_indices", given, value.shape)
+    if not found:
+        raise RefusedError
+    pooled, places = body.writer.fresh("p"), body.writer.fresh("p")
+    step = written("maxpool_indices", given, chance)
+    ok = body.add(f"{pooled}, {places}: {value.name} -> {step}", pooled)
+    back = {name: v for name, v in given.items() if name in ("kernel", "stride", "pad")}
+    if chance.random() < 0.5 or outcome("max_unpool", back, *found) != (value.shape,):
+        back["size"] = value.shape[1:]
+    if not ok or outcome("max_unpool", back, *found) is None:
+        return ok
+    label, step = body.writer.fresh("l"), written("max_unpool", back, chance)
+    return body.add(f"{label}: {step} {{ {pooled}; {places} }}", label, continues=True)
+
+
+def _warped(body: Body) -> bool:
+    """A spatial transformer."""
+    chance, value = body.chance, body.pick((3,))
+    grid, label = body.writer.fresh("l"), body.writer.fresh("l")
+    given = arguments(OPS["affine_grid"], value.shape, chance) | {"size": value.shape[1:]}
+    step = written("affine_grid", given, chance)
+    ok = body.add(f"{grid}: {value.name} -> gap -> linear(6) -> reshape(2, 3) -> {step}", grid)
+    step = written("grid_sample", arguments(OPS["grid_sample"], value.shape, chance), chance)
+    line = f"{label}: {step} {{ {value.name}; {grid} }}"
+    return ok and body.add(line, label, continues=True)
+
+
 PREPARED: dict[str, Construct] = {
+    "maxpool_indices": _unpool,
+    "max_unpool": _unpool,
+    "affine_grid": _warped,
+    "grid_sample": _warped,
     "argmax": _argmax,
     "deform_conv": _deform,
     "involve": _involve,

@@ -255,6 +255,9 @@ def carried(
         if name == "axes":
             values[name] = _axes(first, said)
             continue
+        if said.words.get(name) is Auto.CAUSAL:
+            values[name] = Auto.CAUSAL
+            continue
         if said.words.get(name) is Auto.SAME or (
             name == "pad"
             and name not in said.nodes

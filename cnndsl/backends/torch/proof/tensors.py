@@ -82,7 +82,7 @@ class Functions(Record):
 
     def of_input(
         self, name: str, x: object, arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> Tensor:
+    ) -> Any:
         """A function of one tensor that the tables have."""
         if not isinstance(x, Tensor):
             raise ProofError(f"`{name}` of what is not a tensor")
@@ -91,7 +91,7 @@ class Functions(Record):
         bound = found.bind(arguments, keywords)
         return self.applied(found.name, found.attributes(bound), x, bool(bound.get("inplace")))
 
-    def applied(self, name: str, attributes: Attributes, x: Tensor, inplace: bool) -> Tensor:
+    def applied(self, name: str, attributes: Attributes, x: Tensor, inplace: bool) -> Any:
         """A term of one operand."""
         values: dict[str, Any] = dict(attributes)
         if name == "F.interpolate" and x.shape is not None:
@@ -107,6 +107,8 @@ class Functions(Record):
         if name == "F.pad":
             self.check_pad(x, values)
         found = self.table.tensor(Term(name, attributes, (read(x),)))
+        if values.get("return_indices"):
+            return self.table.values(found)
         return overwritten(x, found, name) if inplace else found
 
     def check_pad(self, x: Tensor, values: dict[str, Any]) -> None:

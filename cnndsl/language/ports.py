@@ -54,7 +54,8 @@ def block_inputs(
             message = f"`{declaration.name}` has one input, but {enter(len(tensors))}"
             raise fault("E205", message, span)
         return {"in": tensors[0]}
-    if len(operands) == 1 and len(given) > 1:
+    one = operands[0].tensors if len(operands) == 1 else {}
+    if one and (len(given) > 1 or given[0].name in one):
         by_name = _by_name(given, operands[0], declaration.name, span)
         if by_name is not None:
             return by_name

@@ -31,7 +31,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import resized
-from cnndsl.ops.shapes import check_filling, enlarged, one, spatial, square, torch_sides
+from cnndsl.ops.shapes import check_filling, one, spatial, square, torch_sides
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
@@ -361,6 +361,13 @@ class Upsample(Op):
     keeps = NOTHING
     titled = ("factor", "mode")
 
+    def resolved(self, *inputs: Shape) -> Op:
+        """Whole factors as such, one an axis."""
+        factors = self.factors(inputs[0])
+        if not all(isinstance(n, int) or n.is_integer() for n in factors):
+            return self
+        return replace(self, factor=tuple(n if isinstance(n, int) else int(n) for n in factors))
+
     def factors(self, x: Shape) -> tuple[float, ...]:
         """One an axis: whole numbers, or fractions.  Raises OpError."""
         axes, given = spatial(x, self.name), self.factor
@@ -400,8 +407,12 @@ class Upsample(Op):
         return upsampling_window(whole, self.mode, self.align_corners)
 
     def figure(self) -> str:
-        """`nearest ↑2`, `bilinear ↓2`."""
-        return f"{self.mode}{enlarged(self.factor) or ' ↑1'}"
+        """`nearest ↑2`, `bilinear ↓2`, `nearest ↑1.5`."""
+        given = self.factor if isinstance(self.factor, tuple) else (self.factor,)
+        inverse = [Fraction(1) / Fraction(str(float(factor))) for factor in given]
+        if all(one > 1 and one.denominator == 1 for one in inverse):
+            return f"{self.mode} ↓{spoken(tuple(map(int, inverse)))}"
+        return f"{self.mode} ↑{spoken(given)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """One axis at a time."""

@@ -167,15 +167,18 @@ class Conv(Op):
         return Torch(Call(f"nn.Conv{rank}d", given, keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`Conv`."""
+        """`Conv`, of what is filled before."""
+        (x,), pads = inputs, self.pads
+        if self.pad_mode != "zeros":
+            x, pads = to.fill(x, pads, self.pad_mode), ((0, 0),) * len(pads)
         return to(
             "Conv",
-            inputs[0],
+            x,
             weights["weight"],
             weights.get("bias"),
             kernel_shape=self.kernel,
             strides=self.stride,
-            pads=both(*self.pads),
+            pads=both(*pads),
             dilations=self.dilation,
             group=self.groups,
         )

@@ -249,6 +249,8 @@ class GroupNorm(Op):
         even = to("InstanceNormalization", split, ones, zeros, epsilon=float(self.eps))
         back = to("Reshape", even, to("Shape", x, integer=True))
         rank = len(x.shape) - 1
+        if not self.affine:
+            return back
         weight, bias = (to.channelwise(weights[name], rank) for name in ("weight", "bias"))
         return back * weight + bias
 
@@ -312,6 +314,13 @@ class InstanceNorm(Op):
             "affine": (self.affine, False),
         }
         return Torch(Call(f"nn.InstanceNorm{rank}d", (inputs[0][0],), keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`InstanceNormalization`, where a missing weight is 1 and a missing bias 0."""
+        (x,), channels = inputs, int(inputs[0].shape[0])
+        weight = weights.get("weight") or to.floats([1.0] * channels)
+        bias = weights.get("bias") or to.floats([0.0] * channels)
+        return to("InstanceNormalization", x, weight, bias, epsilon=float(self.eps))
 
 
 CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
@@ -391,7 +400,8 @@ class LayerNorm(Op):
         (x,) = inputs
         axes, last = range(len(x.shape)), self.axis == len(x.shape) - 1
         moved = x if last else to.transpose(x, (*axes[1:], 0))
-        scale, bias = weights["weight"], weights["bias"]
+        ones = to.floats([1.0] * int(x.shape[self.axis])) if not self.affine else None
+        scale, bias = ones or weights["weight"], weights.get("bias")
         y = to("LayerNormalization", moved, scale, bias, axis=-1, epsilon=float(self.eps))
         if last:
             return y

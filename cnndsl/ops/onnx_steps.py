@@ -204,6 +204,14 @@ class Onnx:
         before, after = ((0, 0, *side) for side in sides)
         return self("Pad", x, self.ints(*before, *after), self.like(x, value))
 
+    def fill(self, x: Value, pads: Pads, mode: str) -> Value:
+        """What is beyond each border, from the tensor itself."""
+        if unpadded(pads):
+            return x
+        before, after = ((0, 0, *side) for side in zip(*pads, strict=True))
+        word = {"replicate": "edge", "circular": "wrap"}.get(mode, mode)
+        return self("Pad", x, self.ints(*before, *after), mode=word)
+
     def real(self, x: Value) -> Value:
         """Whole numbers as float32, others as they are."""
         return self.single(x) if x.integer else x

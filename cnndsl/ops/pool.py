@@ -37,6 +37,7 @@ from cnndsl.ops.onnx_steps import Onnx, Value, both, fixed, unpadded
 from cnndsl.ops.padded_torch import padded_pool
 from cnndsl.ops.shapes import (
     compact,
+    enlarged,
     even,
     one,
     padding,
@@ -198,6 +199,29 @@ class MaxPoolIndices(MaxPool):
         given = {**call.keywords, "return_indices": (True, False)}
         return Torch(function=replace(call, keywords=given))
 
+    def figure(self) -> str:
+        """`max 2×2 /2, places`."""
+        return f"{MaxPool.figure(self)}, places"
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Any:
+        """`MaxPool`, whose places count over all channels and samples."""
+        (x,) = inputs
+        window = self.window(x.shape)
+        if self.ceil and not _rounds_alike(window):
+            raise OpError(f"`{self.name}` with ceil=true has no form in ONNX here")
+        found, places = to.several(
+            "MaxPool",
+            2,
+            x,
+            kernel_shape=self.kernel,
+            strides=self.strides,
+            pads=both(*self.pads),
+            dilations=self.dilation,
+            ceil_mode=1 if self.ceil else None,
+        )
+        places = Value(to, places.name, integer=True)
+        return found, to("Mod", places, to.ints(math.prod(x.shape[1:])))
+
 
 @op("max_unpool", Family.UPSAMPLE, arity=(2, 2))
 class MaxUnpool(Op):
@@ -218,6 +242,7 @@ class MaxUnpool(Op):
     size: Size | None = None
 
     known = ("F.max_unpool",)
+    titled = ("stride",)
     elsewhere = "maxunpool unpool unpooling"
     moves = True
 
@@ -281,8 +306,8 @@ class MaxUnpool(Op):
         return (Reading(tuple(axes)),)
 
     def figure(self) -> str:
-        """`unpool 2×2`."""
-        return f"unpool {compact(self.kernel)}"
+        """`unpool 2×2 ↑2`."""
+        return f"unpool {compact(self.kernel)}{enlarged(self.strides)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy into zeros."""
@@ -300,6 +325,18 @@ class MaxUnpool(Op):
         }
         given = (Operand(0), Operand(1), one(self.kernel))
         return Torch(function=Call(f"F.max_unpool{rank}d", given, keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`ScatterElements` into zeros, the places of each map in a row."""
+        x, places = inputs
+        shape = self.shape(x.shape, places.shape)
+        count = to("Concat", to.batch(x), to.ints(shape[0], math.prod(shape[1:])), axis=0)
+        zero = np.zeros(1, np.float32)
+        empty = to("ConstantOfShape", count, integer=False, value=zero)
+        rows = to.ints(0, shape[0], -1)
+        where, what = to("Reshape", to.whole(places), rows), to("Reshape", x, rows)
+        whole = to("ScatterElements", empty, where, what, axis=2)
+        return to.reshape(Value(to, whole.name, (shape[0], math.prod(shape[1:]))), shape)
 
 
 @op("avgpool", Family.POOL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
@@ -29,7 +29,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
-from cnndsl.ops.onnx_steps import Onnx, Value
+from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import check_filling, one, spatial, square, torch_sides
 from cnndsl.ops.values import spell
@@ -265,10 +265,11 @@ class FilledPad(Op):
         """One position, beyond the border another."""
         return tuple(replace(one, filled=True) for one in Op.reads(self, *inputs))
 
+    titled = ("mode",)
+
     def figure(self) -> str:
-        """`reflect 1`."""
-        sides = {side for pair in self.pads for side in pair}
-        return f"{self.mode} {int(sides.pop())}" if len(sides) == 1 else f"{self.mode} pad"
+        """`reflect 1`, `replicate 2+3×0+1`."""
+        return f"{self.mode} {spoken(self.pads)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy."""
@@ -282,6 +283,10 @@ class FilledPad(Op):
             Call(f"nn.{FILLED[self.mode]}{len(self.pads)}d", (one(sides),)),
             Call("F.pad", (Operand(0), sides), keywords),
         )
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Pad`."""
+        return to.fill(inputs[0], self.pads, self.mode)
 
 
 @op("resize", Family.UPSAMPLE)
@@ -433,9 +438,41 @@ class Upsample(Op):
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Resize`."""
-        size = self.shape(inputs[0].shape)[1:]
-        return resized_in_onnx(to, inputs[0], size, self.mode, self.align_corners)
+        (x,) = inputs
+        size, factors = self.shape(x.shape)[1:], self.factors(x.shape)
+        whole = all(isinstance(factor, int) for factor in factors)
+        if whole or self.align_corners:
+            return resized_in_onnx(to, x, size, self.mode, self.align_corners)
+        if self.mode == "nearest":
+            for axis, (n, m) in enumerate(zip(fixed(x.shape[1:]), fixed(size), strict=True), 2):
+                step = 1 / float(factors[axis - 2])
+                places = kernels.nearest(int(n), int(m), np.dtype("f"), step)
+                x = to("Gather", x, to.constant(places), axis=axis)
+            return x
+        return _scaled_in_onnx(to, x, factors, self.mode)
 
+
+def _scaled_in_onnx(to: Onnx, x: Value, factors: tuple[float, ...], mode: str) -> Value:
+    """`Resize` by factors, whose samples lie 1 / factor apart."""
+    line = len(factors) == 1
+    x, factors = (to.unsqueeze(x, 2), (1.0, *factors)) if line else (x, factors)
+    y = to(
+        "Resize",
+        x,
+        None,
+        to.floats([float(factor) for factor in factors]),
+        axes=tuple(range(2, len(factors) + 2)),
+        **ONNX_MODES[mode],
+        coordinate_transformation_mode="half_pixel",
+    )
+    return to("Squeeze", y, to.ints(2)) if line else y
+
+
+ONNX_MODES: dict[str, dict[str, Any]] = {
+    "nearest": {"mode": "nearest", "nearest_mode": "floor"},
+    "bilinear": {"mode": "linear"},
+    "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.75},
+}
 
 FAR = 4096
 """Up to this many places a factor is tried that holds for any number of them."""
@@ -460,9 +497,8 @@ def resized_in_onnx(to: Onnx, x: Value, size: Size, mode: str, align_corners: bo
         None,
         to.ints(*size),
         axes=tuple(range(2, len(size) + 2)),
-        mode="nearest" if mode == "nearest" else "linear",
+        **ONNX_MODES[mode],
         coordinate_transformation_mode=where,
-        nearest_mode="floor" if mode == "nearest" else None,
     )
     return to("Squeeze", y, to.ints(2)) if line else y
 

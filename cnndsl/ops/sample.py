@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.arrays import sampling
+from cnndsl.ops.arrays import np, sampling
 from cnndsl.ops.base import (
     NOTHING,
     SAME,
@@ -22,6 +22,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.shapes import compact, spatial
 
 AFFINE_GRID = '''def affine_grid(
@@ -83,6 +84,15 @@ class AffineGrid(Op):
             function=Call("affine_grid", (Operand(0), self.size), keywords), helper=AFFINE_GRID
         )
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The product of the pixels' (x, y, 1) with the map."""
+        size: tuple[int, ...] = fixed(self.size)
+        rows = np.eye(3, dtype=np.float32)[None, :2]
+        base = sampling.affine_grid(rows, size, self.align_corners).reshape(-1, 2)
+        places = np.concatenate([base, np.ones((len(base), 1), np.float32)], 1)
+        grid = to("MatMul", to.constant(places), to.transpose(inputs[0], (1, 0)))
+        return to("Reshape", grid, to.ints(0, *size, 2))
+
 
 @op("grid_sample", Family.UPSAMPLE, arity=(2, 2))
 class GridSample(Op):
@@ -137,3 +147,13 @@ class GridSample(Op):
             "align_corners": (self.align_corners, None),
         }
         return Torch(function=Call("F.grid_sample", (Operand(0), Operand(1)), keywords))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`GridSample`."""
+        return to(
+            "GridSample",
+            *inputs,
+            mode="linear" if self.mode == "bilinear" else self.mode,
+            padding_mode=self.pad_mode,
+            align_corners=int(self.align_corners),
+        )

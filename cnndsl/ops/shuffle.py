@@ -23,8 +23,13 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
+from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import check_axis, spatial
+from cnndsl.ops.words import spoken
+
+END = 2**62
+"""Beyond every axis."""
 
 
 class Moved(Op):
@@ -74,9 +79,11 @@ class PixelShuffle(Moved):
             replace(found, axes=({(0, 0): Taps((0,), (square - 1,), square)}, *found.axes[1:])),
         )
 
+    titled = ("factor",)
+
     def figure(self) -> str:
         """`pixel shuffle 2`."""
-        return f"pixel shuffle {int(self.factor)}"
+        return f"pixel shuffle {spoken(self.factor)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Split, transpose, merge."""
@@ -88,6 +95,10 @@ class PixelShuffle(Moved):
         """`nn.PixelShuffle(2)`, or `F.pixel_shuffle(x, 2)`."""
         call = Call("F.pixel_shuffle", (Operand(0), self.factor))
         return Torch(Call("nn.PixelShuffle", (self.factor,)), call)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`DepthToSpace`."""
+        return to("DepthToSpace", inputs[0], blocksize=self.factor, mode="CRD")
 
 
 @op("pixel_unshuffle", Family.RESHAPE)
@@ -117,9 +128,11 @@ class PixelUnshuffle(Moved):
         side, pads = (self.factor,) * 2, ((0, 0),) * 2
         return Window(side, side, pads, (1, 1), groups=inputs[0][0])
 
+    titled = ("factor",)
+
     def figure(self) -> str:
         """`pixel unshuffle 2`."""
-        return f"pixel unshuffle {int(self.factor)}"
+        return f"pixel unshuffle {spoken(self.factor)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Split, transpose, merge."""
@@ -132,6 +145,13 @@ class PixelUnshuffle(Moved):
         """`nn.PixelUnshuffle(2)`, or `F.pixel_unshuffle(x, 2)`."""
         call = Call("F.pixel_unshuffle", (Operand(0), self.factor))
         return Torch(Call("nn.PixelUnshuffle", (self.factor,)), call)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """Split, transpose, merge: `SpaceToDepth` has another order."""
+        (x,), r = inputs, int(self.factor)
+        c, h, w = x.shape
+        cells = to.reshape(x, (c, h // r, r, w // r, r))
+        return to.reshape(to.transpose(cells, (0, 2, 4, 1, 3)), self.shape(x.shape))
 
 
 @op("channel_shuffle", Family.RESHAPE)
@@ -166,7 +186,7 @@ class ChannelShuffle(Moved):
 
     def figure(self) -> str:
         """`shuffle 3`."""
-        return f"shuffle {int(self.groups)}"
+        return f"shuffle {spoken(self.groups)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Split, transpose, merge."""
@@ -178,6 +198,12 @@ class ChannelShuffle(Moved):
         """`nn.ChannelShuffle(3)`, or `F.channel_shuffle(x, 3)`."""
         call = Call("F.channel_shuffle", (Operand(0), self.groups))
         return Torch(Call("nn.ChannelShuffle", (self.groups,)), call)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """Split, transpose, merge."""
+        (x,), groups = inputs, int(self.groups)
+        split = to("Reshape", x, to.ints(0, groups, x.shape[0] // groups, -1))
+        return to("Reshape", to.transpose(split, (1, 0, 2)), to("Shape", x, integer=True))
 
 
 @op("flip", Family.RESHAPE)
@@ -215,6 +241,13 @@ class Flip(Moved):
         """`torch.flip(x, (2,))`."""
         axes = tuple(axis + 1 for axis in self.axes)
         return Torch(function=Call("torch.flip", (Operand(0), axes)))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Slice`, backwards."""
+        back = [-1] * len(self.axes)
+        ends = to.ints(*[-END] * len(self.axes))
+        axes = to.ints(*(axis + 1 for axis in self.axes))
+        return to("Slice", inputs[0], to.ints(*back), ends, axes, to.ints(*back))
 
 
 @op("roll", Family.RESHAPE)
@@ -262,6 +295,17 @@ class Roll(Moved):
         axes, shifts = tuple(axis + 1 for axis in self.moved), tuple(self.moved.values())
         return Torch(function=Call("torch.roll", (Operand(0), shifts, axes)))
 
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """The end of each axis before its beginning."""
+        (x,) = inputs
+        shape = x.shape
+        for axis, shift in self.moved.items():
+            first, along = fixed(shape[axis]) - shift % fixed(shape[axis]), to.ints(axis + 1)
+            parts = ((first, END), (0, first))
+            ends = [to("Slice", x, to.ints(a), to.ints(b), along) for a, b in parts]
+            x = to("Concat", *ends, axis=axis + 1)
+        return x
+
 
 @op("slice", Family.RESHAPE)
 class Slice(Moved):
@@ -278,6 +322,7 @@ class Slice(Moved):
 
     elsewhere = "narrow"
     gaps = True
+    titled = ("start", "stop", "axis", "step")
 
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """A part of its input's memory."""
@@ -314,10 +359,12 @@ class Slice(Moved):
 
     def figure(self) -> str:
         """`[2:5]`, `[::2] of axis 1`."""
-        start = str(int(self.start)) if self.start else ""
-        stop = "" if self.stop is None else str(int(self.stop))
-        step = f":{int(self.step)}" if self.step != 1 else ""
-        return f"[{start}:{stop}{step}]" + (f" of axis {int(self.axis)}" if self.axis else "")
+        start = spoken(self.start) if self.start != 0 else ""
+        stop = "" if self.stop is None else spoken(self.stop)
+        step = f":{spoken(self.step)}" if self.step != 1 else ""
+        return f"[{start}:{stop}{step}]" + (
+            f" of axis {spoken(self.axis)}" if self.axis != 0 else ""
+        )
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A view."""
@@ -335,6 +382,12 @@ class Slice(Moved):
         step = "" if type(self.step) is int and self.step == 1 else ":{step}"
         whole = ", ".join([":"] * (int(self.axis) + 1))
         return Torch(function=Template(f"{{0}}[{whole}, {start}:{stop}{step}]", values))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Slice`."""
+        stop = END if self.stop is None else self.stop
+        axis, step = to.ints(self.axis + 1), to.ints(self.step)
+        return to("Slice", inputs[0], to.ints(self.start), to.ints(stop), axis, step)
 
 
 def _axes(axis: int | Integers) -> Integers:

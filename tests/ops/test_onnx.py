@@ -77,7 +77,7 @@ def assert_equal(
     with np.errstate(all="ignore"):
         ours = outputs_of(op.run(*arrays, **weights))
     session = ort.InferenceSession(model.SerializeToString(), QUIET)
-    given = {f"x{number}": array for number, array in enumerate(arrays)}
+    given = {f"x{number}": array.astype(np.float32) for number, array in enumerate(arrays)}
     theirs = session.run(None, given | weights)
     assert len(ours) == len(theirs)
     for y, z in zip(ours, theirs, strict=True):

@@ -245,9 +245,13 @@ def _warped(body: Body) -> bool:
     given = arguments(OPS["affine_grid"], value.shape, chance) | {"size": value.shape[1:]}
     step = written("affine_grid", given, chance)
     ok = body.add(f"{grid}: {value.name} -> gap -> linear(6) -> reshape(2, 3) -> {step}", grid)
-    step = written("grid_sample", arguments(OPS["grid_sample"], value.shape, chance), chance)
-    line = f"{label}: {step} {{ {value.name}; {grid} }}"
-    return ok and body.add(line, label, continues=True)
+    seen = []
+    for number, border in enumerate(("zeros", "border", "reflection")):
+        mode = ("bilinear", "nearest")[number % 2]
+        corners = "" if number else ", align_corners=true"
+        step = f'grid_sample("{mode}", pad_mode="{border}"{corners})'
+        seen.append(f"{step} {{ {value.name}; {grid} }}")
+    return ok and body.add(f"{label}: add {{ {'; '.join(seen)} }}", label, continues=True)
 
 
 PREPARED: dict[str, Construct] = {

@@ -116,6 +116,8 @@ def _size(name: str, shape: Shape, chance: random.Random) -> object:
 
 
 def _pad(rank: int, chance: random.Random) -> object:
+    if rank == 1 and chance.random() < 0.3:
+        return Auto.CAUSAL
     match chance.randrange(5):
         case 0:
             return Auto.SAME

@@ -226,12 +226,15 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
     if cls.arity[0] > 1 and name != "concat":
         return
     kind = _kind(parameter)
+    words = set(re.findall(r'"(\w+)"', parameter.type))
     for _ in range(tries):
         shape = chance.choice(SHAPES[:1] * 4 + SHAPES)
         base = arguments(cls, shape, chance)
         first, second = (sample(parameter, shape, chance) for _ in range(2))
         settings = [{**base, parameter.name: value} for value in (first, second)]
         if first == second or {first, second} & {None, Auto.AUTO}:
+            continue
+        if words and not words & {first, second}:
             continue
         if any(outcome(name, given, shape) is None for given in settings):
             continue
@@ -252,7 +255,9 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
         block = f"block B(f: op = {name}) {{ f }}"
         one, two = (f"B({written(name, setting, random.Random(0))})" for setting in settings)
         yield from pair(block, one, two, shape)
-        return
+        words -= {first, second}
+        if not words:
+            return
 
 
 def _kind(parameter: Parameter) -> str:

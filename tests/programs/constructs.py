@@ -230,7 +230,7 @@ def _unpool(body: Body) -> bool:
     step = written("maxpool_indices", given, chance)
     ok = body.add(f"{pooled}, {places}: {value.name} -> {step}", pooled)
     back = {name: v for name, v in given.items() if name in ("kernel", "stride", "pad")}
-    if chance.random() < 0.5 or outcome("max_unpool", back, *found) != (value.shape,):
+    if chance.random() < 0.8 or outcome("max_unpool", back, *found) != (value.shape,):
         back["size"] = value.shape[1:]
     if not ok or outcome("max_unpool", back, *found) is None:
         return ok

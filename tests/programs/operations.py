@@ -156,7 +156,8 @@ def arguments(cls: type[Op], shape: Shape, chance: random.Random) -> Arguments:
         if parameter.name in PRODUCTS:
             continue
         # Required, or given in a third of the cases.
-        if parameter.default is not MISSING and chance.random() < 0.65:
+        left_out = 0.4 if parameter.name.endswith("init") else 0.65
+        if parameter.default is not MISSING and chance.random() < left_out:
             continue
         found[parameter.name] = sample(parameter, shape, chance)
     if found.get("bias") is False:
@@ -176,7 +177,10 @@ def outcome(name: str, given: Arguments, *shapes: Shape) -> tuple[Shape, ...] | 
         made = bind(OPS[name], dict(given), rank).resolved(*shapes)
         found = made.shapes(*shapes)
         made.weights(*shapes)
+        unused = {*given} & {*made.unused(*shapes)}
     except OpError:
+        return None
+    if unused:
         return None
     if any(n < 1 for shape in found for n in shape):
         return None

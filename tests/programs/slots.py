@@ -227,7 +227,7 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
         return
     kind = _kind(parameter)
     words = set(re.findall(r'"(\w+)"', parameter.type))
-    for _ in range(tries):
+    for _ in range(tries * (1 + 9 * bool(words))):
         shape = chance.choice(SHAPES[:1] * 4 + SHAPES)
         base = arguments(cls, shape, chance)
         first, second = (sample(parameter, shape, chance) for _ in range(2))

@@ -15,7 +15,7 @@ from tests.programs.used import Used, everything
 
 IN_SUITE = ("interpreter", "plan", "plan_single")
 """The columns that hold today. All of `harness.COLUMNS` are to be here."""
-SEEDS = 200
+SEEDS = 230
 """Random programs."""
 
 

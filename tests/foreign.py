@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.references import REFERENCES
 from tests.torchvision_cpu import torchvision
 
 # timm imports torchvision, which can be imported only now.
@@ -221,5 +222,6 @@ NEITHER = {
     *("conv_kinds", "inception_claims", "dcn_resnet50", "dcnv2_resnet50"),
     *("yolov1", "yolov2", "yolov3", "yolov4"),
     "rpn",  # a part of Faster R-CNN
+    *(name.split()[0] for name in REFERENCES),  # held to what one writes
 }
 """What neither has: their two backends are compared with each other (`torch/test_zoo.py`)."""

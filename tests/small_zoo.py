@@ -22,10 +22,11 @@ SMALL = {
     "faster_rcnn_resnet50_fpn": 128,
     "mask_rcnn_resnet50_fpn": 128,
     "unet": 188,
+    "pix2pix": 256,
 }
 """Sides of an input that give the same layers in less time; 64 for the others."""
 OWN = {"conv_kinds", "effnet", "inception_claims", "lenet5", "nin_cifar10", "rpn"}
-OWN |= {"ssd300_vgg16"}
+OWN |= {"ssd300_vgg16", "spatial_transformer"}
 """Networks that are small, or take no other size."""
 FEW = {
     "faster_rcnn_resnet50_fpn": {"proposals": 20},
@@ -52,7 +53,7 @@ def small(name: str) -> Network:
     for key, tensor in full(name).inputs.items():
         channels, *size = map(int, tensor.shape)
         frames = [min(8, size[0])] if len(size) == 3 else []
-        inputs[key] = (channels, *frames, side, side)
+        inputs[key] = (channels, *frames, *(side,) * min(len(size), 2))
     return cnndsl.load(Path(zoo() / f"{name}.arch"), inputs=inputs, **FEW.get(name, {}))
 
 

@@ -178,7 +178,8 @@ class Body:
             )
         return chance.choice([
             f"{n + 1} - 1", f"min({n}, {n + 3})", f"max(1, {n})", f"abs(-{n})", f"{2 * n} // 2",
-            f"round(exp(log({n})))" if n > 0 else f"round({n} + 0.2)", f"floor({n}.5)", f"ceil({n} - 0.5)", f"[{n}, 1][0]",
+            f"round(exp(log({n})))" if n > 0 else f"round({n} + 0.2)",
+            f"floor({n}.5)", f"ceil({n} - 0.5)", f"[{n}, 1][0]",
             f"{n} if 2 > 1 else 1", f"floor(sqrt({n * n}))", f"{n + 100} % 100", f"{n} ** 1",
             f"len([{', '.join('0' * n)}])" if 0 < n < 9 else f"{n}", f"({n})",
             f"round8({n})" if n % 8 == 0 and n else f"{n}",

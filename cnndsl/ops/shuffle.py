@@ -42,16 +42,38 @@ class Moved(Op):
         return 0
 
 
+class Dealt(Moved):
+    """Axes split, permuted and merged again.  (*S) → (*S′)."""
+
+    chained = True
+
+    def cells(self, x: Shape) -> tuple[Integers, Integers]:
+        """The sizes into which the axes are split, and the order that these take."""
+        raise NotImplementedError(type(self))
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """Split, transpose, merge."""
+        (x,) = inputs
+        split, order = self.cells(x.shape[1:])
+        moved = x.reshape(len(x), *split).transpose(0, *(axis + 1 for axis in order))
+        return moved.reshape(len(x), *self.shape(x.shape[1:]))
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """Split, transpose, merge."""
+        (x,) = inputs
+        split, order = self.cells(x.shape)
+        moved = to.transpose(to.reshape(x, split), order)
+        return to.reshape(moved, self.shape(x.shape))
+
+
 @op("pixel_shuffle", Family.RESHAPE)
-class PixelShuffle(Moved):
+class PixelShuffle(Dealt):
     """Channels to pixels, a square of r² of each.  (C·r², H, W) → (C, r·H, r·W).
 
     out[c, h·r + i, w·r + j] = x[c·r² + i·r + j, h, w].
     Raises OpError: r² does not divide the channels.
     Source: Shi et al. 2016, arXiv:1609.05158, §2.2.
     """
-
-    chained = True
 
     factor: int = 2
 
@@ -85,11 +107,10 @@ class PixelShuffle(Moved):
         """`pixel shuffle 2`."""
         return f"pixel shuffle {spoken(self.factor)}"
 
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """Split, transpose, merge."""
-        (x,), r = inputs, int(self.factor)
-        cells = x.reshape(len(x), x.shape[1] // r**2, r, r, *x.shape[2:])
-        return cells.transpose(0, 1, 4, 2, 5, 3).reshape(len(x), *self.shape(x.shape[1:]))
+    def cells(self, x: Shape) -> tuple[Integers, Integers]:
+        """The square is taken out of the channels, and its sides put behind those."""
+        (channels, height, width), r = x, self.factor
+        return (channels // (r * r), r, r, height, width), (0, 3, 1, 4, 2)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.PixelShuffle(2)`, or `F.pixel_shuffle(x, 2)`."""
@@ -102,14 +123,12 @@ class PixelShuffle(Moved):
 
 
 @op("pixel_unshuffle", Family.RESHAPE)
-class PixelUnshuffle(Moved):
+class PixelUnshuffle(Dealt):
     """Pixels to channels, the inverse of `pixel_shuffle`.  (C, r·H, r·W) → (C·r², H, W).
 
     Raises OpError: r does not divide H and W.
     Source: Shi et al. 2016, arXiv:1609.05158, §2.2 (its inverse).
     """
-
-    chained = True
 
     factor: int = 2
 
@@ -134,35 +153,24 @@ class PixelUnshuffle(Moved):
         """`pixel unshuffle 2`."""
         return f"pixel unshuffle {spoken(self.factor)}"
 
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """Split, transpose, merge."""
-        (x,), r = inputs, int(self.factor)
-        n, c, h, w = x.shape
-        cells = x.reshape(n, c, h // r, r, w // r, r)
-        return cells.transpose(0, 1, 3, 5, 2, 4).reshape(n, *self.shape(x.shape[1:]))
+    def cells(self, x: Shape) -> tuple[Integers, Integers]:
+        """The sides of each square are put behind its channel."""
+        (channels, height, width), r = x, self.factor
+        return (channels, height // r, r, width // r, r), (0, 2, 4, 1, 3)
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.PixelUnshuffle(2)`, or `F.pixel_unshuffle(x, 2)`."""
         call = Call("F.pixel_unshuffle", (Operand(0), self.factor))
         return Torch(Call("nn.PixelUnshuffle", (self.factor,)), call)
 
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """Split, transpose, merge: `SpaceToDepth` has another order."""
-        (x,), r = inputs, int(self.factor)
-        c, h, w = x.shape
-        cells = to.reshape(x, (c, h // r, r, w // r, r))
-        return to.reshape(to.transpose(cells, (0, 2, 4, 1, 3)), self.shape(x.shape))
-
 
 @op("channel_shuffle", Family.RESHAPE)
-class ChannelShuffle(Moved):
+class ChannelShuffle(Dealt):
     """Groups of channels dealt in turn: out[k·g + j] = x[j·C/g + k].  (C, *S) → (C, *S).
 
     Raises OpError: the groups do not divide the channels.
     Source: Zhang et al. 2017, arXiv:1707.01083, §3.1.
     """
-
-    chained = True
 
     groups: int
 
@@ -188,22 +196,16 @@ class ChannelShuffle(Moved):
         """`shuffle 3`."""
         return f"shuffle {spoken(self.groups)}"
 
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """Split, transpose, merge."""
-        (x,), groups = inputs, int(self.groups)
-        split = x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:])
-        return split.swapaxes(1, 2).reshape(x.shape)
+    def cells(self, x: Shape) -> tuple[Integers, Integers]:
+        """The groups are put behind what they hold."""
+        channels, *places = x
+        split = (self.groups, channels // self.groups, *places)
+        return split, (1, 0, *range(2, len(split)))
 
     def torch(self, *inputs: Shape) -> Torch:
         """`nn.ChannelShuffle(3)`, or `F.channel_shuffle(x, 3)`."""
         call = Call("F.channel_shuffle", (Operand(0), self.groups))
         return Torch(Call("nn.ChannelShuffle", (self.groups,)), call)
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """Split, transpose, merge."""
-        (x,), groups = inputs, int(self.groups)
-        split = to("Reshape", x, to.ints(0, groups, x.shape[0] // groups, -1))
-        return to("Reshape", to.transpose(split, (1, 0, 2)), to("Shape", x, integer=True))
 
 
 @op("flip", Family.RESHAPE)

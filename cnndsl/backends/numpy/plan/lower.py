@@ -45,6 +45,7 @@ from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
 from cnndsl.ops.reshape import Rearrange
+from cnndsl.ops.shuffle import Dealt
 
 DENSE, DEPTHWISE, ELEMENT = 0.03, 0.2, 0.4
 """Nanoseconds of one core for a multiply-add, and for an element that is read or written."""
@@ -137,6 +138,9 @@ class Lowering:
                 return self._each(task, task.after)
             case Rearrange() if alone and self._splits(task):
                 return self._permute(task, op)
+            case Dealt() if alone:
+                cells = Permute(*op.cells(self.program.shapes[task.inputs[0]]))
+                return self._one(task, cells, lambda array: array)
             case Mul() if is_gated(*(self.program.shapes[key] for key in task.inputs)):
                 return self._each(task, [Times(task.inputs[1]), *task.after])
             case _:

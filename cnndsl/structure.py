@@ -8,7 +8,7 @@ kinds of terms belongs where each kind means something of its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -265,8 +265,13 @@ def labels(network: Network) -> dict[str, Tensor]:
 
     They are the names that `@expect`, `explain`, `rf(…)` and messages share.
     """
-    found = dict(network.outputs)
-    level: list[tuple[str, Item]] = [("", line) for line in network.structure.body]
+    return labels_in(network.structure, network.outputs)
+
+
+def labels_in(block: Block, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same of one block."""
+    found = dict(outputs)
+    level: list[tuple[str, Item]] = [("", line) for line in block.body]
     while level:
         for name, tensor in (pair for known in level for pair in _named(*known)):
             found.setdefault(name, tensor)

@@ -30,6 +30,7 @@ from cnndsl.analysis.costs import costs
 from cnndsl.analysis.memory import saved
 from cnndsl.analysis.sizes import sizes
 from cnndsl.analysis.weights import expected_weights, random_weights
+from cnndsl.backends.torch import write
 from cnndsl.cli import cli
 from cnndsl.commands.opening import build
 from cnndsl.console import INTERRUPTED
@@ -266,6 +267,9 @@ def optimized(program: Program) -> None:
 def source(program: Program) -> None:
     """What is written parses, is written alike twice, and by the command."""
     _ = program.module
+    fault = write(program.network).fault
+    if fault is not None:
+        raise fault
     for optimize in (False, True):
         text = program.network.torch_source(optimize=optimize)
         ast.parse(text)

@@ -17,6 +17,7 @@ from cnndsl import files
 from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import module
+from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.proof import ProofError
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import MODULE_ATTRIBUTES
@@ -121,11 +122,21 @@ def test_a_file_that_cannot_be_proved_is_refused(monkeypatch: pytest.MonkeyPatch
         loads("model M: image[3, H=8, W=8] -> y { y: add { relu; skip } }").torch_source()
 
 
-def test_what_cannot_be_translated_is_written_layer_by_layer() -> None:
+@pytest.mark.parametrize("error", [CannotTranslateError("no Python"), KeyError("x")])
+def test_what_cannot_be_translated_is_written_layer_by_layer(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    assert not write(loads(TAPPED)).because
+
+    def nothing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("cnndsl.backends.torch.translation.Translation.text", nothing)
     found = write(loads(TAPPED))
-    assert found.because
+    assert found.because == f"{type(error).__name__}: {error}"
     assert "nn.ModuleDict(" in found.text
-    assert not write(load("mobilenetv2")).because
+    # A fault of the translation itself is known as such.
+    assert (found.fault is None) == isinstance(error, CannotTranslateError)
 
 
 def test_writing_source_imports_no_torch(tmp_path: Path) -> None:

@@ -132,7 +132,12 @@ def written(unit: Unit, ref: OpValue, arguments: Sequence[tree.Argument]) -> Giv
         if name is None:
             if variadic:
                 node = unit_argument(unit, argument)
-                spread += node.elts if isinstance(node, ast.Tuple) else [node]
+                kept = unit.lets.get(node.id) if isinstance(node, ast.Name) else node
+                if isinstance(kept, ast.Tuple) and kept is not node:
+                    numbers = map(python.constant, range(len(kept.elts)))
+                    spread += [python.item(node, number) for number in numbers]
+                else:
+                    spread += node.elts if isinstance(node, ast.Tuple) else [node]
                 continue
             if argument.spread or position >= len(names):
                 raise CannotTranslateError("a spread argument")

@@ -12,14 +12,15 @@ from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.fusing import Fusing
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import AgainError, Parameter
-from cnndsl.backends.torch.unit import Instance, SplitError, T, Unit
+from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
-from cnndsl.backends.torch.walk.parts import ExposeError, UnrollError
+from cnndsl.backends.torch.walk.parts import UnrollError
 from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 from cnndsl.structure import Block, Tensor, blocks, nodes_of
+from cnndsl.structure import walk as walked
 
 ROUNDS = 40
 
@@ -217,13 +218,11 @@ class Translation(Classes):
         """Call the modules of a chain one by one, since a value between them is read."""
         block = error.instance.block
         before = len(self.exploded)
-        lines = {line.key: line for line in block.body}
         numbers = {number: key for key, number in definition.line_numbers.items()}
-        for key, line in lines.items():
-            owner = numbers.get(key)
-            if owner in definition.modules.chains and error.tensor.node in set(
-                nodes_of([line])
-            ):
+        for item in walked(block.body, into_blocks=False):
+            owner = numbers.get(item.key, 0)
+            chained = owner in definition.modules.chains
+            if chained and error.tensor.node in set(nodes_of([item])):
                 self.exploded.add(owner)
         if len(self.exploded) == before:
             raise CannotTranslateError(f"{error.tensor.node} is read")

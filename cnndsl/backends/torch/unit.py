@@ -21,7 +21,7 @@ from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 from cnndsl.language.naming import all_labels
 from cnndsl.ops.base import Auto, Op
-from cnndsl.structure import Block, Tensor, nodes_of
+from cnndsl.structure import Block, Tensor, labels_in, nodes_of
 
 Identity = tuple[int, str, int]
 """A tensor as an instance reads it: its block, by `id`, the node, which output."""
@@ -42,6 +42,15 @@ class SplitError(Exception):
         return any(
             found.setdefault(id(i.block), repr(key)) != repr(key) for i, key in self.keys
         )
+
+
+class ExposeError(Exception):
+    """A label inside a called block is read: its block must return it."""
+
+    def __init__(self, instance: Instance, tensor: Tensor) -> None:
+        """Take the tensor."""
+        super().__init__()
+        self.instance, self.tensor = instance, tensor
 
 
 @dataclass(eq=False)
@@ -121,6 +130,7 @@ class Unit:
         self.frozen_lists = False
         """Whether lists are written as they are: an operation works them out in NumPy."""
         self._inside: dict[int, set[str]] = {}
+        self._inner: dict[int, dict[str, Tensor]] = {}
         self._labels = all_labels(definition.declaration.body)
         self.wide: dict[str, int] = {}
         """Parameters that are a size with unlike sides, with their number."""
@@ -375,8 +385,20 @@ class Unit:
                     raise CannotTranslateError(f"{path} has an index that is not known")
             else:
                 index = tuple(int(n) for n in numbers if n is not None)
+        if len([part for part in parts if isinstance(part, tree.Member)]) > 1:
+            if indexed is not None:
+                raise CannotTranslateError(f"{path} is a label inside a label of a loop")
+            spelled = path.name + (_bracketed(index) if index else "")
+            while parts and not (isinstance(parts[0], tree.Member) and parts[0].name in SIZES):
+                inner = parts.pop(0)
+                if isinstance(inner, tree.Member):
+                    spelled += f".{inner.name}"
+                else:
+                    spelled += _bracketed(self.numbers_of(inner, path))
+            tensor = self.inside(spelled)
+        else:
+            tensor = indexed or self.tensor(path.name, index)
         member = parts.pop(0) if parts else None
-        tensor = indexed or self.tensor(path.name, index)
         rank = len(tensor.shape)
         match member:
             case tree.Member(name="c"):
@@ -389,6 +411,36 @@ class Unit:
                 sizes = [self.leaf(tensor, axis) for axis in axes]
                 return self.parts(ast.Tuple(sizes, ast.Load()), parts)
         raise CannotTranslateError(f"{path} is a label inside a label")
+
+    def numbers_of(self, part: tree.Index, path: tree.NamePath) -> tuple[int, ...]:
+        """The numbers of an index."""
+        found: list[int] = []
+        for item in part.items:
+            node = None if isinstance(item, tree.Every) else translate(item, self)
+            number = None if node is None else python.number(folded(node))
+            if not isinstance(number, int):
+                raise CannotTranslateError(f"{path} has an index that is not known")
+            found.append(number)
+        return tuple(found)
+
+    def inside(self, spelled: str) -> T:
+        """The tensor of a label inside a label: `l35.l36`, `l2[0].cls`."""
+        found: list[tuple[Instance, T]] = []
+        for instance in self.instances:
+            known = self._inner.setdefault(
+                id(instance.block), labels_in(instance.block, instance.block.outputs)
+            )
+            if spelled not in known:
+                raise CannotTranslateError(f"{spelled} is not in every instance")
+            tensor = known[spelled]
+            key = (id(instance.block), tensor.node, tensor.output)
+            if key not in self.known:
+                raise ExposeError(instance, tensor)
+            found.append((instance, self.known[key]))
+        if any(one is not found[0][1] for _, one in found):
+            order = {id(one): n for n, (_, one) in enumerate(found)}
+            raise SplitError([(i, order[id(one)]) for i, one in found])
+        return found[0][1]
 
     def tensor(self, name: str, index: tuple[int, ...] = ()) -> T:
         """The tensor that a label stands for."""
@@ -539,6 +591,13 @@ class _Fold(ast.NodeTransformer):
         self.generic_visit(node)
         known = truth(node.operand) if isinstance(node.op, ast.Not) else None
         return node if known is None else python.constant(not known)
+
+
+SIZES = ("c", "d", "h", "w", "size", "shape")
+
+
+def _bracketed(index: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, index))}]"
 
 
 def folded(node: ast.expr) -> ast.expr:

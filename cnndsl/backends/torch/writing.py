@@ -53,7 +53,7 @@ def written(network: Network) -> Written:
                     prove(tree, network)
                     for (parameter, value), other in chosen.items():
                         prove(tree, other, {identifier(parameter): value})
-                    return Written(text, name)
+                    return Written(text, name, fault=fault)
                 except (CannotTranslateError, ProofError) as error:
                     because = because or f"{type(error).__name__}: {error}"
                 except Exception as error:  # the user has a proved file all the same

@@ -11,7 +11,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, truth
 from cnndsl.backends.torch.unit import Instance, T
 from cnndsl.backends.torch.walk.parts import Flow, Link, Operand, Views, merged, sequential
-from cnndsl.backends.torch.walk.repeats import Repeats
+from cnndsl.backends.torch.walk.repeats import Repeats, turns_in
 from cnndsl.language import tree
 from cnndsl.language.naming import Chain
 from cnndsl.structure import Call, Loop, Tensor, Term
@@ -39,6 +39,27 @@ class Chains(Repeats):
             if isinstance(owner, tree.LineStatement) and last == len(links)
             else ""
         )
+        unit = self.unit
+        before = (len(unit.init), dict(unit.meanings), unit.repeat, [*unit.defaults])
+        forward, threads, kept = [*unit.fwd], dict(self.threads), dict(unit.kept)
+        try:
+            flow = self.whole(chain, core, entered, owner, hint)
+        except CannotTranslateError:
+            size, unit.meanings, unit.repeat, unit.defaults = before
+            del unit.init[size:]
+            unit.fwd[:], self.threads, unit.kept = forward, threads, kept
+            flow = self.stepwise(core, (entered,), hint)
+        return self.behind(links[last:], flow)
+
+    def whole(
+        self,
+        chain: Chain,
+        core: list[Link],
+        entered: T,
+        owner: tree.LineStatement | tree.Term,
+        hint: str,
+    ) -> Flow:
+        """The module of a chain, called."""
         if id(owner) in self.unit.exploded:
             entered = self.exploded(chain.name, core, entered, owner)
         else:
@@ -50,10 +71,10 @@ class Chains(Repeats):
                     outer, unit.defaults = unit.defaults, link.defaults
                     flow = self.block_call(link.term, called, [Operand(entered)], hint)
                     unit.defaults = outer
-                    return self.behind(links[last:], flow)
+                    return flow
             held = [one for one in core if one.views]
             if not held:  # lines that no instance has
-                return self.behind(links[last:], (entered,))
+                return (entered,)
             items, out = self.sequence(core, entered)
             access = self.register(chain.name, sequential(items))
             found = [(i, term.outputs[0]) for i, term in held[-1].views]
@@ -63,7 +84,49 @@ class Chains(Repeats):
             if not whole:
                 result.ids += out.ids
             entered = result
-        return self.behind(links[last:], (entered,))
+        return (entered,)
+
+    def stepwise(self, links: Sequence[Link], flow: Flow, hint: str) -> Flow:
+        """The modules of a chain called one by one, each at its place in lists."""
+        unit = self.unit
+        for number, link in enumerate(links):
+            if not link.views:
+                continue
+            outer, unit.defaults = unit.defaults, link.defaults
+            if len(links) > 1:
+                self.stack.append(number)
+            if link.test is None:
+                flow = self.stepped(link.term, link.views, flow, hint)
+            else:
+                (entered,) = flow
+                flow = (self.function(link, entered),)
+            if len(links) > 1:
+                self.stack.pop()
+            unit.defaults = outer
+        return flow
+
+    def stepped(self, term: tree.Term, views: Views[Any], flow: Flow, hint: str) -> Flow:
+        """One module of a chain, or the turns of its loop."""
+        unit = self.unit
+        if isinstance(term, tree.CallTerm):
+            return self.term(term, views, flow, hint) or ()
+        if not isinstance(term, tree.RepeatTerm | tree.ForTerm):
+            raise CannotTranslateError("no module")
+        self.agree([(i, len(turns_in(one))) for i, one in views])
+        outer, repeat = dict(unit.meanings), unit.repeat
+        for number in range(len(turns_in(views[0][1]))):
+            inside = [(i, turns_in(one)[number]) for i, one in views]
+            if isinstance(term, tree.ForTerm):
+                self.bind_row(term, [(i, one.rows[number]) for i, one in views], number)
+                links = self.grouped(term.body, inside)
+            else:
+                unit.repeat = number == 0
+                links = self.links((term.term,), [(i, [one]) for i, one in inside])
+            self.stack.append(number)
+            flow = self.stepwise(links, flow, hint)
+            self.stack.pop()
+        unit.meanings, unit.repeat = outer, repeat
+        return flow
 
     def behind(self, links: Sequence[Link], flow: Flow) -> Flow:
         """The functions behind a chain's module."""

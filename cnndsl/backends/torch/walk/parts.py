@@ -11,20 +11,10 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, T, Unit
 from cnndsl.language import tree
-from cnndsl.structure import Tensor
 
 Flow = tuple[T, ...]
 Item = TypeVar("Item")
 Views = Sequence[tuple[Instance, Item]]
-
-
-class ExposeError(Exception):
-    """A label inside a called block is read: its block must return it."""
-
-    def __init__(self, instance: Instance, tensor: Tensor) -> None:
-        """Take the tensor."""
-        super().__init__()
-        self.instance, self.tensor = instance, tensor
 
 
 @dataclass

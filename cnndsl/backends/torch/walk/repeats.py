@@ -94,7 +94,7 @@ class Repeats(Modules):
         """A loop whose channels change from turn to turn."""
         unit = self.unit
         index = self.local("i")
-        entry = python.node_of(entered.shape[0])
+        entry = unit.ctor(python.node_of(entered.shape[0]))
         around = isinstance(entry, ast.Name) and entry.id in self.threads
         variable = entry.id if around else self.local("c_in")  # type: ignore[attr-defined]
         leaf = T(
@@ -125,8 +125,8 @@ class Repeats(Modules):
     ) -> tuple[list[ast.expr], T]:
         """`for … in …: layers.append(…)`, or a comprehension where nothing is threaded."""
         unit = self.unit
-        entry = python.node_of(entered.shape[0])
-        end = python.node_of(out.shape[0])
+        entry = unit.ctor(python.node_of(entered.shape[0]))
+        end = unit.ctor(python.node_of(out.shape[0]))
         threads = variable in python.names_in(module)
         grows = variable in python.names_in(end)
         names = {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
@@ -238,7 +238,8 @@ class Repeats(Modules):
     ) -> tuple[list[ast.expr], T]:
         """A loop whose body has statements: an inner loop, a `let`."""
         unit = self.unit
-        entry, end = python.node_of(entered.shape[0]), python.node_of(out.shape[0])
+        entry = unit.ctor(python.node_of(entered.shape[0]))
+        end = unit.ctor(python.node_of(out.shape[0]))
         layers_ = self.local("blocks")
         if not python.same(entry, python.name(variable)):
             unit.init.append(python.assign(variable, entry))

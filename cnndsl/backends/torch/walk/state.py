@@ -5,15 +5,22 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Instance, OpValue, SplitError, T, Unit, folded
-from cnndsl.backends.torch.walk.parts import (
+from cnndsl.backends.torch.unit import (
     ExposeError,
+    Instance,
+    OpValue,
+    SplitError,
+    T,
+    Unit,
+    folded,
+)
+from cnndsl.backends.torch.walk.parts import (
     Flow,
     Operand,
     Parts,
@@ -26,6 +33,7 @@ from cnndsl.backends.torch.walk.parts import (
 )
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import OpRef
 from cnndsl.structure import Line, Tensor
 
 
@@ -121,12 +129,16 @@ class State(ABC):
     def let(self, statement: tree.Let) -> None:
         """`let name = value`: a local variable, or a name for what it is."""
         unit, name = self.unit, statement.name
-        try:
-            unit.meanings[name] = steps.meaning(unit, self.chosen(name, statement.value))
+        values = [i.block.names.get(name) for i in unit.instances]
+        if any(value is None or isinstance(value, OpRef) for value in values):
+            with suppress(CannotTranslateError):
+                unit.meanings[name] = steps.meaning(unit, self.chosen(name, statement.value))
+                return
+        said = translate(statement.value, unit)
+        if any(leaf.startswith("§") for leaf in python.names_in(said)):
+            unit.meanings[name] = said  # sizes, which the constructor or `forward` asks
             return
-        except CannotTranslateError:
-            pass
-        node = unit.ctor(translate(statement.value, unit))
+        node = unit.ctor(said)
         # What a turn of a loop calls so, the next one calls otherwise.
         plain = isinstance(node, ast.Name) or bool(self.stack)
         if literal(node) is None and not plain:

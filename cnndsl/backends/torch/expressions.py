@@ -32,6 +32,9 @@ ROUND8 = '''def round8(value: float) -> int:
 class CannotTranslateError(Exception):
     """The declaration says what the translation has no Python for."""
 
+    final = False
+    """Whether it is another block, called here, that cannot be translated."""
+
 
 class Names(Protocol):
     """What the names of an expression stand for."""

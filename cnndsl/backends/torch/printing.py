@@ -251,8 +251,14 @@ def _operators(node: ast.expr, indent: int) -> list[str]:
         return [whole]
     match node:
         case ast.IfExp(test=test, body=then, orelse=other):
+            first = lines(then, indent)
+            if isinstance(then, ast.IfExp) and len(first) == 1:  # Python would read another
+                first = [f"{margin}({flat(then)})"]
+                if len(first[0]) > WIDTH:
+                    inside = _operators(then, indent + 4)
+                    first = [f"{margin}(", *inside, f"{margin})"]
             return [
-                *lines(then, indent),
+                *first,
                 *lines(test, indent, "if "),
                 *lines(other, indent, "else "),
             ]

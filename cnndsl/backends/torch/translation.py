@@ -139,6 +139,16 @@ class Translation(Classes):
     def unit_of(self, definition: BlockDefinition, wanted: list[Instance]) -> Unit:
         """The class of an instance, translated now if it is not yet."""
         groups = self.groups.setdefault(id(definition), self.first_groups(definition))
+        try:
+            return self.grouped(definition, wanted, groups)
+        except CannotTranslateError as error:
+            error.final = True
+            raise
+
+    def grouped(
+        self, definition: BlockDefinition, wanted: list[Instance], groups: list[list[Instance]]
+    ) -> Unit:
+        """The class of the group in which an instance is; the group may come apart."""
         while True:
             group = next(g for g in groups if any(i is wanted[0] for i in g))
             for unit in self.units.get(id(definition), []):

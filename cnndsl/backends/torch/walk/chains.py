@@ -44,7 +44,9 @@ class Chains(Repeats):
         forward, threads, kept = [*unit.fwd], dict(self.threads), dict(unit.kept)
         try:
             flow = self.whole(chain, core, entered, owner, hint)
-        except CannotTranslateError:
+        except CannotTranslateError as error:
+            if error.final:
+                raise
             size, unit.meanings, unit.repeat, unit.defaults = before
             del unit.init[size:]
             unit.fwd[:], self.threads, unit.kept = forward, threads, kept

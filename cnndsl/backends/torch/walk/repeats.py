@@ -33,8 +33,9 @@ class Repeats(Modules):
         except SplitError as error:
             if not error.turns:
                 raise
-        except CannotTranslateError:
-            pass
+        except CannotTranslateError as error:
+            if error.final:
+                raise
         size, unit.meanings, unit.repeat, unit.defaults = before
         del unit.init[size:]
         self.threads, unit.kept = threads, kept

@@ -8,9 +8,9 @@ from typing import Any
 
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import SplitError, T
+from cnndsl.backends.torch.unit import ExposeError, SplitError, T
 from cnndsl.backends.torch.walk.families import Families, ranges
-from cnndsl.backends.torch.walk.parts import ExposeError, Flow, Operand, UnrollError, Views
+from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
 from cnndsl.language import tree
 from cnndsl.structure import Call, Each, Line, Loop
 

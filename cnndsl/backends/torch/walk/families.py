@@ -112,6 +112,8 @@ class Families(Lines):
         for name, (variable, tensor) in turning.families.items():
             made: dict[int, list[Identity]] = {number: [] for number in turns}
             for identity in tensor.ids:
+                if turning.variable not in unit.turns_of.get(identity, {}):
+                    raise CannotTranslateError(f"{name} is what no turn makes")
                 made[unit.turns_of[identity][turning.variable]].append(identity)
             for number, ids in made.items():
                 position = number - turning.low

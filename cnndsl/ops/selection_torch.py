@@ -70,6 +70,16 @@ NMS = _JOIN.join(
     (
         _CANDIDATES,
         _TAKE,
+        '''def covered(
+    box: Tensor, area: Tensor, label: Tensor, better: Tensor, rows: Tensor, iou: float
+) -> Tensor:
+    """Which of the better rows covers which row of its class."""
+    first, second = box[better][:, None], box[rows]
+    low = torch.maximum(first[..., :2], second[..., :2])
+    inner = (torch.minimum(first[..., 2:], second[..., 2:]) - low).clamp(min=0).prod(-1)
+    shares = inner / (area[better][:, None] + area[rows] - inner)
+    return (shares > iou) & (label[better][:, None] == label[rows])
+''',
         '''@library.custom_op("cnndsl::greedy_nms", mutates_args=())
 def greedy_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
@@ -80,17 +90,19 @@ def greedy_nms(
         area = (box[:, 2:] - box[:, :2]).prod(1)
         rows = good[image].nonzero().squeeze(1)
         rows = rows[scores[image, rows].argsort(descending=True, stable=True)]
-        for n in range(min(k, len(rows))):
-            if len(rows) == 0:
+        best = rows[:0]
+        for part in torch.split(rows, 1024):
+            if len(best) >= k:
                 break
-            best, rows = rows[0], rows[1:]
-            kept[image, n] = best
-            low = torch.maximum(box[best, :2], box[rows, :2])
-            inner = (
-                (torch.minimum(box[best, 2:], box[rows, 2:]) - low).clamp(min=0).prod(1)
-            )
-            covered = inner / (area[best] + area[rows] - inner) > iou
-            rows = rows[~(covered & (label[rows] == label[best]))]
+            part = part[~covered(box, area, label, best, part, iou).any(0)]
+            by = covered(box, area, label, part, part, iou).triu(1)
+            keep, before = ~by.any(0), torch.ones_like(part, dtype=torch.bool)
+            # A row is right once all that are better are: this ends, mostly soon.
+            while not torch.equal(keep, before):
+                keep, before = ~(by & keep[:, None]).any(0), keep
+            best = torch.cat((best, part[keep]))
+        best = best[:k]
+        kept[image, : len(best)] = best
     return kept
 ''',
         '''@greedy_nms.register_fake

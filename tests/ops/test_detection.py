@@ -208,6 +208,19 @@ def test_the_best_are_sorted_and_ties_keep_their_rows() -> None:
     assert found[3][0].tolist() == [1] * 4 + [0] * 4
 
 
+@pytest.mark.parametrize("ties", [False, True])
+def test_suppression_of_more_rows_than_one_part_holds_is_greedy(ties: bool) -> None:
+    """Rows that cover each other in long chains, across the parts that are looked at."""
+    rng = np.random.default_rng(3)
+    low = np.cumsum(rng.uniform(0, 2, (1, 2500, 2)), 1)
+    boxes = np.concatenate([low, low + 6.0], -1)
+    scores = rng.uniform(size=(1, 2500))
+    scores = np.round(16 * scores) / 16 if ties else scores
+    labels = rng.integers(0, 2, (1, 2500)).astype(np.float64)
+    for k in (100, 2500):
+        both("nms", {"k": k, "iou": 0.2, "score": 0.1}, boxes, scores, labels)
+
+
 @pytest.mark.parametrize("name", ["topk", "nms"])
 def test_nothing_good_is_an_empty_result(name: str) -> None:
     for count, k in ((5, 3), (0, 3), (5, 0), (0, 0)):

@@ -453,7 +453,7 @@ class Op(Record):
             p.name
             for p in type(self).parameters
             if not self.in_title(p)
-            and not (p.name in BEGINNINGS.values() and p.default is Auto.AUTO)
+            and not (p.name in BEGINNINGS.values() and "Init" in p.type)
             and (p.default is MISSING or not self.usual(p.name, p.default))
         )
 

@@ -60,7 +60,7 @@ LEARNED = '''class Learned(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1, *sizes))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight.repeat(x.shape[0], *[1] * (self.weight.dim() - 1))
+        return self.weight.repeat([x.shape[0]] + [1] * (self.weight.dim() - 1))
 '''
 
 
@@ -169,7 +169,7 @@ AFFINE = '''class Affine(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        shape = (-1, *[1] * (x.dim() - 2))
+        shape = [-1] + [1] * (x.dim() - 2)
         return x * self.weight.view(shape) + self.bias.view(shape)
 '''
 
@@ -238,7 +238,9 @@ ATTENTION = '''def attention(
     q: Tensor, k: Tensor, v: Tensor, heads: int = 1, scale: float | None = None
 ) -> Tensor:
     """Each token of q reads all of k and v, head by head."""
-    q, k, v = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    q = q.reshape(q.shape[0], q.shape[1], heads, -1).transpose(1, 2)
+    k = k.reshape(k.shape[0], k.shape[1], heads, -1).transpose(1, 2)
+    v = v.reshape(v.shape[0], v.shape[1], heads, -1).transpose(1, 2)
     y = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return y.transpose(1, 2).flatten(2)
 '''

@@ -536,7 +536,7 @@ SCALE = '''class Scale(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), float(init)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight.view(-1, *[1] * (x.dim() - 2))
+        return x * self.weight.view([-1] + [1] * (x.dim() - 2))
 '''
 
 

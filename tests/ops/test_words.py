@@ -47,7 +47,7 @@ def test_another_value_of_any_attribute_makes_other_words(case: Case) -> None:
     others = [
         op.with_values({p.name: value})
         for p in op.parameters
-        if p.type not in {"Any", "Init | Auto"}  # no part of what is computed
+        if p.type != "Any" and "Init" not in p.type  # no part of what is computed
         for value in changed(getattr(op, p.name))
     ]
     every = [one for one in {op, *others} if allowed(one)]

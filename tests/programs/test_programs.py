@@ -45,7 +45,7 @@ def test_what_is_there_to_use_is_read_from_the_language() -> None:
 
 
 def test_a_failure_is_shrunk_to_what_it_needs() -> None:
-    text = generate(2)
+    text = generate(1)
 
     def fails(smaller: str) -> bool:
         return not check(smaller, ["interpreter"]) and "sigmoid" in smaller

@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from mkdocs.utils import get_relative_url
@@ -56,6 +57,15 @@ def fence(source: str, *_: Any, **__: Any) -> str:
         f'{shown}<div class="arch-figure"><a class="arch-open" href="{address}">'
         f"Edit it here</a>{drawn}</div>"
     )
+
+
+def on_config(config: Any) -> None:
+    """Put each guide that the navigation does not name behind those that it names."""
+    named = json.dumps(config["nav"])
+    guides = next(entry["Guides"] for entry in config["nav"] if "Guides" in entry)
+    for path in sorted(Path(config["docs_dir"], "docs").glob("*.md")):
+        if f'"docs/{path.name}"' not in named:
+            guides.append(f"docs/{path.name}")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -83,6 +83,9 @@ def test_the_zoo_is_in_onnx_runtime_what_it_is_here(name: str) -> None:
     for key, (_, weight) in expected_weights(network).items():
         if weight.init in ("ones", 0.0) and not key.endswith("running_var"):
             weights[key] = rng.uniform(0.5, 1.0, weights[key].shape).astype(np.float32)
+        elif name in FEW and weights[key].ndim > 1:
+            # Else proposals differ by what float32 rounds, and scores with them.
+            weights[key] = weights[key] * np.float32(0.7)
     for functions in (False, True):
         run = session(network.to_onnx(weights, functions=functions))
         assert_same(network, run, weights, 1 if functions else 2)

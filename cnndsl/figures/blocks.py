@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnndsl.figures.heat import Heat
-from cnndsl.figures.layout.page import Page, page, picture
+from cnndsl.figures.layout.page import Page, finished, picture, sketched
 from cnndsl.figures.paint import Group, Picture
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Plan
@@ -32,7 +32,7 @@ def blocks(
     """
 
     def paged(planned: Plan) -> Page:
-        return page(
+        return sketched(
             drawable(planned),
             insets=detail != "stages",
             opened=opened,
@@ -47,6 +47,7 @@ def blocks(
         # Blocks that are called once are closed too, where the page has no room for them.
         other = paged(plan(network, closed=True))
         found = min(found, other, key=lambda one: one.over)
+    found = finished(found)
     planned = found.plan
     tell = Teller(network)
 

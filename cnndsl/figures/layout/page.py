@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
@@ -144,7 +145,12 @@ class Page:
         return GUTTER if any(not band.aside for band in self.bands) else 0.0
 
 
-def page(
+def page(plan: Plan, **options: Any) -> Page:
+    """The page of a plan, as `sketched` chooses it, with all its edges."""
+    return finished(sketched(plan, **options))
+
+
+def sketched(
     plan: Plan,
     *,
     insets: bool = True,
@@ -153,13 +159,13 @@ def page(
     tallest: float = 0.0,
     direction: str | None = None,
 ) -> Page:
-    """The page of a plan; without `insets`, only the blocks in `opened` are shown inside.
+    """The page of a plan without its edges: the lowest of the layouts that there are.
 
-    Of the layouts that there are it is the lowest in a width of `widest` pixels; one that
-    is no higher than `tallest` goes before. Without them a page of a journal is meant.
+    Without `insets`, only the blocks in `opened` are shown inside. It keeps to a width of
+    `widest` pixels and a height of `tallest`; without them a page of a journal is meant.
     `direction` is that of the main picture, `down` or `right`.
     """
-    room = (widest or PAGE[0]) - 2 * MARGIN, (tallest or PAGE[1]) - 2 * MARGIN - FOOT
+    room = _room(widest, tallest)
     frames = [f for f in plan.frames if f.scene and (insets or f.name in opened)]
     tables = {id(frame): values(plan, frame) for frame in frames}
     scored: list[tuple[tuple[float, ...], Panel, list[Panel]]] = []
@@ -180,11 +186,24 @@ def page(
         if min(scored, key=lambda one: one[0])[0][0] == 1.0:
             break
     best, main, chosen = min(scored, key=lambda one: one[0])
-    main, chosen = main.drawn(plan), [panel.drawn(plan) for panel in chosen]
     done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
-    _arrange(done, room)
     done.over = best[0] - 1.0
     return done
+
+
+def finished(sketch: Page) -> Page:
+    """A page with all its edges."""
+    plan, main = sketch.plan, sketch.main.drawn(sketch.plan)
+    room = _room(sketch.widest, sketch.tallest)
+    insets = [panel.drawn(plan) for panel in sketch.insets]
+    done = replace(sketch, main=main, insets=insets, bands=main.bands)
+    _arrange(done, room)
+    return done
+
+
+def _room(widest: float, tallest: float) -> tuple[float, float]:
+    """The pixels inside a page's margins."""
+    return (widest or PAGE[0]) - 2 * MARGIN, (tallest or PAGE[1]) - 2 * MARGIN - FOOT
 
 
 def _mains(

@@ -33,6 +33,16 @@ def strides(network: Network, scene: Scene) -> dict[str, int]:
 
 def node_strides(network: Network) -> dict[str, int]:
     """log2 of the stride of every node that has a plane; rows of boxes have none."""
+    if not _LAST or _LAST[0][0] is not network:
+        _LAST[:] = [(network, _node_strides(network))]
+    return _LAST[0][1]
+
+
+_LAST: list[tuple[Network, dict[str, int]]] = []
+"""The last network that was asked about: its layouts are many."""
+
+
+def _node_strides(network: Network) -> dict[str, int]:
     found: dict[str, float] = {}
     for node in network:
         shape = network.shapes[node.name][0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cnndsl.backends.torch import write
 from cnndsl.network import load, loads
@@ -116,3 +118,64 @@ def test_one_exchange_serves_all_stages_of_hrnet() -> None:
     found = write(load("hrnet_w18"))
     assert not found.because
     assert found.text.count("class Exchange") == 1
+
+
+CHANGES = (
+    "conv({c}, 3x3)",
+    "conv({c}, 1x1, norm=bn, act=relu)",
+    "conv(2 * {c}, 1x1) -> conv({c}, 1x1)",
+    "relu",
+    "scale",
+    "conv({c}, 3x3) * 2",
+    "{ conv({c}, 1x1) when i > 0 }",
+    "{ relu when i == 1 }",
+    "dwconv(3x3) -> gn(2)",
+    "conv({c}, 3x3) * (i + 1)",
+)
+CONDITIONS = ("", " when j < i", " when j == i", " when j != i", " when j >= i", " when i > 0")
+
+
+@st.composite
+def blocks(draw: st.DrawFn) -> str:
+    """A block of loops over its families, each of which may read those before it."""
+
+    def change(of: str) -> str:
+        chain = draw(st.lists(st.sampled_from(CHANGES), min_size=1, max_size=2))
+        return " -> ".join(one.replace("{c}", of) for one in chain)
+
+    families, loops = ["x"], []
+    last = draw(st.integers(1, 3))
+    for number in range(last):
+        name = "y" if number == last - 1 else f"f{number}"
+        read = draw(st.sampled_from(families))
+        lines = []
+        match draw(st.sampled_from(["chain", "join", "joins", "local"])):
+            case "chain":
+                lines = [f"{name}[i]: {read}[i] -> {change('x[i].c')}"]
+            case "local":
+                lines = [
+                    f"t{number}[i]: {read}[i] -> {change('x[i].c')}",
+                    f"{name}[i]: mul {{ t{number}[i]; x[i] -> sigmoid }}",
+                ]
+            case "join":
+                other = draw(st.sampled_from(families))
+                lines = [f"{name}[i]: add {{ {read}[i]; {other}[i] -> {change('x[i].c')} }}"]
+            case "joins":
+                wide = "conv(x[i].c, 1x1) -> resize(x[i].size)"
+                more = draw(st.sampled_from(CONDITIONS))
+                kind = draw(st.sampled_from(["add", "add", "concat"]))
+                inner = f"for j in 0..len(x) {{ s{number}[j]: {read}[j] -> {wide}{more} }}"
+                around = draw(st.sampled_from([f"x[i]; {inner}", f"{inner}; x[i]"]))
+                around = around.replace("; ", "\n      ")
+                behind = change("x[i].c") if kind == "add" else "conv(x[i].c, 1x1)"
+                lines = [f"{name}[i]: {kind} {{\n      {around}\n    }} -> {behind}"]
+        body = "\n    ".join(lines)
+        loops.append(f"  for i in 0..len(x) {{\n    {body}\n  }}")
+        families.append(name)
+    return "block Mix: *x[_, _, _] -> *y {\n" + "\n".join(loops) + "\n}"
+
+
+@settings(max_examples=25, deadline=None)
+@given(blocks())
+def test_random_loops_compute_what_their_turns_do(block: str) -> None:
+    agree(block + LEVELS)

@@ -99,6 +99,8 @@ def _calls_module(node: ast.expr) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
             return True
+        case ast.Call(func=ast.Name(id=name)):
+            return "§" in name  # a loop's own name for a module
         case ast.Call(func=ast.Subscript() as func):
             return _calls_module(ast.Call(func.value, [], []))
     return False

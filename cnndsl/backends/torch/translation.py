@@ -285,7 +285,7 @@ class Translation(Classes):
             if declaration.outputs is None and end is not None and len(names) == 1:
                 tensor = end[0]
             else:
-                tensor = walk.lookup(have)
+                tensor = unit.items.get(name) or walk.lookup(have)
             unit.outputs.append((name, tensor))
         wanted: list[T] = []
         for instance in unit.instances:

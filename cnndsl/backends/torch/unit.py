@@ -140,6 +140,8 @@ class Unit:
         """The variables of loops in `forward`, and what they go over."""
         self.turns_of: dict[Identity, dict[str, int]] = {}
         """In which turns of the loops around a tensor is made."""
+        self.items: dict[str, T] = {}
+        """What turns of loops gave, by the label."""
         self.lost: dict[Identity, int] = {}
         """Tensors that a loop's turns leave behind, by the loop's `id`."""
         self.unrolled: set[int] = set()

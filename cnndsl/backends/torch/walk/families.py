@@ -13,9 +13,9 @@ from typing import Any
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Identity, T, Unit, folded
+from cnndsl.backends.torch.unit import T, Unit, folded
 from cnndsl.backends.torch.walk.lines import Lines
-from cnndsl.backends.torch.walk.parts import Flow, Operand, Parts, Turning, Views
+from cnndsl.backends.torch.walk.parts import Family, Flow, Operand, Parts, Turning, Views
 from cnndsl.language import tree
 from cnndsl.structure import Loop
 
@@ -59,7 +59,8 @@ class Families(Lines):
         body, unit.fwd = unit.fwd, around
         self.stack.pop()
         unit.meanings = outer
-        lists = [python.assign(one, python.listed([])) for one, _ in turning.families.values()]
+        families = turning.families.values()
+        lists = [python.assign(one.variable, python.listed([])) for one in families]
         unit.fwd += lists
         unit.fwd.append(self.turning_loop(turning, body))
         self.leave_family(turning, inside)
@@ -105,43 +106,46 @@ class Families(Lines):
     def leave_family(self, turning: Turning, inside: Views[Any]) -> None:
         """After a loop: a family's tensors are the items of its list."""
         unit = self.unit
-        turns: dict[int, None] = {}
-        for instance, _ in inside:
-            turns[instance.turns[turning.variable]] = None
-        held = {name: tensor for name, (_, tensor) in turning.families.items()}
-        for name, (variable, tensor) in turning.families.items():
-            made: dict[int, list[Identity]] = {number: [] for number in turns}
-            for identity in tensor.ids:
-                if turning.variable not in unit.turns_of.get(identity, {}):
-                    raise CannotTranslateError(f"{name} is what no turn makes")
-                made[unit.turns_of[identity][turning.variable]].append(identity)
-            for number, ids in made.items():
-                position = number - turning.low
-                item = T((), python.item(python.name(variable), python.constant(position)))
-                known = unit.owner(ids[0])
-                sizes = known.network.shapes[ids[0][1]][ids[0][2]]
-                node = python.node_of(tensor.shape[0])
-                mapping = {turning.variable: python.constant(number)}
-                width = folded(python.replace(node, mapping))
-                shape: list[int] = [python.carry(int(sizes[0]), width)]
-                for axis in range(1, len(tensor.shape)):
-                    free = isinstance(tensor.shape[axis], python.Int)
-                    size = int(sizes[axis])
-                    shape.append(python.Int(size, python.name("§")) if free else size)
-                unit.shaped(item, shape)
-                for identity in ids:
-                    unit.known[identity] = item
-                    item.ids.append(identity)
-                    left = dict(unit.turns_of.pop(identity))
-                    del left[turning.variable]
-                    if left:
-                        unit.turns_of[identity] = left
+        for name, family in turning.families.items():
+            for number in dict.fromkeys(i.turns[turning.variable] for i, _ in inside):
+                item = self.item(family, turning, number)
                 unit.tensors.setdefault(name, {})[number,] = (item,)
+                unit.items[f"{name}[{number}]"] = item
+        held = [family.tensor for family in turning.families.values()]
         for identity, found in [*unit.turns_of.items()]:
-            if turning.variable in found and unit.known[identity] not in held.values():
+            if turning.variable in found and unit.known[identity] not in held:
                 del unit.known[identity]
                 del unit.turns_of[identity]
                 unit.lost[identity] = turning.term
+
+    def item(self, family: Family, turning: Turning, number: int) -> T:
+        """What one turn appended to a list."""
+        unit, variable = self.unit, turning.variable
+        position = python.constant(number - turning.low)
+        item = T((), python.item(python.name(family.variable), position))
+        outputs = [(i, t) for i, t in family.outputs if i.turns[variable] == number]
+        instance, one = outputs[0]
+        sizes = instance.network.shapes[one.node][one.output]
+        node = python.node_of(family.tensor.shape[0])
+        width = folded(python.replace(node, {variable: python.constant(number)}))
+        shape: list[int] = [python.carry(int(sizes[0]), width)]
+        for axis in range(1, len(family.tensor.shape)):
+            free = isinstance(family.tensor.shape[axis], python.Int)
+            size = int(sizes[axis])
+            shape.append(python.Int(size, python.name("§")) if free else size)
+        unit.shaped(item, shape)
+        for owner, tensor in outputs:
+            identity = (id(owner.block), tensor.node, tensor.output)
+            made = unit.turns_of.get(identity, {})
+            if made.get(variable) != number:
+                continue  # what entered the turn: it has a name already
+            unit.known[identity] = item
+            item.ids.append(identity)
+            del unit.turns_of[identity]
+            left = {name: turn for name, turn in made.items() if name != variable}
+            if left:
+                unit.turns_of[identity] = left
+        return item
 
 
 class _Modules(ast.NodeTransformer):

@@ -232,7 +232,9 @@ class Lines(Chains):
         terms = self.terms(statement)
         flow = start
         if any(line.source is not None for _, line in views):
-            flow = self.flow_of([(i, line.source or ()) for i, line in views])
+            flow = self.turn_of(statement) or self.flow_of(
+                [(i, line.source or ()) for i, line in views]
+            )
         if flow == () and self.ended and not isinstance(terms[0], tree.ForTerm):
             raise UnrollError(self.ended)
         pairs = [(i, line.terms) for i, line in views]

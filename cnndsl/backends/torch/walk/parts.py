@@ -50,6 +50,15 @@ class Parts(list[Operand]):
 
 
 @dataclass
+class Family:
+    """A list of a loop's turns: its variable, what a turn appends, and that in each network."""
+
+    variable: str
+    tensor: T
+    outputs: Sequence[tuple[Instance, Tensor]]
+
+
+@dataclass
 class Turning:
     """A loop of `forward` that is walked: its variable, and the families that it makes."""
 
@@ -59,8 +68,8 @@ class Turning:
     over: ast.expr
     conditions: int
     """How many conditions there are around the loop."""
-    families: dict[str, tuple[str, T]] = field(default_factory=dict)
-    """By label: the list's variable, and the tensor of each turn."""
+    families: dict[str, Family] = field(default_factory=dict)
+    """The lists that it makes, by label."""
 
 
 class UnrollError(Exception):

@@ -21,6 +21,7 @@ from cnndsl.backends.torch.unit import (
     folded,
 )
 from cnndsl.backends.torch.walk.parts import (
+    Family,
     Flow,
     Operand,
     Parts,
@@ -214,13 +215,20 @@ class State(ABC):
         if isinstance(turning, Turning):
             for number, label in enumerate(line.labels):
                 entry = flow[number : number + 1] if many else flow
-                self.turned(label, entry, turning)
+                outputs = [(i, one.outputs[number]) for i, one in views]
+                self.turned(label, entry, turning, outputs)
             return
         for number, label in enumerate(line.labels):
             entry = flow[number : number + 1] if many else flow
             self.unit.tensors.setdefault(label.name, {})[self.index(label)] = entry
 
-    def turned(self, label: tree.NamePath, entry: Flow, turning: Turning) -> None:
+    def turned(
+        self,
+        label: tree.NamePath,
+        entry: Flow,
+        turning: Turning,
+        outputs: Sequence[tuple[Instance, Tensor]],
+    ) -> None:
         """Bind a label in a loop of `forward`: one more item of its family, or a local."""
         unit = self.unit
         indices = [
@@ -242,9 +250,27 @@ class State(ABC):
         if len(unit.conditions) > turning.conditions:
             return  # a turn may have none: nothing finds its place in a list
         variable = unit.variable(label.name)
-        turning.families[label.name] = (variable, entry[0])
+        turning.families[label.name] = Family(variable, entry[0], outputs)
         append = python.attribute(python.name(variable), "append")
         unit.fwd.append(ast.Expr(python.call(append, entry[0].run)))
+
+    def turn_of(self, statement: tree.LineStatement) -> Flow | None:
+        """What a line of a loop reads where it says `x[i]`, an item of a family."""
+        unit, first = self.unit, statement.terms[0]
+        turning = [turn for turn in self.stack if isinstance(turn, Turning)]
+        if not turning or not isinstance(first, tree.CallTerm) or first.called:
+            return None
+        match first.path.parts:
+            case [tree.Index(items=[index])] if not isinstance(index, tree.Every):
+                node = translate(index, unit)
+            case _:
+                return None
+        name = first.path.name
+        for turn in turning:
+            if python.same(node, python.name(turn.variable)) and name in turn.families:
+                return (turn.families[name].tensor,)
+        known = python.names_in(node) & unit.loops.keys() and name in unit.tensors
+        return (unit.item(name, node),) if known else None
 
     def offered(self, operands: list[Operand], flow: Flow) -> None:
         """Give a join what a line of it makes."""

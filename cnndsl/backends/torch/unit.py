@@ -99,7 +99,7 @@ class Unit:
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
         self.definition, self.instances = definition, instances
-        self.name = ""
+        self.name, self.numbers = "", 0
         self.init: list[ast.stmt] = []
         self.fwd: list[ast.stmt] = []
         self.meanings: dict[str, Meaning] = {}
@@ -114,10 +114,8 @@ class Unit:
         self.attributes: set[str] = set()
         self.kept: dict[str, ast.expr] = {}
         self.repeat: ast.expr | bool | None = None
-        self.turns: dict[int, int] = {}
         self.conditions: list[ast.expr] = []
         self.skip: tuple[T, ...] = ()
-        self.numbers = 0
         self.outputs: list[tuple[str, T | None]] = []
         self.extras: list[T] = []
         self.signature: list[tuple[str, ast.expr | None, ast.expr | None]] = []

@@ -11,6 +11,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, T, Unit
 from cnndsl.language import tree
+from cnndsl.structure import Tensor
 
 Flow = tuple[T, ...]
 Item = TypeVar("Item")

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from itertools import chain
 
+import pytest
+
 from tests.programs import operations, slots
 from tests.programs.generate import generate
-from tests.programs.harness import COLUMNS, check
+from tests.programs.harness import COLUMNS, assert_right, check
 from tests.programs.shrink import shrink
 from tests.programs.used import Used, everything
 
 IN_SUITE = ("interpreter", "plan", "plan_single")
-"""The columns that hold today. All of `harness.COLUMNS` are to be here."""
+"""The columns of every program."""
+WRITTEN = ("pytorch", "optimized", "source", "keys", "parameters")
+"""Those of every fifth random program: each makes files and runs them."""
 SEEDS = 230
 """Random programs."""
 
@@ -27,6 +31,11 @@ def test_programs_of_every_construct_and_operation() -> None:
         found |= {f"seed {seed}: {why}\n{text}" for why in check(text, IN_SUITE, seed)}
     assert not found, "\n\n".join(sorted(found))
     assert not used.missing()
+
+
+@pytest.mark.parametrize("seed", range(0, SEEDS, 5))
+def test_what_is_written_of_random_programs(seed: int) -> None:
+    assert_right(generate(seed), WRITTEN, seed)
 
 
 def test_a_program_is_that_of_its_seed() -> None:
@@ -55,4 +64,4 @@ def test_a_failure_is_shrunk_to_what_it_needs() -> None:
 
 
 def test_the_suite_names_columns_that_there_are() -> None:
-    assert set(IN_SUITE) <= set(COLUMNS)
+    assert {*IN_SUITE, *WRITTEN} <= set(COLUMNS)

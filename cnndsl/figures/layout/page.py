@@ -181,7 +181,8 @@ def sketched(
                     # What does not fit a page is at least no strip.
                     over *= max(1.0, done.height / done.width / STRIP)
                 uneven = UNEVEN if main.cards.way.close else 0.0
-                score = (over, done.height + SLIM * done.width + uneven)
+                flat = float(done.width > STRIP * (done.height + FOOT))
+                score = (over, flat, done.height + SLIM * done.width + uneven)
                 scored.append((score, main, chosen))
         if min(scored, key=lambda one: one[0])[0][0] == 1.0:
             break

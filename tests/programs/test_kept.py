@@ -149,6 +149,9 @@ model M: image[3, W=8] -> (y, z) {
   y: a -> dwconv(3)
   z: b.l -> mish
 }""",
+    "a norm without a factor": """
+model M: image[2, 4, 4] -> y { l: image -> gn(1, affine=false)
+  y: l -> relu -> ln(affine=false) }""",
     "one norm behind two layers": """
 model M: image[6] -> y { a: image -> linear(6)
   l: bn each { a; image -> linear(6); a -> relu }

@@ -10,7 +10,7 @@ import ast
 from cnndsl.backends.torch import beginning, layers, python
 from cnndsl.backends.torch.names import Names
 from cnndsl.graph import Network
-from cnndsl.ops.base import Torch
+from cnndsl.ops.base import Op, Torch
 from cnndsl.structure import Path
 
 Tree = dict[str | int, "Tree | ast.expr"]
@@ -72,7 +72,8 @@ class Flat:
     def place(self, path: Path, name: str, said: Torch) -> ast.expr:
         """Register a module where its key says; the text that reaches it."""
         assert said.module is not None
-        if not self.network.node(name).op.weights(*self.network.input_shapes(name)):
+        # A norm without a factor has a place too, as the text alone says which modules have.
+        if type(self.network.node(name).op).weights is Op.weights:
             path = (self.free, len(self.modules.get(self.free, {})))  # type: ignore[arg-type]
         if path not in self.paths:
             into = self.modules

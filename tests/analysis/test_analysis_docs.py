@@ -43,5 +43,5 @@ def test_the_python_runs() -> None:
 
 def test_every_command_of_analysis_is_shown() -> None:
     others = {"bench", "check", "compile", "completion", "draw", "fmt", "keys", "list"}
-    others |= {"lsp", "run", "watch"}
+    others |= {"import", "lsp", "run", "watch"}
     assert {arguments[0] for arguments, _ in COMMANDS} == set(HOMES) - others

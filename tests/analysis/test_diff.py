@@ -56,7 +56,7 @@ def test_a_changed_layer_says_what_of_it_differs_and_an_added_one_what_was_writt
     assert (moved.was, moved.now) == ("of c2.BasicBlock.1.relu", "of c2.BasicBlock.2.relu")
     kinds = {c.node: c for c in diff(cnndsl.load("unet"), cnndsl.load("unet_bn")).changes}
     assert kinds["image"].kind == kinds["d1.maxpool"].kind == "affected"
-    assert kinds["d1.DoubleConv.conv"].was == "pad=[0x0, 0x0], bias=true"
+    assert kinds["d1.DoubleConv.conv"].was == ("pad=[0x0, 0x0], bias=true, init=kaiming_normal")
 
 
 def run(*arguments: str) -> tuple[int, str]:

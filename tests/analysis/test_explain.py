@@ -27,7 +27,9 @@ def test_a_default_says_the_line_that_it_comes_from() -> None:
     (conv,) = explain(cnndsl.load("unet"), "d4.DoubleConv.conv")
     origins = {name: origin for name, _, origin in conv.attributes}
     assert origins["out"] == "written here"
-    assert origins["pad"].startswith("`default conv(pad=valid, act=relu)` at ")
+    assert origins["pad"].startswith(
+        "`default conv(pad=valid, act=relu, init=kaiming_normal)` at "
+    )
     assert origins["stride"] == "the default of conv"
 
 
@@ -53,6 +55,9 @@ model M: x[3, H=8, W=8] -> y {
         "dilation": "written here",
         "groups": "`default conv(groups=1)`",
         "bias": "`default conv(bias=true, norm=bn(eps=0.001))`",
+        "pad_mode": "the default of conv",
+        "init": "the default of conv: PyTorch's own",
+        "bias_init": "the default of conv: PyTorch's own",
     }
     (eps, *_) = norm.attributes
     assert eps[2].startswith("`default conv(bias=true, norm=bn(eps=0.001))` at ")

@@ -72,8 +72,9 @@ def keyed(path: Path) -> Iterator[str]:
 
 
 def test_no_table_outside_the_operations_is_keyed_by_their_names() -> None:
-    inside = ROOT / "cnndsl" / "ops"
-    paths = [p for p in sorted((ROOT / "cnndsl").rglob("*.py")) if inside not in p.parents]
+    # What is imported bears the names of other libraries, some of which are ours too.
+    apart = {ROOT / "cnndsl" / "ops", ROOT / "cnndsl" / "importing"}
+    paths = [p for p in sorted((ROOT / "cnndsl").rglob("*.py")) if not apart & {*p.parents}]
     assert [found for path in paths for found in keyed(path)] == []
 
 

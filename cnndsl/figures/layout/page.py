@@ -34,6 +34,7 @@ PAGE = (657.0, 869.0)
 FOOT = 34.0
 """Of the height, for a caption of two lines."""
 COLUMNS, BOX, LONG = 6, 60.0, 1e9
+ASIDE = Way(turning=True, drawn=False)
 STRIP = 2.7
 SLIM, UNEVEN = 0.02, 30.0
 """How much of its width counts against a layout, and that its columns are not one."""
@@ -187,6 +188,10 @@ def sketched(
         if min(scored, key=lambda one: one[0])[0][0] == 1.0:
             break
     best, main, chosen = min(scored, key=lambda one: one[0])
+    if best[0] > 1:
+        # Where no page holds it, it may as well have room: its edges cross the least then.
+        roomy = [one for one in scored if one[1].cards.way in (Way(drawn=False), ASIDE)]
+        best, main, chosen = min(roomy, key=lambda one: one[0])
     done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
     done.over = best[0] - 1.0
     return done

@@ -17,7 +17,7 @@ from cnndsl.figures.layout.channels import Channels, Rect
 from cnndsl.figures.layout.piece import Ends, Line, tidy
 from cnndsl.figures.paint import Point
 
-BEND, CROSSING, BESIDE = 14.0, 250.0, 400.0
+BEND, CROSSING, BESIDE = 14.0, 600.0, 400.0
 BOTH = 300.0
 """For an edge to leave a box where another enters it."""
 BUNDLE = 2

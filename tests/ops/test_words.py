@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Op
+from cnndsl.ops.base import BEGINNINGS, Op
 from cnndsl.ops.words import Named, Words
 from tests.ops.cases import CASES, Case, identifier, made
 
@@ -57,7 +57,13 @@ def test_another_value_of_any_attribute_makes_other_words(case: Case) -> None:
 def test_unequal_operations_have_other_words() -> None:
     found: dict[Op, str] = {op: str(op.said()) for op in (made(n, a, *s) for n, a, s in CASES)}
     for (one, said), (two, other) in combinations(found.items(), 2):
-        assert said != other or said in SAME, (one, two)
+        assert said != other or said in SAME or begins_apart(one, two), (one, two)
+
+
+def begins_apart(one: Op, two: Op) -> bool:
+    """Whether what their weights begin with is all that parts them."""
+    bare = dict.fromkeys(BEGINNINGS.values())
+    return type(one) is type(two) and one.with_values(bare) == two.with_values(bare)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.programs.operations import (
     divisors,
     guarded,
     outcome,
+    sample,
     written,
 )
 
@@ -62,11 +63,14 @@ def applied(body: Body, name: str) -> bool:
         found = outcome(name, given, *[shape] * count)
         if not found:
             continue
-        text = written(name, given, chance)
+        extra = ""
         if cls.fused and chance.random() < 0.5:
             extra = body.conv(shape, 4, 1).partition("norm=")[2]
-            if extra:
-                text = f"{text[:-1]}, norm={extra}"
+        if extra:
+            given.pop("bias_init", None)  # there is no bias
+        text = written(name, given, chance)
+        if extra:
+            text = f"{text[:-1]}, norm={extra}"
         if len(found) > 1:
             labels = [body.writer.fresh("p") for _ in found]
             start = f"{before} -> " if before else ""
@@ -103,6 +107,9 @@ def _moved(body: Body, name: str, *parts: Callable[[int], str]) -> bool:
     given["kernel"] = chance.choice([1, 3, 3, (1, 3)])
     if "bias" in given and chance.random() < 0.5:
         del given["bias"]
+    for parameter in OPS[name].parameters:
+        if parameter.name.endswith("init") and given.get("bias") is not False:
+            given[parameter.name] = sample(parameter, value.shape, chance)
     window = {k: v for k, v in given.items() if k in ("kernel", "stride", "pad", "dilation")}
     if outcome("conv", {"out": 2, **window}, value.shape) is None:
         raise RefusedError
@@ -115,8 +122,11 @@ def _moved(body: Body, name: str, *parts: Callable[[int], str]) -> bool:
         line = " -> ".join([f"{labels[-1]}: {value.name} -> {step}", *after])
         if not body.add(line, labels[-1]):
             return False
+    normed = OPS[name].fused and chance.random() < 0.5
+    if normed:
+        given.pop("bias_init", None)  # there is no bias
     text = written(name, given, chance)
-    if OPS[name].fused and chance.random() < 0.5:
+    if normed:
         text = f"{text[:-1]}, norm={chance.choice(NORMS)}, act={body.act()})"
     label = body.writer.fresh("l")
     line = f"{label}: {text} {{ {'; '.join([value.name, *labels])} }}"
@@ -223,6 +233,8 @@ def _unpool(body: Body) -> bool:
     """Pooling, and where its places lead back: they go into `max_unpool` alone."""
     chance, value = body.chance, body.pick()
     given = arguments(OPS["maxpool_indices"], value.shape, chance)
+    if chance.random() < 0.5:
+        given = {"kernel": 3, "stride": 2, "pad": 1}
     found = outcome("maxpool_indices", given, value.shape)
     if not found:
         raise RefusedError

@@ -247,8 +247,9 @@ def _attribute(name: str, parameter: Parameter, tries: int = 400) -> Iterator[st
         block = f"block B(v: {kind}) {{ {step} }}"
         yield from pair(block, f"B({spell(first)})", f"B({spell(second)})", shape)
         if cls.fused and parameter.name == "bias":
+            plain = {key: value for key, value in rest.items() if key != "bias_init"}
             for slot, one, two in (("norm", "bn", "gn(1)"), ("act", "relu", "leaky(0.3)")):
-                fused = f"{written(name, rest, random.Random(0))[:-1]}, {slot}=v)"
+                fused = f"{written(name, plain, random.Random(0))[:-1]}, {slot}=v)"
                 block = f"block B(v: op) {{ {fused} }}"
                 yield from pair(block, f"B({one})", f"B({two})", shape)
                 yield from pair(block, "B(none)", f"B({two})", shape)

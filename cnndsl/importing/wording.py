@@ -87,7 +87,7 @@ class Wording:
         made: dict[str, list[str]] = {}
         for word, given in self.defaults.items():
             order = ("bias", "norm", "act")
-            names = sorted(given, key=lambda n: order.index(n) if n in order else -1)
+            names = sorted(given, key=lambda n: (order.index(n) if n in order else -1, n))
             shown = ", ".join(f"{n}={self.value(given[n])}" for n in names)
             made.setdefault(shown, []).append(word)
         return [f"default {', '.join(words)}({shown})" for shown, words in made.items()]

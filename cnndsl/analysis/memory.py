@@ -288,5 +288,7 @@ Key = tuple[str, int]
 
 def _bytes(network: Network, key: Key, batch: int) -> int:
     name, number = key
-    elements = math.prod(map(int, network.shapes[name][number]))
-    return BYTES * batch * int(network.node(name).rows) * elements
+    node, shapes = network.node(name), network.shapes[name]
+    whole = node.op.output_names(len(shapes))[number] in node.op.integers
+    elements = batch * int(node.rows) * math.prod(map(int, shapes[number]))
+    return (2 if whole else 1) * BYTES * elements

@@ -301,6 +301,8 @@ class Op(Record):
     """May give an axis of size 0 of inputs that have none: a number of rows."""
     rows_joined: ClassVar[int] = 0
     """1 where the first axis joins the batch, −1 where it leaves it."""
+    integers: ClassVar[tuple[str, ...]] = ()
+    """Outputs that are whole numbers: PyTorch's take 8 bytes an element."""
     discrete: ClassVar[tuple[str, ...]] = ()
     """The outputs through which no gradient flows."""
     moves: ClassVar[bool] = False

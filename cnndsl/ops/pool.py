@@ -162,7 +162,7 @@ class MaxPoolIndices(MaxPool):
     """
 
     chained = False
-    discrete = ("indices",)
+    discrete = integers = ("indices",)
     known = ("F.max_pool",)
     elsewhere = "maxpoolwithindices maxpoolwithargmax"
 

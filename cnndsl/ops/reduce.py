@@ -228,7 +228,7 @@ class ArgMax(Op):
     keep: bool = False
 
     keeps = NOTHING
-    discrete = ("out",)
+    discrete = integers = ("out",)
 
     @property
     def _as_max(self) -> Max:

@@ -39,6 +39,7 @@ class Selection(Op):
     ports = ("boxes", "scores", "labels")
     empty, moves = True, True
     discrete = ("labels", "valid")
+    integers = ("labels",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Any row; a box's side its own."""

@@ -107,7 +107,7 @@ def agree(name: str, tries: int, seed: int = 0) -> int:
         if met == tries:
             break
         # Any size, and as often one of the multiples that a U-Net needs.
-        steps = {key: chance.choice([1, 1, 1, 8, 16, 32]) for key in forms.sizes}
+        steps = {key: chance.choice([1, 1, 1, 8, 16, 32, 256, 256]) for key in forms.sizes}
         values = {
             key: steps[key] * chance.randint(-(-own // 2 // steps[key]), 2 * own // steps[key])
             for key, own in forms.sizes.items()

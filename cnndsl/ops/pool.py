@@ -316,14 +316,14 @@ class MaxUnpool(Op):
         return kernels.max_unpool(x, places, size)
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`F.max_unpool2d(x, indices, 2)`."""
+        """`F.max_unpool2d(x, indices, (2, 2))`: PyTorch's types ask for tuples."""
         rank = len(self.kernel)
         keywords: dict[str, tuple[object, object]] = {
-            "stride": (one(self.strides), one(self.kernel)),
-            "padding": (one(tuple(before for before, _ in self.pads)), 0),
+            "stride": (self.strides, self.kernel),
+            "padding": (tuple(before for before, _ in self.pads), (0,) * rank),
             "output_size": (self.size, None),
         }
-        given = (Operand(0), Operand(1), one(self.kernel))
+        given = (Operand(0), Operand(1), self.kernel)
         return Torch(function=Call(f"F.max_unpool{rank}d", given, keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:

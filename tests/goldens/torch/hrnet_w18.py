@@ -115,7 +115,7 @@ class Exchange(nn.Module):
                 if j > i:
                     z = F.interpolate(up(branch[j]), scale_factor=2 ** (j - i))
                     parts.append(z)
-            y.append(F.relu(sum(parts)))
+            y.append(F.relu(sum(parts[1:], parts[0])))
         return y
 
 

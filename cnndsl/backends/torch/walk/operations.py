@@ -195,7 +195,13 @@ class Operations(State):
         unit = self.unit
         first = next(n for n, operand in enumerate(operands) if operand.test is None)
         if first > 1 or any(operand.many is not None for operand in operands):
-            return python.call("sum", self.list_of(operands))
+            # What the sum begins with makes its type that of a tensor.
+            parts = self.list_of(operands)
+            if not isinstance(parts, ast.List):
+                return _whole_of(parts)
+            begun, *more = parts.elts
+            start = _whole_of(begun.value) if isinstance(begun, ast.Starred) else begun
+            return python.call("sum", python.listed(more), start)
         total = python.name(unit.variable("total"))
         unit.fwd.append(python.assign(total, operands[first].tensor.run))
         for operand in [*operands[:first], *operands[first + 1 :]]:
@@ -324,3 +330,9 @@ class Operations(State):
                 tensors.append(self.inner(op.shape(*shapes), node_views))
             shapes = [tensors[-1].shape]
         return modules, tensors
+
+
+def _whole_of(parts: ast.expr) -> ast.expr:
+    """The sum of a list of tensors."""
+    rest = python.item(parts, ast.Slice(python.constant(1)))
+    return python.call("sum", rest, python.item(parts, python.constant(0)))

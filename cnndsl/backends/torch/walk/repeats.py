@@ -355,7 +355,12 @@ class Repeats(Modules):
         for column, (name, _) in enumerate(term.header):
             said = written[number][column] if written is not None else None
             if said is None:
-                self.unit.meanings[name] = python.constant(python.plain(row[column]))
+                node = python.constant(python.plain(row[column]))
+                cells = [other[column] for other in written or () if other[column] is not None]
+                marks = [self.cell(cell, None) for cell in cells]
+                if marks and all(isinstance(mark, ast.expr) for mark in marks):
+                    node = marked([node, *marks])[0]
+                self.unit.meanings[name] = node
             else:
                 self.unit.meanings[name] = self.cell(said, row[column])
 

@@ -110,9 +110,9 @@ def test_hover_search_open_and_keyboard(page_file: Path, browser: Any) -> None:
     home = opened.view()
     page.hover("#stage g.node >> nth=3")
     told = page.text_content("#card").splitlines()
-    assert told[0] == "Bottleneck (projection)"
-    # Shape, cost, receptive field (to the end of c2's first block), place in the source.
-    assert {"256×56²", "75k parameters", "sees 19", "lib/resnet.arch:20"} <= set(told)
+    assert told[0] == "Bottleneck ×3"
+    # Shape, cost, receptive field (to the end of c2), place in the source.
+    assert {"256×56²", "216k parameters", "sees 35", "lib/resnet.arch:20"} <= set(told)
     page.click("#stage g.node >> nth=3")
     assert page.eval_on_selector("g.inset.shown", "e => e.id") == "f1"
     assert page.eval_on_selector("g.inset.shown", STROKE) == MARK

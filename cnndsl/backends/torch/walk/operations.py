@@ -199,9 +199,9 @@ class Operations(State):
             parts = self.list_of(operands)
             if not isinstance(parts, ast.List):
                 return _whole_of(parts)
-            begun, *more = parts.elts
+            begun, *others = parts.elts
             start = _whole_of(begun.value) if isinstance(begun, ast.Starred) else begun
-            return python.call("sum", python.listed(more), start)
+            return python.call("sum", python.listed(others), start)
         total = python.name(unit.variable("total"))
         unit.fwd.append(python.assign(total, operands[first].tensor.run))
         for operand in [*operands[:first], *operands[first + 1 :]]:

@@ -26,7 +26,7 @@ from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.shapes import compact, spatial
 
 AFFINE_GRID = '''def affine_grid(
-    theta: Tensor, size: tuple[int, int], align_corners: bool = False
+    theta: Tensor, size: Sequence[int], align_corners: bool = False
 ) -> Tensor:
     """The places that an affine map gives the pixels, from -1 to 1."""
     shape = [theta.shape[0], 1, size[0], size[1]]

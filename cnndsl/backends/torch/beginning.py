@@ -206,7 +206,8 @@ def _state(cls: ast.ClassDef, rules: dict[str, Rule], below: Sequence[Found]) ->
     for kind, rule in rules.items():
         several = [one for one in below if one.kind == kind]
         # PyTorch's annotations let a convolution's bias be None.
-        sure = kind == "nn.Linear" and all(one.biased for one in several)
+        biased = kind == "nn.Linear" and all(one.biased for one in several)
+        sure = biased or "bias" not in rule
         key = repr((sorted((k, ast.unparse(v)) for k, v in rule.items()), sure))
         merged.setdefault(key, ([], rule, sure))[0].append(kind)
     branches: list[ast.stmt] = []

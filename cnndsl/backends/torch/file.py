@@ -97,8 +97,9 @@ def settings(network: Network) -> list[str]:
 
 
 def word(port: str) -> str:
-    """A port's name without brackets."""
-    return port.replace("[", "_").replace("]", "")
+    """The field of a port: its name without brackets, and none of a tuple's methods."""
+    name = port.replace("[", "_").replace("]", "")
+    return f"{name}_" if hasattr(tuple, name) else name
 
 
 def imports(body: str) -> str:

@@ -83,5 +83,7 @@ def test_both_backends_agree(name: str, model: str, settings: dict[str, Any]) ->
     weights = weights_of(network)
     if name in MILD:
         weights = {n: w * np.float32(0.5) if w.ndim > 1 else w for n, w in weights.items()}
-    selects = any(node.op.name in ("nms", "topk") for node in network)
+    # SegNet's places jump too: PyTorch in float32 is 5 % off what it is in float64.
+    chosen = ("nms", "topk", "maxpool_indices")
+    selects = any(node.op.name in chosen for node in network)
     assert_equal(network, weights, inputs_of(network, batch=1), single=not selects)

@@ -299,7 +299,8 @@ class Repeats(Modules):
                         raise CannotTranslateError("a table with an operation or none")
                     nodes.append(known[0])
                     takes.add(known[1])
-            if len(takes) > 1 or (takes and len(nodes) != len(found)):
+            absent = any(literal(node) == (None,) for node in nodes)
+            if len(takes) > 1 or (takes and absent):
                 raise CannotTranslateError("a table of unlike operations")
             nodes = self.cubes(marked(nodes))
             named = python.name(identifier(name))

@@ -18,6 +18,8 @@ from cnndsl.ops import (
     sample,
     selection,
     shuffle,
+    unpool,
+    whole_pool,
 )
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
 
@@ -45,4 +47,6 @@ __all__ = [
     "sample",
     "selection",
     "shuffle",
+    "unpool",
+    "whole_pool",
 ]

@@ -1,18 +1,14 @@
-"""Pooling: a window's maximum or mean, and the mean of everything."""
+"""Pooling by windows: a maximum or a mean."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
-    INPUT,
-    NOTHING,
-    SAME,
-    Along,
     Array,
     Auto,
     Call,
@@ -21,23 +17,18 @@ from cnndsl.ops.base import (
     Operand,
     Pad,
     Pads,
-    Reading,
     Saved,
     Shape,
     Size,
-    Taps,
-    Template,
     Torch,
     Window,
     op,
-    spell_shape,
 )
 from cnndsl.ops.conv import padded
-from cnndsl.ops.onnx_steps import Onnx, Value, both, fixed, unpadded
+from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded
 from cnndsl.ops.padded_torch import padded_pool
 from cnndsl.ops.shapes import (
     compact,
-    enlarged,
     even,
     one,
     padding,
@@ -49,11 +40,52 @@ from cnndsl.ops.shapes import (
 )
 from cnndsl.symbolic import maximum
 
-Layer = TypeVar("Layer", "MaxPool", "AvgPool", "MaxUnpool")
+
+class Windowed(Op):
+    """What pooling by windows shares; its windows are `kernel`, `stride` and `pad`."""
+
+    kernel: Size
+    stride: Size | None
+    pad: Pad
+
+    @property
+    def spread(self) -> Size:
+        """How far apart a window's places are, along each axis."""
+        return (1,) * len(self.kernel)
+
+    def resolved(self, *inputs: Shape) -> Op:
+        """The stride is the kernel unless it was said; padding in numbers."""
+        spatial(inputs[0], self.name)
+        pad = self.pad
+        if pad is Auto.SAME:
+            pad = same_padding(self.kernel, self.spread)
+            for kernel, (before, _), d in zip(self.kernel, pad, self.spread, strict=True):
+                if 2 * before > kernel:
+                    message = f"pad=same is a padding of {before} with dilation={d}"
+                    raise OpError(
+                        f"{message}, more than half of the kernel of {kernel}",
+                        help=f"write pad={kernel // 2}, or pad the input before: `zeropad`",
+                        attribute="pad",
+                    )
+        stride = self.kernel if self.stride is None else self.stride
+        pads = padding(pad, self.kernel, self.spread)
+        return replace(self, pad=pads, stride=stride)  # type: ignore[type-var]
+
+    @property
+    def strides(self) -> Size:
+        """The stride, resolved."""
+        assert self.stride is not None
+        return self.stride
+
+    @property
+    def pads(self) -> Pads:
+        """Padding before and after each axis, resolved."""
+        assert isinstance(self.pad, tuple)
+        return self.pad
 
 
 @op("maxpool", Family.POOL)
-class MaxPool(Op):
+class MaxPool(Windowed):
     """Max pooling; the padding never wins.  (C, *S) → (C, *S′).
 
     MACs: 0.
@@ -77,21 +109,10 @@ class MaxPool(Op):
         kept = padded(inputs[0], self.pads)
         return replace(kept, own=kept.own + 8 * math.prod(self.shape(*inputs)))
 
-    def resolved(self, *inputs: Shape) -> Op:
-        """The stride is the kernel unless it was said; padding in numbers."""
-        return _resolved(self, inputs[0], self.dilation)
-
     @property
-    def strides(self) -> Size:
-        """The stride, resolved."""
-        assert self.stride is not None
-        return self.stride
-
-    @property
-    def pads(self) -> Pads:
-        """Padding before and after each axis, resolved."""
-        assert isinstance(self.pad, tuple)
-        return self.pad
+    def spread(self) -> Size:
+        """The dilation."""
+        return self.dilation
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
@@ -138,7 +159,7 @@ class MaxPool(Op):
         """`MaxPool`; where ONNX rounds up another way, of −∞ behind the padding."""
         (x,) = inputs
         window = self.window(x.shape)
-        rounds = self.ceil and _rounds_alike(window)
+        rounds = self.ceil and rounds_alike(window)
         beyond = ((0, 0),) * len(self.kernel) if rounds else _beyond(self, window, x.shape)
         return to(
             "MaxPool",
@@ -151,196 +172,8 @@ class MaxPool(Op):
         )
 
 
-@op("maxpool_indices", Family.POOL, outputs=("out", "indices"))
-class MaxPoolIndices(MaxPool):
-    """Max pooling that gives the place of each maximum too.  (C, *S) → (C, *S′), (C, *S′).
-
-    A place is a whole number: that in the flattened map of its channel.
-    MACs: 0.
-    Raises OpError: as `maxpool`, or the sides of the padding differ.
-    Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
-    """
-
-    chained = False
-    discrete = integers = ("indices",)
-    known = ("F.max_pool",)
-    elsewhere = "maxpoolwithindices maxpoolwithargmax"
-
-    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """Its input and the places."""
-        return Saved(inputs=(0,), outputs=(1,))
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C, *S′)."""
-        if not even(self.pads):
-            raise OpError("the sides of the padding differ", attribute="pad")
-        return MaxPool.shape(self, *inputs)
-
-    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
-        """Both alike."""
-        return (self.shape(*inputs),) * 2
-
-    def run(self, *inputs: Array, **weights: Array) -> Any:
-        """The running maximum over the kernel's taps, and where it was."""
-        (x,) = inputs
-        return kernels.max_places(
-            x,
-            self.kernel,
-            self.shape(x.shape[1:])[1:],
-            stride=self.strides,
-            pads=self.pads,
-            dilation=self.dilation,
-        )
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`F.max_pool2d(x, 2, return_indices=True)`."""
-        call = MaxPool.torch(self, *inputs).function
-        assert isinstance(call, Call)
-        given = {**call.keywords, "return_indices": (True, False)}
-        return Torch(function=replace(call, keywords=given))
-
-    def figure(self) -> str:
-        """`max 2×2 /2, places`."""
-        return f"{MaxPool.figure(self)}, places"
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Any:
-        """`MaxPool`, whose places count over all channels and samples."""
-        (x,) = inputs
-        window = self.window(x.shape)
-        if self.ceil and not _rounds_alike(window):
-            raise OpError(f"`{self.name}` with ceil=true has no form in ONNX here")
-        found, places = to.several(
-            "MaxPool",
-            2,
-            x,
-            kernel_shape=self.kernel,
-            strides=self.strides,
-            pads=both(*self.pads),
-            dilations=self.dilation,
-            ceil_mode=1 if self.ceil else None,
-        )
-        places = Value(to, places.name, integer=True)
-        return found, to("Mod", places, to.ints(math.prod(x.shape[1:])))
-
-
-@op("max_unpool", Family.UPSAMPLE, arity=(2, 2))
-class MaxUnpool(Op):
-    """Each value where its maximum was, zeros elsewhere.  (C, *S′), (C, *S′) → (C, *S).
-
-    S is `size`, or (S′ − 1)·stride − 2·pad + kernel, the stride the kernel unless it is given.
-    MACs: 0.
-    Raises OpError: values and places of other shapes; a `size` that the pooling cannot have
-    had; the sides of the padding differ.
-    Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
-    """
-
-    ports = ("out", "indices")
-
-    kernel: Size
-    stride: Size | None = None
-    pad: Pad = 0
-    size: Size | None = None
-
-    known = ("F.max_unpool",)
-    titled = ("stride",)
-    elsewhere = "maxunpool unpool unpooling"
-    moves = True
-
-    def resolved(self, *inputs: Shape) -> Op:
-        """The stride is the kernel unless it was said; padding in numbers."""
-        return _resolved(self, inputs[0], (1,) * len(self.kernel))
-
-    @property
-    def strides(self) -> Size:
-        """The stride, resolved."""
-        assert self.stride is not None
-        return self.stride
-
-    @property
-    def pads(self) -> Pads:
-        """What was added before and after each axis, resolved."""
-        assert isinstance(self.pad, tuple)
-        return self.pad
-
-    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """The places."""
-        return Saved(inputs=(1,)) if grads[0] else NOTHING
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C, *S)."""
-        x, places = inputs
-        if x != places:
-            raise OpError(
-                f"values {spell_shape(x)} and places {spell_shape(places)}",
-                help="both come from one `maxpool_indices`",
-                operand=1,
-            )
-        if not even(self.pads):
-            raise OpError("the sides of the padding differ", attribute="pad")
-        axes = zip(x[1:], self.kernel, self.strides, self.pads, strict=True)
-        least = tuple((n - 1) * s - 2 * before + k for n, k, s, (before, _) in axes)
-        for n, m, s in zip(self.size or least, least, self.strides, strict=True):
-            if not m - s < n < m + s or n < 1:
-                raise OpError(
-                    f"a size of {int(n)} where the windows end at {int(m)}",
-                    help=f"between {int(max(m - s + 1, 1))} and {int(m + s - 1)}",
-                    attribute="size",
-                )
-        return (x[0], *(self.size or least))
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: a copy."""
-        return 0
-
-    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """The windows that hold its place, of its channel."""
-        (shape,), ones = self.shapes(*inputs), (1,) * len(self.kernel)
-        window = Window(self.kernel, self.strides, self.pads, ones, transposed=True)
-        _, *found = window.reading(inputs[0], shape).axes
-        axes = [{(0, 0): SAME, (1, 0): SAME}]
-        axes += [
-            {(0, axis): taps, (1, axis): taps}
-            for axis, one in enumerate(found, 1)
-            for taps in one.values()
-        ]
-        return (Reading(tuple(axes)),)
-
-    def figure(self) -> str:
-        """`unpool 2×2 ↑2`."""
-        return f"unpool {compact(self.kernel)}{enlarged(self.strides)}"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """A copy into zeros."""
-        x, places = inputs
-        size = self.shape(x.shape[1:], places.shape[1:])[1:]
-        return kernels.max_unpool(x, places, size)
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`F.max_unpool2d(x, indices, (2, 2))`: PyTorch's types ask for tuples."""
-        rank = len(self.kernel)
-        keywords: dict[str, tuple[object, object]] = {
-            "stride": (self.strides, self.kernel),
-            "padding": (tuple(before for before, _ in self.pads), (0,) * rank),
-            "output_size": (self.size, None),
-        }
-        given = (Operand(0), Operand(1), self.kernel)
-        return Torch(function=Call(f"F.max_unpool{rank}d", given, keywords))
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`ScatterElements` into zeros, the places of each map in a row."""
-        x, places = inputs
-        shape = self.shape(x.shape, places.shape)
-        count = to("Concat", to.batch(x), to.ints(shape[0], math.prod(shape[1:])), axis=0)
-        zero = np.zeros(1, np.float32)
-        empty = to("ConstantOfShape", count, integer=False, value=zero)
-        rows = to.ints(0, shape[0], -1)
-        where, what = to("Reshape", to.whole(places), rows), to("Reshape", x, rows)
-        whole = to("ScatterElements", empty, where, what, axis=2)
-        return to.reshape(Value(to, whole.name, (shape[0], math.prod(shape[1:]))), shape)
-
-
 @op("avgpool", Family.POOL)
-class AvgPool(Op):
+class AvgPool(Windowed):
     """Mean of a window.  (C, *S) → (C, *S′).
 
     With `count_include_pad` the padding's zeros count in the divisor; what `ceil` adds
@@ -365,22 +198,6 @@ class AvgPool(Op):
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded: for its shape alone, but PyTorch keeps it."""
         return padded(inputs[0], self.pads)
-
-    def resolved(self, *inputs: Shape) -> Op:
-        """The stride is the kernel unless it was said; padding in numbers."""
-        return _resolved(self, inputs[0], (1,) * len(self.kernel))
-
-    @property
-    def strides(self) -> Size:
-        """The stride, resolved."""
-        assert self.stride is not None
-        return self.stride
-
-    @property
-    def pads(self) -> Pads:
-        """Padding before and after each axis, resolved."""
-        assert isinstance(self.pad, tuple)
-        return self.pad
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
@@ -432,7 +249,7 @@ class AvgPool(Op):
         sizes: dict[str, Any] = {"kernel_shape": self.kernel, "strides": self.strides}
         # What `ceil` adds behind the padding never counts here; that ONNX leaves open.
         counted = self.count_include_pad and any(map(any, self.pads))
-        rounds = self.ceil and not counted and _rounds_alike(window)
+        rounds = self.ceil and not counted and rounds_alike(window)
         beyond = _beyond(self, window, x.shape)
         if rounds or unpadded(beyond):
             sides, up = both(*self.pads), 1 if rounds else None
@@ -447,272 +264,9 @@ class AvgPool(Op):
         return means[0] / means[1]
 
 
-GLOBAL_AVG_POOL = '''class GlobalAvgPool(nn.Module):
-    """The mean over all places."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(2).mean(2)
-'''
-
-
-@op("gap", Family.POOL)
-class GlobalAvgPool(Op):
-    """Global average pooling.  (C, *S) → (C,), or (C, 1, …) with `keep`.
-
-    MACs: 0.
-    Source: Lin, Chen & Yan 2013, arXiv:1312.4400, §3.2.
-    """
-
-    chained = True
-
-    keep: bool = False
-
-    known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
-    elsewhere = "globalavgpool globalaveragepool globalaveragepooling gavgpool"
-    keeps = NOTHING
-
-    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """All positions of its channel."""
-        (shape,) = self.shapes(*inputs)
-        return (Reading(({(0, 0): SAME}, *({} for _ in shape[1:]))),)
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C,) or (C, 1, …)."""
-        (x,) = inputs
-        axes = spatial(x, self.name)
-        return (x[0], *((1,) * len(axes) if self.keep else ()))
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: additions are counted as pooling."""
-        return 0
-
-    def window(self, *inputs: Shape) -> Window:
-        """Everything."""
-        return Window(whole=True)
-
-    def figure(self) -> str:
-        """`avg`."""
-        return "global avg"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """The mean over the spatial axes."""
-        (x,) = inputs
-        mean: Array = x.mean(tuple(range(2, x.ndim)), keepdims=self.keep)
-        return mean
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`x.mean((2, 3))`, or `nn.AdaptiveAvgPool2d(1)` with `keep`."""
-        rank = len(inputs[0]) - 1
-        if self.keep:
-            return Torch(
-                Call(f"nn.AdaptiveAvgPool{rank}d", (1,)),
-                Call(f"F.adaptive_avg_pool{rank}d", (Operand(0), 1)),
-            )
-        axes = tuple(range(2, rank + 2))
-        function = Template("{0}.mean({axes})", {"axes": one(axes)})
-        return Torch(Call("GlobalAvgPool"), function, GLOBAL_AVG_POOL)
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`GlobalAveragePool`, or `ReduceMean`."""
-        (x,) = inputs
-        if self.keep:
-            return to("GlobalAveragePool", x)
-        axes = to.ints(*range(2, len(x.shape) + 1))
-        return to("ReduceMean", x, axes, keepdims=0)
-
-
-GLOBAL_MAX_POOL = '''class GlobalMaxPool(nn.Module):
-    """The largest value of all places; with `keep` the axes stay."""
-
-    def __init__(self, keep: bool = False) -> None:
-        super().__init__()
-        self.keep = keep
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.amax(list(range(2, x.dim())), self.keep)
-'''
-
-
-@op("gmp", Family.POOL)
-class GlobalMaxPool(GlobalAvgPool):
-    """Global max pooling.  (C, *S) → (C,), or (C, 1, …) with `keep`.
-
-    MACs: 0.
-    Source: Woo et al. 2018, arXiv:1807.06521, §3.
-    """
-
-    keep: bool = False
-
-    known = ("nn.AdaptiveMaxPool", "F.adaptive_max_pool")
-    elsewhere = "globalmaxpool globalmaxpooling gmaxpool"
-    keeps = Saved(inputs=(0,), outputs=(0,))
-
-    def figure(self) -> str:
-        """`global max`."""
-        return "global max"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """The maximum over the spatial axes."""
-        (x,) = inputs
-        largest: Array = x.max(tuple(range(2, x.ndim)), keepdims=self.keep)
-        return largest
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`x.amax((2, 3))`."""
-        axes = one(tuple(range(2, len(inputs[0]) + 1)))
-        keep = ", keepdim=True" if self.keep else ""
-        function = Template(f"{{0}}.amax({{axes}}{keep})", {"axes": axes})
-        module = Call("GlobalMaxPool", (), {"keep": (self.keep, False)})
-        return Torch(module, function, GLOBAL_MAX_POOL)
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`GlobalMaxPool`, or `ReduceMax`."""
-        (x,) = inputs
-        if self.keep:
-            return to("GlobalMaxPool", x)
-        axes = to.ints(*range(2, len(x.shape) + 1))
-        return to("ReduceMax", x, axes, keepdims=0)
-
-
-class Adaptive(Op):
-    """Bins of about equal size: bin i of m is ⌊i·S / m⌋ to ⌈(i + 1)·S / m⌉.
-
-    (C, *S) → (C, *size).
-    """
-
-    chained = True
-
-    size: Size
-
-    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """Its bin of its channel."""
-        axes: list[Along] = [{(0, 0): SAME}]
-        for axis, (n, m) in enumerate(zip(inputs[0][1:], self.size, strict=True), 1):
-            period = m // math.gcd(n, m)
-            if m == 1:
-                axes.append({})
-                continue
-            first = tuple(int(i * n // m) for i in range(period))
-            last = tuple(int(-(-(i + 1) * n // m) - 1) for i in range(period))
-            axes.append({(0, axis): Taps(first, last, int(n // math.gcd(n, m)))})
-        return (Reading(tuple(axes)),)
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C, *size)."""
-        spatial(inputs[0], self.name)
-        return (inputs[0][0], *self.size)
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: counted as pooling."""
-        return 0
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """`nn.AdaptiveAvgPool2d((7, 7))`."""
-        rank, size = len(self.size), one(self.size)
-        module, function = self.known
-        return Torch(
-            Call(f"{module}{rank}d", (size,)), Call(f"{function}{rank}d", (Operand(0), size))
-        )
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """A window where all bins are alike; else the places of each bin, reduced."""
-        (x,) = inputs
-        mean = self.known[0].endswith("AvgPool")
-        if all(m == 1 for m in self.size):
-            return to(f"Global{'Average' if mean else 'Max'}Pool", x)
-        sizes = list(zip(fixed(x.shape[1:]), map(int, self.size), strict=True))
-        if not any(n % m for n, m in sizes):
-            kernel = tuple(n // m for n, m in sizes)
-            kind = "AveragePool" if mean else "MaxPool"
-            return to(kind, x, kernel_shape=kernel, strides=kernel)
-        for axis, (n, m) in enumerate(sizes, 2):
-            bins = [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
-            longest = max(map(len, bins))
-            # A shorter bin has its last place again, which counts for nothing.
-            places = [[one[min(k, len(one) - 1)] for k in range(longest)] for one in bins]
-            x = to("Gather", x, to.constant(np.array(places, np.int64)), axis=axis)
-            if not mean:
-                x = to("ReduceMax", x, to.ints(axis + 1), keepdims=0)
-                continue
-            shares = [
-                [1 / len(one) if k < len(one) else 0 for k in range(longest)] for one in bins
-            ]
-            ends = (1,) * (len(sizes) + 1 - axis)
-            factors = np.array(shares, np.float32).reshape(m, longest, *ends)
-            x = to("ReduceSum", x * to.constant(factors), to.ints(axis + 1), keepdims=0)
-        return x
-
-
-@op("adaptive_avgpool", Family.POOL)
-class AdaptiveAvgPool(Adaptive):
-    """The mean of each of `size` bins: ⌊i·S / m⌋ to ⌈(i + 1)·S / m⌉.  (C, *S) → (C, *size).
-
-    MACs: 0.
-    Source: He et al. 2014, arXiv:1406.4729, §2.2 (spatial pyramid pooling).
-    """
-
-    size: Size
-
-    known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
-
-    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """Its input, for its shape alone, but PyTorch keeps it; of one bin nothing."""
-        return NOTHING if math.prod(self.size) == 1 else INPUT
-
-    def figure(self) -> str:
-        """`avg to 7×7`."""
-        return f"avg to {compact(self.size)}"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """One axis after another."""
-        return kernels.adaptive(inputs[0], self.size, "mean")
-
-
-@op("adaptive_maxpool", Family.POOL)
-class AdaptiveMaxPool(Adaptive):
-    """The maximum of each of `size` bins.  (C, *S) → (C, *size).
-
-    MACs: 0.
-    Source: He et al. 2014, arXiv:1406.4729, §2.2 (spatial pyramid pooling).
-    """
-
-    size: Size
-
-    known = ("nn.AdaptiveMaxPool", "F.adaptive_max_pool")
-
-    def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """Its input, and the place of each maximum, 8 bytes."""
-        return Saved(inputs=(0,), own=8 * math.prod(self.shape(*inputs)))
-
-    def figure(self) -> str:
-        """`max to 7×7`."""
-        return f"max to {compact(self.size)}"
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """One axis after another."""
-        return kernels.adaptive(inputs[0], self.size, "max")
-
-
 def _each_channel(inputs: tuple[Shape, ...]) -> int:
     """As many groups as channels, where the input is known."""
     return inputs[0][0] if inputs else 1
-
-
-def _resolved(layer: Layer, x: Shape, dilation: Size) -> Layer:
-    spatial(x, layer.name)
-    if layer.pad is Auto.SAME:
-        pads = same_padding(layer.kernel, dilation)
-        for kernel, (pad, _), d in zip(layer.kernel, pads, dilation, strict=True):
-            if 2 * pad > kernel:
-                message = f"pad=same is a padding of {pad} with dilation={d}"
-                raise OpError(
-                    f"{message}, more than half of the kernel of {kernel}",
-                    help=f"write pad={kernel // 2}, or pad the input before: `zeropad`",
-                    attribute="pad",
-                )
-        layer = replace(layer, pad=pads)
-    layer = replace(layer, pad=padding(layer.pad, layer.kernel, dilation))
-    return replace(layer, stride=layer.kernel) if layer.stride is None else layer
 
 
 def _sizes(x: Shape, window: Window, ceil: bool) -> Size:
@@ -722,7 +276,7 @@ def _sizes(x: Shape, window: Window, ceil: bool) -> Size:
     return tuple(window_size(*size, ceil) for size in sizes)
 
 
-def _rounds_alike(window: Window) -> bool:
+def rounds_alike(window: Window) -> bool:
     """Whether no last window can start in the padding: then PyTorch drops none."""
     sizes = zip(window.kernel, window.dilation, window.padding, window.stride, strict=True)
     return all(d * (k - 1) + 1 - after >= stride for k, d, (_, after), stride in sizes)

@@ -43,9 +43,10 @@ from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
 from cnndsl.ops.join import Concat
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
-from cnndsl.ops.pool import AvgPool, GlobalAvgPool, MaxPool
+from cnndsl.ops.pool import AvgPool, MaxPool
 from cnndsl.ops.reshape import Rearrange
 from cnndsl.ops.shuffle import Dealt
+from cnndsl.ops.whole_pool import GlobalAvgPool
 
 DENSE, DEPTHWISE, ELEMENT = 0.03, 0.2, 0.4
 """Nanoseconds of one core for a multiply-add, and for an element that is read or written."""

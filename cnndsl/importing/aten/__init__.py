@@ -1,0 +1,12 @@
+"""PyTorch's operations as ours: a rule each, from a recorded call to layers.
+
+A rule returns what the call gives as a `Seen`, or a list of them, and refuses what the file
+could not say exactly.
+
+Importing this package registers them.
+"""
+
+from cnndsl.importing.aten import layers, numbers, pools, shapes
+from cnndsl.importing.aten.table import RULES, VIEWS, nothing
+
+__all__ = ["RULES", "VIEWS", "layers", "nothing", "numbers", "pools", "shapes"]

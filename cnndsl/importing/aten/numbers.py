@@ -1,0 +1,307 @@
+"""Functions of each number, arithmetic and products of PyTorch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cnndsl.importing.aten.table import AXES, RULES, permuted, rule
+from cnndsl.importing.calls import Call, Constant, Seen
+from cnndsl.ops.base import OPS
+
+# Functions of each element
+
+
+UNARY = {
+    "relu": "relu",
+    "relu6": "relu6",
+    "sigmoid": "sigmoid",
+    "tanh": "tanh",
+    "silu": "silu",
+    "hardswish": "hardswish",
+    "hardsigmoid": "hardsigmoid",
+    "mish": "mish",
+    "selu": "selu",
+    "exp": "exp",
+    "log": "log",
+    "sqrt": "sqrt",
+    "abs": "abs",
+    "neg": "neg",
+}
+
+
+def _unary(call: Call, word: str, **given: Any) -> Seen:
+    first = next(value for value in call.given.values() if isinstance(value, Seen))
+    if word not in OPS:
+        raise call.refuse("has no word in the language")
+    return call.like(call.layer(word, [first], [first.ours], **given), first)
+
+
+for _name, _known in UNARY.items():
+    RULES[_name] = lambda call, word=_known: _unary(call, word)  # type: ignore[misc]
+
+
+@rule("leaky_relu")
+def _leaky(call: Call) -> Seen:
+    return _unary(call, "leaky", slope=float(call["negative_slope"]))
+
+
+@rule("elu")
+def _elu(call: Call) -> Seen:
+    if call["scale"] != 1 or call["input_scale"] != 1:
+        raise call.refuse("with a scale")
+    return _unary(call, "elu", alpha=float(call["alpha"]))
+
+
+@rule("gelu")
+def _gelu(call: Call) -> Seen:
+    return _unary(call, "gelu", approximate=call["approximate"] or "none")
+
+
+@rule("softplus")
+def _softplus(call: Call) -> Seen:
+    given = {name: float(call[name]) for name in ("beta", "threshold")}
+    return _unary(call, "softplus", **given)
+
+
+@rule("celu")
+def _celu(call: Call) -> Seen:
+    return _unary(call, "celu", alpha=float(call["alpha"]))
+
+
+@rule("rsqrt", "reciprocal")
+def _inverse(call: Call) -> Seen:
+    return _unary(call, "pow", exponent=-0.5 if call.word == "rsqrt" else -1.0)
+
+
+@rule("pow")
+def _pow(call: Call) -> Seen:
+    exponent = call["exponent"]
+    if not isinstance(exponent, int | float):
+        raise call.refuse("to a power that is a tensor")
+    return _unary(call, "pow", exponent=float(exponent))
+
+
+@rule("square")
+def _square(call: Call) -> Seen:
+    return _unary(call, "pow", exponent=2.0)
+
+
+@rule("prelu", "_prelu_kernel")
+def _prelu(call: Call) -> Seen:
+    x = call.tensor("self", plain=True)
+    weight = call.weight("weight")
+    assert weight is not None
+    per = "tensor" if math.prod(weight.shape) == 1 else "channel"
+    return call.gives(call.layer("prelu", [x], weights={"weight": weight.name}, per=per))
+
+
+@rule("hardtanh")
+def _hardtanh(call: Call) -> Seen:
+    if (call["min_val"], call["max_val"]) == (0, 6):
+        return _unary(call, "relu6")
+    return _clamped(call, call["min_val"], call["max_val"])
+
+
+@rule("clamp", "clamp_min", "clamp_max")
+def _clamp(call: Call) -> Seen:
+    return _clamped(call, call["min"], call["max"])
+
+
+def _clamped(call: Call, low: float | None, high: float | None) -> Seen:
+    if (low, high) == (0, None):
+        return _unary(call, "relu")
+    if (low, high) == (0, 6):
+        return _unary(call, "relu6")
+    if not all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+        raise call.refuse("between tensors")
+    bounds = {"min": low, "max": high}
+    given = {name: float(bound) for name, bound in bounds.items() if bound is not None}
+    return _unary(call, "clamp", **given)
+
+
+@rule("dropout", "feature_dropout")
+def _dropout(call: Call) -> Seen:
+    return _unary(call, "dropout", p=float(call["p"]))
+
+
+@rule("softmax", "_softmax", "log_softmax", "_log_softmax")
+def _softmax(call: Call) -> Seen:
+    x = call.tensor("self")
+    axis = x.axis(call["dim"])
+    if axis is None:
+        raise call.refuse("over the batch")
+    return _unary(call, call.word.strip("_"), axis=axis)
+
+
+# Arithmetic
+
+
+def aligned(call: Call, first: Seen, second: Seen) -> tuple[Seen, Seen]:
+    """Two tensors with the batch at one place."""
+    if (first.batch, first.merged) == (second.batch, second.merged):
+        return first, second
+    raise call.refuse("of tensors whose batches lie at different places")
+
+
+@rule("add", "mul", "sub", "div", "maximum", "minimum")
+def _arithmetic(call: Call) -> Seen:
+    first, second = call["self"], call["other"]
+    if call["alpha"] not in (None, 1):
+        raise call.refuse(f"with alpha={call['alpha']}")
+    if call["rounding_mode"] is not None:
+        raise call.refuse("with rounding")
+    if isinstance(first, Seen) and isinstance(second, Seen):
+        return _both(call, first, second)
+    flowing = first if isinstance(first, Seen) else second
+    other = second if isinstance(first, Seen) else first
+    if isinstance(other, int | float) and not isinstance(other, bool):
+        return _scalar(call, flowing, float(other), left=flowing is second)
+    if isinstance(other, Constant):
+        return _learned(call, flowing, other)
+    raise call.refuse(f"with {other!r}")
+
+
+def _scalar(call: Call, x: Seen, number: float, *, left: bool) -> Seen:
+    """`x + 2`, `2 - x`: a constant on the right, or on the left."""
+    if call.word in ("maximum", "minimum"):
+        raise call.refuse(f"with the constant {number:g}")
+    if not left and number == (0 if call.word in ("add", "sub") else 1):
+        return x
+    if not left or call.word in ("add", "mul"):
+        return _unary(call, call.word, by=number)
+    turned = _unary(call, "neg") if call.word == "sub" else _unary(call, "pow", exponent=-1.0)
+    word = "add" if call.word == "sub" else "mul"
+    if number == (0 if word == "add" else 1):
+        return turned
+    return call.like(call.layer(word, [turned], [x.ours], by=number), x)
+
+
+def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
+    if not weight.name:
+        what = f"what `{weight.made}` gives"
+        raise call.refuse(f"with {what}, a tensor that does not come from the input")
+    place = [n - len(weight.shape) for n, size in enumerate(weight.shape) if size != 1]
+    if call.word != "mul" or len(place) > 1:
+        if call.word == "div" and isinstance(call["self"], Constant):
+            raise call.refuse(f"of `{weight.name}`, which is a parameter")
+        return _with_tensor(call, x, weight)
+    if math.prod(weight.shape) == 1:
+        made = call.layer("scale", [x], [x.ours], {"weight": weight.name}, per="tensor")
+        return call.like(made, x)
+    axis = x.axis(place[0]) if len(place) == 1 else None
+    if axis is None:
+        raise call.refuse(f"with `{weight.name}`, which has several axes")
+    if axis == 0:
+        made = call.layer("scale", [x], [x.ours], {"weight": weight.name})
+        return call.like(made, x)
+    shape, rank = x.ours, len(x.ours)
+    order = (axis, *(i for i in range(rank) if i != axis))
+    first = call.reader.seen(permuted(call, x, order))
+    moved = tuple(shape[i] for i in order)
+    scaled = call.layer("scale", [first], [moved], {"weight": weight.name})
+    inverse = tuple(order.index(i) for i in range(rank))
+    return call.like(permuted(call, call.reader.seen(scaled), inverse), x)
+
+
+def _with_tensor(call: Call, x: Seen, weight: Constant) -> Seen:
+    """A sum, difference or quotient with a learned tensor, or a product of several axes."""
+    if x.merged:
+        raise call.refuse(f"with `{weight.name}` of a tensor whose batch is merged")
+    tensor = constant(call, weight, x, len(x.shape))
+    if call.word == "sub" and isinstance(call["self"], Constant):
+        return _both(call, tensor, x)
+    return _both(call, x, tensor)
+
+
+def constant(call: Call, weight: Constant, beside: Seen, rank: int) -> Seen:
+    """A parameter as a tensor that flows, the same for each sample; of so many axes."""
+    shape = (*[1] * (rank - len(weight.shape)), *weight.shape)
+    batch = beside.batch
+    if not weight.name or len(shape) != rank or shape[batch] != 1:
+        raise call.refuse(f"with `{weight.name or weight.made}`, not one for all samples")
+    sizes = (*shape[:batch], *shape[batch + 1 :])
+    names = {"weight": weight.name}
+    made = call.layer("learned", [beside], [sizes], names, sizes=sizes)
+    whole = (*sizes[:batch], call.reader.batch, *sizes[batch:])
+    return call.reader.seen(made, whole, batch)
+
+
+@rule("addcmul")
+def _addcmul(call: Call) -> Seen:
+    bias, weight = call["self"], call["tensor1"]
+    x = call["tensor2"]
+    if isinstance(x, Constant):
+        x, weight = weight, x
+    fits = isinstance(x, Seen) and isinstance(bias, Constant) and isinstance(weight, Constant)
+    if not fits or call["value"] != 1 or not (bias.name and weight.name):
+        raise call.refuse("of other than a tensor and two parameters")
+    place = [n - len(bias.shape) for n, size in enumerate(bias.shape) if size != 1]
+    axis = x.axis(place[0]) if len(place) == 1 and bias.shape == weight.shape else None
+    if axis is None:
+        raise call.refuse(f"with `{bias.name}`, which has several axes")
+    order = (axis, *(i for i in range(len(x.ours)) if i != axis))
+    first = call.reader.seen(permuted(call, x, order))
+    names = {"weight": weight.name, "bias": bias.name}
+    made = call.reader.seen(call.layer("affine", [first], [first.ours], names))
+    inverse = tuple(order.index(i) for i in range(len(order)))
+    return call.like(permuted(call, made, inverse), x)
+
+
+def _both(call: Call, first: Seen, second: Seen) -> Seen:
+    first, second = aligned(call, first, second)
+    a, b = first.ours, second.ours
+    if len(a) != len(b):
+        raise call.refuse("of tensors of different ranks")
+    shape = tuple(max(n, m) for n, m in zip(a, b, strict=True))
+    if call.word == "add" and a != b:
+        # `add` broadcasts nothing: x + y is x − (−y).
+        if a != shape:
+            first, second = second, first
+        turned = call.reader.seen(call.layer("neg", [second], [second.ours]))
+        return call.like(call.layer("sub", [first, turned], [shape]), first)
+    return call.like(call.layer(call.word, [first, second], [shape]), first)
+
+
+@rule("matmul", "bmm")
+def _matmul(call: Call) -> Seen:
+    names = ("self", "mat2") if call.word == "bmm" else ("self", "other")
+    first, second = aligned(call, *(call.tensor(name) for name in names))
+    a, b = first.ours, second.ours
+    if len(a) != len(b) or a[:-2] != b[:-2] or len(a) < 2:
+        raise call.refuse(f"of {list(a)} and {list(b)}")
+    if first.batch >= len(first.shape) - 2:
+        raise call.refuse("over the batch")
+    outer = " ".join(AXES[: len(a) - 2])
+    left, right, out = (f"{outer} {axes}".strip() for axes in ("m k", "k n", "m n"))
+    outer_names = {"m", "k", "n"} & set(AXES[: len(a) - 2])
+    assert not outer_names
+    shape = (*a[:-1], b[-1])
+    made = call.layer("einsum", [first, second], [shape], pattern=f"{left}, {right} -> {out}")
+    return call.like(made, first)
+
+
+@rule("scaled_dot_product_attention")
+def _attention(call: Call) -> Seen:
+    query, key, value = (call.tensor(name) for name in ("query", "key", "value"))
+    if call["attn_mask"] is not None or call["is_causal"] or call["enable_gqa"]:
+        raise call.refuse("with a mask")
+    if call["dropout_p"]:
+        raise call.refuse("with dropout")
+    query, key = aligned(call, query, key)
+    query, value = aligned(call, query, value)
+    if query.batch >= len(query.shape) - 2:
+        raise call.refuse("over the batch")
+    q, k, v = (one.ours for one in (query, key, value))
+    if not q[:-2] == k[:-2] == v[:-2]:
+        raise call.refuse("of tensors of different shapes")
+    outer = " ".join(AXES[: len(q) - 2])
+    scale = call["scale"] if call["scale"] is not None else 1 / math.sqrt(q[-1])
+    weights = (*q[:-1], k[-2])
+    pattern = f"{outer} m k, {outer} n k -> {outer} m n"
+    scores = call.layer("einsum", [query, key], [weights], pattern=pattern)
+    scaled = call.layer("mul", [call.reader.seen(scores)], [weights], by=scale)
+    soft = call.layer("softmax", [Seen(scaled, ())], [weights], axis=len(q) - 1)
+    pattern = f"{outer} m n, {outer} n k -> {outer} m k"
+    mixed, shape = call.reader.seen(soft), (*q[:-1], v[-1])
+    return call.like(call.layer("einsum", [mixed, value], [shape], pattern=pattern), query)

@@ -1,0 +1,242 @@
+"""What moves elements in PyTorch: shapes and parts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from cnndsl.importing.aten.numbers import aligned, constant
+from cnndsl.importing.aten.table import permuted, rule
+from cnndsl.importing.calls import Call, Constant, Seen
+from cnndsl.importing.flow import Value
+from cnndsl.ops.base import Shape
+
+# Parts and joins
+
+
+def _along(axis: int) -> dict[str, Any]:
+    return {"axis": axis} if axis else {}
+
+
+def _sameish(part: object) -> bool:
+    """Whether a tensor in a list is a parameter."""
+    return isinstance(part, Constant) and bool(part.name)
+
+
+@rule("cat", "concat")
+def _cat(call: Call) -> Seen:
+    given = call["tensors"]
+    beside = next(part for part in given if isinstance(part, Seen))
+    parts = [
+        constant(call, part, beside, len(beside.shape)) if _sameish(part) else call.seen(part)
+        for part in given
+    ]
+    for part in parts[1:]:
+        aligned(call, parts[0], part)
+    axis = parts[0].axis(call["dim"] or 0)
+    if axis is None or (parts[0].merged and axis == parts[0].batch):
+        raise call.refuse("along the batch")
+    shapes = [part.ours for part in parts]
+    total = sum(shape[axis] for shape in shapes)
+    shape = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+    made = call.layer("concat", parts, [shape], **_along(axis))
+    return call.like(made, parts[0])
+
+
+@rule("stack")
+def _stack(call: Call) -> Seen:
+    parts = [call.seen(part) for part in call["tensors"]]
+    for part in parts[1:]:
+        aligned(call, parts[0], part)
+    first, rank = parts[0], len(parts[0].shape)
+    place = call["dim"] % (rank + 1)
+    if first.merged or place <= first.batch:
+        raise call.refuse("before the batch")
+    axis = place - 1
+    shape = first.ours
+    one = (*shape[:axis], 1, *shape[axis:])
+    grown = [call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts]
+    whole = (*shape[:axis], len(parts), *shape[axis:])
+    made = call.layer("concat", grown, [whole], **_along(axis))
+    return call.like(made, first)
+
+
+def _parts(call: Call, x: Seen, axis: int, sizes: list[int]) -> list[Value]:
+    """`split` along our axis."""
+    shape = x.ours
+    shapes = [(*shape[:axis], n, *shape[axis + 1 :]) for n in sizes]
+    if len(sizes) == 1:
+        return [x.value]
+    equal = len(set(sizes)) == 1
+    sections: object = len(sizes) if equal else tuple(sizes)
+    given: dict[str, Any] = {"sections": sections} | ({"axis": axis} if axis else {})
+    name, _ = call.layer("split", [x], shapes, **given)
+    return [(name, number) for number in range(len(sizes))]
+
+
+@rule("split", "split_with_sizes", "chunk", "unsafe_chunk")
+def _split(call: Call) -> list[Seen]:
+    x = call.tensor("self")
+    dim = (call["dim"] or 0) % len(x.shape)
+    axis = x.axis(dim)
+    if axis is None or (x.merged and dim == x.batch):
+        raise call.refuse("of the batch")
+    sizes = [shape[dim] for shape in call.shapes]
+    values = _parts(call, x, axis, sizes)
+    return [
+        call.reader.seen(value, shape, x.batch, merged=x.merged)
+        for value, shape in zip(values, call.shapes, strict=True)
+    ]
+
+
+@rule("unbind")
+def _unbind(call: Call) -> list[Seen]:
+    x = call.tensor("self")
+    dim = (call["dim"] or 0) % len(x.shape)
+    axis = x.axis(dim)
+    if axis is None or (x.merged and dim == x.batch):
+        raise call.refuse("of the batch")
+    values = _parts(call, x, axis, [1] * x.shape[dim])
+    pairs = zip(values, call.shapes, strict=True)
+    return [_squeezed(call, value, x, dim, shape) for value, shape in pairs]
+
+
+def _squeezed(call: Call, value: Value, x: Seen, dim: int, shape: Shape) -> Seen:
+    axis = x.axis(dim)
+    assert axis is not None
+    ours = (*x.ours[:axis], *x.ours[axis + 1 :])
+    made = call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours)
+    return call.reader.seen(made, shape, x.batch - (dim < x.batch), merged=x.merged)
+
+
+@rule("select")
+def _select(call: Call) -> Seen:
+    x = call.tensor("self")
+    dim = call["dim"] % len(x.shape)
+    axis = x.axis(dim)
+    if axis is None or (x.merged and dim == x.batch):
+        raise call.refuse("of the batch")
+    size = x.shape[dim]
+    index = call["index"] % size
+    sizes = [n for n in (index, 1, size - index - 1) if n]
+    value = _parts(call, x, axis, sizes)[1 if index else 0]
+    return _squeezed(call, value, x, dim, call.shapes[0])
+
+
+@rule("slice")
+def _slice(call: Call) -> Seen:
+    x = call.tensor("self")
+    dim = call["dim"] % len(x.shape)
+    size = x.shape[dim]
+    start, end, step = call["start"] or 0, call["end"], call["step"] or 1
+    start = max(0, start + size if start < 0 else start)
+    end = size if end is None else min(size, end + size if end < 0 else end)
+    if (start, end, step) == (0, size, 1):
+        return x
+    axis = x.axis(dim)
+    if axis is None or (x.merged and dim == x.batch):
+        raise call.refuse("of the batch")
+    if step != 1:
+        return _strided(call, x, axis, size, start, end, step)
+    sizes = [n for n in (start, end - start, size - end) if n]
+    value = _parts(call, x, axis, sizes)[1 if start else 0]
+    return call.like(value, x)
+
+
+def _strided(
+    call: Call, x: Seen, axis: int, size: int, start: int, end: int, step: int
+) -> Seen:
+    """`x[start::step]`: the axis is cut in pieces of `step`, of which one place is taken."""
+    if size % step or start >= step or end != size:
+        raise call.refuse(f"from {start} to {end} by {step} of {size}")
+    shape = x.ours
+    cut = (*shape[:axis], size // step, step, *shape[axis + 1 :])
+    pieces = call.reader.seen(call.layer("reshape", [x], [cut], sizes=cut))
+    sizes = [n for n in (start, 1, step - start - 1) if n]
+    value = _parts(call, pieces, axis + 1, sizes)[1 if start else 0]
+    ours = (*shape[:axis], size // step, *shape[axis + 1 :])
+    return call.like(call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours), x)
+
+
+# Axes
+
+
+@rule("permute", "transpose", "t")
+def _permute(call: Call) -> Seen:
+    x = call.tensor("self")
+    rank = len(x.shape)
+    order = list(range(rank))
+    if call.word == "permute":
+        order = [d % rank for d in call["dims"]]
+    else:
+        i, j = (0, 1) if call.word == "t" else (call["dim0"] % rank, call["dim1"] % rank)
+        order[i], order[j] = order[j], order[i]
+    batch = order.index(x.batch)
+    without = tuple(d - (d > x.batch) for d in order if d != x.batch)
+    ours = tuple(order) if x.merged else without
+    return call.reader.seen(permuted(call, x, ours), call.shapes[0], batch, merged=x.merged)
+
+
+@rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze")
+@rule("view_as", "reshape_as")
+def _view(call: Call) -> Seen:
+    x = call.tensor("self")
+    return _reread(call, x, call.shapes[0])
+
+
+def _reread(call: Call, x: Seen, shape: Shape) -> Seen:
+    """The same elements in order as another shape, whose batch is found again."""
+    before, after = math.prod(x.shape[: x.batch]), 1
+    samples = call.reader.batch
+    if x.merged == 2:
+        before *= x.ours[x.batch]
+    for place, size in enumerate(shape):
+        if x.merged == 2 and after * size == before * samples:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            if size > samples:
+                return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=2)
+        if after == before and size == samples:
+            ours = (*shape[:place], *shape[place + 1 :])
+            return call.reader.seen(_reshaped(call, x, ours), shape, place)
+        if after == before and size % samples == 0:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=1)
+        if not x.merged and place < x.batch and after * size == before * samples:
+            ours = (*shape[:place], size // samples, *shape[place + 1 :])
+            return call.reader.seen(_reshaped(call, x, ours), shape, place, merged=2)
+        after *= size
+    raise call.refuse("mixes the samples of a batch")
+
+
+def _reshaped(call: Call, x: Seen, ours: Shape) -> Value:
+    return x.value if ours == x.ours else call.layer("reshape", [x], [ours], sizes=ours)
+
+
+@rule("expand", "expand_as")
+def _expand(call: Call) -> Seen:
+    return call.tensor("self")
+    # What a product broadcasts by itself; for another reader the shapes do not agree.
+
+
+@rule("pixel_shuffle")
+def _pixel_shuffle(call: Call) -> Seen:
+    x = call.tensor("self", plain=True)
+    return _rearranged(call, x, "(c a b) h w -> c (h a) (w b)", call["upscale_factor"])
+
+
+@rule("pixel_unshuffle")
+def _pixel_unshuffle(call: Call) -> Seen:
+    x = call.tensor("self", plain=True)
+    return _rearranged(call, x, "c (h a) (w b) -> (c a b) h w", call["downscale_factor"])
+
+
+def _rearranged(call: Call, x: Seen, pattern: str, factor: int) -> Seen:
+    axes = (("a", factor), ("b", factor))
+    return call.gives(call.layer("rearrange", [x], pattern=pattern, axes=axes))
+
+
+@rule("channel_shuffle")
+def _channel_shuffle(call: Call) -> Seen:
+    x = call.tensor("self", plain=True)
+    pattern, axes = "(g c) h w -> (c g) h w", (("g", call["groups"]),)
+    return call.gives(call.layer("rearrange", [x], pattern=pattern, axes=axes))

@@ -8,7 +8,8 @@ from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit, folded
+from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.operations import Operations
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Views

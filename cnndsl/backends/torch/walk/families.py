@@ -12,8 +12,9 @@ from typing import Any
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
+from cnndsl.backends.torch.general import folded
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import T, Unit, folded
+from cnndsl.backends.torch.unit import T, Unit
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.backends.torch.walk.parts import Family, Flow, Operand, Parts, Turning, Views
 from cnndsl.language import tree

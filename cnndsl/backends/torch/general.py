@@ -1,0 +1,102 @@
+"""Expressions of several turns as one, and what is decided worked out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from cnndsl.backends.torch import python
+from cnndsl.backends.torch.expressions import CannotTranslateError, compared, truth
+
+
+def general(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
+    """What expressions are in several turns: `x[i]` of `x[0]` and `x[1]`.
+
+    Raises CannotTranslateError: they are not alike.
+    """
+    (turns, first), *others = found
+    if all(python.same(node, first) for _, node in others):
+        return first
+    numbers = [python.number(node) for _, node in found]
+    if all(isinstance(value, int) for value in numbers):
+        for variable in reversed(turns):
+            offsets = {
+                int(value) - one[variable]  # type: ignore[arg-type]
+                for value, (one, _) in zip(numbers, found, strict=True)
+            }
+            if len(offsets) == 1:
+                return python.binary("+", python.name(variable), python.constant(*offsets))
+    if all(type(node) is type(first) for _, node in others) and first._fields:
+        kept = {}
+        for name in first._fields:
+            values = [(one, getattr(node, name)) for one, node in found]
+            kept[name] = _general_field(values)
+        return type(first)(**kept)
+    raise CannotTranslateError("turns of a loop that differ")
+
+
+def _general_field(found: Sequence[tuple[dict[str, int], Any]]) -> Any:
+    first = found[0][1]
+    if isinstance(first, ast.expr):
+        if not all(isinstance(value, ast.expr) for _, value in found):
+            raise CannotTranslateError("turns of a loop that differ")
+        return general(found)
+    if isinstance(first, list):
+        if len({len(value) for _, value in found}) > 1:
+            raise CannotTranslateError("turns of a loop that differ")
+        return [
+            _general_field([(turns, value[n]) for turns, value in found])
+            for n in range(len(first))
+        ]
+    if isinstance(first, ast.AST):
+        if any(ast.dump(value) != ast.dump(first) for _, value in found):
+            raise CannotTranslateError("turns of a loop that differ")
+        return first
+    if any(value != first for _, value in found):
+        raise CannotTranslateError("turns of a loop that differ")
+    return first
+
+
+class _Fold(ast.NodeTransformer):
+    """Comparisons and conditions decided, where they are of literals now."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        symbols = {kind: symbol for symbol, kind in python.COMPARISONS.items()}
+        kind = type(node.ops[0])
+        if kind in symbols and len(node.ops) == 1:
+            return compared(symbols[kind], node.left, node.comparators[0])
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        decides = isinstance(node.op, ast.Or)
+        left = []
+        for value in node.values:
+            known = truth(value)
+            if known is decides:
+                return python.constant(decides)
+            if known is None:
+                left.append(value)
+        if not left:
+            return python.constant(not decides)
+        return left[0] if len(left) == 1 else ast.BoolOp(node.op, left)
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.generic_visit(node)
+        known = truth(node.test)
+        if python.same(node.body, node.orelse):
+            return node.body
+        return node if known is None else node.body if known else node.orelse
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        known = truth(node.operand) if isinstance(node.op, ast.Not) else None
+        return node if known is None else python.constant(not known)
+
+
+def folded(node: ast.expr) -> ast.expr:
+    """An expression with what is decided worked out."""
+    found: ast.expr = _Fold().visit(python.clone(node))
+    return found

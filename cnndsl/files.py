@@ -55,7 +55,7 @@ def find(path: str | Path) -> Path:
         return networks[name]
     if given.exists():
         return given
-    message = "there is no such file, here or among the shipped networks"
+    message = "no such file, here or among the shipped networks"
     help = did_you_mean(name, networks)
     raise FileNotFoundError(errno.ENOENT, f"{message}; {help}" if help else message, str(path))
 

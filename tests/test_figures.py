@@ -448,7 +448,7 @@ def test_an_unknown_format_is_a_clear_error(
 
 
 def test_an_unknown_engine_is_a_clear_error() -> None:
-    with pytest.raises(ArchError, match="there is no engine `neato`"):
+    with pytest.raises(ArchError, match="unknown engine `neato`"):
         picture(net(RESIDUAL), "svg", engine="neato")
 
 

@@ -69,7 +69,7 @@ def _write_onnx(network: Network, path: str, weights: str | None, *, functions: 
     """Write the model, and say what its weights are."""
     values = None
     if weights is None:
-        click.echo("no --weights: they are random, from seed 0", err=True)
+        click.echo("without --weights, weights are random (seed 0)", err=True)
     else:
         from cnndsl.weights.console import loaded
 

@@ -22,7 +22,7 @@ from cnndsl.files import read_input, read_whole, replacing
 def fmt(files: tuple[str, ...], check: bool, diff: bool) -> None:
     """Format FILES: spaces, indentation, tables. Words and comments stay as they are.
 
-    A folder stands for the .arch files in it; `-` reads a text, and prints it laid out.
+    A folder stands for the .arch files in it; `-` reads standard input and prints it formatted.
     """
     status = changed = same = 0
     for path in _files(files):
@@ -79,7 +79,7 @@ def _write(path: str, text: str, *, check: bool) -> None:
         return
     with replacing(path, source=True) as part:
         part.write_bytes(text.encode())
-    click.echo(f"laid out {path}")
+    click.echo(f"reformatted {path}")
 
 
 def _difference(before: str, after: str, path: str) -> str:
@@ -94,6 +94,6 @@ def _said(changed: int, same: int, *, would: bool) -> str:
     def files(count: int) -> str:
         return f"{count} file{'' if count == 1 else 's'}"
 
-    did = "would be laid out" if would else "laid out"
+    did = "would be reformatted" if would else "reformatted"
     parts = [f"{files(changed)} {did}"] if changed else []
-    return ", ".join([*parts, f"{files(same)} left as {'it is' if same == 1 else 'they are'}"])
+    return ", ".join([*parts, f"{files(same)} left unchanged"])

@@ -117,7 +117,7 @@ def _weights(
         for note in notes:
             click.echo(note, err=True)
         return found
-    click.echo(f"no --weights: they are random, from seed {seed}", err=True)
+    click.echo(f"without --weights, weights are random (seed {seed})", err=True)
     return random_weights(network, seed)
 
 

@@ -39,7 +39,7 @@ def format_of(path: Path, wanted: str | None) -> str:
 def pick_engine(wanted: str | None) -> str:
     """The engine asked for, else the first that is there.  Raises ArchError (E610)."""
     if wanted is not None and wanted not in ENGINES:
-        message = f"there is no engine `{wanted}`"
+        message = f"unknown engine `{wanted}`"
         help = did_you_mean(wanted, ENGINES) or f"the engines are {' and '.join(ENGINES)}"
         raise ArchError([Diagnostic("E610", message, help=help)])
     there = {"dot": shutil.which("dot") is not None, "pygraphviz": _has_pygraphviz()}
@@ -51,7 +51,7 @@ def pick_engine(wanted: str | None) -> str:
     help = (
         "pip install 'cnndsl[draw]' brings Graphviz with it; or write x.dot, which needs none"
     )
-    raise ArchError([Diagnostic("E610", f"there is no Graphviz here: {seen}", help=help)])
+    raise ArchError([Diagnostic("E610", f"Graphviz was not found: {seen}", help=help)])
 
 
 def render(source: str, format: str, engine: str | None = None) -> bytes:

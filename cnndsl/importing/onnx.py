@@ -164,7 +164,7 @@ def _shape(port: ValueInfoProto, given: Shape | None) -> tuple[int, Shape]:
     """The batch and the shape of an input a sample."""
     kind = port.type.tensor_type
     if not port.type.HasField("tensor_type") or kind.elem_type not in FLOATS:
-        raise refused(f"the input `{port.name}` is no tensor of float32")
+        raise refused(f"the input `{port.name}` is not a float32 tensor")
     dims = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in kind.shape.dim]
     if len(dims) < 2:
         raise refused(f"the input `{port.name}` has no axis beside the batch")

@@ -41,7 +41,7 @@ def matched(network: Network, flow: Flow) -> Where:
             if theirs[layer.name] == ours[node.name]
         ]
         if not fitting:
-            raise refused(f"the text's `{node.name}` is no layer of the network")
+            raise refused(f"the text's `{node.name}` is not a layer of the network")
         layer = fitting[0]
         waiting[layer.word, inputs].remove(layer)
         found[node.name] = layer

@@ -89,7 +89,7 @@ def _built(made: Any, source: str) -> nn.Module:
     if isinstance(made, nn.Module):
         return made
     if not callable(made):
-        raise refused(f"`{source}` is no module, and nothing that makes one")
+        raise refused(f"`{source}` is neither a module nor a function that makes one")
     try:
         module = made()
     except TypeError as error:

@@ -339,7 +339,7 @@ class Slice(Moved):
             raise OpError(f"step={int(self.step)}", help="at least 1", attribute="step")
         if not 0 <= self.start < stop <= size:
             raise OpError(
-                f"{int(self.start)} to {int(stop)} is no part of an axis of {int(size)}",
+                f"{int(self.start)} to {int(stop)} is outside an axis of {int(size)}",
                 help="places count from 0, and `stop` is not one of them",
                 attribute="start" if self.stop is None else "stop",
             )

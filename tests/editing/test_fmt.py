@@ -29,10 +29,10 @@ def test_a_file_is_laid_out_in_its_place(file: Path) -> None:
     file.chmod(0o640)
     found = fmt(file)
     assert (found.exit_code, file.read_text()) == (0, LAID)
-    assert found.stderr == "1 file laid out, 0 files left as they are\n"
+    assert found.stderr == "1 file reformatted, 0 files left unchanged\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert list(file.parent.iterdir()) == [file]
-    assert fmt(file).stderr == "1 file left as it is\n"
+    assert fmt(file).stderr == "1 file left unchanged\n"
 
 
 def test_a_folder_is_its_files(file: Path) -> None:

@@ -51,7 +51,7 @@ def callee(unit: Unit, name: str) -> Meaning:
         if isinstance(found, ast.expr):
             if isinstance(found, ast.Constant) and found.value is None:
                 return None
-            raise CannotTranslateError(f"{name} is no step")
+            raise CannotTranslateError(f"{name} is not a step")
         return found
     bound = unit.definition.file.names.get(name)
     if bound is not None:
@@ -372,7 +372,7 @@ def callable_node(unit: Unit, found: Meaning, rank: int) -> tuple[ast.expr, bool
     op = bind(found.target, {**values, **said.words}, rank).resolved(shape)
     module = op.torch(shape).module
     if module is None or op.beginnings:
-        raise CannotTranslateError(f"{found.name} is no module")
+        raise CannotTranslateError(f"{found.name} is not a module")
     if op.torch(shape).helper:
         unit.helpers.setdefault(op.torch(shape).helper)
     call = layers.construct(module)

@@ -344,7 +344,7 @@ class Unit:
             return self.size(path)
         bound = self.definition.file.names.get(path.name)
         if bound is None or isinstance(bound.meaning, OpRef):
-            raise CannotTranslateError(f"{path} is no value")
+            raise CannotTranslateError(f"{path} is not a value")
         return self.parts(python.constant(python.plain(bound.meaning)), path.parts)
 
     def parts(self, node: ast.expr, parts: Sequence[tree.Member | tree.Index]) -> ast.expr:

@@ -298,7 +298,7 @@ def _resize(call: Call) -> Data:
         if exact:
             return call.layer("resize", [x], size=size, **given)
         if given.get("align_corners"):
-            raise UnsayableError("a scale that is no quotient of the sizes")
+            raise UnsayableError("a scale that is not a ratio of the sizes")
         return call.layer("upsample", [x], factor=tuple(factors[lead + 1 :]), **given)
 
     if mode == "nearest":

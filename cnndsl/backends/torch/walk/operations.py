@@ -318,7 +318,7 @@ class Operations(State):
                 op = steps.carried(unit, type(ops[0][1]), ops, said, shapes)
                 torch = op.torch(*shapes)
                 if torch.module is None:
-                    raise CannotTranslateError(f"{op.name} is no module")
+                    raise CannotTranslateError(f"{op.name} is not a module")
                 for helper in (torch.helper, *beginning.helpers(op)):
                     self.help(helper)
 

@@ -252,7 +252,7 @@ def test_the_command_writes_a_file_with_the_weights_that_are_given(tmp_path: Pat
     assert status == 0, said
     assert_same(network, session(onnx.load(path)), weights, 2)
     status, said = compiled("lenet5", "-o", str(path))
-    assert "random, from seed 0" in said
+    assert "weights are random (seed 0)" in said
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(

@@ -135,6 +135,7 @@ PLAIN = {
     "efficientnet_b0": models.efficientnet_b0,
     "mnasnet": models.mnasnet1_0,
     "convnext_tiny": models.convnext_tiny,
+    "efficientnetv2_s": models.efficientnet_v2_s,
 }
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **PLAIN,
@@ -182,6 +183,15 @@ TORCHVISION = {name: Foreign(bare(builder)) for name, builder in PLAIN.items()} 
     ),
 }
 
+# timm keeps Res2Net's convolutions and norms apart, and each kind is of one shape.
+PARTS = {
+    f"layer{n}.{unit}.{theirs}.{part}": f"c{n + 1}.{unit}.y.{part}.{ours}"
+    for n, units in enumerate((3, 4, 6, 3), 1)
+    for unit in range(units)
+    for part in range(3)
+    for ours, theirs in enumerate(("convs", "bns"))
+}
+
 # What torchvision has not, and what timm wrote anew.
 TIMM = {
     "mobilenetv1": Foreign(of_timm("mobilenetv1_100")),
@@ -201,6 +211,11 @@ TIMM = {
     "convnextv2_tiny": Foreign(of_timm("convnextv2_tiny")),
     "vit_tiny": Foreign(of_timm("vit_tiny_patch16_224"), 224, ordered=True),
     "hrnet_w18": Foreign(of_timm("hrnet_w18"), ordered=True),
+    "se_resnet50": Foreign(of_timm("seresnet50")),
+    "res2net50": Foreign(of_timm("res2net50_26w_4s"), names=PARTS),
+    "dpn68": Foreign(of_timm("dpn68")),
+    "vovnet39": Foreign(of_timm("ese_vovnet39b")),
+    "mobilenetv4_conv_small": Foreign(of_timm("mobilenetv4_conv_small")),
 }
 
 NETWORKS = {f"{name}-torchvision": foreign for name, foreign in TORCHVISION.items()}
@@ -211,6 +226,7 @@ NETWORKS |= {
     "fpn_resnet50-frozen": Foreign(
         bare(_pyramid, norm=_frozen), settings={"norm": "frozen_bn(eps=0)"}
     ),
+    "vovnet39-v1": Foreign(of_timm("vovnet39a"), settings={"version": "v1"}),
     "inception_v3-aux": Foreign(bare(WithAux), 299, {"aux": True}, ordered=True),
     "googlenet_bn-five": Foreign(bare(_five, **NO_AUX), settings={"five": (5, 5)}),
 }

@@ -30,7 +30,8 @@ class Foreign:
     """A builder, the smallest image that it takes, and what is set on our side.
 
     `names` is the map for what no evidence settles; `ordered` says that the layers are told
-    apart only in the order of definition, which a sorted file has lost.
+    apart only in the order of definition, which a sorted file has lost. `gain` multiplies the
+    random weights: at 1 EfficientNetV2's gates make of float32's rounding 38 % in 40 blocks.
     """
 
     build: Callable[[], nn.Module]
@@ -38,6 +39,11 @@ class Foreign:
     settings: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     ordered: bool = False
+    gain: float = 1.0
+
+    def filled(self) -> nn.Module:
+        """With random weights and statistics."""
+        return filled(self.build(), self.gain)
 
 
 def bare(builder: Callable[..., nn.Module], **settings: Any) -> Callable[[], nn.Module]:
@@ -55,12 +61,12 @@ def of_timm(name: str, **settings: Any) -> Callable[[], nn.Module]:
     return bare(timm.create_model, model_name=name, pretrained=False, **settings)
 
 
-def filled(model: nn.Module) -> nn.Module:
+def filled(model: nn.Module, gain: float = 1.0) -> nn.Module:
     """Random weights and random statistics, such that values keep their size."""
     generator = torch.Generator().manual_seed(0)
     for name, value in model.state_dict().items():
         if value.dim() > 1:
-            value.normal_(0, (2 / value[0].numel()) ** 0.5, generator=generator)
+            value.normal_(0, gain * (2 / value[0].numel()) ** 0.5, generator=generator)
         elif name.endswith("running_var"):
             value.uniform_(0.5, 1.5, generator=generator)
         elif value.is_floating_point():
@@ -135,11 +141,11 @@ PLAIN = {
     "efficientnet_b0": models.efficientnet_b0,
     "mnasnet": models.mnasnet1_0,
     "convnext_tiny": models.convnext_tiny,
-    "efficientnetv2_s": models.efficientnet_v2_s,
 }
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     **PLAIN,
     "alexnet": models.alexnet,
+    "efficientnetv2_s": models.efficientnet_v2_s,
     "vgg16": models.vgg16,
     "googlenet_bn": models.googlenet,
     "inception_v3": models.inception_v3,
@@ -178,6 +184,7 @@ TORCHVISION = {name: Foreign(bare(builder)) for name, builder in PLAIN.items()} 
         names=RATES,
         ordered=True,
     ),
+    "efficientnetv2_s": Foreign(bare(models.efficientnet_v2_s), gain=0.7),
     "lraspp_mobilenetv3": Foreign(
         bare(models.segmentation.lraspp_mobilenet_v3_large, **SEGMENTATION)
     ),

@@ -161,7 +161,7 @@ def test_a_module_gives_what_its_state_dict_gives_with_its_map(name: str) -> Non
         inputs={"image": (3, foreign.size, foreign.size)},
         **foreign.settings,
     )
-    module = filled(foreign.build())
+    module = foreign.filled()
     matched = load_weights(network, module.state_dict(), map=foreign.names)
     run = load_weights(network, module)
     assert list(run) == list(matched)

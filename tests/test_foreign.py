@@ -76,7 +76,7 @@ def test_both_backends_equal_the_foreign_network_with_its_weights(name: str) -> 
     network = cnndsl.load(
         name.partition("-")[0], inputs={"image": (3, size, size)}, **foreign.settings
     )
-    model = filled(foreign.build())
+    model = foreign.filled()
     state = model.state_dict()
     weights = load_weights(network, state, map=foreign.names)
     assert list(weights) == list(expected_weights(network))

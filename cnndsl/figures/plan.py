@@ -215,6 +215,7 @@ class _Planner:
             return False
         first = self.variants.first[id(call)]
         if id(first) not in self.sizes:
+            self.sizes[id(first)] = MOST  # one of its own kind within it is closed
             self.sizes[id(first)] = sum(1 for _ in boxes(self._lines(first.block.body)))
         if self.uses[identity(call.block)] < 2:
             share = len(self.members[id(call)]) / len(self.order)

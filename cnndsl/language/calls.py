@@ -50,7 +50,8 @@ from cnndsl.language.translate import (
     translate,
 )
 from cnndsl.ops.base import Op
-from cnndsl.structure import Call, Line, Loop, Step, Term
+from cnndsl.ops.values import spell
+from cnndsl.structure import Call, Line, Loop, Step, Tensor, Term
 
 FUSED = ("norm", "act")
 """What a convolution or a linear layer takes behind it."""
@@ -270,19 +271,21 @@ class Calls(Budget):
         """A call of a block."""
         callee = ref.target
         assert isinstance(callee, BlockDefinition)
-        self._enter(callee, env, term.span)
+        self.spend(term.span)
+        self.afford(least_work_of(callee.declaration.body, callee), term.span, env)
         outside = ports.block_inputs(callee.declaration, operands, term.span)
         # Each entry of the stack is relative to the one before it.
         relative = place.name.removeprefix(f"{env.frame.name}.")
         shown = f"{relative or callee.name} ({where(term.span)})"
         frame = Frame(callee.file, (*env.frame.stack, shown), place.name)
-        frame.opened, frame.asked = (*env.frame.opened, callee), env.frame.asked
+        frame.opened, frame.asked = env.frame.opened, env.frame.asked
         inner = Env(frame)
         arguments = block_arguments(callee, term, ref, env)
         inside = ports.bind_inputs(callee.declaration, outside, inner)
         ports.bind_tensors(callee.declaration, inside, inner)
         values = ports.bind_parameters(callee.declaration, arguments, inner, term.span)
         ports.check_inputs(callee.declaration, inside, inner, term.span)
+        self._ends(callee, frame, values, outside, term.span)
         block, flow = self.body(callee, inner, place, values, inside)
         leaving = Leaving(frame, values, outside)
         env.frame.decided += carried(frame.decided, leaving)
@@ -293,13 +296,23 @@ class Calls(Budget):
         call = Call(key, term.path.name, block, inputs, result.all, lines, term.span)
         return call, result
 
-    def _enter(self, callee: BlockDefinition, env: Env, span: Span) -> None:
-        """Check that opening this block ends."""
-        self.spend(span)
-        if callee in env.frame.opened:
-            message = f"`{callee.name}` contains itself"
-            raise fault("E217", message, span, help="blocks cannot be recursive; use `* n`")
-        self.afford(least_work_of(callee.declaration.body, callee), span, env)
+    def _ends(
+        self,
+        callee: BlockDefinition,
+        frame: Frame,
+        values: dict[str, object],
+        outside: dict[str, Tensor],
+        span: Span,
+    ) -> None:
+        """Check that a block within itself ends.  Raises Fault: it is called as around it."""
+        shapes = [tuple(map(int, tensor.shape)) for tensor in outside.values()]
+        steps = [id(v.target) for v in values.values() if isinstance(v, OpRef)]
+        given = str((shapes, [f"{name}={spell(v)}" for name, v in values.items()], steps))
+        if (callee, given) in frame.opened:
+            message = f"`{callee.name}` calls itself with the same arguments, without end"
+            help = f"change an argument, and end it: `{callee.name}(n - 1) when n > 1`"
+            raise fault("E217", message, span, help=help)
+        frame.opened = (*frame.opened, (callee, given))
 
     def _iterations(
         self, term: tree.ForTerm, env: Env, definition: BlockDefinition

@@ -1,6 +1,6 @@
 """Tree to network: every block call opened, every repeat unrolled, every shape known.
 
-Elaboration is total: there is no recursion and every loop is over a finite list, and it
+Elaboration is total: every loop is over a finite list, and with blocks within themselves it
 is bounded by `MAX_NODES` and `MAX_DEPTH`. A faulty line is reported and its label marked,
 so that what depends on it stays silent and the other faults are still found.
 """
@@ -79,7 +79,7 @@ class Elaborator(Lines):
     ) -> Network:
         """The whole network."""
         declaration = model.declaration
-        frame = Frame(model.file, opened=(model,))
+        frame = Frame(model.file)
         env = Env(frame)
         models.model_sizes(declaration, inputs, env)
         arguments = models.model_arguments(declaration, parameters, env)

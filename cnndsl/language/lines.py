@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cnndsl.diagnostics import (
     ArchError,
+    Diagnostic,
     Fault,
+    Span,
     fault,
     spell_tensors,
 )
@@ -66,12 +69,22 @@ class Lines(Terms):
         """
         self.depth += 1
         if self.depth > self.max_depth and body:
-            message = f"blocks and braces are nested more than {self.max_depth} deep"
-            raise ArchError([*self.faults, diagnostic_at(body[0].span, "E309", message, env)])
+            found = self._too_deep(body[0].span, env, definition)
+            raise ArchError([*self.faults, found])
         try:
             return self._lines(body, env, flow, place, definition, join=join)
         finally:
             self.depth -= 1
+
+    def _too_deep(self, span: Span, env: Env, definition: BlockDefinition) -> Diagnostic:
+        within = sum(one is definition for one, _ in env.frame.opened)
+        if within < 2:
+            message = f"blocks and braces are nested more than {self.max_depth} deep"
+            return diagnostic_at(span, "E309", message, env)
+        message = f"`{definition.name}` is within itself {within} times, and does not end"
+        help = f"end it by a condition: `{definition.name}(n - 1) when n > 1`"
+        span = definition.declaration.name_span
+        return replace(diagnostic_at(span, "E217", message, env), help=help)
 
     def _lines(
         self,

@@ -159,7 +159,7 @@ class Frame(Record):
     """One call of a block while it is elaborated.
 
     `name` is the call's as shown; `symbols` maps the atoms of formulas to their values;
-    `opened` holds the blocks around it, none of which may be called again; `indexed` the
+    `opened` holds the blocks around it with what each was given; `indexed` the
     places of indexed labels, in order, which loops leave in terms of their own row;
     `decided` what its sizes have decided so far; `asked` the nodes, in all frames, of which
     an expression reads a size.
@@ -169,7 +169,7 @@ class Frame(Record):
     stack: tuple[str, ...] = ()
     name: str = ""
     symbols: dict[Symbol | Axis, int] = field(default_factory=dict)
-    opened: tuple[BlockDefinition, ...] = ()
+    opened: tuple[tuple[BlockDefinition, str], ...] = ()
     indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)

@@ -79,10 +79,21 @@ def test_a_network_of_ten_thousand_layers_is_none_too_many() -> None:
     assert len(net("y: relu * 10_000").graph) == 10_001
 
 
-def test_a_block_within_itself_is_an_error() -> None:
+def test_a_block_within_itself_that_does_not_end_is_an_error() -> None:
     assert faults(model("y: A", above="block A { B }\nblock B { A }"))[0].code == "E217"
     above = "block A(f: op) { f(f) }"
     assert faults(model("y: A(A)", above=above))[0].code == "E217"
+    above = "block A(c: int) { conv(c, 1x1) -> A(c + 1) }"
+    (fault,) = faults(model("y: A(8)", above=above))
+    assert fault.code == "E217"
+    assert "200 times" in fault.message
+
+
+def test_a_block_within_itself_ends_by_a_condition() -> None:
+    above = "block A(n: int) { relu; A(n - 1) when n > 1 }"
+    assert len(net("y: A(20)", above=above).graph) == 21
+    above = "block A(xs: list[int]) { relu; A([xs[len(xs) - 1]]) when len(xs) > 1 }"
+    assert len(net("y: A([1, 2, 3, 4, 5, 6, 7, 8, 9])", above=above).graph) == 3
 
 
 @pytest.mark.parametrize("count", [190, 300, 5000])

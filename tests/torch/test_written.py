@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cnndsl.analysis.weights import expected_weights
+from cnndsl.backends.torch.writing import written
 from cnndsl.network import loads
 from tests.both import difference, inputs_of, outputs, weights_of
 
@@ -117,6 +118,24 @@ model M: image[4, H=16, W=16] -> (a, b, c) {
   b: three.q[1] -> relu
   c: three.q[2] -> relu
 }""",
+    "two ways with labels of their own": """
+block A { conv(in.c, 1x1) -> relu }
+block B(deep: bool) {
+  inner: A when deep
+  else flat: conv(in.c, 1x1)
+  y: relu
+}
+model M: image[4, H=8, W=8] -> y { B(false)
+                                   y: B(true) }""",
+    "what goes on where a line is off is read by its own name too": """
+block B(c: int, keep: bool): x -> y {
+  low: x -> relu
+  side: low -> conv(c, 1x1) when x.c != c
+  else side: low
+  y: concat { side -> tanh; low when keep } -> conv(c, 1x1)
+}
+model M: image[4, H=8, W=8] -> y { a: B(4, false) -> B(8, true)
+                                   y: B(8, true) -> B(8, false) }""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }
@@ -131,6 +150,61 @@ model M: image[4, H=8, W=8] -> (a, b) {
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_what_is_written_is_the_network(text: str) -> None:
     agree(text)
+
+
+HOURGLASS = """
+block Hourglass(depth: int): x[C, H, W] -> y[C, H, W] {
+  up: x -> conv(C, 3x3, norm=bn, act=relu)
+  low: x -> maxpool(2)
+  inner: Hourglass(depth - 1) when depth > 1
+  else bottom: conv(C, 3x3)
+  back: upsample(2)
+  y: add { up; back }
+}
+model M: image[4, H=16, W=16] -> y { Hourglass(3)
+                                     y: conv(6, 1x1) -> Hourglass(1) }"""
+FRACTAL = """
+block Fractal(n: int, c: int) {
+  add { conv(c, 3x3)
+        { Fractal(n - 1, c) * 2 } when n > 1 }
+}
+model M: image[4, H=8, W=8] -> y { y: Fractal(3, 6) }"""
+MUTUAL = """
+block Odd(n: int, act: op = relu) { conv(in.c, 1x1) -> act; Even(n - 1) when n > 0 }
+block Even(n: int) { conv(in.c, 3x3); Odd(n - 1, act=tanh) when n > 0 }
+model M: image[4, H=8, W=8] -> y { y: Odd(4) }"""
+TREE = """
+block Tree(levels: int, c: int, s: int = 1, keep: bool = false): (x, *children) -> y {
+  bottom: x -> maxpool(s) when s > 1
+  else bottom: x
+  side: bottom -> conv(c, 1x1, norm=bn) when levels == 1 and x.c != c
+  else side: bottom
+  first: add { x -> conv(c, 3x3, stride=s); side } when levels == 1
+  else first: Tree(levels - 1, c, s) { x }
+  second: first -> conv(c, 3x3, act=relu) when levels == 1
+  else second: Tree(levels - 1, c) { first; children[*]; bottom when keep; first }
+  y: concat { second; first; children[*]; bottom when keep } -> conv(c, 1x1) when levels == 1
+  else y: second
+}
+model M: image[4, H=16, W=16] -> y { a: Tree(1, 6, 2) { image }
+                                     y: Tree(2, 8, 2, keep=true) { a } }"""
+GROWING = """
+block Grow(n: int): x -> y {
+  a: x -> conv(4, 3x3)
+  more: concat { x; a }
+  y: Grow(n - 1) when n > 1
+  else y: more -> relu
+}
+model M: image[4, H=8, W=8] -> y { y: Grow(3) }"""
+RECURSIVE = {"hourglass": HOURGLASS, "fractal": FRACTAL, "mutual": MUTUAL, "tree": TREE}
+
+
+@pytest.mark.parametrize("text", [*RECURSIVE.values(), GROWING], ids=[*RECURSIVE, "growing"])
+def test_a_block_within_itself_is_written_so(text: str) -> None:
+    agree(text)
+    found = written(loads(text))
+    assert not found.because
+    assert found.text.count("(nn.Module)") <= text.count("block ") + 2 or text is GROWING
 
 
 def test_a_repeat_whose_first_pair_is_one_tensor() -> None:

@@ -123,10 +123,12 @@ def spread(classes: Sequence[ast.ClassDef], model: ast.ClassDef) -> None:
             rules.setdefault(name, {})[kind] = rule
             done.extend(one.call for one in found)
         elif found:
-            for child in called[name]:
+            for child in [one for one in called[name] if one not in tried]:
+                tried.add(child)
                 cover(child, kind)
 
     for kind in kinds:
+        tried = {model.name}
         cover(model.name, kind)
     for name, by_kind in rules.items():
         _state(known[name], by_kind, below(name))

@@ -6,7 +6,7 @@ import ast
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
-from cnndsl.backends.torch import file, python, steps
+from cnndsl.backends.torch import file, python, recursive, steps
 from cnndsl.backends.torch.expressions import ROUND8, literal, translate
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import Parameters, is_cube
@@ -14,6 +14,7 @@ from cnndsl.backends.torch.tidy import live, tidy
 from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
 from cnndsl.language import tree
+from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 
 
@@ -30,9 +31,7 @@ class Classes(Parameters, ABC):
         """The class."""
         definition = unit.definition
         model = definition is self.model
-        unit.name = (
-            identifier(self.networks[0].name) if model else self.names.variable(definition.name)
-        )
+        unit.name = unit.name or self.name(definition)
         tensor = python.name("Tensor")
         results = [t.run for _, t in unit.outputs if t is not None]
         optional = [
@@ -73,8 +72,9 @@ class Classes(Parameters, ABC):
         body = tidy([*unit.fwd, ast.Return(value)], [name for name, _, _ in ports])
         forward = file.function("forward", file.arguments(ports), body, kind)
         unit.init = needed(unit, body)
-        used = {n for node in unit.init for n in python.names_in(node)}
+        used = recursive.read(unit, unit.init)
         self.sign(unit, used, model)
+        recursive.shorten(unit)
         if "round8" in used:
             self.help(ROUND8)
         doc = file.described(definition.about)
@@ -83,6 +83,12 @@ class Classes(Parameters, ABC):
         unit.cls = file.module_class(
             unit.name, doc, unit.init, file.arguments(unit.signature), forward
         )
+
+    def name(self, definition: BlockDefinition) -> str:
+        """A new class's name."""
+        if definition is self.model:
+            return identifier(self.networks[0].name)
+        return self.names.variable(definition.name)
 
     def sign(self, unit: Unit, used: set[str], model: bool) -> None:
         """The constructor's arguments: those that something in it reads."""

@@ -12,6 +12,7 @@ from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.fusing import Fusing
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import AgainError, Parameter
+from cnndsl.backends.torch.recursive import foreseen
 from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.parts import UnrollError
@@ -46,6 +47,9 @@ class Translation(Classes):
                 assert isinstance(definition, BlockDefinition)
                 self.definitions[id(definition)] = definition
                 self.of.setdefault(id(definition), []).append(instance)
+        self.apart: set[int] = set()
+        """Blocks within themselves of which each depth is a class."""
+        self.open: list[Unit] = []
         self.exposing: dict[int, set[tuple[str, int]]] = {}
         self.exploded: set[int] = set()
         self.unrolled: set[int] = set()
@@ -154,6 +158,9 @@ class Translation(Classes):
             for unit in self.units.get(id(definition), []):
                 if unit.instances is group:
                     return unit
+            for unit in self.open:
+                if unit.instances is group:
+                    return self.foreseen(unit)
             try:
                 return self.translated(definition, group)
             except SplitError as error:
@@ -164,6 +171,21 @@ class Translation(Classes):
             except UnrollError as error:
                 self.unrolled.add(error.term)
                 raise AgainError from None
+
+    def foreseen(self, unit: Unit) -> Unit:
+        """A class that is still written, as a call within it sees it.
+
+        Raises AgainError: this cannot be foreseen, so that each depth is a class.
+        """
+        try:
+            if any(self.exposing.get(id(i.block)) for i in unit.instances):
+                raise CannotTranslateError("a label inside a block within itself")
+            unit.outputs = unit.outputs or foreseen(unit)
+        except CannotTranslateError:
+            self.apart.add(id(unit.definition))
+            raise AgainError from None
+        unit.name = unit.name or self.name(unit.definition)
+        return unit
 
     def first_groups(self, definition: BlockDefinition) -> list[list[Instance]]:
         """Instances of one rank, with as many inputs, and operations alike."""
@@ -181,7 +203,8 @@ class Translation(Classes):
                 if value is None or isinstance(value, OpRef)
             ]
             nones = tuple(name for name, value in values if value == "None")
-            found.setdefault((ports, nones), []).append(instance)
+            depth = _depth(block) if id(definition) in self.apart else 0
+            found.setdefault((ports, nones, depth), []).append(instance)
         return list(found.values())
 
     def split(self, group: list[Instance], error: SplitError) -> list[list[Instance]]:
@@ -243,21 +266,43 @@ class Translation(Classes):
         unit.exploded, unit.frozen_lists = self.exploded, self.frozen_lists
         unit.unrolled = self.unrolled
         unit.helpers = self.helpers
-        walk = Walk(unit, self.called, self.passed, self.instance_of, self.help)
-        self.enter(unit)
-        views = [(i, i.block.body) for i in group]
-        start = tuple(t for t in unit.ports.values() if isinstance(t, T))
-        unit.skip = start
-        end = walk.body(
-            definition.declaration.body,
-            views,
-            start if len(start) == len(unit.ports) == 1 else None,
-        )
-        self.leave(unit, walk, end or None)
-        self.finish(unit)
+        self.open.append(unit)
+        written = len(self.order)
+        try:
+            self.write(unit)
+        except Exception:
+            if unit.name:  # what has been written since may call what is no class now
+                self.forget([unit, *self.order[written:]])
+            raise
+        finally:
+            self.open.pop()
         self.units.setdefault(id(definition), []).append(unit)
         self.order.append(unit)
         return unit
+
+    def forget(self, units: Sequence[Unit]) -> None:
+        """Classes that are written anew."""
+        for unit in units:
+            self.names.taken.discard(unit.name)
+            if unit in self.order:
+                self.order.remove(unit)
+                self.units[id(unit.definition)].remove(unit)
+
+    def write(self, unit: Unit) -> None:
+        """Its ports, its lines, its outputs, and with these the class."""
+        walk = Walk(unit, self.called, self.passed, self.instance_of, self.help)
+        self.enter(unit)
+        views = [(i, i.block.body) for i in unit.instances]
+        start = tuple(t for t in unit.ports.values() if isinstance(t, T))
+        unit.skip = start
+        end = walk.body(
+            unit.definition.declaration.body,
+            views,
+            start if len(start) == len(unit.ports) == 1 else None,
+        )
+        unit.outputs = []
+        self.leave(unit, walk, end or None)
+        self.finish(unit)
 
     def help(self, text: str) -> None:
         """Definitions that the file needs."""
@@ -312,6 +357,13 @@ class Translation(Classes):
         results = [unit.results for unit in self.order if unit.results is not None]
         small = fusing.classes()
         return file.text(self.networks[0], helpers, [*small, *results, *classes])
+
+
+def _depth(block: Block) -> int:
+    """How many of its own kind are within a block, one within the other."""
+    return max(
+        (1 + _depth(b) for b in blocks(block) if b.declared is block.declared), default=0
+    )
 
 
 def _holds(block: Block, node: str) -> bool:

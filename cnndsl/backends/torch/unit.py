@@ -151,7 +151,8 @@ class Unit:
     def attribute(self, name: str) -> str:
         """A new attribute of the module."""
         found, number = name, 1
-        while found in self.attributes:
+        modules = {site.name for site in self.definition.modules.sites.values()}
+        while found in self.attributes or found in modules:
             number += 1
             found = f"{name}{number}"
         self.attributes.add(found)

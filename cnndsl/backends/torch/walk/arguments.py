@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -54,16 +55,23 @@ class Arguments:
 
     def call(self) -> tuple[list[ast.expr], list[ast.keyword]]:
         """Arguments by position as long as they follow, else by keyword."""
+        given = {
+            name: self.nodes[param]
+            for name, param in self.callee.arguments.items()
+            if param in self.nodes
+        }
+        return self.ordered({**self.channels, **given})
+
+    def ordered(
+        self, given: Mapping[str, ast.expr]
+    ) -> tuple[list[ast.expr], list[ast.keyword]]:
+        """The same of nodes by the constructor's names."""
         positional: list[ast.expr] = []
         keywords: list[ast.keyword] = []
         for name, _, default in self.callee.signature:
             param = self.callee.arguments.get(name)
-            if param is None:
-                node = self.channels.get(name)
-                by_position = True
-            else:
-                node = self.nodes.get(param)
-                by_position = param in self.said.positional
+            by_position = param is None or param in self.said.positional
+            node = given.get(name)
             if node is None:
                 continue
             by_default = default is not None and literal(default) is not None

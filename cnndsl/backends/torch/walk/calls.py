@@ -9,6 +9,7 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.recursive import calling
 from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.operations import Operations
@@ -75,7 +76,7 @@ class Calls(Operations):
         callee, arguments = self.block(term, views, list(entered.values()))
         site = self.modules.sites.get(id(term))
         name = site.name if site is not None else unit.attribute("block")
-        access = self.register(name, ast.Call(python.name(callee.name), *arguments.call()))
+        access = self.register(name, self.constructed(callee, arguments))
         given = [
             python.listed([t.run for t in one]) if isinstance(one, list) else one.run
             for one in entered.values()
@@ -96,6 +97,12 @@ class Calls(Operations):
             shape = self.left(callee, arguments, results[0][1], 0, views)
             return self.results(run, [shape], outputs, hint)
         return self.unpacked(callee, arguments, run, results, views, hint)
+
+    def constructed(self, callee: Unit, arguments: Arguments) -> ast.Call:
+        """The call of a block's class."""
+        if callee.cls is None:
+            return calling(callee.name, arguments)
+        return ast.Call(python.name(callee.name), *arguments.call())
 
     def declared(self, term: tree.CallTerm) -> Any:
         """The ports of a called block."""

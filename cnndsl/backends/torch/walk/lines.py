@@ -6,7 +6,7 @@ import ast
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
-from cnndsl.backends.torch.unit import T
+from cnndsl.backends.torch.unit import Identity, T
 from cnndsl.backends.torch.walk.chains import Chains
 from cnndsl.backends.torch.walk.parts import (
     Flow,
@@ -20,7 +20,7 @@ from cnndsl.backends.torch.walk.parts import (
     sequential,
 )
 from cnndsl.language import tree
-from cnndsl.structure import Line
+from cnndsl.structure import Line, nodes_of
 
 
 class Lines(Chains):
@@ -121,9 +121,10 @@ class Lines(Chains):
                 unit.known[identity] = one
             if not absent:
                 assert left is not None
-                one.ids += left[number].ids
+                others = elsewhere(left[number], on)
+                one.ids += others
                 if rest:
-                    for identity in left[number].ids:
+                    for identity in others:
                         unit.known[identity] = one
             joined.append(one)
         unit.fwd.append(ast.If(flag, then, other))
@@ -152,7 +153,7 @@ class Lines(Chains):
             return None
         name = self.one_module(line)
         other = rest[0] if rest else None
-        if other is not None and not self.terms(line) and self.source_of(on) is start[0]:
+        if other is not None and not self.terms(line) and self.source_of(line, on) is start[0]:
             return self.optional(line, on, test, other, views, start[0])
         if name is None or (other is not None and other.condition is not None):
             return None
@@ -161,11 +162,13 @@ class Lines(Chains):
             second = self.one_module(other)
             number = unit.definition.line_numbers[id(other)]
             others = [(i, lines[number]) for i, lines in views if lines[number].on]
-            sources = {self.source_of(on), self.source_of(others)}
+            sources = {self.source_of(line, on), self.source_of(other, others)}
             if second is None or not others or len(sources) > 1:
                 return None
+            if name != second and line.labels and other.labels and holds(on) and holds(others):
+                return None  # each has its own place
             name = name if name == second else name if line.labels else second
-        source = self.source_of(on)
+        source = self.source_of(line, on)
         entered = start[0] if source is None else source
         a, one = self.lone(line, on, entered)
         if other is None:
@@ -178,7 +181,7 @@ class Lines(Chains):
         ids = [(i, x.outputs[0]) for i, x in (*on, *others)]
         joined = self.made(python.call(access, entered.run), shape, ids, self.hint(line))
         if other is None:
-            joined.ids += entered.ids
+            joined.ids += elsewhere(entered, on)
         self.label(line, (joined,), on)
         if other is not None:
             self.label(other, (joined,), others)
@@ -199,7 +202,7 @@ class Lines(Chains):
         others = [(i, lines[number]) for i, lines in views if lines[number].on]
         if name is None or not others or other.condition is not None:
             return None
-        if self.source_of(others) not in (None, start):
+        if self.source_of(other, others) not in (None, start):
             return None
         module, out = self.lone(other, others, start)
         against = python.negated(test)
@@ -207,7 +210,7 @@ class Lines(Chains):
         ids = [(i, x.outputs[0]) for i, x in others]
         shape = merged(self.unit, against, out, start)
         joined = self.made(python.call(access, start.run), shape, ids, self.hint(other))
-        joined.ids += [i for i in start.ids if i not in joined.ids]
+        joined.ids += [i for i in elsewhere(start, others) if i not in joined.ids]
         self.label(line, (joined,), on)
         self.label(other, (joined,), others)
         return joined
@@ -232,9 +235,8 @@ class Lines(Chains):
         terms = self.terms(statement)
         flow = start
         if any(line.source is not None for _, line in views):
-            flow = self.turn_of(statement) or self.flow_of(
-                [(i, line.source or ()) for i, line in views]
-            )
+            flow = self.turn_of(statement) or self.named(statement, views)
+            flow = flow or self.flow_of([(i, line.source or ()) for i, line in views])
         if flow == () and self.ended and not isinstance(terms[0], tree.ForTerm):
             raise UnrollError(self.ended)
         pairs = [(i, line.terms) for i, line in views]
@@ -254,3 +256,18 @@ class Lines(Chains):
         if operands is not None:
             self.offered(operands, flow)
         return flow
+
+
+def holds(views: Views[Line]) -> bool:
+    """Whether a line has weights, in any instance."""
+    return any(
+        instance.network.node(name).op.weights(*instance.network.input_shapes(name))
+        for instance, line in views
+        for name in nodes_of([line])
+    )
+
+
+def elsewhere(tensor: T, on: Views[Line]) -> list[Identity]:
+    """What a tensor is in the instances that go the other way."""
+    taken = {id(instance.block) for instance, _ in on}
+    return [identity for identity in tensor.ids if identity[0] not in taken]

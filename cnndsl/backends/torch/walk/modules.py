@@ -120,7 +120,7 @@ class Modules(Calls):
             (inner,) = (tensor for _, tensor in outputs)
             assert inner is not None
             shape = self.left(unit, arguments, inner, 0, views)
-            call = ast.Call(python.name(unit.name), *arguments.call())
+            call = self.constructed(unit, arguments)
             return call, self.inner(shape, [(i, one.outputs[0]) for i, one in views])
         modules, tensors = self.step_modules(term, views, (entered,))
         if not modules:

@@ -154,13 +154,27 @@ class State(ABC):
                     return then if none[0] == nothing[0][1] else otherwise
         return written
 
-    def source_of(self, views: Views[Line]) -> T | None:
+    def source_of(self, line: tree.LineStatement, views: Views[Line]) -> T | None:
         """The tensor that a line names as its source."""
-        sources = [(i, line.source) for i, line in views]
+        sources = [(i, view.source) for i, view in views]
         if sources[0][1] is None:
             return None
-        flow = self.flow_of([(i, source or ()) for i, source in sources])
+        flow = self.named(line, views)
+        flow = flow or self.flow_of([(i, source or ()) for i, source in sources])
         return flow[0] if len(flow) == 1 else None
+
+    def named(self, line: tree.LineStatement, views: Views[Line]) -> Flow | None:
+        """What a line's source says: one tensor may enter by two ports, or have two labels."""
+        match line.terms[0]:
+            case tree.CallTerm(path=tree.NamePath(name=name, parts=())):
+                flow = self.unit.tensors.get(name, {}).get((), ())
+                if len(flow) == 1 and all(
+                    (id(i.block), t.node, t.output) in flow[0].ids
+                    for i, view in views
+                    for t in view.source or ()
+                ):
+                    return flow
+        return None
 
     def terms(self, line: tree.LineStatement) -> tuple[tree.Term, ...]:
         """The terms of a line behind its source."""
@@ -307,7 +321,8 @@ class State(ABC):
             hint = {"skip": "residual"}.get(word, word.lower())
         if isinstance(test, ast.Name):
             return self.unit.run(test)
-        return self.unit.run(test, f"has_{hint}" if hint != "residual" else hint)
+        residual = hint == "residual" and not line.labels
+        return self.unit.run(test, hint if residual else f"has_{hint}")
 
     def register(self, name: str, module: ast.expr) -> ast.expr:
         """Register a module at its place; the text that reaches it."""

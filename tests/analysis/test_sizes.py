@@ -144,8 +144,8 @@ def test_substituting_sizes_equals_elaborating_at_them(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_substituting_sizes_equals_elaborating_at_a_hundred_random_ones(name: str) -> None:
-    assert agree(name, 100, seed=1) == 100
+def test_substituting_sizes_equals_elaborating_at_many_random_ones(name: str) -> None:
+    assert agree(name, 25, seed=1) == 25
 
 
 def test_an_integer_parameter_is_free_where_a_formula_holds_and_fixed_where_none_does() -> None:

@@ -123,23 +123,17 @@ def test_files_of_a_few_networks_are_typed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimize", [False, True])
-def test_every_file_is_typed(tmp_path: Path, optimize: bool) -> None:
+def test_every_file_is_typed(tmp_path: Path) -> None:
+    """Those of the zoo, plain and optimized, and of random programs; checked as one folder."""
     for path in sorted(files.zoo().glob("*.arch")):
         for model in read(path).models:
-            text = source(load(path, model), optimize=optimize)
-            (tmp_path / f"{path.stem}_{model}.py").write_text(text, encoding="utf-8")
-    assert not strictly(tmp_path)
-    if not PYRIGHT:
-        pytest.skip("mypy and ruff agree; pyright is not installed")
-
-
-@pytest.mark.slow
-def test_files_of_random_programs_are_typed(tmp_path: Path) -> None:
+            for suffix, optimize in ("", False), ("_optimized", True):
+                text = source(load(path, model), optimize=optimize)
+                (tmp_path / f"{path.stem}_{model}{suffix}.py").write_text(text, encoding="utf-8")
     for seed in range(150):
-        text = generate(seed)
-        if "####" not in text:
-            written = source(loads(text))
+        program = generate(seed)
+        if "####" not in program:
+            written = source(loads(program))
             (tmp_path / f"program{seed}.py").write_text(written, encoding="utf-8")
     assert not strictly(tmp_path)
     if not PYRIGHT:

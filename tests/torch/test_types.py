@@ -129,7 +129,8 @@ def test_every_file_is_typed(tmp_path: Path) -> None:
         for model in read(path).models:
             for suffix, optimize in ("", False), ("_optimized", True):
                 text = source(load(path, model), optimize=optimize)
-                (tmp_path / f"{path.stem}_{model}{suffix}.py").write_text(text, encoding="utf-8")
+                file = tmp_path / f"{path.stem}_{model}{suffix}.py"
+                file.write_text(text, encoding="utf-8")
     for seed in range(150):
         program = generate(seed)
         if "####" not in program:

@@ -46,6 +46,7 @@ WORDS: dict[str, object] = {
     "same": Auto.SAME,
     "valid": Auto.VALID,
     "causal": Auto.CAUSAL,
+    "tf_same": Auto.TF_SAME,
     "auto": Auto.AUTO,
     "none": None,
     "true": True,

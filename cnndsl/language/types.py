@@ -67,8 +67,4 @@ def _fits(value: object, kind: str, item: str | None) -> bool:
             sizes = value if isinstance(value, tuple) else (value,)
             return all(_fits(each, "int", None) for each in sizes)
         case _:
-            return (
-                value in (Auto.SAME, Auto.VALID, Auto.CAUSAL)
-                or number
-                or isinstance(value, tuple)
-            )
+            return isinstance(value, Auto) or number or isinstance(value, tuple)

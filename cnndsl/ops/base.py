@@ -38,6 +38,13 @@ Pad = object
 """The type of an attribute: `same`, `causal`, or pairs as in `Pads` (see `convert`)."""
 
 
+@record
+class TfSame(Record):
+    """`tf_same`, with the `Pads` that it comes to at the size at hand."""
+
+    pads: Pads
+
+
 class Family(Enum):
     """What an operation looks like in a figure, and which bucket its work falls into."""
 
@@ -266,6 +273,7 @@ class Auto(Enum):
     SAME = "same"
     VALID = "valid"
     CAUSAL = "causal"
+    TF_SAME = "tf_same"
 
 
 class Op(Record):

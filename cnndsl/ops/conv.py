@@ -23,6 +23,7 @@ from cnndsl.ops.base import (
     Saved,
     Shape,
     Size,
+    TfSame,
     Torch,
     Weight,
     Window,
@@ -30,7 +31,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
-from cnndsl.ops.padded_torch import cropped_deconv, padded_conv
+from cnndsl.ops.padded_torch import cropped_deconv, padded_conv, same_conv
 from cnndsl.ops.shapes import (
     check_filling,
     compact,
@@ -39,9 +40,11 @@ from cnndsl.ops.shapes import (
     one,
     padding,
     per_stride,
+    sides_of,
     spatial,
+    tf_same,
     torch_sides,
-    window_size,
+    window_sizes,
     windowed,
 )
 from cnndsl.ops.words import spoken
@@ -81,14 +84,15 @@ class Conv(Op):
     @property
     def pads(self) -> Pads:
         """Zeros before and after each axis."""
-        assert isinstance(self.pad, tuple)
-        return self.pad
+        return sides_of(self.pad)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(K, *S′)."""
         (x,) = inputs
         _check_groups(x[0], self.out, self.groups)
         if self.pad_mode != "zeros":
+            if isinstance(self.pad, TfSame):
+                raise OpError(f"pad=tf_same is of zeros, not {self.pad_mode}", attribute="pad")
             check_filling(self.pads, x[1:], self.pad_mode, "pad_mode")
             if not even(self.pads):
                 raise OpError(
@@ -96,8 +100,8 @@ class Conv(Op):
                     help=f'pad the input before: pad([1, 0], mode="{self.pad_mode}")',
                     attribute="pad",
                 )
-        sizes = zip(x[1:], self.kernel, self.stride, self.pads, self.dilation, strict=True)
-        return (self.out, *(window_size(*size) for size in sizes))
+        sizes = window_sizes(x[1:], self.kernel, self.stride, self.pad, self.dilation)
+        return (self.out, *sizes)
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` (K, C / groups, *kernel) and `bias` (K)."""
@@ -123,7 +127,7 @@ class Conv(Op):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.pads, self.pad_mode)
+        return padded(inputs[0], self.pad, self.pad_mode)
 
     def figure(self) -> str:
         """`3×3, 64 /2`."""
@@ -156,6 +160,10 @@ class Conv(Op):
         }
         stride: dict[str, tuple[object, object]] = {"stride": (one(self.stride), 1)}
         given = (x[0], self.out, one(self.kernel))
+        if isinstance(self.pad, TfSame):
+            del others["padding_mode"]
+            module = Call(f"SameConv{rank}d", given, {**stride, **others})
+            return Torch(module, helper=same_conv(rank))
         if not even(self.pads):
             del others["padding_mode"]
             module = Call(
@@ -169,6 +177,9 @@ class Conv(Op):
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Conv`, of what is filled before."""
         (x,), pads = inputs, self.pads
+        if isinstance(self.pad, TfSame):
+            pads = tf_same(x.shape[1:], self.kernel, self.stride, self.dilation)
+            x, pads = to.pad(x, pads), ((0, 0),) * len(pads)
         if self.pad_mode != "zeros":
             x, pads = to.fill(x, pads, self.pad_mode), ((0, 0),) * len(pads)
         return to(
@@ -259,7 +270,7 @@ class DepthwiseConv(Op):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.as_conv(inputs[0]).pads, self.pad_mode)
+        return padded(inputs[0], self.pad, self.pad_mode)
 
     def figure(self) -> str:
         """`dw 3×3 /2`."""
@@ -418,12 +429,13 @@ class Deconv(Op):
         )
 
 
-def padded(x: Shape, pads: Pads, mode: str = "zeros") -> Saved:
+def padded(x: Shape, pad: Pad, mode: str = "zeros") -> Saved:
     """What a window keeps: its input, or a padded copy where PyTorch pads it before.
 
     A mirrored or repeated border keeps the input beside it.
     """
-    if mode == "zeros" and even(pads):
+    pads = sides_of(pad)
+    if mode == "zeros" and even(pads) and not isinstance(pad, TfSame):
         return INPUT
     sizes = (n + before + after for n, (before, after) in zip(x[1:], pads, strict=True))
     inputs = (0,) if mode in ("reflect", "replicate") else ()
@@ -436,9 +448,12 @@ def _filled(found: tuple[Reading, ...], mode: str) -> tuple[Reading, ...]:
 
 def _resolved(layer: Layer, x: Shape) -> Layer:
     spatial(x, layer.name)
-    if layer.pad is Auto.CAUSAL and isinstance(layer, Deconv):
+    taken = not isinstance(layer, Deconv)
+    if layer.pad is Auto.CAUSAL and not taken:
         raise OpError("`deconv` has no causal padding", attribute="pad")
-    layer = replace(layer, pad=padding(layer.pad, layer.kernel, layer.dilation))
+    stride = layer.stride if taken else None
+    pads = padding(layer.pad, layer.kernel, layer.dilation, x[1:], stride)
+    layer = replace(layer, pad=pads)
     return replace(layer, bias=True) if layer.bias is Auto.AUTO else layer
 
 

@@ -158,6 +158,85 @@ WINDOW_SIDES = '''def window_sides(
 '''
 
 
+_SAME_CONV = '''class SameConv{rank}d(nn.Conv{rank}d):
+    """A convolution whose output has ⌈size / stride⌉ places: TensorFlow's SAME."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        sides = same_sides(
+            input, list(self.kernel_size), list(self.stride), list(self.dilation)
+        )
+        return self._conv_forward(F.pad(input, sides), self.weight, self.bias)
+'''
+
+_SAME_MAX_POOL = '''class SameMaxPool{rank}d(nn.Module):
+    """Max pooling whose output has ⌈size / stride⌉ places: TensorFlow's SAME."""
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        dilation: tuple[int, ...] = ({ones}),
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = list(kernel_size), list(stride)
+        self.dilation = list(dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = same_sides(x, self.kernel_size, self.stride, self.dilation)
+        padded = F.pad(x, sides, value=float("-inf"))
+        return F.max_pool{rank}d(
+            padded, self.kernel_size, self.stride, dilation=self.dilation
+        )
+'''
+
+_SAME_AVG_POOL = '''class SameAvgPool{rank}d(nn.Module):
+    """Average pooling whose output has ⌈size / stride⌉ places: TensorFlow's SAME."""
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = list(kernel_size), list(stride)
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides = same_sides(x, self.kernel_size, self.stride, [1] * {rank})
+        total = F.avg_pool{rank}d(F.pad(x, sides), self.kernel_size, self.stride)
+        if self.count_include_pad:
+            return total
+        counted = F.pad(torch.ones_like(x[:1, :1]), sides)
+        return total / F.avg_pool{rank}d(counted, self.kernel_size, self.stride)
+'''
+
+SAME_SIDES = '''def same_sides(
+    x: Tensor, kernel: list[int], stride: list[int], dilation: list[int]
+) -> list[int]:
+    """The zeros that ⌈size / stride⌉ windows need, the odd one behind."""
+    found: list[int] = []
+    for axis in range(len(kernel) - 1, -1, -1):
+        size, step = x.shape[axis + 2], stride[axis]
+        span = dilation[axis] * (kernel[axis] - 1) + 1
+        whole = max(((size + step - 1) // step - 1) * step + span - size, 0)
+        found += [whole // 2, whole - whole // 2]
+    return found
+'''
+
+
+def same_conv(rank: int) -> str:
+    """The source of `SameConv2d`."""
+    return SAME_SIDES + "\n\n" + _SAME_CONV.replace("{rank}", str(rank))
+
+
+def same_pool(kind: str, rank: int) -> str:
+    """The source of `SameMaxPool2d` or `SameAvgPool2d`."""
+    text = {"MaxPool": _SAME_MAX_POOL, "AvgPool": _SAME_AVG_POOL}[kind]
+    ones = ", ".join(["1"] * rank) + ("," if rank == 1 else "")
+    return SAME_SIDES + "\n\n" + text.replace("{rank}", str(rank)).replace("{ones}", ones)
+
+
 def padded_conv(rank: int) -> str:
     """The source of `PaddedConv2d`."""
     return _CONV.replace("{rank}", str(rank))

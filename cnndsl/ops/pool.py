@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
+    BYTES,
     Array,
     Auto,
     Call,
@@ -20,13 +21,14 @@ from cnndsl.ops.base import (
     Saved,
     Shape,
     Size,
+    TfSame,
     Torch,
     Window,
     op,
 )
 from cnndsl.ops.conv import padded
 from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded
-from cnndsl.ops.padded_torch import padded_pool
+from cnndsl.ops.padded_torch import padded_pool, same_pool
 from cnndsl.ops.shapes import (
     compact,
     even,
@@ -34,9 +36,11 @@ from cnndsl.ops.shapes import (
     padding,
     per_stride,
     same_padding,
+    sides_of,
     spatial,
+    tf_same,
     torch_sides,
-    window_size,
+    window_sizes,
 )
 from cnndsl.symbolic import maximum
 
@@ -68,7 +72,10 @@ class Windowed(Op):
                         attribute="pad",
                     )
         stride = self.kernel if self.stride is None else self.stride
-        pads = padding(pad, self.kernel, self.spread)
+        pads = padding(pad, self.kernel, self.spread, inputs[0][1:], stride)
+        if isinstance(pads, TfSame) and getattr(self, "ceil", False):
+            message = "pad=tf_same rounds up of itself: leave out `ceil`"
+            raise OpError(message, attribute="ceil")
         return replace(self, pad=pads, stride=stride)  # type: ignore[type-var]
 
     @property
@@ -80,8 +87,7 @@ class Windowed(Op):
     @property
     def pads(self) -> Pads:
         """Padding before and after each axis, resolved."""
-        assert isinstance(self.pad, tuple)
-        return self.pad
+        return sides_of(self.pad)
 
 
 @op("maxpool", Family.POOL)
@@ -106,7 +112,7 @@ class MaxPool(Windowed):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded, and the place of each maximum, 8 bytes."""
-        kept = padded(inputs[0], self.pads)
+        kept = padded(inputs[0], self.pad)
         return replace(kept, own=kept.own + 8 * math.prod(self.shape(*inputs)))
 
     @property
@@ -117,9 +123,10 @@ class MaxPool(Windowed):
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
         (x,) = inputs
-        window = self.window(x)
-        _check_pads(window)
-        return (x[0], *_sizes(x, window, self.ceil))
+        if not isinstance(self.pad, TfSame):
+            _check_pads(self.window(x))
+        sizes = (x[1:], self.kernel, self.strides, self.pad, self.spread)
+        return (x[0], *window_sizes(*sizes, ceil=self.ceil))
 
     def macs(self, *inputs: Shape) -> int:
         """0: comparisons are not multiply-adds."""
@@ -158,6 +165,15 @@ class MaxPool(Windowed):
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`MaxPool`; where ONNX rounds up another way, of −∞ behind the padding."""
         (x,) = inputs
+        if isinstance(self.pad, TfSame):
+            pads = tf_same(x.shape[1:], self.kernel, self.strides, self.dilation)
+            return to(
+                "MaxPool",
+                to.pad(x, pads, -math.inf),
+                kernel_shape=self.kernel,
+                strides=self.strides,
+                dilations=self.dilation,
+            )
         window = self.window(x.shape)
         rounds = self.ceil and rounds_alike(window)
         beyond = ((0, 0),) * len(self.kernel) if rounds else _beyond(self, window, x.shape)
@@ -196,15 +212,22 @@ class AvgPool(Windowed):
     phrases: ClassVar = {"count_include_pad": "zeros not counted"}
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
-        """Its input, or that padded: for its shape alone, but PyTorch keeps it."""
-        return padded(inputs[0], self.pads)
+        """Its input, or that padded: for its shape alone, but PyTorch keeps it.
+
+        Where a module of the file's own divides, by how many count, it keeps that too.
+        """
+        kept = padded(inputs[0], self.pad)
+        divides = kept.own and (self.ceil or not self.count_include_pad)
+        places = math.prod(self.shape(*inputs)[1:])
+        return replace(kept, fixed=BYTES * places) if divides else kept
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
         (x,) = inputs
-        window = self.window(x)
-        _check_pads(window)
-        return (x[0], *_sizes(x, window, self.ceil))
+        if not isinstance(self.pad, TfSame):
+            _check_pads(self.window(x))
+        sizes = (x[1:], self.kernel, self.strides, self.pad, self.spread)
+        return (x[0], *window_sizes(*sizes, ceil=self.ceil))
 
     def macs(self, *inputs: Shape) -> int:
         """0: additions are counted as pooling."""
@@ -247,6 +270,11 @@ class AvgPool(Windowed):
         (x,) = inputs
         window = self.window(x.shape)
         sizes: dict[str, Any] = {"kernel_shape": self.kernel, "strides": self.strides}
+        if isinstance(self.pad, TfSame):
+            if self.count_include_pad:
+                zeros = tf_same(x.shape[1:], self.kernel, self.strides, self.spread)
+                return to("AveragePool", to.pad(x, zeros), **sizes)
+            return to("AveragePool", x, auto_pad="SAME_UPPER", count_include_pad=0, **sizes)
         # What `ceil` adds behind the padding never counts here; that ONNX leaves open.
         counted = self.count_include_pad and any(map(any, self.pads))
         rounds = self.ceil and not counted and rounds_alike(window)
@@ -267,13 +295,6 @@ class AvgPool(Windowed):
 def _each_channel(inputs: tuple[Shape, ...]) -> int:
     """As many groups as channels, where the input is known."""
     return inputs[0][0] if inputs else 1
-
-
-def _sizes(x: Shape, window: Window, ceil: bool) -> Size:
-    sizes = zip(
-        x[1:], window.kernel, window.stride, window.padding, window.dilation, strict=True
-    )
-    return tuple(window_size(*size, ceil) for size in sizes)
 
 
 def rounds_alike(window: Window) -> bool:
@@ -312,6 +333,10 @@ def _torch(
     own: bool = False,
 ) -> Torch:
     rank, kernel = len(layer.kernel), layer.kernel
+    if isinstance(layer.pad, TfSame):
+        del keywords["ceil_mode"]
+        module = Call(f"Same{kind}{rank}d", (kernel, layer.strides), keywords)
+        return Torch(module, helper=same_pool(kind, rank))
     if own or not even(layer.pads):
         given = (kernel, torch_sides(layer.pads), layer.strides)
         module = Call(f"Padded{kind}{rank}d", given, keywords)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Auto, Pad, Pads, Shape, Size, spell_shape
+from cnndsl.ops.base import Auto, Pad, Pads, Shape, Size, TfSame, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
-from cnndsl.symbolic import minimum
+from cnndsl.symbolic import maximum, minimum
 
 
 def same_padding(kernel: Size, dilation: Size) -> Pads:
@@ -24,10 +24,25 @@ def same_padding(kernel: Size, dilation: Size) -> Pads:
     return tuple(pads)
 
 
-def padding(pad: Pad, kernel: Size, dilation: Size) -> Pads:
-    """Zeros before and after each axis, of `same` and `causal` too.
+def tf_same(x: Size, kernel: Size, stride: Size, dilation: Size) -> Pads:
+    """The zeros that ⌈S / stride⌉ windows need beyond the input, the odd zero behind it.
+
+    Source: TensorFlow's `SAME` (tensorflow.org, `tf.nn`, "Notes on padding").
+    """
+    pads = []
+    for n, k, s, d in zip(x, kernel, stride, dilation, strict=True):
+        whole = maximum(((n + s - 1) // s - 1) * s + d * (k - 1) + 1 - n, 0)
+        pads.append((whole // 2, whole - whole // 2))
+    return tuple(pads)
+
+
+def padding(
+    pad: Pad, kernel: Size, dilation: Size, x: Size = (), stride: Size | None = None
+) -> Pads | TfSame:
+    """Zeros before and after each axis, of `same`, `causal` and `tf_same` too.
 
     `causal` is `dilation·(kernel − 1)` before the one axis, so that nothing reads ahead.
+    What takes `tf_same` gives the input's spatial sizes, and its stride.
     Raises OpError: an even kernel with `same`, several axes with `causal`.
     """
     if pad is Auto.SAME:
@@ -37,8 +52,32 @@ def padding(pad: Pad, kernel: Size, dilation: Size) -> Pads:
             message = f"pad=causal has one axis, and the kernel is {spell(kernel)}"
             raise OpError(message, help="give the padding by side", attribute="pad")
         return ((dilation[0] * (kernel[0] - 1), 0),)
+    if pad is Auto.TF_SAME or isinstance(pad, TfSame):
+        if stride is None:
+            raise OpError("pad=tf_same is of `conv`, `dwconv` and pools", attribute="pad")
+        sizes = [tuple(map(int, part)) for part in (x, kernel, stride, dilation)]
+        found = tf_same(*sizes)
+        return TfSame(found) if any(k > 1 for k in kernel) else found  # 1: always none
     assert isinstance(pad, tuple)
     return pad
+
+
+def window_sizes(
+    x: Size, kernel: Size, stride: Size, pads: Pad, dilation: Size, *, ceil: bool = False
+) -> Size:
+    """The number of windows along each axis; with `tf_same` `⌈n / s⌉`.  Raises OpError."""
+    if isinstance(pads, TfSame):
+        return tuple((n + s - 1) // s for n, s in zip(x, stride, strict=True))
+    assert isinstance(pads, tuple)
+    sizes = zip(x, kernel, stride, pads, dilation, strict=True)
+    return tuple(window_size(*size, ceil) for size in sizes)
+
+
+def sides_of(pad: Pad) -> Pads:
+    """Zeros before and after each axis, of a padding that is resolved."""
+    found = pad.pads if isinstance(pad, TfSame) else pad
+    assert isinstance(found, tuple)
+    return found
 
 
 def window_size(

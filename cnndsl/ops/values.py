@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from cnndsl.diagnostics import OpError, spelling
-from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.base import Auto, Op, TfSame
 from cnndsl.ops.initial import Constant, Init
 
 
@@ -92,6 +92,8 @@ def spell(value: object) -> str:
     """A value as the language writes it."""
     if isinstance(value, Auto):
         return value.value
+    if isinstance(value, TfSame):
+        return Auto.TF_SAME.value
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -139,7 +141,7 @@ _EXPECTED = {
     "str": "a string",
     "None": "none",
     "Size": "a size of {rank} positive numbers, or one for all axes",
-    "Pad": "same, valid, causal, a size of {rank}, or two numbers for each of {rank} axes",
+    "Pad": "same, valid, causal, tf_same, a size of {rank}, or two numbers for each axis",
     "Auto": "auto",
     "Numbers": "a list of numbers",
     "Integers": "a list of integers",
@@ -197,8 +199,8 @@ def _size(value: object, rank: int) -> object:
 
 
 def _pad(value: object, rank: int) -> object:
-    """`same`, `causal`, or zeros before and after each axis, the first axis first."""
-    if value in (Auto.SAME, Auto.CAUSAL):
+    """A word, or zeros before and after each axis, the first axis first."""
+    if value in (Auto.SAME, Auto.CAUSAL, Auto.TF_SAME) or isinstance(value, TfSame):
         return value
     if value is Auto.VALID:
         return ((0, 0),) * rank

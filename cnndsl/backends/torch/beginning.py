@@ -177,7 +177,9 @@ def _layers(cls: ast.ClassDef) -> Iterator[Found]:
 
 def _kind(function: str) -> str:
     """The class that `isinstance` asks for: a padded convolution is one of PyTorch's."""
-    for own, base in (("PaddedConv", "nn.Conv"), ("CroppedConvTranspose", "nn.ConvTranspose")):
+    bases = {"PaddedConv": "nn.Conv", "SameConv": "nn.Conv"}
+    bases["CroppedConvTranspose"] = "nn.ConvTranspose"
+    for own, base in bases.items():
         if function.startswith(own):
             return base + function.removeprefix(own)
     return function

@@ -260,8 +260,8 @@ def carried(
         if name == "axes":
             values[name] = _axes(first, said)
             continue
-        if said.words.get(name) is Auto.CAUSAL:
-            values[name] = Auto.CAUSAL
+        if said.words.get(name) in (Auto.CAUSAL, Auto.TF_SAME):
+            values[name] = said.words[name]
             continue
         if said.words.get(name) is Auto.SAME or (
             name == "pad"

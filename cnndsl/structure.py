@@ -228,6 +228,15 @@ def blocks(block: Block) -> Iterator[Block]:
     return (item.block for item in walk(block.body) if isinstance(item, Call))
 
 
+def one_each(turns: Iterable[Term]) -> bool:
+    """Whether each turn of a repeat gives one tensor, which then is `x[i]`.
+
+    Of more, and of a family, it is an output of the last turn.
+    """
+    families = (isinstance(t, Call) and any("[" in n for n in t.block.outputs) for t in turns)
+    return all(len(t.outputs) == 1 for t in turns) and not any(families)
+
+
 def nodes_of(items: Iterable[Item], *, into_blocks: bool = True) -> Iterator[str]:
     """The graph's nodes that items made; of `each row` the rows' ways in and out too."""
     for item in walk(items, into_blocks=into_blocks):
@@ -261,9 +270,11 @@ def rebuilt(item: T, change: Callable[[Any], Any]) -> T:
 
 
 def labels(network: Network) -> dict[str, Tensor]:
-    """What each label stands for, outer ones first: `c2`, `fpn.p3`, `box.cls`, `c3[1].add`.
+    """What each label stands for, outer ones first: `c2`, `fpn.p3`, `head[0].cls`, `c3.add`.
 
-    They are the names that `@expect`, `explain`, `rf(…)` and messages share.
+    They are the names that a line of the file could use, and what `@expect`, `explain`,
+    `rf(…)` and messages share. What is labelled in a turn of a repeat also has that turn's
+    number: `c3[1].add`.
     """
     return labels_in(network.structure, network.outputs)
 
@@ -271,31 +282,56 @@ def labels(network: Network) -> dict[str, Tensor]:
 def labels_in(block: Block, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same of one block."""
     found = dict(outputs)
-    level: list[tuple[str, Item]] = [("", line) for line in block.body]
+    level = [_Named("", line) for line in block.body]
     while level:
-        for name, tensor in (pair for known in level for pair in _named(*known)):
+        for name, tensor in (pair for known in level for pair in _named(known)):
             found.setdefault(name, tensor)
-        level = [pair for known in level for pair in _below(*known)]
+        level = [below for known in level for below in _below(known)]
     return found
 
 
-def _named(prefix: str, item: Item) -> Iterator[tuple[str, Tensor]]:
+@record
+class _Named(Record):
+    """An item with the labels in front of its names; `turned` inside a turn by its number."""
+
+    prefix: str
+    item: Item
+    turned: bool = False
+
+    def at(self, prefix: str, items: Iterable[Item]) -> list[_Named]:
+        """Items below it, behind a prefix."""
+        return [_Named(prefix, item, self.turned) for item in items]
+
+
+def _named(known: _Named) -> Iterator[tuple[str, Tensor]]:
     """The names that a line or a term gives, with the tensors they stand for."""
+    prefix, item = known.prefix, known.item
     match item:
         case Line(on=True, labels=names, outputs=outputs):
             for label, tensor in zip(names, outputs, strict=False):
                 yield prefix + _indexed(label, item), tensor
+            if len(names) == 1:
+                yield from _members(prefix + _indexed(names[0], item), item)
         case Call(block=block, outputs=outputs) if prefix:
             yield from _ports(prefix, block, outputs)
         case Each(row=True, calls=[Call(block=block)], outputs=outputs) if prefix:
             yield from _ports(prefix, block, outputs)
-        case Each(row=True):
-            return
-        case Repeat(items=terms) | Each(calls=terms) if prefix:
-            yield from _family(prefix, [term.outputs for term in terms])
-        case Loop(bodies=bodies) if prefix:
+
+
+def _members(name: str, line: Line) -> Iterator[tuple[str, Tensor]]:
+    """`c3[0]`, `c3[1]`, …: what each turn or call gives where there are some, else outputs."""
+    match line.terms[-1:]:
+        case [Loop(bodies=bodies)]:
             lasts = [[line.outputs for line in body if line.on][-1:] for body in bodies]
-            yield from _family(prefix, [last[0] if last else () for last in lasts])
+            results = [last[0] if last else () for last in lasts]
+        case [Each(row=False, calls=calls)]:
+            results = [call.outputs for call in calls]
+        case [Repeat(items=items)] if one_each(items):
+            results = [item.outputs for item in items]
+        case _:
+            results = [(tensor,) for tensor in line.outputs]
+    for number, outputs in enumerate(results):
+        yield from ((f"{name}[{number}]", tensor) for tensor in outputs[:1])
 
 
 def _ports(
@@ -305,32 +341,30 @@ def _ports(
     return ((f"{prefix}{name}", tensor) for name, tensor in named if name)
 
 
-def _family(prefix: str, results: list[tuple[Tensor, ...]]) -> Iterator[tuple[str, Tensor]]:
-    """`c3[0]`, `c3[1]`, …: what each iteration gives, where it is one tensor."""
-    for name, outputs in zip(_iterations(prefix, len(results)), results, strict=True):
-        if len(outputs) == 1:
-            yield name.removesuffix("."), outputs[0]
-
-
-def _below(prefix: str, item: Item) -> list[tuple[str, Item]]:
+def _below(known: _Named) -> list[_Named]:
     """What is written in a line or a term, with the labels in front of its names."""
+    prefix, item = known.prefix, known.item
     match item:
         case Line(labels=(), terms=[Loop() as loop]):
             # What stands in a loop without a label is named as if it stood outside.
-            return [(prefix, line) for line in inside(loop)]
+            return known.at(prefix, inside(loop))
         case Line(labels=names, terms=terms):
-            inner = f"{prefix}{_indexed(names[0], item)}." if names else prefix
-            return [(inner, term) for term in terms]
-        case Repeat(items=terms) | Each(row=False, calls=terms):
-            named = _iterations(prefix, len(terms))
-            lines = item.lines or [] if isinstance(item, Each) else []
-            return [*((prefix, line) for line in lines), *zip(named, terms, strict=True)]
+            return known.at(f"{prefix}{_indexed(names[0], item)}." if names else prefix, terms)
+        case Repeat(items=terms):
+            # Without a number it is the last turn; once below a number there is no other way.
+            named = zip(_iterations(prefix, len(terms)), terms, strict=True)
+            last = [] if known.turned or not prefix else known.at(prefix, terms[-1:])
+            return [*last, *(_Named(at, term, turned=True) for at, term in named)]
+        case Each(row=False, calls=terms, lines=lines):
+            named = zip(_iterations(prefix, len(terms)), terms, strict=True)
+            each = [below for at, term in named for below in known.at(at, [term])]
+            return [*known.at(prefix, lines or []), *each]
         case Loop(bodies=bodies):
-            named = _iterations(prefix, len(bodies))
-            return [(n, line) for n, body in zip(named, bodies, strict=True) for line in body]
+            turns = zip(_iterations(prefix, len(bodies)), bodies, strict=True)
+            return [below for at, body in turns for below in known.at(at, body)]
         case _:
             # Labels inside a call are seen through the label of its line alone.
-            return [(prefix, inner) for inner in inside(item, into_blocks=bool(prefix))]
+            return known.at(prefix, inside(item, into_blocks=bool(prefix)))
 
 
 def _iterations(prefix: str, count: int) -> list[str]:

@@ -48,7 +48,8 @@ class OpRef(Record):
 class Flow(Record):
     """What a step yields: its tensors by name, and what is labelled inside it.
 
-    `family` holds the results of each iteration of a `for`, or of each call of an `each`.
+    `family` holds the results of each iteration of a `for`, of each call of an `each`, or of
+    each turn of a repeat, where that is one tensor.
     """
 
     tensors: dict[str, Tensor]

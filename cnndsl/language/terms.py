@@ -28,7 +28,7 @@ from cnndsl.language.names import (
 from cnndsl.language.size import least_work
 from cnndsl.language.translate import Resuming, resume_decided, resume_indexed, translate
 from cnndsl.ops.base import spell_shape
-from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term
+from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term, one_each
 from cnndsl.symbolic import compared
 
 
@@ -92,6 +92,7 @@ class Terms(Calls):
         self.afford(times * (1 + least_work(term.term, definition)), term.span, env)
         entered = flow
         items: list[Term] = []
+        family = Family()
         for number in range(times):
             self.spend(term.span)
             inner = Env(env.frame, env, loop=True)
@@ -99,12 +100,14 @@ class Terms(Calls):
             found, flow = self.term(
                 term.term, inner, flow, place.repeated(id(term), number), definition
             )
+            family.items[number,] = flow
             if found is not None:
                 items.append(found)
         result = needed(flow, term.span)
         key = definition.line_numbers[id(term)]
-        inputs = tensors_of(entered)
-        return Repeat(key, items, inputs, result.all), Flow(result.tensors, result.members)
+        turns = family if items and one_each(items) else None
+        repeat = Repeat(key, items, tensors_of(entered), result.all)
+        return repeat, Flow(result.tensors, result.members, turns)
 
     def _times(self, term: tree.RepeatTerm, env: Env) -> int:
         """The number of repeats.  Raises Fault: a tensor or a factor, where `mul` is meant."""

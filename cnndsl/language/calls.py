@@ -289,7 +289,7 @@ class Calls(Budget):
         block, flow = self.body(callee, inner, place, values, inside)
         leaving = Leaving(frame, values, outside)
         env.frame.decided += carried(frame.decided, leaving)
-        result = translate(Flow(flow.tensors, inner.members), leaving)
+        result = translate(flow, leaving)
         assert isinstance(result, Flow)
         inputs = tuple(outside.values())
         key = definition.line_numbers[id(term)]

@@ -254,7 +254,7 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
 
 
 def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
-    """What a block yields, by output port.  Raises Fault: a port that no label defines."""
+    """What a block yields by output port, and what it names.  Raises Fault: no such label."""
     if declaration.outputs is None:
         if isinstance(end, Uncertain):
             message = f"the output of `{declaration.name}` depends on a condition or a loop"
@@ -265,15 +265,20 @@ def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
             message = f"`{declaration.name}` has no last line to yield"
             raise fault("E223", message, declaration.name_span)
         tensors = end.all
-        return Flow({"out": tensors[0]} if len(tensors) == 1 else end.tensors)
-    found: dict[str, Tensor] = {}
+        found = {"out": tensors[0]} if len(tensors) == 1 else end.tensors
+        return Flow(found, env.members)
+    found = {}
+    members = dict(env.members)
     for port in declaration.outputs:
+        # Outside an output's name is its own, whatever is labelled so inside.
+        members.pop(port.outside, None)
         if port.condition is not None and not condition(port.condition, env):
             continue
         for name, tensor in _output(port, env, declaration):
             _check_shape(port, tensor, env, None, bind=True)
             found[name] = tensor
-    return Flow(found)
+        members[port.outside] = env.names[port.name].meaning
+    return Flow(found, members)
 
 
 def _output(

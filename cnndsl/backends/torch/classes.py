@@ -56,7 +56,7 @@ class Classes(Parameters, ABC):
             value, kind = results[0], kinds[0]
         elif model:
             name = f"{unit.name}Output"
-            fields = [identifier(file.word(n)) for n, _ in unit.outputs]
+            fields = file.fields(name for name, _ in unit.outputs)
             unit.results = file.named_tuple(name, list(zip(fields, kinds, strict=True)))
             value, kind = python.call(name, *results), python.name(name)
         else:

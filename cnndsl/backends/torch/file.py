@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from cnndsl.backends.torch import printing, python
+from cnndsl.backends.torch.names import identifier, plain_port
 from cnndsl.graph import Network
 from cnndsl.ops.values import spell
 from cnndsl.structure import Definition
@@ -96,10 +97,15 @@ def settings(network: Network) -> list[str]:
     return [*parts, f"Written for {inputs} (sizes per image)."]
 
 
-def word(port: str) -> str:
-    """The field of a port: its name without brackets, and none of a tuple's methods."""
-    name = port.replace("[", "_").replace("]", "")
-    return f"{name}_" if hasattr(tuple, name) else name
+def fields(ports: Iterable[str]) -> list[str]:
+    """The fields of output ports: their names without brackets, and no method of a tuple's."""
+    found: list[str] = []
+    for port in ports:
+        name = identifier(plain_port(port))
+        while name in found or hasattr(tuple, name):
+            name += "_"
+        found.append(name)
+    return found
 
 
 def imports(body: str) -> str:

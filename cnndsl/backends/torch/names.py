@@ -33,6 +33,11 @@ def identifier(text: str) -> str:
     return f"{text}_" if keyword.iskeyword(text) or text in HIDDEN else text
 
 
+def plain_port(port: str) -> str:
+    """A port's name without brackets: `y_0` of `y[0]`."""
+    return port.replace("[", "_").replace("]", "")
+
+
 class Names:
     """The names taken in one function."""
 

@@ -115,7 +115,7 @@ def flat_text(
     outputs = flat.outputs()
     result, kind = outputs[0], tensor
     if len(outputs) != 1:
-        fields = [identifier(file.word(output)) for output in network.outputs]
+        fields = file.fields(network.outputs)
         kind = python.name(f"{name}Output")
         classes.append(file.named_tuple(kind.id, [(field, tensor) for field in fields]))
         result = python.call(kind, *outputs)

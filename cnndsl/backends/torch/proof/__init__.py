@@ -12,6 +12,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from cnndsl.backends.torch.names import plain_port
 from cnndsl.backends.torch.proof.expected import Expected
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import same
@@ -135,7 +136,8 @@ class Proof:
             result = dict(zip(result.cls.fields, result.values, strict=True))
         if isinstance(result, dict):
             there = {name: value for name, value in result.items() if value is not None}
-            if [name.rstrip("_") for name in there] != [name.rstrip("_") for name in names]:
+            fields = [plain_port(name).rstrip("_") for name in names]
+            if [name.rstrip("_") for name in there] != fields:
                 raise ProofError(f"the outputs are {list(there)}, not {names}")
             return dict(zip(names, there.values(), strict=True))
         if len(names) == 1:

@@ -260,10 +260,9 @@ class AvgPool(Windowed):
             "ceil_mode": (self.ceil, False),
             "count_include_pad": (self.count_include_pad, True),
         }
-        # PyTorch refuses a window in three dimensions that is larger than its padded input.
-        room = zip(inputs[0][1:], self.pads, self.kernel, strict=True)
-        small = len(self.kernel) == 3 and any(n + a + b < k for n, (a, b), k in room)
-        return _torch("AvgPool", "avg_pool", self, keywords, own=small)
+        # In three dimensions PyTorch refuses a window larger than the map without padding.
+        larger = len(self.kernel) == 3 and (self.ceil or not unpadded(self.pads))
+        return _torch("AvgPool", "avg_pool", self, keywords, own=larger)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`AveragePool`; where ONNX rounds up another way, by the mean of what counts."""

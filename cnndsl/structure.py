@@ -75,6 +75,8 @@ class Step(Record):
     outputs: tuple[Tensor, ...]
     lines: list[Line] | None = None
     span: Span | None = None
+    named: tuple[str, ...] = ()
+    """The names of its outputs, where these are several."""
 
 
 @record(frozen=False)
@@ -185,6 +187,8 @@ class Block(Record):
     outputs: dict[str, Tensor]
     body: list[Line]
     stack: tuple[str, ...] = ()
+    ports: tuple[tuple[str, str], ...] = ()
+    """Of each output port the label inside, and what it is called outside."""
     declared: object = field(default=None, repr=False, compare=False)
     """The declaration, for whoever translates what is written."""
 
@@ -292,15 +296,35 @@ def labels_in(block: Block, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @record
 class _Named(Record):
-    """An item with the labels in front of its names; `turned` inside a turn by its number."""
+    """An item with the labels in front of its names; `depth` counts the turns around it."""
 
     prefix: str
     item: Item
-    turned: bool = False
+    depth: int = 0
+    ports: tuple[tuple[str, str], ...] = ()
+    """The output ports of the block whose labels these are."""
 
     def at(self, prefix: str, items: Iterable[Item]) -> list[_Named]:
         """Items below it, behind a prefix."""
-        return [_Named(prefix, item, self.turned) for item in items]
+        ports = self.ports if prefix == self.prefix else ()
+        return [_Named(prefix, item, self.depth, ports) for item in items]
+
+    def turn(self, prefix: str, items: Iterable[Item]) -> list[_Named]:
+        """Items in a turn; without its number only a few loops deep, as there are two ways."""
+        deeper = self.depth + 1
+        if prefix and prefix == self.prefix and deeper > NUMBERLESS:
+            return []
+        return [_Named(prefix, item, deeper) for item in items]
+
+    def seen(self, label: str) -> list[str]:
+        """A label's names from outside: an output's, and its own where no output has that."""
+        renamed = [self.prefix + outside for inside, outside in self.ports if inside == label]
+        hidden = any(label == outside for _, outside in self.ports)
+        return renamed if hidden else [*renamed, self.prefix + label]
+
+
+NUMBERLESS = 4
+"""So many loops deep a label is also called by the labels alone."""
 
 
 def _named(known: _Named) -> Iterator[tuple[str, Tensor]]:
@@ -309,13 +333,18 @@ def _named(known: _Named) -> Iterator[tuple[str, Tensor]]:
     match item:
         case Line(on=True, labels=names, outputs=outputs):
             for label, tensor in zip(names, outputs, strict=False):
-                yield prefix + _indexed(label, item), tensor
+                for name in known.seen(label):
+                    yield _indexed(name, item), tensor
             if len(names) == 1:
-                yield from _members(prefix + _indexed(names[0], item), item)
+                for name in known.seen(names[0]):
+                    yield from _members(_indexed(name, item), item)
+        case Step(named=names, outputs=outputs) if prefix:
+            yield from ((f"{prefix}{n}", t) for n, t in zip(names, outputs, strict=False))
         case Call(block=block, outputs=outputs) if prefix:
             yield from _ports(prefix, block, outputs)
         case Each(row=True, calls=[Call(block=block)], outputs=outputs) if prefix:
-            yield from _ports(prefix, block, outputs)
+            for name, tensor in _ports(prefix, block, outputs):
+                yield from ((name, tensor), (f"{name}[0]", tensor))
 
 
 def _members(name: str, line: Line) -> Iterator[tuple[str, Tensor]]:
@@ -349,22 +378,36 @@ def _below(known: _Named) -> list[_Named]:
             # What stands in a loop without a label is named as if it stood outside.
             return known.at(prefix, inside(loop))
         case Line(labels=names, terms=terms):
-            return known.at(f"{prefix}{_indexed(names[0], item)}." if names else prefix, terms)
+            # The last of a chain hides what others call alike.
+            seen = known.seen(names[0]) if names else []
+            inner = [f"{_indexed(name, item)}." for name in seen] if names else [prefix]
+            return [below for at in inner for below in known.at(at, terms[::-1])]
         case Repeat(items=terms):
-            # Without a number it is the last turn; once below a number there is no other way.
+            # Without a number it is the last turn.
             named = zip(_iterations(prefix, len(terms)), terms, strict=True)
-            last = [] if known.turned or not prefix else known.at(prefix, terms[-1:])
-            return [*last, *(_Named(at, term, turned=True) for at, term in named)]
+            turns = named if prefix and one_each(terms) else ()
+            each = [below for at, term in turns for below in known.turn(at, [term])]
+            return [*known.turn(prefix, terms[-1:] if prefix else terms[::-1]), *each]
         case Each(row=False, calls=terms, lines=lines):
             named = zip(_iterations(prefix, len(terms)), terms, strict=True)
             each = [below for at, term in named for below in known.at(at, [term])]
             return [*known.at(prefix, lines or []), *each]
         case Loop(bodies=bodies):
-            turns = zip(_iterations(prefix, len(bodies)), bodies, strict=True)
-            return [below for at, body in turns for below in known.at(at, body)]
-        case _:
+            # Without a number it is the first turn that has such a label.
+            numbers = _iterations(prefix, len(bodies)) if prefix else []
+            bodied = [known.turn(at, body) for at, body in zip(numbers, bodies, strict=False)]
+            return [*known.turn(prefix, inside(item)), *(b for body in bodied for b in body)]
+        case Call(block=block, lines=lines):
             # Labels inside a call are seen through the label of its line alone.
-            return known.at(prefix, inside(item, into_blocks=bool(prefix)))
+            body = block.body if prefix else []
+            found = [_Named(prefix, line, known.depth, block.ports) for line in body]
+            return [*found, *known.at(prefix, lines or [])]
+        case Each(calls=[Call(block=block)]):
+            # Inside there are no rows: of an output only the name is seen.
+            hidden = tuple(("", outside) for _, outside in block.ports)
+            return [_Named(prefix, line, known.depth, hidden) for line in block.body]
+        case _:
+            return known.at(prefix, inside(item))
 
 
 def _iterations(prefix: str, count: int) -> list[str]:

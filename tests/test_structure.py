@@ -109,6 +109,58 @@ def test_labels_inside_each_row_are_the_rows_outputs() -> None:
     assert layer.operation == "linear"
 
 
+WRITTEN = {
+    "a repeat": ("x: conv(4, 3, stride=2) * 3", ["x", "x[0]", "x[1]", "x[2]"]),
+    "a repeat of blocks": ("x: Own(4) * 2", ["x[0]", "x[1]", "x.a", "x[0].a", "x[1].a"]),
+    "a repeat of two outputs": ("x: Both { image; image } * 2", ["x[0]", "x[1]", "x.a", "x.b"]),
+    "a repeat of a family": (
+        "x: Many { image; image } * 2",
+        ["x[0]", "x[1]", "x.q[1]", "x.r[1]"],
+    ),
+    "a repeat of a family of one": ("x: Many { image } * 2", ["x[0]", "x.q[0]"]),
+    "a table": ("x: for i in 1..4 { Own(2 * i) }", ["x", "x[0]", "x[2]", "x[1].a", "x.a"]),
+    "a table, then a step": ("x: for i in 1..4 { conv(i, 3) } -> relu", ["x", "x[0]"]),
+    "each": ("x: Own(4) each { image; image }", ["x[0]", "x[1]", "x[0].a"]),
+    "a split": ("x: split(2)", ["x[0]", "x[1]"]),
+    "an output by the name of another line": ("x: Other", ["x", "x[0]", "x.a", "x.b"]),
+    "a family under another name": ("x: Many { image; image }", ["x.q[0]", "x.q[1]", "x[1]"]),
+    "each row": ("x: reshape(2, 32) -> Row each row", ["x.cls", "x.box", "x[0]", "x[1]"]),
+    "labels with numbers": ("x[2]: Both { image; image }", ["x[2]", "x[2][1]", "x[2].b"]),
+}
+BLOCKS = """
+block Own(c: int): x -> y { a: x -> conv(c, 1)
+  y: a -> relu }
+block Both: (a[C, H, W], b[C, H, W]) -> (u as a, v as b) { u: a -> conv(C, 1)
+  v: add { b; u } }
+block Other: x -> (c as a, a as b) { a: x -> conv(4, 1)
+  b: a -> relu
+  c: b -> conv(5, 1) }
+block Many: *p[_, H, W] -> *r as q { for i in 0..len(p) { q[i]: p[i] -> relu
+    r[i]: q[i] -> conv(4, 1) } }
+block Row: x -> (cls, box) { cls: x -> linear(3)
+  box: x -> linear(4) }
+"""
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_label_means_in_the_file_what_it_means_outside(name: str) -> None:
+    line, some = WRITTEN[name]
+    text = f"{BLOCKS}model M: image[4, H=4, W=4] -> z {{\n  {line}\n  z: image -> relu"
+    known = labels(cnndsl.loads(f"{text} }}"))
+    read = {}
+    for label in {*known, *some} - {"image", "z"}:
+        try:
+            network = cnndsl.loads(f"{text}\n  probe: {label} -> relu }}")
+        except cnndsl.ArchError:
+            continue
+        read[label] = network.operands("probe.relu")
+    for label, operands in read.items():
+        tensor = known[label]
+        assert operands == [(tensor.node, tensor.output)], label
+    # Of several tensors no line begins with the label alone.
+    assert {*some} - {"x", "x[2]"} <= {*read}
+
+
 def test_one_module_walks_the_structure() -> None:
     """A `match` over all kinds of items stands where each kind means something of its own."""
     allowed = {"structure.inside", "structure.rebuilt", "analysis.outline.term"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,8 @@ from cnndsl.symbolic import Apply, Formula, Sym, formula, symbol
 
 LARGEST = 256
 """Every size up to this one is tried."""
+LISTED = 4096
+"""More sizes than these, with others between them, are counted."""
 PERIOD = 1024
 """A longer period than this is not followed to its end."""
 TRIES = 12
@@ -48,8 +50,9 @@ class Blame:
 class Valid:
     """The sizes of one axis that fit, the others being as they were.
 
-    `sizes` lists them up to `checked`; beyond it they repeat with `period` in `residues`,
-    which is empty where no more follow.
+    Up to `checked` they are the `sizes` and those of `spans` whose mark is true, and others
+    do not fit: the `refused`, and those of the other spans. Beyond it they repeat with
+    `period` in `residues`, which is empty where no more follow.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Valid:
     checked: int
     period: int
     residues: tuple[int, ...]
+    spans: tuple[tuple[range, bool], ...] = field(default=(), repr=False)
+    refused: tuple[int, ...] = field(default=(), repr=False)
 
     def __contains__(self, size: object) -> bool:
         """Whether a size fits."""
@@ -65,49 +70,83 @@ class Valid:
         if size > self.checked:
             return size % self.period in self.residues
         place = bisect_left(self.sizes, size)
-        return self.sizes[place : place + 1] == (size,)
+        return self.sizes[place : place + 1] == (size,) or any(size in r for r in self._fits)
+
+    @property
+    def _fits(self) -> Iterator[range]:
+        return (span for span, fits in self.spans if fits)
 
     @property
     def smallest(self) -> int | None:
         """The least size that fits."""
-        return self.sizes[0] if self.sizes else None
+        return min([*self.sizes[:1], *(span[0] for span in self._fits)], default=None)
 
     def nearest(self, size: int) -> int | None:
         """The size that fits and is nearest to another; of two, the smaller."""
         place = bisect_left(self.sizes, size)
         near = [*self.sizes[max(place - 1, 0) : place + 1]]
+        near += [other for span in self._fits for other in _around(span, size)]
         if self.residues:
             start = max(size, self.checked + 1)
             around = range(max(start - self.period, self.checked + 1), start + self.period)
             near += [other for other in around if other in self]
         return min(near, key=lambda other: (abs(other - size), other), default=None)
 
+    def nearest_refused(self, size: int) -> int | None:
+        """The size up to `checked` that does not fit and is nearest to another."""
+        gaps = (span for span, fits in self.spans if not fits)
+        near = [*self.refused, *(other for span in gaps for other in _around(span, size))]
+        return min(near, key=lambda other: (abs(other - size), other), default=None)
+
     def words(self) -> str:
         """`H divisible by 16, at least 32`."""
-        if not self.sizes:
+        if self.smallest is None:
             return f"no {self.name}"
         if not self.residues:
-            return f"{self.name} {_ranges(self.sizes)}"
+            return f"{self.name} {self._below(self.checked + 1)}"
         start = self._regular()
         text = f"{self.name} {_residues(self.period, self.residues)}"
         if self.period == 1:
             text = f"{self.name} at least {start}"
         elif start > self.period or start not in (self.residues[0], self.period):
             text += f", at least {start}"
-        before = [size for size in self.sizes if size < start]
-        return f"{text}, and {_ranges(tuple(before))}" if before else text
+        before = self._below(start)
+        return f"{text}, and {before}" if before else text
 
     def _regular(self) -> int:
         """From where on exactly the residues fit."""
-        known = frozenset(self.sizes)
-        start = self.checked
-        while start > 1 and ((start - 1) in known) == (
-            (start - 1) % self.period in self.residues
-        ):
-            start -= 1
-        return next((n for n in self.sizes if n >= start), start)
+        known = [*self.spans, *((range(n, n + 1), True) for n in self.sizes)]
+        known += [(range(n, n + 1), False) for n in self.refused]
+        # All of a span leave the same remainder: its steps are multiples of the period.
+        other = (span[-1] for span, fits in known if fits != self._repeats(span[0]))
+        start = max(other, default=0) + 1
+        firsts = (n for span, fits in known if fits for n in _around(span, start))
+        return min((n for n in firsts if n >= start), default=start)
+
+    def _repeats(self, size: int) -> bool:
+        return size % self.period in self.residues
+
+    def _below(self, stop: int) -> str:
+        """The sizes that fit below another, in words; empty where there are none."""
+        spans = [range(s.start, min(s.stop, stop), s.step) for s in self._fits]
+        tried = self.sizes[: bisect_left(self.sizes, stop)]
+        listed = [n for n in tried if not any(n in span for span in spans)]
+        count = len(listed) + sum(map(len, spans))
+        if count > LISTED and any(span.step > 1 for span in spans):
+            last = max([*listed[-1:], *(span[-1] for span in spans if span)])
+            return f"{count:,} sizes up to {last:,}"
+        runs = [span for span in spans if span and span.step == 1]
+        single = [n for span in spans if span.step > 1 for n in span]
+        runs += [range(n, n + 1) for n in (*listed, *single)]
+        return _ranges(runs) if runs else ""
 
     __str__ = words
+
+
+def _around(span: range, size: int) -> tuple[int, ...]:
+    """The last of a span below a size and the first that is not, where there are such."""
+    place = min(max(-((span.start - size) // span.step), 0), len(span))
+    return tuple(span[max(place - 1, 0) : place + 1])
 
 
 def _residues(period: int, residues: tuple[int, ...]) -> str:
@@ -115,17 +154,17 @@ def _residues(period: int, residues: tuple[int, ...]) -> str:
         return "even" if period == 2 else f"divisible by {period}"
     if len(residues) == 1:
         return f"{residues[0]} more than a multiple of {period}"
-    return f"≡ {_ranges(residues)} (mod {period})"
+    return f"≡ {_ranges([range(n, n + 1) for n in residues])} (mod {period})"
 
 
-def _ranges(sizes: tuple[int, ...]) -> str:
-    """`223 to 254`, `3, 5 or 9`."""
-    runs: list[list[int]] = []
-    for size in sizes:
-        if runs and size == runs[-1][-1] + 1:
-            runs[-1] = [runs[-1][0], size]
+def _ranges(found: Iterable[range]) -> str:
+    """`223 to 254`, `3, 5 or 9`, of runs of sizes."""
+    runs: list[range] = []
+    for run in sorted(found, key=lambda run: run.start):
+        if runs and run.start <= runs[-1].stop:
+            runs[-1] = range(runs[-1].start, max(runs[-1].stop, run.stop))
         else:
-            runs.append([size])
+            runs.append(run)
     shown = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
     if len(shown) > 8:
         shown = [*shown[:7], f"{len(shown) - 7} more"]
@@ -174,8 +213,12 @@ class Piece:
             if isinstance(found, Blame):
                 return found
             shapes[step.layer.kind] = found
-        for one in self.contracts:
-            if one.formula.evaluate(atoms) != one.value:
+        for one in (*self.contracts, *self.found.numbers):
+            try:
+                holds = one.formula.evaluate(atoms) == one.value
+            except ZeroDivisionError:
+                return Blame(_place(one), f"division by zero in `{one.span.text}`")
+            if one.contract and not holds:
                 return self._broken(one, atoms)
         return None
 
@@ -184,9 +227,11 @@ class Piece:
         ((monomial, _),) = one.formula.terms.items()
         (comparison,) = monomial
         assert isinstance(comparison, Apply)
-        wanted, seen = (int(side.evaluate(atoms)) for side in comparison.arguments)
-        place = f"{one.span.source.name}:{one.span.line}"
-        return Blame(place, f"`{one.span.text}` is {wanted}, and this is {seen}")
+        first, other = (int(side.evaluate(atoms)) for side in comparison.arguments)
+        seen = f"undefined at {first}"
+        if comparison.function == "==":
+            seen = f"{first}, and this is {other}" if one.value else f"{first}"
+        return Blame(_place(one), f"`{one.span.text}` is {seen}")
 
     def _outputs(
         self,
@@ -338,16 +383,25 @@ class Acceptance:
         return True
 
     def _symmetric(self, one: str, other: str) -> bool:
-        """Whether what is decided along one axis is decided along the other too."""
+        """Whether what one axis decides, or is an attribute of, the other is too."""
         atoms = {name: atom for atom, name in self.names.items()}
         exchanged = {**self.names, atoms[one]: other, atoms[other]: one}
-        turned: dict[Atom, int] = {
-            atom: Sym(self.sizes[name], Formula({(atoms[name],): 1}))
-            for atom, name in exchanged.items()
-        }
+
+        def renamed(written: Formula, names: Mapping[Atom, str]) -> Formula:
+            sizes: dict[Atom, int] = {
+                atom: Sym(self.sizes[name], Formula({(atoms[name],): 1}))
+                for atom, name in names.items()
+            }
+            return formula(normal(written.evaluate(sizes)))
+
         for piece in self.pieces:
             here = {one.formula for one in piece.found.decided}
-            if here != {formula(normal(written.evaluate(turned))) for written in here}:
+            for layer in piece.found.layers:
+                here |= {formula(size) for size in size_attributes(layer.op)}
+            if (
+                len({frozenset(renamed(f, n) for f in here) for n in (self.names, exchanged)})
+                > 1
+            ):
                 return False
         return True
 
@@ -363,7 +417,8 @@ class Acceptance:
         follow = min(period, PERIOD)
         base = max(self.sizes[name] for name in names)
         scan = _Scan(self, names, follow, base)
-        fits, largest = scan.fits(), scan.largest
+        scan.all()
+        fits, largest = scan.explicit(fits=True), scan.largest
         tail = [n for n in fits if n > largest - follow]
         residues = sorted({n % follow for n in tail})
         # The last period must be as the one before it, else the end is not reached.
@@ -375,7 +430,8 @@ class Acceptance:
         short = _shortest(follow, residues)
         shown = " = ".join(names)
         reduced = tuple(sorted({r % short for r in residues}))
-        return Valid(shown, fits, largest, short, reduced)
+        spans, refused = tuple(scan.between), scan.explicit(fits=False)
+        return Valid(shown, fits, largest, short, reduced, spans, refused)
 
     @cached_property
     def period(self) -> dict[str, int]:
@@ -408,16 +464,20 @@ class _Scan:
         self.small = max(LARGEST, 2 * period)
         self.largest = max(self.small + 2 * period, base + 2 * period)
         self.known: dict[int, bool] = {}
+        self.between: list[tuple[range, bool]] = []
 
-    def fits(self) -> tuple[int, ...]:
-        """The sizes that fit, up to `largest`."""
+    def explicit(self, *, fits: bool) -> tuple[int, ...]:
+        """Of the sizes that were tried those that fit, or do not."""
+        return tuple(sorted(size for size, found in self.known.items() if found == fits))
+
+    def all(self) -> None:
+        """Try, or conclude, all up to `largest`."""
         own = max(self.small + 1, self.base - self.period)
         for size in (*range(1, self.small + 1), *range(own, self.largest + 1)):
             self.fit(size)
         for first in range(self.small - self.period + 1, self.small + 1):
             last = first + -(-(own - first) // self.period) * self.period
             self._between(first, last, 3 if self.period <= 64 else 1)
-        return tuple(sorted(size for size, fits in self.known.items() if fits))
 
     def fit(self, size: int) -> bool:
         """Whether one fits."""
@@ -433,12 +493,16 @@ class _Scan:
         middle = first + steps // 2 * self.period
         same = self.fit(first) == self.fit(middle) == self.fit(last)
         if same and not halvings:
-            between = range(first + self.period, last, self.period)
-            self.known |= dict.fromkeys(between, self.known[first])
+            span = range(first + self.period, last, self.period)
+            self.between.append((span, self.known[first]))
             return
         left = halvings - 1 if same else halvings
         self._between(first, middle, max(left, 0))
         self._between(middle, last, max(left, 0))
+
+
+def _place(one: Decided) -> str:
+    return f"{one.span.source.name}:{one.span.line}"
 
 
 @dataclass(frozen=True, slots=True)

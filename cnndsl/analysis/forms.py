@@ -23,6 +23,7 @@ from cnndsl.symbolic import (
     _key,
     formula,
     made,
+    simple,
 )
 
 ONE: Monomial = ()
@@ -252,8 +253,11 @@ def _spell_atom(atom: Atom, names: Mapping[Axis | Symbol, str]) -> str:
         left, right = inside
         return f"({left} {RELATION_SIGNS[atom.function]} {right})"
     if atom.function in ("//", "%"):
-        left, right = inside
-        return f"⌊({left})/({right})⌋" if atom.function == "//" else f"(({left}) mod {right})"
+        left, right = (
+            text if simple(argument) else f"({text})"
+            for argument, text in zip(atom.arguments, inside, strict=True)
+        )
+        return f"⌊{left}/{right}⌋" if atom.function == "//" else f"({left} mod {right})"
     return f"{atom.function}({', '.join(inside)})"
 
 

@@ -84,8 +84,7 @@ class Sizes:
         found = {}
         for name, valid in self.valid.items():
             own = self.forms.sizes[name]
-            near = sorted(range(1, valid.checked + 1), key=lambda n: (abs(n - own), n))
-            size = next((n for n in near if n not in valid), None)
+            size = valid.nearest_refused(own)
             blame = None if size is None else self.rules.blame({name: size})
             if size is not None and blame is not None:
                 found[name] = (size, blame)
@@ -112,7 +111,7 @@ class Sizes:
         if self.coupled:
             lines.append(f"           {_listed(list(self.coupled))} depend on each other")
         smallest = [f"{name}={size}" for name, size in self.smallest.items()]
-        lines.append(f"smallest   {', '.join(smallest)}")
+        lines += [f"smallest   {', '.join(smallest)}"] if smallest else []
         for name, (size, blame) in self.refused().items():
             lines.append(f"refuses    {name}={size}: {blame}")
         return "\n".join(lines)

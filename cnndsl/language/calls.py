@@ -255,7 +255,8 @@ class Calls(Budget):
         if added:  # the number that tells it from others of its name
             name += added[0].removeprefix(place.shown(name))
         slots = (name, *(slot for _, slot in layers[1:]))
-        step = Step(key, name, tuple(added), slots, tensors, outputs, lines, term.span)
+        named = tuple(flow.tensors) if len(outputs) > 1 else ()
+        step = Step(key, name, tuple(added), slots, tensors, outputs, lines, term.span, named)
         return step, flow
 
     def _block(

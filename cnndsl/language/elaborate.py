@@ -137,6 +137,7 @@ class Elaborator(Lines):
             outputs=dict(flow.tensors),
             body=lines,
             stack=env.frame.stack,
+            ports=tuple((port.name, port.outside) for port in declaration.outputs or ()),
             declared=definition,
         )
         return block, flow

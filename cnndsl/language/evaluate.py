@@ -193,12 +193,31 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
         elif name in RELATIONS or (power and isinstance(value, int)):
             env.decide_all((left, right), expression.span)
         elif isinstance(value, float):
+            if name == "/":
+                _defined("==", right, 0, expression.right.span, env)
+            elif power and right < 0:
+                _defined("==", left, 0, expression.left.span, env)
+            if power and not _whole(right):
+                _defined(">=", left, 0, expression.left.span, env)
             value = env.real(value, (left, right))
     except OverflowError:
         raise fault("E305", "the number is too large", expression.span) from None
     except TooManyTermsError:
         raise too_many_terms(expression.span) from None
     return _bounded(value, expression.span)
+
+
+def _defined(relation: str, value: object, bound: int, span: Span, env: Env) -> None:
+    """Note that a number is not defined at a size where the relation is another than here.
+
+    Of integers the formula itself says so.
+    """
+    if isinstance(value, Sym):
+        env.decide(compared(relation, value, bound), span, contract=True)
+
+
+DOMAINS = {"sqrt": (">=", 0), "log": (">", 0), "exp": ("<=", 709)}
+"""Where a function is defined, and not too large."""
 
 
 def too_many_terms(span: Span) -> Fault:
@@ -484,6 +503,8 @@ def _function(expression: tree.Value, env: Env) -> Any:
     try:
         found = _bounded(function(*values), expression.span)
         if isinstance(found, float):
+            if name in DOMAINS:
+                _defined(DOMAINS[name][0], values[0], DOMAINS[name][1], expression.span, env)
             return env.real(found, values)
         if not isinstance(found, Sym):
             env.decide_all(values, expression.span)

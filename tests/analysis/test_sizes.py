@@ -358,6 +358,59 @@ model M: image[3, H={size}, W={size}] -> y {{
     assert found.nearest(H=2 * size)["H"] in range(size, size + 8)
 
 
+@pytest.mark.parametrize("size", [10**6 + 4, 10**9 + 8, 2**39])
+@pytest.mark.parametrize(
+    ("step", "words", "refused"),
+    [
+        ("conv(4, 3, pad=valid) -> maxpool(3, pad=valid)", "H and W at least 5", 4),
+        ("add { skip; maxpool(4) -> upsample(4) }", "H and W divisible by 4", -1),
+        ("conv(4 if H > 9 else 8, 1)", "H at least 10; W at least 1", 9),
+        ("mul(7 / (H - 9))", "H at least 10, and 1 to 8; W at least 1", 9),
+    ],
+)
+def test_any_declared_size_is_answered_in_words(
+    size: int, step: str, words: str, refused: int
+) -> None:
+    start = time.process_time()
+    found = sizes(cnndsl.loads(f"model M: image[4, H={size}, W={size}] -> y {{ y: {step} }}"))
+    assert found.words() == words
+    assert found.refused()["H"][0] == (refused if refused > 0 else size - 1)
+    assert not found.accepts(H=found.refused()["H"][0])
+    assert found.nearest(H=size // 2)["H"] in range(size // 2 - 4, size // 2 + 5)
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        ("3 / (H - 4)", "H at least 5, and 1 to 3; W at least 1", "`(H - 4)` is 0"),
+        ("(H - 4) ** -2", "H at least 5, and 1 to 3; W at least 1", "`(H - 4)` is 0"),
+        ("(H - 4) ** 0.5", "H at least 4; W at least 1", "`(H - 4)` is undefined at -1"),
+        ("sqrt(H - 4)", "H at least 4; W at least 1", "`sqrt(H - 4)` is undefined at -1"),
+        ("log(H - 4)", "H at least 5; W at least 1", "`log(H - 4)` is undefined at 0"),
+        ("7 % (H - 4)", "H at least 5, and 1 to 3; W at least 1", "division by zero"),
+        ("1 / W + 7 // (H - 4)", "H at least 5, and 1 to 3; W at least 1", "(H - 4)`"),
+    ],
+)
+def test_a_size_at_which_a_number_is_not_defined_is_refused(
+    number: str, words: str, said: str
+) -> None:
+    text = f"model M: image[2, H=16, W=16] -> y {{ y: mul({number}) }}"
+    found = sizes(cnndsl.loads(text))
+    assert found.words() == words
+    size, blame = found.refused()["H"]
+    assert str(blame).endswith(said)
+    with pytest.raises(LookupError):
+        found.at(H=size)
+    with pytest.raises(cnndsl.ArchError):
+        cnndsl.loads(text, inputs={"image": (2, size, 16)})
+
+
+def test_of_fixed_sizes_none_is_the_smallest() -> None:
+    found = str(sizes(cnndsl.loads("model M: image[12] -> y { y: linear(4) }")))
+    assert found.endswith("accepts    the sizes are fixed")
+
+
 def test_a_copy_of_a_network_keeps_no_way_back_to_its_file() -> None:
     network = cnndsl.loads(PIECES["choice"])
     assert network.again is not None

@@ -97,6 +97,28 @@ model M: image[4, H=4, W=4] -> y {
     "a pool of a size that is worked out": """
 block B { avgpool([in.h // 6, in.w // 6]) }
 model M: image[2, H=16, W=18] -> y { y: B }""",
+    "a family of outputs under another name, as a model's outputs too": """
+block P: *p[_, H, W] -> *q as p { for i in 0..len(p) { q[i]: p[i] -> conv(4, 1) } }
+model M: image[3, H=4, W=4] -> (y, *r as s) { l: P { image; image } * 2
+  r: P { image; l.p[0] }
+  y: add { l.p[*] } }""",
+    "outputs that are named like lines inside": """
+block B: x -> (y as a, a as y) { a: x -> conv(4, 1)
+  y: a -> conv(5, 1) }
+model M: image[3, H=4, W=4] -> (z[5, H, W], w[4, H, W]) { l: image -> B
+  z: l.a -> tanh
+  w: l.y -> tanh }""",
+    "a turn of a repeat": """
+block B(c: int) { a: conv(c, 3)
+  add { relu; a } }
+@expect(x[0].a=[4, 4, 4], x.a=[4, 4, 4], x[2]=[4, 4, 4])
+model M: image[3, H=4, W=4] -> (y, z, w) { x: B(4) * 3
+  y: x[0].a -> relu
+  z: x[1] -> relu
+  w: concat { x[*] } }""",
+    "an average in three dimensions over more than the map": """
+model M: image[4, 5, 2, 5] -> (y, z) { y: avgpool(3, pad=1, stride=1)
+  z: image -> avgpool(2, pad=1, ceil=true) }""",
     # Figures.
     "a conditional width": """
 model M: image[4, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }""",

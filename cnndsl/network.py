@@ -44,6 +44,13 @@ class Network(graph.Network):
 
         return total(self).macs
 
+    def outputs_at(self, *labels: str) -> Network:
+        """The network with these labels as outputs, and without what none of them needs.
+
+        The keys of its weights stay.  Raises ArchError: there is no such label.
+        """
+        return _with_verbs(language.outputs_at(self, labels))
+
     def summary(self) -> Summary:
         """The table of its blocks; printed, it is text, and `json()` is data."""
         from cnndsl.analysis.summary import summary
@@ -182,7 +189,10 @@ def elaborate(
     inputs: Mapping[str, Shape] | None = None,
 ) -> Network:
     """The network of a model, as `language.elaborate` makes it.  Raises ArchError."""
-    made = language.elaborate(model, parameters, inputs)
+    return _with_verbs(language.elaborate(model, parameters, inputs))
+
+
+def _with_verbs(made: graph.Network) -> Network:
     return Network(*(getattr(made, name) for name in made.names_))
 
 

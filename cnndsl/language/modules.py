@@ -69,6 +69,8 @@ class BlockDefinition:
     file: FileScope
     work: dict[int, int] = field(default_factory=dict)
     """The least work of each of its terms, by `id`, as far as it is known."""
+    whole: BlockDefinition | None = None
+    """The one from which this one is cut; what is known by `id` is of its lines."""
 
     @property
     def name(self) -> str:

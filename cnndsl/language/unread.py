@@ -72,20 +72,30 @@ def unused_parameters(definitions: Iterable[BlockDefinition]) -> Iterator[Diagno
 
 def _names(declaration: tree.Declaration) -> set[str]:
     """Every name that a declaration reads."""
-    found = {port.name for port in declaration.outputs or ()}
-    stack: list[object] = [
-        declaration.params, declaration.inputs, declaration.outputs, declaration.body
-    ]  # fmt: skip
+    parts = (declaration.params, declaration.inputs, declaration.outputs, declaration.body)
+    return {port.name for port in declaration.outputs or ()} | names_in(*parts)
+
+
+def names_in(*parts: object) -> set[str]:
+    """Every name that parts of a declaration read."""
+    return {path.name for path in _inside(parts) if isinstance(path, tree.NamePath)}
+
+
+def values_in(*parts: object) -> set[str]:
+    """Those that stand in expressions, and are no step and no source of a line."""
+    return {value.path.name for value in _inside(parts) if isinstance(value, tree.Value)}
+
+
+def _inside(part: object) -> Iterator[object]:
+    """Every node of a tree."""
+    stack = [part]
     while stack:
         part = stack.pop()
-        if isinstance(part, tuple):
+        yield part
+        if isinstance(part, tuple | list):
             stack += part
         elif isinstance(part, tree.LineStatement):
             # Its labels are given here; their indices are read.
             stack += [part.terms, part.condition, *(label.parts for label in part.labels)]
-        elif isinstance(part, tree.NamePath):
-            found.add(part.name)
-            stack.append(part.parts)
         elif dataclasses.is_dataclass(part) and not isinstance(part, Span):
             stack += [getattr(part, field.name) for field in dataclasses.fields(part)]
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 import unicodedata
 
 FILE_NAMES = frozenset(
@@ -34,8 +35,8 @@ def identifier(text: str) -> str:
 
 
 def plain_port(port: str) -> str:
-    """A port's name without brackets: `y_0` of `y[0]`."""
-    return port.replace("[", "_").replace("]", "")
+    """A port's name as a word: `y_0` of `y[0]`, `fpn_p3` of `fpn.p3`."""
+    return re.sub(r"\W+", "_", port.rstrip("]"))
 
 
 class Names:

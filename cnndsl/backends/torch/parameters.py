@@ -30,7 +30,8 @@ class Parameters:
         """Know of no call yet; the first network gives the arguments' defaults."""
         self.networks = networks
         model = networks[0].structure.declared
-        assert isinstance(model, BlockDefinition)
+        if not isinstance(model, BlockDefinition):
+            raise CannotTranslateError("outputs from inside one call of a block")
         self.model = model
         self.given: dict[Parameter, set[str]] = {}
         self.seen: dict[Parameter, set[str]] = {}

@@ -1,0 +1,414 @@
+"""A model cut down to what some of its labels need, which become its outputs.
+
+The text is cut, and elaborated again: lines that nothing needs, the last terms of a line,
+the last turns of a loop and the ports of a block. So whatever reads a network reads this one
+alike. What stays is the same text in the same place, and so are the keys of its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
+from cnndsl.graph import Network
+from cnndsl.language import tree
+from cnndsl.language.elaborate import elaborate
+from cnndsl.language.modules import BlockDefinition, FileScope
+from cnndsl.language.names import OpRef
+from cnndsl.language.naming import Chain, Modules, Site, Turn, all_labels, is_source
+from cnndsl.language.pruning import pruned
+from cnndsl.language.unread import names_in, values_in
+from cnndsl.ops.base import Shape
+from cnndsl.structure import (
+    Block,
+    Line,
+    Loop,
+    Repeat,
+    Tensor,
+    Term,
+    blocks,
+    labels,
+    labels_in,
+    nodes_of,
+)
+from cnndsl.symbolic import strip
+
+Place = tuple[str, int]
+"""A tensor: its node, and which of its outputs it is."""
+Pairs = list[tuple[tree.Statement, tree.Statement]]
+
+
+def outputs_at(network: Network, asked: Sequence[str]) -> Network:
+    """The network with these labels as outputs, and only what they need.
+
+    Raises ArchError (E223): no line has such a label, or one is asked for twice.
+    """
+    model, known = network.structure.declared, labels(network)
+    _check(network, asked, known)
+    made = _narrowed(network, model, asked) if isinstance(model, BlockDefinition) else None
+    if made is None:
+        made = pruned(network, {name: _plain(known[name]) for name in asked})
+    made.warnings = network.warnings
+    if network.again is not None:
+        made.again = partial(_again, network, tuple(asked))
+    return made
+
+
+def _narrowed(network: Network, model: BlockDefinition, asked: Sequence[str]) -> Network | None:
+    """The network of a text that was cut; None: no cut says just this."""
+    known = labels(network)
+    cut = Cut(network, {_place(known[name]) for name in asked}).model(model, asked)
+    declaration = cut.declaration
+    params = {param.name for param in declaration.params}
+    values = {name: value for name, value in network.arguments.items() if name in params}
+    shapes = {
+        port.name: tuple(map(int, network.inputs[port.name].shape))
+        for port in declaration.inputs or ()
+    }
+    cut.declaration = replace(declaration, outputs=())
+    try:
+        made = elaborate(cut, values, shapes)
+    except ArchError:
+        return None
+    cut.declaration = declaration
+    there = labels_in(made.structure, {})
+    found = {name: _same(known, name, there) for name in asked}
+    made.outputs = {name: _plain(tensor) for name, tensor in found.items() if tensor}
+    made.structure.outputs = dict(made.outputs)
+    if len(made.outputs) < len(asked) or not _all_needed(made):
+        return None
+    return made
+
+
+def _all_needed(network: Network) -> bool:
+    """Whether the outputs need every node."""
+    cut = pruned(network, network.outputs)
+    return len(cut.wires) == len(network.wires)
+
+
+def _again(
+    network: Network,
+    asked: Sequence[str],
+    values: Mapping[str, object],
+    shapes: Mapping[str, Shape],
+) -> Network:
+    """The same labels of the model with other values or sizes."""
+    assert network.again is not None
+    sizes = {port: tuple(map(int, t.shape)) for port, t in network.inputs.items()}
+    return outputs_at(
+        network.again({**network.arguments, **values}, {**sizes, **shapes}), asked
+    )
+
+
+def _check(network: Network, asked: Sequence[str], known: Mapping[str, Tensor]) -> None:
+    """Refuse labels that are not there, and none at all."""
+    faults = []
+    model = network.structure.declared
+    whole = network.structure.definition.span
+    span = model.declaration.name_span if isinstance(model, BlockDefinition) else whole
+    for number, label in enumerate(asked):
+        if label not in known:
+            help = did_you_mean(label, known) or f"there are {listing([*known][:8])}"
+            message = f"no line of `{network.name}` is labelled `{label}`"
+            faults.append(Diagnostic("E223", message, span, help=help))
+        elif label in asked[:number]:
+            message = f"the output `{label}` is asked for twice"
+            faults.append(Diagnostic("E223", message, span))
+    if not asked:
+        faults.append(Diagnostic("E223", "no output is asked for", span))
+    if faults:
+        raise ArchError(faults)
+
+
+def _place(tensor: Tensor) -> Place:
+    return tensor.node, tensor.output
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return Tensor(tensor.node, tensor.output, strip(tensor.shape))
+
+
+def _same(
+    known: Mapping[str, Tensor], asked: str, there: Mapping[str, Tensor]
+) -> Tensor | None:
+    """What a label stands for, now: another of its labels may be left."""
+    place = _place(known[asked])
+    alike = [asked, *(name for name, tensor in known.items() if _place(tensor) == place)]
+    return next((there[name] for name in alike if name in there), None)
+
+
+class Cut:
+    """What some tensors of a network need, in the text of each of its blocks."""
+
+    def __init__(self, network: Network, wanted: set[Place]) -> None:
+        """Find it: by what the layers read, and by the names in what stays."""
+        self.network, self.wanted = network, wanted
+        self.needed: set[str] = set()
+        self.need(node for node, _ in wanted)
+        self.instances: dict[BlockDefinition, list[Block]] = {}
+        for block in (network.structure, *blocks(network.structure)):
+            assert isinstance(block.declared, BlockDefinition)
+            self.instances.setdefault(block.declared, []).append(block)
+        self.nodes: dict[int, frozenset[str]] = {}
+        self.lines: dict[BlockDefinition, dict[int, list[Line]]] = {}
+        for definition, found in self.instances.items():
+            by_key = self.lines[definition] = {}
+            for block in found:
+                for line in block.body:
+                    by_key.setdefault(line.key, []).append(line)
+                    self.nodes[id(line)] = frozenset(nodes_of([line]))
+
+    def need(self, nodes: Iterable[str]) -> None:
+        """Nodes, and all that they read."""
+        stack = [*nodes]
+        while stack:
+            node = stack.pop()
+            if node not in self.needed:
+                self.needed.add(node)
+                stack += self.network.wires.producers(node)
+
+    # --- definitions
+
+    def model(self, model: BlockDefinition, asked: Sequence[str]) -> BlockDefinition:
+        """The model's declaration, with the outputs that are asked for."""
+        outputs = tuple(
+            tree.Port(name, None, False, None, None, span, span)
+            for name in asked
+            for span in [model.declaration.name_span]
+        )
+        before = -1
+        while len(self.needed) != before:
+            before = len(self.needed)
+            ports = {definition: self.ports(definition) for definition in self.instances}
+            ports[model] = outputs
+            bodies = {
+                definition: self.body(definition, ports[definition])
+                for definition in self.instances
+                if any(self.alive(line) for line in self.all_lines(definition))
+            }
+        scopes: dict[int, FileScope] = {}
+        found = {
+            definition: self.definition(definition, body, ports[definition], scopes)
+            for definition, body in bodies.items()
+        }
+        for scope in scopes.values():
+            for name, bound in scope.names.items():
+                if isinstance(bound.meaning, OpRef) and bound.meaning.target in found:
+                    target = found[bound.meaning.target]  # type: ignore[index]
+                    meaning = replace(bound.meaning, target=target)
+                    scope.names[name] = replace(bound, meaning=meaning)
+        cut = found[model]
+        cut.declaration = self.narrow(cut.declaration)
+        return cut
+
+    def definition(
+        self,
+        whole: BlockDefinition,
+        pairs: Pairs,
+        ports: tuple[tree.Port, ...] | None,
+        scopes: dict[int, FileScope],
+    ) -> BlockDefinition:
+        """A block with fewer lines, whose modules are where they were."""
+        scope = whole.file
+        if id(scope) not in scopes:
+            scopes[id(scope)] = FileScope(scope.path, scope.tree, scope.roots, {**scope.names})
+        body = tuple(cut for _, cut in pairs)
+        declaration = replace(whole.declaration, body=body, outputs=ports)
+        found = BlockDefinition(declaration, scopes[id(scope)], whole=whole)
+        found.modules, found.line_numbers = _moved(whole, pairs)
+        return found
+
+    @staticmethod
+    def narrow(declaration: tree.Declaration) -> tree.Declaration:
+        """A model without the parameters and inputs that nothing names."""
+        params, names = declaration.params, set[str]()
+        for param in reversed(params):
+            names = names_in(replace(declaration, params=params))
+            if param.name not in names:
+                params = tuple(one for one in params if one is not param)
+        declaration = replace(declaration, params=params)
+        inputs = declaration.inputs or ()
+        names = names_in(replace(declaration, inputs=()))
+        read = [
+            port
+            for port in inputs
+            if {port.name, *(dim.name for dim in port.shape or ())} & names
+        ]
+        return replace(declaration, inputs=tuple(read)) if read else declaration
+
+    def ports(self, definition: BlockDefinition) -> tuple[tree.Port, ...] | None:
+        """The outputs of a block that something outside of it reads."""
+        declared = definition.declaration.outputs
+        if declared is None:
+            return None
+        read: set[str] = set()
+        for block in self.instances[definition]:
+            inside = set(nodes_of(block.body))
+            for name, tensor in block.outputs.items():
+                users = {*self.network.wires.readers(tensor.node)} & self.needed - inside
+                if _place(tensor) in self.wanted or users:
+                    read.add(name.partition("[")[0])
+        return tuple(port for port in declared if port.outside in read) or None
+
+    # --- lines
+
+    def all_lines(self, definition: BlockDefinition) -> Iterator[Line]:
+        """The lines of a block, in each of its calls."""
+        for found in self.lines[definition].values():
+            yield from found
+
+    def alive(self, line: Line) -> bool:
+        """Whether something in a line is needed."""
+        return not self.needed.isdisjoint(self.nodes[id(line)])
+
+    def body(self, definition: BlockDefinition, ports: Sequence[tree.Port] | None) -> Pairs:
+        """The statements of a block that something needs, whole and cut."""
+        body = definition.declaration.body
+        cuts: dict[int, tree.LineStatement] = {}
+        bare: set[int] = set()
+        for n, statement in enumerate(body):
+            if isinstance(statement, tree.LineStatement):
+                lines = self.lines[definition].get(definition.line_numbers[id(statement)], [])
+                alive = [line for line in lines if line.on and self.alive(line)]
+                cuts[n] = self.line(statement, alive)
+                if not any(self.nodes[id(line)] for line in lines):
+                    bare.add(n)
+        kept = {
+            n
+            for n in cuts
+            for line in self.lines[definition].get(definition.line_numbers[id(body[n])], [])
+            if self.alive(line) or (n in bare and self.wanted & {*map(_place, line.outputs)})
+        }
+        sources = all_labels(body) | {port.name for port in definition.declaration.inputs or ()}
+        before: set[int] = set()
+        shown: set[int] = set()  # lines of which an expression reads the size
+        while kept != before:
+            before = {*kept}
+            stay = [cuts[n] if n in cuts else body[n] for n in sorted(kept)]
+            named = names_in(stay, ports or ()) | {
+                name for port in ports or () for name in (port.name, port.name.split("[")[0])
+            }
+            asked = values_in(stay, ports or ())
+            follower: tree.LineStatement | None = None
+            for n in range(len(body))[::-1]:
+                statement = body[n]
+                match statement:
+                    case tree.Let(name=name):
+                        if name in named:
+                            kept.add(n)
+                    case tree.Default(names=names):
+                        if {name for name, _ in names} & named:
+                            kept.add(n)
+                    case tree.LineStatement(labels=given):
+                        own = {label.name for label in given}
+                        goes_on = follower is not None and not _sourced(follower, sources)
+                        if own & asked or (n in bare and (own & named or goes_on)):
+                            kept.add(n)
+                        if own & asked:
+                            shown.add(definition.line_numbers[id(statement)])
+                        if follower is not None and follower.alternative:
+                            kept.add(n)
+                        follower = statement if n in kept else None
+            for n in [*kept]:
+                chained = n + 1 in cuts and cuts[n + 1].alternative
+                if n in cuts and chained:
+                    kept.add(n + 1)
+        for block in self.instances[definition]:
+            if any(map(self.alive, block.body)):
+                self.need(
+                    tensor.node
+                    for line in block.body
+                    if line.on and line.key in shown
+                    for tensor in line.outputs
+                )
+        return [(body[n], cuts.get(n, body[n])) for n in sorted(kept)]
+
+    def line(self, statement: tree.LineStatement, lines: Sequence[Line]) -> tree.LineStatement:
+        """A line up to its last term that something needs."""
+        if not lines:
+            return statement
+        last, used = 0, 0
+        for line in lines:
+            for n, term in enumerate(line.terms):
+                nodes = set(nodes_of([term]))
+                used = max(used, n if nodes else 0)
+                last = max(last, n if nodes & self.needed else 0)
+        if last == used:
+            last = len(lines[0].terms) - 1
+        first = len(statement.terms) - len(lines[0].terms)
+        terms = statement.terms[: first + last + 1]
+        if not lines[0].terms:
+            return statement
+        cut = self.term(terms[-1], [line.terms[last] for line in lines])
+        if cut is terms[-1] and len(terms) == len(statement.terms):
+            return statement
+        return replace(statement, terms=(*terms[:-1], cut))
+
+    def term(self, term: tree.Term, found: Sequence[Term]) -> tree.Term:
+        """A repeat or a loop up to its last turn that something needs."""
+        most = 0
+        fewest: int | None = None
+        for one in found:
+            if isinstance(one, Repeat):
+                turns = [{*nodes_of([item])} for item in one.items]
+            elif isinstance(one, Loop):
+                turns = [{*nodes_of(body)} for body in one.bodies]
+            else:
+                return term
+            most = max([most, *(n + 1 for n, nodes in enumerate(turns) if nodes & self.needed)])
+            fewest = min(len(turns), len(turns) if fewest is None else fewest)
+        if fewest is None or not 0 < most < fewest:
+            return term
+        count = tree.Number(most, str(most), term.span)
+        match term:
+            case tree.RepeatTerm():
+                return replace(term, times=count)
+            case tree.ForTerm(rows=rows) if rows is not None:
+                return replace(term, rows=rows[:most])
+            case tree.ForTerm(range=tree.ListLiteral(items=items) as listed):
+                return replace(term, range=replace(listed, items=items[:most]))
+            case tree.ForTerm(range=tree.Binary(operator="..", left=tree.Number() as left)):
+                stop = int(left.value) + most
+                end = tree.Number(stop, str(stop), term.span)
+                return replace(term, range=tree.Binary("..", left, end, term.span))
+        return term
+
+
+def _sourced(line: tree.LineStatement, sources: set[str]) -> bool:
+    """Whether a line begins with a tensor that it names."""
+    first = line.terms[0]
+    return isinstance(first, tree.CallTerm) and is_source(first, True, {*sources, "skip", "in"})
+
+
+def _moved(
+    whole: BlockDefinition, pairs: Iterable[tuple[tree.Statement, tree.Statement]]
+) -> tuple[Modules, dict[int, int]]:
+    """Where the modules of a block are, and its lines' numbers, once some lines are cut."""
+    new: dict[int, tree.Statement | tree.Term] = {}
+    gone: set[int] = set()
+    for one, other in pairs:
+        if isinstance(one, tree.LineStatement) and isinstance(other, tree.LineStatement):
+            new[id(one)] = other
+            new |= {id(a): b for a, b in zip(one.terms, other.terms, strict=False)}
+            gone |= {id(term) for term in one.terms[len(other.terms) :]}
+    numbers = whole.line_numbers | {
+        id(item): whole.line_numbers[known] for known, item in new.items()
+    }
+    modules = Modules()
+    for step, site in whole.modules.sites.items():
+        inner = (
+            Turn(id(new.get(at.term, at.term)))
+            if isinstance(at, Turn) and at.term in new
+            else at
+            for at in site.inner
+        )
+        modules.sites[step] = Site(site.name, tuple(inner))
+    for owner, chain in whole.modules.chains.items():
+        parts = (
+            tuple(new.get(id(term), term) for term in part if id(term) not in gone)
+            for part in (chain.before, chain.core, chain.after)
+        )
+        modules.chains[id(new[owner]) if owner in new else owner] = Chain(chain.name, *parts)  # type: ignore[arg-type]
+    return modules, numbers

@@ -1,0 +1,159 @@
+"""A network without the layers that some tensors do not need, in the graph and as written.
+
+It is for what no cut of the text says: one call of a block that goes less far than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from cnndsl.graph import Network, Wires
+from cnndsl.structure import (
+    Block,
+    Call,
+    Each,
+    Group,
+    Item,
+    Line,
+    Loop,
+    Repeat,
+    Step,
+    Tensor,
+    Term,
+    nodes_of,
+)
+
+T = TypeVar("T")
+
+
+def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
+    """The network with these outputs, and only the nodes that they need.
+
+    It has no declaration: its text says more than it does.
+    """
+    needed: set[str] = set()
+    stack = [tensor.node for tensor in outputs.values()]
+    while stack:
+        node = stack.pop()
+        if node not in needed:
+            needed.add(node)
+            stack += network.wires.producers(node)
+    inputs = {name: t for name, t in network.inputs.items() if t.node in needed}
+    inputs = inputs or dict(network.inputs)
+    needed |= {tensor.node for tensor in inputs.values()}
+    structure = _Pruning(needed).block(network.structure)
+    structure.inputs, structure.outputs, structure.declared = inputs, outputs, None
+    return replace(
+        network,
+        wires=_wires(network, needed),
+        structure=structure,
+        inputs=inputs,
+        outputs=outputs,
+        shapes={name: found for name, found in network.shapes.items() if name in needed},
+    )
+
+
+def _wires(network: Network, needed: set[str]) -> Wires:
+    """The nodes that are left; the first of those that share weights owns them."""
+    found, owned = Wires(), set()
+    for name, node in network.wires.nodes.items():
+        if name in needed:
+            first = node.shared and node.path not in owned
+            owned.add(node.path)
+            found.add(replace(node, shared=False) if first else node, network.wires.reads[name])
+    return found
+
+
+class _Pruning:
+    """What is left of lines and terms."""
+
+    def __init__(self, needed: set[str]) -> None:
+        self.needed = needed
+
+    def left(self, tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(tensor for tensor in tensors if tensor.node in self.needed)
+
+    def alive(self, items: Iterable[Item]) -> bool:
+        return not self.needed.isdisjoint(nodes_of(items))
+
+    def block(self, block: Block) -> Block:
+        return replace(
+            block,
+            inputs={name: t for name, t in block.inputs.items() if t.node in self.needed},
+            outputs={name: t for name, t in block.outputs.items() if t.node in self.needed},
+            body=self.lines(block.body),
+        )
+
+    def lines(self, lines: Sequence[Line]) -> list[Line]:
+        """Those in which something is left, or that name something that is."""
+        kept = []
+        for line in lines:
+            left = self.left(line.outputs)
+            if not line.on or left or self.alive([line]):
+                several = len(line.labels) > 1
+                labels = tuple(
+                    label
+                    for label, tensor in zip(line.labels, line.outputs, strict=False)
+                    if tensor.node in self.needed
+                )
+                kept.append(
+                    replace(
+                        line,
+                        labels=labels if several else line.labels,
+                        # A label is of the first: none stands for what was second.
+                        outputs=left if several or left[:1] == line.outputs[:1] else (),
+                        inputs=self.left(line.inputs),
+                        source=None if line.source is None else self.left(line.source),
+                        terms=[self.term(term) for term in line.terms if self.alive([term])],
+                    )
+                )
+        return kept
+
+    def term(self, term: Term) -> Term:
+        """A term in which something is left."""
+        new: dict[str, Any] = {
+            "inputs": self.left(term.inputs),
+            "outputs": self.left(term.outputs),
+        }
+        match term:
+            case Step(nodes=nodes, slots=slots, lines=lines):
+                pairs = [(n, s) for n, s in zip(nodes, slots, strict=False) if n in self.needed]
+                if nodes and not pairs:
+                    return self.operands(term, lines)
+                new["nodes"] = tuple(node for node, _ in pairs)
+                new["slots"] = tuple(slot for _, slot in pairs)
+                new["lines"] = None if lines is None else self.lines(lines)
+            case Call(block=block, lines=lines):
+                if not self.alive(block.body):
+                    return self.operands(term, lines)
+                new["block"] = self.block(block)
+                new["lines"] = None if lines is None else self.lines(lines)
+            case Group(body=body):
+                new["body"] = self.lines(body)
+            case Repeat(items=items):
+                new["items"] = [self.turn(item) for item in self.until(items)]
+            case Loop(bodies=bodies):
+                turns = [self.alive(body) for body in bodies]
+                count = len(turns) - turns[::-1].index(True)
+                new["bodies"] = [self.lines(body) for body in bodies[:count]]
+                new["rows"] = term.rows[:count]
+            case Each(calls=calls, lines=lines, nodes=nodes):
+                new["calls"] = [self.turn(call) for call in self.until(calls)]
+                new["lines"] = None if lines is None else self.lines(lines)
+                new["nodes"] = tuple(node for node in nodes if node in self.needed)
+        return replace(term, **new)
+
+    def operands(self, term: Step | Call, lines: Sequence[Line] | None) -> Group:
+        """What is in the braces of a step that is gone."""
+        return Group(term.key, self.lines(lines or []), self.left(term.inputs), ())
+
+    def turn(self, term: Term) -> Term:
+        """One of several, which keeps its number."""
+        return self.term(term) if self.alive([term]) else Group(term.key, [], (), ())
+
+    def until(self, terms: Sequence[Term]) -> Sequence[Term]:
+        """Those up to the last in which something is left."""
+        alive = [n for n, term in enumerate(terms) if self.alive([term])]
+        return terms[: alive[-1] + 1] if alive else terms[:0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -205,11 +206,34 @@ def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> An
         raise click.BadParameter(message, ctx, param) from None
 
 
+def _labels(
+    ctx: click.Context,
+    param: click.Parameter,
+    text: str | None,
+) -> tuple[str, ...]:
+    """`c2,x[0, 1]` as labels; a comma in brackets is the label's own."""
+    if text is None:
+        return ()
+    found = tuple(" ".join(part.split()) for part in re.split(r",(?![^\[]*\])", text))
+    if not all(found):
+        message = f"`{text}` is not a list of labels: write c2,c3,c4"
+        raise click.BadParameter(message, ctx, param)
+    return found
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+outputs_option = click.option(
+    "--outputs",
+    metavar="LABEL,LABEL",
+    callback=_labels,
+    help="Make these labels the outputs, and leave out what they do not need.",
+)
+
+
 def network_arguments(command: F) -> F:
-    """FILE, --model and --set."""
+    """FILE, --model, --set and --outputs."""
     options: tuple[Callable[[F], F], ...] = (
         click.argument("file", type=NetworkFile()),
         click.option("--model", metavar="NAME", help="Which model, if FILE has several."),
@@ -221,6 +245,7 @@ def network_arguments(command: F) -> F:
             callback=pairs("name=value"),
             help="Set a parameter of the model; may be repeated.",
         ),
+        outputs_option,
     )
     for option in reversed(options):
         command = option(command)

@@ -49,7 +49,9 @@ class Network(graph.Network):
 
         The keys of its weights stay.  Raises ArchError: there is no such label.
         """
-        return _with_verbs(language.outputs_at(self, labels))
+        from cnndsl.analysis.narrowing import outputs_at
+
+        return _with_verbs(outputs_at(self, labels))
 
     def summary(self) -> Summary:
         """The table of its blocks; printed, it is text, and `json()` is data."""

@@ -50,6 +50,7 @@ def bench(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     against: tuple[str, ...],
     batch: int,
@@ -65,7 +66,7 @@ def bench(
     from cnndsl.analysis.weights import random_weights
     from cnndsl.backends.numpy.plan import Plan
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     weights = random_weights(network, 0)
     rng = np.random.default_rng(1)
     arrays = {

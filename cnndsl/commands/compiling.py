@@ -29,6 +29,7 @@ def compiling(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     output: str | None,
     optimize: bool,
@@ -51,7 +52,7 @@ def compiling(
         raise Trouble(f"{output}: it is read by this run; choose another output")
     opened = scope(file)
     definition = pick(opened, model)
-    network = elaborated(definition, parameters, inputs)
+    network = elaborated(definition, parameters, inputs, outputs)
     path = output or f"{stem(file, opened, definition)}.py"
     if onnx:
         _write_onnx(network, path, weights, functions=functions)

@@ -30,6 +30,7 @@ def counts(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     tool: str | None,
     functional: tuple[str, ...],
@@ -45,7 +46,7 @@ def counts(
     from cnndsl.analysis.counts import counts as counted
     from cnndsl.analysis.work import work
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     if tool is not None and tool not in TOOLS:
         raise unknown("preset", tool, TOOLS, "counts")
     known = {name for node in network for name in (node.name, node.op.name)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnndsl.commands.opening import elaborated, pick, scope
-from cnndsl.console import NetworkFile, Trouble, sized
+from cnndsl.console import NetworkFile, Trouble, outputs_option, sized
 
 if TYPE_CHECKING:
     from cnndsl.graph import Network
@@ -48,6 +48,7 @@ def _sides(
     " in both of two files, or after in one.",
 )
 @sized
+@outputs_option
 @click.option("--markdown", is_flag=True, help="Print a Markdown table for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -64,6 +65,7 @@ def diff(
     model: str | None,
     settings: dict[str, list[str]],
     inputs: dict[str, tuple[int, ...]],
+    outputs: tuple[str, ...],
     markdown: bool,
     as_json: bool,
     output: str | None,
@@ -83,8 +85,8 @@ def diff(
     if theme and output is None:
         raise Trouble("--theme needs a drawing: name its file with -o")
     first, second = _settings(settings, both=after is not None)
-    one = elaborated(pick(scope(before), model), first, inputs)
-    two = elaborated(pick(scope(after or before), model), second, inputs)
+    one = elaborated(pick(scope(before), model), first, inputs, outputs)
+    two = elaborated(pick(scope(after or before), model), second, inputs, outputs)
     found = compared(one, two)
     if output is not None:
         _draw(one, two, output, theme or "light")

@@ -62,6 +62,7 @@ def draw(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     output: str | None,
     style: str,
@@ -86,7 +87,7 @@ def draw(
 
     read = scope(file)
     definition = pick(read, model)
-    network = elaborated(definition, parameters, inputs)
+    network = elaborated(definition, parameters, inputs, outputs)
     options = Options(
         style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption
     )

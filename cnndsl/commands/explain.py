@@ -16,13 +16,14 @@ def explain(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     label: str,
     inputs: dict[str, tuple[int, ...]],
 ) -> None:
     """Explain a LABEL or node: attributes, shape, costs, receptive field, inputs."""
     from cnndsl.analysis.explain import explain as explained
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     try:
         found = explained(network, label)
     except LookupError as error:

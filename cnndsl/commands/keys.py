@@ -14,7 +14,13 @@ from cnndsl.files import replacing
 @click.command()
 @network_arguments
 @output_path
-def keys(file: str, model: str | None, parameters: dict[str, str], output: str | None) -> None:
+def keys(
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    outputs: tuple[str, ...],
+    output: str | None,
+) -> None:
     """Print the keys of a network's `state_dict`, each with its shape.
 
     A model keeps such a list with `@keys("model.keys")` above it, and `check` compares.
@@ -22,7 +28,7 @@ def keys(file: str, model: str | None, parameters: dict[str, str], output: str |
     from cnndsl.analysis.keys import keys as found
     from cnndsl.analysis.keys import text
 
-    _, network = network_of(file, model, parameters, {})
+    _, network = network_of(file, model, parameters, {}, outputs)
     listed = text(found(network))
     if output in (None, "-"):
         sys.stdout.buffer.write(listed.encode())

@@ -32,6 +32,7 @@ def memory(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     batch: int,
     optimizer: str,
@@ -46,7 +47,7 @@ def memory(
     """
     from cnndsl.analysis.memory import memory as found_memory
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     found = found_memory(network, batch, optimizer, inplace=inplace)
     if output != "-":
         click.echo(json.dumps(found.data()) if as_json else str(found))

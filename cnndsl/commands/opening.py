@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,9 @@ from cnndsl.diagnostics import ArchError, did_you_mean, listing
 from cnndsl.files import read_input, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cnndsl import graph
     from cnndsl.language.modules import BlockDefinition, FileScope
     from cnndsl.network import Network
-    from cnndsl.ops.base import Shape
 
 
 MOST = 8
@@ -60,9 +57,12 @@ def pick(opened: FileScope, model: str | None) -> BlockDefinition:
 
 
 def elaborated(
-    definition: BlockDefinition, parameters: dict[str, str], inputs: dict[str, tuple[int, ...]]
+    definition: BlockDefinition,
+    parameters: dict[str, str],
+    inputs: dict[str, tuple[int, ...]],
+    outputs: tuple[str, ...] = (),
 ) -> Network:
-    """The network with what was set; warnings are printed."""
+    """The network with what was set, as far as these labels need it; warnings are printed."""
     from cnndsl.network import elaborate
 
     declaration = definition.declaration
@@ -71,8 +71,10 @@ def elaborated(
     known_names(definition, "input", inputs, [port.name for port in declaration.inputs or ()])
     try:
         network = elaborate(definition, parameters, inputs)
+        if outputs:
+            network = network.outputs_at(*outputs)
     except ArchError as error:
-        if (parameters or inputs) and _sound(definition):
+        if (parameters or inputs or outputs) and _sound(definition):
             raise UnfitError(error.diagnostics) from None
         raise
     report(network.warnings)
@@ -128,10 +130,11 @@ def network_of(
     model: str | None,
     parameters: dict[str, str],
     inputs: dict[str, tuple[int, ...]],
+    outputs: tuple[str, ...] = (),
 ) -> tuple[BlockDefinition, Network]:
     """A model's definition and its network, as the command line asks for it."""
     definition = pick(scope(file), model)
-    return definition, elaborated(definition, parameters, inputs)
+    return definition, elaborated(definition, parameters, inputs, outputs)
 
 
 def _plot_path(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
@@ -157,18 +160,6 @@ def write_plot(svg: str, path: str) -> None:
     with replacing(path) as part:
         part.write_text(svg, encoding="utf-8")
     click.echo(path, err=True)
-
-
-def build(
-    definition: BlockDefinition,
-) -> Callable[[Mapping[str, object], Mapping[str, Shape]], graph.Network]:
-    """Networks of one definition, from values and shapes.  Raises ArchError."""
-    from cnndsl.language import elaborate
-
-    def built(values: Mapping[str, object], shapes: Mapping[str, Shape]) -> graph.Network:
-        return elaborate(definition, values, shapes)
-
-    return built
 
 
 def unknown(what: str, name: str, known: Iterable[str], owner: str) -> Trouble:

@@ -27,6 +27,7 @@ def roofline(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     device: str,
     batch: int,
@@ -37,7 +38,7 @@ def roofline(
     """Print the shortest time of each layer, and whether compute or memory limits it."""
     from cnndsl.analysis.roofline import roofline as found_roofline
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     try:
         found = found_roofline(network, device, batch)
     except ValueError as error:

@@ -52,6 +52,7 @@ def run(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, str],
     weights: str | None,
     renamed: str | None,
@@ -90,18 +91,19 @@ def run(
         if path.endswith(".npy")
     }
     shapes = {name: tuple(array.shape[1:]) for name, array in arrays.items()}
-    network = elaborated(definition, parameters, shapes)
+    network = elaborated(definition, parameters, shapes, outputs)
     for name, path in inputs.items():
-        if name not in arrays:
+        if name not in arrays and name in network.inputs:
             prepared = photo(Path(path), network.inputs[name].shape, mean, std)
             click.echo(prepared.said, err=True)
             arrays[name] = prepared.array
     values = _weights(network, weights, seed, renamed, partial)
-    outputs = _run(network, arrays, values, backend, optimize=optimize, verify=verify)
+    arrays = {name: arrays[name] for name in network.inputs if name in arrays}
+    found = _run(network, arrays, values, backend, optimize=optimize, verify=verify)
     if output is not None:
-        _save(output, outputs)
+        _save(output, found)
     else:
-        for name, array in outputs.items():
+        for name, array in found.items():
             click.echo(_described(name, array))
 
 

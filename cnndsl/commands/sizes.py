@@ -27,6 +27,7 @@ def sizes(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     at: tuple[str, ...],
 ) -> None:
@@ -39,7 +40,7 @@ def sizes(
     from cnndsl.analysis.closed import free_parameters
     from cnndsl.analysis.sizes import sizes as found_sizes
 
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     assert network.again is not None
     found = found_sizes(free_parameters(network.again, network))
     asked = _asked(at, found.forms.sizes, network.name)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnndsl.commands.opening import build, network_of, unknown
+from cnndsl.commands.opening import network_of, unknown
 from cnndsl.console import FAULTS, Trouble, network_arguments, sized
 
 if TYPE_CHECKING:
     from cnndsl.analysis.solve import Make, Setting
     from cnndsl.graph import Network
-    from cnndsl.language.modules import BlockDefinition
 
 
 @click.command()
@@ -30,6 +29,7 @@ def solve(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     setting: str,
     budget: str,
     inputs: dict[str, tuple[int, ...]],
@@ -43,8 +43,8 @@ def solve(
     """
     from cnndsl.analysis.solve import solve as solved
 
-    definition, network = network_of(file, model, parameters, inputs)
-    make, start = _settable(definition, network, setting)
+    _, network = network_of(file, model, parameters, inputs, outputs)
+    make, start = _settable(network, setting)
     unit: Setting | None = step
     if step is not None and isinstance(start, int):
         unit = max(1, int(step))
@@ -57,12 +57,13 @@ def solve(
         sys.exit(FAULTS)
 
 
-def _settable(definition: BlockDefinition, network: Network, name: str) -> tuple[Make, Setting]:
+def _settable(network: Network, name: str) -> tuple[Make, Setting]:
     """How to build the network at a setting, and the setting as it is."""
     from cnndsl.analysis.propagate import sizes_of
     from cnndsl.symbolic import Axis
 
-    made = build(definition)
+    made = network.again
+    assert made is not None
     values = dict(network.arguments)
     shapes = {port: tuple(map(int, t.shape)) for port, t in network.inputs.items()}
     own = values.get(name)

@@ -39,6 +39,7 @@ def summary(
     file: str,
     model: str | None,
     parameters: dict[str, str],
+    outputs: tuple[str, ...],
     inputs: dict[str, tuple[int, ...]],
     as_json: bool,
     as_csv: bool,
@@ -59,7 +60,7 @@ def summary(
         raise Trouble("--depth cuts the tree; what --by, --top, --csv and --json give has none")
     if as_csv and as_json:
         raise Trouble("choose one of --csv and --json")
-    _, network = network_of(file, model, parameters, inputs)
+    _, network = network_of(file, model, parameters, inputs, outputs)
     chosen = [name.strip() for name in columns.split(",")] if columns else USUAL
     try:
         if flat:

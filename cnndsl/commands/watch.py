@@ -17,7 +17,12 @@ from cnndsl.console import Trouble, network_arguments
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: any free port.")
 @click.option("--no-open", is_flag=True, help="Print the address without opening a browser.")
 def watch(
-    file: str, model: str | None, parameters: dict[str, str], port: int, no_open: bool
+    file: str,
+    model: str | None,
+    parameters: dict[str, str],
+    outputs: tuple[str, ...],
+    port: int,
+    no_open: bool,
 ) -> None:
     """Show a file live in the browser: figure, table, messages. Stop with Ctrl-C.
 
@@ -29,7 +34,7 @@ def watch(
 
     if file == "-":
         raise Trouble("there is nothing to watch in the standard input: name a file")
-    found = Watch(Path(find(file)).resolve(), model, parameters)
+    found = Watch(Path(find(file)).resolve(), model, parameters, outputs)
     try:
         server = Server(found, port)
     except OSError as error:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cnndsl.analysis.costs import giga, total
 from cnndsl.analysis.expect import check
+from cnndsl.analysis.narrowing import outputs_at
 from cnndsl.analysis.summary import summary
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.editing.reading import Reader, Trees
@@ -57,6 +58,8 @@ class Watch:
     path: Path
     model: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    """Labels that are shown as the outputs, instead of the model's own."""
     shown: Shown = field(default_factory=dict)
     pages: list[queue.Queue[Shown]] = field(default_factory=list)
     trees: Trees = field(default_factory=dict)
@@ -78,6 +81,8 @@ class Watch:
             scope = reader.whole(self.path)
             definition = pick(scope, self.model)
             network = elaborate(definition, self.parameters)
+            if self.outputs:
+                network = outputs_at(network, self.outputs)
             self._tell(
                 {
                     **_drawn(network),

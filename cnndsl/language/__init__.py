@@ -8,9 +8,8 @@ from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.files import find
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition, FileScope, Loader
-from cnndsl.language.narrowing import outputs_at
 
-__all__ = ["elaborate", "outputs_at", "pick", "read"]
+__all__ = ["elaborate", "pick", "read"]
 
 
 def read(path: str | Path) -> FileScope:

@@ -7,12 +7,14 @@ computes, and PyTorch how many multiply-adds it takes and what its training keep
 from __future__ import annotations
 
 import ast
+import random
 import re
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -28,11 +30,11 @@ import cnndsl
 from cnndsl.analysis.closed import free_parameters
 from cnndsl.analysis.costs import costs
 from cnndsl.analysis.memory import saved
+from cnndsl.analysis.pruning import Needed
 from cnndsl.analysis.sizes import sizes
 from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.torch import write
 from cnndsl.cli import cli
-from cnndsl.commands.opening import build
 from cnndsl.console import INTERRUPTED
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures.write import FORMATS_OF
@@ -41,7 +43,7 @@ from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.network import Network, elaborate
 from cnndsl.ops.base import Array, Shape
 from cnndsl.records import Record, record
-from cnndsl.structure import labels
+from cnndsl.structure import Tensor, labels
 from cnndsl.symbolic import formula
 
 BATCHES = (1, 3)
@@ -361,7 +363,7 @@ def multiply_adds(program: Program) -> None:
 def input_sizes(program: Program) -> None:
     """`sizes` at other sizes: elaboration's figures, and PyTorch's acceptance."""
     network = program.network
-    free = free_parameters(build(program.definition), network)
+    free = free_parameters(partial(elaborate, program.definition), network)
     found = sizes(free)
     str(found)
     chance = np.random.default_rng(program.seed)
@@ -550,13 +552,66 @@ def python_interface(program: Program) -> None:
     cnndsl.analysis.closed_forms(network)
 
 
+def outputs_at(program: Program) -> None:
+    """Labels as outputs: the layers they need, the keys and the values that they had."""
+    from cnndsl.figures import Options, picture
+
+    _ = program.module
+    chance, names = random.Random(program.seed), list(labels(program.network))
+    for count in (1, 3):
+        asked = chance.sample(names, min(count, len(names)))
+        cut = assert_cut(program.network, asked)
+        whole = replace(program.network, outputs=cut_outputs(program.network, asked))
+        weights = {key: program.weights[key] for key in expected_weights(cut)}
+        arrays = {name: program.arrays(1)[name] for name in cut.inputs}
+        with np.errstate(all="ignore"), torch.inference_mode():
+            wanted = whole.to_numpy(program.weights, optimize=False)(**program.arrays(1))
+            ours = cut.to_numpy(weights, threads=1)(**arrays)
+            module = cut.to_torch(weights).eval().double()
+            theirs = module(*_tensors(arrays))
+        several = list(wanted.values()) if isinstance(wanted, dict) else [wanted]
+        found = list(ours.values()) if isinstance(ours, dict) else [ours]
+        made = theirs if isinstance(theirs, tuple) else (theirs,)
+        for name, exact, one, other in zip(asked, several, found, made, strict=True):
+            for array in (one, other.numpy()):
+                require(array.shape == exact.shape, f"`{name}` has another shape")
+                same = np.allclose(array, exact, 0, DOUBLE * np.abs(exact).max(), True)
+                require(same or not np.isfinite(exact).all(), f"`{name}` differs")
+        str(cut.summary())
+        cnndsl.analysis.closed_forms(cut)
+        for style in ("blocks", "scale"):
+            require(picture(cut, options=Options(style=style)), "empty picture")
+
+
+def cut_outputs(network: Network, asked: Iterable[str]) -> dict[str, Tensor]:
+    """What labels stand for in the whole network."""
+    return {name: labels(network)[name] for name in asked}
+
+
+def assert_cut(network: Network, asked: Sequence[str]) -> Network:
+    """The network with these outputs, which has what they need and nothing else."""
+    cut = network.outputs_at(*asked)
+    require(list(cut.outputs) == list(asked), f"outputs {list(cut.outputs)}")
+    inputs = {tensor.node for tensor in network.inputs.values()}
+    needed = Needed(network)
+    needed.add(tensor.node for tensor in cut_outputs(network, asked).values())
+    left = [node for node in cut if node.name not in {t.node for t in cut.inputs.values()}]
+    nodes = map(network.node, needed.nodes - inputs)
+    before = Counter((str(node.op), node.path) for node in nodes)
+    after = Counter((str(node.op), node.path) for node in left)
+    require(before == after, f"other layers: {before - after} gone, {after - before} too many")
+    there, keys = expected_weights(network), expected_weights(cut)
+    require(all(there[key][1] == weight for key, (_, weight) in keys.items()), "other weights")
+    return cut
+
+
 Column = Callable[[Program], None]
 COLUMNS: dict[str, Column] = {
     column.__name__: column
     for column in (
         interpreter, plan, plan_single, pytorch, optimized, source, keys, parameters,
         multiply_adds, input_sizes, onnx, training_memory, commands, explanations, pictures,
-        slow_pictures, python_interface,
+        slow_pictures, python_interface, outputs_at,
     )
 }  # fmt: skip
 

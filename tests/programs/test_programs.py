@@ -38,6 +38,11 @@ def test_what_is_written_of_random_programs(seed: int) -> None:
     assert_right(generate(seed), WRITTEN, seed)
 
 
+@pytest.mark.parametrize("seed", range(0, SEEDS, 15))
+def test_labels_of_random_programs_as_outputs(seed: int) -> None:
+    assert_right(generate(seed), ["outputs_at"], seed)
+
+
 def test_a_program_is_that_of_its_seed() -> None:
     assert generate(7) == generate(7)
 

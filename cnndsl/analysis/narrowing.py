@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from cnndsl.analysis.pruning import Needed, pruned
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.graph import Network
 from cnndsl.language import tree
@@ -18,7 +19,6 @@ from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition, FileScope
 from cnndsl.language.names import OpRef
 from cnndsl.language.naming import Chain, Modules, Site, Turn, all_labels, is_source
-from cnndsl.language.pruning import pruned
 from cnndsl.language.unread import names_in, values_in
 from cnndsl.ops.base import Shape
 from cnndsl.structure import (
@@ -83,9 +83,11 @@ def _narrowed(network: Network, model: BlockDefinition, asked: Sequence[str]) ->
 
 
 def _all_needed(network: Network) -> bool:
-    """Whether the outputs need every node."""
-    cut = pruned(network, network.outputs)
-    return len(cut.wires) == len(network.wires)
+    """Whether the outputs need every node, or what the text decided by a size does."""
+    needed = Needed(network)
+    needed.add(tensor.node for tensor in (*network.outputs.values(), *network.inputs.values()))
+    needed.add(node for one in network.decided for node in needed.sizes(one.formula, None))
+    return len(needed.nodes) == len(network.wires)
 
 
 def _again(
@@ -145,8 +147,9 @@ class Cut:
     def __init__(self, network: Network, wanted: set[Place]) -> None:
         """Find it: by what the layers read, and by the names in what stays."""
         self.network, self.wanted = network, wanted
-        self.needed: set[str] = set()
-        self.need(node for node, _ in wanted)
+        self.need = Needed(network)
+        self.need.add(node for node, _ in wanted)
+        self.needed = self.need.nodes
         self.instances: dict[BlockDefinition, list[Block]] = {}
         for block in (network.structure, *blocks(network.structure)):
             assert isinstance(block.declared, BlockDefinition)
@@ -159,15 +162,6 @@ class Cut:
                 for line in block.body:
                     by_key.setdefault(line.key, []).append(line)
                     self.nodes[id(line)] = frozenset(nodes_of([line]))
-
-    def need(self, nodes: Iterable[str]) -> None:
-        """Nodes, and all that they read."""
-        stack = [*nodes]
-        while stack:
-            node = stack.pop()
-            if node not in self.needed:
-                self.needed.add(node)
-                stack += self.network.wires.producers(node)
 
     # --- definitions
 
@@ -186,7 +180,7 @@ class Cut:
             bodies = {
                 definition: self.body(definition, ports[definition])
                 for definition in self.instances
-                if any(self.alive(line) for line in self.all_lines(definition))
+                if definition is model or any(map(self.alive, self.all_lines(definition)))
             }
         scopes: dict[int, FileScope] = {}
         found = {
@@ -196,7 +190,7 @@ class Cut:
         for scope in scopes.values():
             for name, bound in scope.names.items():
                 if isinstance(bound.meaning, OpRef) and bound.meaning.target in found:
-                    target = found[bound.meaning.target]  # type: ignore[index]
+                    target = found[bound.meaning.target]
                     meaning = replace(bound.meaning, target=target)
                     scope.names[name] = replace(bound, meaning=meaning)
         cut = found[model]
@@ -317,7 +311,7 @@ class Cut:
                     kept.add(n + 1)
         for block in self.instances[definition]:
             if any(map(self.alive, block.body)):
-                self.need(
+                self.need.add(
                     tensor.node
                     for line in block.body
                     if line.on and line.key in shown

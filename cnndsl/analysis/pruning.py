@@ -5,10 +5,11 @@ It is for what no cut of the text says: one call of a block that goes less far t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
+from cnndsl.analysis.propagate import Scope, scopes, size_attributes
 from cnndsl.graph import Network, Wires
 from cnndsl.structure import (
     Block,
@@ -24,8 +25,7 @@ from cnndsl.structure import (
     Term,
     nodes_of,
 )
-
-T = TypeVar("T")
+from cnndsl.symbolic import Axis, Formula, Sym, Symbol, formula
 
 
 def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
@@ -33,13 +33,9 @@ def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
 
     It has no declaration: its text says more than it does.
     """
-    needed: set[str] = set()
-    stack = [tensor.node for tensor in outputs.values()]
-    while stack:
-        node = stack.pop()
-        if node not in needed:
-            needed.add(node)
-            stack += network.wires.producers(node)
+    work = Needed(network)
+    work.add(tensor.node for tensor in outputs.values())
+    needed = work.nodes
     inputs = {name: t for name, t in network.inputs.items() if t.node in needed}
     inputs = inputs or dict(network.inputs)
     needed |= {tensor.node for tensor in inputs.values()}
@@ -52,7 +48,56 @@ def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
         inputs=inputs,
         outputs=outputs,
         shapes={name: found for name, found in network.shapes.items() if name in needed},
+        decided=tuple(one for one in network.decided if work.has(one.formula)),
+        numbers=tuple(one for one in network.numbers if work.has(one.formula)),
     )
+
+
+class Needed:
+    """The nodes that some need: those they read, and those of which they read a size."""
+
+    def __init__(self, network: Network) -> None:
+        """Begin with none."""
+        self.network, self.scopes = network, scopes(network)
+        self.nodes: set[str] = set()
+
+    def add(self, nodes: Iterable[str]) -> None:
+        """Nodes, and all that they need."""
+        stack = [*nodes]
+        while stack:
+            name = stack.pop()
+            if name in self.nodes:
+                continue
+            self.nodes.add(name)
+            stack += self.network.wires.producers(name)
+            for size in size_attributes(self.network.node(name).op):
+                stack += self.sizes(formula(size), self.scopes.get(name))
+
+    def has(self, size: Formula) -> bool:
+        """Whether all is there of which a formula, in the model's terms, reads a size."""
+        return self.nodes.issuperset(self.sizes(size, None))
+
+    def sizes(self, size: Formula, scope: Scope | None) -> Iterator[str]:
+        """The nodes of which a formula reads a size where it stands; None: in the model."""
+        for atom in size.atoms():
+            yield from self.size(atom, scope)
+
+    def size(self, atom: Symbol | Axis, scope: Scope | None) -> Iterator[str]:
+        """The same of an atom, which may stand for a formula of the caller's."""
+        if isinstance(atom, Axis) and ":" in atom.tensor:
+            yield atom.tensor.rpartition(":")[0]
+            return
+        while scope is not None:
+            if isinstance(atom, Axis) and atom.tensor in (scope.ports or ()):
+                assert scope.ports is not None
+                yield scope.ports[atom.tensor].node
+                return
+            if isinstance(atom, Symbol) and atom.name in scope.names:
+                value = scope.names[atom.name]
+                if isinstance(value, Sym) and scope.outside is not None:
+                    yield from self.sizes(value.formula, scope.outside)
+                return
+            scope = scope.outside
 
 
 def _wires(network: Network, needed: set[str]) -> Wires:

@@ -214,7 +214,8 @@ def _labels(
     """`c2,x[0, 1]` as labels; a comma in brackets is the label's own."""
     if text is None:
         return ()
-    found = tuple(" ".join(part.split()) for part in re.split(r",(?![^\[]*\])", text))
+    parts = re.split(r",(?![^\[]*\])", "".join(text.split()))
+    found = tuple(part.replace(",", ", ") for part in parts)
     if not all(found):
         message = f"`{text}` is not a list of labels: write c2,c3,c4"
         raise click.BadParameter(message, ctx, param)

@@ -199,6 +199,8 @@ class Network(Record):
     """What the sizes decided, in the model's terms."""
     numbers: tuple[Decided, ...] = field(default=(), repr=False)
     """The sizes from which attributes that are no integers were worked out."""
+    whole: Network | None = field(default=None, repr=False)
+    """The network of which this is what some of its labels need."""
     again: Build | None = field(default=None, repr=False)
     """The model elaborated anew, with other values or sizes; a copy cannot."""
 

@@ -50,7 +50,7 @@ def outputs_at(network: Network, asked: Sequence[str]) -> Network:
     made = _narrowed(network, model, asked) if isinstance(model, BlockDefinition) else None
     if made is None:
         made = pruned(network, {name: _plain(known[name]) for name in asked})
-    made.warnings = network.warnings
+    made.warnings, made.whole = network.warnings, network.whole or network
     if network.again is not None:
         made.again = partial(_again, network, tuple(asked))
     return made

@@ -46,18 +46,21 @@ def draw(weight: Weight, rng: np.random.Generator) -> Array:
 
 
 def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """The weights that evaluation needs: all but counters.
+    """The weights that evaluation needs: all but counters, and those of the whole network.
 
     Raises ArchError (E603): one is missing, unknown, of the wrong shape or no float array;
     a variance is negative.
     """
     expected = expected_weights(network)
+    unknown = [name for name in weights if name not in expected]
+    if unknown and network.whole is not None:
+        whole = expected_weights(network.whole)
+        unknown = [name for name in unknown if name not in whole]
     faults = [
         Diagnostic(
             "E603", f"no layer owns the weight `{name}`", help=did_you_mean(name, expected)
         )
-        for name in weights
-        if name not in expected
+        for name in unknown
     ]
     checked: dict[str, Array] = {}
     for name, (node, weight) in expected.items():

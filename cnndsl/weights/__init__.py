@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +65,32 @@ def load_weights(
     are matched as `cnndsl.weights.matching` says; a module is run, and its outputs compared.
     `map` settles what is left open: their name, prefix or pattern (`convs.*`) → ours. With
     `partial` a head of another size is not loaded. A 1×1 convolution may be a linear layer
-    there; half precision becomes float32; counters may be missing.
+    there; half precision becomes float32; counters may be missing. A network that is a part
+    of another takes the other's weights too, and keeps its own.
 
     Raises ArchError (E603): own names, wrong contents. E604: a file or an array that cannot
     be read. E605: layers without a partner, or that may be one of several.
     """
+    try:
+        return _loaded(network, source, map, partial=partial)
+    except ArchError:
+        if network.whole is None:
+            raise
+        with suppress(ArchError):
+            found = _loaded(network.whole, source, map, partial=partial)
+            own = {name: found[name] for name in expected_weights(network)}
+            return Loaded(own, found.left, found.by_order)
+        raise
+
+
+def _loaded(
+    network: Network,
+    source: str | os.PathLike[str] | Mapping[str, Any] | nn.Module,
+    map: Mapping[str, str] | None,
+    *,
+    partial: bool,
+) -> Loaded:
+    """The same of a network that is no part of another."""
     module = None
     expected = {name: weight for name, (_, weight) in expected_weights(network).items()}
     if isinstance(source, Mapping):

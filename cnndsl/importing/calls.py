@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -20,7 +20,7 @@ class Seen(Record):
 
     `merged` says that this axis holds rows of each sample as well, which are our axis at that
     place: 1, where a sample's rows lie together; 2, where each row's samples do. `shape` is
-    the recorded one.
+    the recorded one. What is the same for all samples has no batch there: `batch` is −1.
     """
 
     value: Value
@@ -33,7 +33,7 @@ class Seen(Record):
     def axis(self, axis: int) -> int | None:
         """Our axis for one of theirs; None is the batch."""
         axis %= len(self.shape)
-        if self.merged:
+        if self.merged or self.batch < 0:
             return axis
         return None if axis == self.batch else axis - (axis > self.batch)
 
@@ -49,6 +49,21 @@ class Constant(Record):
     name: str
     shape: Shape
     made: str = ""
+    value: Any = field(default=None, repr=False)
+    """Its numbers, where no parameter is in them."""
+    lift: Callable[[Seen], Seen] | None = field(default=None, repr=False)
+    """It as layers, beside a tensor that flows: it says how many samples there are."""
+    given: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """The arguments that it was made of."""
+    buffer: bool = False
+    """Whether training leaves it as it is."""
+    saved: bool = False
+    """Whether it is a number that is saved with the weights, which others may replace."""
+
+    @property
+    def spoken(self) -> str:
+        """Its name, or what made it."""
+        return f"`{self.name}`" if self.name else f"`{self.made}` of parameters"
 
 
 Seeable = Seen | Constant
@@ -81,8 +96,9 @@ class Call(Record):
     def seen(self, found: object, *, plain: bool = False) -> Seen:
         """The same, of one in a list."""
         if isinstance(found, Constant):
-            what = f"`{found.name}`" if found.name else f"`{found.made}` of parameters"
-            raise self.refuse(f"of {what}, which is a parameter and no tensor that flows")
+            raise self.refuse(
+                f"of {found.spoken}, which is a parameter and no tensor that flows"
+            )
         if not isinstance(found, Seen):
             raise self.refuse(f"of {found!r}")
         if plain and (found.merged or found.batch):
@@ -101,6 +117,10 @@ class Call(Record):
             raise self.refuse(
                 f"whose {name} is computed from parameters by `{found.made}`: a file has"
                 " no operation on weights alone"
+            )
+        if found.buffer and not name.startswith("running_"):
+            raise self.refuse(
+                f"whose {name} is the buffer `{found.name}`: a file would learn it"
             )
         return found
 
@@ -141,6 +161,8 @@ class Reader:
         self.shapes: dict[Value, Shape] = {}
         self.scopes: tuple[Scope, ...] = ()
         self.names: set[str] = set()
+        self.learned: dict[tuple[str, Shape], Value] = {}
+        """The `learned` tensor of each parameter that is read as one."""
         self.batch = BATCH
 
     def seen(

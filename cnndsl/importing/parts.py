@@ -439,7 +439,7 @@ def _free(name: str, taken: Counter[str]) -> str:
 # Steps
 
 
-LISTS = ("sections", "sizes", "size", "axis", "offset")
+LISTS = ("sections", "sizes", "size", "axis", "offset", "places", "shift", "numbers")
 """Arguments that are lists of numbers."""
 
 
@@ -473,7 +473,7 @@ def _pad(layer: Layer, value: Any) -> object:
     if not isinstance(value, tuple):
         return value
     given: Any = layer.arguments
-    if layer.word in ("conv", "dwconv"):
+    if layer.word in ("conv", "dwconv", "std_conv"):
         same = [d * (k - 1) for d, k in zip(given["dilation"], given["kernel"], strict=True)]
         pairs = zip(same, value, strict=True)
         if all(n % 2 == 0 and pair == (n // 2, n // 2) for n, pair in pairs):

@@ -324,6 +324,8 @@ def _splits(flow: Flow) -> Flow:
 
 # Windows
 
+WINDOWS = ("conv", "dwconv", "std_conv", "maxpool", "avgpool")
+
 
 def _pads(flow: Flow) -> Flow:
     """Zeros, and −∞, into the padding of the window that alone reads them."""
@@ -332,7 +334,7 @@ def _pads(flow: Flow) -> Flow:
     gone: set[str] = set()
     kept: Layers = []
     for layer in flow.layers:
-        pad = before(layer) if layer.word in ("conv", "dwconv", "maxpool", "avgpool") else None
+        pad = before(layer) if layer.word in WINDOWS else None
         joined = pad is not None and _joined(pad, layer)
         if pad is not None and joined:
             gone.add(pad.name)
@@ -354,7 +356,7 @@ def _joined(pad: Layer, layer: Layer) -> dict[str, object] | None:
     sides: Any = pad.arguments["sides"]
     own = given["pad"] if "pad" in given else ((0, 0),) * len(sides)
     total = tuple((a + c, b + d) for (a, b), (c, d) in zip(sides, own, strict=True))
-    if layer.word in ("conv", "dwconv"):
+    if layer.word in WINDOWS[:3]:
         return {**given, "pad": total} if pad.word == "zeropad" else None
     # Pools: padded by one kind alone, and by no more than half of the kernel.
     half = all(max(pair) <= k // 2 for pair, k in zip(total, given["kernel"], strict=True))

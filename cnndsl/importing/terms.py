@@ -109,7 +109,9 @@ class Apart(Exception):  # noqa: N818 - it is an answer, not a fault
     """Two bodies have too little in common to be one block."""
 
 
-WEIGHTY = frozenset({"conv", "dwconv", "deconv", "linear", "add", "concat", "mul", "einsum"})
+WEIGHTY = frozenset(
+    {"conv", "dwconv", "std_conv", "deconv", "linear", "add", "concat", "mul", "einsum"}
+)
 
 
 def merged(first: Body, second: Body) -> Body:

@@ -7,16 +7,17 @@ touches the batch is seen. Each recorded call goes to its rule in `aten`.
 from __future__ import annotations
 
 import logging
-import math
 import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.importing.aten import RULES, VIEWS, nothing
+from cnndsl.importing.aten import RULES, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
+from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused
 from cnndsl.ops.base import Array, Shape
 
@@ -73,11 +74,15 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
     import torch
     from torch.func import functional_call
 
-    owned = tensors(module)
-    placed = {k: v.detach().cpu().numpy() for k, v in owned.items() if not v.is_meta}
+    traced = trace(exported(module, shapes), name)
+    owned = {k: v.detach().cpu() for k, v in tensors(module).items() if not v.is_meta}
+    wanted = {n for layer in traced.layers for n in layer.weights.values()}
+    wanted.update(name for name, _ in module.named_parameters(remove_duplicate=False))
+    placed = {k: v.numpy() for k, v in owned.items() if k in wanted}
+    numbers = {k: _double(v) for k, v in owned.items() if k not in wanted}
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
-        given = {key: torch.from_numpy(value) for key, value in weights.items()}
+        given = numbers | {key: torch.from_numpy(value) for key, value in weights.items()}
         was = module.training
         module.eval()
         try:
@@ -87,7 +92,12 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
             module.train(was)
         return [one.detach().numpy() for one in _leaves(found)]
 
-    return replace(trace(exported(module, shapes), name), weights=placed, run=run)
+    return replace(traced, weights=placed, run=run)
+
+
+def _double(tensor: torch.Tensor) -> torch.Tensor:
+    """In the precision of the proof, where it is no integer."""
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _leaves(found: object) -> list[torch.Tensor]:
@@ -107,6 +117,12 @@ def trace(program: ExportedProgram, name: str) -> Flow:
         for spec in program.graph_signature.input_specs
         if spec.kind.name != "USER_INPUT"
     }
+    saved = {
+        spec.arg.name: spec.persistent is not False
+        for spec in program.graph_signature.input_specs
+    }
+    numbers = Numbers({**program.state_dict, **program.constants})
+    learned = set(program.graph_signature.parameters)
     inputs: dict[str, Shape] = {}
     results: list[Any] = []
     memory: dict[Any, int] = {}
@@ -114,7 +130,15 @@ def trace(program: ExportedProgram, name: str) -> Flow:
         if node.op == "placeholder":
             shape = tuple(map(int, node.meta["val"].shape))
             if node.name in targets:
-                seen[node] = Constant(targets[node.name], shape)
+                target = targets[node.name]
+                value = None if target in learned else numbers.begin(node, target)
+                seen[node] = Constant(
+                    target,
+                    shape,
+                    value=value,
+                    buffer=target not in learned,
+                    saved=value is not None and saved[node.name] and value.is_floating_point(),
+                )
                 continue
             inputs[node.name] = shape[1:]
             reader.batch = shape[0]
@@ -122,13 +146,14 @@ def trace(program: ExportedProgram, name: str) -> Flow:
             reader.shapes[node.name, 0] = shape[1:]
             seen[node] = reader.seen((node.name, 0), shape)
         elif node.op == "get_attr":
-            seen[node] = Constant("", (), "constant")
+            kept = getattr(program.graph_module, str(node.target), None)
+            value = numbers.begin(node, str(node.target), kept)
+            shape = tuple(kept.shape) if hasattr(kept, "shape") else ()
+            seen[node] = Constant("", shape, "constant", value=value)
         elif node.op == "output":
             results = list(node.args[0])
         else:
-            reader.scopes = _scopes(node)
-            _read(node, seen, reader)
-            _aliases(node, seen, memory, reader)
+            _step(node, seen, reader, numbers, memory)
     outputs = _outputs(program, [seen.get(r) if isinstance(r, fx.Node) else r for r in results])
     ports = _ports(list(inputs))
     layers = tuple(
@@ -138,6 +163,46 @@ def trace(program: ExportedProgram, name: str) -> Flow:
     given = {ports[name]: shape for name, shape in inputs.items()}
     ends = {port: (ports.get(n, n), o) for port, (n, o) in outputs.items()}
     return Flow(name, given, ends, layers, {}, _none)
+
+
+def _step(
+    node: fx.Node,
+    seen: dict[Any, Any],
+    reader: Reader,
+    numbers: Numbers,
+    memory: dict[Any, int],
+) -> None:
+    """One recorded call; what is recorded under a context, `autocast` say, in its place."""
+    from torch import fx
+
+    word = getattr(node.target, "_name", "")
+    if not str(word).startswith("wrap_with_"):
+        reader.scopes = _scopes(node)
+        _read(node, seen, reader, numbers)
+        _aliases(node, seen, memory, reader)
+        return
+    place = next(
+        n
+        for n, one in enumerate(node.args)
+        if isinstance(one, fx.Node) and one.op == "get_attr" and "val" not in one.meta
+    )
+    held = node.args[place]
+    assert isinstance(held, fx.Node)
+    if word == "wrap_with_autocast" and node.args[2]:
+        raise refused("it computes in another precision (`autocast`)", reader.where)
+    inner = getattr(held.graph.owning_module, str(held.target))
+    given = iter(node.args[place + 1 :])
+    for one in inner.graph.nodes:
+        if one.op == "placeholder":
+            outer = next(given)
+            seen[one] = seen[outer]
+            memory[one] = memory.setdefault(outer, len(memory))
+            if outer in numbers.known:
+                numbers.known[one] = numbers.known[outer]
+        elif one.op == "output":
+            seen[node] = [seen[result] for result in one.args[0]]
+        else:
+            _step(one, seen, reader, numbers, memory)
 
 
 def _none(*_: object) -> Sequence[Array]:
@@ -174,22 +239,22 @@ def _word(node: fx.Node) -> tuple[str, bool]:
     return word.rstrip("_") if inplace else word, inplace
 
 
-def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader) -> None:
+def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader, numbers: Numbers) -> None:
     """Give one call to its rule."""
     from torch import fx
 
     if node.target is operator.getitem:
         source, number = node.args
         seen[node] = seen[source][number]
+        if source in numbers.known:
+            numbers.known[node] = numbers.known[source][number]
         return
     word, _ = _word(node)
     flows = [seen[n] for n in node.all_input_nodes]
     value = node.meta.get("val")
     many = value if isinstance(value, list | tuple) else (value,)
     shapes = tuple(tuple(map(int, one.shape)) for one in many if hasattr(one, "shape"))
-    if not any(map(_flowing, flows)):
-        seen[node] = _constant(word, flows, shapes)
-        return
+    apart = word in LIKE or not any(map(_flowing, flows))
 
     def known(argument: Any) -> Any:
         if isinstance(argument, fx.Node):
@@ -210,6 +275,9 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader) -> None:
                     parameter.default_value if parameter.has_default_value() else None
                 )
     call = Call(node.name, word, given, shapes, reader)
+    if apart:
+        seen[node] = _apart(call, node, flows, numbers)
+        return
     rule = RULES.get(word)
     if nothing(call):
         seen[node] = flows[0]
@@ -219,37 +287,40 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader) -> None:
         seen[node] = rule(call)
 
 
+def _apart(call: Call, node: fx.Node, flows: list[Any], numbers: Numbers) -> Any:
+    """What a call gives that reads nothing of what flows."""
+    value = numbers.run(node, like=call.word in LIKE)
+    values = value if isinstance(value, list | tuple) else (value,)
+    flows = [] if call.word in LIKE else flows
+    several = isinstance(node.meta.get("val"), list | tuple)
+    whole = made(call.word, flows, call.shapes)
+    scopes, memory = call.reader.scopes, dict[int, Any]()
+
+    def lift(number: int, beside: Seen) -> Seen:
+        if number not in memory:
+            now, call.reader.scopes = call.reader.scopes, scopes
+            try:
+                found = lifted(call, beside)
+            finally:
+                call.reader.scopes = now
+            memory.update(enumerate(found if isinstance(found, list) else [found]))
+        return memory[number]
+
+    found = [
+        replace(
+            one,
+            value=values[n] if len(values) == len(whole) else None,
+            lift=partial(lift, n),
+            given=call.given,
+        )
+        for n, one in enumerate(whole)
+    ]
+    return found if several else found[0]
+
+
 def _flowing(value: object) -> bool:
     several = value if isinstance(value, list | tuple) else (value,)
     return any(isinstance(one, Seen) for one in several)
-
-
-ORDERLY = frozenset(
-    (
-        *("view", "reshape", "unsqueeze", "squeeze", "flatten", "alias", "detach", "to"),
-        *("contiguous", "clone", "_to_copy", "lift_fresh_copy", "unflatten", "view_as"),
-        "reshape_as",
-    )
-)
-"""What leaves a parameter's elements as they are, in order."""
-
-
-def _constant(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> Any:
-    """What is computed of parameters alone."""
-    found = []
-    for shape in shapes or ((),):
-        first = flows[0] if flows else None
-        if not isinstance(first, Constant) or not first.name:
-            found.append(Constant("", shape, getattr(first, "made", "") or word))
-        elif word == "expand" and first.shape[1:] == shape[1:]:
-            found.append(first)  # one for each sample
-        elif word in ORDERLY or (
-            word == "expand" and math.prod(first.shape) == math.prod(shape)
-        ):
-            found.append(Constant(first.name, shape, first.made))
-        else:
-            found.append(Constant("", shape, word))
-    return found[0] if len(found) == 1 else found
 
 
 def _aliases(
@@ -322,17 +393,21 @@ def loaded(path: Path) -> Flow:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise refused(f"{path}: PyTorch cannot read it: {lines[0][:200]}") from None
     flow = trace(program, path.stem)
-    placed = {
-        key: value.detach().cpu().numpy()
+    wanted = {n for layer in flow.layers for n in layer.weights.values()}
+    owned = {
+        key: value.detach().cpu()
         for key, value in {**program.state_dict, **program.constants}.items()
         if hasattr(value, "detach")
     }
+    wanted.update(program.graph_signature.parameters)
+    placed = {k: v.numpy() for k, v in owned.items() if k in wanted}
+    numbers = {k: _double(v) for k, v in owned.items() if k not in wanted}
     module = program.module()
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
         from torch.func import functional_call
 
-        given = {key: torch.from_numpy(value) for key, value in weights.items()}
+        given = numbers | {key: torch.from_numpy(value) for key, value in weights.items()}
         with _quiet():
             found = functional_call(module, given, tuple(map(torch.from_numpy, inputs)))
         return [one.detach().numpy() for one in _leaves(found)]

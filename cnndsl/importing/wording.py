@@ -23,7 +23,7 @@ def usual(blocks: Iterable[Block]) -> Defaults:
     """What most steps of the file say, so that it is said once."""
     all_ = [step for block in blocks for line in block.body.lines for step in steps(line.chain)]
     found: dict[str, dict[str, Any]] = {}
-    for word in ("conv", "dwconv", "deconv", "linear"):
+    for word in ("conv", "dwconv", "std_conv", "deconv", "linear"):
         mine = [step for step in all_ if step.word == word]
         for slot in ("norm", "act", "bias"):
             values = Counter(_literal(s.arguments[slot]) for s in mine)

@@ -18,8 +18,10 @@ from cnndsl.ops import (
     sample,
     selection,
     shuffle,
+    standardised,
     unpool,
     whole_pool,
+    windows,
 )
 from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
 
@@ -47,6 +49,8 @@ __all__ = [
     "sample",
     "selection",
     "shuffle",
+    "standardised",
     "unpool",
     "whole_pool",
+    "windows",
 ]

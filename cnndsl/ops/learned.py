@@ -160,6 +160,50 @@ class Values(Given):
         return self.expanded(to, inputs[0], to.floats([numbers]), (len(numbers),))
 
 
+FULL = '''def full(x: Tensor, sizes: tuple[int, ...], value: float) -> Tensor:
+    """A number everywhere, for each sample."""
+    return torch.full([x.shape[0], *sizes], value, dtype=x.dtype, device=x.device)
+'''
+
+
+@op("full", Family.LINEAR)
+class Full(Given):
+    """One number everywhere, the same for each sample.  → (*sizes).
+
+    Raises OpError: no size, or one less than 1.
+    Source: convention (PyTorch's `torch.full`).
+    """
+
+    sizes: Integers
+    value: float
+
+    elsewhere = "ones zeros"
+    discrete = ("out",)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(*sizes)."""
+        return _checked(self.sizes)
+
+    def figure(self) -> str:
+        """`1, 16×49`."""
+        return f"{spoken(self.value)}, {spoken(self.sizes)}"
+
+    def run(self, *inputs: Array, **weights: Array) -> Array:
+        """One for each sample."""
+        shape = (len(inputs[0]), *map(int, self.sizes))
+        return np.full(shape, float(self.value), inputs[0].dtype)
+
+    def torch(self, *inputs: Shape) -> Torch:
+        """A function of the file's own."""
+        given = (Operand(0), tuple(self.sizes), float(self.value))
+        return Torch(function=Call("full", given), helper=FULL)
+
+    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
+        """`Expand` over the batch and all axes."""
+        one = to.floats(float(self.value))
+        return self.expanded(to, inputs[0], one, tuple(self.sizes))
+
+
 AFFINE = '''class Affine(nn.Module):
     """A learned factor and a learned bias for each channel."""
 

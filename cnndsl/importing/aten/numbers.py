@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+from cnndsl.importing.aten.lifting import flowing, learned, same, uniform
 from cnndsl.importing.aten.table import AXES, RULES, permuted, rule
 from cnndsl.importing.calls import Call, Constant, Seen
-from cnndsl.ops.base import OPS
+from cnndsl.ops.base import OPS, Shape
 
 # Functions of each element
 
@@ -139,6 +141,8 @@ def _softmax(call: Call) -> Seen:
 
 def aligned(call: Call, first: Seen, second: Seen) -> tuple[Seen, Seen]:
     """Two tensors with the batch at one place."""
+    if first.batch < 0 or second.batch < 0:
+        return same(call, first, second)
     if (first.batch, first.merged) == (second.batch, second.merged):
         return first, second
     raise call.refuse("of tensors whose batches lie at different places")
@@ -155,6 +159,8 @@ def _arithmetic(call: Call) -> Seen:
         return _both(call, first, second)
     flowing = first if isinstance(first, Seen) else second
     other = second if isinstance(first, Seen) else first
+    if isinstance(other, Constant) and (number := uniform(call, other)) is not None:
+        other = number
     if isinstance(other, int | float) and not isinstance(other, bool):
         return _scalar(call, flowing, float(other), left=flowing is second)
     if isinstance(other, Constant):
@@ -178,9 +184,9 @@ def _scalar(call: Call, x: Seen, number: float, *, left: bool) -> Seen:
 
 
 def _learned(call: Call, x: Seen, weight: Constant) -> Seen:
-    if not weight.name:
-        what = f"what `{weight.made}` gives"
-        raise call.refuse(f"with {what}, a tensor that does not come from the input")
+    if not weight.name or weight.value is not None or x.batch < 0:
+        other = flowing(call, weight, x)
+        return _both(call, *((other, x) if call["self"] is weight else (x, other)))
     place = [n - len(weight.shape) for n, size in enumerate(weight.shape) if size != 1]
     if call.word != "mul" or len(place) > 1:
         if call.word == "div" and isinstance(call["self"], Constant):
@@ -218,13 +224,14 @@ def constant(call: Call, weight: Constant, beside: Seen, rank: int) -> Seen:
     """A parameter as a tensor that flows, the same for each sample; of so many axes."""
     shape = (*[1] * (rank - len(weight.shape)), *weight.shape)
     batch = beside.batch
-    if not weight.name or len(shape) != rank or shape[batch] != 1:
-        raise call.refuse(f"with `{weight.name or weight.made}`, not one for all samples")
+    if not weight.name or weight.value is not None or batch < 0:
+        return same(call, beside, flowing(call, weight, beside))[1]
+    if len(shape) != rank or shape[batch] != 1:
+        raise call.refuse(f"with {weight.spoken}, not one for all samples")
     sizes = (*shape[:batch], *shape[batch + 1 :])
-    names = {"weight": weight.name}
-    made = call.layer("learned", [beside], [sizes], names, sizes=sizes)
+    made = learned(call, weight, beside, sizes)
     whole = (*sizes[:batch], call.reader.batch, *sizes[batch:])
-    return call.reader.seen(made, whole, batch)
+    return call.reader.seen(made.value, whole, batch)
 
 
 @rule("addcmul")
@@ -266,26 +273,92 @@ def _both(call: Call, first: Seen, second: Seen) -> Seen:
 @rule("matmul", "bmm")
 def _matmul(call: Call) -> Seen:
     names = ("self", "mat2") if call.word == "bmm" else ("self", "other")
-    first, second = aligned(call, *(call.tensor(name) for name in names))
+    given = [call[name] for name in names]
+    if (len(given[1].shape), isinstance(given[1], Constant)) == (2, True):
+        made = _projected(call, *given)
+        if made is not None:
+            return made
+    beside = next(one for one in given if isinstance(one, Seen))
+    tensors = [flowing(call, x, beside) if isinstance(x, Constant) else x for x in given]
+    first, second = aligned(call, *map(call.seen, tensors))
+    if min(len(first.ours), len(second.ours)) < 2 or first.batch >= len(first.shape) - 2:
+        raise call.refuse("over the batch, or of vectors")
+    return _product(call, first, second)
+
+
+def _projected(call: Call, x: Seen, weight: Constant) -> Seen | None:
+    """`x @ W.T`, which is a linear layer."""
+    source = weight.given.get("self") if weight.made in ("t", "transpose", "permute") else None
+    plain = isinstance(source, Constant) and source.name and not source.buffer
+    if not plain or len(source.shape) != 2 or x.axis(-1) is None:
+        return None
+    out = source.shape[0]
+    shape = (*x.ours[:-1], out)
+    names = {"weight": source.name}
+    return call.like(call.layer("linear", [x], [shape], names, out=out, bias=False), x)
+
+
+def _product(call: Call, first: Seen, second: Seen) -> Seen:
+    """Matrices' product; an axis before them that one has alone, or of size 1, is broadcast."""
     a, b = first.ours, second.ours
-    if len(a) != len(b) or a[:-2] != b[:-2] or len(a) < 2:
-        raise call.refuse(f"of {list(a)} and {list(b)}")
-    if first.batch >= len(first.shape) - 2:
-        raise call.refuse("over the batch")
-    outer = " ".join(AXES[: len(a) - 2])
-    left, right, out = (f"{outer} {axes}".strip() for axes in ("m k", "k n", "m n"))
-    outer_names = {"m", "k", "n"} & set(AXES[: len(a) - 2])
-    assert not outer_names
-    shape = (*a[:-1], b[-1])
-    made = call.layer("einsum", [first, second], [shape], pattern=f"{left}, {right} -> {out}")
+    rank = max(len(a), len(b)) - 2
+    a, b = ((1,) * (rank + 2 - len(one)) + one for one in (a, b))
+    outer = [name for name in AXES if name not in "mkn"][:rank]
+    kept = [[n for n, m in zip(outer, one, strict=False) if m != 1] for one in (a, b)]
+    both = [n for n in outer if n in kept[0] or n in kept[1]]
+    reduced = [
+        _squeezed(call, x, tuple(m for m in one[:-2] if m != 1) + one[-2:])
+        for x, one in ((first, a), (second, b))
+    ]
+    sizes = tuple(max(n, m) for n, m in zip(a[:-2], b[:-2], strict=True))
+    shape = (*(n for n in sizes if n != 1), a[-2], b[-1])
+    left, right, out = (
+        " ".join([*names, *axes])
+        for names, axes in ((kept[0], "mk"), (kept[1], "kn"), (both, "mn"))
+    )
+    made = call.layer("einsum", reduced, [shape], pattern=f"{left}, {right} -> {out}")
+    whole = (*sizes, a[-2], b[-1])
+    if whole != shape:
+        made = call.layer("reshape", [call.reader.seen(made)], [whole], sizes=whole)
     return call.like(made, first)
+
+
+def _squeezed(call: Call, x: Seen, shape: Shape) -> Seen:
+    if x.ours == shape:
+        return x
+    made = call.layer("reshape", [x], [shape], sizes=shape)
+    return Seen(made, (), x.batch, x.merged, shape)
+
+
+@rule("einsum")
+def _einsum(call: Call) -> Seen:
+    given = call["tensors"]
+    beside = next(one for one in given if isinstance(one, Seen))
+    tensors = [flowing(call, x, beside) if isinstance(x, Constant) else x for x in given]
+    left, arrow, right = str(call["equation"]).replace(" ", "").partition("->")
+    sides = left.split(",")
+    if not arrow or "." in left or any(x.merged for x in tensors):
+        raise call.refuse(f"`{call['equation']}`, of which not each axis has a name")
+    batch = {side[x.batch] for side, x in zip(sides, tensors, strict=True) if x.batch >= 0}
+    if len(batch) != 1 or not batch <= set(right):
+        raise call.refuse("over the batch")
+    (name,) = batch
+    if any(name in side for side, x in zip(sides, tensors, strict=True) if x.batch < 0):
+        raise call.refuse("of a tensor that is not the same for all samples")
+    inner = [" ".join(side.replace(name, "")) for side in sides]
+    place = right.index(name)
+    shape = call.shapes[0]
+    ours = (*shape[:place], *shape[place + 1 :])
+    pattern = f"{', '.join(inner)} -> {' '.join(right.replace(name, ''))}"
+    return call.gives(call.layer("einsum", tensors, [ours], pattern=pattern), place)
 
 
 @rule("scaled_dot_product_attention")
 def _attention(call: Call) -> Seen:
     query, key, value = (call.tensor(name) for name in ("query", "key", "value"))
-    if call["attn_mask"] is not None or call["is_causal"] or call["enable_gqa"]:
-        raise call.refuse("with a mask")
+    mask = call["attn_mask"]
+    if call["is_causal"] or call["enable_gqa"]:
+        raise call.refuse("with a causal mask, or grouped heads")
     if call["dropout_p"]:
         raise call.refuse("with dropout")
     query, key = aligned(call, query, key)
@@ -301,7 +374,20 @@ def _attention(call: Call) -> Seen:
     pattern = f"{outer} m k, {outer} n k -> {outer} m n"
     scores = call.layer("einsum", [query, key], [weights], pattern=pattern)
     scaled = call.layer("mul", [call.reader.seen(scores)], [weights], by=scale)
+    if mask is not None:
+        shape = (*query.shape[:-1], key.shape[-2])
+        before = call.reader.seen(scaled, shape, query.batch, merged=query.merged)
+        scaled = _masked(call, before, mask).value
     soft = call.layer("softmax", [Seen(scaled, ())], [weights], axis=len(q) - 1)
     pattern = f"{outer} m n, {outer} n k -> {outer} m k"
     mixed, shape = call.reader.seen(soft), (*q[:-1], v[-1])
     return call.like(call.layer("einsum", [mixed, value], [shape], pattern=pattern), query)
+
+
+def _masked(call: Call, scores: Seen, mask: Seen | Constant) -> Seen:
+    """Scores plus what is added to them before the softmax."""
+    if isinstance(mask, Constant):
+        if mask.value is not None and not mask.value.is_floating_point():
+            raise call.refuse("with a mask of yes and no")
+        mask = flowing(call, mask, scores)
+    return _both(replace(call, word="add", shapes=(scores.shape,)), scores, mask)

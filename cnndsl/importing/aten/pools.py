@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from cnndsl.importing.aten.table import rule
 from cnndsl.importing.calls import Call, Seen
+from cnndsl.ops.base import Shape
 
 # Pools and sizes
 
@@ -130,36 +132,71 @@ def _resize(call: Call) -> Seen:
     return call.gives(call.layer("resize", [x], size=after, **given))
 
 
-@rule("pad", "constant_pad_nd")
+@rule("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d")
+@rule("replication_pad1d", "replication_pad2d", "replication_pad3d")
 def _pad(call: Call) -> Seen:
-    x = call.tensor("self", plain=True)
-    if call["mode"] not in (None, "constant"):
-        raise call.refuse(f"of mode {call['mode']}")
-    sides, value = list(call["pad"]), float(call["value"] or 0)
-    rank = len(x.shape) - 2
-    if not any(sides):
+    x = call.tensor("self")
+    given = list(call["pad"] if "pad" in call.given else call["padding"])
+    mode = call["mode"] or {"refl": "reflect", "repl": "replicate"}.get(
+        call.word[:4], "constant"
+    )
+    value = float(call["value"] or 0)
+    sides: dict[int, tuple[int, int]] = {}
+    for number, pair in enumerate(zip(given[::2], given[1::2], strict=True)):
+        axis = x.axis(len(x.shape) - 1 - number)
+        if any(pair) and (axis is None or (x.merged and axis == x.batch)):
+            raise call.refuse("of the batch")
+        if any(pair) and axis is not None:
+            sides[axis] = pair
+    if not sides:
         return x
-    if len(sides) > 2 * rank:
-        raise call.refuse("of the batch or the channels")
-    sides += [0] * (2 * rank - len(sides))
-    pads = tuple((sides[i], sides[i + 1]) for i in reversed(range(0, 2 * rank, 2)))
-    if any(side < 0 for pair in pads for side in pair):
-        x, pads = _cropped(call, x, pads)
-        if not any(map(any, pads)):
-            return x
-    if value == -math.inf:
-        return call.gives(call.layer("infpad", [x], sides=pads))
-    if value:
+    if mode != "constant":
+        if x.batch or 0 in sides:
+            raise call.refuse(f"of mode {mode}, and not of a map")
+        pads = tuple(sides.get(n, (0, 0)) for n in range(1, len(x.ours)))
+        return call.gives(call.layer("pad", [x], sides=pads, mode=mode))
+    if any(side < 0 for pair in sides.values() for side in pair):
+        x, sides = _cropped(call, x, sides)
+    spatial = len(x.ours) in (2, 3, 4) and 0 not in sides
+    for infinite, word in ((-math.inf, "infpad"), (0, "zeropad")):
+        if sides and spatial and value == infinite:
+            shape = _grown(x.ours, sides)
+            pads = tuple(sides.get(n, (0, 0)) for n in range(1, len(x.ours)))
+            return call.like(call.layer(word, [x], [shape], sides=pads), x)
+    for axis, (before, after) in sides.items():
+        x = _bordered(call, x, axis, before, after, value)
+    return call.like(x.value, x)
+
+
+def _grown(shape: Shape, sides: Mapping[int, tuple[int, int]]) -> Shape:
+    return tuple(size + sum(sides.get(axis, ())) for axis, size in enumerate(shape))
+
+
+def _bordered(call: Call, x: Seen, axis: int, before: int, after: int, value: float) -> Seen:
+    """A number before and after one axis, joined to it."""
+    if not math.isfinite(value):
         raise call.refuse(f"with {value:g}")
-    return call.gives(call.layer("zeropad", [x], sides=pads))
+    parts = [x]
+    for count, place in ((before, 0), (after, len(parts) + bool(before))):
+        if count:
+            sizes = (*x.ours[:axis], count, *x.ours[axis + 1 :])
+            made = call.layer("full", [x], [sizes], sizes=sizes, value=value)
+            parts.insert(place, call.reader.seen(made))
+    shape = _grown(x.ours, {axis: (before, after)})
+    along: dict[str, Any] = {"axis": axis} if axis else {}
+    made = call.layer("concat", parts, [shape], **along)
+    return call.reader.seen(made, x.shape, x.batch, merged=x.merged)
 
 
 def _cropped(
-    call: Call, x: Seen, pads: tuple[tuple[int, int], ...]
-) -> tuple[Seen, tuple[tuple[int, int], ...]]:
+    call: Call, x: Seen, sides: Mapping[int, tuple[int, int]]
+) -> tuple[Seen, dict[int, tuple[int, int]]]:
     """What negative sides leave of a tensor, and the sides that are not."""
-    offset = tuple(max(0, -before) for before, _ in pads)
-    less = tuple(max(0, -a) + max(0, -b) for a, b in pads)
-    size = tuple(n - m for n, m in zip(x.ours[1:], less, strict=True))
-    made = call.layer("crop", [x], [(x.ours[0], *size)], size=size, offset=offset)
-    return call.reader.seen(made), tuple((max(0, a), max(0, b)) for a, b in pads)
+    for axis, (before, after) in sides.items():
+        start, stop = max(0, -before), x.ours[axis] - max(0, -after)
+        if (start, stop) != (0, x.ours[axis]):
+            ours = (*x.ours[:axis], stop - start, *x.ours[axis + 1 :])
+            made = call.layer("slice", [x], [ours], start=start, stop=stop, axis=axis)
+            x = call.reader.seen(made, x.shape, x.batch, merged=x.merged)
+    left = {axis: (max(0, a), max(0, b)) for axis, (a, b) in sides.items()}
+    return x, {axis: pair for axis, pair in left.items() if any(pair)}

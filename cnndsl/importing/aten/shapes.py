@@ -9,7 +9,7 @@ from cnndsl.importing.aten.numbers import aligned, constant
 from cnndsl.importing.aten.table import permuted, rule
 from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.importing.flow import Value
-from cnndsl.ops.base import Shape
+from cnndsl.ops.base import OPS, Shape
 
 # Parts and joins
 
@@ -18,21 +18,16 @@ def _along(axis: int) -> dict[str, Any]:
     return {"axis": axis} if axis else {}
 
 
-def _sameish(part: object) -> bool:
-    """Whether a tensor in a list is a parameter."""
-    return isinstance(part, Constant) and bool(part.name)
-
-
 @rule("cat", "concat")
 def _cat(call: Call) -> Seen:
     given = call["tensors"]
     beside = next(part for part in given if isinstance(part, Seen))
+    rank = len(beside.shape)
     parts = [
-        constant(call, part, beside, len(beside.shape)) if _sameish(part) else call.seen(part)
-        for part in given
+        constant(call, x, beside, rank) if isinstance(x, Constant) else call.seen(x)
+        for x in given
     ]
-    for part in parts[1:]:
-        aligned(call, parts[0], part)
+    parts = [aligned(call, beside, part)[1] for part in parts]
     axis = parts[0].axis(call["dim"] or 0)
     if axis is None or (parts[0].merged and axis == parts[0].batch):
         raise call.refuse("along the batch")
@@ -52,7 +47,7 @@ def _stack(call: Call) -> Seen:
     place = call["dim"] % (rank + 1)
     if first.merged or place <= first.batch:
         raise call.refuse("before the batch")
-    axis = place - 1
+    axis = place - (first.batch >= 0)
     shape = first.ours
     one = (*shape[:axis], 1, *shape[axis:])
     grown = [call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts]
@@ -161,7 +156,7 @@ def _strided(
 # Axes
 
 
-@rule("permute", "transpose", "t")
+@rule("permute", "transpose", "t", "swapaxes", "swapdims")
 def _permute(call: Call) -> Seen:
     x = call.tensor("self")
     rank = len(x.shape)
@@ -169,9 +164,10 @@ def _permute(call: Call) -> Seen:
     if call.word == "permute":
         order = [d % rank for d in call["dims"]]
     else:
-        i, j = (0, 1) if call.word == "t" else (call["dim0"] % rank, call["dim1"] % rank)
+        given = [value % rank for value in call.given.values() if isinstance(value, int)]
+        i, j = (0, 1) if call.word == "t" else given
         order[i], order[j] = order[j], order[i]
-    batch = order.index(x.batch)
+    batch = order.index(x.batch) if x.batch >= 0 else -1
     without = tuple(d - (d > x.batch) for d in order if d != x.batch)
     ours = tuple(order) if x.merged else without
     return call.reader.seen(permuted(call, x, ours), call.shapes[0], batch, merged=x.merged)
@@ -186,6 +182,8 @@ def _view(call: Call) -> Seen:
 
 def _reread(call: Call, x: Seen, shape: Shape) -> Seen:
     """The same elements in order as another shape, whose batch is found again."""
+    if x.batch < 0:
+        return call.reader.seen(_reshaped(call, x, shape or (1,)), shape or (1,), -1)
     before, after = math.prod(x.shape[: x.batch]), 1
     samples = call.reader.batch
     if x.merged == 2:
@@ -240,3 +238,76 @@ def _channel_shuffle(call: Call) -> Seen:
     x = call.tensor("self", plain=True)
     pattern, axes = "(g c) h w -> (c g) h w", (("g", call["groups"]),)
     return call.gives(call.layer("rearrange", [x], pattern=pattern, axes=axes))
+
+
+@rule("roll")
+def _roll(call: Call) -> Seen:
+    x = call.tensor("self")
+    axes = [x.axis(dim) for dim in call["dims"]]
+    if not axes or None in axes or x.merged:
+        raise call.refuse("of the batch, or of all axes as one")
+    moves = {a: n for a, n in zip(axes, call["shifts"], strict=True) if n % x.ours[a or 0]}
+    if not moves:
+        return x
+    shift, axis = tuple(moves.values()), tuple(moves)
+    given: dict[str, Any] = {"shift": shift, "axis": axis}
+    if len(moves) == 1:
+        given = {"shift": shift[0], "axis": axis[0]}
+    return call.like(call.layer("roll", [x], [x.ours], **given), x)
+
+
+@rule("flip")
+def _flip(call: Call) -> Seen:
+    x = call.tensor("self")
+    axes = tuple(x.axis(dim) for dim in call["dims"])
+    if None in axes or x.merged:
+        raise call.refuse("of the batch")
+    given = axes[0] if len(axes) == 1 else axes
+    return call.like(call.layer("flip", [x], [x.ours], axis=given), x)
+
+
+@rule("index")
+def _index(call: Call) -> Seen:
+    x = call.tensor("self")
+    places = [n for n, index in enumerate(call["indices"]) if index is not None]
+    index = call["indices"][places[0]] if len(places) == 1 else None
+    if not isinstance(index, Constant) or index.value is None:
+        raise call.refuse("by what is computed, or along several axes")
+    dim, numbers = places[0], index.value
+    axis = x.axis(dim)
+    if axis is None or (x.merged and dim == x.batch) or numbers.is_floating_point():
+        raise call.refuse("of the batch")
+    if str(numbers.dtype) == "torch.bool":
+        raise call.refuse("by a mask")
+    sides = None if axis else _window(numbers, x.ours[0])
+    if sides is not None:
+        n = math.prod(sides)
+        made = call.layer("relative", [x], [(n, n, *x.ours[1:])], places=sides)
+        return _reread(
+            call, call.reader.seen(made, (n, n, *x.shape[1:]), x.batch), call.shapes[0]
+        )
+    if len(numbers.shape) != 1:
+        raise call.refuse(f"by a table of {numbers.numel()} numbers")
+    taken = numbers.tolist()
+    step = taken[1] - taken[0] if len(taken) > 1 else 1
+    if step < 1 or taken != list(range(taken[0], taken[-1] + 1, step)) or taken[0] < 0:
+        raise call.refuse(f"by {len(taken)} numbers that are not evenly spaced")
+    ours = (*x.ours[:axis], len(taken), *x.ours[axis + 1 :])
+    given = {"start": taken[0], "stop": taken[-1] + 1, "axis": axis, "step": step}
+    return call.like(call.layer("slice", [x], [ours], **given), x)
+
+
+def _window(numbers: Any, rows: int) -> Shape | None:
+    """The window whose places' offsets an index names, if it is one."""
+    count = math.isqrt(numbers.numel())
+    if count * count != numbers.numel() or numbers.numel() < 2:
+        return None
+    for height in range(1, count + 1):
+        width = count // height
+        if height * width != count or (2 * height - 1) * (2 * width - 1) != rows:
+            continue
+        sides = (height, width) if height > 1 else (width,)
+        found = OPS["relative"](places=sides).rows()  # type: ignore[attr-defined]
+        if (found.ravel() == numbers.flatten().numpy()).all():
+            return sides
+    return None

@@ -83,7 +83,8 @@ class Numbers:
             given = {key: value(one) for key, one in node.kwargs.items()}
             if "device" in given or like:
                 given["device"] = torch.device("cpu")
-            self.known[node] = node.target(*map(value, node.args), **given)
+            target: Any = node.target
+            self.known[node] = target(*map(value, node.args), **given)
         except (KeyError, TypeError, RuntimeError):
             return None
         return self.known[node]

@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.importing.aten import RULES, VIEWS, lifted, nothing
+from cnndsl.importing.aten import COPIES, RULES, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused
@@ -76,10 +76,8 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
 
     traced = trace(exported(module, shapes), name)
     owned = {k: v.detach().cpu() for k, v in tensors(module).items() if not v.is_meta}
-    wanted = {n for layer in traced.layers for n in layer.weights.values()}
-    wanted.update(name for name, _ in module.named_parameters(remove_duplicate=False))
-    placed = {k: v.numpy() for k, v in owned.items() if k in wanted}
-    numbers = {k: _double(v) for k, v in owned.items() if k not in wanted}
+    learned = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    placed, numbers = _apart_of(traced, owned, learned)
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
         given = numbers | {key: torch.from_numpy(value) for key, value in weights.items()}
@@ -93,6 +91,23 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
         return [one.detach().numpy() for one in _leaves(found)]
 
     return replace(traced, weights=placed, run=run)
+
+
+def _apart_of(
+    flow: Flow, owned: Mapping[str, torch.Tensor], learned: set[str]
+) -> tuple[dict[str, Array], dict[str, torch.Tensor]]:
+    """The weights, and the numbers that stay; a weight with several names under one of them."""
+    read = {name for layer in flow.layers for name in layer.weights.values()}
+    placed: dict[str, Array] = {}
+    known: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
+    for name in sorted(owned, key=lambda name: name not in read):
+        tensor = owned[name]
+        same = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if name in read | learned and not (tensor.numel() and same in known):
+            placed[name] = tensor.numpy()
+            known.add(same)
+    numbers = {k: _double(v) for k, v in owned.items() if k not in read | learned}
+    return placed, numbers
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:
@@ -146,7 +161,7 @@ def trace(program: ExportedProgram, name: str) -> Flow:
             reader.shapes[node.name, 0] = shape[1:]
             seen[node] = reader.seen((node.name, 0), shape)
         elif node.op == "get_attr":
-            kept = getattr(program.graph_module, str(node.target), None)
+            kept: Any = getattr(program.graph_module, str(node.target), None)
             value = numbers.begin(node, str(node.target), kept)
             shape = tuple(kept.shape) if hasattr(kept, "shape") else ()
             seen[node] = Constant("", shape, "constant", value=value)
@@ -294,7 +309,7 @@ def _apart(call: Call, node: fx.Node, flows: list[Any], numbers: Numbers) -> Any
     flows = [] if call.word in LIKE else flows
     several = isinstance(node.meta.get("val"), list | tuple)
     whole = made(call.word, flows, call.shapes)
-    scopes, memory = call.reader.scopes, dict[int, Any]()
+    scopes, memory = call.reader.scopes, dict[int, Seen]()
 
     def lift(number: int, beside: Seen) -> Seen:
         if number not in memory:
@@ -335,7 +350,10 @@ def _aliases(
     if isinstance(first, (list, tuple)) or not hasattr(first, "name"):
         first = None
     shares = first is not None and (
-        inplace or word in VIEWS or node.target is operator.getitem or seen[node] is seen[first]
+        inplace
+        or word in VIEWS
+        or node.target is operator.getitem
+        or (seen[node] is seen[first] and word not in COPIES)
     )
     memory[node] = memory.setdefault(first, len(memory)) if shares else len(memory)
     if not inplace or first is None:
@@ -393,15 +411,12 @@ def loaded(path: Path) -> Flow:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise refused(f"{path}: PyTorch cannot read it: {lines[0][:200]}") from None
     flow = trace(program, path.stem)
-    wanted = {n for layer in flow.layers for n in layer.weights.values()}
     owned = {
         key: value.detach().cpu()
         for key, value in {**program.state_dict, **program.constants}.items()
         if hasattr(value, "detach")
     }
-    wanted.update(program.graph_signature.parameters)
-    placed = {k: v.numpy() for k, v in owned.items() if k in wanted}
-    numbers = {k: _double(v) for k, v in owned.items() if k not in wanted}
+    placed, numbers = _apart_of(flow, owned, set(program.graph_signature.parameters))
     module = program.module()
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:

@@ -178,7 +178,8 @@ class WindowMask(Given):
             parts = parts[:, None, :, None] * 3 + part[:, None]
             parts = parts.reshape(parts.shape[0] * len(part), -1)
         apart = parts[:, None] != parts[:, :, None]
-        return apart * float(self.value)
+        found: Array = apart * float(self.value)
+        return found
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy for each sample."""

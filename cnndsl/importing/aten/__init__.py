@@ -8,6 +8,16 @@ Importing this package registers them.
 
 from cnndsl.importing.aten import layers, numbers, pools, shapes
 from cnndsl.importing.aten.lifting import lifted
-from cnndsl.importing.aten.table import RULES, VIEWS, nothing
+from cnndsl.importing.aten.table import COPIES, RULES, VIEWS, nothing
 
-__all__ = ["RULES", "VIEWS", "layers", "lifted", "nothing", "numbers", "pools", "shapes"]
+__all__ = [
+    "COPIES",
+    "RULES",
+    "VIEWS",
+    "layers",
+    "lifted",
+    "nothing",
+    "numbers",
+    "pools",
+    "shapes",
+]

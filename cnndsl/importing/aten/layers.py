@@ -8,6 +8,7 @@ from typing import Any
 
 from cnndsl.importing.aten.table import RULES, rule
 from cnndsl.importing.calls import Call, Constant, Seen
+from cnndsl.importing.flow import Value
 
 # Layers with weights
 
@@ -79,8 +80,8 @@ def _blurred(call: Call, x: Seen) -> Seen | None:
     whole = numbers.new_ones(1).double()
     for axis in range(rank):
         line = [math.comb(side - 1, n) / 2 ** (side - 1) for n in range(side)]
-        shape = [-1 if n == axis else 1 for n in range(rank)]
-        whole = whole * whole.new_tensor(line).reshape(shape)
+        along = [-1 if n == axis else 1 for n in range(rank)]
+        whole = whole * whole.new_tensor(line).reshape(along)
     alike = tuple(numbers.shape[1:]) == (1, *[side] * rank) and side > 1
     plain = alike and all(n == 0 for n in call.sizes("padding", rank))
     plain = plain and all(n == 1 for n in call.sizes("dilation", rank))
@@ -199,8 +200,8 @@ def _layer_norm(call: Call) -> Seen:
     given: dict[str, Any] = {"eps": call["eps"]} | ({} if affine else {"affine": False})
     if len(x.ours) > 1:
         given["axis"] = len(x.ours) - 1
-    made = call.like(call.layer("ln", [x], [x.ours], names, **given), x)
-    return made if affine else _after(call, made, first)
+    normed = call.like(call.layer("ln", [x], [x.ours], names, **given), x)
+    return normed if affine else _after(call, normed, first)
 
 
 @rule("group_norm")
@@ -233,11 +234,11 @@ def _rms_norm(call: Call) -> Seen:
     eps = call["eps"] if call["eps"] is not None else EPSILON
     one = (*x.ours[:axis], 1)
     squares = call.like(call.layer("pow", [x], [x.ours], exponent=2.0), x)
-    mean = call.layer("mean", [squares], [one], axis=axis, keep=True)
+    mean: Value = call.layer("mean", [squares], [one], axis=axis, keep=True)
     for word, given in (("add", {"by": eps}), ("pow", {"exponent": -0.5})):
         mean = call.layer(word, [call.reader.seen(mean)], [one], **given)
-    made = call.like(call.layer("mul", [x, call.reader.seen(mean)], [x.ours]), x)
-    return _after(call, made, len(x.shape) - 1)
+    normed = call.layer("mul", [x, call.reader.seen(mean)], [x.ours])
+    return _after(call, call.like(normed, x), len(x.shape) - 1)
 
 
 EPSILON = 2.0**-23

@@ -289,8 +289,9 @@ def _matmul(call: Call) -> Seen:
 def _projected(call: Call, x: Seen, weight: Constant) -> Seen | None:
     """`x @ W.T`, which is a linear layer."""
     source = weight.given.get("self") if weight.made in ("t", "transpose", "permute") else None
-    plain = isinstance(source, Constant) and source.name and not source.buffer
-    if not plain or len(source.shape) != 2 or x.axis(-1) is None:
+    if not isinstance(source, Constant) or not source.name or source.buffer:
+        return None
+    if len(source.shape) != 2 or x.axis(-1) is None:
         return None
     out = source.shape[0]
     shape = (*x.ours[:-1], out)

@@ -141,16 +141,12 @@ def _slice(call: Call) -> Seen:
 def _strided(
     call: Call, x: Seen, axis: int, size: int, start: int, end: int, step: int
 ) -> Seen:
-    """`x[start::step]`: the axis is cut in pieces of `step`, of which one place is taken."""
-    if size % step or start >= step or end != size:
-        raise call.refuse(f"from {start} to {end} by {step} of {size}")
-    shape = x.ours
-    cut = (*shape[:axis], size // step, step, *shape[axis + 1 :])
-    pieces = call.reader.seen(call.layer("reshape", [x], [cut], sizes=cut))
-    sizes = [n for n in (start, 1, step - start - 1) if n]
-    value = _parts(call, pieces, axis + 1, sizes)[1 if start else 0]
-    ours = (*shape[:axis], size // step, *shape[axis + 1 :])
-    return call.like(call.layer("reshape", [call.reader.seen(value)], [ours], sizes=ours), x)
+    """`x[start:end:step]`."""
+    given: dict[str, Any] = {"start": start, "axis": axis, "step": step}
+    if end < size:
+        given["stop"] = end
+    ours = (*x.ours[:axis], len(range(start, end, step)), *x.ours[axis + 1 :])
+    return call.like(call.layer("slice", [x], [ours], **given), x)
 
 
 # Axes
@@ -169,7 +165,7 @@ def _permute(call: Call) -> Seen:
         order[i], order[j] = order[j], order[i]
     batch = order.index(x.batch) if x.batch >= 0 else -1
     without = tuple(d - (d > x.batch) for d in order if d != x.batch)
-    ours = tuple(order) if x.merged else without
+    ours = tuple(order) if x.merged or x.batch < 0 else without
     return call.reader.seen(permuted(call, x, ours), call.shapes[0], batch, merged=x.merged)
 
 

@@ -22,6 +22,9 @@ VIEWS = frozenset(
 )
 """What may give a view of its input's memory."""
 
+COPIES = frozenset(("clone", "_to_copy", "lift_fresh_copy"))
+"""What gives the same numbers in memory of their own."""
+
 SAME = frozenset(
     (
         *("alias", "contiguous", "clone", "detach", "lift_fresh_copy", "to", "_to_copy"),

@@ -1,0 +1,279 @@
+"""Modules as people write them when nobody looks, each odd in another way."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - as everybody writes it
+
+
+class Window(nn.Module):
+    """Attention in shifted windows, with a table of relative positions and a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, 2, 2)
+        self.qkv = nn.Linear(8, 24)
+        self.table = nn.Parameter(torch.randn(49, 2))
+        places = torch.stack(torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij"))
+        places = places.flatten(1)
+        offset = places[:, :, None] - places[:, None] + 3
+        self.register_buffer("index", offset[0] * 7 + offset[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.roll(self.patch(x).permute(0, 2, 3, 1), (-2, -2), (1, 2))
+        n, h, w, c = x.shape
+        x = x.view(n, h // 4, 4, w // 4, 4, c).transpose(2, 3).reshape(-1, 16, c)
+        q, k, v = self.qkv(x).reshape(-1, 16, 3, 2, c // 2).permute(2, 0, 3, 1, 4)
+        bias = self.table[self.index.view(-1)].view(16, 16, 2).permute(2, 0, 1)
+        scores = (q * (c // 2) ** -0.5) @ k.transpose(-2, -1) + bias
+        parts = x.new_zeros(1, h, w, 1)
+        for number, rows in enumerate((slice(0, -4), slice(-4, -2), slice(-2, None))):
+            for other, columns in enumerate((slice(0, -4), slice(-4, -2), slice(-2, None))):
+                parts[:, rows, columns] = 3 * number + other
+        parts = parts.view(h // 4, 4, w // 4, 4).transpose(1, 2).reshape(-1, 16)
+        mask = (parts[:, None] - parts[:, :, None]).ne(0).float() * -100.0
+        scores = scores.view(n, -1, 2, 16, 16) + mask[None, :, None]
+        x = (scores.view(-1, 2, 16, 16).softmax(-1) @ v).transpose(1, 2).reshape(-1, 16, c)
+        x = x.view(n, h // 4, w // 4, 4, 4, c).transpose(2, 3).reshape(n, h, w, c)
+        return torch.roll(x, (2, 2), (1, 2)).mean((1, 2))
+
+
+class Standard(nn.Conv2d):
+    """Filters brought to mean 0 and variance 1, with a gain, as in normaliser-free networks."""
+
+    def __init__(self, before: int, after: int, scale: float | None = None) -> None:
+        super().__init__(before, after, 3, padding=1)
+        self.gain = nn.Parameter(torch.ones(after, 1, 1, 1)) if scale else None
+        self.scale = (scale or 1) * self.weight[0].numel() ** -0.5
+
+    def forward(self, input: Tensor) -> Tensor:
+        gain = None if self.gain is None else (self.gain * self.scale).view(-1)
+        rows = self.weight.reshape(1, self.out_channels, -1)
+        rows = F.batch_norm(rows, None, None, weight=gain, training=True, momentum=0.0)
+        return self._conv_forward(input, rows.reshape_as(self.weight), self.bias)
+
+
+class Normless(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(Standard(3, 4, 1.7139588594436646), Standard(4, 4, 2.0))
+        self.last = Standard(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.convs(x)))
+
+
+class Blurred(nn.Module):
+    """A fixed filter behind a mirrored border, and norms of which half is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("blur", (line[:, None] * line)[None, None].repeat(4, 1, 1, 1))
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.ln = nn.LayerNorm(6, bias=False)
+        self.plain = nn.GroupNorm(2, 4, affine=False)
+        self.rms = nn.RMSNorm(6, eps=1e-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(
+            F.pad(self.conv(x), [1, 1, 1, 1], mode="reflect"), self.blur, None, 2, groups=4
+        )
+        x = self.plain(x)
+        return self.rms(self.ln(x[..., :6])) + x[..., 1:7]
+
+
+class Shared(nn.Module):
+    """One convolution on two tensors, and one module three times in series."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.stem = nn.Conv2d(3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for _ in range(3):
+            x = self.norm(x).relu()
+        return self.head(x) + self.head(F.max_pool2d(x, 3, 1, 1))
+
+
+class Nested(nn.Module):
+    """Sequences in sequences, an identity, dropout, and a flag."""
+
+    def __init__(self, pool: bool = True) -> None:
+        super().__init__()
+        inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), nn.Identity()))
+        self.body = nn.Sequential(inner, nn.Dropout2d(0.3), nn.Sequential(nn.Conv2d(4, 4, 1)))
+        self.pool = nn.MaxPool2d(2) if pool else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.body(x)
+        return F.dropout(x if self.pool is None else self.pool(x), 0.5, self.training)
+
+
+class Lists(nn.Module):
+    """Parameters in a list and in a dictionary, a buffer, and powers of all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors = nn.ParameterList(torch.randn(1, 4, 1, 1) for _ in range(3))
+        self.named = nn.ParameterDict({"shift": nn.Parameter(torch.randn(4, 1, 1))})
+        self.register_buffer("mean", torch.tensor([0.4, 0.5, 0.6])[:, None, None])
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x - self.mean)
+        for factor in self.factors:
+            x = x * factor.exp() + self.named["shift"].tanh()
+        return x
+
+
+class Einsum(nn.Module):
+    """Contractions with a parameter, with itself, over named axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.randn(3, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.einsum("bchw,cd->bdhw", x, self.mix)
+        return torch.einsum("bchw,bdhw->bcd", y, x).flatten(1)
+
+
+class Parts(nn.Module):
+    """Chunks, splits by sizes, negative axes, steps, a flip and a stack."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding="same")
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.conv(input=x)
+        a, b = x.chunk(2, dim=-3)
+        c, d = torch.split(b, [1, 3], dim=1)
+        both = torch.stack([a, b], dim=-3).flatten(1, 2)
+        return {"parts": torch.cat((d, c), dim=-3), "both": both[..., ::2, 1:].flip(-1)}
+
+
+class InPlace(nn.Module):
+    """Everything is written where it was read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        z = y.clone()
+        y.mul_(2).add_(1).relu_()
+        z += y
+        z.clamp_(min=-1, max=3)
+        return z.div_(4.0)
+
+
+class Functional(nn.Module):
+    """No module at all: weights and functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6, 3, 3, 3))
+        self.bias = nn.Parameter(torch.randn(6))
+        self.line = nn.Parameter(torch.randn(5, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.conv2d(x, weight=self.weight, bias=self.bias, stride=(2, 1), padding=(1, 0))
+        x = F.layer_norm(x, x.shape[1:])
+        x = torch.nn.functional.adaptive_max_pool2d(x, (1, 1)).squeeze(-1).squeeze(-1)
+        return x @ self.line.t()
+
+
+class Switched(nn.Module):
+    """A choice that no input makes, and one that the size makes."""
+
+    def __init__(self, residual: bool = True) -> None:
+        super().__init__()
+        self.residual = residual
+        self.a = nn.Conv2d(3, 3, 3, padding=1)
+        self.b = nn.Conv2d(3, 3, 3, padding=1, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        y = y + x if self.residual else y
+        return self.b(y) if x.shape[-1] > 8 else y
+
+
+class Cells(nn.Module):
+    """A module list walked by index, each with its own dilation, summed over a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList(nn.Conv2d(3, 4, 3, padding=d, dilation=d) for d in (1, 2, 3))
+        self.last = nn.ModuleDict({"proj": nn.Conv2d(4, 2, 1), "unused": nn.Conv2d(4, 2, 1)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last["proj"](sum(cell(x) for cell in self.cells) / len(self.cells))
+
+
+class Padded(nn.Module):
+    """Borders of every kind, on any axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")
+        self.other = nn.Conv2d(6, 4, 3, padding=(1, 0), padding_mode="replicate")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(self.conv(x), (0, 0, 0, 0, 1, 1))
+        return F.pad(self.other(x), (2, 0), value=1.0)
+
+
+class Tied(nn.Module):
+    """A weight that two layers read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.Linear(3, 3, bias=False)
+        self.down = nn.Linear(3, 3, bias=False)
+        self.down.weight = self.up.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x.mean((2, 3))).relu())
+
+
+class Gathered(nn.Module):
+    """An order that the data give."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.gather(1, x.argsort(1))
+
+
+class Random(nn.Module):
+    """Noise, also in evaluation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+class Statistics(nn.Module):
+    """A norm by hand whose statistics are saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - self.seen
+
+
+class Learns(nn.Module):
+    """A convolution by a buffer, which training leaves as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", torch.randn(4, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel)

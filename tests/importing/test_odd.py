@@ -1,0 +1,49 @@
+"""Modules that nobody would write for us: right, or refused for what they are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cnndsl.diagnostics import ArchError
+from cnndsl.importing import from_torch
+from tests.importing import odd
+
+SAID: list[type[nn.Module]] = [
+    *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
+    *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded),
+]
+REFUSED: dict[type[nn.Module], str] = {
+    odd.Tied: "is read by 2 layers: a file would learn each its own",
+    odd.Shared: "is read by 3 layers",
+    odd.Gathered: "`argsort` has no word in the language",
+    odd.Random: "`randn_like` has no word in the language",
+    odd.Statistics: "`seen`, a saved buffer, all 0 now",
+    odd.Learns: "the buffer `kernel`: a file would learn it",
+}
+
+
+@pytest.mark.parametrize("kind", SAID, ids=lambda kind: kind.__name__)
+def test_an_odd_module_is_imported_and_equal(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    module = kind().eval()
+    found = from_torch(module, (3, 16, 16))
+    image = torch.randn(2, 3, 16, 16)
+    with torch.inference_mode():
+        theirs = module(image.clone())
+        ours = found.network.to_torch(found.weights).eval()(image)
+    theirs = list(theirs.values()) if isinstance(theirs, dict) else [theirs]
+    for one, other in zip(theirs, ours if len(theirs) > 1 else [ours], strict=True):
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
+    read = {*found.names.values()}
+    used = sum(p.numel() for name, p in module.named_parameters() if name in read)
+    assert found.network.parameters == used
+
+
+@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.__name__)
+def test_what_no_file_can_say_is_refused_for_what_it_is(kind: type[nn.Module]) -> None:
+    with pytest.raises(ArchError) as caught:
+        from_torch(kind(), (3, 16, 16))
+    assert caught.value.diagnostics[0].code == "E610"
+    assert REFUSED[kind] in caught.value.diagnostics[0].message

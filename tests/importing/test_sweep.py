@@ -18,10 +18,13 @@ LINES = {
     "timm:efficientnet_b0": 40,
     "timm:convnext_tiny": 40,
     "timm:skresnet50": 40,
+    "timm:dm_nfnet_f0": 75,
+    "timm:coatnet_nano_rw_224": 80,
+    "torchvision:swin_t": 85,
 }
 REFUSED = {
-    "timm:resnetv2_50x1_bit": "whose weight is computed from parameters by `batch_norm`",
-    "timm:efficientvit_b0": "`pad` with 1",
+    "timm:edgenext_xx_small": "`conv2d` with 131072 constant numbers",
+    "torchvision:swin_v2_t": "`linear` with 450 constant numbers",
 }
 
 

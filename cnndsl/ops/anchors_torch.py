@@ -6,7 +6,8 @@ Shapes are static, batches of any size, and nothing but torch is needed.
 
 from __future__ import annotations
 
-ANCHOR_GRID = '''def anchor_grid(
+ANCHOR_GRID = '''@torch.fx.wrap
+def anchor_grid(
     x: Tensor,
     anchors: Sequence[Sequence[float]],
     stride: Sequence[float],
@@ -23,7 +24,8 @@ ANCHOR_GRID = '''def anchor_grid(
     return boxes.expand(x.shape[0], -1, -1)
 '''
 
-DEFAULT_BOXES = '''def default_boxes(
+DEFAULT_BOXES = '''@torch.fx.wrap
+def default_boxes(
     x: Tensor,
     shares: Sequence[Sequence[float]],
     stride: Sequence[float],
@@ -51,7 +53,8 @@ _CLIP = '''def clip_boxes(boxes: Tensor, size: Sequence[float] | None) -> Tensor
     return torch.stack((x, y), -1).flatten(-2)
 '''
 
-_CENTRES = '''def centres(boxes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+_CENTRES = '''@torch.fx.wrap
+def centres(boxes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """Centres and sizes (width, height), to be broadcast with predictions."""
     if like.dim() > boxes.dim():
         boxes = boxes[:, :, None]

@@ -39,7 +39,44 @@ from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.shapes import compact, even, padding, per_stride, spatial
 from cnndsl.ops.words import spoken
 
-DEFORM_CONV = '''class DeformConv2d(nn.Module):
+DEFORM_CONV = '''@torch.fx.wrap
+def deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """Taps moved by `offset` (y, x) and weighed by `mask`."""
+    kernel, height, width = weight.shape[2:], offset.shape[2], offset.shape[3]
+    moved = torch.unflatten(offset, 1, (-1, kernel[0], kernel[1], 2))
+    top = torch.arange(height, device=x.device) * stride[0] - padding[0]
+    left = torch.arange(width, device=x.device) * stride[1] - padding[1]
+    rows = torch.arange(kernel[0], device=x.device) * dilation[0]
+    columns = torch.arange(kernel[1], device=x.device) * dilation[1]
+    y = moved[:, :, :, :, 0] + rows[:, None, None, None] + top[:, None]
+    x_at = moved[:, :, :, :, 1] + columns[:, None, None] + left
+    y = (2 * y.flatten(2, 4) + 1) / x.shape[2] - 1
+    x_at = (2 * x_at.flatten(2, 4) + 1) / x.shape[3] - 1
+    grid = torch.stack((x_at, y), -1).flatten(0, 1)
+    parts = torch.unflatten(x, 1, (moved.shape[1], -1)).flatten(0, 1)
+    read = F.grid_sample(parts, grid.to(x.dtype), align_corners=False)
+    read = torch.unflatten(read, 2, (-1, height))
+    read = torch.unflatten(read, 0, (-1, moved.shape[1]))
+    if mask is not None:
+        read = read * torch.unflatten(mask, 1, (moved.shape[1], 1, -1))
+    windows = torch.unflatten(read.flatten(4).flatten(1, 2), 1, (groups, -1))
+    filters = torch.unflatten(weight, 0, (groups, -1)).flatten(2)
+    y = torch.matmul(filters, windows.flatten(2, 3)).flatten(1, 2)
+    y = torch.unflatten(y, 2, (height, width))
+    return y if bias is None else y + bias[:, None, None]
+
+
+class DeformConv2d(nn.Module):
     """Convolution whose taps are moved by `offset` (y, x) and weighed by `mask`."""
 
     def __init__(
@@ -64,28 +101,17 @@ DEFORM_CONV = '''class DeformConv2d(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
-        kernel, out = self.weight.shape[2:], offset.shape[2:]
-        moved = torch.unflatten(offset, 1, (-1, *kernel, 2))
-        places = []
-        for axis, shape in enumerate(((-1, 1, 1, 1), (-1, 1, 1))):
-            taps = torch.arange(kernel[axis], device=x.device) * self.dilation[axis]
-            start = torch.arange(out[axis], device=x.device) * self.stride[axis]
-            start = start.reshape(-1, *[1] * (1 - axis)) - self.padding[axis]
-            place = moved[:, :, :, :, axis] + taps.reshape(shape) + start
-            places.append((2 * place.flatten(2, 4) + 1) / x.shape[axis + 2] - 1)
-        y, x_at = places
-        grid = torch.stack((x_at, y), -1).flatten(0, 1)
-        parts = torch.unflatten(x, 1, (moved.shape[1], -1)).flatten(0, 1)
-        read = F.grid_sample(parts, grid.to(x.dtype), align_corners=False)
-        read = torch.unflatten(read, 2, (-1, out[0]))
-        read = torch.unflatten(read, 0, (-1, moved.shape[1]))
-        if mask is not None:
-            read = read * torch.unflatten(mask, 1, (moved.shape[1], 1, -1))
-        columns = torch.unflatten(read.flatten(4).flatten(1, 2), 1, (self.groups, -1))
-        rows = torch.unflatten(self.weight, 0, (self.groups, -1)).flatten(2)
-        y = torch.matmul(rows, columns.flatten(2, 3)).flatten(1, 2)
-        y = torch.unflatten(y, 2, out)
-        return y if self.bias is None else y + self.bias[:, None, None]
+        return deform_conv2d(
+            x,
+            offset,
+            self.weight,
+            self.bias,
+            mask,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
 '''
 
 INVOLVE = '''def involve(
@@ -98,7 +124,8 @@ INVOLVE = '''def involve(
     """Each place's own kernel over its window, one for the channels of a group."""
     windows = F.unfold(x, size, padding=padding, stride=stride)
     kernel = torch.unflatten(kernel, 1, (-1, 1, size[0] * size[1]))
-    windows = windows.reshape(x.shape[0], kernel.shape[1], -1, *kernel.shape[3:])
+    shape = (x.shape[0], kernel.shape[1], -1, kernel.shape[3])
+    windows = windows.reshape(*shape, kernel.shape[4], kernel.shape[5])
     return (kernel * windows).sum(3).flatten(1, 2)
 '''
 

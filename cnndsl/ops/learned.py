@@ -114,7 +114,8 @@ class Learned(Given):
         return self.expanded(to, inputs[0], weights["weight"], tuple(self.sizes))
 
 
-VALUES = '''def values(x: Tensor, numbers: tuple[float, ...]) -> Tensor:
+VALUES = '''@torch.fx.wrap
+def values(x: Tensor, numbers: tuple[float, ...]) -> Tensor:
     """The numbers, the same for each sample."""
     found = torch.tensor(numbers, dtype=x.dtype, device=x.device)
     return found.expand(x.shape[0], -1)

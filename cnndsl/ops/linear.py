@@ -163,7 +163,8 @@ DROP_PATH = '''class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        keep = x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(1 - self.p)
+        shape = [x.shape[0]] + [1] * (x.dim() - 1)
+        keep = x.new_empty(shape).bernoulli_(1 - self.p)
         return x * keep / (1 - self.p)
 '''
 

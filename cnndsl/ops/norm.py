@@ -327,7 +327,8 @@ CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
     """Layer normalisation over the channels of each position."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+        x, axis = input.movedim(1, -1), [input.shape[1]]
+        return F.layer_norm(x, axis, self.weight, self.bias, self.eps).movedim(-1, 1)
 '''
 
 

@@ -6,7 +6,8 @@ Shapes are static, batches of any size, and nothing but torch is needed.
 
 from __future__ import annotations
 
-ROI_ALIGN = '''def roi_align(
+ROI_ALIGN = '''@torch.fx.wrap
+def roi_align(
     boxes: Tensor,
     levels: list[Tensor],
     size: Sequence[int],
@@ -62,8 +63,11 @@ ROI_ALIGN = '''def roi_align(
     return total.mean((4, 6)).transpose(1, 2)
 '''
 
-GATHER = '''def gather(x: Tensor, index: Tensor, axis: int) -> Tensor:
+GATHER = '''@torch.fx.wrap
+def gather(x: Tensor, index: Tensor, axis: int) -> Tensor:
     """The entry of that number along an axis, for each row."""
-    index = index.long().reshape(*index.shape, *[1] * (x.dim() - index.dim()))
+    index = index.long()
+    for _ in range(x.dim() - index.dim()):
+        index = index.unsqueeze(-1)
     return torch.take_along_dim(x, index, axis).squeeze(axis)
 '''

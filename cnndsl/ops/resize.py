@@ -38,17 +38,18 @@ from cnndsl.symbolic import Sym
 
 Numbers = tuple[float, ...]
 
-CENTER_CROP = '''def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
+CENTER_CROP = '''def center_crop(x: Tensor, size: list[int]) -> Tensor:
     """The middle of the spatial axes."""
-    for axis, length in enumerate(size, start=2):
-        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    for axis in range(len(size)):
+        start = (x.shape[axis + 2] - size[axis]) // 2
+        x = x.narrow(axis + 2, start, size[axis])
     return x
 '''
 
-CROP = '''def crop(x: Tensor, size: tuple[int, ...], offset: tuple[int, ...]) -> Tensor:
+CROP = '''def crop(x: Tensor, size: list[int], offset: list[int]) -> Tensor:
     """The spatial axes from `offset` on."""
-    for axis, (length, start) in enumerate(zip(size, offset, strict=True), start=2):
-        x = x.narrow(axis, start, length)
+    for axis in range(len(size)):
+        x = x.narrow(axis + 2, offset[axis], size[axis])
     return x
 '''
 
@@ -127,11 +128,10 @@ class Crop(Op):
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
         if self.offset is None:
-            return Torch(
-                function=Call("center_crop", (Operand(0), self.size)), helper=CENTER_CROP
-            )
-        offsets = self.offsets(inputs[0])
-        return Torch(function=Call("crop", (Operand(0), self.size, offsets)), helper=CROP)
+            call = Call("center_crop", (Operand(0), list(self.size)))
+            return Torch(function=call, helper=CENTER_CROP)
+        given = list(self.size), list(self.offsets(inputs[0]))
+        return Torch(function=Call("crop", (Operand(0), *given)), helper=CROP)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Slice`."""

@@ -25,9 +25,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.shapes import compact, spatial
 
-AFFINE_GRID = '''def affine_grid(
-    theta: Tensor, size: Sequence[int], align_corners: bool = False
-) -> Tensor:
+AFFINE_GRID = '''def affine_grid(theta: Tensor, size: list[int], align_corners: bool = False) -> Tensor:
     """The places that an affine map gives the pixels, from -1 to 1."""
     shape = [theta.shape[0], 1, size[0], size[1]]
     return F.affine_grid(theta, shape, align_corners)
@@ -80,9 +78,8 @@ class AffineGrid(Op):
         keywords: dict[str, tuple[object, object]] = {
             "align_corners": (self.align_corners, False)
         }
-        return Torch(
-            function=Call("affine_grid", (Operand(0), self.size), keywords), helper=AFFINE_GRID
-        )
+        call = Call("affine_grid", (Operand(0), list(self.size)), keywords)
+        return Torch(function=call, helper=AFFINE_GRID)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """The product of the pixels' (x, y, 1) with the map."""

@@ -43,7 +43,8 @@ TOPK = _JOIN.join(
     (
         _CANDIDATES,
         _TAKE,
-        '''def topk(
+        '''@torch.fx.wrap
+def topk(
     boxes: Tensor,
     scores: Tensor,
     labels: Tensor | None = None,
@@ -112,7 +113,8 @@ def greedy_nms_shape(
     """What a compiler sees of it."""
     return labels.new_empty((len(boxes), k))
 ''',
-        '''def nms(
+        '''@torch.fx.wrap
+def nms(
     boxes: Tensor,
     scores: Tensor,
     labels: Tensor | None = None,

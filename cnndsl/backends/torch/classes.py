@@ -17,6 +17,9 @@ from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 
+MANY = 8
+"""Results whose types fit on a line."""
+
 
 class Classes(Parameters, ABC):
     """Classes of blocks, from what the walk found."""
@@ -62,7 +65,7 @@ class Classes(Parameters, ABC):
         else:
             value = ast.Tuple(results, ast.Load())
             kind = python.item(python.name("tuple"), *kinds)
-            if len(kinds) > 4 and not any(optional):
+            if len(kinds) > MANY and not any(optional):
                 kind = python.item(python.name("tuple"), tensor, python.constant(...))
         ports = []
         for family, one in unit.ports.items():

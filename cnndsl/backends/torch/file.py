@@ -43,7 +43,7 @@ def needed(helpers: list[str], written: Sequence[str]) -> list[str]:
         text_ = texts.pop()
         for number, helper in enumerate(helpers):
             # `@greedy_nms.register_fake` belongs to what it registers with.
-            names = re.findall(r"^(?:class |def |@)(\w+)", helper, re.MULTILINE)
+            names = re.findall(r"^(?:class |def |@(?!torch))(\w+)", helper, re.MULTILINE)
             if number not in found and any(
                 re.search(rf"\b{name}\b", text_) is not None for name in names
             ):

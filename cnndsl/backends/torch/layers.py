@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 
 from cnndsl.backends.torch import python
+from cnndsl.backends.torch.proof.calls import signature
 from cnndsl.ops.base import Call, Operand, Template
 
 Spell = Callable[[object], ast.expr]
@@ -40,7 +41,23 @@ def _call(said: Call, operands: Sequence[ast.expr], spell: Spell) -> ast.Call:
         for name, (value, default) in said.keywords.items()
         if python.carries(value) or python.plain(value) != default
     }
+    known = signature(said.function)
+    for name in keywords if known else ():
+        if known.parameters.get(name, ("",))[0] in ("float", "floats"):
+            keywords[name] = _floating(keywords[name])
     return python.call(said.function, *arguments, **keywords)
+
+
+def _floating(node: ast.expr) -> ast.expr:
+    """A number as a float: `torch.jit.script` takes no 2 for 2.0."""
+    match node:
+        case ast.Constant(value=int() as value) if not isinstance(value, bool):
+            return python.constant(float(value))
+        case ast.BinOp(op=ast.Pow()):
+            return ast.BinOp(_floating(node.left), node.op, node.right)
+        case ast.Tuple(elts=items):
+            return ast.Tuple([_floating(item) for item in items], ast.Load())
+    return node
 
 
 @cache

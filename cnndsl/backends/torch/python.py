@@ -335,6 +335,8 @@ def node_of(value: Any) -> ast.expr:
         return clone(value.node)
     if isinstance(value, tuple):
         return whole([node_of(v) for v in value])
+    if isinstance(value, list):
+        return listed([node_of(v) for v in value])
     return constant(plain(value))
 
 

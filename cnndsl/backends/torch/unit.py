@@ -295,6 +295,8 @@ class Unit:
                 shape = python.attribute(first[0].run, "shape")
                 return python.item(shape, ast.Slice(start))
             return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
+        if isinstance(node, ast.List):
+            return python.listed([self.run(e, hint) for e in node.elts])
         node = _Lengths(self).visit(python.clone(node))
         names = python.names_in(node)
         own = {n for n in names if n.startswith("§")}

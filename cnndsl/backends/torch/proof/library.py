@@ -90,8 +90,12 @@ def _kind(annotation: str) -> str:
     return "deep floats" if "float" in annotation else "deep"
 
 
-KINDS["deep"] = lambda value, rank: value
+KINDS["deep"] = lambda value, rank: _as_tuples(value)
 KINDS["deep floats"] = lambda value, rank: _as_floats(value)
+
+
+def _as_tuples(value: object) -> object:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _as_floats(value: object) -> object:

@@ -56,11 +56,11 @@ class Operations(State):
         site = self.modules.sites.get(id(term))
         name = site.name if site is not None else unit.attribute(term.path.name)
         whole = fused(modules)
-        if len(entered) > 1:
-            whole.fused = False  # type: ignore[attr-defined]
+        if len(entered) > 1 and len(modules) > 1:  # a sequence takes one input
+            whole = python.call("nn.ModuleList", python.listed(modules))
         access = self.register(name, whole) if site is not None else self.own(name, modules)
         run = python.call(access, *(tensor.run for tensor in entered))
-        if len(entered) > 1 and len(modules) > 1:  # a sequence takes one input
+        if len(entered) > 1 and len(modules) > 1:
             first = python.item(access, python.constant(0))
             run = python.call(first, *(tensor.run for tensor in entered))
             for number in range(1, len(modules)):
@@ -194,14 +194,13 @@ class Operations(State):
         """A sum to which conditional operands are added, in their order."""
         unit = self.unit
         first = next(n for n, operand in enumerate(operands) if operand.test is None)
-        if first > 1 or any(operand.many is not None for operand in operands):
-            # What the sum begins with makes its type that of a tensor.
-            parts = self.list_of(operands)
-            if not isinstance(parts, ast.List):
-                return _whole_of(parts)
-            begun, *others = parts.elts
-            start = _whole_of(begun.value) if isinstance(begun, ast.Starred) else begun
-            return python.call("sum", python.listed(others), start)
+        if any(operand.many is not None for operand in operands):
+            if any(operand.test is not None for operand in operands):
+                raise CannotTranslateError("a loop among lines that come and go")
+            return self.total_over(operands)
+        if first > 1:
+            many = self.list_of(operands)
+            return self.total_over([Operand(operands[0].tensor, many=many)])
         total = python.name(unit.variable("total"))
         unit.fwd.append(python.assign(total, operands[first].tensor.run))
         for operand in [*operands[:first], *operands[first + 1 :]]:
@@ -209,6 +208,25 @@ class Operations(State):
             more = python.assign(total, python.operation(pair[0], "+", pair[1]))
             unit.fwd.append(ast.If(operand.test, [more], []) if operand.test else more)
             first = 0
+        return total
+
+    def total_over(self, operands: list[Operand]) -> ast.expr:
+        """A sum of tensors and of the tensors of lists, added one by one."""
+        unit, begun, *others = self.unit, *operands
+        total, start = python.name(unit.variable("total")), begun.tensor.run
+        if begun.many is not None:
+            start = python.item(begun.many, python.constant(0))
+            rest = python.item(begun.many, ast.Slice(python.constant(1)))
+            others = [Operand(begun.tensor, many=rest), *others]
+        unit.fwd.append(python.assign(total, start))
+        for operand in others:
+            if operand.many is None:
+                more = python.operation(total, "+", operand.tensor.run)
+                unit.fwd.append(python.assign(total, more))
+                continue
+            part = python.name(unit.variable("part"))
+            more = python.assign(total, python.operation(total, "+", part))
+            unit.fwd.append(ast.For(python.stored(part), operand.many, [more], []))
         return total
 
     def list_of(self, operands: list[Operand]) -> ast.expr:
@@ -330,9 +348,3 @@ class Operations(State):
                 tensors.append(self.inner(op.shape(*shapes), node_views))
             shapes = [tensors[-1].shape]
         return modules, tensors
-
-
-def _whole_of(parts: ast.expr) -> ast.expr:
-    """The sum of a list of tensors."""
-    rest = python.item(parts, ast.Slice(python.constant(1)))
-    return python.call("sum", rest, python.item(parts, python.constant(0)))

@@ -1,0 +1,515 @@
+"""What PyTorch's own tools make of each written file: the page `docs/torch-checks.md`.
+
+    python -m tools.torch_checks [NAME …] [--check NAME …] [--limit 300] [--again]
+
+Each shipped network, with random weights and norm statistics, over small maps, in a process
+of its own, a check after the other; a check that takes longer than `--limit` seconds counts
+as failed. What was found is kept in `build/torch-checks.json` by the file's text, so that
+the script goes on where it was stopped; `--again` forgets it. At the end the page is written
+when every network has been checked, and what failed without a reason known here is printed:
+then the exit status is 1.
+
+`onnx` needs onnxscript and onnxruntime, `inductor` a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import importlib.util
+import io
+import json
+import multiprocessing
+import os
+import pickle
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "torch-checks.md"
+KEPT = ROOT / "build" / "torch-checks.json"
+COMPILED = {"alexnet", "googlenet", "mobilenetv2", "resnet18", "shufflenetv1", "unet"}
+"""Those that `inductor` compiles: it takes a minute or more for each."""
+STEPS = (32, 64, 16, 8, 4, 2, 1)
+"""By how much another size may be larger."""
+
+
+@dataclass
+class Subject:
+    """A network, and the module that its file defines."""
+
+    name: str
+    network: Any
+    text: str
+
+    def made(self) -> Any:
+        """The module with its weights, to be evaluated."""
+        import torch
+
+        made = self.kind()
+        made.load_state_dict({k: torch.from_numpy(v) for k, v in self.weights.items()})
+        return made.eval()
+
+    @cached_property
+    def kind(self) -> Any:
+        """The class, imported from a file, as a user has it."""
+        folder = tempfile.mkdtemp()
+        path = Path(folder, f"{self.name}.py")
+        path.write_text(self.text, encoding="utf-8")
+        spec = importlib.util.spec_from_file_location(self.name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[self.name] = module
+        spec.loader.exec_module(module)
+        return getattr(module, self.network.name)
+
+    @cached_property
+    def weights(self) -> dict[str, Any]:
+        """Random, with random statistics."""
+        from tests.small_zoo import weights_of
+
+        return weights_of(self.name, self.network)
+
+    def images(self, batch: int = 2, larger: bool = False) -> tuple[Any, ...]:
+        """Images of noise."""
+        import torch
+
+        torch.manual_seed(0)
+        shapes = self.larger if larger else self.shapes
+        return tuple(torch.randn(batch, *shape) for shape in shapes.values())
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the inputs."""
+        inputs = self.network.inputs
+        return {name: tuple(map(int, tensor.shape)) for name, tensor in inputs.items()}
+
+    @cached_property
+    def larger(self) -> dict[str, tuple[int, ...]]:
+        """Other sizes that the weights fit; none where there are none."""
+        import cnndsl
+        from cnndsl.analysis.weights import expected_weights
+        from tests.small_zoo import FEW, OWN
+
+        def all_weights(network: Any) -> dict[str, object]:
+            return {key: w.shape for key, (_, w) in expected_weights(network).items()}
+
+        for step in () if self.name in OWN else STEPS:
+            found = {
+                name: tuple(
+                    n + step if axis >= max(1, len(shape) - 2) else n
+                    for axis, n in enumerate(shape)
+                )
+                for name, shape in self.shapes.items()
+            }
+            with suppress(Exception):
+                path = ROOT / "archs" / f"{self.name}.arch"
+                other = cnndsl.load(path, inputs=found, **FEW.get(self.name, {}))
+                if all_weights(other) == all_weights(self.network):
+                    return found
+        return {}
+
+
+def tensors(found: Any) -> list[Any]:
+    """The outputs that are there."""
+    if isinstance(found, dict):
+        found = tuple(found.values())
+    several = found if isinstance(found, tuple | list) else (found,)
+    return [tensor for tensor in several if tensor is not None]
+
+
+def compare(found: Any, expected: Any, limit: float = 1e-4) -> None:
+    """Raise AssertionError where outputs differ by more than a share of the largest."""
+    first, second = tensors(found), tensors(expected)
+    assert len(first) == len(second), f"{len(first)} outputs for {len(second)}"
+    for a, b in zip(first, second, strict=True):
+        assert a.shape == b.shape, f"shape {tuple(a.shape)} for {tuple(b.shape)}"
+        assert bool(b.isfinite().all()), "outputs are not finite"
+        scale = float(b.double().abs().max()) or 1.0
+        apart = float((a.double() - b.double()).abs().max()) / scale
+        assert apart <= limit, f"differs by {apart:.1g}"
+
+
+def fx(subject: Subject) -> None:
+    """`torch.fx.symbolic_trace`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    traced = torch.fx.symbolic_trace(made)
+    # Traced for no size and no batch: it must serve all.
+    compare(traced(*images), made(*images))
+    if subject.larger:
+        images = subject.images(3, larger=True)
+        compare(traced(*images), made(*images))
+
+
+def script(subject: Subject) -> None:
+    """`torch.jit.script`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    compare(torch.jit.script(made)(*images), made(*images))
+
+
+def exported(subject: Subject) -> Any:
+    """What `torch.export` makes, free in all that the network leaves free."""
+    import torch
+
+    free = torch.export.Dim.AUTO
+    shapes = tuple(
+        {
+            axis: free
+            for axis, n in enumerate((0, *shape))
+            if axis == 0 or (subject.larger and subject.larger[name][axis - 1] != n)
+        }
+        for name, shape in subject.shapes.items()
+    )
+    return torch.export.export(subject.made(), subject.images(), dynamic_shapes=shapes)
+
+
+def export(subject: Subject) -> None:
+    """`torch.export`, dynamic"""
+    made, program = subject.made(), exported(subject).module()
+    for batch, larger in ((2, False), (3, False), (3, True)):
+        if subject.larger or not larger:
+            images = subject.images(batch, larger)
+            compare(program(*images), made(*images))
+
+
+def onnx(subject: Subject) -> None:
+    """`torch.onnx.export`, dynamic, in ONNX Runtime"""
+    import onnxruntime
+    import torch
+
+    made = subject.made()
+    program = torch.onnx.export(exported(subject), dynamo=True, verbose=False)
+    assert program is not None
+    file = io.BytesIO()
+    program.save(file)
+    onnxruntime.set_default_logger_severity(4)
+    session = onnxruntime.InferenceSession(file.getvalue())
+    for batch, larger in ((2, False), (3, False), (3, True)):
+        if subject.larger or not larger:
+            images = subject.images(batch, larger)
+            names = [value.name for value in session.get_inputs()]
+            given = {name: image.numpy() for name, image in zip(names, images, strict=True)}
+            found = [torch.from_numpy(array) for array in session.run(None, given)]
+            compare(found, made(*images))
+
+
+def compiled(subject: Subject) -> None:
+    """`torch.compile(fullgraph=True)`, `aot_eager`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    with torch.no_grad():
+        run = torch.compile(made, fullgraph=True, backend="aot_eager")
+        compare(run(*images), made(*images))
+
+
+def inductor(subject: Subject) -> None:
+    """`torch.compile(fullgraph=True)`, `inductor`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    with torch.no_grad():
+        run = torch.compile(made, fullgraph=True)
+        compare(run(*images), made(*images))
+
+
+def autocast(subject: Subject) -> None:
+    """`autocast("cpu", bfloat16)`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = made(*images)
+    for a, b in zip(tensors(found), tensors(made(*images)), strict=True):
+        assert a.shape == b.shape, f"shape {tuple(a.shape)} for {tuple(b.shape)}"
+        assert bool(a.isfinite().all()), "outputs are not finite"
+
+
+def channels_last(subject: Subject) -> None:
+    """`channels_last`"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    expected = made(*images)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    for memory in {formats[image.dim()] for image in images if image.dim() in formats}:
+        for module in made.modules():
+            for parameter in module.parameters(recurse=False):
+                if formats.get(parameter.dim()) is memory:
+                    parameter.data = parameter.data.contiguous(memory_format=memory)
+    laid = [
+        i.contiguous(memory_format=formats[i.dim()]) if i.dim() in formats else i
+        for i in images
+    ]
+    compare(made(*laid), expected)
+
+
+def vmap(subject: Subject) -> None:
+    """`torch.vmap` over two sets of weights"""
+    import torch
+
+    first, second = subject.made(), subject.made()
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.mul_(0.9)
+    parameters, buffers = torch.func.stack_module_state([first, second])
+    images = subject.images()
+
+    def one(parameters: Any, buffers: Any) -> Any:
+        return tuple(
+            tensors(torch.func.functional_call(first, (parameters, buffers), images))
+        )
+
+    both = torch.vmap(one)(parameters, buffers)
+    for number, made in enumerate((first, second)):
+        compare([tensor[number] for tensor in both], made(*images), 1e-3)
+
+
+def meta(subject: Subject) -> None:
+    """on `meta`, then loaded"""
+    import torch
+
+    made, images = subject.made(), subject.images()
+    with torch.device("meta"):
+        hollow = subject.kind().eval()
+    found = tensors(hollow(*(image.to("meta") for image in images)))
+    expected = made(*images)
+    assert [t.shape for t in found] == [t.shape for t in tensors(expected)], "other shapes"
+    hollow.to_empty(device="cpu").load_state_dict(made.state_dict())
+    compare(hollow(*images), expected)
+
+
+def deepcopy(subject: Subject) -> None:
+    """`copy.deepcopy`"""
+    made, images = subject.made(), subject.images()
+    compare(copy.deepcopy(made)(*images), made(*images))
+
+
+def pickled(subject: Subject) -> None:
+    """`pickle`"""
+    made, images = subject.made(), subject.images()
+    compare(pickle.loads(pickle.dumps(made))(*images), made(*images))
+
+
+def ddp(subject: Subject) -> None:
+    """`DistributedDataParallel`, 2 processes"""
+    # The children have what is here; no thread runs yet that a fork would lose.
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        queue = context.SimpleQueue()
+        children = [
+            context.Process(target=_trained, args=(rank, subject, f"{folder}/met", queue))
+            for rank in range(2)
+        ]
+        for child in children:
+            child.start()
+        try:
+            found = [queue.get() for _ in children]
+        finally:
+            for child in children:
+                child.join(1)
+                child.terminate()
+        for said in found:
+            if isinstance(said, str):
+                raise AssertionError(said)
+        assert found[0] == found[1], "the gradients differ"
+
+
+def _trained(rank: int, subject: Subject, meeting: str, queue: Any) -> None:
+    """Two steps in one of two processes: the gradients' sums, or what was raised."""
+    import torch
+    from torch import distributed
+
+    try:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2
+        )
+        made = subject.made().train()
+        # A fresh norm of one value for each channel has nothing to train on.
+        parallel = torch.nn.parallel.DistributedDataParallel(made)
+        torch.manual_seed(rank)
+        for _ in range(2):
+            made.zero_grad()
+            images = [torch.randn_like(image) for image in subject.images()]
+            found = [t.float().mean() for t in tensors(parallel(*images)) if t.requires_grad]
+            torch.stack(found).sum().backward()
+        queue.put(
+            [float(p.grad.double().sum()) for p in made.parameters() if p.grad is not None]
+        )
+    except Exception as error:  # it is the answer
+        queue.put(said(error))
+    finally:
+        with suppress(Exception):
+            distributed.destroy_process_group()
+        os._exit(0)
+
+
+CHECKS: dict[str, Callable[[Subject], None]] = {
+    "ddp": ddp,
+    "fx": fx,
+    "script": script,
+    "export": export,
+    "onnx": onnx,
+    "compile": compiled,
+    "inductor": inductor,
+    "autocast": autocast,
+    "channels_last": channels_last,
+    "vmap": vmap,
+    "meta": meta,
+    "deepcopy": deepcopy,
+    "pickle": pickled,
+}
+"""In this order: DDP forks, so that it is first."""
+
+
+def said(error: BaseException) -> str:
+    """An error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines)[:600]}"
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError after some seconds."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"over {seconds} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def subject_of(name: str) -> Subject:
+    """A shipped network over small maps."""
+    from tests.small_zoo import small
+
+    network = small(name)
+    return Subject(name, network, network.torch_source())
+
+
+def check(subject: Subject, which: str, limit: int = 300) -> str:
+    """What a check says of a network: nothing, or why it failed."""
+    try:
+        with limited(limit), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            CHECKS[which](subject)
+    except Exception as error:  # any failure is the answer
+        return said(error)
+    return ""
+
+
+@dataclass
+class Results:
+    """What was found, by file: kept as it is found."""
+
+    path: Path
+    found: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Those of an earlier run."""
+        if path.exists():
+            return cls(path, json.loads(path.read_text(encoding="utf-8")))
+        return cls(path)
+
+    def of(self, name: str, text: str) -> dict[str, str]:
+        """Of a file, as it is written now."""
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if self.found.get(name, {}).get("file") != key:
+            self.found[name] = {"file": key}
+        return self.found[name]
+
+    def write(self) -> None:
+        """Keep all."""
+        self.path.parent.mkdir(exist_ok=True)
+        self.path.write_text(json.dumps(self.found, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def wanted(name: str) -> list[str]:
+    """The checks of a network."""
+    return [which for which in CHECKS if which != "inductor" or name in COMPILED]
+
+
+def run(name: str, checks: list[str], limit: int, keep: Callable[[str, str], None]) -> None:
+    """Some checks in a process of their own; another where it dies in one of them."""
+    while checks:
+        command = [sys.executable, "-m", "tools.torch_checks", "--child", name, *checks]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_LOGS": "-all"}
+        with subprocess.Popen(
+            [*command, "--limit", str(limit)], cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as child:  # fmt: skip
+            assert child.stdout is not None
+            for line in child.stdout:
+                if line.startswith("{"):
+                    answer = json.loads(line)
+                    keep(answer["check"], answer["said"])
+                    checks.remove(answer["check"])
+        if checks and child.returncode:
+            keep(checks.pop(0), f"the process ended with status {child.returncode}")
+
+
+def child(name: str, checks: list[str], limit: int) -> None:
+    """Answer with a line for each check."""
+    import torch
+
+    torch.set_num_threads(1)
+    # What a library prints is not an answer.
+    out, sys.stdout = sys.stdout, sys.stderr
+    subject = subject_of(name)
+    for which in checks:
+        answer = {"check": which, "said": check(subject, which, limit)}
+        print(json.dumps(answer), file=out, flush=True)
+        torch._dynamo.reset()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--check", action="append", choices=list(CHECKS), default=[])
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child[0], options.child[1:], options.limit)
+        return
+    from tests.small_zoo import NETWORKS
+
+    for name in options.names or NETWORKS:
+        text = subject_of(name).text
+        known = Results.read(KEPT).of(name, text)
+        checks = [c for c in options.check or wanted(name) if options.again or c not in known]
+
+        def keep(which: str, answer: str, name: str = name, text: str = text) -> None:
+            # Another run of this script may have written meanwhile.
+            results = Results.read(KEPT)
+            results.of(name, text)[which] = answer
+            results.write()
+            print(f"{name:26} {which:14} {answer or 'ok'}", flush=True)
+
+        run(name, checks, options.limit, keep)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from cnndsl.ops.base import Array
 
 NETWORKS = sorted(path.stem for path in zoo().glob("*.arch"))
 SMALL = {
-    **dict.fromkeys(("alexnet_2012", "inception_v3", "xception"), 96),
+    **dict.fromkeys(("alexnet", "alexnet_2012", "inception_v3", "xception"), 96),
     **dict.fromkeys(("yolov2", "yolov3", "yolov4"), 96),
     **dict.fromkeys(("fcn_resnet50", "deeplabv3_resnet50", "lraspp_mobilenetv3"), 65),
     "retinanet_resnet50_fpn": 128,

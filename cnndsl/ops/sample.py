@@ -25,7 +25,8 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.shapes import compact, spatial
 
-AFFINE_GRID = '''def affine_grid(theta: Tensor, size: list[int], align_corners: bool = False) -> Tensor:
+AFFINE_GRID = '''\
+def affine_grid(theta: Tensor, size: list[int], align_corners: bool = False) -> Tensor:
     """The places that an affine map gives the pixels, from -1 to 1."""
     shape = [theta.shape[0], 1, size[0], size[1]]
     return F.affine_grid(theta, shape, align_corners)

@@ -39,10 +39,20 @@ _TAKE = '''def take(
     return boxes * valid[..., None], scores * valid, labels * present, valid
 '''
 
+_RANKED = '''def ranked(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k best along the rows, and where they are; of equal ones the first."""
+    k = min(k, scores.shape[1])
+    if torch.onnx.is_in_onnx_export():  # it sorts so, and has no other order
+        return scores.topk(k, dim=1)
+    best, rows = scores.sort(dim=1, descending=True, stable=True)
+    return best[:, :k], rows[:, :k]
+'''
+
 TOPK = _JOIN.join(
     (
         _CANDIDATES,
         _TAKE,
+        _RANKED,
         '''@torch.fx.wrap
 def topk(
     boxes: Tensor,
@@ -58,11 +68,10 @@ def topk(
     good = scores > score
     if background is not None:
         good = good & (labels != background)
-    ranked = scores.masked_fill(~good, -torch.inf)
-    best, rows = ranked.sort(dim=1, descending=True, stable=True)
-    missing = (0, max(k - rows.shape[1], 0))
-    best = F.pad(best[:, :k], missing, value=-torch.inf)
-    return take(boxes, scores, labels, F.pad(rows[:, :k], missing), best > -torch.inf)
+    best, rows = ranked(scores.masked_fill(~good, -torch.inf), k)
+    missing = (0, k - rows.shape[1])
+    best = F.pad(best, missing, value=-torch.inf)
+    return take(boxes, scores, labels, F.pad(rows, missing), best > -torch.inf)
 ''',
     )
 )
@@ -71,6 +80,7 @@ NMS = _JOIN.join(
     (
         _CANDIDATES,
         _TAKE,
+        _RANKED,
         '''def covered(
     box: Tensor, area: Tensor, label: Tensor, better: Tensor, rows: Tensor, iou: float
 ) -> Tensor:
@@ -81,18 +91,41 @@ NMS = _JOIN.join(
     shares = inner / (area[better][:, None] + area[rows] - inner)
     return (shares > iou) & (label[better][:, None] == label[rows])
 ''',
+        '''@cache
+def torchvision_nms(
+    device: torch.device,
+) -> Callable[[Tensor, Tensor, float], Tensor] | None:
+    """torchvision's, which is compiled, where it is installed for this device."""
+    try:
+        import_module("torchvision")
+        found: Callable[[Tensor, Tensor, float], Tensor] = torch.ops.torchvision.nms
+        found(torch.zeros(0, 4, device=device), torch.zeros(0, device=device), 0.5)
+        return found
+    except (AttributeError, ImportError, RuntimeError):
+        return None
+''',
         '''@library.custom_op("cnndsl::greedy_nms", mutates_args=())
 def greedy_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
 ) -> Tensor:
     """The good rows that no better one of their class covers; -1 for none."""
     kept = labels.new_full((len(boxes), k), -1)
+    compiled = torchvision_nms(boxes.device)
+    boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
+    scores = scores.to(boxes.dtype)
     for image, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         area = (box[:, 2:] - box[:, :2]).prod(1)
         rows = good[image].nonzero().squeeze(1)
         rows = rows[scores[image, rows].argsort(descending=True, stable=True)]
         best = rows[:0]
-        for part in torch.split(rows, 1024):
+        if compiled is not None:
+            for one in label[rows].unique():
+                own = rows[label[rows] == one]
+                better = compiled(box[own], scores[image, own], iou)
+                best = torch.cat((best, own[better]))
+            best = best.sort().values
+            best = best[scores[image, best].argsort(descending=True, stable=True)]
+        for part in torch.split(rows, 1024) if compiled is None else ():
             if len(best) >= k:
                 break
             part = part[~covered(box, area, label, best, part, iou).any(0)]
@@ -113,6 +146,43 @@ def greedy_nms_shape(
     """What a compiler sees of it."""
     return labels.new_empty((len(boxes), k))
 ''',
+        '''def onnx_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor | None,
+    classes: int,
+    iou: float,
+    k: int,
+) -> Tensor:
+    """`greedy_nms` in ONNX's words: each class is an image; what is not good is -inf."""
+    split = (scores.shape[1] // classes, classes)
+    boxes = torch.unflatten(boxes, 1, split).transpose(1, 2).flatten(0, 1)
+    rows = torch.unflatten(scores, 1, split).transpose(1, 2).flatten(0, 1)[:, None]
+    if labels is not None:  # a class is known by its first row
+        own = labels[:, :, None] == labels[:, None]
+        first = own.int().argmax(2) == torch.arange(own.shape[1], device=own.device)
+        rows = torch.where(own & first[:, :, None], rows, -torch.inf)
+    low, lowest = boxes[..., :2], torch.finfo(torch.float32).min
+    given = [
+        torch.cat((low, torch.maximum(low, boxes[..., 2:])), -1).float(),
+        rows.float(),
+        torch.tensor([k]),
+        torch.tensor([min(iou, 1.0)]),
+        torch.tensor([lowest]),
+    ]
+    chosen = torch.onnx.ops.symbolic(
+        "NonMaxSuppression", given, dtype=torch.int64, shape=(k, 3)
+    )
+    # As many ones as there are rows: what `shape` says above is not so.
+    given = [torch.zeros_like(rows).float(), chosen, chosen[:, 0].float() * 0 + 1]
+    marked = torch.onnx.ops.symbolic(
+        "ScatterND", given, dtype=torch.float32, shape=rows.shape
+    )
+    good = torch.unflatten(marked.amax(1) > 0, 0, (-1, classes)).transpose(1, 2)
+    best, order = ranked(torch.where(good.flatten(1), scores, -torch.inf), k)
+    order = torch.where(best > -torch.inf, order, -1)
+    return F.pad(order, (0, k - order.shape[1]), value=-1)
+''',
         '''@torch.fx.wrap
 def nms(
     boxes: Tensor,
@@ -127,7 +197,7 @@ def nms(
     min_size: float = 0.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The k best rows that no better one of their class covers, zeros where fewer."""
-    classes = 1 if scores.dim() == 2 else scores.shape[2]
+    classes, given = 1 if scores.dim() == 2 else scores.shape[2], labels
     boxes, scores, labels = candidates(boxes, scores, labels)
     each = boxes.repeat_interleave(
         scores.shape[1] // max(boxes.shape[1], 1), 1
@@ -136,11 +206,16 @@ def nms(
     if background is not None:
         good = good & (labels != background)
     if pre is not None:
-        ranked = torch.where(good, scores, -torch.inf)
-        ranked = torch.unflatten(ranked, 1, (-1, classes))
-        order = ranked.argsort(dim=1, descending=True, stable=True)
-        good = good & (order.argsort(1) < pre).flatten(1)
-    rows = greedy_nms(each, scores.detach(), labels, good, iou, k)
+        masked = torch.where(good, scores, -torch.inf)
+        masked = torch.unflatten(masked, 1, (-1, classes))
+        _, rows = ranked(masked, pre)
+        best = torch.zeros_like(masked).scatter(1, rows, 1.0) > 0
+        good = good & best.flatten(1)
+    if torch.onnx.is_in_onnx_export():
+        masked = torch.where(good, scores, -torch.inf)
+        rows = onnx_nms(each, masked, given, classes, iou, k)
+    else:
+        rows = greedy_nms(each, scores.detach(), labels, good, iou, k)
     return take(boxes, scores, labels, rows, rows >= 0)
 ''',
     )

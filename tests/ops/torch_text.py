@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class Written(nn.Module):
     def __init__(self, text: Torch, form: str, arity: int) -> None:
         super().__init__()
         self.scope: dict[str, Any] = {"torch": torch, "nn": nn, "F": F, "Tensor": Tensor}
-        self.scope["library"] = library
+        self.scope |= {"library": library, "cache": cache, "import_module": import_module}
         exec(text.helper, self.scope)
         names = list(NAMES[:arity])
         if form == "module":

@@ -117,8 +117,11 @@ def imports(body: str) -> str:
     abstract = [word for word in ("Callable", "Sequence") if word in used]
     if abstract:
         standard.append(f"from collections.abc import {', '.join(abstract)}")
-    if "partial" in used:
-        standard.append("from functools import partial")
+    functions = [word for word in ("cache", "partial") if word in used]
+    if functions:
+        standard.append(f"from functools import {', '.join(functions)}")
+    if "import_module" in used:
+        standard.append("from importlib import import_module")
     found = [word for word in ("Any", "NamedTuple") if word in used]
     if found:
         standard.append(f"from typing import {', '.join(found)}")

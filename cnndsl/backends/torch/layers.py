@@ -42,9 +42,10 @@ def _call(said: Call, operands: Sequence[ast.expr], spell: Spell) -> ast.Call:
         if python.carries(value) or python.plain(value) != default
     }
     known = signature(said.function)
-    for name in keywords if known else ():
-        if known.parameters.get(name, ("",))[0] in ("float", "floats"):
-            keywords[name] = _floating(keywords[name])
+    floats = (
+        [n for n, (kind, _) in known.parameters.items() if "float" in kind] if known else []
+    )
+    keywords |= {name: _floating(keywords[name]) for name in floats if name in keywords}
     return python.call(said.function, *arguments, **keywords)
 
 

@@ -113,9 +113,12 @@ class Exchange(nn.Module):
                 if j == i:
                     parts.append(branch[j])
                 if j > i:
-                    z = F.interpolate(up(branch[j]), scale_factor=2 ** (j - i))
+                    z = F.interpolate(up(branch[j]), scale_factor=2.0 ** (j - i))
                     parts.append(z)
-            y.append(F.relu(sum(parts[1:], parts[0])))
+            total = parts[0]
+            for part in parts[1:]:
+                total = total + part
+            y.append(F.relu(total))
         return y
 
 

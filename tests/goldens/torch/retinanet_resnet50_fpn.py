@@ -45,6 +45,7 @@ def initialised(
     return layer
 
 
+@torch.fx.wrap
 def anchor_grid(
     x: Tensor,
     anchors: Sequence[Sequence[float]],
@@ -180,7 +181,9 @@ class RetinaFPN(nn.Module):
                 if m.bias is not None:
                     nn.init.zeros_(m.bias)
 
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, c3: Tensor, c4: Tensor, c5: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         m5 = self.m5(c5)
         m4 = self.m4(c4) + F.interpolate(m5, c4.shape[2:])
         p3 = self.p3(self.m3(c3) + F.interpolate(m4, c3.shape[2:]))

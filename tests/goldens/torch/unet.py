@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def center_crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
+def center_crop(x: Tensor, size: list[int]) -> Tensor:
     """The middle of the spatial axes."""
-    for axis, length in enumerate(size, start=2):
-        x = x.narrow(axis, (x.shape[axis] - length) // 2, length)
+    for axis in range(len(size)):
+        start = (x.shape[axis + 2] - size[axis]) // 2
+        x = x.narrow(axis + 2, start, size[axis])
     return x
 
 
@@ -38,7 +39,8 @@ class Up(nn.Module):
 
     def forward(self, encoder: Tensor, deep: Tensor) -> Tensor:
         up = self.up(deep)
-        return self.out(torch.cat([center_crop(encoder, up.shape[2:]), up], 1))
+        x = center_crop(encoder, [up.shape[2], up.shape[3]])
+        return self.out(torch.cat([x, up], 1))
 
 
 class UNet(nn.Module):

@@ -33,7 +33,8 @@ MODULES = {"torch": "torch", "math": "math", "torch.nn.functional": "F", "torch.
 IMPORTS = {
     "torch": {"Tensor": "Tensor", "nn": "nn", "library": "library"},
     "torch.nn": {"functional": "F"},
-    "functools": {"partial": "partial"},
+    "functools": {"cache": "cache", "partial": "partial"},
+    "importlib": {"import_module": "import_module"},
     "collections": {"OrderedDict": "OrderedDict"},
     "collections.abc": {name: name for name in ("Callable", "Iterable", "Mapping", "Sequence")},
     "typing": {name: name for name in ("Any", "Callable", "NamedTuple", "TYPE_CHECKING")},

@@ -225,8 +225,8 @@ class Operations(State):
                 unit.fwd.append(python.assign(total, more))
                 continue
             part = python.name(unit.variable("part"))
-            more = python.assign(total, python.operation(total, "+", part))
-            unit.fwd.append(ast.For(python.stored(part), operand.many, [more], []))
+            added = python.assign(total, python.operation(total, "+", part))
+            unit.fwd.append(ast.For(python.stored(part), operand.many, [added], []))
         return total
 
     def list_of(self, operands: list[Operand]) -> ast.expr:

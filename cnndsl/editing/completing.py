@@ -12,7 +12,7 @@ from cnndsl.editing.answers import FUSED, CallAt, call_at, first_line, signature
 from cnndsl.editing.symbols import Names, Symbol, used_path
 from cnndsl.editing.tokens import Token, keywords, tokens
 from cnndsl.files import zoo
-from cnndsl.language.evaluate import FUNCTIONS, WORDS
+from cnndsl.language.evaluate import FUNCTIONS, IT, WORDS
 from cnndsl.language.names import operation, operations
 from cnndsl.language.types import _TYPES as TYPES
 from cnndsl.ops.initial import INITS
@@ -190,7 +190,7 @@ def _arguments(call: CallAt, names: Names | None) -> Iterator[Item]:
 def _values(names: Names | None, offset: int) -> Iterator[Item]:
     """Names, words, functions, and operations as values."""
     yield from _visible(names, offset)
-    yield from (Item(word, "word") for word in WORDS)
+    yield from (Item(word, "word") for word in (*WORDS, IT))
     yield from (Item(name, "function") for name in FUNCTIONS)
     yield from _operations()
 

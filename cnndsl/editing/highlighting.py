@@ -20,7 +20,7 @@ from pygments.token import (
 
 from cnndsl.editing.answers import colours
 from cnndsl.editing.tokens import tokens
-from cnndsl.language.evaluate import FUNCTIONS, WORDS
+from cnndsl.language.evaluate import FUNCTIONS, IT, WORDS
 from cnndsl.ops.initial import INITS
 
 KINDS = {
@@ -69,7 +69,7 @@ class ArchLexer(Lexer):  # type: ignore[misc]
             return Punctuation if text in "()[]{},;:.|" else Operator
         if kind != "name" or colour in COLOURS:
             return COLOURS.get(colour, KINDS[kind])
-        if text in WORDS or text == "skip":
+        if text in WORDS or text in ("skip", IT):
             return Name.Builtin.Pseudo
         if text in FUNCTIONS or text in INITS:
             return Name.Builtin

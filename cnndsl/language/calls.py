@@ -86,12 +86,14 @@ class Calls(Budget):
                 term.operands, env, flow, place, definition
             )
         site = definition.modules.sites.get(id(term))
+        env.it = tuple(tensor for operand in operands for tensor in operand.all)
         found: Term
         if isinstance(ref.target, BlockDefinition):
             at = place.opened(site, term.path.name)
             found, result = self._block(term, ref, env, operands, lines, at, definition)
         else:
             found, result = self._op(term, ref, env, operands, lines, place, site, definition)
+        env.it = None
         return found, Flow(result.tensors, {**labels, **result.members}, result.family)
 
     def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:

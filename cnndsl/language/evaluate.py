@@ -264,6 +264,8 @@ def _value(expression: tree.Value, env: Env) -> Any:
     op = operation(path.name)
     if bound is None and op is not None and not path.parts:
         return _partial(OpRef(path.name, op), arguments or (), env)
+    if bound is None and path.name == IT:
+        return _tensor_value(path, env)
     if bound is None:
         raise unknown(path, path.span, env)
     if isinstance(bound.meaning, Faulty):
@@ -285,6 +287,7 @@ def unknown(path: tree.NamePath | str, span: Span, env: Env) -> Exception:
         inputs = [n for n in env.visible() if _is_port(env.lookup(n))]
         help = "`in` is the input of a block without named ports"
         help += f"; here, write `{inputs[0]}`" if inputs else ""
+        help += ", or `it` for what enters this step"
         return fault("E202", message, span, help=help)
     known = {*env.visible(), *WORDS, *FUNCTIONS, *INITS, *operations()}
     written = name if isinstance(path, str) else last_name(path)
@@ -338,6 +341,8 @@ def _called(path: tree.NamePath, bound: Bound, span: Span) -> Fault:
     return fault("E306", f"`{path}` is a tensor, which takes no arguments", span, help=help)
 
 
+IT = "it"
+"""The word for what enters a step, in the arguments of that step."""
 SIZES = frozenset({"c", "d", "h", "w", "size", "shape"})
 """What can be asked of a tensor."""
 VALUES = {
@@ -396,7 +401,8 @@ def _tensor_value(path: tree.NamePath, env: Env) -> Any:
         None,
     )
     if cut is None:
-        resolve(path, env, evaluate)
+        if path.name != IT or env.lookup(IT) is not None:
+            resolve(path, env, evaluate)
         raise fault(
             "E204",
             f"`{path}` is a tensor, but a value is needed",
@@ -406,13 +412,24 @@ def _tensor_value(path: tree.NamePath, env: Env) -> Any:
     member = path.parts[cut]
     assert isinstance(member, tree.Member)
     head = tree.NamePath(path.name, path.parts[:cut], path.span)
-    flow = resolve(head, env, evaluate)
-    if len(flow.all) != 1:
-        message = f"`.{member.name}` needs one tensor, but `{head.name}` has {len(flow.all)}"
+    tensors = _those(head, env)
+    if len(tensors) != 1:
+        message = f"`.{member.name}` needs one tensor, but `{head.name}` has {len(tensors)}"
         raise fault("E205", message, path.span)
-    value = _size(flow.all[0], member, env)
+    value = _size(tensors[0], member, env)
     rest = tree.NamePath(path.name, path.parts[cut + 1 :], path.span)
     return _member(rest, Bound(value, None, "size"), env)
+
+
+def _those(head: tree.NamePath, env: Env) -> tuple[Tensor, ...]:
+    """The tensors of a name; of `it` what enters the step.  Raises Fault."""
+    if head.name != IT or env.lookup(IT) is not None:
+        return resolve(head, env, evaluate).all
+    if env.it is None or head.parts:
+        message = "`it` is what enters a step, in the arguments of that step"
+        help = "elsewhere a size is that of a name: `x.c`"
+        raise fault("E202", message, head.span, help=help)
+    return env.it
 
 
 def _size(tensor: Tensor, member: tree.Member, env: Env) -> Any:

@@ -251,6 +251,8 @@ class Env:
         self.defaults: list[tuple[tree.Default, Env]] = []
         self.home: Env = parent.home if loop and parent else self
         self.skip: Value = parent.skip if parent else None
+        self.it: tuple[Tensor, ...] | None = None
+        """What enters the step of which the arguments are read."""
         self.repeat: int | None = parent.repeat if parent else None
 
     def lookup(self, name: str) -> Bound | None:

@@ -41,7 +41,7 @@ def grammar() -> dict[str, object]:
         ("variable.parameter", rf"{NAME}(?=\s*=(?!=))"),
         ("entity.name.tag.label", rf"{LABEL}(?=\s*(?:,\s*{LABEL}\s*)*:)"),
         ("constant.language", rf"{words(WORDS)}"),
-        ("variable.language", words(["skip", "in"])),
+        ("variable.language", words(["skip", "in", "it"])),
         ("support.function.builtin", rf"{words(FUNCTIONS)}(?=\s*\()"),
         ("support.function.initialisation", rf"(?<!\.){words(INITS)}"),
         ("support.function.operation", rf"(?<!\.){words(operations())}"),

@@ -32,6 +32,25 @@ class TestRule2:
         assert fault("y: in -> relu").code == "E202"
 
 
+class TestIt:
+    """`it` is what enters a step, in its arguments alone; another `it` is that."""
+
+    def test_it_is_what_enters_the_step_of_the_argument(self) -> None:
+        network = net("y: conv(2 * it.c, 3x3) -> conv(it.c - 1, 1x1) * 2")
+        assert shape(network) == (4, 8, 8)
+
+    def test_it_is_no_name_elsewhere(self) -> None:
+        for body in ("let a = it.c\ny: relu", "y: relu when it.c == 3", "y: it -> relu"):
+            assert fault(body).code == "E202"
+        assert (
+            fault("y: add { relu; tanh } -> concat(it.c) { skip; conv(it, 1x1) }").code
+            == "E204"
+        )
+
+    def test_a_label_may_be_called_it(self) -> None:
+        assert shape(net("it: conv(5, 1x1)\ny: image -> conv(it.c, 1x1)"), "y") == (5, 8, 8)
+
+
 class TestRule3:
     """`skip` is the value that enters the nearest call's braces."""
 

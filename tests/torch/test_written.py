@@ -136,6 +136,19 @@ block B(c: int, keep: bool): x -> y {
 }
 model M: image[4, H=8, W=8] -> y { a: B(4, false) -> B(8, true)
                                    y: B(8, true) -> B(8, false) }""",
+    "what enters a step says its sizes": """
+block One(c: int, k: int, s: int = 1, groups: int = 1) {
+  add { conv(c, k, stride=s, groups=groups); bn when s == 1 and in.c == c } -> relu
+}
+model M: image[4, H=16, W=12] -> (a, b) {
+  stages:
+  for | c | n |
+      | 6 | 2 |
+      | 8 | 1 |
+  { { One(it.c, 3, 2 then 1, groups=it.c) -> One(c, 1) } * n }
+  a: gap -> linear(2 * it.c) -> relu
+  b: image -> conv(it.c + 2, 3x3, groups=min(it.c, 2)) * 2 -> resize([2 * it.h, it.w + 1])
+}""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }

@@ -94,6 +94,9 @@ Meaning = ast.expr | OpValue | Layer | Auto | None
 class Unit:
     """What is known while one block is translated."""
 
+    it: tuple[T, ...] = ()
+    """What enters the step of which the arguments are read."""
+
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
         self.definition, self.instances = definition, instances
@@ -343,7 +346,7 @@ class Unit:
             return self.parts(sizes, path.parts)
         if path.name in self.dims:
             return self.parts(self.leaf(*self.dims[path.name]), path.parts)
-        if path.name in ("in", "skip") or path.name in self.tensors:
+        if path.name in ("in", "it", "skip") or path.name in self.tensors:
             return self.size(path)
         bound = self.definition.file.names.get(path.name)
         if bound is None or isinstance(bound.meaning, OpRef):
@@ -447,6 +450,8 @@ class Unit:
         """The tensor that a label stands for."""
         if name == "skip":
             found: tuple[T, ...] = self.skip
+        elif name == "it" and name not in self.tensors:
+            found = self.it
         elif name == "in":
             found = tuple(t for t in self.ports.values() if isinstance(t, T))
         else:

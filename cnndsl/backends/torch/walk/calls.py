@@ -32,6 +32,7 @@ class Calls(Operations):
             raise CannotTranslateError("a block that is a parameter")
         insts = [self.instance_of(i, one.block) for i, one in views]
         callee = self.called(ref.target, [i for i, _ in views], insts)
+        unit.it = tuple(one for one in entered if isinstance(one, T))
         said = steps.given(unit, ref.name, ref, term.arguments)
         for name, known in [*said.nodes.items()]:
             said.nodes[name] = unit.ctor(known)

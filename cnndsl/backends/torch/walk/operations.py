@@ -96,6 +96,7 @@ class Operations(State):
         unit = self.unit
         if id(term) in self.modules.sites or len(views[0][1].nodes) != 1:
             return None
+        unit.it = entered
         shapes = self.revalued(views[0], entered)
         op = self.operation(term, views, 0, shapes)
         if op is None:
@@ -302,6 +303,7 @@ class Operations(State):
             raise CannotTranslateError(f"{term.path.name} is none, and is not {unit.meanings}")
         modules: list[ast.expr] = []
         tensors: list[T] = []
+        unit.it = entered
         shapes = self.revalued(views[0], entered)
         fused_with: dict[str, Any] = {}
         for layer, slot in enumerate(first.slots):

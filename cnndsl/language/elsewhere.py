@@ -43,7 +43,7 @@ STEPS = {
     "add { a; b }": "addition plus sum residual shortcut eltwise eltwiseadd elementwiseadd",
     "sub { a; b }": "squareddifference",
     "mul { a; b }": "multiply times product prod hadamard",
-    "split(2)": "chunk",
+    "split(2)": "chunk tensorsplit",
     'rearrange("c h w -> h w c")': "permute transpose swapaxes",
     'rearrange("c h w -> 1 c h w")': "unsqueeze expanddims",
     'rearrange("(a b c) h w -> c (h a) (w b)", a=2, b=2)': "depthtospace",
@@ -70,8 +70,6 @@ ADVICE = {
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
     "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
     "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
-    "write the products as `einsum`, with `softmax` between": "attention selfattention"
-    " multiheadattention scaleddotproductattention",
     'write a pattern: `einsum("n c, c m -> n m") { a; b }`': "matmul bmm mm dot",
     "write `rearrange` or `reshape` without the axis of size 1": "squeeze",
     "leave the step out; as an argument it is `none`": "identity noop",
@@ -138,6 +136,9 @@ def step_help(name: str, known: Collection[str]) -> str:
             said = _steps()[form]
             word = re.fullmatch(r"write `(\w+)`", said)
             return Near(said, name, word[1]) if word else said
+        same = [word for word in known if _key(word) == form and key not in OTHERS.split()]
+        if len(same) == 1:
+            return Near(f"write `{same[0]}`", name, same[0])
     if key in _blocks():
         block, file = _blocks()[key]
         return f'a shipped block: `use "{file}" ({block})`'

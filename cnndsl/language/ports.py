@@ -227,6 +227,10 @@ def _check_shape(
                 env.decide(compared("==", one, other), dim.span, contract=True)
 
 
+SEVERAL = {"sum": "add", "max": "maximum", "min": "minimum"}
+"""What reduces one tensor → what takes several."""
+
+
 def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tensor, ...]:
     """The tensors that enter an operation.  Raises Fault: too few or too many."""
     tensors = tuple(tensor for flow in operands for tensor in flow.all)
@@ -247,6 +251,8 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
         inputs = "input" if wanted == "1" else "inputs"
         message = f"`{cls.name}` takes {wanted} {inputs}, but {enter(len(tensors))}"
         help = "write them in braces, one per line" if len(tensors) < least else ""
+        if cls.name in SEVERAL and not help:
+            help = f"of several tensors it is `{SEVERAL[cls.name]} {{ a; b }}`"
         if len(operands) == 1 and len(tensors) > 1:
             help = "label the step with several outputs, and use one of them"
         raise fault("E205", message, span, help=help)

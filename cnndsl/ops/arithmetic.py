@@ -133,10 +133,9 @@ SIGNS = {"add": "+", "subtract": "−", "multiply": "×", "divide": "÷"}
 
 @op("add", Family.ADD, arity=(1, None), join=True)
 class Add(Arithmetic):
-    """The sum of equal shapes, or with a constant `by`.  (*S), (*S), … → (*S).
+    """The sum of tensors, or with a constant `by`.  (*S), (*S), … → (*S).
 
-    Nothing is broadcast.
-    Raises OpError: unequal shapes; both or neither of `by` and further inputs.
+    Raises OpError: shapes that do not agree; both or neither of `by` and further inputs.
     Source: He et al. 2015, arXiv:1512.03385, §3.2.
     """
 
@@ -153,14 +152,12 @@ class Add(Arithmetic):
         return self.by is None
 
     def common(self, x: Shape, y: Shape, number: int) -> Shape:
-        """Both.  Raises OpError: they differ."""
-        if x != y:
-            raise OpError(
-                f"cannot add {spell_shape(y)} to {spell_shape(x)}",
-                help=_projection(x, y),
-                operand=number,
-            )
-        return x
+        """The larger of two shapes.  Raises OpError: they do not agree."""
+        try:
+            return Arithmetic.common(self, x, y, number)
+        except OpError as error:
+            error.help = _projection(x, y)
+            raise
 
 
 @op("sub", Family.ADD, arity=(1, 2))

@@ -174,6 +174,8 @@ CASES: list[Case] = [
     ("droppath", {"p": 0.2}, (MAP,)),
     ("flatten", {}, (MAP,)),
     ("flatten", {}, (VECTOR,)),
+    ("add", {}, ((6, 5, 4), (6, 1, 1), (1, 5, 4), (6,))),
+    ("add", {}, ((1, 4), (3, 1))),
     ("add", {}, (MAP, MAP)),
     ("add", {}, (MAP, MAP, MAP)),
     ("add", {"by": 0.5}, (MAP,)),

@@ -66,7 +66,7 @@ RULES: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str | int | No
     ("droppath", {"p": 1.0}, (MAP,), "p=1.0", "p"),
     ("relu", {"slope": 1}, (MAP,), "no parameter `slope`", "slope"),
     ("add", {}, (MAP, (7, 8, 8)), r"cannot add \[7, 8, 8\] to \[6, 8, 8\]", 1),
-    ("add", {}, (MAP, MAP, (6, 1, 1)), "cannot add", 2),
+    ("add", {}, (MAP, MAP, (6, 2, 1)), "cannot add", 2),
     ("mul", {}, (MAP,), "a constant and one tensor, or two", "by"),
     ("mul", {"by": 2.0}, (MAP, MAP), "a constant and one tensor, or two", "by"),
     ("mul", {}, (MAP, (6, 4, 8)), "cannot multiply", 1),

@@ -149,6 +149,14 @@ model M: image[4, H=16, W=12] -> (a, b) {
   a: gap -> linear(2 * it.c) -> relu
   b: image -> conv(it.c + 2, 3x3, groups=min(it.c, 2)) * 2 -> resize([2 * it.h, it.w + 1])
 }""",
+    "one mean, with its axes and without": """
+model M: image[4, H=8, W=8] -> (a, b) {
+  f: conv(4, 3x3)
+  g: f -> gap(keep=true) -> conv(4, 1x1)
+  v: f -> gap -> linear(4)
+  a: add { g; f } -> relu
+  b: add { v; f -> tanh; g }
+}""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }

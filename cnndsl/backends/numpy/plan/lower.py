@@ -133,7 +133,7 @@ class Lowering:
                 return self._concat(task)
             case _ if op.each:
                 return self._each(task, [op, *task.after])
-            case Add():
+            case Add() if len({self.program.shapes[key] for key in task.inputs}) == 1:
                 return self._each(task, [*task.inputs[1:], *task.after])
             case BatchNorm() | FrozenBatchNorm():
                 return self._each(task, task.after)

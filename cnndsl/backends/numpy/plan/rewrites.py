@@ -209,7 +209,7 @@ class _Rewriter:
             self._batch_norm(layer)
         elif op.each and self._fuses(operands[0]):
             self._append(operands[0], op, layer)
-        elif isinstance(op, Add) and not op.each and (host := self._host(operands)):
+        elif isinstance(op, Add) and self._level(operands) and (host := self._host(operands)):
             self._add(host, layer)
         elif isinstance(op, Split) and op.axis == 0:
             start = 0
@@ -223,6 +223,10 @@ class _Rewriter:
         for key, whole in zip(keys, integers, strict=True):
             change = self.integers.add if whole else self.integers.discard
             change(self._real(key))
+
+    def _level(self, operands: tuple[Key, ...]) -> bool:
+        """Whether tensors are all of one shape: then one is added to another in its place."""
+        return len(operands) > 1 and len({self.shapes[key] for key in operands}) == 1
 
     def _weights(self, node: Node) -> dict[str, Array]:
         """The weights that evaluation needs, by the operation's own names."""

@@ -113,8 +113,9 @@ class Expected:
         first, table = found[0], self.machine.table
         for other in found[1:]:
             if isinstance(other, Tensor) and isinstance(first, Tensor):
-                # Two ways to write it: one number.
-                table.numbers[table.terms[other.number]] = first.number
+                # Two ways to write it: one number, the one that others may have read.
+                first, later = sorted((first, other), key=lambda one: one.number)
+                table.numbers[table.terms[later.number]] = first.number
         return first
 
     def operands(self, numbers: list[int]) -> list[Tensor]:

@@ -112,7 +112,8 @@ def _check(network: Network, asked: Sequence[str], known: Mapping[str, Tensor]) 
     span = model.declaration.name_span if isinstance(model, BlockDefinition) else whole
     for number, label in enumerate(asked):
         if label not in known:
-            help = did_you_mean(label, known) or f"there are {listing([*known][:8])}"
+            outermost = sorted(known, key=lambda name: name.count(".") + name.count("["))
+            help = did_you_mean(label, known) or f"there are {listing(outermost[:8])}"
             message = f"no line of `{network.name}` is labelled `{label}`"
             faults.append(Diagnostic("E223", message, span, help=help))
         elif label in asked[:number]:

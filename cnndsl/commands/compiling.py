@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnndsl.commands.opening import costs_of, elaborated, pick, scope, stem
-from cnndsl.console import Trouble, network_arguments, output_path, sized
+from cnndsl.console import Trouble, network_arguments, output_path, report, sized
 from cnndsl.files import replacing, same_file
 
 if TYPE_CHECKING:
@@ -57,7 +57,11 @@ def compiling(
     if onnx:
         _write_onnx(network, path, weights, functions=functions)
     else:
-        text = network.torch_source(optimize=optimize)
+        from cnndsl.backends.torch import write
+
+        written = write(network, optimize=optimize)
+        report(written.warnings)
+        text = written.text
         if output == "-":
             sys.stdout.buffer.write(text.encode())
             return

@@ -119,6 +119,11 @@ model M: image[3, H=4, W=4] -> (y, z, w) { x: B(4) * 3
     "an average in three dimensions over more than the map": """
 model M: image[4, 5, 2, 5] -> (y, z) { y: avgpool(3, pad=1, stride=1)
   z: image -> avgpool(2, pad=1, ceil=true) }""",
+    "a vector that a block flattens": """
+block B { relu -> flatten }
+model M: image[4, H=5, W=6] -> (y, z) { l: image -> B * 1
+  y: l -> bn
+  z: l -> linear(3) }""",
     # Figures.
     "a conditional width": """
 model M: image[4, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }""",

@@ -7,9 +7,11 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 import cnndsl
@@ -19,9 +21,12 @@ from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import module
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.proof import ProofError
+from cnndsl.backends.torch.walk.lines import Lines
+from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import MODULE_ATTRIBUTES
 from cnndsl.language import read
+from cnndsl.language.tree import LineStatement
 from cnndsl.network import load, loads
 from tests.both import difference, inputs_of, outputs, weights_of
 from tests.conftest import Golden
@@ -51,8 +56,10 @@ def test_state_dict_has_the_languages_keys_and_shapes(name: str, model: str) -> 
 
 def test_source_is_clean_and_formatted_as_ruff_leaves_it(tmp_path: Path) -> None:
     for name, model in models():
-        text = load(name, model).torch_source()
-        (tmp_path / f"{name}_{model.lower()}.py").write_text(text, encoding="utf-8")
+        found = write(load(name, model))
+        assert not found.because, (name, found.because)
+        assert found.fault is None
+        (tmp_path / f"{name}_{model.lower()}.py").write_text(found.text, encoding="utf-8")
     ruff = [sys.executable, "-m", "ruff"]
     for command in (["check"], ["format", "--check", "--diff"]):
         done = subprocess.run(
@@ -137,6 +144,26 @@ def test_what_cannot_be_translated_is_written_layer_by_layer(
     assert "nn.ModuleDict(" in found.text
     # A fault of the translation itself is known as such.
     assert (found.fault is None) == isinstance(error, CannotTranslateError)
+
+
+def test_the_line_that_could_not_be_translated_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    translated = Lines.line
+
+    def all_but_one(self: Lines, statement: LineStatement, *rest: Any) -> object:
+        if statement.span.text.startswith("last:"):
+            raise CannotTranslateError("no Python")
+        return translated(self, statement, *rest)
+
+    monkeypatch.setattr(Lines, "line", all_but_one)
+    (tmp_path / "tapped.arch").write_text(TAPPED)
+    command = ["compile", str(tmp_path / "tapped.arch"), "-o", str(tmp_path / "tapped.py")]
+    said = CliRunner().invoke(cli, command).output
+    assert "W601" in said
+    assert "`Tapped` is written layer by layer: this line could not be translated" in said
+    assert "last: conv(8, 1x1)" in said
+    assert not write(load("unet")).warnings
 
 
 def test_writing_source_imports_no_torch(tmp_path: Path) -> None:

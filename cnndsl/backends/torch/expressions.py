@@ -6,6 +6,7 @@ import ast
 from typing import Protocol
 
 from cnndsl.backends.torch import python
+from cnndsl.diagnostics import Span
 from cnndsl.language import tree
 
 WORDS: dict[str, object] = {"none": None, "true": True, "false": False}
@@ -34,6 +35,8 @@ class CannotTranslateError(Exception):
 
     final = False
     """Whether it is another block, called here, that cannot be translated."""
+    span: Span | None = None
+    """The line that it is about."""
 
 
 class Names(Protocol):

@@ -228,10 +228,10 @@ class Unit:
         """Give a tensor its shape: what depends on the image's size is asked of it."""
         shape: list[int] = []
         for axis, size in enumerate(sizes):
-            free = isinstance(size, python.Int) and any(
-                n.startswith("§") for n in python.names_in(size.node)
-            )
-            if free and (axis > 0 or len(sizes) > 1):
+            names = python.names_in(size.node) if isinstance(size, python.Int) else set()
+            free = any(name.startswith("§") for name in names)
+            # The number of a vector's elements stays a formula, where it is one here.
+            if free and (axis > 0 or len(sizes) > 1 or "§" in names):
                 key = f"§{len(self.leaves)}"
                 self.leaves[key] = (tensor, axis)
                 frozen = python.Int(int(size), python.name(key))
@@ -245,6 +245,8 @@ class Unit:
         mapping: dict[str, ast.expr] = {}
         for name in python.names_in(node):
             if name.startswith("§"):
+                if name not in self.leaves:
+                    raise CannotTranslateError("a size that only a turn knows")
                 tensor, axis = self.leaves[name]
                 size = tensor.shape[axis]
                 own = isinstance(size, python.Int) and python.same(size.node, python.name(name))

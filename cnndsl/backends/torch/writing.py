@@ -15,7 +15,7 @@ from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import ProofError, prove
 from cnndsl.backends.torch.tidy import tidy
 from cnndsl.backends.torch.translation import Translation
-from cnndsl.diagnostics import ArchError, Diagnostic
+from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.graph import Network
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition
@@ -32,6 +32,8 @@ class Written:
     folds: bool = False
     fault: Exception | None = None
     """What the translation raised that it does not foresee: a fault of its own."""
+    warnings: tuple[Diagnostic, ...] = ()
+    """Where it is not the blocks', the line because of which."""
 
 
 def written(network: Network) -> Written:
@@ -43,7 +45,7 @@ def written(network: Network) -> Written:
     name = identifier(network.name)
     with deep_recursion():
         others = dict(alternatives(network))
-        because, fault = "", None
+        because, fault, span = "", None, None
         for chosen in ([others] if others else []) + [{}]:
             for frozen in (False, True):
                 try:
@@ -56,12 +58,22 @@ def written(network: Network) -> Written:
                     return Written(text, name, fault=fault)
                 except (CannotTranslateError, ProofError) as error:
                     because = because or f"{type(error).__name__}: {error}"
+                    span = span or getattr(error, "span", None)
                 except Exception as error:  # the user has a proved file all the same
                     fault = fault or error
                     because = because or f"{type(error).__name__}: {error}"
         text = flat_text(network)
         check(text, network)
-        return Written(text, name, because, fault=fault)
+        return Written(text, name, because, fault=fault, warnings=(_layered(network, span),))
+
+
+def _layered(network: Network, span: Span | None) -> Diagnostic:
+    """The warning that a file is not the blocks'."""
+    message = f"`{network.name}` is written layer by layer:"
+    reason = "this line could not be translated" if span else "its blocks could not be proved"
+    help = "the file computes the same; only its classes are not those of the blocks"
+    where = span or network.structure.definition.span
+    return Diagnostic("W601", f"{message} {reason}", where, help=help)
 
 
 def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network]]:

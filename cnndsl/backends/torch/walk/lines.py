@@ -34,6 +34,20 @@ class Lines(Chains):
         operands: list[Operand] | None,
     ) -> Flow | None:
         """`a when p`, `else b when q`, `else c`."""
+        try:
+            return self.ways(chain, views, start, operands)
+        except CannotTranslateError as error:
+            error.span = error.span or chain[0].span
+            raise
+
+    def ways(
+        self,
+        chain: list[tree.LineStatement],
+        views: Views[dict[int, Line]],
+        start: Flow | None,
+        operands: list[Operand] | None,
+    ) -> Flow | None:
+        """The same, where a line that has no translation says so itself."""
         unit, (line, *rest) = self.unit, chain
         number = unit.definition.line_numbers[id(line)]
         found = [(i, lines[number]) for i, lines in views if number in lines]

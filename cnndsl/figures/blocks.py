@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnndsl.figures.heat import Heat
-from cnndsl.figures.layout.page import Page, finished, picture, sketched
+from cnndsl.figures.layout.page import Page, page, picture
 from cnndsl.figures.paint import Group, Picture
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Plan
@@ -32,7 +32,7 @@ def blocks(
     """
 
     def paged(planned: Plan) -> Page:
-        return sketched(
+        return page(
             drawable(planned),
             insets=detail != "stages",
             opened=opened,
@@ -43,11 +43,10 @@ def blocks(
 
     planned = plan(network, folding=False if detail == "full" else None)
     found = paged(planned)
-    if detail != "full" and found.over > 0:
+    if detail != "full" and (found.over > 0 or found.closed):
         # Blocks that are called once are closed too, where the page has no room for them.
         other = paged(plan(network, closed=True))
-        found = min(found, other, key=lambda one: one.over)
-    found = finished(found)
+        found = min(found, other, key=lambda one: (one.over, one.closed))
     planned = found.plan
     tell = Teller(network)
 

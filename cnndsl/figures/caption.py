@@ -12,6 +12,8 @@ from cnndsl.graph import Network
 
 WIDEST = 560.0
 TITLE = 13.0
+HEAD, LINE = 14.0, 13.0
+"""The heights of the name and of a line under it."""
 
 
 def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> list[str]:
@@ -33,10 +35,10 @@ def caption(
 ) -> tuple[list[Part], float, float]:
     """The parts, with their upper left at x and y; the width, and where they end."""
     title = font.fitted(clean(name), TITLE, room, bold=True)
-    parts: list[Part] = [Text(x, y + 14, title, TITLE, bold=True)]
-    width, bottom = font.width(title, TITLE, bold=True), y + 14
+    parts: list[Part] = [Text(x, y + HEAD, title, TITLE, bold=True)]
+    width, bottom = font.width(title, TITLE, bold=True), y + HEAD
     for line in lines:
-        bottom += 13
+        bottom += LINE
         shown = font.fitted(clean(line), 9, room)
         width = max(width, font.width(shown, 9))
         parts.append(Text(x, bottom, shown, 9, "grey"))

@@ -92,8 +92,10 @@ def test_no_text_leaves_its_box(name: str, detail: str) -> None:
     for panel in panels(name, detail):
         for spot in panel.piece.spots:
             card = panel.cards[spot.box]
-            words = [font.width(title, measures.TITLE, bold=True) for title in card.titles]
-            words += [font.width(line, measures.SMALL) for line in card.lines]
+            words = [
+                font.width(title, panel.cards.type.title, bold=True) for title in card.titles
+            ]
+            words += [font.width(line, panel.cards.type.small) for line in card.lines]
             # The middle of a slanted side is half its slant from the box's.
             room = spot.width - (7 if spot.box.family in measures.SLANTED else 0)
             assert card.round or max(words) <= max(room, 0) or card.bare

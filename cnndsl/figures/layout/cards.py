@@ -15,20 +15,36 @@ from cnndsl.ops.base import Family, Shape
 from cnndsl.ops.shapes import square
 from cnndsl.structure import Tensor
 
-TITLE, SMALL, LABEL = 10.6, 9.0, 8.0
+TITLE, LABEL = 10.6, 8.0
 """Pixels, which are 0.75 pt each where the smallest text is as small as may be."""
-BOLD, GREY = 13.0, 11.5
-"""From a line of a title to the next, and from a grey line."""
-LOW, ROUND, PORT = 24.0, 22.0, 16.0
-"""The height of a box of one line, of a circle, and of a port's words."""
-LEVELS = 3
-SHORT = (118.0, 100.0, 76.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """The sizes of text in a box: of its title, of a grey line, and from line to line.
+
+    `low` is the height of a box of one line, `round` of a circle, `port` of a port's words.
+    """
+
+    title: float = TITLE
+    small: float = 9.0
+    bold: float = 13.0
+    grey: float = 11.5
+    low: float = 24.0
+    round: float = 22.0
+    port: float = 16.0
+
+
+TYPES = (Type(), Type(), Type(), Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0))
+"""By how narrow the page is: 8 pt titles, at last 7 pt."""
+LEVELS = len(TYPES)
+SHORT = (118.0, 100.0, 76.0, 66.0)
 """So much is said in one line, by how narrow the page is."""
-WIDTHS = ((92.0, 220.0), (64.0, 178.0), (50.0, 132.0))
+WIDTHS = ((92.0, 220.0), (64.0, 178.0), (50.0, 132.0), (44.0, 118.0))
 """The least and the greatest width of a box, by how narrow the page is."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
-INSETS = (9.0, 6.0, 5.0)
+INSETS = (9.0, 6.0, 5.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
@@ -106,6 +122,7 @@ class Cards:
         self.narrow = narrow = way.narrow
         self.least, self.most = WIDTHS[narrow]
         self.inset, self.short = INSETS[narrow], SHORT[narrow]
+        self.type = TYPES[narrow]
         self.frame = frame
         self.leaving = leaving(network, scene)
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
@@ -127,49 +144,59 @@ class Cards:
         return (self.width if wide else card.width), card.height
 
     def _card(self, box: Box) -> Card:
-        said = self.say(box, self.frame)
+        said, face = self.say(box, self.frame), self.type
         title, words = clean(said.title), [clean(word) for word in said.small]
         together = ", ".join(box.labels) if box.beside > 1 else label_text(box.labels)
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:
-            return Card((title,), (), label, ROUND, ROUND, round=True)
+            return Card((title,), (), label, face.round, face.round, round=True)
         if box.count > 1:
             title = f"{title} ×{box.count}"
         room = self.most - 2 * self.inset - self._slant(box)
-        titles = font.lines(title, TITLE, room, bold=True)
-        titles = [font.fitted(line, TITLE, room, bold=True) for line in titles]
+        titles = font.lines(title, face.title, room, bold=True)
+        titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
         shapes = self._shapes(box)
         if box.family is Family.INPUT and not box.nodes:
-            width = font.width(title, TITLE, bold=True) + 8
+            width = font.width(title, face.title, bold=True) + 8
             below = tuple(shapes) if self.frame is None else ()
-            width = max(width, *(font.width(line, SMALL) + 8 for line in below), 0.0)
-            return Card((title,), below, label, width, PORT + GREY * len(below), bare=True)
+            width = max(width, *(font.width(line, face.small) + 8 for line in below), 0.0)
+            return Card(
+                (title,), below, label, width, face.port + face.grey * len(below), bare=True
+            )
         lines = self._lines(words, shapes, max(self.short, *map(self._bold, titles)), room)
-        text = max(*map(self._bold, titles), *(font.width(line, SMALL) for line in lines), 0.0)
+        text = max(
+            *map(self._bold, titles), *(font.width(line, face.small) for line in lines), 0.0
+        )
         width = text + 2 * self.inset + self._slant(box)
         if not self.narrow:
             width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + 8.5))
-        height = LOW + BOLD * (len(titles) - 1) + GREY * len(lines) + (2.5 if lines else 0)
+        height = (
+            face.low
+            + face.bold * (len(titles) - 1)
+            + face.grey * len(lines)
+            + (2.5 if lines else 0)
+        )
         return Card(tuple(titles), tuple(lines), label, width, height)
 
-    @staticmethod
-    def _bold(title: str) -> float:
-        return font.width(title, TITLE, bold=True)
+    def _bold(self, title: str) -> float:
+        return font.width(title, self.type.title, bold=True)
 
-    @staticmethod
-    def _lines(words: list[str], shapes: list[str], wide: float, room: float) -> list[str]:
+    def _lines(
+        self, words: list[str], shapes: list[str], wide: float, room: float
+    ) -> list[str]:
         """Grey words in lines: one for all where that is short, else the size in its own."""
+        small = self.type.small
         everything = " · ".join([*words, *shapes])
-        if not everything or font.width(everything, SMALL) <= min(wide, room):
+        if not everything or font.width(everything, small) <= min(wide, room):
             return [everything] if everything else []
         lines: list[str] = []
         for word in words:
             longer = f"{lines[-1]} · {word}" if lines else word
-            if lines and font.width(longer, SMALL) <= min(wide, room):
+            if lines and font.width(longer, small) <= min(wide, room):
                 lines[-1] = longer
             else:
-                lines += font.lines(word, SMALL, room)
-        return [font.fitted(line, SMALL, room) for line in [*lines, *shapes]]
+                lines += font.lines(word, small, room)
+        return [font.fitted(line, small, room) for line in [*lines, *shapes]]
 
     def _shapes(self, box: Box) -> list[str]:
         """The shape that leaves a box; of several, each that differs."""

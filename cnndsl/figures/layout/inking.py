@@ -7,14 +7,12 @@ from dataclasses import replace
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import (
-    BOLD,
     CARD,
-    GREY,
     LABEL,
-    SMALL,
     TITLE,
     Card,
     Cards,
+    Type,
     behind,
 )
 from cnndsl.figures.layout.piece import Ends, Piece, Scope, Spot
@@ -60,7 +58,7 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     card = cards[spot.box]
     role = role or role_of(spot.box.family)
     children: list[Part] = [] if card.bare else list(_outline(spot, card, role))
-    children += _words(spot, card)
+    children += _words(spot, card, cards.type)
     data: tuple[tuple[str, str], ...] = (
         ("count", str(spot.box.count)),
         ("layers", str(len(spot.box.nodes))),
@@ -77,7 +75,7 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     )
 
 
-def _words(spot: Spot, card: Card) -> list[Part]:
+def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
     if card.round:
         words: list[Part] = [Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")]
         if card.label:
@@ -85,14 +83,14 @@ def _words(spot: Spot, card: Card) -> list[Part]:
             words.append(Text(spot.left - 2, spot.top + 3, label, LABEL, "faint", anchor="end"))
         return words
     words = []
-    high = BOLD * len(card.titles) + GREY * len(card.lines)
+    high = face.bold * len(card.titles) + face.grey * len(card.lines)
     y = spot.y - high / 2 - 2.5
     for title in card.titles:
-        y += BOLD
-        words.append(Text(spot.x, y, title, TITLE, bold=True, anchor="middle"))
+        y += face.bold
+        words.append(Text(spot.x, y, title, face.title, bold=True, anchor="middle"))
     for line in card.lines:
-        y += GREY
-        words.append(Text(spot.x, y, line, SMALL, "grey", anchor="middle"))
+        y += face.grey
+        words.append(Text(spot.x, y, line, face.small, "grey", anchor="middle"))
     if card.label:
         room = spot.width - 2 if spot.aside else spot.width / 2 - 8
         label = font.fitted(card.label, LABEL, room)

@@ -10,10 +10,10 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
-ROW, COLUMN, LANE = 26.0, 40.0, 12.0
-"""Between rows, between columns, and more between lanes."""
-CLOSE, LOW, NEAR = (20.0, 14.0), 16.0, 4.0
-"""Between columns, between rows and more between lanes on a narrow page."""
+COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0)
+"""Between columns, by how narrow the page is."""
+ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), (13.0, 3.0))
+"""Between rows, and more between lanes."""
 TRACK = 8.0
 APART = 100.0
 """Between the lanes and what stands beside them."""
@@ -38,13 +38,13 @@ def settled(
     way: Way = USUAL,
 ) -> Piece:
     """The piece of a grid; `leaves` have their own axis in the middle of a column."""
-    gap = CLOSE[way.narrow - 1] if way.narrow else COLUMN
+    gap = COLUMNS[way.narrow]
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
     if way.close and (solved := _solved(grid, roles, leaves, gap)):
         place = solved
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    ys, rows, between = _rows(grid, leaves, place, narrow=way.narrow > 0)
+    ys, rows, between = _rows(grid, leaves, place, way.narrow)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, _) in grid.cells.items():
@@ -201,7 +201,7 @@ def _spot(piece: Piece, key: str) -> Spot:
 
 
 def _rows(
-    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], *, narrow: bool
+    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], narrow: int
 ) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
     """The middle of every row, the sides of all in turn, and what stands between lanes."""
     over: dict[tuple[int, int], float] = {}
@@ -216,7 +216,7 @@ def _rows(
     ys: dict[tuple[int, int], float] = {}
     sides: list[float] = []
     y, before = 0.0, None
-    gap, apart = (LOW, NEAR) if narrow else (ROW, LANE)
+    gap, apart = ROWS[narrow]
     for lane, row in sorted(heights):
         if before is not None:
             y += gap + (apart if lane != before else 0)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
-from cnndsl.figures.caption import about, caption
+from cnndsl.figures.caption import HEAD, LINE, about, caption
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
@@ -21,6 +20,7 @@ from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.figures.titles import Sayer
 from cnndsl.figures.values import Table, values
 from cnndsl.ops.base import Family
 
@@ -29,11 +29,15 @@ GUTTER = 28.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
 NOTE = 8.0
+GAP = 6.0
+"""Over the caption."""
 PAGE = (657.0, 869.0)
 """Pixels of a page of 174 mm by 230 mm, where the smallest text is 6 pt."""
-FOOT = 34.0
-"""Of the height, for a caption of two lines."""
+TRIES = 2
+"""So many layouts that may fit a page are drawn with their edges."""
 COLUMNS, BOX, LONG = 6, 60.0, 1e9
+TURNED = 20.0
+"""The sides of a picture that runs to the right, where its rows return."""
 ASIDE = Way(turning=True, drawn=False)
 STRIP = 2.7
 SLIM, UNEVEN = 0.02, 30.0
@@ -140,18 +144,16 @@ class Page:
     over: float = 0.0
     """How much too large it is, as a share of the page."""
 
+    closed: int = 0
+    """So many blocks are not opened, because the page has no room for them."""
+
     @property
     def gutter(self) -> float:
         """The room for the lanes' names at the left of the main picture."""
         return GUTTER if any(not band.aside for band in self.bands) else 0.0
 
 
-def page(plan: Plan, **options: Any) -> Page:
-    """The page of a plan, as `sketched` chooses it, with all its edges."""
-    return finished(sketched(plan, **options))
-
-
-def sketched(
+def page(
     plan: Plan,
     *,
     insets: bool = True,
@@ -160,56 +162,120 @@ def sketched(
     tallest: float = 0.0,
     direction: str | None = None,
 ) -> Page:
-    """The page of a plan without its edges: the lowest of the layouts that there are.
+    """The page of a plan: the lowest of the layouts that there are, with all its edges.
 
     Without `insets`, only the blocks in `opened` are shown inside. It keeps to a width of
-    `widest` pixels and a height of `tallest`; without them a page of a journal is meant.
-    `direction` is that of the main picture, `down` or `right`.
+    `widest` pixels and a height of `tallest`, and opens fewer blocks if it must; without
+    them a page of a journal is meant. `direction` is that of the main picture, `down` or
+    `right`.
     """
-    room = _room(widest, tallest)
+    room = _room(plan, widest, tallest)
     frames = [f for f in plan.frames if f.scene and (insets or f.name in opened)]
+    limited = widest > 0 or tallest > 0
+    best: Page | None = None
+    for sketch, closed in _sketches(plan, frames, room, direction, limited=limited):
+        drawn = sketch.main.drawn(plan)
+        panels = [panel.drawn(plan) for panel in sketch.insets]
+        done = Page(plan, drawn, panels, drawn.bands, widest=widest)
+        done.tallest, done.closed = tallest or PAGE[1], closed
+        _arrange(done, room)
+        done.over = _over(done, room) - 1.0
+        if best is None or done.over < best.over:
+            best = done
+        if best.over == 0:
+            break
+    assert best is not None
+    return best
+
+
+def _sketches(
+    plan: Plan,
+    frames: list[Frame],
+    room: tuple[float, float],
+    direction: str | None,
+    *,
+    limited: bool,
+) -> Iterator[tuple[_Scored, int]]:
+    """Layouts without their edges that may fit the page, the best first, or the best of all.
+
+    With each stands how many blocks are closed in it.
+    """
     tables = {id(frame): values(plan, frame) for frame in frames}
-    scored: list[tuple[tuple[float, ...], Panel, list[Panel]]] = []
+    scored: list[_Scored] = []
     for narrow in range(LEVELS):
         mains = _mains(plan, narrow, room, direction)
         ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
-        for main in mains:
-            for chosen in _choices(ways, room[0] - main.width):
-                done = Page(plan, main, chosen, main.bands)
-                _arrange(done, room)
-                over = max(done.width / room[0], done.height / room[1], 1.0)
-                if over > 1:
-                    # What does not fit a page is at least no strip.
-                    over *= max(1.0, done.height / done.width / STRIP)
-                uneven = UNEVEN if main.cards.way.close else 0.0
-                flat = float(done.width > STRIP * (done.height + FOOT))
-                score = (over, flat, done.height + SLIM * done.width + uneven)
-                scored.append((score, main, chosen))
-        if min(scored, key=lambda one: one[0])[0][0] == 1.0:
+        scored += _scored(plan, mains, ways, room)
+        if min(one.over for one in scored) == 1.0:
             break
-    best, main, chosen = min(scored, key=lambda one: one[0])
-    if best[0] > 1:
+    scored.sort(key=lambda one: one.score)
+    if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
-        roomy = [one for one in scored if one[1].cards.way in (Way(drawn=False), ASIDE)]
-        best, main, chosen = min(roomy, key=lambda one: one[0])
-    done = Page(plan, main, chosen, main.bands, widest=widest, tallest=tallest or PAGE[1])
-    done.over = best[0] - 1.0
-    return done
+        roomy = [one for one in scored if one.main.cards.way in (Way(drawn=False), ASIDE)]
+        yield roomy[0], 0
+        return
+    yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
+    least = scored[0]
+    for closed in range(1, len(ways) + 1) if limited else ():
+        # The last layouts are the smallest: some blocks stay closed in them.
+        ways.remove(max(ways, key=_size))
+        scored = sorted(_scored(plan, mains, ways, room), key=lambda one: one.score)
+        yield from ((one, closed) for one in scored[:TRIES] if one.over == 1)
+        least = min(least, scored[0], key=lambda one: one.score)
+    yield least, len(frames) - len(least.insets)
 
 
-def finished(sketch: Page) -> Page:
-    """A page with all its edges."""
-    plan, main = sketch.plan, sketch.main.drawn(sketch.plan)
-    room = _room(sketch.widest, sketch.tallest)
-    insets = [panel.drawn(plan) for panel in sketch.insets]
-    done = replace(sketch, main=main, insets=insets, bands=main.bands)
-    _arrange(done, room)
-    return done
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """A layout without its edges, and how bad it is: too large, a strip, high."""
+
+    score: tuple[float, ...]
+    main: Panel
+    insets: list[Panel]
+
+    @property
+    def over(self) -> float:
+        """1 for what fits the page, else more."""
+        return self.score[0]
 
 
-def _room(widest: float, tallest: float) -> tuple[float, float]:
-    """The pixels inside a page's margins."""
-    return (widest or PAGE[0]) - 2 * MARGIN, (tallest or PAGE[1]) - 2 * MARGIN - FOOT
+def _scored(
+    plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
+) -> list[_Scored]:
+    found: list[_Scored] = []
+    for main in mains:
+        for chosen in _choices(ways, room[0] - main.width):
+            done = Page(plan, main, chosen, main.bands)
+            _arrange(done, room)
+            over = _over(done, room)
+            if over > 1:
+                # What does not fit a page is at least no strip.
+                over *= max(1.0, done.height / done.width / STRIP)
+            uneven = UNEVEN if main.cards.way.close else 0.0
+            flat = float(done.width > STRIP * (done.height + PAGE[1] - room[1]))
+            score = (over, flat, done.height + SLIM * done.width + uneven)
+            found.append(_Scored(score, main, chosen))
+    return found
+
+
+def _over(done: Page, room: tuple[float, float]) -> float:
+    return max(done.width / room[0], done.height / room[1], 1.0)
+
+
+def _size(panels: list[Panel]) -> float:
+    """The area of an opened block, in its smallest layout."""
+    return min(panel.width * panel.height for panel in panels)
+
+
+def _room(plan: Plan, widest: float, tallest: float) -> tuple[float, float]:
+    """The pixels inside a page's margins, over its caption."""
+    wide = (widest or PAGE[0]) - 2 * MARGIN
+    return wide, (tallest or PAGE[1]) - 2 * MARGIN - _foot(plan, wide)
+
+
+def _foot(plan: Plan, room: float) -> float:
+    """The height of a caption."""
+    return GAP + HEAD + LINE * len(about(plan.network, room, Sayer(plan.network).notes))
 
 
 def _mains(
@@ -230,8 +296,8 @@ def _mains(
     for columns in range(2, COLUMNS + 1) if direction != "right" else ():
         longest = max(tower.piece.height / columns * 1.1, 4 * BOX)
         found.append(panel(Way(narrow), longest))
-    for share in (1.0, 0.7, 0.5) if direction != "down" else ():
-        found.append(panel(Way(narrow, turning=True), room[0] * share - 8))
+    for share in (1.0, 0.85, 0.7, 0.5) if direction != "down" else ():
+        found.append(panel(Way(narrow, turning=True), room[0] * share - TURNED))
     return found
 
 
@@ -240,7 +306,7 @@ def _ways(
 ) -> list[Panel]:
     """An opened block downwards, and to the right."""
     assert frame.scene is not None
-    sides = (0.8 * room[1], room[0] - 2 * INSET_PAD - 8)
+    sides = (0.8 * room[1], room[0] - 2 * INSET_PAD - TURNED)
     return [
         Panel.of(plan, frame.scene, frame, table, Way(narrow, turning, drawn=False), longest)
         for turning, longest in zip((False, True), sides, strict=True)
@@ -307,12 +373,12 @@ def picture(
         room = max(done.widest - 2 * MARGIN, width, 200.0)
         keys = legend if legend is not None else _legend(list(families), room)
         end = extent(_shifted(keys, x, foot + 18))[1]
-        if legend is not None or not done.widest or end + FOOT <= done.tallest:
+        if legend is not None or not done.widest or end + _foot(plan, room) <= done.tallest:
             parts += _shifted(keys, x, foot + 18)
             foot = end
     if captioned:
         lines = about(plan.network, room, done.main.cards.say.notes)
-        words, title_width, foot = caption(plan.network.name, lines, x, foot + 6, room)
+        words, title_width, foot = caption(plan.network.name, lines, x, foot + GAP, room)
         parts += words
         width = max(width, title_width)
     height = foot + MARGIN

@@ -10,9 +10,9 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
-COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0)
+COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0)
 """Between columns, by how narrow the page is."""
-ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), (13.0, 3.0))
+ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), (13.0, 3.0), (13.0, 3.0))
 """Between rows, and more between lanes."""
 TRACK = 8.0
 APART = 100.0

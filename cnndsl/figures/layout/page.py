@@ -33,6 +33,8 @@ GAP = 6.0
 """Over the caption."""
 PAGE = (657.0, 869.0)
 """Pixels of a page of 174 mm by 230 mm, where the smallest text is 6 pt."""
+SMALLEST = 2
+"""So many kinds of layout are tried again with blocks closed."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 COLUMNS, BOX, LONG = 6, 60.0, 1e9
@@ -202,9 +204,11 @@ def _sketches(
     """
     tables = {id(frame): values(plan, frame) for frame in frames}
     scored: list[_Scored] = []
+    tried: list[tuple[list[Panel], list[list[Panel]]]] = []
     for narrow in range(LEVELS):
         mains = _mains(plan, narrow, room, direction)
         ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+        tried.append((mains, ways))
         scored += _scored(plan, mains, ways, room)
         if min(one.over for one in scored) == 1.0:
             break
@@ -216,10 +220,16 @@ def _sketches(
         return
     yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
     least = scored[0]
-    for closed in range(1, len(ways) + 1) if limited else ():
-        # The last layouts are the smallest: some blocks stay closed in them.
-        ways.remove(max(ways, key=_size))
-        scored = sorted(_scored(plan, mains, ways, room), key=lambda one: one.score)
+    order = sorted(range(len(frames)), key=lambda n: -_size(ways[n]))
+    for closed in range(1, len(frames) + 1) if limited else ():
+        # The smallest layouts, in which some blocks stay closed.
+        kept = sorted(order[closed:])
+        scored = [
+            one
+            for mains, ways in tried[-SMALLEST:]
+            for one in _scored(plan, mains, [ways[n] for n in kept], room)
+        ]
+        scored.sort(key=lambda one: one.score)
         yield from ((one, closed) for one in scored[:TRIES] if one.over == 1)
         least = min(least, scored[0], key=lambda one: one.score)
     yield least, len(frames) - len(least.insets)

@@ -212,8 +212,16 @@ def _stacks(
             chain.append(then)
     over: dict[str, list[str]] = {}
     ended: dict[str, list[str]] = {}
-    for join, climbs in under.items():
-        if not any(rising for _, rising in climbs):
+    climbing = {key for climbs in under.values() for chain, _ in climbs for key in chain}
+    risen = [
+        key
+        for key in roles.nodes
+        if roles.above[key]
+        and key not in (spine | climbing | roles.inner)
+        and all(roles.rises(tail, key) for tail in roles.above[key])
+    ]
+    for join in [*under, *risen]:
+        if join in under and not any(rising for _, rising in under[join]):
             continue
         way: list[str] = []
         last = join
@@ -251,6 +259,9 @@ def _settle(
     for chain, _ in climbs:
         column = max(column, *(_column(k, roles, grid) for k in chain[:1]))
     lane, row = roles.lanes[key], _row(key, roles, grid)
+    if over and all(roles.rises(tail, key) for tail in roles.above[key]):
+        # Nothing of its lane comes in: its chain stands beside all that the spine has there.
+        row += min(len(over), max(r for on, r, _ in taken if on == lane))
     up = next((chain for chain, rising in climbs if rising), [])
     down = next((chain for chain, rising in climbs if not rising), [])
     while True:

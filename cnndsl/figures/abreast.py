@@ -2,8 +2,8 @@
 
 Detectors apply the same heads to each level, and join what comes of them several times
 over. Calls of one block on one value are one box that says how many it is, and so are the
-concats of a detector's heads. Where a second stage computes on what the first has found,
-the levels themselves are one box: the picture is of the regions then.
+concats of a detector's heads. What does the same on each level, and leads to no plane any
+more, is one box too: heads, anchors, decoding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
 LEVELS = 3
-"""So many calls on different values are the levels of a pyramid."""
+"""So many calls on different values are the levels of a pyramid, or two that find boxes."""
+AFTER = {
+    Family.ACTIVATION,
+    Family.ADD,
+    Family.BOXES,
+    Family.CONCAT,
+    Family.MATMUL,
+    Family.REGULARIZE,
+    Family.RESHAPE,
+}
+"""What computes boxes and scores from what heads give: nothing of it is learned."""
+ALIKE = (Family.ACTIVATION, Family.ADD, Family.BOXES, Family.RESHAPE)
+"""Of these, what may do the same on each level."""
 Alike = Callable[[Box], object]
 """What is equal for boxes that merge; nothing for one that stays."""
 
@@ -24,9 +36,38 @@ def abreast(network: Network, items: list[Item]) -> list[Item]:
     """The items with such boxes merged: calls on one value, levels, and then concats."""
     finder = _Finder(network, items)
     items = _merged(items, finder.calls, finder.apart)
-    items = _merged(items, finder.levels(items), lambda *_: True)
+    count = 0
+    while count != (count := sum(1 for _ in boxes(items))):
+        # Heads lead to what is known to do the same on each level only when that is merged.
+        items = _merged(items, _Finder(network, items).levels(items), lambda *_: True)
     finder = _Finder(network, items)
     return _merged(items, finder.concats, lambda *_: True)
+
+
+def last(network: Network, items: list[Item]) -> list[Box]:
+    """The boxes that make the network's boxes and scores from its heads, and learn nothing.
+
+    Nothing where none computes boxes: what follows a classifier is no such end.
+    """
+    wires = network.wires
+    owner = {name: box for box in boxes(items) for name in box.nodes}
+    found: dict[str, Box] = {}
+    for box in reversed(list(boxes(items))):
+        below = {owner[head].key for name in box.nodes for head in wires.readers(name)}
+        if box.nodes and below - {box.key} <= found.keys() and _after(network, box):
+            found[box.key] = box
+    ended = [box for box in boxes(items) if box.key in found]
+    known = {network.node(name).op.family for box in ended for name in box.nodes}
+    return ended if Family.BOXES in known else []
+
+
+def _after(network: Network, box: Box) -> bool:
+    """Whether all layers of a box only compute on what heads give."""
+    nodes = [network.node(name) for name in box.nodes]
+    return all(
+        node.op.family in AFTER and not node.op.weights(*network.input_shapes(node.name))
+        for node in nodes
+    )
 
 
 def _merged(items: list[Item], alike: Alike, may: Callable[[Box, Box], bool]) -> list[Item]:
@@ -90,16 +131,36 @@ class _Finder:
         )
 
     def levels(self, items: list[Item]) -> Alike:
-        """Calls of one block on the levels of a pyramid, before a second stage."""
+        """What does the same on the levels of a pyramid, before a second stage or the end."""
         found: dict[str, object] = {}
-        groups: dict[tuple[str, str], list[Box]] = {}
+        groups: dict[tuple[object, ...], list[Box]] = {}
         for around, box in _placed(items):
-            if box.frame is not None and box.count == 1:
+            if box.count > 1:
+                continue
+            if box.frame is not None:
                 groups.setdefault((around, box.frame.key), []).append(box)
+            elif box.family in ALIKE:
+                names = tuple(self.network.node(name).op.name for name in box.parts)
+                groups.setdefault((around, *names), []).append(box)
         for key, group in groups.items():
-            if len(group) >= LEVELS and self._parallel(group) and self._staged(group):
+            if len(group) < 2 or not self._parallel(group):
+                continue
+            called = group[0].frame is not None and len(group) >= LEVELS
+            if (called and self._staged(group)) or self._ending(group):
                 found |= dict.fromkeys([box.key for box in group], key)
         return lambda box: found.get(box.key)
+
+    def _ending(self, group: list[Box]) -> bool:
+        """Whether nothing is learned from what comes of boxes, but by what is merged too."""
+        below: set[str] = set()
+        for name in group[0].nodes:
+            below |= self.network.wires.below(name)
+        merged = {name for name in below if self.owner[name].beside > 1}
+        families = {self.network.node(name).op.family for name in below - merged}
+        within = {self.network.node(name).op.family for name in below | set(group[0].nodes)}
+        inside = {self.network.node(name).op.family for name in group[0].nodes}
+        enough = len(group) >= LEVELS or Family.BOXES in within
+        return enough and (families - inside if group[0].frame else families) <= AFTER
 
     def _parallel(self, group: list[Box]) -> bool:
         """Whether boxes read different values, and none what another makes."""
@@ -136,6 +197,8 @@ def _take(first: Box, item: Box) -> None:
     """Merge a box into one that it stands beside."""
     first.nodes += item.nodes
     first.labels += item.labels
+    first.others += [item.parts, *item.others]
+    first.shapes += item.shapes
     first.beside += item.beside
     if first.values and item.values:
         other = dict(item.values[0])

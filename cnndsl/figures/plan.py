@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.figures.abreast import abreast
+from cnndsl.figures.abreast import abreast, last
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import letter
@@ -29,6 +29,7 @@ from cnndsl.structure import (
     Loop,
     Repeat,
     Step,
+    Tensor,
     Term,
     deep_recursion,
     nodes_of,
@@ -42,6 +43,8 @@ SMALL, SHARE = 3, 0.7
 """A block that is called once is closed if it has more boxes, and is not nearly all."""
 SHRINKING = 3
 """So many steps whose maps differ in size may be one box, which says the sizes."""
+ENDED = 3
+"""Post-processing of so many boxes is one until it is opened."""
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
@@ -79,6 +82,18 @@ def drawable(planned: Plan) -> Plan:
     return planned
 
 
+def _without(items: Sequence[Item], keys: set[str]) -> list[Item]:
+    """The items without some boxes, and without blocks that hold no others."""
+    found: list[Item] = []
+    for item in items:
+        if isinstance(item, Cluster):
+            item.children = _without(item.children, keys)
+            found += [item] if item.children else []
+        elif item.key not in keys:
+            found.append(item)
+    return found
+
+
 class _Planner:
     """One pass over the structure."""
 
@@ -111,11 +126,13 @@ class _Planner:
         items = [*inputs, *self._lines(self.network.structure.body)]
         self._strays(items)
         if self.folding:
-            items = self.items = abreast(self.network, items)
+            items = self.items = self._ended(abreast(self.network, items))
         main = scene_of(
             self.network, self._key, items, list(self.network.wires), {}, self.network.outputs
         )
         for frame in self.frames.values():
+            if not frame.calls:
+                continue
             first = frame.calls[0]
             shown = [call for call in self.calls if self.variants.first[id(call)] is first]
             frame.calls = [first, *(call for call in shown if call is not first)]
@@ -239,6 +256,39 @@ class _Planner:
             )
         return self.frames[id(first)]
 
+    def _ended(self, items: list[Item]) -> list[Item]:
+        """The items with post-processing as one box: what makes boxes of the heads' numbers."""
+        ended = last(self.network, items)
+        if len(ended) < ENDED:
+            return items
+        keys = {box.key for box in ended}
+        nodes = [name for name in self.order if any(name in box.nodes for box in ended)]
+        inside = set(nodes)
+        entering = {
+            pair
+            for name in nodes
+            for pair in self.network.operands(name)
+            if pair[0] not in inside
+        }
+        inputs = {
+            self._named(node, output): Tensor(node, output, self.network.shapes[node][output])
+            for node, output in sorted(entering, key=lambda pair: self.order[pair[0]])
+        }
+        outputs = {n: t for n, t in self.network.outputs.items() if t.node in inside}
+        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [])
+        frame.scene = scene_of(self.network, self._key, list(ended), nodes, inputs, outputs)
+        self.frames[id(frame)] = frame
+        names = {self._op(name).name for name in nodes if self._op(name).family is Family.BOXES}
+        box = Box(self._key(), "Boxes", None, nodes, ("ended",))
+        box.frame, box.shapes = frame, [t.shape for t in outputs.values()]
+        box.notes = [name.replace("_", " ") for name in sorted(names)]
+        box.labels = [", ".join(outputs)]
+        return [*_without(items, keys), box]
+
+    def _named(self, node: str, output: int) -> str:
+        """What a tensor is called where it is written, else by its node."""
+        return node if not output else f"{node}.{output}"
+
     def _conditions(self, frame: Frame) -> None:
         """Say of what not every call has when it is there."""
         assert frame.scene is not None
@@ -278,7 +328,7 @@ class _Planner:
         for frames in groups.values():
             if len(frames) == 1:
                 continue
-            labels = [labels_of(frame.calls[0].block.body) for frame in frames]
+            labels = [labels_of(f.calls[0].block.body) if f.calls else set() for f in frames]
             common = set.intersection(*labels)
             extra = [", ".join(sorted(found - common)) for found in labels]
             if len(set(extra)) < len(frames):

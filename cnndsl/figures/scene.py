@@ -29,6 +29,8 @@ class Box:
     signature: object
     labels: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    others: list[list[str]] = field(default_factory=list)
+    """The `parts` of those that stand beside it."""
     notes: list[str] = field(default_factory=list)
     values: list[tuple[tuple[str, object], ...]] = field(default_factory=list)
     shapes: list[Shape] = field(default_factory=list)

@@ -61,7 +61,7 @@ def rows(network: Network) -> list[Row]:
         cost = sum((table[name] for name in nodes), Cost())
         layers = tuple(_together(run.layers))
         if run.boxes[0].frame is not None:
-            layers = (f"{run.boxes[0].frame.calls[0].block.definition.name}:", *layers)
+            layers = (f"{run.boxes[0].frame.name}:", *layers)
         output, count = shape_text(run.output), len(run.boxes)
         found.append(Row(run.stage, output, layers, count, cost.parameters, cost.macs))
     return found
@@ -105,10 +105,7 @@ def _apart(first: Box, then: Box) -> int:
 
 def _continues(run: _Run, box: Box, stage: str) -> bool:
     """Whether a box is the same step or block as those of a run, and on its line."""
-    names = {
-        one.frame.calls[0].block.definition.name if one.frame else None
-        for one in (*run.boxes, box)
-    }
+    names = {one.frame.name if one.frame else None for one in (*run.boxes, box)}
     return len(names) == 1 and stage == run.stage
 
 

@@ -34,6 +34,14 @@ def label_text(labels: Sequence[str]) -> str:
     return f"{first} … {last}"
 
 
+def labels_text(labels: Sequence[str]) -> str:
+    """`conf[0–5], loc[0–5]` for those of several lines."""
+    stems: dict[str, list[str]] = {}
+    for label in labels:
+        stems.setdefault(label.rpartition("[")[0] or label, []).append(label)
+    return ", ".join(label_text(found) for found in stems.values())
+
+
 def wrapped(words: str, characters: int = 100) -> list[str]:
     """A long text in lines, at most four."""
     return textwrap.wrap(clean(words), max(characters, 20), max_lines=4, placeholder=" …")

@@ -64,6 +64,10 @@ class Sayer:
         if box.family in (None, Family.INPUT) or not box.parts:
             return Said(times + box.title, arguments_of(box, frame), (), notes)
         every = [self._calls(name, frame) for name in box.parts]
+        if box.others:
+            rows = zip(box.parts, *box.others, strict=True)
+            every = [[self.network.node(name).op for name in row] for row in rows]
+            frame = None
         words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
         normed = len(every) > 1 and every[1][0].family is Family.NORM
         main = _biased(every[0][0], words[0]) if normed else words[0]
@@ -94,7 +98,7 @@ def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
     if box.family in (None, Family.INPUT) or not box.parts:
         return times + box.title
     name = box.parts[0]
-    ops = [network.node(name).op]
+    ops = [network.node(other[0]).op for other in ([name], *box.others)]
     if frame is not None and frame.nodes and name in frame.nodes[0]:
         place = frame.nodes[0].index(name)
         ops = [network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
@@ -197,7 +201,7 @@ def _plain(value: object) -> str:
 
 def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:
     """`c 64`, `s 2, 1`; in a frame that shows several calls, the formulas: `m c/4`."""
-    if frame is None or len(frame.calls) == 1:
+    if frame is None or len(frame.calls) <= 1:
         rows = box.values
         names = [name for name, _ in rows[0]] if rows else []
         columns = [[row[place][1] for row in rows] for place in range(len(names))]

@@ -66,6 +66,8 @@ class Table:
 
 def values(plan: Plan, frame: Frame) -> Table | None:
     """The table of a frame; nothing for one whose calls have the same arguments."""
+    if not frame.calls:
+        return None
     blocks = [call.block for call in frame.calls]
     rows = dict(zip(map(id, frame.calls), given(blocks), strict=True))
     names = varying(list(rows.values()))

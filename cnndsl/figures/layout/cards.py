@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving
 from cnndsl.figures.scene import Box, Frame, Scene
-from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.figures.text import clean, label_text, labels_text, shape_text
 from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
@@ -147,7 +147,7 @@ class Cards:
     def _card(self, box: Box) -> Card:
         said, face = self.say(box, self.frame), self.type
         title, words = clean(said.title), [clean(word) for word in said.small]
-        together = ", ".join(box.labels) if box.beside > 1 else label_text(box.labels)
+        together = labels_text(box.labels) if box.beside > 1 else label_text(box.labels)
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:
             return Card((title,), (), label, face.round, face.round, round=True)
@@ -230,7 +230,7 @@ class Cards:
     def _agreed(self, node: str, output: int) -> bool:
         """Whether all calls of the frame have one size there."""
         assert self.frame is not None
-        if len(self.frame.nodes) == 1:
+        if len(self.frame.nodes) <= 1:
             return True
         if node not in self.frame.nodes[0]:
             return False

@@ -259,7 +259,7 @@ class _Planner:
     def _ended(self, items: list[Item]) -> list[Item]:
         """The items with post-processing as one box: what makes boxes of the heads' numbers."""
         ended = last(self.network, items)
-        if len(ended) < ENDED:
+        if sum(box.beside for box in ended) < ENDED or len(ended) < 2:
             return items
         keys = {box.key for box in ended}
         nodes = [name for name in self.order if any(name in box.nodes for box in ended)]

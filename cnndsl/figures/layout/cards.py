@@ -36,16 +36,23 @@ class Type:
 
 
 FINE = Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0)
-TYPES = (Type(), Type(), Type(), FINE, FINE)
+TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
 """By how narrow the page is: 8 pt titles, at last 7 pt."""
 LEVELS = len(TYPES)
-SHORT = (118.0, 100.0, 76.0, 128.0, 66.0)
+SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 66.0)
 """So much is said in one line, by how narrow the page is."""
-WIDTHS = ((92.0, 220.0), (64.0, 178.0), (50.0, 132.0), (50.0, 178.0), (44.0, 118.0))
+WIDTHS = (
+    (92.0, 220.0),
+    (64.0, 178.0),
+    (50.0, 132.0),
+    (50.0, 224.0),
+    (50.0, 178.0),
+    (44.0, 118.0),
+)
 """The least and the greatest width of a box, by how narrow the page is."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
-INSETS = (9.0, 6.0, 5.0, 4.0, 4.0)
+INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}

@@ -10,9 +10,9 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
-COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0)
+COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0, 14.0)
 """Between columns, by how narrow the page is."""
-ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), (13.0, 3.0), (13.0, 3.0))
+ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
 TRACK = 8.0
 APART = 100.0
@@ -106,7 +106,9 @@ def _gaps_of(grid: Grid, pieces: dict[str, Piece]) -> list[float]:
         sides_of.sort()
         found |= {sides_of[0][0] - 8, sides_of[-1][1] + 8}
         for (_, right), (left, _) in pairwise(sides_of):
-            found |= {(left + right) / 2, *((right + 8, left - 8) if left - right > 30 else ())}
+            middle = (left + right) / 2
+            found |= {middle, middle - 4, middle + 4}
+            found |= {right + 8, left - 8} if left - right > 30 else set()
     return sorted(found)
 
 
@@ -288,6 +290,7 @@ def _tracks(sides: list[float]) -> list[float]:
         count = max(int((high - low) // TRACK) - 1, 1)
         step = (high - low) / (count + 1)
         found += [low + step * (n + 1) for n in range(count)]
+        found += [low + step * (n + 0.5) for n in range(count + 1)] if high - low < 20 else []
     return found
 
 

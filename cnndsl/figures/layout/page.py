@@ -33,7 +33,7 @@ GAP = 6.0
 """Over the caption."""
 PAGE = (657.0, 869.0)
 """Pixels of a page of 174 mm by 230 mm, where the smallest text is 6 pt."""
-SMALLEST = 2
+SMALLEST = 3
 """So many kinds of layout are tried again with blocks closed."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""

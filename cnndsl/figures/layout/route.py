@@ -12,8 +12,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
-from cnndsl.figures.layout.channels import Channels, Rect
+from cnndsl.figures.layout.channels import SAME, Channels, Rect
 from cnndsl.figures.layout.piece import Ends, Line, tidy
 from cnndsl.figures.paint import Point
 
@@ -75,6 +76,8 @@ class Router:
         self.begins: set[Point] = set()
         self.ends: set[Point] = set()
         self.eager = 1.0
+        self.alone = True
+        """Whether a line must not run where one of other boxes does."""
 
     def fence(self, wires: dict[Ends, Line]) -> None:
         """Make it cost to cross lines that are drawn already."""
@@ -91,12 +94,16 @@ class Router:
 
     def _lead(self, want: Wanted) -> Line:
         """The cheapest way of an edge, if need be close to boxes, and at worst through them."""
-        for closed, free in (
-            (self.channels.closed, True),
-            (self.channels.tight, True),
-            (self.channels.closed, False),
+        self.alone = True
+        if straight := self._straight(want):
+            return straight
+        for closed, free, alone in (
+            (self.channels.closed, True, True),
+            (self.channels.tight, True, True),
+            (self.channels.tight, True, False),
+            (self.channels.closed, False, False),
         ):
-            self.closed = closed
+            self.closed, self.alone = closed, alone
             found = self._way(want, free=free)
             if found is not None:
                 return found
@@ -104,14 +111,34 @@ class Router:
         middle = (tail.y + head.y) / 2
         return tidy(((tail.x, tail.y), (tail.x, middle), (head.x, middle), (head.x, head.y)))
 
+    def _straight(self, want: Wanted) -> Line | None:
+        """The straight line between two of the best ports, if nothing stands or runs there."""
+        for tail, head in product(want.tails, want.heads):
+            x, y = head.x - tail.x, head.y - tail.y
+            ahead = (x, y, -x, -y)[tail.way]
+            if tail.way != head.way or tail.price + head.price > 0 or ahead <= 0:
+                continue
+            if abs(y if tail.way % 2 == 0 else x) > SAME:
+                continue
+            ends = (tail.x, tail.y), (head.x, head.y)
+            if self.channels.blocked(*ends) or ends[0] in self.ends or ends[1] in self.begins:
+                continue
+            first, last = (self.channels.place(*end) for end in ends)
+            move = self.moves[tail.way]
+            places = [*range(first, last + (1 if move > 0 else -1), move)]
+            prices = _Prices(self, want.ends)
+            if all(prices.free(one, two, tail.way) for one, two in pairwise(places)):
+                return self._taken(places, tail, head, want.ends)
+        return None
+
     def _way(self, want: Wanted, *, free: bool) -> Line | None:
         """The cheapest way; a state is four times a place, and a direction.
 
         Only from and to ports that are `free`, if so.
         """
         goals: dict[int, Port] = {}
-        heads = self._priced(want.heads, self.begins)
-        tails = self._priced(want.tails, self.ends)
+        heads = self._priced(want.heads, self.begins, alone=self.alone)
+        tails = self._priced(want.tails, self.ends, alone=self.alone)
         for port in self._free(heads, -1) if free else heads:
             goals.setdefault(4 * self._outside(port, -1) + port.way, port)
         first: dict[int, Port] = {}
@@ -135,6 +162,8 @@ class Router:
             for after in (way, way + 1 & 3, way + 3 & 3):
                 there = place + self.moves[after]
                 if self.closed[there]:
+                    continue
+                if self.alone and not prices.free(place, there, after):
                     continue
                 first_cost = cost + prices.step(place, there, after)
                 if after != way:
@@ -178,8 +207,13 @@ class Router:
         return one[0] == two[0] or one[1] == two[1]
 
     @staticmethod
-    def _priced(ports: tuple[Port, ...], taken: set[Point]) -> tuple[Port, ...]:
-        """The ports, those dearer at which an edge of the other kind begins or ends."""
+    def _priced(ports: tuple[Port, ...], taken: set[Point], *, alone: bool) -> tuple[Port, ...]:
+        """The ports, those dearer at which an edge of the other kind begins or ends.
+
+        Where lines are to run `alone`, without those.
+        """
+        if alone:
+            return tuple(port for port in ports if (port.x, port.y) not in taken)
         return tuple(
             replace(port, price=port.price + BOTH) if (port.x, port.y) in taken else port
             for port in ports
@@ -213,8 +247,11 @@ class Router:
         states = [state]
         while states[-1] in origin and states[-1] not in first:
             states.append(origin[states[-1]])
-        start = first[states[-1]]
         places = [found >> 2 for found in reversed(states)]
+        return self._taken(places, first[states[-1]], goal, ends)
+
+    def _taken(self, places: list[int], start: Port, goal: Port, ends: Ends) -> Line:
+        """The line through some places, which are taken then."""
         self.channels.take(ends, places)
         self.begun |= set(ends)
         self.begins.add((start.x, start.y))
@@ -236,6 +273,11 @@ class _Prices:
         if other not in self.known:
             self.known[other] = self.router.kin(other, self.ends)
         return self.known[other]
+
+    def free(self, place: int, there: int, way: int) -> bool:
+        """Whether no edge of other boxes runs to the next place."""
+        edge = 2 * min(place, there) + (way & 1)
+        return all(self._kin(other) for other in self.channels.runs.get(edge, ()))
 
     def step(self, place: int, there: int, way: int) -> float:
         """The price of going to the next place, but for a bend."""

@@ -26,8 +26,8 @@ LONG = 4
 """A chain of so many boxes beside the spine stands as a tower."""
 LARGE = 8
 """A block of more boxes has no outline in a tower."""
-PAD, BAR = 10.0, 20.0
-"""Around the boxes of a scope, and over them for its title."""
+PAD, BAR, LEAD = 10.0, 20.0, 12.0
+"""Around the boxes of a scope, over them for its title, and of the edges to them."""
 
 
 def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
@@ -377,9 +377,11 @@ def _scoped(cluster: Cluster, inner: Piece, *, turning: bool = False) -> Piece:
     small = clean(label_text(cluster.labels))
     words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
     over = PAD if turning else BAR
+    first, last = _slack(inner.opening, 0, 1), _slack(inner.closing, -1, -2)
+    over -= first
     left = inner.left + BAR if turning else max(inner.left + PAD, words)
     right = inner.right + PAD
-    height = over + inner.height + PAD
+    height = over + inner.height - last + PAD
     if turning:
         height = max(height, words + PAD)
     low = inner.moved(0, over)
@@ -402,6 +404,12 @@ def _scoped(cluster: Cluster, inner: Piece, *, turning: bool = False) -> Piece:
         low.spots,
         [scope, *low.scopes],
         low.wires,
-        {("@in", head): ((0.0, 0.0), *line) for (_, head), line in low.opening.items()},
-        {(tail, "@out"): (*line, *foot) for (tail, _), line in low.closing.items()},
+        {("@in", head): ((0.0, 0.0), *line[1:]) for (_, head), line in low.opening.items()},
+        {(tail, "@out"): (*line[:-1], *foot) for (tail, _), line in low.closing.items()},
     )
+
+
+def _slack(lines: dict[Ends, Line], end: int, next: int) -> float:
+    """How much shorter lines may be at an end, inside an outline."""
+    spare = [abs(line[end][1] - line[next][1]) for line in lines.values() if len(line) > 1]
+    return max(min(spare, default=0.0) - LEAD, 0.0)

@@ -38,17 +38,17 @@ def _chosen(piece: Piece, longest: float, lanes: Lanes) -> list[tuple[float, End
     places = [0.0, *(at for at, _ in cuts), piece.height]
     amid = [AMID if lanes.get(a) == lanes.get(b) else 0.0 for _, (a, b) in cuts]
     amid = [0.0, *amid, 0.0]
+    # What cannot be cut says how long a column must be, for all of them.
+    longest = max(longest, *(b - a for a, b in pairwise(places)))
     best: list[tuple[float, int]] = [(0.0, 0)]
     for n, foot in enumerate(places[1:], 1):
         found = (float("inf"), 0)
         for m in range(n - 1, -1, -1):
             length = foot - places[m]
-            # One that cannot be cut shorter stands in a column of its own.
-            if length > longest and m < n - 1:
+            if length > longest:
                 break
-            over = max(length / longest - 1, 0.0)
-            spare = max(1 - length / longest, 0.0)
-            cost = best[m][0] + 1 + amid[n] + UNEVEN * spare**2 + 10 * over
+            spare = 1 - length / longest
+            cost = best[m][0] + 1 + amid[n] + UNEVEN * spare**2
             found = min(found, (cost, m))
         best.append(found)
     chosen: list[int] = []

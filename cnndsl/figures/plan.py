@@ -14,7 +14,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, last
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
-from cnndsl.figures.text import letter
+from cnndsl.figures.text import labels_text, letter
 from cnndsl.figures.titles import MINOR
 from cnndsl.figures.variants import Variants, conditions, identity
 from cnndsl.figures.walk import calls_of, given, labels_of, ratio, varying
@@ -80,6 +80,11 @@ def drawable(planned: Plan) -> Plan:
         help = "name parts as blocks, which are drawn closed with --detail stages"
         raise ArchError([Diagnostic("E611", message, help=help)])
     return planned
+
+
+def _named(box: Box) -> str:
+    """What a box's value is called: by its label, else by what it is."""
+    return labels_text(box.labels) or box.title
 
 
 def _without(items: Sequence[Item], keys: set[str]) -> list[Item]:
@@ -264,16 +269,14 @@ class _Planner:
         keys = {box.key for box in ended}
         nodes = [name for name in self.order if any(name in box.nodes for box in ended)]
         inside = set(nodes)
-        entering = {
-            pair
-            for name in nodes
-            for pair in self.network.operands(name)
-            if pair[0] not in inside
-        }
-        inputs = {
-            self._named(node, output): Tensor(node, output, self.network.shapes[node][output])
-            for node, output in sorted(entering, key=lambda pair: self.order[pair[0]])
-        }
+        inputs: dict[str, list[Tensor]] = defaultdict(list)
+        owner = {name: box for box in boxes(items) for name in box.nodes}
+        for name in nodes:
+            for node, output in self.network.operands(name):
+                tensor = Tensor(node, output, self.network.shapes[node][output])
+                if node not in inside and tensor not in inputs[named := _named(owner[node])]:
+                    inputs[named].append(tensor)
+        inputs = {name: tensors for name, tensors in inputs.items() if tensors}
         outputs = {n: t for n, t in self.network.outputs.items() if t.node in inside}
         frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [])
         frame.scene = scene_of(self.network, self._key, list(ended), nodes, inputs, outputs)
@@ -284,10 +287,6 @@ class _Planner:
         box.notes = [name.replace("_", " ") for name in sorted(names)]
         box.labels = [", ".join(outputs)]
         return [*_without(items, keys), box]
-
-    def _named(self, node: str, output: int) -> str:
-        """What a tensor is called where it is written, else by its node."""
-        return node if not output else f"{node}.{output}"
 
     def _conditions(self, frame: Frame) -> None:
         """Say of what not every call has when it is there."""

@@ -127,6 +127,8 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
     for parameter in first.parameters:
         values = [getattr(op, parameter.name) for op in ops]
         same = len(set(map(strip, values))) == 1
+        if len({len(value) for value in values if isinstance(value, tuple)}) > 1:
+            return Words(first.name.replace("_", " "))
         if not same and (parameter.name in spoken_of or first.in_title(parameter)):
             changes[parameter.name] = _named(values, rows)
     try:

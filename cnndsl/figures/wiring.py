@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
 from cnndsl.graph import Network
@@ -15,20 +15,23 @@ def scene_of(
     key: Callable[[], str],
     items: list[Item],
     nodes: list[str],
-    inputs: dict[str, Tensor],
+    inputs: Mapping[str, Tensor | Sequence[Tensor]],
     outputs: dict[str, Tensor],
 ) -> Scene:
     """Boxes with their edges; the ports of a frame are boxes of it.
 
-    `nodes` are the graph's that are in it; `key` gives each port a key of its own.
+    `nodes` are the graph's that are in it; `key` gives each port a key of its own. Several
+    tensors of one input have one port.
     """
     owner = {name: box.key for box in boxes(items) for name in box.nodes}
     turns = _turns(items)
     entering: dict[tuple[str, int], str] = {}
     ports: list[Item] = []
-    for name, tensor in inputs.items():
-        port = Box(key(), name or "in", Family.INPUT, [], ("in", name), tensor=tensor)
-        entering.setdefault((tensor.node, tensor.output), port.key)
+    for name, entered in inputs.items():
+        tensors = [entered] if isinstance(entered, Tensor) else entered
+        port = Box(key(), name or "in", Family.INPUT, [], ("in", name), tensor=tensors[0])
+        for tensor in tensors:
+            entering.setdefault((tensor.node, tensor.output), port.key)
         ports.append(port)
     edges: dict[tuple[str, str], Edge] = {}
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from cnndsl.figures.layout.piece import Ends, Line
 from cnndsl.figures.paint import Point
 
-MARGIN = 7.0
+MARGIN = 5.5
 STEPS = (8.0, 14.0, 20.0)
 NEAR, TIGHT = 4.0, 1.0
 RIM = 1e4
@@ -50,7 +50,7 @@ class Channels:
         self.xs = _rimmed(_sparse({x for x, _ in exact}, xs))
         self.ys = _rimmed(_sparse({y for _, y in exact}, ys))
         self.width = len(self.xs)
-        self.closed = self._closed([(rect, MARGIN - 1) for rect in rects], words)
+        self.closed = self._closed([(rect, MARGIN) for rect in rects], words)
         self.tight = self._closed([(rect, TIGHT) for rect in rects], ())
         """The same where no other way is: an edge may run close to a box, and over words."""
         self.runs: dict[int, list[Ends]] = {}

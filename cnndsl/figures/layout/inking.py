@@ -15,13 +15,15 @@ from cnndsl.figures.layout.cards import (
     Type,
     behind,
 )
-from cnndsl.figures.layout.piece import Ends, Piece, Scope, Spot
+from cnndsl.figures.layout.piece import Ends, Piece, Rail, Scope, Spot
 from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box
 from cnndsl.ops.base import Family
 
 SLANT = 7.0
+THICK = 3.4
+"""A line of several tensors."""
 OPTIONAL = 3.5
 """Around a box that not every call has: a dashed line."""
 
@@ -50,7 +52,19 @@ def wires(piece: Piece, dashed: Collection[Ends] = ()) -> list[Part]:
                 (Path(line, arrow=True, dashed=(tail, head) in dashed),), data=data, kind="edge"
             )
         )
-    return parts
+    return [*parts, *(_rail(rail) for rail in piece.rails)]
+
+
+def _rail(rail: Rail) -> Part:
+    """A thick line, with a dot wherever a level comes in."""
+    lines = [Path(rail.trunk, role="rail", radius=0, stroke=THICK)]
+    # A way ends where its arrow begins.
+    lines += [
+        Path((*way[:-1], (way[-1][0] - 7, way[-1][1])), role="rail", stroke=THICK)
+        for way in rail.ways
+    ]
+    dots = [Area(x - 2.2, y - 2.2, 4.4, 4.4, "arrow", 2.2, stroke=0) for x, y in rail.joints]
+    return Group((*lines, *dots), kind="rail")
 
 
 def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.cards import USUAL, Way
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, tidy
+from cnndsl.figures.layout.heads import LEAST
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
@@ -56,9 +57,18 @@ def settled(
     wanted = [_wanted(ends, roles, grid, leaf_at, owner) for ends in edges]
     tracks = _gaps_of(grid, leaf_at) if way.close else _tracks(columns)
     levels = _tracks(rows)
+    buses: list[_Bus] = []
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
-        wanted += [_entering(ends, leaf_at[owner[ends[0]]], joins) for ends in beside.edges]
+        buses = _buses(beside.edges, joins, columns[-1])
+        bundled = {ends for bus in buses for ends in bus.edges}
+        wanted += [
+            _entering(ends, leaf_at[owner[ends[0]]], joins)
+            for ends in beside.edges
+            if ends not in bundled
+        ]
+        for bus in buses:
+            wanted += bus.wanted({t: leaf_at[owner[t]] for t in bus.tails}, _tracks(rows))
         tracks += _gaps(columns[-1], joins)
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
@@ -72,14 +82,22 @@ def settled(
         rects, ports, tracks, levels, [spot.label for spot in done.spots if spot.label]
     )
     router.fence(done.wires)
+    for bus in buses:
+        bus.reserve(router)
     for want, led in zip(wanted, router.all(wanted), strict=True):
         ends = want.ends
+        if ends[1].startswith("@"):
+            buses[int(ends[1][1:])].led[ends[0]] = led
+            continue
         begin = leaf_at[owner[ends[0]]].closing[ends[0], "@out"]
         begin = begin[:-1] if len(begin) > 1 else ()
         end: Line = ()
         if ends[1] in owner:
             end = leaf_at[owner[ends[1]]].opening["@in", ends[1]][1:]
         done.wires[ends] = tidy((*begin, *led, *end))
+    for bus in buses:
+        done.wires |= bus.wires()
+        done.rails.append(bus.rail())
     return _sided(done, columns[-1] if beside is not None else None)
 
 
@@ -177,6 +195,79 @@ def _beside(
     y = sum(fed) / len(fed) - sum(entered) / len(entered)
     y = max(min(y, foot - piece.height), 0.0)
     return piece.moved(right + APART + piece.left, y)
+
+
+@dataclass(slots=True)
+class _Bus:
+    """Levels that have the same readers beside the lanes: one upright line at `x`."""
+
+    number: int
+    x: float
+    tails: list[str]
+    heads: list[Spot]
+    led: dict[str, Line] = field(default_factory=dict)
+    """From each level to the upright line."""
+
+    @property
+    def edges(self) -> list[Ends]:
+        """Of each level to each reader."""
+        return [(tail, head.box.key) for tail in self.tails for head in self.heads]
+
+    def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
+        """A way from each level to the upright line, straight if it can be."""
+        found = []
+        for tail in self.tails:
+            first, foot = _spot(leaves[tail], tail), leaves[tail].closing[tail, "@out"]
+            tails = [Port(*foot[-1], DOWN, 16)]
+            if _bare(leaves[tail]):
+                tails.append(Port(bounds(first)[2], first.y, RIGHT))
+            heads = [Port(self.x, y, RIGHT, 20) for y in levels]
+            heads.append(Port(self.x, first.y, RIGHT))
+            ends = (tail, f"@{self.number}")
+            found.append(Wanted(ends, tuple(tails), tuple(heads)))
+        return found
+
+    def ways(self) -> list[Line]:
+        """From the upright line to each reader."""
+        return [((self.x, head.y), (head.left, head.y)) for head in self.heads]
+
+    def reserve(self, router: Router) -> None:
+        """Keep other edges off the ways to the readers."""
+        for line in self.ways():
+            router.fence({("", f"@{self.number}"): line})
+
+    def wires(self) -> dict[Ends, Line]:
+        """All its edges."""
+        ways = self.ways()
+        return {
+            (tail, head.box.key): tidy((*self.led[tail], *way))
+            for tail in self.tails
+            for head, way in zip(self.heads, ways, strict=True)
+        }
+
+    def rail(self) -> Rail:
+        """The thick line."""
+        joints = tuple(self.led[tail][-1] for tail in self.tails)
+        ys = [y for _, y in joints] + [head.y for head in self.heads]
+        trunk = ((self.x, min(ys)), (self.x, max(ys)))
+        return Rail(trunk, tuple(self.ways()), joints)
+
+
+def _buses(edges: list[Ends], joins: Piece, right: float) -> list[_Bus]:
+    """Levels that are led in one line; that of a higher reader is further to the left."""
+    fed: dict[str, list[str]] = {}
+    for tail, head in edges:
+        fed.setdefault(head, []).append(tail)
+    groups: dict[tuple[str, ...], list[Spot]] = {}
+    for spot in sorted(joins.spots, key=lambda spot: spot.y):
+        others = [other for other in joins.spots if other is not spot]
+        near = any(o.top < spot.y < o.bottom and o.left < spot.left for o in others)
+        if len(fed.get(spot.box.key, ())) >= LEAST and not near:
+            groups.setdefault(tuple(sorted(fed[spot.box.key])), []).append(spot)
+    return [
+        _Bus(number, right + TRACK * (3 + 2 * number), list(tails), heads)
+        for number, (tails, heads) in enumerate(groups.items())
+    ]
 
 
 def _gaps(right: float, joins: Piece) -> list[float]:

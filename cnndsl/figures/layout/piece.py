@@ -93,6 +93,26 @@ class Scope:
     span: Span | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """One thick line for several edges with the same readers.
+
+    The edges come in at the `joints` of its `trunk`, and all lead on by each of its `ways`.
+    """
+
+    trunk: Line
+    ways: tuple[Line, ...]
+    joints: tuple[Point, ...]
+
+    def moved(self, dx: float, dy: float) -> Rail:
+        """The same, elsewhere."""
+
+        def line(points: Line) -> Line:
+            return tuple((x + dx, y + dy) for x, y in points)
+
+        return Rail(line(self.trunk), tuple(map(line, self.ways)), line(self.joints))
+
+
 @dataclass(slots=True)
 class Piece:
     """Boxes around the vertical axis x = 0, from y = 0 down to `height`.
@@ -116,6 +136,8 @@ class Piece:
     """Of its boxes, by key, those that stand between lanes."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
+    rails: list[Rail] = field(default_factory=list)
+    """What is led in one line: the levels of a pyramid."""
     exits: dict[Ends, Line] = field(default_factory=dict)
     """While it is built: lines from the last node's boxes to its foot."""
 
@@ -136,6 +158,7 @@ class Piece:
             _moved(self.opening, dx, dy),
             _moved(self.closing, dx, dy),
             _moved(self.through, dx, dy),
+            rails=[rail.moved(dx, dy) for rail in self.rails],
         )
 
     def turned(self) -> Piece:
@@ -155,6 +178,7 @@ class Piece:
         self.spots += other.spots
         self.scopes += other.scopes
         self.wires |= other.wires
+        self.rails += other.rails
 
 
 def _moved(lines: dict[Ends, Line], dx: float, dy: float) -> dict[Ends, Line]:

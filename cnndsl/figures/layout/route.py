@@ -21,6 +21,8 @@ from cnndsl.figures.paint import Point
 BEND, CROSSING, BESIDE = 14.0, 600.0, 400.0
 BOTH = 300.0
 """For an edge to leave a box where another enters it."""
+PLAIN = 40.0
+"""What ports may cost between which an edge is straight, whatever others would."""
 BUNDLE = 2
 """A bundle is crossed at the price of so many edges at most."""
 SHARED = 0.5
@@ -84,6 +86,13 @@ class Router:
         for ends, line in wires.items():
             self.channels.fence(ends, line)
 
+    def reserve(self, ends: Ends, line: Line) -> None:
+        """Keep others off a line that is drawn already, whose corners are on the grid."""
+        for one, two in pairwise(line):
+            first, last = self.channels.place(*one), self.channels.place(*two)
+            step = self.channels.width if abs(one[0] - two[0]) < SAME else 1
+            self.channels.take(ends, range(min(first, last), max(first, last) + 1, step))
+
     def all(self, wanted: Sequence[Wanted]) -> list[Line]:
         """Every edge's line, in order; straight ones are led first, then short ones."""
         if len(wanted) * len(self.closed) > LARGE:
@@ -113,10 +122,11 @@ class Router:
 
     def _straight(self, want: Wanted) -> Line | None:
         """The straight line between two of the best ports, if nothing stands or runs there."""
-        for tail, head in product(want.tails, want.heads):
+        pairs = product(want.tails, want.heads)
+        for tail, head in sorted(pairs, key=lambda pair: pair[0].price + pair[1].price):
             x, y = head.x - tail.x, head.y - tail.y
             ahead = (x, y, -x, -y)[tail.way]
-            if tail.way != head.way or tail.price + head.price > 0 or ahead <= 0:
+            if tail.way != head.way or tail.price + head.price > PLAIN or ahead <= 0:
                 continue
             if abs(y if tail.way % 2 == 0 else x) > SAME:
                 continue

@@ -278,7 +278,7 @@ class _Planner:
                     inputs[named].append(tensor)
         inputs = {name: tensors for name, tensors in inputs.items() if tensors}
         outputs = {n: t for n, t in self.network.outputs.items() if t.node in inside}
-        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [])
+        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [], [tuple(nodes)])
         frame.scene = scene_of(self.network, self._key, list(ended), nodes, inputs, outputs)
         self.frames[id(frame)] = frame
         names = {self._op(name).name for name in nodes if self._op(name).family is Family.BOXES}

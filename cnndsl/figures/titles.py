@@ -149,7 +149,7 @@ def _texts(value: object) -> list[str]:
 
 def _rows(frame: Frame | None, name: str) -> list[dict[str, object]]:
     """The arguments of the calls that have a layer."""
-    if frame is None:
+    if frame is None or not frame.calls:
         return []
     place = frame.nodes[0].index(name)
     pairs = zip(frame.calls, frame.nodes, strict=True)

@@ -43,7 +43,7 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         lanes = {key: lane for key, lane in found_in if key not in piece.between}
     found: list[Band] = []
     for left, right, spots in columns(piece):
-        runs = _runs(spots, lanes)
+        runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(spots, lanes)
         for n, (lane, top, bottom) in enumerate(runs):
             above = (runs[n - 1][2] + top) / 2 if n else top - EDGE
             below = (bottom + runs[n + 1][1]) / 2 if n + 1 < len(runs) else bottom + EDGE

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from cnndsl.figures import font
-from cnndsl.figures.layout.strides import leaving
+from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, labels_text, shape_text
 from cnndsl.figures.titles import Sayer
@@ -50,6 +50,8 @@ WIDTHS = (
     (44.0, 118.0),
 )
 """The least and the greatest width of a box, by how narrow the page is."""
+NARROW = 88.0
+"""The greatest width of a box over several lanes: it has room for lines."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
@@ -133,6 +135,8 @@ class Cards:
         self.type = TYPES[narrow]
         self.frame = frame
         self.leaving = leaving(network, scene)
+        self.spans = spans(network, scene)
+        """The lanes of each block that stands over several."""
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
@@ -160,10 +164,11 @@ class Cards:
             return Card((title,), (), label, face.round, face.round, round=True)
         if box.count > 1:
             title = f"{title} ×{box.count}"
-        room = self.most - 2 * self.inset - self._slant(box)
+        tall = box.key in self.spans and not self.way.turning
+        room = (NARROW if tall else self.most) - 2 * self.inset - self._slant(box)
         titles = font.lines(title, face.title, room, bold=True)
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
-        shapes = self._shapes(box)
+        shapes = self._shapes(box, each=tall)
         if box.family is Family.INPUT and not box.nodes:
             width = font.width(title, face.title, bold=True) + 8
             below = tuple(shapes) if self.frame is None else ()
@@ -206,8 +211,8 @@ class Cards:
                 lines += font.lines(word, small, room)
         return [font.fitted(line, small, room) for line in [*lines, *shapes]]
 
-    def _shapes(self, box: Box) -> list[str]:
-        """The shape that leaves a box; of several, each that differs."""
+    def _shapes(self, box: Box, *, each: bool) -> list[str]:
+        """The shape that leaves a box; of several, each that differs, or the ends."""
         shape = self.shape(box)
         if shape is None:
             return []
@@ -219,6 +224,9 @@ class Cards:
         several = box.beside > 1 or (box.frame is not None and self.frame is None)
         shapes = [tensor.shape for tensor in self.sent[box.key]] if several else []
         texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
+        if each:
+            sizes = {shape_text(one): -int(one[-1]) for one in [shape, *shapes]}
+            return sorted(texts, key=sizes.__getitem__)
         return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
 
     @staticmethod

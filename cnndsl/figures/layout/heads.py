@@ -7,7 +7,7 @@ for each of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cnndsl.figures.layout.piece import Ends
 from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
@@ -16,8 +16,13 @@ LEAST = 3
 """So many lanes that meet in rows of boxes make a picture on lanes."""
 
 
-def joined(scene: Scene, planes: dict[str, int]) -> tuple[set[str], set[int]]:
-    """The boxes where lanes meet and what follows, and the lanes; no plane comes of them."""
+def joined(
+    scene: Scene, planes: dict[str, int], carried: Mapping[Ends, tuple[int, ...]]
+) -> tuple[set[str], set[int]]:
+    """The boxes where lanes meet and what follows, and the lanes; no plane comes of them.
+
+    Of each edge, the lanes of what it carries are `carried`.
+    """
     below: dict[str, list[str]] = {}
     above: dict[str, list[str]] = {}
     for edge in scene.edges:
@@ -35,12 +40,18 @@ def joined(scene: Scene, planes: dict[str, int]) -> tuple[set[str], set[int]]:
             fed[key] = {planes[key]}
             continue
         tails = above.get(key, [])
-        fed[key] = {lane for tail in tails for lane in fed.get(tail, ())}
+        fed[key] = {
+            lane for tail in tails for lane in (carried.get((tail, key)) or fed.get(tail, ()))
+        }
         follows = any(tail in found for tail in tails)
         if key not in again and (follows or len(fed[key]) > 1):
             found.add(key)
     met = {
-        lane for key in found for t in above[key] if t not in found for lane in fed.get(t, ())
+        lane
+        for key in found
+        for t in above[key]
+        if t not in found
+        for lane in (carried.get((t, key)) or fed.get(t, ()))
     }
     return found, met
 

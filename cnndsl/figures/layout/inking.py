@@ -45,7 +45,8 @@ def scope(found: Scope) -> Part:
 def wires(piece: Piece, dashed: Collection[Ends] = ()) -> list[Part]:
     """All edges; arrows point at the boxes."""
     parts: list[Part] = []
-    for (tail, head), line in piece.wires.items():
+    more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
+    for (tail, head), line in [*piece.wires.items(), *more]:
         data = (("from", tail), ("to", head))
         parts.append(
             Group(

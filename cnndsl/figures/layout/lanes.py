@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0, 14.0)
 """Between columns, by how narrow the page is."""
 ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
+TALL = 15.0
+"""From the first and the last lane of a box over several to its ends."""
 TRACK = 8.0
 APART = 100.0
 """Between the lanes and what stands beside them."""
@@ -36,31 +39,52 @@ def settled(
     owner: dict[str, str],
     beside: Beside | None = None,
     *,
+    carried: Mapping[Ends, tuple[int, ...]],
     way: Way = USUAL,
 ) -> Piece:
-    """The piece of a grid; `leaves` have their own axis in the middle of a column."""
+    """The piece of a grid; `leaves` have their own axis in the middle of a column.
+
+    Of each edge, the lanes of what it carries are `carried`.
+    """
     gap = COLUMNS[way.narrow]
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
     if way.close and (solved := _solved(grid, roles, leaves, gap)):
         place = solved
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    ys, rows, between = _rows(grid, leaves, place, way.narrow)
+    ys, rows, between = _rows(grid, leaves, place, way.narrow, roles)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
+    if roles.spans:
+        inside = [lane for lane, _ in sorted(ys)]
+        for lane in sorted(set(inside)):
+            n, count = inside.index(lane), inside.count(lane)
+            done.lanes[lane] = (rows[2 * n], rows[2 * (n + count) - 1])
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, _) in grid.cells.items():
         piece = leaves[key]
         leaf_at[key] = piece.moved(place[key], ys[lane, row] - _middle(piece))
+        if key in roles.spans:
+            leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
         if way.close and key not in grid.spine:
             leaf_at[key].spots = [replace(spot, late=True) for spot in leaf_at[key].spots]
         done.take(leaf_at[key])
-    wanted = [_wanted(ends, roles, grid, leaf_at, owner) for ends in edges]
-    tracks = _gaps_of(grid, leaf_at) if way.close else _tracks(columns)
+    heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
+    wanted = [
+        want
+        for ends in edges
+        for want in _each(ends, roles, grid, leaf_at, owner, carried.get(ends, ()), heights)
+    ]
+    tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
     levels = _tracks(rows)
     buses: list[_Bus] = []
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
-        buses = _buses(beside.edges, joins, columns[-1])
+        sources = {
+            tail: [heights[lane] for lane in carried[tail, head] if owner[tail] in roles.spans]
+            or [_spot(leaf_at[owner[tail]], tail).y]
+            for tail, head in beside.edges
+        }
+        buses = _buses(beside.edges, joins, columns[-1], sources)
         bundled = {ends for bus in buses for ends in bus.edges}
         wanted += [
             _entering(ends, leaf_at[owner[ends[0]]], joins)
@@ -68,7 +92,8 @@ def settled(
             if ends not in bundled
         ]
         for bus in buses:
-            wanted += bus.wanted({t: leaf_at[owner[t]] for t in bus.tails}, _tracks(rows))
+            at = {tail: leaf_at[owner[tail]] for tail, _ in bus.sources}
+            wanted += bus.wanted(at, _tracks(rows))
         tracks += _gaps(columns[-1], joins)
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
@@ -85,18 +110,19 @@ def settled(
     for bus in buses:
         bus.reserve(router)
     for want, led in zip(wanted, router.all(wanted), strict=True):
-        ends = want.ends
-        if ends[1].startswith("@"):
-            buses[int(ends[1][1:])].led[ends[0]] = led
+        if want.ends[1].startswith("@"):
+            buses[int(want.ends[1][1:])].led.append((want.ends[0], led))
             continue
+        ends = (want.ends[0].partition("#")[0], want.ends[1].partition("#")[0])
         begin = leaf_at[owner[ends[0]]].closing[ends[0], "@out"]
         begin = begin[:-1] if len(begin) > 1 else ()
         end: Line = ()
         if ends[1] in owner:
             end = leaf_at[owner[ends[1]]].opening["@in", ends[1]][1:]
-        done.wires[ends] = tidy((*begin, *led, *end))
+        done.draw(ends, tidy((*begin, *led, *end)))
     for bus in buses:
-        done.wires |= bus.wires()
+        for ends, line in bus.wires():
+            done.draw(ends, line)
         done.rails.append(bus.rail())
     return _sided(done, columns[-1] if beside is not None else None)
 
@@ -112,13 +138,14 @@ def _sided(done: Piece, fold: float | None) -> Piece:
     return done
 
 
-def _gaps_of(grid: Grid, pieces: dict[str, Piece]) -> list[float]:
+def _gaps_of(grid: Grid, pieces: dict[str, Piece], roles: Roles) -> list[float]:
     """Upright lines for edges in the middle of the gaps of each row, and around all."""
     rows: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for key, (lane, row, _) in grid.cells.items():
         spots = [bounds(spot) for spot in pieces[key].spots]
         sides = min(b[0] for b in spots), max(b[2] for b in spots)
-        rows.setdefault((lane, row), []).append(sides)
+        for on in roles.over(key) if key in roles.spans else (lane,):
+            rows.setdefault((on, row), []).append(sides)
     found: set[float] = set()
     for sides_of in rows.values():
         sides_of.sort()
@@ -158,13 +185,15 @@ def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> d
     rows: dict[tuple[int, int], list[str]] = {}
     for key, (lane, row, _) in grid.cells.items():
         rows.setdefault((lane, row), []).append(key)
+        for on in roles.over(key)[1:]:
+            rows.setdefault((on, row), []).append(key)
     for keys in rows.values():
         keys.sort(key=lambda key: grid.cells[key][2])
         for one, two in pairwise(keys):
             apart = leaves[one].right + leaves[two].left + gap
             bounds_.append((root(one), root(two), apart))
-    wide = max(leaves[key].right for key in grid.spine)
-    for key in grid.cells:
+    wide = max([0.0, *(leaves[key].right for key in grid.spine)])
+    for key in grid.cells if grid.spine else ():
         if grid.cells[key][2]:
             apart = wide + leaves[key].left + gap
             bounds_.append((root(grid.spine[0]), root(key), apart))
@@ -203,28 +232,29 @@ class _Bus:
 
     number: int
     x: float
-    tails: list[str]
+    sources: list[tuple[str, float]]
+    """The boxes that give the levels, and how far down each leaves its box."""
     heads: list[Spot]
-    led: dict[str, Line] = field(default_factory=dict)
+    led: list[tuple[str, Line]] = field(default_factory=list)
     """From each level to the upright line."""
 
     @property
     def edges(self) -> list[Ends]:
-        """Of each level to each reader."""
-        return [(tail, head.box.key) for tail in self.tails for head in self.heads]
+        """Of each box to each reader."""
+        return [(tail, head.box.key) for tail, _ in self.sources for head in self.heads]
 
     def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
         """A way from each level to the upright line, straight if it can be."""
         found = []
-        for tail in self.tails:
+        for tail, y in self.sources:
             first, foot = _spot(leaves[tail], tail), leaves[tail].closing[tail, "@out"]
-            tails = [Port(*foot[-1], DOWN, 16)]
+            tails = [Port(*foot[-1], DOWN, 16)] if abs(first.y - y) < 1 else []
             if _bare(leaves[tail]):
-                tails.append(Port(bounds(first)[2], first.y, RIGHT))
-            heads = [Port(self.x, y, RIGHT, 20) for y in levels]
-            heads.append(Port(self.x, first.y, RIGHT))
-            ends = (tail, f"@{self.number}")
-            found.append(Wanted(ends, tuple(tails), tuple(heads)))
+                tails.append(Port(bounds(first)[2], y, RIGHT))
+            heads = [Port(self.x, level, RIGHT, 20) for level in levels]
+            heads.append(Port(self.x, y, RIGHT))
+            name = tail if abs(first.y - y) < 1 else f"{tail}#{y:g}"
+            found.append(Wanted((name, f"@{self.number}"), tuple(tails), tuple(heads)))
         return found
 
     def ways(self) -> list[Line]:
@@ -236,38 +266,88 @@ class _Bus:
         for line in self.ways():
             router.fence({("", f"@{self.number}"): line})
 
-    def wires(self) -> dict[Ends, Line]:
-        """All its edges."""
-        ways = self.ways()
-        return {
-            (tail, head.box.key): tidy((*self.led[tail], *way))
-            for tail in self.tails
-            for head, way in zip(self.heads, ways, strict=True)
-        }
+    def wires(self) -> Iterator[tuple[Ends, Line]]:
+        """All its edges, each tensor by its own line."""
+        for tail, led in self.led:
+            for head, way in zip(self.heads, self.ways(), strict=True):
+                yield (tail.partition("#")[0], head.box.key), tidy((*led, *way))
 
     def rail(self) -> Rail:
         """The thick line."""
-        joints = tuple(self.led[tail][-1] for tail in self.tails)
+        joints = tuple(led[-1] for _, led in self.led)
         ys = [y for _, y in joints] + [head.y for head in self.heads]
         trunk = ((self.x, min(ys)), (self.x, max(ys)))
         return Rail(trunk, tuple(self.ways()), joints)
 
 
-def _buses(edges: list[Ends], joins: Piece, right: float) -> list[_Bus]:
+def _buses(
+    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
+) -> list[_Bus]:
     """Levels that are led in one line; that of a higher reader is further to the left."""
-    fed: dict[str, list[str]] = {}
+    fed: dict[str, list[tuple[str, float]]] = {}
     for tail, head in edges:
-        fed.setdefault(head, []).append(tail)
-    groups: dict[tuple[str, ...], list[Spot]] = {}
+        fed.setdefault(head, []).extend((tail, y) for y in sources[tail])
+    groups: dict[tuple[tuple[str, float], ...], list[Spot]] = {}
     for spot in sorted(joins.spots, key=lambda spot: spot.y):
         others = [other for other in joins.spots if other is not spot]
         near = any(o.top < spot.y < o.bottom and o.left < spot.left for o in others)
         if len(fed.get(spot.box.key, ())) >= LEAST and not near:
             groups.setdefault(tuple(sorted(fed[spot.box.key])), []).append(spot)
     return [
-        _Bus(number, right + TRACK * (3 + 2 * number), list(tails), heads)
-        for number, (tails, heads) in enumerate(groups.items())
+        _Bus(number, right + TRACK * (3 + 2 * number), list(levels), heads)
+        for number, (levels, heads) in enumerate(groups.items())
     ]
+
+
+def _tall(piece: Piece, x: float, ys: list[float]) -> Piece:
+    """A box over several lanes, each of which meets it at its own height."""
+    (spot,) = piece.spots
+    top, foot = min(ys) - TALL, max(ys) + TALL
+    tall = replace(spot, x=x, y=(top + foot) / 2, height=foot - top)
+    key = spot.box.key
+    opening: dict[Ends, Line] = {("@in", key): ((x, top),)}
+    closing: dict[Ends, Line] = {(key, "@out"): ((x, foot),)}
+    return Piece(0, 0, 0, [tall], opening=opening, closing=closing)
+
+
+def _each(
+    ends: Ends,
+    roles: Roles,
+    grid: Grid,
+    leaves: dict[str, Piece],
+    owner: dict[str, str],
+    carried: tuple[int, ...],
+    heights: Mapping[int, float],
+) -> list[Wanted]:
+    """An edge, or one for each tensor that a box of several lanes reads or gives."""
+    usual = _wanted(ends, roles, grid, leaves, owner)
+    one, two = (owner[key] in roles.spans for key in ends)
+    if not (one or two):
+        return [usual]
+    found = []
+    for lane in carried:
+        tails, heads, names = usual.tails, usual.heads, list(ends)
+        if one:
+            spot, over = leaves[owner[ends[0]]].spots[0], roles.over(owner[ends[0]])
+            tails = (Port(bounds(spot)[2], heights[lane], RIGHT),)
+            if lane == over[-1]:
+                # Straight down to what stands under any part of it.
+                x = min(max(usual.heads[0].x, spot.left + 8), spot.right - 8)
+                tails = (*tails, Port(x, spot.bottom, DOWN, 4))
+            if lane == over[0]:
+                tails = (*tails, Port(spot.x, bounds(spot)[1], UP, 16))
+            names[0] = f"{ends[0]}#{lane}"
+        if two:
+            spot, over = leaves[owner[ends[1]]].spots[0], roles.over(owner[ends[1]])
+            if lane in over:
+                heads = (Port(spot.left, heights[lane], RIGHT),)
+            else:
+                side = over[0] if lane < over[0] else over[-1]
+                end = (bounds(spot)[1], DOWN) if lane < over[0] else (spot.bottom, UP)
+                heads = (Port(spot.x, *end), Port(spot.left, heights[side], RIGHT, 12))
+            names[1] = f"{ends[1]}#{lane}"
+        found.append(Wanted((names[0], names[1]), tails, heads))
+    return found
 
 
 def _gaps(right: float, joins: Piece) -> list[float]:
@@ -294,13 +374,18 @@ def _spot(piece: Piece, key: str) -> Spot:
 
 
 def _rows(
-    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], narrow: int
+    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], narrow: int, roles: Roles
 ) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
     """The middle of every row, the sides of all in turn, and what stands between lanes."""
     over: dict[tuple[int, int], float] = {}
     under: dict[tuple[int, int], float] = {}
-    shared = _shared(grid, leaves, place) if narrow else {}
+    shared = _shared(grid, leaves, place) if narrow and not roles.spans else {}
     for key, (lane, row, _) in grid.cells.items():
+        if key in roles.spans:
+            for on in roles.over(key):
+                over[on, 0] = max(over.get((on, 0), 0.0), TALL)
+                under[on, 0] = max(under.get((on, 0), 0.0), TALL)
+            continue
         at = shared.get((lane, row), (lane, row))
         middle = _middle(leaves[key])
         over[at] = max(over.get(at, 0.0), middle)

@@ -134,8 +134,12 @@ class Piece:
     """It stands on stride lanes: it is not broken into columns."""
     between: set[str] = field(default_factory=set)
     """Of its boxes, by key, those that stand between lanes."""
+    lanes: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """The upper and the lower side of each lane, where boxes stand over several."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
+    more: dict[Ends, list[Line]] = field(default_factory=dict)
+    """The lines of an edge's other tensors, where each has its own."""
     rails: list[Rail] = field(default_factory=list)
     """What is led in one line: the levels of a pyramid."""
     exits: dict[Ends, Line] = field(default_factory=dict)
@@ -158,6 +162,10 @@ class Piece:
             _moved(self.opening, dx, dy),
             _moved(self.closing, dx, dy),
             _moved(self.through, dx, dy),
+            more={
+                ends: [tuple((x + dx, y + dy) for x, y in line) for line in lines]
+                for ends, lines in self.more.items()
+            },
             rails=[rail.moved(dx, dy) for rail in self.rails],
         )
 
@@ -178,7 +186,15 @@ class Piece:
         self.spots += other.spots
         self.scopes += other.scopes
         self.wires |= other.wires
+        self.more |= other.more
         self.rails += other.rails
+
+    def draw(self, ends: Ends, line: Line) -> None:
+        """Add the line of a tensor of an edge; of several, each has its own."""
+        if ends in self.wires:
+            self.more.setdefault(ends, []).append(line)
+        else:
+            self.wires[ends] = line
 
 
 def _moved(lines: dict[Ends, Line], dx: float, dy: float) -> dict[Ends, Line]:

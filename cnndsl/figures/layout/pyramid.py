@@ -8,13 +8,17 @@ laterals and copies are horizontal, and a U looks like one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cnndsl.figures.layout.piece import Ends
 
 Cell = tuple[int, int, int]
 """Lane, row in the lane, column."""
+
+
+REACH = 4
+"""So many rows of a lane are held on each side of its own by what spans it."""
 
 
 @dataclass(slots=True)
@@ -36,16 +40,22 @@ class Roles:
         inner: set[str],
         heads: Iterable[str] = (),
         feeds: Iterable[str] = (),
+        spans: Mapping[str, tuple[int, ...]] | None = None,
+        begins: Iterable[str] = (),
     ) -> None:
         """`inner` are nodes of blocks that join several lanes: they are not of the spine.
 
-        `feeds` lead to what stands beside the lanes; of these, `heads` have no plane.
+        `feeds` lead to what stands beside the lanes; of these, `heads` have no plane. A node
+        of several lanes `spans` them. Where there are several inputs, all `begins` stand in
+        the first column, and there is no spine.
         """
         self.nodes = nodes
         self.lanes = lanes
         self.inner = inner
         self.heads = set(heads)
         self.feeds = set(feeds)
+        self.spans = dict(spans or {})
+        self.begins = list(begins)
         self.more: list[str] = []
         """A long chain that goes on below the end of the spine."""
         self.below: dict[str, list[str]] = defaultdict(list)
@@ -56,19 +66,26 @@ class Roles:
 
     def rises(self, tail: str, head: str) -> bool:
         """Whether an edge leads to a finer lane."""
-        return self.lanes[head] < self.lanes[tail]
+        return self.over(head)[-1] < self.over(tail)[0]
 
     def level(self, tail: str, head: str) -> bool:
         """Whether an edge stays in its lane."""
-        return self.lanes[head] == self.lanes[tail]
+        one, two = self.over(tail), self.over(head)
+        return one[0] <= two[-1] and two[0] <= one[-1]
+
+    def over(self, key: str) -> tuple[int, ...]:
+        """The lanes that a node stands over, from the finest."""
+        return self.spans.get(key) or (self.lanes[key],)
 
     def alone(self, key: str) -> bool:
         """Whether a node has one way in and one way out."""
         return len(self.above[key]) == len(self.below[key]) == 1
 
     def spine(self) -> list[str]:
-        """The longest way to the coarsest lane that never rises."""
-        risen: set[str] = set()
+        """The longest way to the coarsest lane that never rises, or spans several."""
+        if self.begins:
+            return []
+        risen = set(self.spans)
         length: dict[str, int] = {}
         origin: dict[str, str] = {}
         for key in self.nodes:
@@ -98,6 +115,8 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     """
     grid = Grid(spine=roles.spine())
     _spine(roles, grid)
+    for key in roles.begins:
+        grid.cells[key] = (roles.lanes[key], 0, 0)
     taken = {cell: key for key, cell in grid.cells.items()}
     under, over = _stacks(roles, set(grid.spine), narrow=narrow)
     over = {} if flat else over
@@ -206,6 +225,8 @@ def _stacks(
         chain = [key]
         while roles.alone(chain[-1]) and roles.level(chain[-1], roles.below[chain[-1]][0]):
             then = roles.below[chain[-1]][0]
+            if then in roles.spans:
+                break
             if len(roles.above[then]) > 1:
                 under[then].append((chain, roles.rises(fed[0], key)))
                 break
@@ -266,15 +287,17 @@ def _settle(
     down = next((chain for chain, rising in climbs if not rising), [])
     while True:
         wanted = {key: (lane, row, column)}
+        held = _held(key, roles, column)
         wanted |= {k: (lane, row + 1 + n, column) for n, k in enumerate(reversed(up))}
         high = 0
         for n, k in enumerate(over):
             high = n + 1
             wanted[k] = (lane, row - 1 - n, column)
         wanted |= {k: (lane, row - 1 - high - n, column) for n, k in enumerate(reversed(down))}
-        if not any(cell in taken for cell in wanted.values()):
+        if not any(cell in taken for cell in (*wanted.values(), *held)):
             break
         column += 1
+    taken |= dict.fromkeys(held, key)
     for one, cell in wanted.items():
         _put(one, cell, grid, taken)
     beside = column
@@ -284,6 +307,14 @@ def _settle(
         beside += 1
         for n, k in enumerate(reversed(chain)):
             _put(k, (lane, row + 1 + n if rising else row - 1 - n, beside), grid, taken)
+
+
+def _held(key: str, roles: Roles, column: int) -> list[Cell]:
+    """The cells that a node of several lanes stands over, besides its own."""
+    over = roles.over(key)
+    cells = [(lane, row, column) for lane in over for row in range(-REACH, REACH + 1)]
+    first, last = (over[0], 0, column), (over[-1], 0, column)
+    return [cell for cell in cells if first < cell <= last]
 
 
 def _put(key: str, cell: Cell, grid: Grid, taken: dict[Cell, str]) -> None:
@@ -308,7 +339,7 @@ def _column(key: str, roles: Roles, grid: Grid) -> int:
 
 def _row(key: str, roles: Roles, grid: Grid) -> int:
     """The row of the first node of the lane that feeds this one."""
-    for tail in roles.above[key]:
+    for tail in roles.above[key] if key not in roles.spans else ():
         if tail in grid.cells and roles.level(tail, key):
             return grid.cells[tail][1]
     return 0
@@ -317,12 +348,20 @@ def _row(key: str, roles: Roles, grid: Grid) -> int:
 def _late(roles: Roles, grid: Grid, stacked: set[str]) -> None:
     """Move to the right what has room there, beside others of its role."""
     taken = set(grid.cells.values())
+    for key in roles.spans:
+        taken |= {*_held(key, roles, grid.cells[key][2])}
     last = max(cell[2] for cell in grid.cells.values())
     for key in reversed(roles.nodes):
         lane, row, column = grid.cells[key]
         ends = [grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in roles.below[key]]
         ends += [last] if key in roles.feeds else []
-        if column == 0 or key in stacked or not ends or len(roles.above[key]) != 1:
+        if (
+            column == 0
+            or key in stacked
+            or key in roles.spans
+            or not ends
+            or len(roles.above[key]) != 1
+        ):
             continue
         tail = roles.above[key][0]
         if tail in grid.spine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures import font
@@ -16,7 +16,7 @@ from cnndsl.figures.layout.layered import layered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
-from cnndsl.figures.layout.strides import kept, strides
+from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
 from cnndsl.figures.text import clean, label_text
@@ -33,13 +33,31 @@ PAD, BAR, LEAD = 10.0, 20.0, 12.0
 def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
     """All boxes and wires of a scene, in the way of its cards."""
     edges = [(edge.tail, edge.head) for edge in scene.edges]
-    if main and not cards.way.turning:
-        planes = strides(network, scene)
-        tail, met = joined(scene, planes)
-        if len(met) >= LEAST or lanes(network, scene).rows:
-            return _pyramid(scene, edges, cards, planes, tail)
+    if not cards.way.turning:
+        planes, over = strides(network, scene), cards.spans
+        of_node = node_strides(network)
+        carried = {
+            (edge.tail, edge.head): tuple(
+                sorted({of_node[t.node] for t in edge.tensors if t.node in of_node})
+            )
+            for edge in scene.edges
+        }
+        tail, met = joined(scene, planes, carried) if main else (set[str](), set[int]())
+        begins = [] if main else _begins(scene, planes)
+        lanes_of = planes | {key: found[0] for key, found in over.items()}
+        if begins or (main and (len(met) >= LEAST or over or lanes(network, scene).rows)):
+            levels = Levels(lanes_of, tail, over, begins, carried)
+            return _pyramid(scene, edges, cards, levels)
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
+
+
+def _begins(scene: Scene, planes: dict[str, int]) -> list[str]:
+    """The inputs of an opened block that come at several strides, or nothing."""
+    fed = {edge.head for edge in scene.edges}
+    ports = [box.key for box in scene.boxes() if not box.nodes and box.key not in fed]
+    several = len({planes[key] for key in ports if key in planes}) > 1
+    return ports if several and all(key in planes for key in ports) else []
 
 
 def _unwrapped(items: Sequence[Item], half: float) -> list[Item]:
@@ -58,10 +76,25 @@ def _unwrapped(items: Sequence[Item], half: float) -> list[Item]:
     return found
 
 
-def _pyramid(
-    scene: Scene, edges: list[Ends], cards: Cards, planes: dict[str, int], tail: set[str]
-) -> Piece:
-    """The scene on its stride lanes; `tail` is what has none, and stands beside them."""
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What of a scene stands in which lane.
+
+    `tail` has no lane, and stands beside them. Blocks stand `over` several, inputs that
+    `begins` lists in the first column. Of each edge, the lanes of what it carries are
+    `carried`.
+    """
+
+    planes: dict[str, int]
+    tail: set[str]
+    over: dict[str, tuple[int, ...]]
+    begins: list[str]
+    carried: dict[Ends, tuple[int, ...]]
+
+
+def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> Piece:
+    """The scene on its stride lanes."""
+    planes, tail, over, begins = levels.planes, levels.tail, levels.over, levels.begins
     found = kept(planes, scene)
     items, joins = parted(scene.items, tail)
     edges, into, among = split(edges, tail)
@@ -73,11 +106,14 @@ def _pyramid(
         owner |= {box.key: item.key for box in boxes([item])}
         leaves[item.key] = _piece(item, leading, cards)
         found[item.key] = found[next(boxes([item])).key]
-    more = _collapse(leaves, owner, edges, found, {owner[key] for key in inner})
+    more: list[str] = []
+    if not begins:
+        more = _collapse(leaves, owner, edges, found, {owner[key] for key in inner}, over)
     outer = dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h])
     heads = {owner[t] for t, _ in into if t not in planes}
     feeds = {owner[t] for t, _ in into}
-    roles = Roles(list(leaves), outer, found, {owner[key] for key in inner}, heads, feeds)
+    within = {owner[key] for key in inner}
+    roles = Roles(list(leaves), outer, found, within, heads, feeds, over, begins)
     roles.more = more
     fed = {head for _, head in edges}
     ends = {box.key for box in boxes(items) if not box.nodes and box.key in fed}
@@ -89,7 +125,9 @@ def _pyramid(
     beside = Beside(_level(joins, among, cards), into) if joins else None
     grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
     leaves = _slim(leaves, grid, cards)
-    return settled(roles, grid, leaves, between, owner, beside, way=cards.way)
+    return settled(
+        roles, grid, leaves, between, owner, beside, carried=levels.carried, way=cards.way
+    )
 
 
 def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
@@ -138,6 +176,7 @@ def _collapse(
     edges: list[Ends],
     lanes: dict[str, int],
     inner: set[str],
+    over: dict[str, tuple[int, ...]],
 ) -> list[str]:
     """Make one tower of a long chain that stays in its lane.
 
@@ -148,6 +187,7 @@ def _collapse(
         dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h]),
         lanes,
         inner,
+        spans=over,
     )
     spine = roles.spine()
     more: list[str] = []
@@ -164,7 +204,8 @@ def _collapse(
             if not plain or then in spine:
                 break
             chain.append(then)
-        if len(chain) < LONG or not roles.below[chain[-1]]:
+        ended = not roles.below[chain[-1]] and not over
+        if len(chain) < LONG or ended or {*chain} & {*over}:
             continue
         if roles.above[key][0] == spine[-1] and not more:
             more = chain

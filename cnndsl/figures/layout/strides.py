@@ -128,6 +128,25 @@ def kept(lanes: dict[str, int], scene: Scene) -> dict[str, int]:
     return found
 
 
+def spans(network: Network, scene: Scene) -> dict[str, tuple[int, ...]]:
+    """The lanes, finest first, of each folded block that gives planes of several."""
+    of_node = node_strides(network)
+    into: dict[str, set[int]] = {}
+    out: dict[str, set[int]] = {}
+    for edge in scene.edges:
+        lanes = {of_node[tensor.node] for tensor in edge.tensors if tensor.node in of_node}
+        into.setdefault(edge.head, set()).update(lanes)
+        out.setdefault(edge.tail, set()).update(lanes)
+    found = {}
+    for box in scene.boxes():
+        read, given = into.get(box.key, set()), out.get(box.key, set())
+        if box.frame is None or box.beside > 1 or len(given) < 2:
+            continue
+        lanes = read | given if len(read) > 1 else given
+        found[box.key] = tuple(range(min(lanes), max(lanes) + 1))
+    return found
+
+
 def leaving(network: Network, scene: Scene) -> dict[str, Tensor]:
     """The first tensor that leaves each box: of a folded block, its output."""
     found: dict[str, Tensor] = {}

@@ -414,7 +414,7 @@ class _Planner:
                 self.repeats
                 and last is not None
                 and type(last) is type(item)
-                and item.count == 1
+                and (item.count == 1 or (isinstance(item, Box) and item.frame is not None))
                 and (item.signature == last.signature or self._alike(last, item))
                 and self._sized(last, item)
                 and nameless(last, item)

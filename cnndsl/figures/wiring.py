@@ -9,6 +9,9 @@ from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 from cnndsl.structure import Tensor
 
+MANY = 3
+"""So many values that one box gives stand apart."""
+
 
 def scene_of(
     network: Network,
@@ -50,12 +53,21 @@ def scene_of(
                 continue
             connect(tail, head, _tensor(network, node, output))
     ends: list[Item] = []
+    given: dict[str | None, list[str]] = {}
     for name, tensor in outputs.items():
         tail = owner.get(tensor.node) or entering.get((tensor.node, tensor.output))
-        end = Box(key(), name or "out", Family.INPUT, [], ("out", name), tensor=tensor)
-        ends.append(end)
-        if tail is not None:
-            connect(tail, end.key, _tensor(network, tensor.node, tensor.output))
+        given.setdefault(tail, []).append(name)
+    for tail, names in given.items():
+        # Many values of one box are one list of words.
+        every = [names] if tail is not None and len(names) > MANY else [[n] for n in names]
+        for these in every:
+            tensors = [outputs[name] for name in these]
+            said = ", ".join(these) or "out"
+            end = Box(key(), said, Family.INPUT, [], ("out", said), tensor=tensors[0])
+            end.shapes = [tensor.shape for tensor in tensors]
+            ends.append(end)
+            for tensor in tensors if tail is not None else ():
+                connect(tail or "", end.key, _tensor(network, tensor.node, tensor.output))
     used = {edge.tail for edge in edges.values()}
     ports = [port for port in ports if isinstance(port, Box) and port.key in used]
     return Scene([*ports, *items, *ends], list(edges.values()), owner)

@@ -52,6 +52,8 @@ WIDTHS = (
 """The least and the greatest width of a box, by how narrow the page is."""
 NARROW = 88.0
 """The greatest width of a box over several lanes: it has room for lines."""
+MANY = 96.0
+"""The same of the words that say several values of one box."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
@@ -172,6 +174,8 @@ class Cards:
         if box.family is Family.INPUT and not box.nodes:
             width = font.width(title, face.title, bold=True) + 8
             below = tuple(shapes) if self.frame is None else ()
+            if len(box.shapes) > 1:
+                return self._many(box, title, label)
             width = max(width, *(font.width(line, face.small) + 8 for line in below), 0.0)
             return Card(
                 (title,), below, label, width, face.port + face.grey * len(below), bare=True
@@ -190,6 +194,17 @@ class Cards:
             + (2.5 if lines else 0)
         )
         return Card(tuple(titles), tuple(lines), label, width, height)
+
+    def _many(self, box: Box, title: str, label: str) -> Card:
+        """Several values of one box: their names, and the size of each that differs."""
+        face = self.type
+        names = font.lines(title, face.title, MANY, bold=True)
+        texts = list(dict.fromkeys(map(shape_text, box.shapes))) if not self.frame else []
+        sizes = font.lines(", ".join(texts), face.small, MANY) if texts else []
+        wide = [font.width(name, face.title, bold=True) for name in names]
+        wide += [font.width(line, face.small) for line in sizes]
+        height = face.port + face.bold * (len(names) - 1) + face.grey * len(sizes)
+        return Card(tuple(names), tuple(sizes), label, max(wide) + 8, height, bare=True)
 
     def _bold(self, title: str) -> float:
         return font.width(title, self.type.title, bold=True)

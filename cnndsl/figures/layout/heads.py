@@ -41,7 +41,9 @@ def joined(
             continue
         tails = above.get(key, [])
         fed[key] = {
-            lane for tail in tails for lane in (carried.get((tail, key)) or fed.get(tail, ()))
+            lane
+            for tail in tails
+            for lane in carried.get((tail, key), ()) or fed.get(tail, set())
         }
         follows = any(tail in found for tail in tails)
         if key not in again and (follows or len(fed[key]) > 1):
@@ -51,7 +53,7 @@ def joined(
         for key in found
         for t in above[key]
         if t not in found
-        for lane in (carried.get((t, key)) or fed.get(t, ()))
+        for lane in carried.get((t, key), ()) or fed.get(t, set())
     }
     return found, met
 

@@ -107,8 +107,7 @@ def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
         y += face.grey
         words.append(Text(spot.x, y, line, face.small, "grey", anchor="middle"))
     if card.label:
-        room = spot.width - 2 if spot.aside else spot.width / 2 - 8
-        label = font.fitted(card.label, LABEL, room)
+        label = font.fitted(card.label, LABEL, spot.words + 0.1)
         x, anchor = spot.left + 2, "start"
         if spot.late:
             x, anchor = spot.right + behind(spot.box) - 2, "end"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.cards import USUAL, Way
-from cnndsl.figures.layout.heads import LEAST
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot, bounds, tidy
+from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
+from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0, 14.0)
@@ -18,7 +18,6 @@ ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
 TALL = 15.0
 """From the first and the last lane of a box over several to its ends."""
-TRACK = 8.0
 APART = 100.0
 """Between the lanes and what stands beside them."""
 
@@ -76,18 +75,18 @@ def settled(
     ]
     tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
     levels = _tracks(rows)
-    buses: list[_Bus] = []
+    buses: list[Bus] = []
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
         sources = {
             tail: [heights[lane] for lane in carried[tail, head] if owner[tail] in roles.spans]
-            or [_spot(leaf_at[owner[tail]], tail).y]
+            or [spot_of(leaf_at[owner[tail]], tail).y]
             for tail, head in beside.edges
         }
-        buses = _buses(beside.edges, joins, columns[-1], sources)
+        buses = buses_of(beside.edges, joins, columns[-1], sources)
         bundled = {ends for bus in buses for ends in bus.edges}
         wanted += [
-            _entering(ends, leaf_at[owner[ends[0]]], joins)
+            entering(ends, leaf_at[owner[ends[0]]], joins)
             for ends in beside.edges
             if ends not in bundled
         ]
@@ -98,14 +97,29 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
-    if not way.drawn:
-        return _sided(done, columns[-1] if beside is not None else None)
+    fold = columns[-1] if beside is not None else None
+    if way.drawn:
+        _led(done, wanted, buses, Ways(tracks, levels), {k: leaf_at[owner[k]] for k in owner})
+    return _sided(done, fold)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where edges may run: upright `tracks` and `levels`."""
+
+    tracks: list[float]
+    levels: list[float]
+
+
+def _led(
+    done: Piece, wanted: list[Wanted], buses: list[Bus], ways: Ways, leaves: dict[str, Piece]
+) -> None:
+    """Lead all edges; `leaves` are the pieces of the lanes' boxes."""
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    router = Router(
-        rects, ports, tracks, levels, [spot.label for spot in done.spots if spot.label]
-    )
+    words = [spot.label for spot in done.spots if spot.label]
+    router = Router(rects, ports, ways.tracks, ways.levels, words)
     router.fence(done.wires)
     for bus in buses:
         bus.reserve(router)
@@ -114,17 +128,16 @@ def settled(
             buses[int(want.ends[1][1:])].led.append((want.ends[0], led))
             continue
         ends = (want.ends[0].partition("#")[0], want.ends[1].partition("#")[0])
-        begin = leaf_at[owner[ends[0]]].closing[ends[0], "@out"]
+        begin = leaves[ends[0]].closing[ends[0], "@out"]
         begin = begin[:-1] if len(begin) > 1 else ()
         end: Line = ()
-        if ends[1] in owner:
-            end = leaf_at[owner[ends[1]]].opening["@in", ends[1]][1:]
+        if ends[1] in leaves:
+            end = leaves[ends[1]].opening["@in", ends[1]][1:]
         done.draw(ends, tidy((*begin, *led, *end)))
     for bus in buses:
         for ends, line in bus.wires():
             done.draw(ends, line)
         done.rails.append(bus.rail())
-    return _sided(done, columns[-1] if beside is not None else None)
 
 
 def _sided(done: Piece, fold: float | None) -> Piece:
@@ -220,90 +233,17 @@ def _beside(
     piece = beside.piece
     places = {spot.box.key: spot for spot in piece.spots}
     entered = [places[head].y for _, head in beside.edges]
-    fed = [_spot(leaves[owner[tail]], tail).y for tail, _ in beside.edges]
+    fed = [spot_of(leaves[owner[tail]], tail).y for tail, _ in beside.edges]
     y = sum(fed) / len(fed) - sum(entered) / len(entered)
     y = max(min(y, foot - piece.height), 0.0)
     return piece.moved(right + APART + piece.left, y)
-
-
-@dataclass(slots=True)
-class _Bus:
-    """Levels that have the same readers beside the lanes: one upright line at `x`."""
-
-    number: int
-    x: float
-    sources: list[tuple[str, float]]
-    """The boxes that give the levels, and how far down each leaves its box."""
-    heads: list[Spot]
-    led: list[tuple[str, Line]] = field(default_factory=list)
-    """From each level to the upright line."""
-
-    @property
-    def edges(self) -> list[Ends]:
-        """Of each box to each reader."""
-        return [(tail, head.box.key) for tail, _ in self.sources for head in self.heads]
-
-    def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
-        """A way from each level to the upright line, straight if it can be."""
-        found = []
-        for tail, y in self.sources:
-            first, foot = _spot(leaves[tail], tail), leaves[tail].closing[tail, "@out"]
-            tails = [Port(*foot[-1], DOWN, 16)] if abs(first.y - y) < 1 else []
-            if _bare(leaves[tail]):
-                tails.append(Port(bounds(first)[2], y, RIGHT))
-            heads = [Port(self.x, level, RIGHT, 20) for level in levels]
-            heads.append(Port(self.x, y, RIGHT))
-            name = tail if abs(first.y - y) < 1 else f"{tail}#{y:g}"
-            found.append(Wanted((name, f"@{self.number}"), tuple(tails), tuple(heads)))
-        return found
-
-    def ways(self) -> list[Line]:
-        """From the upright line to each reader."""
-        return [((self.x, head.y), (head.left, head.y)) for head in self.heads]
-
-    def reserve(self, router: Router) -> None:
-        """Keep other edges off the ways to the readers."""
-        for line in self.ways():
-            router.fence({("", f"@{self.number}"): line})
-
-    def wires(self) -> Iterator[tuple[Ends, Line]]:
-        """All its edges, each tensor by its own line."""
-        for tail, led in self.led:
-            for head, way in zip(self.heads, self.ways(), strict=True):
-                yield (tail.partition("#")[0], head.box.key), tidy((*led, *way))
-
-    def rail(self) -> Rail:
-        """The thick line."""
-        joints = tuple(led[-1] for _, led in self.led)
-        ys = [y for _, y in joints] + [head.y for head in self.heads]
-        trunk = ((self.x, min(ys)), (self.x, max(ys)))
-        return Rail(trunk, tuple(self.ways()), joints)
-
-
-def _buses(
-    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
-) -> list[_Bus]:
-    """Levels that are led in one line; that of a higher reader is further to the left."""
-    fed: dict[str, list[tuple[str, float]]] = {}
-    for tail, head in edges:
-        fed.setdefault(head, []).extend((tail, y) for y in sources[tail])
-    groups: dict[tuple[tuple[str, float], ...], list[Spot]] = {}
-    for spot in sorted(joins.spots, key=lambda spot: spot.y):
-        others = [other for other in joins.spots if other is not spot]
-        near = any(o.top < spot.y < o.bottom and o.left < spot.left for o in others)
-        if len(fed.get(spot.box.key, ())) >= LEAST and not near:
-            groups.setdefault(tuple(sorted(fed[spot.box.key])), []).append(spot)
-    return [
-        _Bus(number, right + TRACK * (3 + 2 * number), list(levels), heads)
-        for number, (levels, heads) in enumerate(groups.items())
-    ]
 
 
 def _tall(piece: Piece, x: float, ys: list[float]) -> Piece:
     """A box over several lanes, each of which meets it at its own height."""
     (spot,) = piece.spots
     top, foot = min(ys) - TALL, max(ys) + TALL
-    tall = replace(spot, x=x, y=(top + foot) / 2, height=foot - top)
+    tall = replace(spot, x=x, y=(top + foot) / 2, height=foot - top, late=True)
     key = spot.box.key
     opening: dict[Ends, Line] = {("@in", key): ((x, top),)}
     closing: dict[Ends, Line] = {(key, "@out"): ((x, foot),)}
@@ -355,22 +295,6 @@ def _gaps(right: float, joins: Piece) -> list[float]:
     left = min(spot.left for spot in joins.spots)
     found = [right + TRACK * n for n in range(1, int((left - right) // TRACK))]
     return found + [x for s in joins.spots for x in (s.left - 12, s.right + 12)]
-
-
-def _entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:
-    """An edge from a lane to what stands beside the lanes."""
-    first = _spot(tail, ends[0])
-    last = _spot(joins, ends[1])
-    foot: Line = tail.closing[ends[0], "@out"]
-    tails = [Port(*foot[-1], DOWN, 16)]
-    if _bare(tail):
-        tails.append(Port(bounds(first)[2], first.y, RIGHT))
-    heads = [Port(last.left, last.y, RIGHT), Port(last.x, bounds(last)[1], DOWN, 60)]
-    return Wanted(ends, tuple(tails), tuple(heads))
-
-
-def _spot(piece: Piece, key: str) -> Spot:
-    return next(spot for spot in piece.spots if spot.box.key == key)
 
 
 def _rows(
@@ -432,12 +356,7 @@ def _shared(
 
 def _middle(piece: Piece) -> float:
     """Where a lateral meets a piece: the middle of a box, without its stack."""
-    return piece.spots[0].y if _bare(piece) else piece.height / 2
-
-
-def _bare(piece: Piece) -> bool:
-    """Whether a piece has no outline: its boxes are met at their sides."""
-    return not piece.scopes and all(len(line) == 1 for line in piece.opening.values())
+    return piece.spots[0].y if bare(piece) else piece.height / 2
 
 
 def _columns(
@@ -476,7 +395,7 @@ def _wanted(
     """The sides at which an edge may leave and enter, the natural ones first."""
     tail, head = owner[ends[0]], owner[ends[1]]
     one, two = leaves[tail], leaves[head]
-    bare = _bare(one), _bare(two)
+    sided = bare(one), bare(two)
     first = next(s for s in one.spots if s.box.key == ends[0])
     last = next(s for s in two.spots if s.box.key == ends[1])
     foot: Line = one.closing[ends[0], "@out"]
@@ -486,7 +405,7 @@ def _wanted(
         return Wanted(ends, down[:1], down[1:])
     tails, heads = [Port(*foot[-1], DOWN, 16)], [Port(*top[0], DOWN, 16)]
     level, rising = roles.level(tail, head), roles.rises(tail, head)
-    if bare[0]:
+    if sided[0]:
         tails.append(Port(bounds(first)[2], first.y, RIGHT, 0 if level else 6))
         # The middle of the spine's boxes is where the spine itself runs.
         out = first.x + (first.width / 4 if tail in grid.spine else 0.0)
@@ -495,10 +414,10 @@ def _wanted(
             inner = min(first.width / 2, 12.0)
             out = min(max(last.x, first.left + inner), first.right - inner)
         tails.append(Port(out, bounds(first)[1], UP, 0 if rising else 16))
-    if bare[1]:
+    if sided[1]:
         heads.append(Port(last.left, last.y, RIGHT, 90 if rising else 0 if level else 12))
         into = last.x + (last.width / 4 if head in grid.spine else 0.0)
         heads.append(Port(into, last.bottom, UP, 0 if rising else 16))
-    if all(bare) and not level and not rising:
+    if all(sided) and not level and not rising:
         tails[0], heads[0] = down
     return Wanted(ends, tuple(tails), tuple(heads))

@@ -26,6 +26,8 @@ LONG = 4
 """A chain of so many boxes beside the spine stands as a tower."""
 LARGE = 8
 """A block of more boxes has no outline in a tower."""
+UNDER = 12.0
+"""Between parts that stand under each other, beside their own ends."""
 PAD, BAR, LEAD = 10.0, 20.0, 12.0
 """Around the boxes of a scope, over them for its title, and of the edges to them."""
 
@@ -122,12 +124,38 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
         roles.heads |= ends
         ends = set()
     between = [(t, h) for t, h in edges if owner[t] != owner[h]]
-    beside = Beside(_level(joins, among, cards), into) if joins else None
+    beside = Beside(_stacked(joins, among, cards), into) if joins else None
     grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
     leaves = _slim(leaves, grid, cards)
     return settled(
         roles, grid, leaves, between, owner, beside, carried=levels.carried, way=cards.way
     )
+
+
+def _stacked(items: Sequence[Item], edges: list[Ends], cards: Cards) -> Piece:
+    """What stands beside the lanes: parts that no edge joins stand under each other."""
+    group = {box.key: item.key for item in items for box in boxes([item])}
+    root = {item.key: item.key for item in items}
+
+    def find(key: str) -> str:
+        while root[key] != key:
+            key = root[key]
+        return key
+
+    for tail, head in edges:
+        root[find(group[head])] = find(group[tail])
+    parts: dict[str, list[Item]] = {}
+    for item in items:
+        parts.setdefault(find(item.key), []).append(item)
+    pieces = []
+    for part in parts.values():
+        keys = {box.key for box in boxes(part)}
+        pieces.append(_level(part, [ends for ends in edges if ends[0] in keys], cards))
+    done = Piece(max(p.left for p in pieces), max(p.right for p in pieces), 0)
+    for piece in pieces:
+        done.take(piece.moved(0, done.height + (UNDER if done.height else 0)))
+        done.height += piece.height + (UNDER if done.height else 0)
+    return done
 
 
 def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
@@ -166,7 +194,9 @@ def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
 def _named(spot: Spot, cards: Cards, width: float) -> Spot:
     """A box of a width, with room for its label."""
     label = cards[spot.box].label
-    words = font.width(font.fitted(label, LABEL, width / 2 - 8), LABEL) if label else 0.0
+    # No edge comes in beside the label of a box over several lanes.
+    room = width - 2 if spot.box.key in cards.spans else width / 2 - 8
+    words = font.width(font.fitted(label, LABEL, room), LABEL) if label else 0.0
     return replace(spot, width=width, words=words)
 
 

@@ -1,0 +1,108 @@
+"""Levels that have the same readers, led to them in one thick line: a rail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from cnndsl.figures.layout.heads import LEAST
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot, bounds, tidy
+from cnndsl.figures.layout.route import DOWN, RIGHT, Port, Router, Wanted
+
+TRACK = 8.0
+"""Between two lines that run beside each other."""
+
+
+@dataclass(slots=True)
+class Bus:
+    """Levels that have the same readers beside the lanes: one upright line at `x`."""
+
+    number: int
+    x: float
+    sources: list[tuple[str, float]]
+    """The boxes that give the levels, and how far down each leaves its box."""
+    heads: list[Spot]
+    led: list[tuple[str, Line]] = field(default_factory=list)
+    """From each level to the upright line."""
+
+    @property
+    def edges(self) -> list[Ends]:
+        """Of each box to each reader."""
+        return [(tail, head.box.key) for tail, _ in self.sources for head in self.heads]
+
+    def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
+        """A way from each level to the upright line, straight if it can be."""
+        found = []
+        for tail, y in self.sources:
+            first, foot = spot_of(leaves[tail], tail), leaves[tail].closing[tail, "@out"]
+            tails = [Port(*foot[-1], DOWN, 16)] if abs(first.y - y) < 1 else []
+            if bare(leaves[tail]):
+                tails.append(Port(bounds(first)[2], y, RIGHT))
+            heads = [Port(self.x, level, RIGHT, 20) for level in levels]
+            heads.append(Port(self.x, y, RIGHT))
+            name = tail if abs(first.y - y) < 1 else f"{tail}#{y:g}"
+            found.append(Wanted((name, f"@{self.number}"), tuple(tails), tuple(heads)))
+        return found
+
+    def ways(self) -> list[Line]:
+        """From the upright line to each reader."""
+        return [((self.x, head.y), (head.left, head.y)) for head in self.heads]
+
+    def reserve(self, router: Router) -> None:
+        """Keep other edges off the ways to the readers."""
+        for line in self.ways():
+            router.fence({("", f"@{self.number}"): line})
+
+    def wires(self) -> Iterator[tuple[Ends, Line]]:
+        """All its edges, each tensor by its own line."""
+        for tail, led in self.led:
+            for head, way in zip(self.heads, self.ways(), strict=True):
+                yield (tail.partition("#")[0], head.box.key), tidy((*led, *way))
+
+    def rail(self) -> Rail:
+        """The thick line."""
+        joints = tuple(led[-1] for _, led in self.led)
+        ys = [y for _, y in joints] + [head.y for head in self.heads]
+        trunk = ((self.x, min(ys)), (self.x, max(ys)))
+        return Rail(trunk, tuple(self.ways()), joints)
+
+
+def buses_of(
+    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
+) -> list[Bus]:
+    """Levels that are led in one line; that of a higher reader is further to the left."""
+    fed: dict[str, list[tuple[str, float]]] = {}
+    for tail, head in edges:
+        fed.setdefault(head, []).extend((tail, y) for y in sources[tail])
+    groups: dict[tuple[tuple[str, float], ...], list[Spot]] = {}
+    for spot in sorted(joins.spots, key=lambda spot: spot.y):
+        others = [other for other in joins.spots if other is not spot]
+        near = any(o.top < spot.y < o.bottom and o.left < spot.left for o in others)
+        if len(fed.get(spot.box.key, ())) >= LEAST and not near:
+            groups.setdefault(tuple(sorted(fed[spot.box.key])), []).append(spot)
+    return [
+        Bus(number, right + TRACK * (3 + 2 * number), list(levels), heads)
+        for number, (levels, heads) in enumerate(groups.items())
+    ]
+
+
+def entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:
+    """An edge from a lane to what stands beside the lanes."""
+    first = spot_of(tail, ends[0])
+    last = spot_of(joins, ends[1])
+    foot: Line = tail.closing[ends[0], "@out"]
+    tails = [Port(*foot[-1], DOWN, 16)]
+    if bare(tail):
+        tails.append(Port(bounds(first)[2], first.y, RIGHT))
+    heads = [Port(last.left, last.y, RIGHT), Port(last.x, bounds(last)[1], DOWN, 60)]
+    return Wanted(ends, tuple(tails), tuple(heads))
+
+
+def spot_of(piece: Piece, key: str) -> Spot:
+    """The place of a box in a piece."""
+    return next(spot for spot in piece.spots if spot.box.key == key)
+
+
+def bare(piece: Piece) -> bool:
+    """Whether a piece has no outline: its boxes are met at their sides."""
+    return not piece.scopes and all(len(line) == 1 for line in piece.opening.values())

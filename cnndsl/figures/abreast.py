@@ -8,7 +8,7 @@ more, is one box too: heads, anchors, decoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cnndsl.figures.scene import Box, Cluster, Item, boxes
 from cnndsl.graph import Network
@@ -26,7 +26,7 @@ AFTER = {
     Family.RESHAPE,
 }
 """What computes boxes and scores from what heads give: nothing of it is learned."""
-ALIKE = (Family.ACTIVATION, Family.ADD, Family.BOXES, Family.RESHAPE)
+ALIKE = (Family.ACTIVATION, Family.ADD, Family.BOXES, Family.NORM, Family.RESHAPE)
 """Of these, what may do the same on each level."""
 Alike = Callable[[Box], object]
 """What is equal for boxes that merge; nothing for one that stays."""
@@ -35,13 +35,18 @@ Alike = Callable[[Box], object]
 def abreast(network: Network, items: list[Item]) -> list[Item]:
     """The items with such boxes merged: calls on one value, levels, and then concats."""
     finder = _Finder(network, items)
-    items = _merged(items, finder.calls, finder.apart)
+    items = levels(network, _merged(items, finder.calls, finder.apart))
+    finder = _Finder(network, items)
+    return _merged(items, finder.concats, lambda *_: True)
+
+
+def levels(network: Network, items: list[Item]) -> list[Item]:
+    """The items, what does the same on each level merged."""
     count = 0
     while count != (count := sum(1 for _ in boxes(items))):
         # Heads lead to what is known to do the same on each level only when that is merged.
         items = _merged(items, _Finder(network, items).levels(items), lambda *_: True)
-    finder = _Finder(network, items)
-    return _merged(items, finder.concats, lambda *_: True)
+    return items
 
 
 def last(network: Network, items: list[Item]) -> list[Box]:
@@ -142,19 +147,39 @@ class _Finder:
             elif box.family in ALIKE:
                 names = tuple(self.network.node(name).op.name for name in box.parts)
                 groups.setdefault((around, *names), []).append(box)
-        for key, group in groups.items():
-            if len(group) < 2 or not self._parallel(group):
-                continue
+        for key, group in self._split(groups):
             called = group[0].frame is not None and len(group) >= LEVELS
             if (called and self._staged(group)) or self._ending(group):
                 found |= dict.fromkeys([box.key for box in group], key)
         return lambda box: found.get(box.key)
 
+    def _split(
+        self, groups: dict[tuple[object, ...], list[Box]]
+    ) -> Iterator[tuple[object, list[Box]]]:
+        """The groups that are parallel; of one that follows itself, what is as deep."""
+        for key, group in groups.items():
+            if self._parallel(group):
+                yield key, group
+                continue
+            depths: dict[int, list[Box]] = {}
+            below = {box.key: self.network.wires.below(box.nodes[0]) for box in group}
+            for box in group:
+                before = [one for one in group if box.nodes[0] in below[one.key]]
+                depths.setdefault(len(before), []).append(box)
+            for depth, level in depths.items():
+                if self._parallel(level):
+                    yield (key, depth), level
+
     def _ending(self, group: list[Box]) -> bool:
         """Whether nothing is learned from what comes of boxes, but by what is merged too."""
-        below: set[str] = set()
-        for name in group[0].nodes:
-            below |= self.network.wires.below(name)
+        every = [
+            {n for name in box.nodes for n in self.network.wires.below(name)}
+            & self.owner.keys()
+            for box in group
+        ]
+        if not set[str].intersection(*every):
+            return False
+        below = every[0]
         merged = {name for name in below if self.owner[name].beside > 1}
         families = {self.network.node(name).op.family for name in below - merged}
         within = {self.network.node(name).op.family for name in below | set(group[0].nodes)}
@@ -163,7 +188,9 @@ class _Finder:
         return enough and (families - inside if group[0].frame else families) <= AFTER
 
     def _parallel(self, group: list[Box]) -> bool:
-        """Whether boxes read different values, and none what another makes."""
+        """Whether several boxes read different values, and none what another makes."""
+        if len(group) < 2:
+            return False
         if len({frozenset(self._above(box)) for box in group}) < len(group):
             return False
         others = {name: box.key for box in group for name in box.nodes}

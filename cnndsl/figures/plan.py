@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.figures.abreast import abreast, last
+from cnndsl.figures.abreast import abreast, last, levels
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import labels_text, letter
@@ -170,12 +170,33 @@ class _Planner:
         """The items of a body, what repeats folded."""
         items: list[Item] = []
         for line in lines:
-            found = [item for term in line.terms for item in self._term(term)]
+            found = self._again([item for term in line.terms for item in self._term(term)])
             if line.labels and found:
                 index = "".join(f"[{i}]" for i in line.index)
                 label_items(found, ", ".join(line.labels) + index)
             items += found
         return self._fold(self._tag(items))
+
+    def _again(self, items: list[Item]) -> list[Item]:
+        """The items of a line, a call and those like it that follow as one."""
+        done: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                self.repeats
+                and isinstance(last, Box)
+                and isinstance(item, Box)
+                and last.frame is not None
+                and last.count == 1 < item.count
+                and last.signature == item.signature
+                and last.values[0] == item.values[0]
+                and self._chained(last, item)
+            ):
+                merge(last, item)
+                last.labels = []
+                continue
+            done.append(item)
+        return done
 
     def _term(self, term: Term) -> list[Item]:
         match term:
@@ -254,7 +275,7 @@ class _Planner:
             frame.scene = scene_of(
                 self.network,
                 self._key,
-                self._lines(first.block.body),
+                levels(self.network, self._lines(first.block.body)),
                 list(self.members[id(first)]),
                 first.block.inputs,
                 first.block.outputs,
@@ -414,7 +435,7 @@ class _Planner:
                 self.repeats
                 and last is not None
                 and type(last) is type(item)
-                and (item.count == 1 or (isinstance(item, Box) and item.frame is not None))
+                and item.count == 1
                 and (item.signature == last.signature or self._alike(last, item))
                 and self._sized(last, item)
                 and nameless(last, item)

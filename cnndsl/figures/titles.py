@@ -66,7 +66,7 @@ class Sayer:
         every = [self._calls(name, frame) for name in box.parts]
         if box.others:
             rows = zip(box.parts, *box.others, strict=True)
-            every = [[self.network.node(name).op for name in row] for row in rows]
+            every = [[op for name in row for op in self._calls(name, frame)] for row in rows]
             frame = None
         words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
         normed = len(every) > 1 and every[1][0].family is Family.NORM

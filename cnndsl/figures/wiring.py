@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
+from cnndsl.figures.text import labels_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 from cnndsl.structure import Tensor
@@ -70,7 +71,29 @@ def scene_of(
                 connect(tail or "", end.key, _tensor(network, tensor.node, tensor.output))
     used = {edge.tail for edge in edges.values()}
     ports = [port for port in ports if isinstance(port, Box) and port.key in used]
+    ports = _together(ports, edges)
     return Scene([*ports, *items, *ends], list(edges.values()), owner)
+
+
+def _together(ports: Sequence[Item], edges: dict[tuple[str, str], Edge]) -> list[Item]:
+    """The ports, many that one box alone reads as one: `p[0–4]`."""
+    groups: dict[frozenset[str], list[Box]] = {}
+    for port in ports:
+        assert isinstance(port, Box)
+        heads = frozenset(head for tail, head in edges if tail == port.key)
+        groups.setdefault(heads, []).append(port)
+    done: list[Item] = []
+    for (head, *others), group in groups.items():
+        if others or len(group) < MANY:
+            done += group
+            continue
+        first = group[0]
+        first.title = labels_text([port.title for port in group])
+        for port in group[1:]:
+            edges[first.key, head].tensors += edges.pop((port.key, head)).tensors
+        done.append(first)
+    order = {port.key: n for n, port in enumerate(p for p in ports if isinstance(p, Box))}
+    return sorted(done, key=lambda item: order[item.key])
 
 
 def _tensor(network: Network, node: str, output: int) -> Tensor:

@@ -180,7 +180,8 @@ class Cards:
             return Card(
                 (title,), below, label, width, face.port + face.grey * len(below), bare=True
             )
-        lines = self._lines(words, shapes, max(self.short, *map(self._bold, titles)), room)
+        short = 0.0 if tall else max(self.short, *map(self._bold, titles))
+        lines = self._lines(words, shapes, short, room)
         text = max(
             *map(self._bold, titles), *(font.width(line, face.small) for line in lines), 0.0
         )

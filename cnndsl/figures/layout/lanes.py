@@ -12,7 +12,7 @@ from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
-COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 14.0, 14.0, 14.0)
+COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
 ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""

@@ -245,6 +245,7 @@ def _collapse(
             wires.append(Wire([e for e in edges if (owner[e[0]], owner[e[1]]) == (one, two)]))
         wires.append(Wire([]))
         tower = chained(Chain(wires, chain), leaves)
+        tower.wires = {ends: tidy(line) for ends, line in tower.wires.items()}
         tower.opening = leaves[chain[0]].opening
         last = leaves[chain[-1]]
         tower.closing = last.moved(0, tower.height - last.height).closing

@@ -125,7 +125,7 @@ def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[fl
     low, high = sorted(heights)[-2:] if len(kept) > 1 else (0.0, 0.0)
     main = kept[heights.index(high)] if len(kept) > 1 else kept[0]
     order = list(range(len(pieces)))
-    if leaving and len(kept) > 2 and MAIN * low < high:
+    if leaving and len(kept) > 1 and MAIN * low < high:
         # What is given out on the way stands at the right of what goes on.
         order.remove(main)
         order.insert(0, main)

@@ -25,6 +25,13 @@ class Band:
     tinted: bool
     aside: bool = False
 
+    def cornered(self, piece: Piece) -> bool:
+        """Whether its upper right corner is free for its name."""
+        left, foot = self.right - 28, self.top + 12
+        return not any(
+            s.right > left and s.top - 10 < foot < s.bottom + 12 for s in piece.spots
+        )
+
     def turned(self, axis: float) -> Band:
         """The band of a picture that runs to the right, whose axis is so far down."""
         top, bottom = axis + self.left - WORDS, axis + self.right

@@ -39,7 +39,7 @@ FINE = Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0)
 TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
 """By how narrow the page is: 8 pt titles, at last 7 pt."""
 LEVELS = len(TYPES)
-SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 66.0)
+SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 62.0)
 """So much is said in one line, by how narrow the page is."""
 WIDTHS = (
     (92.0, 220.0),

@@ -79,6 +79,9 @@ class Panel:
         piece = placed(plan.network, scene, cards, main=frame is None)
         piece = wrapped(piece, longest, lanes, turning=way.turning)
         found = [] if frame else bands(plan.network, scene, piece)
+        if piece.laned and way.narrow == LEVELS - 1:
+            # No room for a gutter: their names stand in the corners that are free.
+            found = [replace(band, aside=True) for band in found if band.cornered(piece)]
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
@@ -383,7 +386,7 @@ def picture(
         room = max(done.widest - 2 * MARGIN, width, 200.0)
         keys = legend if legend is not None else _legend(list(families), room)
         end = extent(_shifted(keys, x, foot + 18))[1]
-        if legend is not None or not done.widest or end + _foot(plan, room) <= done.tallest:
+        if legend is not None or not done.widest or end + _foot(plan, room) + MARGIN <= done.tallest:
             parts += _shifted(keys, x, foot + 18)
             foot = end
     if captioned:

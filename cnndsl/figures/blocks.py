@@ -45,8 +45,10 @@ def blocks(
     found = paged(planned)
     if detail != "full" and (found.over > 0 or found.closed):
         # Blocks that are called once are closed too, where the page has no room for them.
-        other = paged(plan(network, closed=True))
-        found = min(found, other, key=lambda one: (one.over, one.closed))
+        tighter = plan(network, closed=True)
+        if len(tighter.frames) > len(planned.frames):
+            other = paged(tighter)
+            found = min(found, other, key=lambda one: (one.over, one.closed))
     planned = found.plan
     tell = Teller(network)
 

@@ -42,6 +42,8 @@ class Sayer:
     def __init__(self, network: Network) -> None:
         """Find out what they share."""
         self.network = network
+        self.known: dict[int, tuple[Box, Frame | None, Said]] = {}
+        """What was said: a picture's layouts are many, and say the same."""
         found: dict[str, list[tuple[str, ...]]] = {}
         for node in network:
             if node.op.family in MINOR:
@@ -59,6 +61,12 @@ class Sayer:
 
     def __call__(self, box: Box, frame: Frame | None = None) -> Said:
         """The words of a box; in a frame, what holds for all the calls that it shows."""
+        known = self.known.get(id(box))
+        if known is None or known[0] is not box or known[1] is not frame:
+            known = self.known[id(box)] = (box, frame, self._said(box, frame))
+        return known[2]
+
+    def _said(self, box: Box, frame: Frame | None) -> Said:
         times = f"{box.beside} × " if box.beside > 1 else ""
         notes = (*box.notes, *filter(None, [box.condition]))
         if box.family in (None, Family.INPUT) or not box.parts:
@@ -90,6 +98,16 @@ class Sayer:
 
     def _tag(self, op: Op, words: Words) -> str:
         return " ".join((words.title, *self._unshared(op, words.more)))
+
+
+def sayer(network: Network) -> Sayer:
+    """That of a network; the last one is kept."""
+    if not _LAST or _LAST[0].network is not network:
+        _LAST[:] = [Sayer(network)]
+    return _LAST[0]
+
+
+_LAST: list[Sayer] = []
 
 
 def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:

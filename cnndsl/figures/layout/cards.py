@@ -9,7 +9,7 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, labels_text, shape_text
-from cnndsl.figures.titles import Sayer
+from cnndsl.figures.titles import sayer
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 from cnndsl.ops.shapes import square
@@ -142,7 +142,7 @@ class Cards:
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
-        self.say = Sayer(network)
+        self.say = sayer(network)
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])

@@ -26,6 +26,22 @@ def ordered(rows: Rows, above: Near, below: Near) -> Rows:
     The search starts from the declared order, and anew from shuffled ones: a passing edge
     may have to change sides in all rows at once. The same rows give the same order.
     """
+    given = (
+        tuple(map(tuple, rows)),
+        tuple((key, tuple(below[key])) for row in rows for key in row),
+    )
+    if _LAST and _LAST[0][0] == given:
+        return [list(row) for row in _LAST[0][1]]
+    best = _best(rows, above, below)
+    _LAST[:] = [(given, [list(row) for row in best])]
+    return best
+
+
+_LAST: list[tuple[object, Rows]] = []
+"""The last rows that were asked about, and their order: a picture's layouts are many."""
+
+
+def _best(rows: Rows, above: Near, below: Near) -> Rows:
     best = [list(row) for row in rows]
     fewest = crossings(best, below)
     small = sum(map(len, rows)) <= LARGE

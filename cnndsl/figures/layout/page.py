@@ -20,7 +20,7 @@ from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Frame, Plan, Scene
 from cnndsl.figures.text import clean, label_text, shape_text
-from cnndsl.figures.titles import Sayer
+from cnndsl.figures.titles import sayer
 from cnndsl.figures.values import Table, values
 from cnndsl.ops.base import Family
 
@@ -288,7 +288,7 @@ def _room(plan: Plan, widest: float, tallest: float) -> tuple[float, float]:
 
 def _foot(plan: Plan, room: float) -> float:
     """The height of a caption."""
-    return GAP + HEAD + LINE * len(about(plan.network, room, Sayer(plan.network).notes))
+    return GAP + HEAD + LINE * len(about(plan.network, room, sayer(plan.network).notes))
 
 
 def _mains(
@@ -386,7 +386,11 @@ def picture(
         room = max(done.widest - 2 * MARGIN, width, 200.0)
         keys = legend if legend is not None else _legend(list(families), room)
         end = extent(_shifted(keys, x, foot + 18))[1]
-        if legend is not None or not done.widest or end + _foot(plan, room) + MARGIN <= done.tallest:
+        if (
+            legend is not None
+            or not done.widest
+            or end + _foot(plan, room) + MARGIN <= done.tallest
+        ):
             parts += _shifted(keys, x, foot + 18)
             foot = end
     if captioned:

@@ -15,6 +15,8 @@ from cnndsl.ops.base import Family, Shape
 from cnndsl.ops.shapes import square
 from cnndsl.structure import Tensor
 
+JOINED = "C"
+"""The sign of a concat."""
 TITLE, LABEL = 10.6, 8.0
 """Pixels, which are 0.75 pt each where the smallest text is as small as may be."""
 
@@ -97,7 +99,7 @@ class Card:
     @property
     def sized(self) -> bool:
         """Whether it may be as wide as others of its column."""
-        return not self.round and not self.bare
+        return not self.round and not self.bare and self.titles != (JOINED,)
 
     @property
     def title(self) -> str:
@@ -160,6 +162,11 @@ class Cards:
     def _card(self, box: Box) -> Card:
         said, face = self.say(box, self.frame), self.type
         title, words = clean(said.title), [clean(word) for word in said.small]
+        shape = self.shape(box)
+        if box.family is Family.CONCAT and self.narrow == LEVELS - 1 and not words and shape:
+            # Where there is least room: its sign, and how many channels there are.
+            wide = font.width(str(int(shape[0])), face.small) + 2 * self.inset
+            return Card((JOINED,), (str(int(shape[0])),), "", wide, face.low + face.grey + 2.5)
         together = labels_text(box.labels) if box.beside > 1 else label_text(box.labels)
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:

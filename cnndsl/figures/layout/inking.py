@@ -22,6 +22,8 @@ from cnndsl.figures.scene import Box
 from cnndsl.ops.base import Family
 
 SLANT = 7.0
+BENT, ARCED = 5.0, 16.0
+"""The corners of an edge, and of a nested skip."""
 THICK = 3.4
 """A line of several tensors."""
 OPTIONAL = 3.5
@@ -48,11 +50,9 @@ def wires(piece: Piece, dashed: Collection[Ends] = ()) -> list[Part]:
     more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
     for (tail, head), line in [*piece.wires.items(), *more]:
         data = (("from", tail), ("to", head))
-        parts.append(
-            Group(
-                (Path(line, arrow=True, dashed=(tail, head) in dashed),), data=data, kind="edge"
-            )
-        )
+        bent = ARCED if (tail, head) in piece.arcs else BENT
+        drawn = Path(line, arrow=True, radius=bent, dashed=(tail, head) in dashed)
+        parts.append(Group((drawn,), data=data, kind="edge"))
     return [*parts, *(_rail(rail) for rail in piece.rails)]
 
 
@@ -174,7 +174,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
                 (left, top + cut),
             )
         case Family.CONCAT:
-            return [Area(*area, role, (bottom - top) / 2)]
+            return [Area(*area, role, min(bottom - top, right - left) / 2)]
         case Family.LINEAR | Family.BOXES:
             return [Area(*area, role, 0)]
         case Family.REGULARIZE:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from cnndsl.figures.layout.arcs import drawn, room, skips
 from cnndsl.figures.layout.cards import USUAL, Way
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
@@ -51,13 +52,11 @@ def settled(
     if way.close and (solved := _solved(grid, roles, leaves, gap)):
         place = solved
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    ys, rows, between = _rows(grid, leaves, place, way.narrow, roles)
+    arcs = skips(edges, owner, grid)
+    raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs})
+    ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
-    if roles.spans:
-        inside = [lane for lane, _ in sorted(ys)]
-        for lane in sorted(set(inside)):
-            n, count = inside.index(lane), inside.count(lane)
-            done.lanes[lane] = (rows[2 * n], rows[2 * (n + count) - 1])
+    done.lanes = _sides(ys, rows) if roles.spans else {}
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, _) in grid.cells.items():
         piece = leaves[key]
@@ -65,12 +64,16 @@ def settled(
         if key in roles.spans:
             leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
         if way.close and key not in grid.spine:
-            leaf_at[key].spots = [replace(spot, late=True) for spot in leaf_at[key].spots]
+            up = [place[head] for head in roles.below[key] if roles.rises(key, head)]
+            arced = any(ends[0] == key for ends in arcs)
+            late = not arced and not any(x > place[key] for x in up)
+            leaf_at[key].spots = [replace(spot, late=late) for spot in leaf_at[key].spots]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     wanted = [
         want
         for ends in edges
+        if ends not in arcs
         for want in _each(ends, roles, grid, leaf_at, owner, carried.get(ends, ()), heights)
     ]
     tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
@@ -97,10 +100,34 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
+    done.arcs = _arcs(arcs, grid, owner, leaf_at)
+    done.wires |= done.arcs
     fold = columns[-1] if beside is not None else None
     if way.drawn:
         _led(done, wanted, buses, Ways(tracks, levels), {k: leaf_at[owner[k]] for k in owner})
     return _sided(done, fold)
+
+
+def _sides(
+    ys: dict[tuple[int, int], float], rows: list[float]
+) -> dict[int, tuple[float, float]]:
+    """The upper and the lower side of each lane, of those of its rows."""
+    inside = [lane for lane, _ in sorted(ys)]
+    firsts = {lane: inside.index(lane) for lane in inside}
+    lasts = {lane: n for n, lane in enumerate(inside)}
+    return {lane: (rows[2 * n], rows[2 * lasts[lane] + 1]) for lane, n in firsts.items()}
+
+
+def _arcs(
+    arcs: Mapping[Ends, int], grid: Grid, owner: dict[str, str], leaves: dict[str, Piece]
+) -> dict[Ends, Line]:
+    """The lines of nested skips, row by row."""
+    found: dict[Ends, Line] = {}
+    for at in dict.fromkeys(grid.cells[owner[tail]][:2] for tail, _ in arcs):
+        near = [leaves[key] for key, cell in grid.cells.items() if cell[:2] == at]
+        held = {e: level for e, level in arcs.items() if grid.cells[owner[e[0]]][:2] == at}
+        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +249,18 @@ def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> d
             if one != two and x[two] < x[one] + apart - 0.01:
                 x[two], moved = x[one] + apart, True
         if not moved:
+            _later(x, bounds_, [root(key) for key in grid.cells if len(roles.above[key]) > 1])
             return {key: x[root(key)] for key in grid.cells}
     return {}
+
+
+def _later(
+    x: dict[str, float], bounds_: list[tuple[str, str, float]], joins: list[str]
+) -> None:
+    """Stand a join beside what follows it, where it has room."""
+    for join in dict.fromkeys(reversed(joins)):
+        limits = [x[two] - apart for one, two, apart in bounds_ if one == join != two]
+        x[join] = max(x[join], min(limits, default=x[join]))
 
 
 def _beside(
@@ -298,7 +335,12 @@ def _gaps(right: float, joins: Piece) -> list[float]:
 
 
 def _rows(
-    grid: Grid, leaves: dict[str, Piece], place: dict[str, float], narrow: int, roles: Roles
+    grid: Grid,
+    leaves: dict[str, Piece],
+    place: dict[str, float],
+    narrow: int,
+    roles: Roles,
+    raised: Mapping[tuple[int, int], float],
 ) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
     """The middle of every row, the sides of all in turn, and what stands between lanes."""
     over: dict[tuple[int, int], float] = {}
@@ -314,6 +356,8 @@ def _rows(
         middle = _middle(leaves[key])
         over[at] = max(over.get(at, 0.0), middle)
         under[at] = max(under.get(at, 0.0), leaves[key].height - middle)
+    for at, more in raised.items():
+        over[shared.get(at, at)] += more
     heights = {at: over[at] + under[at] for at in over}
     ys: dict[tuple[int, int], float] = {}
     sides: list[float] = []

@@ -138,6 +138,8 @@ class Piece:
     """The upper and the lower side of each lane, where boxes stand over several."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
+    arcs: dict[Ends, Line] = field(default_factory=dict)
+    """Of its wires, nested skips."""
     more: dict[Ends, list[Line]] = field(default_factory=dict)
     """The lines of an edge's other tensors, where each has its own."""
     rails: list[Rail] = field(default_factory=list)
@@ -162,6 +164,7 @@ class Piece:
             _moved(self.opening, dx, dy),
             _moved(self.closing, dx, dy),
             _moved(self.through, dx, dy),
+            arcs=_moved(self.arcs, dx, dy),
             more={
                 ends: [tuple((x + dx, y + dy) for x, y in line) for line in lines]
                 for ends, lines in self.more.items()
@@ -186,6 +189,7 @@ class Piece:
         self.spots += other.spots
         self.scopes += other.scopes
         self.wires |= other.wires
+        self.arcs |= other.arcs
         self.more |= other.more
         self.rails += other.rails
 

@@ -1,0 +1,72 @@
+"""Nested skips of one lane, as arcs over its boxes: the longer, the higher."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds
+from cnndsl.figures.layout.pyramid import Grid
+
+LEAST = 3
+"""So many skips are drawn as arcs."""
+RISE, OVER, APART = 7.0, 11.0, 7.0
+"""From an arc to the next higher one, over the boxes' labels, and between their ends."""
+
+Levels = dict[Ends, int]
+"""How high each skip is, from 1."""
+
+
+def skips(edges: Sequence[Ends], owner: Mapping[str, str], grid: Grid) -> Levels:
+    """The edges that pass over boxes of their row, each above those that it holds."""
+    rows: dict[tuple[int, int], set[int]] = defaultdict(set)
+    for lane, row, column in grid.cells.values():
+        rows[lane, row].add(column)
+    spans: dict[Ends, tuple[tuple[int, int], int, int]] = {}
+    for ends in edges:
+        (one, row, first), (two, other, last) = (grid.cells[owner[key]] for key in ends)
+        passed = any(first < column < last for column in rows[one, row])
+        if (one, row) == (two, other) and passed:
+            spans[ends] = ((one, row), 2 * first + 1, 2 * last)
+    if len(spans) < LEAST:
+        return {}
+    found: Levels = {}
+    for ends, (at, first, last) in sorted(
+        spans.items(), key=lambda item: (item[1][2] - item[1][1], item[1])
+    ):
+        under = [
+            found[other]
+            for other in found
+            if spans[other][0] == at and first < spans[other][2] and spans[other][1] < last
+        ]
+        found[ends] = 1 + max(under, default=0)
+    return found
+
+
+def room(
+    levels: Levels, cells: Mapping[Ends, tuple[int, int, int]]
+) -> dict[tuple[int, int], float]:
+    """How much higher the rows are in which skips begin, by their `cells`."""
+    found: dict[tuple[int, int], float] = {}
+    for ends, level in levels.items():
+        lane, row, _ = cells[ends]
+        found[lane, row] = max(found.get((lane, row), 0.0), RISE * level + 4)
+    return found
+
+
+def drawn(
+    levels: Levels, leaves: Mapping[str, Piece], row: Sequence[Piece]
+) -> dict[Ends, Line]:
+    """The arcs over the boxes of a row: none of those that leave or enter one box cross."""
+    top = min(bounds(spot)[1] for piece in row for spot in piece.spots) - OVER
+    found: dict[Ends, Line] = {}
+    for ends, level in levels.items():
+        tail, head = (leaves[key].spots[0] for key in ends)
+        out = sorted(n for other, n in levels.items() if other[0] == ends[0])
+        into = sorted(n for other, n in levels.items() if other[1] == ends[1])
+        begin = max(tail.right - 6 - APART * out.index(level), tail.left + 2)
+        end = min(head.left + 5 + APART * into.index(level), head.right - 2)
+        y = top - RISE * (level - 1)
+        line = ((begin, bounds(tail)[1]), (begin, y), (end, y), (end, bounds(head)[1]))
+        found[ends] = line
+    return found

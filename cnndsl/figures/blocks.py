@@ -30,25 +30,14 @@ def blocks(
     `direction` is that of the main picture, `down` or `right`. What is `captioned` says
     its name, its sources and its costs at the foot.
     """
-
-    def paged(planned: Plan) -> Page:
-        return page(
-            drawable(planned),
-            insets=detail != "stages",
-            opened=opened,
-            widest=widest,
-            tallest=tallest,
-            direction=direction,
-        )
-
-    planned = plan(network, folding=False if detail == "full" else None)
-    found = paged(planned)
-    if detail != "full" and (found.over > 0 or found.closed):
-        # Blocks that are called once are closed too, where the page has no room for them.
-        tighter = plan(network, closed=True)
-        if len(tighter.frames) > len(planned.frames):
-            other = paged(tighter)
-            found = min(found, other, key=lambda one: (one.over, one.closed))
+    found = arranged(
+        network,
+        detail=detail,
+        opened=opened,
+        widest=widest,
+        tallest=tallest,
+        direction=direction,
+    )
     planned = found.plan
     tell = Teller(network)
 
@@ -85,3 +74,34 @@ def blocks(
         for part in made.parts
     ]
     return made
+
+
+def arranged(
+    network: Network,
+    *,
+    detail: str = "blocks",
+    opened: tuple[str, ...] = (),
+    widest: float = 0.0,
+    tallest: float = 0.0,
+    direction: str | None = None,
+) -> Page:
+    """The page of that picture, of the plan that it shows most of."""
+
+    def paged(planned: Plan) -> Page:
+        return page(
+            drawable(planned),
+            insets=detail != "stages",
+            opened=opened,
+            widest=widest,
+            tallest=tallest,
+            direction=direction,
+        )
+
+    planned = plan(network, folding=False if detail == "full" else None)
+    found = paged(planned)
+    if detail != "full" and (found.over > 0 or found.closed):
+        # Blocks that are called once are closed too, where the page has no room for them.
+        tighter = plan(network, closed=True)
+        if len(tighter.frames) > len(planned.frames):
+            found = min(found, paged(tighter), key=lambda one: (one.over, -one.boxes))
+    return found

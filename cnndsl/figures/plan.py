@@ -45,6 +45,7 @@ SHRINKING = 3
 """So many steps whose maps differ in size may be one box, which says the sizes."""
 ENDED = 3
 """Post-processing of so many boxes is one until it is opened."""
+JOINS = (Family.ADD, Family.CONCAT)
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
@@ -439,7 +440,7 @@ class _Planner:
                 and (item.signature == last.signature or self._alike(last, item))
                 and self._sized(last, item)
                 and nameless(last, item)
-                and self._chained(ends[-1], item)
+                and (self._chained(ends[-1], item) or self._tapped(ends[-1], item))
             ):
                 ends[-1] = copied(item)
                 merge(last, item)
@@ -486,6 +487,17 @@ class _Planner:
         leaving = {user for name in before for user in self.users[name]} - before
         final = {tensor.node for tensor in self.network.outputs.values()}
         return bool(entering) and entering <= before and leaving <= after and not before & final
+
+    def _tapped(self, first: Item, then: Item) -> bool:
+        """Whether `first` leads to `then`, and both to one join that sums up all of a chain."""
+        if not isinstance(first, Box) or first.frame is None:
+            return False
+        before, after = set(first.nodes), set(then.nodes)
+        entering = {source for name in after for source in self.sources[name]} - after
+        leaving = {user for name in before for user in self.users[name]} - before - after
+        both = {user for name in after for user in self.users[name]} & leaving
+        joins = all(self._op(name).family in JOINS for name in leaving)
+        return bool(entering) and entering <= before and leaving == both != set() and joins
 
     # Equality
 

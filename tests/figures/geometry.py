@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from cnndsl.figures import dot, plan
+from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
-from cnndsl.figures.layout.piece import Ends, Line, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
+from cnndsl.figures.write import MILLIMETRES
 from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import load
 
 NEAR = 0.5
+PAGE = (174 / MILLIMETRES, 230 / MILLIMETRES)
 Segment = tuple[tuple[float, float], tuple[float, float]]
 
 
@@ -26,6 +29,41 @@ def network(name: str) -> Network:
 def placed(name: str, detail: str = "blocks") -> Page:
     planned = plan(network(name), folding=False if detail == "full" else None)
     return page(planned, insets=detail != "stages")
+
+
+@cache
+def paged(name: str) -> Page:
+    """The page of a figure printed at 174 by 230 mm, with as much opened as it holds."""
+    return arranged(network(name), widest=PAGE[0], tallest=PAGE[1])
+
+
+def shared(piece: Piece) -> list[tuple[Ends, Ends]]:
+    """Pairs of edges of other boxes that run on one line for more than 6 pixels.
+
+    A rail is no such line: all that comes into it leads to all that it goes on to.
+    """
+    lines = [(ends, line) for ends, line in piece.wires.items()]
+    lines += [(ends, line) for ends, more in piece.more.items() for line in more]
+    found = []
+    for (one, first), (two, second) in combinations(lines, 2):
+        if one[0] == two[0] or one[1] == two[1]:
+            continue
+        if (one[0], two[1]) in piece.wires and (two[0], one[1]) in piece.wires and piece.rails:
+            continue
+        along = sum(_along(a, b) for a in pairwise(first) for b in pairwise(second))
+        if along > 6:
+            found.append((one, two))
+    return found
+
+
+def _along(a: Segment, b: Segment) -> float:
+    """How far two upright or level segments run on one line."""
+    for across, along in ((0, 1), (1, 0)):
+        at = {round(point[across], 1) for point in (*a, *b)}
+        if max(at) - min(at) <= 1:
+            (low, high), (left, right) = (sorted(p[along] for p in one) for one in (a, b))
+            return max(min(high, right) - max(low, left), 0.0)
+    return 0.0
 
 
 def overlap(a: Spot, b: Spot) -> bool:

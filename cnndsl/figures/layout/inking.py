@@ -24,8 +24,8 @@ from cnndsl.ops.base import Family
 SLANT = 7.0
 BENT, ARCED = 5.0, 16.0
 """The corners of an edge, and of a nested skip."""
-THICK = 3.4
-"""A line of several tensors."""
+THICK, THICKER, LINE = 3.4, 2.2, 1.2
+"""A rail, an edge of several tensors, and one of one."""
 OPTIONAL = 3.5
 """Around a box that not every call has: a dashed line."""
 
@@ -44,14 +44,17 @@ def scope(found: Scope) -> Part:
     return Group(tuple(children), title=found.title, kind="scope", span=found.span)
 
 
-def wires(piece: Piece, dashed: Collection[Ends] = ()) -> list[Part]:
-    """All edges; arrows point at the boxes."""
+def wires(
+    piece: Piece, dashed: Collection[Ends] = (), several: Collection[Ends] = ()
+) -> list[Part]:
+    """All edges; arrows point at the boxes. One of `several` tensors is thicker."""
     parts: list[Part] = []
     more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
     for (tail, head), line in [*piece.wires.items(), *more]:
         data = (("from", tail), ("to", head))
         bent = ARCED if (tail, head) in piece.arcs else BENT
-        drawn = Path(line, arrow=True, radius=bent, dashed=(tail, head) in dashed)
+        wide = THICKER if (tail, head) in several and (tail, head) not in piece.more else LINE
+        drawn = Path(line, "wire", True, bent, wide, (tail, head) in dashed)
         parts.append(Group((drawn,), data=data, kind="edge"))
     return [*parts, *(_rail(rail) for rail in piece.rails)]
 

@@ -153,6 +153,11 @@ class Page:
     """So many blocks are not opened, because the page has no room for them."""
 
     @property
+    def boxes(self) -> int:
+        """How many there are in all."""
+        return sum(len(panel.piece.spots) for panel in (self.main, *self.insets))
+
+    @property
     def gutter(self) -> float:
         """The room for the lanes' names at the left of the main picture."""
         return GUTTER if any(not band.aside for band in self.bands) else 0.0
@@ -377,14 +382,15 @@ def picture(
         moved = panel.piece.moved(x + panel.x, y + panel.y)
         parts += [inking.scope(found) for found in moved.scopes]
         dashed = {(edge.tail, edge.head) for edge in panel.scene.edges if edge.dashed}
-        parts += inking.wires(moved, dashed)
+        several = {(e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > 1}
+        parts += inking.wires(moved, dashed, several)
         for spot in moved.spots:
             families[spot.box.family] = None
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
     width, foot = done.width, y + done.height
     if captioned or legend is not None:
         room = max(done.widest - 2 * MARGIN, width, 200.0)
-        keys = legend if legend is not None else _legend(list(families), room)
+        keys = legend if legend is not None else _legend(list(families), max(width, 320.0))
         end = extent(_shifted(keys, x, foot + 18))[1]
         if (
             legend is not None
@@ -392,7 +398,7 @@ def picture(
             or end + _foot(plan, room) + MARGIN <= done.tallest
         ):
             parts += _shifted(keys, x, foot + 18)
-            foot = end
+            width, foot = max(width, extent(keys)[0]), end
     if captioned:
         lines = about(plan.network, room, done.main.cards.say.notes)
         words, title_width, foot = caption(plan.network.name, lines, x, foot + GAP, room)

@@ -239,6 +239,8 @@ class _Cards(Cards):
     def __init__(self, network: Network, scene: Scene, prisms: dict[str, Prism]) -> None:
         self.prisms = prisms
         super().__init__(network, scene, None)
+        # A prism has the height of its map, and stands in one lane.
+        self.spans = {}
 
     def size(self, box: Box) -> tuple[float, float]:
         """The rectangle of its prism."""

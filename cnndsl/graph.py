@@ -241,6 +241,14 @@ class Network(Record):
         """The shapes of a node's inputs, in order."""
         return tuple(self.shapes[u][output] for u, output in self.operands(name))
 
+    def read(self) -> set[str]:
+        """The nodes that an output or a layer with weights reads, at last."""
+        found = {tensor.node for tensor in self.outputs.values()}
+        for name in reversed(self.wires.nodes):
+            if name in found or self.node(name).op.weights(*self.input_shapes(name)):
+                found |= self.wires.producers(name)
+        return found
+
 
 def key_of(path: Path) -> str:
     """The dotted form of a path, as in a `state_dict`."""

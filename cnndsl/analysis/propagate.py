@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.analysis.forms import normal
 from cnndsl.graph import Decided, Network
-from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.base import Op, Places, Shape, mapped
 from cnndsl.structure import (
     Block,
     Call,
@@ -163,12 +163,12 @@ class _Work:
     ) -> tuple[int, tuple[Shape, ...]]:
         """The number of its kind, and its outputs, worked out once a kind."""
         # By formula: two sizes may be equal here and differ elsewhere.
-        read = tuple(tuple(map(formula, shape)) for shape in (outputs or inputs))
+        read = tuple(_formulas(shape) for shape in (outputs or inputs))
         key: Key = (op, tuple(map(formula, size_attributes(op))), read)
         found = self.kinds.get(key)
         if found is None:
             shapes = outputs or op.shapes(*inputs)
-            plain = tuple(tuple(normal(n) for n in shape) for shape in shapes)
+            plain = tuple(mapped(shape, normal) for shape in shapes)
             found = self.kinds[key] = len(self.kinds), plain
         return found
 
@@ -220,6 +220,11 @@ class _Work:
 
     def _size(self, tensor: Tensor, axis: int) -> int:
         return self.shapes[tensor.node][tensor.output][axis]
+
+
+def _formulas(shape: Shape) -> tuple[Formula, ...]:
+    """Of a shape, and of the map that places are in."""
+    return tuple(map(formula, (*shape, *(shape.plane if isinstance(shape, Places) else ()))))
 
 
 class _Bindings(dict[Atom, int]):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, Wires, key_of
 from cnndsl.language.names import Frame, Place
-from cnndsl.ops.base import OPS, Op, Shape, Weight, spell_shape
+from cnndsl.ops.base import OPS, Op, Places, Shape, Weight, spell_shape
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
 
@@ -51,6 +51,8 @@ class Nodes:
         self.spans: dict[str, Span] = {}
         self.owners: dict[Path, tuple[Span, dict[str, Weight]]] = {}
         self.warnings: list[Diagnostic] = []
+        self.whole: set[tuple[str, int]] = set()
+        """The tensors of whole numbers."""
 
     def input(self, name: str, shape: Shape, span: Span) -> Tensor:
         """A port of the model."""
@@ -72,8 +74,9 @@ class Nodes:
         path: Path,
     ) -> tuple[Tensor, ...]:
         """One layer.  Raises Fault: the operation refuses its inputs."""
-        inputs = tuple(tensor.shape for tensor in operands)
+        inputs = tuple(map(self._seen, operands))
         try:
+            self._check_whole(call.op, operands)
             op = call.op.resolved(*inputs)
             shapes = op.shapes(*inputs)
             weights = op.weights(*inputs)
@@ -92,7 +95,29 @@ class Nodes:
         node = Node(name, op, path, call.span, *around, tuple(call.places.items()))
         self.wires.add(node, ((tensor.node, tensor.output) for tensor in operands))
         self.shapes[name], self.spans[name] = shapes, call.span
+        moved = op.moves and op.whole is None and all(map(self._is_whole, operands))
+        names = op.output_names(len(shapes))
+        self.whole |= {(name, n) for n, out in enumerate(names) if moved or out in op.integers}
         return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))
+
+    def _is_whole(self, tensor: Tensor) -> bool:
+        return (tensor.node, tensor.output) in self.whole
+
+    def _check_whole(self, op: Op, operands: tuple[Tensor, ...]) -> None:
+        """Raises OpError: whole numbers enter what PyTorch computes in floats."""
+        taken = op.whole if op.whole is not None else range(len(operands) * op.moves)
+        for number, tensor in enumerate(operands):
+            if number not in taken and self._is_whole(tensor):
+                raise OpError(
+                    f"`{op.name}` of whole numbers, which `{tensor.node}` gives",
+                    help="they go into `gather` and `max_unpool`, and into what moves them",
+                    operand=number,
+                )
+
+    def _seen(self, tensor: Tensor) -> Shape:
+        """A tensor's shape in the block's terms; places in the map that they are of."""
+        made = self.shapes[tensor.node][tensor.output]
+        return Places(tensor.shape, made.plane) if isinstance(made, Places) else tensor.shape
 
     def rows(
         self, tensor: Tensor, count: int, place: Place, span: Span, frame: Frame

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
@@ -311,6 +311,8 @@ class Op(Record):
     """1 where the first axis joins the batch, −1 where it leaves it."""
     integers: ClassVar[tuple[str, ...]] = ()
     """Outputs that are whole numbers: PyTorch's take 8 bytes an element."""
+    whole: ClassVar[tuple[int, ...] | None] = None
+    """Operands that may be whole numbers; None is all where it `moves` them, else none."""
     discrete: ClassVar[tuple[str, ...]] = ()
     """The outputs through which no gradient flows."""
     moves: ClassVar[bool] = False
@@ -586,6 +588,38 @@ def op(
         return cls
 
     return decorate
+
+
+class Places(tuple[int, ...]):
+    """The shape of whole numbers that are places in a map whose sizes are `plane`."""
+
+    plane: Shape
+
+    def __new__(cls, shape: Iterable[int], plane: Iterable[int]) -> Places:
+        """Pair a shape with the sizes of the map."""
+        self = super().__new__(cls, shape)
+        self.plane = tuple(plane)
+        return self
+
+    def __getnewargs__(self) -> tuple[Shape, Shape]:
+        """Both, for pickling and copying."""
+        return tuple(self), self.plane
+
+    def __eq__(self, other: object) -> bool:
+        """Places in another map are others."""
+        same = not isinstance(other, Places) or self.plane == other.plane
+        return same and tuple.__eq__(self, other)
+
+    __hash__ = tuple.__hash__
+
+    def map(self, change: Callable[[int], int]) -> Places:
+        """With every size changed."""
+        return Places(map(change, self), map(change, self.plane))
+
+
+def mapped(shape: Shape, change: Callable[[int], int]) -> Shape:
+    """A shape with every size changed; places stay what they are."""
+    return shape.map(change) if isinstance(shape, Places) else tuple(map(change, shape))
 
 
 def spell_shape(shape: Shape) -> str:

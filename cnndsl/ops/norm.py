@@ -409,6 +409,14 @@ class LayerNorm(Op):
         return to.transpose(y, (axes[-1], *axes[:-1]))
 
 
+LOCAL_RESPONSE_NORM = '''class LocalResponseNorm3d(nn.LocalResponseNorm):
+    """Local response normalisation of maps of three axes, which may be permuted."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(2)).reshape(input.shape)
+'''
+
+
 @op("lrn", Family.NORM)
 class LocalResponseNorm(Op):
     """x / (k + alpha/n · Σ x²)^beta, the sum over n neighbouring channels.  (C, *S) → (C, *S).
@@ -455,12 +463,15 @@ class LocalResponseNorm(Op):
         return kernels.lrn(inputs[0], self.n, self.alpha, self.beta, self.k)
 
     def torch(self, *inputs: Shape) -> Torch:
-        """`nn.LocalResponseNorm`."""
+        """`nn.LocalResponseNorm`, which cannot view a permuted map of three axes."""
         keywords: dict[str, tuple[object, object]] = {
             "alpha": (self.alpha, 1e-4),
             "beta": (self.beta, 0.75),
             "k": (self.k, 1.0),
         }
+        if len(inputs[0]) == 4:
+            call = Call("LocalResponseNorm3d", (self.n,), keywords)
+            return Torch(call, helper=LOCAL_RESPONSE_NORM)
         return Torch(
             Call("nn.LocalResponseNorm", (self.n,), keywords),
             Call("F.local_response_norm", (Operand(0), self.n), keywords),

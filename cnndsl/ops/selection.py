@@ -37,7 +37,7 @@ class Selection(Op):
     """Rows chosen by their scores.  (N, 4), (N, K) → (k, 4), (k), (k), (k)."""
 
     ports = ("boxes", "scores", "labels")
-    empty, moves = True, True
+    empty, moves, whole = True, True, (2,)
     discrete = ("labels", "valid")
     integers = ("labels",)
 

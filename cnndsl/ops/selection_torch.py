@@ -104,7 +104,22 @@ def torchvision_nms(
     except (AttributeError, ImportError, RuntimeError):
         return None
 ''',
-        '''@library.custom_op("cnndsl::greedy_nms", mutates_args=())
+        '''def greedy_nms_shape(
+    boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
+) -> Tensor:
+    """What a compiler sees of it."""
+    return labels.new_empty((len(boxes), k))
+''',
+        '''def defined_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """PyTorch's operation of that name, one for all files."""
+    name = function.__name__
+    if not hasattr(torch.ops.cnndsl, name):
+        made = library.custom_op(f"cnndsl::{name}", function, mutates_args=())
+        made.register_fake(greedy_nms_shape)
+    found: Callable[..., Tensor] = getattr(torch.ops.cnndsl, name)
+    return found
+''',
+        '''@defined_once
 def greedy_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
 ) -> Tensor:
@@ -138,13 +153,6 @@ def greedy_nms(
         best = best[:k]
         kept[image, : len(best)] = best
     return kept
-''',
-        '''@greedy_nms.register_fake
-def greedy_nms_shape(
-    boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
-) -> Tensor:
-    """What a compiler sees of it."""
-    return labels.new_empty((len(boxes), k))
 ''',
         '''def onnx_nms(
     boxes: Tensor,

@@ -16,6 +16,7 @@ from cnndsl.ops.base import (
     Family,
     Operand,
     Pad,
+    Places,
     Reading,
     Saved,
     Shape,
@@ -60,8 +61,9 @@ class MaxPoolIndices(MaxPool):
         return MaxPool.shape(self, *inputs)
 
     def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
-        """Both alike."""
-        return (self.shape(*inputs),) * 2
+        """Both alike; the places are in the input's map."""
+        shape = self.shape(*inputs)
+        return shape, Places(shape, inputs[0][1:])
 
     def run(self, *inputs: Array, **weights: Array) -> Any:
         """The running maximum over the kernel's taps, and where it was."""
@@ -113,7 +115,7 @@ class MaxUnpool(Windowed):
     S is `size`, or (S′ − 1)·stride − 2·pad + kernel, the stride the kernel unless it is given.
     MACs: 0.
     Raises OpError: values and places of other shapes; a `size` that the pooling cannot have
-    had; the sides of the padding differ.
+    had, or had not; the sides of the padding differ.
     Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
     """
 
@@ -127,7 +129,7 @@ class MaxUnpool(Windowed):
     known = ("F.max_unpool",)
     titled = ("stride",)
     elsewhere = "maxunpool unpool unpooling"
-    moves = True
+    moves, whole = True, (1,)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The places."""
@@ -153,7 +155,15 @@ class MaxUnpool(Windowed):
                     help=f"between {int(max(m - s + 1, 1))} and {int(m + s - 1)}",
                     attribute="size",
                 )
-        return (x[0], *(self.size or least))
+        found = self.size or least
+        if isinstance(places, Places) and found != places.plane:
+            seen, given = spell_shape(places.plane), spell_shape(found)
+            raise OpError(
+                f"places in a map of {seen}, not of {given}",
+                help=f"write `size={'x'.join(str(int(n)) for n in places.plane)}`",
+                attribute="size",
+            )
+        return (x[0], *found)
 
     def macs(self, *inputs: Shape) -> int:
         """0: a copy."""

@@ -42,11 +42,8 @@ def needed(helpers: list[str], written: Sequence[str]) -> list[str]:
     while texts:
         text_ = texts.pop()
         for number, helper in enumerate(helpers):
-            # `@greedy_nms.register_fake` belongs to what it registers with.
-            names = re.findall(r"^(?:class |def |@(?!torch))(\w+)", helper, re.MULTILINE)
-            if number not in found and any(
-                re.search(rf"\b{name}\b", text_) is not None for name in names
-            ):
+            name = re.search(r"^(?:class |def )(\w+)", helper, re.MULTILINE)
+            if number not in found and name and re.search(rf"\b{name[1]}\b", text_):
                 found.add(number)
                 texts.append(helper)
     return [helper for number, helper in enumerate(helpers) if number in found]

@@ -29,7 +29,7 @@ class Flat:
         self.body: list[ast.stmt] = []
         self.paths: dict[Path, ast.expr] = {}
         heads = {str(node.path[0]) for node in network if node.path}
-        self.read = _read(network)
+        self.read = network.read()
         self.free = "layers"
         while self.free in heads:
             self.free += "_"
@@ -105,16 +105,6 @@ class Flat:
         """What `forward` returns, in order."""
         tensors = self.network.outputs.values()
         return [self.operand(tensor.node, tensor.output) for tensor in tensors]
-
-
-def _read(network: Network) -> set[str]:
-    """The nodes that an output or a layer with weights reads, at last."""
-    found = {tensor.node for tensor in network.outputs.values()}
-    for name in reversed(network.wires.nodes):
-        weights = network.node(name).op.weights(*network.input_shapes(name))
-        if name in found or weights:
-            found |= network.wires.producers(name)
-    return found
 
 
 def container(found: Tree | ast.expr) -> ast.expr:

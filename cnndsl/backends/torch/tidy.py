@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cnndsl.backends.torch import printing, python
 
@@ -235,7 +235,7 @@ def _put(node: ast.stmt, name: str, value: ast.expr) -> ast.stmt | None:
 
     if isinstance(node, ast.For):
         return None
-    if _sized(node, name):
+    if _sized(node, name) or _overtaken(node, name, value):
         return None
     merged: ast.stmt = Put().visit(python.clone(node))
     text = printing.statements([merged], 8)
@@ -243,6 +243,37 @@ def _put(node: ast.stmt, name: str, value: ast.expr) -> ast.stmt | None:
     if len(text) > 1 or len(text[0]) > longest:
         return None
     return merged
+
+
+def _overtaken(node: ast.stmt, name: str, value: ast.expr) -> bool:
+    """Whether a module of the value is called in a statement before the name is read.
+
+    In the name's place it would be called later: what it draws would be another's.
+    """
+    own = {*_modules(value)}
+    if not own:
+        return False
+    for inner in _in_order(node):
+        if isinstance(inner, ast.Name) and inner.id == name:
+            return False
+        if isinstance(inner, ast.Attribute) and ast.unparse(inner) in own:
+            return True
+    return False
+
+
+def _modules(value: ast.expr) -> Iterator[str]:
+    """The members of `self` that a value names."""
+    for n in python.nodes(value):
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name):
+            if n.value.id == "self":
+                yield ast.unparse(n)
+
+
+def _in_order(node: ast.AST) -> Iterator[ast.AST]:
+    """A tree's nodes as they are written."""
+    yield node
+    for inner in ast.iter_child_nodes(node):
+        yield from _in_order(inner)
 
 
 def _sized(node: ast.stmt, name: str) -> bool:

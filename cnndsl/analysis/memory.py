@@ -245,6 +245,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     Each operation says what it keeps of its inputs, its outputs and its own; a tensor that
     several keep, or keep a view of, counts once. Parameters are counted elsewhere.
     """
+    led = _led(network)
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
@@ -266,7 +267,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         names = op.output_names(count)
         for key, name in zip(outputs, names, strict=True):
             grads[key] = bool(operands) and differs and name not in op.discrete
-        if not (operands and differs):
+        if not (operands and differs and node.name in led):
             continue
         found = op.saves(*inputs, grads=flows)
         if written_over:
@@ -280,6 +281,29 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         kept |= {roots[outputs[number]] for number in found.outputs}
         extra += batch * int(node.rows) * found.own + found.fixed
     return extra + sum(_bytes(network, key, batch) for key in kept)
+
+
+def _led(network: Network) -> set[str]:
+    """The nodes to which a gradient of an output leads: the others' results are let go."""
+    found: set[str] = set()
+
+    def lead(key: Key) -> None:
+        name, number = key
+        op = network.node(name).op
+        if op.output_names(len(network.shapes[name]))[number] not in op.discrete:
+            found.add(name)
+
+    for tensor in network.outputs.values():
+        lead((tensor.node, tensor.output))
+    for name in reversed(network.wires.nodes):
+        operands = network.operands(name)
+        if name in found and operands:
+            read = network.node(name).op.plain().reads(*strip(network.input_shapes(name)))
+            idle = frozenset.intersection(*(one.unread for one in read))
+            for number, key in enumerate(operands):
+                if number not in idle:
+                    lead(key)
+    return found
 
 
 Key = tuple[str, int]

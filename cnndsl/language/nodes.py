@@ -109,7 +109,7 @@ class Nodes:
         for number, tensor in enumerate(operands):
             if number not in taken and self._is_whole(tensor):
                 raise OpError(
-                    f"`{op.name}` of whole numbers, which `{tensor.node}` gives",
+                    f"`{op.name}` cannot take the whole numbers of `{tensor.node}`",
                     help="they go into `gather` and `max_unpool`, and into what moves them",
                     operand=number,
                 )

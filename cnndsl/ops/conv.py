@@ -127,7 +127,7 @@ class Conv(Op):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.pad, self.pad_mode)
+        return padded(inputs[0], self.pad, self.pad_mode, grad=grads[0])
 
     def figure(self) -> str:
         """`3×3, 64 /2`."""
@@ -270,7 +270,7 @@ class DepthwiseConv(Op):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded."""
-        return padded(inputs[0], self.pad, self.pad_mode)
+        return padded(inputs[0], self.pad, self.pad_mode, grad=grads[0])
 
     def figure(self) -> str:
         """`dw 3×3 /2`."""
@@ -429,16 +429,16 @@ class Deconv(Op):
         )
 
 
-def padded(x: Shape, pad: Pad, mode: str = "zeros") -> Saved:
+def padded(x: Shape, pad: Pad, mode: str = "zeros", *, grad: bool = True) -> Saved:
     """What a window keeps: its input, or a padded copy where PyTorch pads it before.
 
-    A mirrored or repeated border keeps the input beside it.
+    A mirrored or repeated border keeps the input beside it, where that has a gradient.
     """
     pads = sides_of(pad)
     if mode == "zeros" and even(pads) and not isinstance(pad, TfSame):
         return INPUT
     sizes = (n + before + after for n, (before, after) in zip(x[1:], pads, strict=True))
-    inputs = (0,) if mode in ("reflect", "replicate") else ()
+    inputs = (0,) if grad and mode in ("reflect", "replicate") else ()
     return Saved(inputs, own=BYTES * x[0] * math.prod(sizes))
 
 

@@ -174,7 +174,8 @@ class FrozenBatchNorm(Op):
 class GroupNorm(Op):
     """Normalisation over each group of channels and all positions.  (C, *S) → (C, *S).
 
-    Raises OpError: groups does not divide C.
+    Raises OpError: groups does not divide C; a group of one value, of which there is no
+    variance.
     Source: Wu & He 2018, arXiv:1803.08494, §3.1.
     """
 
@@ -214,6 +215,9 @@ class GroupNorm(Op):
                 help=f"groups={near[0]} does",
                 attribute="groups",
             )
+        if math.prod(inputs[0]) == self.groups:
+            message = f"`{self.name}` over groups of one value: {spell_shape(inputs[0])}"
+            raise OpError(message, help="leave it out here, or write `ln`", attribute="groups")
         return inputs[0]
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:

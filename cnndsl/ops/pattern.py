@@ -24,6 +24,7 @@ from cnndsl.ops.base import (
     spell_shape,
 )
 from cnndsl.records import Record, record
+from cnndsl.symbolic import compared
 
 Names = tuple[str, ...]
 Axes = tuple[tuple[str, int], ...]
@@ -130,10 +131,10 @@ class Contraction(Record):
         total, left = 0, {*self.operands[0]}
         for number, names in enumerate(self.operands[1:], 1):
             after = {*self.output}.union(*self.operands[number + 1 :])
-            summed = {name for name in left & {*names} - after if sizes[name] > 1}
+            summed = sorted(left & {*names} - after)
             left = (left | {*names}) & after
-            if summed:
-                total += math.prod(sizes[name] for name in sorted(left | summed))
+            product = math.prod(sizes[name] for name in (*sorted(left), *summed))
+            total += product * compared(">", math.prod(sizes[name] for name in summed), 1)
         return total
 
     def joined(self, inputs: Sequence[Shape]) -> Integers:

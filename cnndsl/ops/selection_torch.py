@@ -111,7 +111,7 @@ def torchvision_nms(
     return labels.new_empty((len(boxes), k))
 ''',
         '''def defined_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """PyTorch's operation of that name, one for all files."""
+    """PyTorch's operation of that name: a second would end that of another file."""
     name = function.__name__
     if not hasattr(torch.ops.cnndsl, name):
         made = library.custom_op(f"cnndsl::{name}", function, mutates_args=())

@@ -159,7 +159,7 @@ class MaxUnpool(Windowed):
         if isinstance(places, Places) and found != places.plane:
             seen, given = spell_shape(places.plane), spell_shape(found)
             raise OpError(
-                f"places in a map of {seen}, not of {given}",
+                f"these places lie in a map of {seen}, not {given}",
                 help=f"write `size={'x'.join(str(int(n)) for n in places.plane)}`",
                 attribute="size",
             )

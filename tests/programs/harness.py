@@ -19,11 +19,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import torch
 from click.testing import CliRunner
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import cnndsl
@@ -346,15 +346,16 @@ def parameters(program: Program) -> None:
 def multiply_adds(program: Program) -> None:
     """They are half of what PyTorch's counter counts."""
     module, inputs = program.module, _tensors(program.arrays(1))
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # The counter does not know attention in one step on a CPU.
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with FlopCounterMode(display=False) as counter, plain, torch.no_grad():
         module(*inputs)
     counted, said = counter.get_total_flops(), program.network.macs
     # Counted here and not there: functions that nothing reads, which are not written, and
     # what PyTorch multiplies element by element.
     network, found = program.network, costs(program.network)
-    ends = {tensor.node for tensor in network.outputs.values()}
-    ends |= {n.name for n in network if n.op.weights(*network.input_shapes(n.name))}
-    read = ends.union(*(nx.ancestors(network.graph, name) for name in ends))
+    read = network.read()
+    read |= {n.name for n in network if n.op.weights(*network.input_shapes(n.name))}
     said -= sum(found[node.name].macs for node in network if node.name not in read
                  or node.op.name == "involve")  # fmt: skip
     require(counted == 2 * said, f"{said} multiply-adds are said, {counted / 2:g} counted")
@@ -414,12 +415,7 @@ def _at_size(program: Program, found: Any, name: str, size: int) -> None:
 
 def training_memory(program: Program) -> None:
     """What training keeps is what autograd saves, in bytes of float32, weights apart."""
-    network = program.network
-    needed = set().union(
-        *({t.node} | nx.ancestors(network.graph, t.node) for t in network.outputs.values())
-    )
-    # What no output needs Python lets go when it likes.
-    if _selects(network) or not set(network.graph) - set(network.inputs) <= needed:
+    if _selects(program.network):
         return
     _ = program.module
     module = program.network.to_torch().train()

@@ -179,6 +179,36 @@ model M: image[3, W=8] -> (y, z) {
     "a norm without a factor": """
 model M: image[2, 4, 4] -> y { l: image -> gn(1, affine=false)
   y: l -> relu -> ln(affine=false) }""",
+    "what is drawn and read by nothing": """
+model M: image[4, H=5] -> (y, z) {
+  l: for i in 0..1 { d[i]: image -> dropout(20%) }
+  z: image -> mul(2)
+  y: image -> dropout(20%) }""",
+    "two outputs that draw of one tensor": """
+model M: image[4, H=5] -> (y, z) { a: image -> relu
+  a -> dropout(20%)
+  b: a -> dropout(20%)
+  z: b -> mul(2)
+  y: a -> dropout(20%) }""",
+    "a response norm of a permuted volume": """
+model M: image[4, 3, 5, 6] -> y { y: rearrange("c d h w -> w d h c") -> lrn(3) -> mul(2) }""",
+    "a mean of places, kept and not": """
+model M: image[3, H=8, W=6] -> (y, z) {
+  z: image -> mul { skip; gap(keep=true) -> conv(3, 1) }
+  y: image -> mul { gap -> softmax(0); skip } }""",
+    "places in a map of one size": """
+model M: image[3, H=11] -> y { p, q: maxpool_indices(3)
+  y: max_unpool(3, size=[11]) { p; q } }""",
+    "a sum over an axis that may have one place": """
+model M: image[2, H=3, W=2] -> y { y: einsum("a b c, a b d -> d b a") { image; relu } }""",
+    "a mirrored border of what has no gradient": """
+model M: image[2, 4, 4] -> y { resize(3x2) -> conv(4, 3, pad_mode="replicate") -> relu
+  y: conv(2, 3, pad_mode="reflect") }""",
+    "a tensor that begins anew": """
+model M: image[1] -> y { ln -> learned([1])
+  y: relu }""",
+    "attention in one step": """
+model M: image[6, 11] -> y { y: attention { image; image -> elu; image -> bn } }""",
     "one norm behind two layers": """
 model M: image[6] -> y { a: image -> linear(6)
   l: bn each { a; image -> linear(6); a -> relu }

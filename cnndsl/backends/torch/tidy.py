@@ -264,8 +264,8 @@ def _overtaken(node: ast.stmt, name: str, value: ast.expr) -> bool:
 def _modules(value: ast.expr) -> Iterator[str]:
     """The members of `self` that a value names."""
     for n in python.nodes(value):
-        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name):
-            if n.value.id == "self":
+        match n:
+            case ast.Attribute(value=ast.Name(id="self")):
                 yield ast.unparse(n)
 
 

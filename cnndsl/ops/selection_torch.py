@@ -162,7 +162,7 @@ def greedy_nms(
     iou: float,
     k: int,
 ) -> Tensor:
-    """`greedy_nms` in ONNX's words: each class is an image; what is not good is -inf."""
+    """`greedy_nms` in ONNX's words: each class is an image; what is bad is -inf."""
     split = (scores.shape[1] // classes, classes)
     boxes = torch.unflatten(boxes, 1, split).transpose(1, 2).flatten(0, 1)
     rows = torch.unflatten(scores, 1, split).transpose(1, 2).flatten(0, 1)[:, None]

@@ -30,7 +30,7 @@ from cnndsl.ops.shapes import even, one, padding, per_stride, spatial, torch_sid
 from cnndsl.ops.words import spoken
 
 _STD_CONV = '''class StdConv{rank}d(nn.Conv{rank}d):
-    """A convolution whose filters have mean 0 and variance 1, or `gamma` times their gain."""
+    """A convolution whose filters have mean 0 and variance 1, or `gamma` times it."""
 
     def __init__(
         self,

@@ -45,11 +45,13 @@ WINDOW_MASK = '''def window_mask(
     shift: tuple[int, ...],
     value: float,
 ) -> Tensor:
-    """For each window of a shifted map, `value` for pairs that were not neighbours before."""
+    """For each window of a shifted map: `value` for pairs that were no neighbours."""
     parts = torch.zeros([1, 1], dtype=torch.long, device=x.device)
     for axis, whole in enumerate(size):
         place = torch.arange(whole, device=x.device)
-        part = (place >= whole - window[axis]).long() + (place >= whole - shift[axis]).long()
+        part = (place >= whole - window[axis]).long() + (
+            place >= whole - shift[axis]
+        ).long()
         part = part.view(-1, window[axis])
         parts = parts[:, None, :, None] * 3 + part[:, None]
         parts = parts.flatten(2).flatten(0, 1)

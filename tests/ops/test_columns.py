@@ -177,7 +177,8 @@ def test_helpers_are_formatted_and_lint_clean() -> None:
     texts = [made(n, a, *s).torch(*s).helper.strip("\n") for n, a, s in CASES]
     # A file holds each definition once, what it needs before it.
     helpers = dict.fromkeys(part for text in texts for part in text.split("\n\n\n") if text)
-    source = '"""Helpers."""\n\nfrom collections.abc import Callable, Sequence\n\n'
+    source = '"""Helpers."""\n\nfrom collections.abc import Callable, Sequence\n'
+    source += "from functools import cache\nfrom importlib import import_module\n\n"
     source += "import torch\nfrom torch import Tensor, library, nn\n"
     source += "from torch.nn import functional as F\n"
     source += "".join(f"\n\n{helper}\n" for helper in helpers)

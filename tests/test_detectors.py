@@ -70,6 +70,16 @@ CASES = {
         {"cls_logits": 6.0},
         LEVELS,
     ),
+    "fcos": Case(
+        "fcos_resnet50_fpn",
+        "FCOSDetector",
+        models.fcos_resnet50_fpn,
+        128,
+        {"norm": "bn", "detections": 20},
+        {**resized(128), "detections_per_img": 20},
+        {"cls_logits": 6.0},
+        LEVELS,
+    ),
     "ssd300": Case(
         "ssd300_vgg16",
         "SSD300Detector",
@@ -184,7 +194,7 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-4) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["retinanet", "ssd300", "ssdlite"])
+@pytest.mark.parametrize("name", ["retinanet", "fcos", "ssd300", "ssdlite"])
 def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
     sides = pair(name)
     ours = sides.net.to_numpy(sides.weights, optimize=False)(sides.prepared.tensors.numpy())
@@ -193,6 +203,8 @@ def test_one_stage_outputs_and_anchors_equal_torchvisions(name: str) -> None:
         anchors = sides.theirs.anchor_generator(sides.prepared, sides.features)[0]
     close(ours["cls"], theirs["cls_logits"].numpy())
     close(ours["reg"], theirs["bbox_regression"].numpy())
+    if "bbox_ctrness" in theirs:
+        close(ours["centre"], theirs["bbox_ctrness"].numpy())
     np.testing.assert_array_equal(ours["anchors"][0], anchors)
     with torch.no_grad():
         made = sides.net.to_torch(sides.weights).eval()(sides.prepared.tensors)

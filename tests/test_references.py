@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import cnndsl
 from cnndsl.analysis.weights import expected_weights
@@ -28,7 +29,9 @@ def test_it_is_what_one_writes_in_pytorch(name: str) -> None:
     arrays = [np.random.default_rng(0).normal(size=(2, *size)) for size in sizes]
     with torch.inference_mode():
         tensors = list(map(torch.from_numpy, arrays))
-        expected = outputs(made(*tensors))
+        with FlopCounterMode(display=False) as counter:
+            expected = outputs(made(*tensors))
+        assert counter.get_total_flops() == 2 * len(tensors[0]) * network.macs
         ours = network.to_torch(weights).double().eval()
         assert difference(outputs(ours(*tensors)), expected) <= 1e-9
     assert difference(outputs(network.to_numpy(weights)(*arrays)), expected) <= 1e-9

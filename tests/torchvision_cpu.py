@@ -42,7 +42,8 @@ def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) 
             torch.minimum(y2[best], y2[order]) - torch.maximum(y1[best], y1[order])
         ).clamp(0)
         shared = width * height
-        order = order[shared / (areas[best] + areas[order] - shared) <= iou_threshold]
+        # Of two boxes without an area the overlap is NaN, which suppresses nothing.
+        order = order[~(shared / (areas[best] + areas[order] - shared) > iou_threshold)]
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
 
 

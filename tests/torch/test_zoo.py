@@ -1,6 +1,7 @@
 """NumPy equals PyTorch on every shipped model that nothing else is compared with.
 
-The others are compared with torchvision and timm (`test_foreign.py`, `test_detectors.py`).
+The others are compared with torchvision and timm (`test_foreign.py`, `test_detectors.py`),
+or with what one writes in PyTorch (`test_references.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cnndsl.language import read
 from cnndsl.network import load
 from tests.both import assert_equal, inputs_of, weights_of
 from tests.foreign import NEITHER
+from tests.references import REFERENCES
 
 SIZES = {
     "alexnet_2012": (3, 127, 127),
@@ -34,6 +36,9 @@ SIZES = {
     "yolov2": (3, 64, 64),
     "yolov3": (3, 64, 64),
     "yolov4": (3, 64, 64),
+    "yolov5s": (3, 64, 64),
+    "yolov8n": (3, 64, 64),
+    "efficientdet_d0": (3, 128, 128),
     "c2d_resnet50": (3, 8, 32, 32),
     "i3d_resnet50": (3, 8, 32, 32),
     "nonlocal_i3d_resnet50": (3, 8, 64, 64),
@@ -62,6 +67,7 @@ def cases() -> list[Any]:
         (name, model, {})
         for name in sorted(NEITHER)
         for model in read(zoo() / f"{name}.arch").models
+        if not {name, f"{name} {model}"} & REFERENCES.keys()
     ]
     return [
         pytest.param(

@@ -4,9 +4,8 @@
 
 Each network is recorded by `torch.export`, without values, and each recorded call looked up
 among those for which the importer has a rule, which leads to an operation of the language.
-Prints a line a network with what is missing, then the sum. What is computed of parameters
-alone (a weight that is normalised before it convolves) is missing too, unless it is only
-their view.
+Prints a line a network with what is missing, then the sum. Whether an import succeeds is more
+(`python -m tests.importing.sweep`): that asks for the arguments of each call and a proof.
 """
 
 from __future__ import annotations
@@ -28,6 +27,9 @@ from cnndsl.importing.aten import RULES, VIEWS
 from cnndsl.importing.aten.table import SAME
 from tests.importing.sweep import TIMM, timm
 
+KNOWN = {*RULES, *VIEWS, *SAME, "dropout"}
+"""What has a rule, only moves what is there, or does nothing in evaluation."""
+
 
 def recorded(name: str) -> ExportedProgram:
     """What a network does with images of its own size."""
@@ -40,26 +42,12 @@ def recorded(name: str) -> ExportedProgram:
 
 def missing(program: ExportedProgram) -> Counter[str]:
     """The calls that the language has no word for, and how often they are made."""
-    signature = program.graph_signature
-    flowing = {
-        node
-        for node in program.graph.nodes
-        if node.op == "placeholder" and node.name in signature.user_inputs
-    }
     found: Counter[str] = Counter()
     for node in program.graph.nodes:
-        if node.op != "call_function" or not hasattr(node.target, "_schema"):
-            # One tensor of several is taken from what gives them.
-            flowing |= {node} if flowing & set(node.all_input_nodes) else set()
-            continue
-        word = node.target._schema.name.partition("::")[2]
-        word = word if word in RULES else word.removesuffix("_")
-        plain = word in VIEWS | SAME or word == "dropout"
-        if flowing & set(node.all_input_nodes):
-            flowing.add(node)
-            found[word] += not plain and word not in RULES
-        elif node.all_input_nodes and not plain:
-            found[f"{word} of parameters"] += 1
+        if node.op == "call_function" and hasattr(node.target, "_schema"):
+            word = node.target._schema.name.partition("::")[2]
+            words = {word, word.removesuffix("_")}
+            found[word] += bool(node.all_input_nodes) and not words & KNOWN
     return +found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnndsl.diagnostics import fault
 from cnndsl.language import tree
-from cnndsl.language.evaluate import evaluate, show
+from cnndsl.language.evaluate import integer, show
 from cnndsl.language.names import (
     Env,
 )
@@ -77,10 +77,7 @@ def dimension(dim: tree.Dim, env: Env) -> int | tuple[int, ...] | None:
     if bare_name(dim) == "_":
         return None
     assert dim.value is not None
-    value = evaluate(dim.value, env)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise fault("E306", f"a size must be an integer, not {show(value)}", dim.span)
-    return value
+    return integer(dim.value, env, "a size")
 
 
 def mismatch(

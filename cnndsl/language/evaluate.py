@@ -25,7 +25,7 @@ from cnndsl.language.names import (
 from cnndsl.language.paths import resolve
 from cnndsl.ops.base import Auto
 from cnndsl.ops.initial import INITS, Init
-from cnndsl.ops.values import initial, spell
+from cnndsl.ops.values import divides, initial, spell
 from cnndsl.structure import Tensor
 from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
@@ -144,9 +144,8 @@ def integer(expression: tree.Expression, env: Env, what: str) -> int:
     """The value of an expression that must be an integer.  Raises Fault."""
     value = evaluate(expression, env)
     if isinstance(value, bool) or not isinstance(value, int):
-        help = "`//` divides integers" if isinstance(value, float) else ""
         message = f"{what} must be an integer, not {show(value)}"
-        raise fault("E306", message, expression.span, help=help)
+        raise fault("E306", message, expression.span, help=divides(value))
     return value
 
 

@@ -28,6 +28,7 @@ from cnndsl.language.names import (
 from cnndsl.language.size import least_work
 from cnndsl.language.translate import Resuming, resume_decided, resume_indexed, translate
 from cnndsl.ops.base import spell_shape
+from cnndsl.ops.values import divides
 from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term, one_each
 from cnndsl.symbolic import compared
 
@@ -118,7 +119,7 @@ class Terms(Calls):
             raise fault("E204", f"`{times.text}` is a tensor, not a number", times, help=help)
         value = evaluate(term.times, env)
         if isinstance(value, float):
-            help = f"to multiply by it, write `mul({times.text})`"
+            help = divides(value) or f"to multiply by it, write `mul({times.text})`"
             raise fault(
                 "E306", f"a step cannot be repeated {show(value)} times", times, help=help
             )

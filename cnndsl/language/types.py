@@ -9,6 +9,7 @@ from cnndsl.language.names import (
     OpRef,
 )
 from cnndsl.ops.base import Auto
+from cnndsl.ops.values import divides
 
 
 def coerce(param: tree.Param, value: object, span: Span) -> object:
@@ -29,7 +30,8 @@ def coerce(param: tree.Param, value: object, span: Span) -> object:
     if not _fits(value, kind.name, kind.item):
         wanted = _TYPES[kind.name].format(item=kind.item or "value")
         message = f"`{param.name}` is {show(value)}, but must be {wanted}"
-        raise fault("E303", message, span)
+        help = divides(value) if kind.name in {"int", "size"} else ""
+        raise fault("E303", message, span, help=help)
     return value
 
 

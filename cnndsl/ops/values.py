@@ -123,15 +123,23 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
     if isinstance(value, float) and "Size" in kind.split(" | "):
         raise OpError(
             f"`{name}` is {spell(value)}, but must be a whole number of at least 1",
+            help=divides(value),
             attribute=name,
             code="E303",
         )
     expected = " or ".join(_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | "))
     raise OpError(
         f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
+        help=divides(value) if "int" in kind.split(" | ") else "",
         attribute=name,
         code="E303",
     )
+
+
+def divides(value: object) -> str:
+    """How a number that came of `/` would have been an integer; empty for any other."""
+    whole = isinstance(value, float) and value.is_integer()
+    return "`/` gives a float, `//` an integer" if whole else ""
 
 
 _EXPECTED = {

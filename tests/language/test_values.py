@@ -91,7 +91,7 @@ def test_a_bare_size_is_a_cube_of_the_input_s_rank() -> None:
 def test_the_bare_words_are_few() -> None:
     assert attribute(net("y: conv(4, 3, pad=valid)"), "y.conv", "pad") == ((0, 0), (0, 0))
     assert ops(net("y: conv(4, 3, act=none)")) == ["conv"]
-    assert fault("y: conv(4, 3, pad=full)").code == "E202"
+    assert fault("y: conv(4, 3, pad=full)").code == "E303"
 
 
 def test_an_axis_of_a_tensor_is_a_value() -> None:

@@ -232,9 +232,12 @@ def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:
     found = []
     for name, value in box.values[0] if box.values else ():
         if isinstance(value, Sym):
-            text = short_formula(value)
-            if text:
-                found.append(name if text == name else f"{name} {text}")
+            read = {str(atom) for atom in value.formula.atoms()}
+            own = {strip(call.block.names.get(name)) for call in frame.calls}
+            if read == {name} and len(own) == 1:
+                found.append(f"{name} {int(value)}")
+            elif text := short_formula(value):
+                found.append(text if name in read else f"{name} {text}")
         elif value is True:
             found.append(name)
     return tuple(found)

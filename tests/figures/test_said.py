@@ -153,6 +153,20 @@ def test_a_block_says_its_arguments_and_its_frame_has_a_table_of_them() -> None:
     assert (say(first, frame).title, say(first, frame).tags) == ("3×3, c /s", ("nl",))
 
 
+def test_a_block_within_itself_says_what_it_is_given() -> None:
+    network = loads("""
+block Down(depth: int): x -> y {
+  x -> conv(4, 3x3)
+  inner: Down(depth - 1) when depth > 1
+  y: conv(4, 3x3)
+}
+model M: image[4, H=8, W=8] -> y { y: Down(3) * 2 }
+""")
+    picture = svg(network)
+    assert "depth 3" in picture and "depth 2" in picture and "depth 1" in picture
+    assert "depth -" not in picture
+
+
 def test_a_run_whose_rate_grows_is_one_box_with_its_range() -> None:
     planned = calls("a: for d in [0.0, 0.05, 0.1] { B(8, drop=d) }")
     (box,) = boxes_of(planned)

@@ -155,15 +155,19 @@ def test_a_block_says_its_arguments_and_its_frame_has_a_table_of_them() -> None:
 
 def test_a_block_within_itself_says_what_it_is_given() -> None:
     network = loads("""
-block Down(depth: int): x -> y {
-  x -> conv(4, 3x3)
-  inner: Down(depth - 1) when depth > 1
-  y: conv(4, 3x3)
+block Res { add { { conv(32, 1x1) -> conv(32, 3x3) -> conv(64, 1x1) }; skip } }
+block Hourglass(depth: int) {
+  add {
+    Res
+    { maxpool(2x2) -> Res
+      Hourglass(depth - 1) when depth > 1
+      Res -> upsample(2) }
+  }
 }
-model M: image[4, H=8, W=8] -> y { y: Down(3) * 2 }
+model M: image[64, H=64, W=64] -> y { y: conv(64, 7x7) -> Hourglass(3) * 2 }
 """)
-    picture = svg(network)
-    assert "depth 3" in picture and "depth 2" in picture and "depth 1" in picture
+    picture = svg(drawn(network))
+    assert all(f"depth {depth}" in picture for depth in (1, 2, 3))
     assert "depth -" not in picture
 
 

@@ -523,16 +523,21 @@ class Op(Record):
         """How ONNX says it, as in evaluation.  Raises OpError: it has no form there."""
         raise OpError(f"`{self.name}` has no form in ONNX")
 
-    def begun(self, shape: Shape, bias: int | None) -> dict[str, Weight]:
+    def begun(
+        self,
+        shape: Shape,
+        bias: int | None,
+        usual: Init = OWN,
+        usual_bias: Init | None = None,
+    ) -> dict[str, Weight]:
         """`weight` of a shape, and a `bias`: begun as `init` and `bias_init` say.
 
         Raises OpError: one of them is not defined for it.
         """
-        weights = {"weight": Weight(shape, init=self.beginnings.get("init", OWN))}
+        weights = {"weight": Weight(shape, init=self.beginnings.get("init", usual))}
         if bias is not None:
-            weights["bias"] = Weight(
-                (bias,), init=self.beginnings.get("bias_init", own_bias(shape))
-            )
+            first = self.beginnings.get("bias_init", usual_bias or own_bias(shape))
+            weights["bias"] = Weight((bias,), init=first)
         for name, weight in weights.items():
             try:
                 weight.init.check(tuple(map(int, weight.shape)))

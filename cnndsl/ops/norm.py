@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
+    BEGINNINGS,
     BYTES,
     INPUT,
     Array,
+    Auto,
     Call,
     Family,
     Integers,
@@ -27,11 +30,17 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
-from cnndsl.ops.initial import Init, Ones
+from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
 from cnndsl.ops.words import spoken
+
+
+def without_factors(self: Op, *inputs: Shape) -> Mapping[str, str]:
+    """What the factors begin with, where there are none."""
+    off = not getattr(self, "affine", True)
+    return dict.fromkeys(BEGINNINGS.values(), "affine=false") if off else {}
 
 
 @op("bn", Family.NORM)
@@ -47,7 +56,10 @@ class BatchNorm(Op):
     eps: float = 1e-5
     momentum: float = 0.1
     affine: bool = True
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
+    unused = without_factors
     known = ("nn.BatchNorm", "F.batch_norm")
     elsewhere = "batchnorm batchnormalization bnorm lazybatchnorm"
     reads = each_position
@@ -64,9 +76,8 @@ class BatchNorm(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` (C); the running statistics are buffers."""
         shape = inputs[0][:1]
-        affine = {"weight": Weight(shape, init=Ones()), "bias": Weight(shape)}
         return {
-            **(affine if self.affine else {}),
+            **(_affine(self, shape) if self.affine else {}),
             "running_mean": Weight(shape, trainable=False),
             "running_var": Weight(shape, trainable=False, init=Ones()),
             "num_batches_tracked": Weight((), trainable=False, integer=True),
@@ -184,7 +195,10 @@ class GroupNorm(Op):
     groups: int
     eps: float = 1e-5
     affine: bool = True
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
+    unused = without_factors
     known = ("nn.GroupNorm", "F.group_norm")
     special = each_element
 
@@ -222,7 +236,7 @@ class GroupNorm(Op):
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` (C)."""
-        return _affine(inputs[0]) if self.affine else {}
+        return _affine(self, inputs[0]) if self.affine else {}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -271,7 +285,10 @@ class InstanceNorm(Op):
 
     eps: float = 1e-5
     affine: bool = False
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
+    unused = without_factors
     known = ("nn.InstanceNorm", "F.instance_norm")
     elsewhere = "instancenorm instancenormalization inorm"
     special = each_element
@@ -299,7 +316,7 @@ class InstanceNorm(Op):
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` (C) with `affine`."""
-        return _affine(inputs[0]) if self.affine else {}
+        return _affine(self, inputs[0]) if self.affine else {}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -350,7 +367,10 @@ class LayerNorm(Op):
     eps: float = 1e-6
     axis: int = 0
     affine: bool = True
+    init: Init | Auto = Auto.AUTO
+    bias_init: Init | Auto = Auto.AUTO
 
+    unused = without_factors
     known = ("nn.LayerNorm", "F.layer_norm")
     elsewhere = "layernorm layernormalization"
     special = each_element
@@ -376,7 +396,7 @@ class LayerNorm(Op):
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
         """`weight` and `bias` of the axis."""
         x = inputs[0]
-        return _affine(x[self.axis : self.axis + 1]) if self.affine else {}
+        return _affine(self, x[self.axis : self.axis + 1]) if self.affine else {}
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as normalisation."""
@@ -620,5 +640,6 @@ def _batch_norm(to: Onnx, x: Value, weights: dict[str, Value], eps: float) -> Va
     return to("BatchNormalization", x, weight, bias, *statistics, epsilon=float(eps))
 
 
-def _affine(x: Shape) -> dict[str, Weight]:
-    return {"weight": Weight(x[:1], init=Ones()), "bias": Weight(x[:1])}
+def _affine(norm: Op, x: Shape) -> dict[str, Weight]:
+    """`weight` and `bias` of the first axis, 1 and 0 unless it is said.  Raises OpError."""
+    return norm.begun(x[:1], x[0], Ones(), Zeros())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
 from cnndsl.ops.base import (
     BYTES,
+    INPUT,
     Array,
     Auto,
     Call,
@@ -26,7 +28,6 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
-from cnndsl.ops.conv import padded
 from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded
 from cnndsl.ops.padded_torch import padded_pool, same_pool
 from cnndsl.ops.shapes import (
@@ -79,6 +80,21 @@ class Windowed(Op):
         return replace(self, pad=pads, stride=stride)  # type: ignore[type-var]
 
     @property
+    def apart(self) -> bool:
+        """Whether PyTorch's is a module of the file's own, which pads before."""
+        return uneven(self)
+
+    def held(self, x: Shape) -> Saved:
+        """Its input, or that as its own module pads it: to where the last window ends."""
+        if not self.apart:
+            return INPUT
+        ends: Iterable[int] = (n + sum(side) for n, side in zip(x[1:], self.pads, strict=True))
+        if not isinstance(self.pad, TfSame):
+            axes = zip(self.shape(x)[1:], self.strides, self.kernel, self.spread, strict=True)
+            ends = ((m - 1) * s + d * (k - 1) + 1 for m, s, k, d in axes)
+        return Saved(own=BYTES * x[0] * math.prod(ends))
+
+    @property
     def strides(self) -> Size:
         """The stride, resolved."""
         assert self.stride is not None
@@ -88,6 +104,11 @@ class Windowed(Op):
     def pads(self) -> Pads:
         """Padding before and after each axis, resolved."""
         return sides_of(self.pad)
+
+
+def uneven(layer: Windowed) -> bool:
+    """Whether the sides of the padding differ, here or at another size."""
+    return isinstance(layer.pad, TfSame) or not even(layer.pads)
 
 
 @op("maxpool", Family.POOL)
@@ -112,7 +133,7 @@ class MaxPool(Windowed):
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded, and the place of each maximum, 8 bytes."""
-        kept = padded(inputs[0], self.pad)
+        kept = self.held(inputs[0])
         return replace(kept, own=kept.own + 8 * math.prod(self.shape(*inputs)))
 
     @property
@@ -216,10 +237,16 @@ class AvgPool(Windowed):
 
         Where a module of the file's own divides, by how many count, it keeps that too.
         """
-        kept = padded(inputs[0], self.pad)
-        divides = kept.own and (self.ceil or not self.count_include_pad)
+        kept = self.held(inputs[0])
+        divides = self.apart and (self.ceil or not self.count_include_pad)
         places = math.prod(self.shape(*inputs)[1:])
         return replace(kept, fixed=BYTES * places) if divides else kept
+
+    @property
+    def apart(self) -> bool:
+        """In three dimensions too where PyTorch refuses a window larger than the map."""
+        larger = len(self.kernel) == 3 and (self.ceil or not unpadded(self.pads))
+        return larger or uneven(self)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
@@ -260,9 +287,7 @@ class AvgPool(Windowed):
             "ceil_mode": (self.ceil, False),
             "count_include_pad": (self.count_include_pad, True),
         }
-        # In three dimensions PyTorch refuses a window larger than the map without padding.
-        larger = len(self.kernel) == 3 and (self.ceil or not unpadded(self.pads))
-        return _torch("AvgPool", "avg_pool", self, keywords, own=larger)
+        return _torch("AvgPool", "avg_pool", self, keywords)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`AveragePool`; where ONNX rounds up another way, by the mean of what counts."""
@@ -328,15 +353,13 @@ def _torch(
     function: str,
     layer: MaxPool | AvgPool,
     keywords: dict[str, tuple[object, object]],
-    *,
-    own: bool = False,
 ) -> Torch:
     rank, kernel = len(layer.kernel), layer.kernel
     if isinstance(layer.pad, TfSame):
         del keywords["ceil_mode"]
         module = Call(f"Same{kind}{rank}d", (kernel, layer.strides), keywords)
         return Torch(module, helper=same_pool(kind, rank))
-    if own or not even(layer.pads):
+    if layer.apart:
         given = (kernel, torch_sides(layer.pads), layer.strides)
         module = Call(f"Padded{kind}{rank}d", given, keywords)
         return Torch(module, helper=padded_pool(kind, rank))

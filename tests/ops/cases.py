@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnndsl.ops import OPS
 from cnndsl.ops.base import Auto, Op, Shape
-from cnndsl.ops.initial import Constant, Normal
+from cnndsl.ops.initial import Constant, Normal, Zeros
 from cnndsl.ops.values import bind
 
 Case = tuple[str, dict[str, object], tuple[Shape, ...]]
@@ -114,6 +114,10 @@ CASES: list[Case] = [
     ("bn", {}, (CUBE,)),
     ("frozen_bn", {}, (MAP,)),
     ("frozen_bn", {"eps": 0.0}, (CUBE,)),
+    ("bn", {"init": Zeros(), "bias_init": Constant(0.5)}, (MAP,)),
+    ("ln", {"bias_init": Constant(0.5)}, (MAP,)),
+    ("instance_norm", {"affine": True, "init": Constant(0.5)}, (MAP,)),
+    ("gn", {"groups": 2, "init": Zeros()}, (MAP,)),
     ("gn", {"groups": 3}, (MAP,)),
     ("gn", {"groups": 1, "eps": 1e-3}, (VECTOR,)),
     ("gn", {"groups": 2, "affine": False}, (MAP,)),

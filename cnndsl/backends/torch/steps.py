@@ -76,6 +76,10 @@ def reference(ref: OpRef) -> OpValue:
             words[name] = value
         elif isinstance(value, OpRef):
             words[name] = reference(value)
+        elif isinstance(value, Init):
+            numbers = {p.name: getattr(value, p.name) for p in value.parameters}
+            nodes = {key: python.constant(python.plain(n)) for key, n in numbers.items()}
+            words[name] = Beginning(nodes)
         else:
             given[name] = python.constant(python.plain(value))
     return OpValue(ref.name, ref.target, given, words)
@@ -361,6 +365,8 @@ def callable_node(unit: Unit, found: Meaning, rank: int) -> tuple[ast.expr, bool
     if found.target.family not in KEEPS:
         raise CannotTranslateError(f"{found.name} as a value")
     said = given(unit, found.name, found, ())
+    if any(isinstance(word, Beginning) for word in said.words.values()):
+        raise CannotTranslateError("an operation with an initialisation as a value")
     channels = python.Int(840, python.name("§c"))
     shape = (channels, *(5040,) * rank)
     values: dict[str, object] = {}

@@ -39,7 +39,11 @@ def is_one(value: Any, kind: Any) -> bool:
             return isinstance(value, Tensor)
         case Native(name="nn.Module"):
             return isinstance(value, Module)
-        case Native(name=name) if name in CONTAINERS or family(name) in SIGNATURES:
+        case Native(name=name) if (
+            name in CONTAINERS
+            or family(name) in SIGNATURES
+            or name.startswith("nn.InstanceNorm")
+        ):
             return isinstance(value, Module) and name in (value.kind, value.base)
         case Class() | Library():
             if not isinstance(value, Module):

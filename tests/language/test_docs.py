@@ -122,3 +122,14 @@ def test_every_code_is_listed() -> None:
 def test_the_seventeen_rules_are_numbered() -> None:
     rules = TEXT[TEXT.index("## Meaning") : TEXT.index("## Keys")]
     assert re.findall(r"^(\d+)\. ", rules, re.MULTILINE) == [str(n) for n in range(1, 18)]
+
+
+def test_what_stands_for_a_line_of_pytorch_elaborates() -> None:
+    table = TEXT.partition("## Coming from PyTorch")[2].partition("\n## ")[0]
+    lines = [row for row in table.splitlines() if row.startswith("|")][2:]
+    assert len(lines) > 40
+    for line in lines:
+        here = line.strip("| ").rpartition("|")[2].strip().strip("`")
+        text = f"a: conv(8, 3x3)\nb: image -> relu\ny: a -> {here}"
+        scope = Loader().text(f"model M: image[8, H=8, W=8] -> y {{\n{text}\n}}", "table")
+        elaborate(scope.models["M"])

@@ -16,6 +16,7 @@ from tests.foreign import Foreign, bare, models, of_timm
 FURTHER = {
     "convmixer_768_32": Foreign(of_timm("convmixer_768_32"), ordered=True),
     "darknet53": Foreign(of_timm("darknet53")),
+    "dla34": Foreign(of_timm("dla34"), ordered=True),
     "fasternet_t0": Foreign(of_timm("fasternet_t0")),
     "fbnetc_100": Foreign(of_timm("fbnetc_100")),
     "gernet_s": Foreign(of_timm("gernet_s")),
@@ -29,8 +30,10 @@ FURTHER = {
     "resnetv2_50": Foreign(of_timm("resnetv2_50"), ordered=True),
     "selecsls42b": Foreign(of_timm("selecsls42b")),
     "semnasnet_100": Foreign(of_timm("semnasnet_100")),
+    "seresnext50_32x4d": Foreign(of_timm("seresnext50_32x4d")),
     "skresnet18": Foreign(of_timm("skresnet18"), ordered=True),
     "starnet_s1": Foreign(of_timm("starnet_s1"), ordered=True),
+    "vgg19_bn": Foreign(bare(models.vgg19_bn)),
 }
 
 

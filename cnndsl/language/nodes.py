@@ -41,6 +41,14 @@ def would_give(op: Op, shape: Shape, inputs: tuple[Shape, ...]) -> str:
     return f"`{op.name}` would give {spell_shape(shape)} from {seen}"
 
 
+def _check_whole(op: Op, operands: tuple[Tensor, ...], whole: list[bool]) -> None:
+    """Raises OpError: whole numbers enter what PyTorch computes in floats."""
+    for number, (tensor, one) in enumerate(zip(operands, whole, strict=True)):
+        if one and not op.takes_whole(number):
+            message = f"`{op.name}` cannot take the whole numbers of `{tensor.node}`"
+            raise OpError(message, help="`div(1)` makes them real", operand=number)
+
+
 class Nodes:
     """The graph under construction."""
 
@@ -50,9 +58,9 @@ class Nodes:
         self.shapes: dict[str, tuple[Shape, ...]] = {}
         self.spans: dict[str, Span] = {}
         self.owners: dict[Path, tuple[Span, dict[str, Weight]]] = {}
-        self.warnings: list[Diagnostic] = []
         self.whole: set[tuple[str, int]] = set()
-        """The tensors of whole numbers."""
+        """The outputs that are whole numbers."""
+        self.warnings: list[Diagnostic] = []
 
     def input(self, name: str, shape: Shape, span: Span) -> Tensor:
         """A port of the model."""
@@ -75,8 +83,9 @@ class Nodes:
     ) -> tuple[Tensor, ...]:
         """One layer.  Raises Fault: the operation refuses its inputs."""
         inputs = tuple(map(self._seen, operands))
+        whole = [(tensor.node, tensor.output) in self.whole for tensor in operands]
         try:
-            self._check_whole(call.op, operands)
+            _check_whole(call.op, operands, whole)
             op = call.op.resolved(*inputs)
             shapes = op.shapes(*inputs)
             weights = op.weights(*inputs)
@@ -95,24 +104,10 @@ class Nodes:
         node = Node(name, op, path, call.span, *around, tuple(call.places.items()))
         self.wires.add(node, ((tensor.node, tensor.output) for tensor in operands))
         self.shapes[name], self.spans[name] = shapes, call.span
-        moved = op.moves and op.whole is None and all(map(self._is_whole, operands))
-        names = op.output_names(len(shapes))
-        self.whole |= {(name, n) for n, out in enumerate(names) if moved or out in op.integers}
+        for number, output in enumerate(op.output_names(len(shapes))):
+            if output in op.integers or op.gives_whole(whole):
+                self.whole.add((name, number))
         return tuple(Tensor(name, number, shape) for number, shape in enumerate(shapes))
-
-    def _is_whole(self, tensor: Tensor) -> bool:
-        return (tensor.node, tensor.output) in self.whole
-
-    def _check_whole(self, op: Op, operands: tuple[Tensor, ...]) -> None:
-        """Raises OpError: whole numbers enter what PyTorch computes in floats."""
-        taken = op.whole if op.whole is not None else range(len(operands) * op.moves)
-        for number, tensor in enumerate(operands):
-            if number not in taken and self._is_whole(tensor):
-                raise OpError(
-                    f"`{op.name}` cannot take the whole numbers of `{tensor.node}`",
-                    help="they go into `gather` and `max_unpool`, and into what moves them",
-                    operand=number,
-                )
 
     def _seen(self, tensor: Tensor) -> Shape:
         """A tensor's shape in the block's terms; places in the map that they are of."""

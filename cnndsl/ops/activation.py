@@ -104,6 +104,7 @@ class ReLU(Elementwise):
     Source: Glorot, Bordes & Bengio 2011, AISTATS, §3.
     """
 
+    whole = True
     module, function = "nn.ReLU", "F.relu"
     node = "Relu"
     inplace, keeps, keeps_inplace = True, OUTPUT, OUTPUT
@@ -116,6 +117,7 @@ class ReLU6(Elementwise):
     Source: Howard et al. 2017, arXiv:1704.04861.
     """
 
+    whole = True
     module, function = "nn.ReLU6", "F.relu6"
     inplace, keeps = True, INPUT
 
@@ -168,6 +170,7 @@ class Sigmoid(Elementwise):
     Source: convention.
     """
 
+    whole = False
     module, function = "nn.Sigmoid", "torch.sigmoid"
     node = "Sigmoid"
     keeps, special = OUTPUT, each_element
@@ -180,6 +183,7 @@ class Tanh(Elementwise):
     Source: convention.
     """
 
+    whole = False
     module, function = "nn.Tanh", "torch.tanh"
     node = "Tanh"
     keeps, special = OUTPUT, each_element

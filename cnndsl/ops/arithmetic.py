@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from cnndsl.diagnostics import OpError
@@ -79,6 +80,15 @@ class Arithmetic(Op):
                 operand=number,
             )
         return tuple(b if a == 1 else a for a, b in zip(x, y, strict=True))
+
+    def takes_whole(self, operand: int) -> bool:
+        """Always."""
+        return True
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """Where all that is computed with is whole."""
+        quotient = type(self).whole is False
+        return all(whole) and not quotient and float(self.by or 0).is_integer()
 
     def macs(self, *inputs: Shape) -> int:
         """0: counted as elementwise."""
@@ -208,6 +218,8 @@ class Div(Arithmetic):
     Source: Tan, Pang & Le 2019, arXiv:1911.09070, §3.3 (fast normalised fusion).
     """
 
+    whole = False
+
     by: float | None = None
 
     node = "Div"
@@ -242,6 +254,7 @@ class Maximum(Extreme):
     Source: Goodfellow et al. 2013, arXiv:1302.4389, §2 (maxout).
     """
 
+    whole = True
     node = "Max"
     ufunc, text, cannot = "maximum", "torch.maximum({0}, {1})", "compare {0} with {1}"
     known = ("torch.maximum",)
@@ -260,6 +273,7 @@ class Minimum(Extreme):
     Source: convention.
     """
 
+    whole = True
     node = "Min"
     ufunc, text, cannot = "minimum", "torch.minimum({0}, {1})", "compare {0} with {1}"
     known = ("torch.minimum",)
@@ -292,6 +306,7 @@ class Neg(Function):
     Source: convention.
     """
 
+    whole = True
     ufunc, function, node = "negative", "torch.neg", "Neg"
     elsewhere = "negative negate"
     keeps = NOTHING
@@ -312,6 +327,7 @@ class Abs(Function):
     Source: convention.
     """
 
+    whole = True
     ufunc, function, node = "absolute", "torch.abs", "Abs"
     elsewhere = "absolute"
     keeps = INPUT
@@ -328,6 +344,7 @@ class Sqrt(Function):
     Source: convention.
     """
 
+    whole = False
     ufunc, function, node = "sqrt", "torch.sqrt", "Sqrt"
     keeps, special = OUTPUT, each_element
 
@@ -343,6 +360,7 @@ class Exp(Function):
     Source: convention.
     """
 
+    whole = False
     ufunc, function, node = "exp", "torch.exp", "Exp"
     keeps, special = OUTPUT, each_element
 
@@ -354,6 +372,7 @@ class Log(Function):
     Source: convention.
     """
 
+    whole = False
     ufunc, function, node = "log", "torch.log", "Log"
     elsewhere = "logarithm"
     keeps, special = INPUT, each_element
@@ -371,6 +390,14 @@ class Pow(Elementwise):
     function = "torch.pow"
     keeps, special = INPUT, each_element
     bucket = "elementwise"
+
+    def takes_whole(self, operand: int) -> bool:
+        """Not with a negative exponent: PyTorch refuses that."""
+        return self.exponent >= 0
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """Where the exponent is whole."""
+        return all(whole) and float(self.exponent).is_integer()
 
     def figure(self) -> str:
         """`x^2`."""
@@ -403,8 +430,14 @@ class Clamp(Elementwise):
 
     function = "torch.clamp"
     keeps = INPUT
+    whole = True
     titled = ("min", "max")
     bucket = "elementwise"
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """Where both bounds are whole."""
+        bounds = (0 if bound is None else bound for bound in (self.min, self.max))
+        return all(whole) and all(float(bound).is_integer() for bound in bounds)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

@@ -311,8 +311,8 @@ class Op(Record):
     """1 where the first axis joins the batch, −1 where it leaves it."""
     integers: ClassVar[tuple[str, ...]] = ()
     """Outputs that are whole numbers: PyTorch's take 8 bytes an element."""
-    whole: ClassVar[tuple[int, ...] | None] = None
-    """Operands that may be whole numbers; None is all where it `moves` them, else none."""
+    whole: ClassVar[bool | None] = None
+    """Takes whole numbers too, and gives whole ones of these, or real ones if false."""
     discrete: ClassVar[tuple[str, ...]] = ()
     """The outputs through which no gradient flows."""
     moves: ClassVar[bool] = False
@@ -435,6 +435,14 @@ class Op(Record):
         if self.keeps is None:
             raise NotImplementedError(type(self))
         return self.keeps
+
+    def takes_whole(self, operand: int) -> bool:
+        """Whether an input may hold whole numbers: by default, if it only moves them."""
+        return self.moves or self.whole is not None
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """Whether its outputs are whole numbers where these inputs are."""
+        return all(whole) and bool(whole) and (self.moves or self.whole is True)
 
     def compacts(self, *inputs: Shape) -> Integers:
         """The inputs of which autograd keeps a copy where they have gaps."""

@@ -72,6 +72,8 @@ class Learned(Given):
     Source: Dosovitskiy et al. 2020, arXiv:2010.11929, §3.1 (class token, positions).
     """
 
+    whole = False
+
     sizes: Integers
     init: Init = Zeros()
 
@@ -130,6 +132,8 @@ class Values(Given):
     Source: Li et al. 2020, arXiv:2006.04388, §3.1 (the bins of a distribution).
     """
 
+    whole = True
+
     numbers: Numbers
 
     elsewhere = "arange linspace buffer"
@@ -174,6 +178,8 @@ class Full(Given):
     Raises OpError: no size, or one less than 1.
     Source: convention (PyTorch's `torch.full`).
     """
+
+    whole = True
 
     sizes: Integers
     value: float
@@ -226,6 +232,7 @@ class Affine(Op):
     Source: Woo et al. 2023, arXiv:2301.00808, algorithm 1 (γ and β).
     """
 
+    whole = False
     chained = True
 
     init: Init = Ones()

@@ -111,6 +111,7 @@ class Dropout(Op):
     Source: Srivastava et al. 2014, JMLR 15, §4.
     """
 
+    whole = True
     chained = True
 
     p: float = 0.5
@@ -177,6 +178,7 @@ class DropPath(Op):
     Source: Huang et al. 2016, arXiv:1603.09382, §3 (stochastic depth).
     """
 
+    whole = True
     chained = True
 
     p: float = 0.0

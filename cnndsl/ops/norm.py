@@ -585,6 +585,7 @@ class Scale(Op):
     arXiv:1904.01355, §3.2 (one for all).
     """
 
+    whole = False
     chained = True
 
     per: Literal["channel", "tensor"] = "channel"

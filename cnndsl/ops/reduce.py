@@ -121,6 +121,8 @@ class Sum(Reduction):
     Source: convention.
     """
 
+    whole = True
+
     axis: int | Integers
     keep: bool = False
 
@@ -137,6 +139,8 @@ class Max(Reduction):
     Source: Woo et al. 2018, arXiv:1807.06521, §3 (over the channels).
     """
 
+    whole = True
+
     axis: int | Integers
     keep: bool = False
 
@@ -152,6 +156,8 @@ class Min(Reduction):
     Raises OpError: no such axis, or none is left.
     Source: convention.
     """
+
+    whole = True
 
     axis: int | Integers
     keep: bool = False
@@ -223,6 +229,8 @@ class ArgMax(Op):
     Raises OpError: no such axis, or none is left.
     Source: Long, Shelhamer & Darrell 2014, arXiv:1411.4038 (the class of each pixel).
     """
+
+    whole = False
 
     axis: int
     keep: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
@@ -214,6 +215,10 @@ class Gather(Op):
     axis: int
 
     moves = True
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """As the values, whatever the places are."""
+        return whole[0]
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The entry that its index names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cnndsl.diagnostics import OpError
@@ -37,9 +38,17 @@ class Selection(Op):
     """Rows chosen by their scores.  (N, 4), (N, K) → (k, 4), (k), (k), (k)."""
 
     ports = ("boxes", "scores", "labels")
-    empty, moves, whole = True, True, (2,)
+    empty, moves = True, True
     discrete = ("labels", "valid")
     integers = ("labels",)
+
+    def takes_whole(self, operand: int) -> bool:
+        """The labels."""
+        return operand == 2
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """The labels alone, whatever comes in."""
+        return False
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Any row; a box's side its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -129,7 +130,15 @@ class MaxUnpool(Windowed):
     known = ("F.max_unpool",)
     titled = ("stride",)
     elsewhere = "maxunpool unpool unpooling"
-    moves, whole = True, (1,)
+    moves = True
+
+    def takes_whole(self, operand: int) -> bool:
+        """The places."""
+        return operand == 1
+
+    def gives_whole(self, whole: Sequence[bool]) -> bool:
+        """The values are not."""
+        return False
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The places."""

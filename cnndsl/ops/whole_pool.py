@@ -126,6 +126,8 @@ class GlobalMaxPool(GlobalAvgPool):
     Source: Woo et al. 2018, arXiv:1807.06521, §3.
     """
 
+    whole = True
+
     keep: bool = False
 
     known = ("nn.AdaptiveMaxPool", "F.adaptive_max_pool")

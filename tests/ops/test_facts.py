@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnndsl.diagnostics import ArchError
+from cnndsl.network import loads
 from cnndsl.ops import OPS, Family, Op
 from cnndsl.ops.base import Reading, Saved, Shape, Taps
 from tests.ops.cases import CASES, Case, made
@@ -376,3 +378,40 @@ def test_no_operation_is_silent_about_its_gradient(name: str) -> None:
     cls = OPS[name]
     assert cls.keeps is not None or cls.saves is not Op.saves
     assert cls.reads is not Op.reads or cls.window is not Op.window
+
+
+# Whole numbers
+
+
+@each_case
+def test_whole_numbers_are_taken_where_pytorch_takes_them(case: Case) -> None:
+    op, _, modules = opened(case)
+    inputs = inputs_for(case, "float32")
+    index = op.name in ("gather", "max_unpool", "nms", "topk")
+    alone = [{number} for number in range(len(inputs))]
+    for chosen in [set(range(len(inputs))), *alone]:
+        if not all(map(op.takes_whole, chosen)):
+            continue
+        given = [
+            np.abs(x if index and n else 3 * x + 1).astype(np.int64) if n in chosen else x
+            for n, x in enumerate(inputs)
+        ]
+        whole = op.gives_whole([n in chosen for n in range(len(inputs))])
+        for module in modules:
+            with torch.no_grad():
+                found = outputs_of(module(*map(torch.from_numpy, given)))
+            for name, one in zip(op.output_names(len(found)), found, strict=True):
+                assert one.is_floating_point() != (name in op.integers or whole), name
+
+
+def test_whole_numbers_do_not_reach_what_computes_with_real_ones() -> None:
+    head = (
+        "model M: (boxes[7, 4], scores[7, 3]) -> y { b, s, labels, v: topk(4) { boxes; scores }"
+    )
+    for step in ("bn", "linear(3)", "softmax(0)", "reshape(1, 4) -> conv(2, 3)", "neg -> gelu",
+                 "mul(2) -> linear(2)", "add { skip; skip } -> softmax(0)"):  # fmt: skip
+        with pytest.raises(ArchError, match=r"E401.*takes real numbers, and whole ones arrive"):
+            loads(f"{head}\n  y: labels -> {step} }}")
+    for step in ("div(1) -> linear(3)", "mul(0.5) -> bn", "add { skip; s } -> softmax(0)"):
+        made = loads(f"{head}\n  y: labels -> {step} }}").to_torch().eval()
+        assert made(torch.rand(2, 7, 4), torch.rand(2, 7, 3)).is_floating_point()

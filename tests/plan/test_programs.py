@@ -173,9 +173,9 @@ def test_whole_numbers_stay_whole_and_nothing_else_becomes_so() -> None:
     n: labels -> relu
     m: labels -> mul(0.5)
     w: add { labels; labels } -> relu
-    h: add { labels; labels } -> bn
+    h: add { labels; labels } -> div(1) -> bn
     r: concat { labels; labels } -> split([1, 7])
-    q: labels -> reshape(2, 2) -> bn -> softmax(0)
+    q: labels -> reshape(2, 2) -> div(1) -> bn -> softmax(0)
     """.replace("r: concat", "r, t: concat")
     head = "model M: (boxes[7, 4], scores[7, 3]) -> (n, m, w, h, r, q, t, s)"
     network = cnndsl.loads(f"{head} {{{lines}}}")

@@ -117,8 +117,8 @@ model M: image[3, H=4, W=4] -> (y, z, w) { x: B(4) * 3
   z: x[1] -> relu
   w: concat { x[*] } }""",
     "an average in three dimensions over more than the map": """
-model M: image[4, 5, 2, 5] -> (y, z) { y: avgpool(3, pad=1, stride=1)
-  z: image -> avgpool(2, pad=1, ceil=true) }""",
+model M: image[4, 5, 2, 5] -> (y, z) { y: conv(2, 1) -> avgpool(3, pad=1, stride=1)
+  z: image -> conv(2, 1) -> avgpool(3, ceil=true, count_include_pad=false) }""",
     "a vector that a block flattens": """
 block B { relu -> flatten }
 model M: image[4, H=5, W=6] -> (y, z) { l: image -> B * 1

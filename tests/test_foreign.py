@@ -216,3 +216,19 @@ def test_every_shipped_network_is_compared_or_known_to_neither() -> None:
     assert not compared & detectors
     assert not (compared | detectors) & NEITHER
     assert compared | detectors | NEITHER == {path.stem for path in zoo().glob("*.arch")}
+
+
+@pytest.mark.parametrize(
+    ("taps", "stride"), [([1, 2, 1], 2), ([1, 3, 3, 1], 2), ([1, 4, 6, 4, 1], 1)]
+)
+def test_a_blur_is_the_binomial_kernel(taps: list[int], stride: int) -> None:
+    k = len(taps)
+    network = cnndsl.loads(f"""use "lib/blur.arch" (BlurPool)
+model M: image[3, H=15, W=12] -> y {{ y: BlurPool({k}, s={stride}) }}""")
+    x = np.random.default_rng(0).normal(size=(2, 3, 15, 12))
+    line = torch.tensor(taps, dtype=torch.float64) / sum(taps)
+    kernel = torch.outer(line, line).expand(3, 1, k, k)
+    sides = ((k - 1) // 2, k // 2) * 2
+    padded = torch.nn.functional.pad(torch.from_numpy(x), sides, mode="reflect")
+    wanted = torch.nn.functional.conv2d(padded, kernel, stride=stride, groups=3)
+    assert np.abs(network.to_numpy({}, optimize=False)(x) - wanted.numpy()).max() < 1e-12

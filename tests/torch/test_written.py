@@ -157,6 +157,12 @@ model M: image[4, H=8, W=8] -> (a, b) {
   a: add { g; f } -> relu
   b: add { v; f -> tanh; g }
 }""",
+    "sides of a padding are a block's own": """
+block P(k: int) {
+  pad([k, 0, 1, k - 1], mode="replicate") -> conv(4, 3x3, pad=[k, 0, 0, k]) -> avgpool(2)
+}
+model M: image[4, H=9, W=8] -> y { P(1)
+                                   y: P(2) }""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }

@@ -289,6 +289,8 @@ def carried(
         plain = python.plain(first)
         listed = parameter.type.split(" | ")[0] in ("Numbers", "Pairs") and unit.frozen_lists
         if node is not None and literal(node) is None and _numeric(plain) and not listed:
+            if parameter.type == "Pad":
+                node = _sides(plain, node)
             values[name] = _carry(plain, node, axes=parameter.type in ("Size", "Pad"))
             continue
         if len({repr(value) for _, value in seen}) > 1:
@@ -331,6 +333,17 @@ def _numeric(value: object) -> bool:
     if isinstance(value, tuple):
         return bool(value) and all(map(_numeric, value))
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _sides(value: object, node: ast.expr) -> ast.expr:
+    """`[left, right, top, bottom]` as a pair for each axis, the first axis first."""
+    if not isinstance(value, tuple) or not isinstance(node, ast.Tuple | ast.List):
+        return node
+    sides = node.elts
+    if len(sides) != 2 * len(value):
+        return node
+    pairs = [ast.Tuple([*sides[n : n + 2]], ast.Load()) for n in range(0, len(sides), 2)]
+    return ast.Tuple([*reversed(pairs)], ast.Load())
 
 
 def _carry(value: object, node: ast.expr, *, axes: bool = False) -> object:

@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
             NODE("Relu", ["a"], ["b"], name="two"),
             NODE("Relu", ["b"], ["y"], name="three"),
         ),
-        "the graph has a circle",
+        "the graph has a cycle",
     ),
     "nothing gives it": (
         lambda: model_of(NODE("Add", ["x", "z"], ["y"], name="a")),

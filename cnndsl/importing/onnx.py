@@ -298,7 +298,7 @@ def _ordered(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[No
                 waiting.discard(number)
                 order.append(nodes[stack.pop()])
             elif any(other in waiting for other in missing):
-                raise refused("the graph has a circle", _where(nodes[number]))
+                raise refused("the graph has a cycle", _where(nodes[number]))
             else:
                 stack += missing
     return order

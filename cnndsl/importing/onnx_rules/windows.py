@@ -54,6 +54,8 @@ def _conv(call: Call) -> Data:
     out, inner, *kernel = weight.shape
     given = _window(call, x.shape, kernel)
     groups = int(call.get("group", 1))
+    if inner * groups != x.shape[0]:
+        raise UnsayableError(f"its weights are of {inner * groups} channels")
     names = {"weight": call.weight(1)}
     if call.given(2):
         names["bias"] = call.weight(2)
@@ -191,8 +193,8 @@ for kind, reason in {
     "NonZero": "it gives as many rows as it finds",
     "Unique": "it gives as many rows as it finds",
     "Compress": "it gives as many rows as it finds",
-    "If": "a graph in a node",
-    "Loop": "a graph in a node",
+    "If": "what it does depends on the data",
+    "Loop": "what it does depends on the data",
     "Scan": "a graph in a node",
 }.items():
     rule(kind)(_never(reason))

@@ -20,7 +20,18 @@ Layers = list[Layer]
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    for rewrite in (_live, _axes, _norms, _splits, _pads, _means, _sums, _concats, _live):
+    for rewrite in (
+        _live,
+        _axes,
+        _norms,
+        _crops,
+        _splits,
+        _pads,
+        _means,
+        _sums,
+        _concats,
+        _live,
+    ):
         flow = rewrite(flow)
     return flow
 
@@ -276,6 +287,71 @@ def _norms(flow: Flow) -> Flow:
 
 
 # Splits
+
+
+def _crops(flow: Flow) -> Flow:
+    """Parts of two spatial axes or more, one after another, as one `crop`."""
+    count, by_name = uses(flow), flow.by_name
+    names: dict[Value, Value] = {}
+    gone: set[str] = set()
+    made: dict[str, Layer] = {}
+    for layer in reversed(flow.layers):
+        cuts: dict[int, tuple[int, int]] = {}
+        chain: list[Layer] = []
+        one: Layer | None = layer
+        while one is not None and layer.name not in gone:
+            cut = _cut(one, count)
+            value = one.inputs[0]
+            if (
+                cut is None
+                or cut[0] in cuts
+                or (chain and sum(count[v] for v in _all(one)) > 1)
+            ):
+                break
+            cuts[cut[0]] = cut[1:]
+            chain.append(one)
+            one = by_name.get(value[0])
+        if len(cuts) < 2:
+            continue
+        shape = flow.shape(chain[-1].inputs[0])
+        whole = [(0, n) for n in shape]
+        wanted = [cuts.get(axis, pair) for axis, pair in enumerate(whole)][1:]
+        size = tuple(n for _, n in wanted)
+        arguments: dict[str, object] = {"size": size}
+        middle = [(n - m) // 2 for n, m in zip(shape[1:], size, strict=True)]
+        if [start for start, _ in wanted] != middle:
+            arguments["offset"] = tuple(start for start, _ in wanted)
+        made[layer.name] = replace(
+            chain[-1],
+            name=layer.name,
+            word="crop",
+            arguments=arguments,
+            shapes=((shape[0], *size),),
+        )
+        used = next(value for value in _all(layer) if count[value])
+        if used != (layer.name, 0):
+            names[used] = (layer.name, 0)
+        gone.update(x.name for x in chain)
+    kept = [made.get(x.name, x) for x in flow.layers if x.name in made or x.name not in gone]
+    return _renamed(flow, kept, names)
+
+
+def _all(layer: Layer) -> list[Value]:
+    return [(layer.name, number) for number in range(len(layer.shapes))]
+
+
+def _cut(layer: Layer, count: Counter[Value]) -> tuple[int, int, int] | None:
+    """The spatial axis of which a layer leaves one part, where it begins and how long it is."""
+    used = [number for _, number in _all(layer) if count[layer.name, number]]
+    axis = layer.arguments.get("axis", 0)
+    if len(used) != 1 or not isinstance(axis, int) or axis < 1 or len(layer.shapes[0]) < 3:
+        return None
+    if layer.word == "split":
+        sizes = [shape[axis] for shape in layer.shapes]
+        return axis, sum(sizes[: used[0]]), sizes[used[0]]
+    plain = layer.word == "slice" and layer.arguments.get("step", 1) == 1
+    start = layer.arguments.get("start", 0)
+    return (axis, start, layer.shapes[0][axis]) if plain and isinstance(start, int) else None
 
 
 def _splits(flow: Flow) -> Flow:

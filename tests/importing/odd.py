@@ -151,7 +151,7 @@ class Parts(nn.Module):
         self.conv = nn.Conv2d(3, 8, 3, padding="same")
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        x = self.conv(input=x)
+        x = self.conv(input=x).movedim(1, -1).moveaxis((3,), (1,))
         a, b = x.chunk(2, dim=-3)
         c, d = torch.split(b, [1, 3], dim=1)
         both = torch.stack([a, b], dim=-3).flatten(1, 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnndsl.importing.aten.numbers import aligned, constant
 from cnndsl.importing.aten.table import permuted, rule
-from cnndsl.importing.calls import Call, Constant, Seen
+from cnndsl.importing.calls import BATCH, Call, Constant, Seen
 from cnndsl.importing.flow import Value
 from cnndsl.ops.base import OPS, Shape
 
@@ -118,12 +118,14 @@ def _select(call: Call) -> Seen:
     return _squeezed(call, value, x, dim, call.shapes[0])
 
 
-@rule("slice")
+@rule("slice", "narrow")
 def _slice(call: Call) -> Seen:
     x = call.tensor("self")
     dim = call["dim"] % len(x.shape)
     size = x.shape[dim]
     start, end, step = call["start"] or 0, call["end"], call["step"] or 1
+    if call.word == "narrow":
+        end = start % size + call["length"]
     start = max(0, start + size if start < 0 else start)
     end = size if end is None else min(size, end + size if end < 0 else end)
     if (start, end, step) == (0, size, 1):
@@ -152,13 +154,18 @@ def _strided(
 # Axes
 
 
-@rule("permute", "transpose", "t", "swapaxes", "swapdims")
+@rule("permute", "transpose", "t", "swapaxes", "swapdims", "movedim", "moveaxis")
 def _permute(call: Call) -> Seen:
     x = call.tensor("self")
     rank = len(x.shape)
     order = list(range(rank))
     if call.word == "permute":
         order = [d % rank for d in call["dims"]]
+    elif call.word.startswith("move"):
+        pairs = zip(*(_listed(call[name]) for name in ("source", "destination")), strict=True)
+        moved = {to % rank: axis % rank for axis, to in pairs}
+        left = iter([axis for axis in order if axis not in moved.values()])
+        order = [moved[n] if n in moved else next(left) for n in range(rank)]
     else:
         given = [value % rank for value in call.given.values() if isinstance(value, int)]
         i, j = (0, 1) if call.word == "t" else given
@@ -167,6 +174,10 @@ def _permute(call: Call) -> Seen:
     without = tuple(d - (d > x.batch) for d in order if d != x.batch)
     ours = tuple(order) if x.merged or x.batch < 0 else without
     return call.reader.seen(permuted(call, x, ours), call.shapes[0], batch, merged=x.merged)
+
+
+def _listed(value: Any) -> list[int]:
+    return [value] if isinstance(value, int) else list(value)
 
 
 @rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze")
@@ -210,6 +221,16 @@ def _reshaped(call: Call, x: Seen, ours: Shape) -> Value:
 def _expand(call: Call) -> Seen:
     return call.tensor("self")
     # What a product broadcasts by itself; for another reader the shapes do not agree.
+
+
+@rule("repeat")
+def _repeat(call: Call) -> Seen:
+    x = call.tensor("self")
+    times = list(call["repeats"])
+    lead = len(times) - len(x.shape)
+    if any(n != 1 for n in times[lead:]) or any(n not in (1, BATCH) for n in times[:lead]):
+        raise call.refuse(f"by {times}")
+    return x
 
 
 @rule("pixel_shuffle")

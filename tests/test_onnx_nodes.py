@@ -102,7 +102,7 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "a graph": (
         lambda: model_of(NODE("Loop", ["", "", "x"], ["y"], name="l")),
-        "a graph in a node",
+        "what it does depends on the data",
     ),
     "data as an attribute": (
         lambda: model_of(NODE("Pow", ["x", "x"], ["y"], name="p")),

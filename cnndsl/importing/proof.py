@@ -10,7 +10,7 @@ import numpy as np
 from cnndsl.analysis.weights import expected_weights, weight_name
 from cnndsl.importing.flow import Flow, Layer, Value, refused
 from cnndsl.network import Network
-from cnndsl.ops.base import BEGINNINGS, Array, Op, Shape
+from cnndsl.ops.base import Array, Op, Shape
 
 CLOSE = 1e-6
 """The largest difference, by the largest value, between two runs in double precision."""
@@ -25,7 +25,7 @@ def matched(network: Network, flow: Flow) -> Where:
     Raises ArchError (E610): they are not the same graph.
     """
     ops = flow.operations()
-    ours, theirs = colours_of(network), _colours(flow, ops)
+    ours, theirs = _colours_of(network), _colours(flow, ops)
     waiting: dict[tuple[str, tuple[Value, ...]], list[Layer]] = {}
     for layer in flow.layers:
         waiting.setdefault((layer.word, layer.inputs), []).append(layer)
@@ -56,17 +56,12 @@ def matched(network: Network, flow: Flow) -> Where:
     return found
 
 
-def colours_of(network: Network, *, ports: bool = True) -> dict[str, int]:
-    """A number for each layer, the same for the same one in another network.
-
-    Without `ports` inputs and outputs count by their order, not by their names.
-    """
+def _colours_of(network: Network) -> dict[str, int]:
     made = [node for node in network if node.name not in network.inputs]
-    outputs = enumerate(network.outputs.items())
     return _refined(
-        {name: hash(name if ports else n) for n, name in enumerate(network.inputs)},
+        {name: hash(name) for name in network.inputs},
         [(n.name, _sign(n.op), tuple(network.operands(n.name))) for n in made],
-        {name if ports else str(n): (t.node, t.output) for n, (name, t) in outputs},
+        {name: (t.node, t.output) for name, t in network.outputs.items()},
     )
 
 
@@ -79,9 +74,9 @@ def _colours(flow: Flow, ops: Mapping[str, Op]) -> dict[str, int]:
 
 
 def _sign(op: Op) -> int:
-    """A number for an operation with its attributes, those of what weights begin with apart."""
+    """A number for an operation with its attributes."""
     plain = op.plain()
-    values = [getattr(plain, name) for name in plain.names_ if name not in BEGINNINGS.values()]
+    values = [getattr(plain, name) for name in plain.names_]
     return hash((plain.name, *map(_number, values)))
 
 
@@ -112,18 +107,12 @@ def _refined(
 
 
 def weight_names(network: Network, where: Where) -> dict[str, str]:
-    """The foreign name of each of our weights.
-
-    Raises ArchError (E610): several of ours are one of theirs.
-    """
+    """The foreign name of each of our weights."""
     found: dict[str, str] = {}
     for node in network:
         if node.name in where:
             for ours, theirs in where[node.name].weights.items():
                 found[weight_name(node, ours)] = theirs
-    name, times = next(iter(Counter(found.values()).most_common(1)), ("", 0))
-    if times > 1:
-        raise refused(f"`{name}` is read by {times} layers: a file would learn each its own")
     return found
 
 

@@ -20,18 +20,8 @@ Layers = list[Layer]
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    for rewrite in (
-        _live,
-        _axes,
-        _norms,
-        _crops,
-        _splits,
-        _pads,
-        _means,
-        _sums,
-        _concats,
-        _live,
-    ):
+    axes, windows = (_axes, _norms, _crops, _splits), (_pads, _means, _responses)
+    for rewrite in (_live, *axes, *windows, _sums, _concats, _live):
         flow = rewrite(flow)
     return flow
 
@@ -457,6 +447,44 @@ def _means(flow: Flow) -> Flow:
         kept[place] = replace(mean, arguments={}, shapes=layer.shapes)
         names[layer.name, 0] = (mean.name, 0)
     return _renamed(flow, kept, names)
+
+
+def _responses(flow: Flow) -> Flow:
+    """The steps of x / (k + α · mean of x² over n channels)^β as `lrn`."""
+    by_name, count = flow.by_name, uses(flow)
+    made: dict[str, Layer] = {}
+    for layer in flow.layers:
+        if layer.word != "div" or len(layer.inputs) != 2:
+            continue
+        steps: list[Layer] = []
+        value = layer.inputs[1]
+        while value[0] in by_name and count[value] == 1 and len(steps) < len(RESPONSE) + 1:
+            steps.append(by_name[value[0]])
+            value = steps[-1].inputs[0]
+            if steps[-1].word == "mul" and len(steps[-1].inputs) == 2:
+                break
+        words = tuple("reshape" if step.word in MOVES else step.word for step in steps)
+        if words != RESPONSE or steps[-1].inputs != (layer.inputs[0],) * 2:
+            continue
+        power, shift, factor, _, pool, *_ = steps
+        kernel: Any = pool.arguments["kernel"]
+        whole = (kernel[0] // 2, (kernel[0] - 1) // 2)
+        sides: Any = pool.arguments["pad"]
+        plain = kernel[1:] == (1, 1) and sides[0] == whole and not pool.arguments.get("ceil")
+        if not plain or pool.arguments.get("count_include_pad") is False:
+            continue
+        given = {
+            "n": kernel[0],
+            "alpha": factor.arguments["by"],
+            "beta": power.arguments["exponent"],
+            "k": shift.arguments["by"],
+        }
+        made[layer.name] = replace(layer, word="lrn", arguments=given, inputs=layer.inputs[:1])
+    return _live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
+
+
+RESPONSE = ("pow", "add", "mul", "reshape", "avgpool", "reshape", "mul")
+"""The steps to the divisor, from the last."""
 
 
 # Joins

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import operator
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -96,17 +97,23 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
 def _apart_of(
     flow: Flow, owned: Mapping[str, torch.Tensor], learned: set[str]
 ) -> tuple[dict[str, Array], dict[str, torch.Tensor]]:
-    """The weights, and the numbers that stay; a weight with several names under one of them."""
-    read = {name for layer in flow.layers for name in layer.weights.values()}
+    """The weights, and the numbers that stay; a weight with several names under one of them.
+
+    Raises ArchError (E610): several layers read one weight.
+    """
+    read = Counter(name for layer in flow.layers for name in layer.weights.values())
+    shared, times = next(iter(read.most_common(1)), ("", 0))
+    if times > 1:
+        raise refused(f"`{shared}` is read by {times} layers: a file would learn each its own")
     placed: dict[str, Array] = {}
     known: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     for name in sorted(owned, key=lambda name: name not in read):
         tensor = owned[name]
         same = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if name in read | learned and not (tensor.numel() and same in known):
+        if (name in read or name in learned) and not (tensor.numel() and same in known):
             placed[name] = tensor.numpy()
             known.add(same)
-    numbers = {k: _double(v) for k, v in owned.items() if k not in read | learned}
+    numbers = {k: _double(v) for k, v in owned.items() if k not in read and k not in learned}
     return placed, numbers
 
 
@@ -133,7 +140,7 @@ def trace(program: ExportedProgram, name: str) -> Flow:
         if spec.kind.name != "USER_INPUT"
     }
     saved = {
-        spec.arg.name: spec.persistent is not False
+        spec.arg.name: spec.kind.name == "BUFFER" and spec.persistent is not False
         for spec in program.graph_signature.input_specs
     }
     numbers = Numbers({**program.state_dict, **program.constants})
@@ -382,7 +389,11 @@ def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:
         several = len(results) > 1
         names = [f"y{n + 1}" if several else "y" for n in range(len(results))]
     found: dict[str, Value] = {}
+    if sum(result is not None for result in results) == 1 < len(results):
+        names = ["y"] * len(results)
     for name, result in zip(names, results, strict=True):
+        if result is None:
+            continue  # what only training gives
         if not isinstance(result, Seen):
             what = "a parameter" if isinstance(result, Constant) else repr(result)
             raise refused(f"its output `{name}` is {what}, and no tensor that flows")

@@ -6,20 +6,24 @@ and the text not much longer. Nothing is run; the importer's own proof is tested
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from cnndsl import Network, load, loads
 from cnndsl.diagnostics import ArchError
 from cnndsl.editing.layout import layout
+from cnndsl.graph import Node
 from cnndsl.importing import proof
 from cnndsl.importing.recover import recovered
-from cnndsl.importing.simplify import simplified
+from cnndsl.importing.simplify import MOVES, simplified
 from cnndsl.importing.tracing import flow_of
+from cnndsl.ops.base import BEGINNINGS
 
 ZOO = Path(__file__).parents[2] / "archs"
 
@@ -71,11 +75,40 @@ def _block(path: Path, name: str) -> int:
 
 
 def same(one: Network, other: Network) -> bool:
-    """Whether two networks have the same layers, joined in the same way."""
-    ours, theirs = (
-        Counter(proof.colours_of(net, ports=False).values()) for net in (one, other)
-    )
-    return ours == theirs
+    """Whether two networks have the same layers, joined in the same way, in evaluation.
+
+    What does nothing there (`dropout`, `droppath`) is left out; an axis may have another name.
+    """
+    return layers_of(one) == layers_of(other)
+
+
+def layers_of(network: Network) -> Counter[object]:
+    """Each layer with all that it depends on."""
+    signs: dict[str, object] = {name: n for n, name in enumerate(network.inputs)}
+    for node in network:
+        if node.name in signs:
+            continue
+        inputs = [(signs[name], output) for name, output in network.operands(node.name)]
+        if node.op.name in ("dropout", "droppath"):
+            signs[node.name] = inputs[0][0]
+            continue
+        if node.op.name in ("add", "mul", "maximum", "minimum"):
+            inputs.sort(key=str)
+        signs[node.name] = hash((_said(network, node), tuple(inputs)))
+    ends = [signs[tensor.node] for tensor in network.outputs.values()]
+    return Counter([*signs.values(), *(("output", n, one) for n, one in enumerate(ends))])
+
+
+def _said(network: Network, node: Node) -> object:
+    """What a layer is in evaluation; what only moves elements by where they come from."""
+    plain = node.op.plain()
+    if (plain.moves or plain.name in MOVES) and node.op.name != "zeropad":
+        name, output = network.operands(node.name)[0]
+        shape = tuple(map(int, network.shapes[name][output]))
+        moved = plain.run(np.arange(math.prod(shape), dtype=float).reshape(1, *shape))
+        return (moved.shape, moved.tobytes())
+    apart = {*BEGINNINGS.values(), "momentum"}
+    return (plain.name, *(str(getattr(plain, n)) for n in plain.names_ if n not in apart))
 
 
 def back(path: Path) -> Back:

@@ -16,7 +16,7 @@ SAID: list[type[nn.Module]] = [
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "is read by 2 layers: a file would learn each its own",
-    odd.Shared: "is read by 3 layers",
+    odd.Shared: "is read by ",
     odd.Gathered: "`argsort` has no word in the language",
     odd.Random: "`randn_like` has no word in the language",
     odd.Statistics: "`seen`, a saved buffer, all 0 now",
@@ -39,6 +39,12 @@ def test_an_odd_module_is_imported_and_equal(kind: type[nn.Module]) -> None:
     read = {*found.names.values()}
     used = sum(p.numel() for name, p in module.named_parameters() if name in read)
     assert found.network.parameters == used
+
+
+def test_what_is_recorded_in_steps_is_one_step() -> None:
+    text = from_torch(odd.InPlace(), (3, 16, 16)).text
+    assert "lrn(n=3, k=2.0)" in text
+    assert "crop([12, 12])" in text
 
 
 @pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.__name__)

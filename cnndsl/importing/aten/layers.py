@@ -156,8 +156,13 @@ def _batch_norm(call: Call) -> Seen:
     mean, variance = call.weight("running_mean"), call.weight("running_var")
     if call["training"] or mean is None or variance is None:
         raise call.refuse("with the statistics of the batch")
+    vectors = {"running_mean": mean.name, "running_var": variance.name}
+    both = [call[name] for name in ("weight", "bias")]
+    if all(isinstance(one, Constant) and one.name and one.buffer for one in both):
+        vectors |= {"weight": both[0].name, "bias": both[1].name}
+        return call.gives(call.layer("frozen_bn", [x], weights=vectors, eps=call["eps"]))
     names, affine = _affine(call)
-    names |= {"running_mean": mean.name, "running_var": variance.name}
+    names |= vectors
     given = {"eps": call["eps"], "momentum": call["momentum"], "affine": affine}
     made = call.gives(call.layer("bn", [x], weights=names, **given))
     return made if affine else _after(call, made, 1)

@@ -236,25 +236,19 @@ def _repeat(call: Call) -> Seen:
 @rule("pixel_shuffle")
 def _pixel_shuffle(call: Call) -> Seen:
     x = call.tensor("self", plain=True)
-    return _rearranged(call, x, "(c a b) h w -> c (h a) (w b)", call["upscale_factor"])
+    return call.gives(call.layer("pixel_shuffle", [x], factor=call["upscale_factor"]))
 
 
 @rule("pixel_unshuffle")
 def _pixel_unshuffle(call: Call) -> Seen:
     x = call.tensor("self", plain=True)
-    return _rearranged(call, x, "c (h a) (w b) -> (c a b) h w", call["downscale_factor"])
-
-
-def _rearranged(call: Call, x: Seen, pattern: str, factor: int) -> Seen:
-    axes = (("a", factor), ("b", factor))
-    return call.gives(call.layer("rearrange", [x], pattern=pattern, axes=axes))
+    return call.gives(call.layer("pixel_unshuffle", [x], factor=call["downscale_factor"]))
 
 
 @rule("channel_shuffle")
 def _channel_shuffle(call: Call) -> Seen:
     x = call.tensor("self", plain=True)
-    pattern, axes = "(g c) h w -> (c g) h w", (("g", call["groups"]),)
-    return call.gives(call.layer("rearrange", [x], pattern=pattern, axes=axes))
+    return call.gives(call.layer("channel_shuffle", [x], groups=call["groups"]))
 
 
 @rule("roll")

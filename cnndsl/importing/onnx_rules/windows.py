@@ -195,6 +195,6 @@ for kind, reason in {
     "Compress": "it gives as many rows as it finds",
     "If": "what it does depends on the data",
     "Loop": "what it does depends on the data",
-    "Scan": "a graph in a node",
+    "Scan": "what it does depends on the data",
 }.items():
     rule(kind)(_never(reason))

@@ -125,7 +125,7 @@ def test_a_loop_ends_where_nothing_needs_more() -> None:
 
 def test_parameters_that_are_left_build_the_same_network() -> None:
     backbone = full("mobilenetv2").outputs_at("blocks[2]", "blocks[6]")
-    assert [*backbone.arguments] == ["width"]
+    assert [*backbone.arguments] == ["channels", "width"]
     assert backbone.again is not None
     narrow = backbone.again({"width": 0.5}, {})
     scope: dict[str, object] = {"__name__": "backbone"}

@@ -36,37 +36,7 @@ class Classes(Parameters, ABC):
         model = definition is self.model
         unit.name = unit.name or self.name(definition)
         tensor = python.name("Tensor")
-        results = [t.run for _, t in unit.outputs if t is not None]
-        optional = [
-            len([i for i in unit.instances if name in i.block.outputs]) < len(unit.instances)
-            for name, _ in unit.outputs
-        ]
-        kinds: list[ast.expr] = [
-            ast.BinOp(tensor, ast.BitOr(), python.constant(None)) if off else tensor
-            for off in optional
-        ]
-        results += [t.run for t in unit.extras]
-        kinds += [tensor for _ in unit.extras]
-        unit.results = None
-        value: ast.expr
-        kind: ast.expr
-        whole = family_of(results)
-        declared = definition.declaration.outputs or ()
-        if whole is not None and not model and len(declared) == 1 and declared[0].many:
-            unit.listed = True
-            value, kind = whole, python.item(python.name("list"), tensor)
-        elif len(results) == 1:
-            value, kind = results[0], kinds[0]
-        elif model:
-            name = f"{unit.name}Output"
-            fields = file.fields(name for name, _ in unit.outputs)
-            unit.results = file.named_tuple(name, list(zip(fields, kinds, strict=True)))
-            value, kind = python.call(name, *results), python.name(name)
-        else:
-            value = ast.Tuple(results, ast.Load())
-            kind = python.item(python.name("tuple"), *kinds)
-            if len(kinds) > MANY and not any(optional):
-                kind = python.item(python.name("tuple"), tensor, python.constant(...))
+        value, kind = self.result(unit)
         ports = []
         for family, one in unit.ports.items():
             name = "x" if family == "in" else identifier(family)
@@ -86,6 +56,48 @@ class Classes(Parameters, ABC):
         unit.cls = file.module_class(
             unit.name, doc, unit.init, file.arguments(unit.signature), forward
         )
+
+    def result(self, unit: Unit) -> tuple[ast.expr, ast.expr]:
+        """What `forward` returns at its end, and its type."""
+        tensor = python.name("Tensor")
+        results = [t.run for _, t in unit.outputs if t is not None]
+        optional = [
+            len([i for i in unit.instances if name in i.block.outputs]) < len(unit.instances)
+            for name, _ in unit.outputs
+        ]
+        model = unit.definition is self.model
+        before = alone(unit.fwd, results, optional) if model else None
+        if before is not None:
+            unit.fwd, optional = before, [False for _ in optional]
+        kinds: list[ast.expr] = [
+            ast.BinOp(tensor, ast.BitOr(), python.constant(None)) if off else tensor
+            for off in optional
+        ]
+        results += [t.run for t in unit.extras]
+        kinds += [tensor for _ in unit.extras]
+        unit.results = None
+        value: ast.expr
+        kind: ast.expr
+        whole = family_of(results)
+        declared = unit.definition.declaration.outputs or ()
+        if whole is not None and not model and len(declared) == 1 and declared[0].many:
+            unit.listed = True
+            value, kind = whole, python.item(python.name("list"), tensor)
+        elif len(results) == 1:
+            value, kind = results[0], kinds[0]
+        elif model:
+            name = f"{unit.name}Output"
+            fields = file.fields(name for name, _ in unit.outputs)
+            unit.results = file.named_tuple(name, list(zip(fields, kinds, strict=True)))
+            value, kind = python.call(name, *results), python.name(name)
+            if before is not None:
+                kind = ast.BinOp(tensor, ast.BitOr(), kind)
+        else:
+            value = ast.Tuple(results, ast.Load())
+            kind = python.item(python.name("tuple"), *kinds)
+            if len(kinds) > MANY and not any(optional):
+                kind = python.item(python.name("tuple"), tensor, python.constant(...))
+        return value, kind
 
     def name(self, definition: BlockDefinition) -> str:
         """A new class's name."""
@@ -169,6 +181,45 @@ class Classes(Parameters, ABC):
         test = ast.Compare(python.name(name), [ast.Is()], [python.constant(None)])
         late.append(python.assign(name, ast.IfExp(test, default, python.name(name))))
         return ast.BinOp(kind, ast.BitOr(), python.constant(None)), python.constant(None)
+
+
+def alone(
+    body: Sequence[ast.stmt], results: Sequence[ast.expr], optional: Sequence[bool]
+) -> list[ast.stmt] | None:
+    """A `forward` that returns one tensor where all the others are not there.
+
+    What gives the others stands behind that. None: more than one is always there, or
+    several conditions decide.
+    """
+    always = [one for one, off in zip(results, optional, strict=True) if not off]
+    names = {ast.unparse(one) for one, off in zip(results, optional, strict=True) if off}
+    if len(always) != 1 or not names:
+        return None
+    common: list[ast.stmt] = []
+    others: list[ast.stmt] = []
+    tests: list[ast.expr] = []
+    for statement in body:
+        match statement:
+            case ast.If(test=test, body=then, orelse=[*left]) if left and all(
+                _absent(one, names) for one in left
+            ):
+                names -= {ast.unparse(one.targets[0]) for one in left}  # type: ignore[attr-defined]
+                others += then
+                tests.append(test)
+            case _:
+                common.append(statement)
+    if names or any(not python.same(test, tests[0]) for test in tests):
+        return None
+    lone = ast.If(python.negated(tests[0]), [ast.Return(*always)], [])
+    return [*common, lone, *others]
+
+
+def _absent(statement: ast.stmt, names: set[str]) -> bool:
+    """Whether a statement says that one of these is not there."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=None)):
+            return name in names
+    return False
 
 
 def lazily(node: ast.expr, takes: bool) -> ast.expr:

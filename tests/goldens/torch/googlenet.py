@@ -16,8 +16,8 @@ class ConvReLU(nn.Sequential):
 
 class GoogLeNetOutput(NamedTuple):
     logits: Tensor
-    aux1: Tensor | None
-    aux2: Tensor | None
+    aux1: Tensor
+    aux2: Tensor
 
 
 class Inception(nn.Module):
@@ -67,7 +67,7 @@ class GoogLeNet(nn.Module):
     Source: arXiv:1409.4842, table 1.
     Deviation: the paper has 12 times fewer parameters than AlexNet: 60,965,224 /
     6,998,552 is 8.7.
-    Parameters: classes=1000, aux=false.
+    Parameters: channels=3, classes=1000, aux=false.
     Written for image [3, 224, 224] (sizes per image).
     """
 
@@ -122,7 +122,7 @@ class GoogLeNet(nn.Module):
                 nn.init.kaiming_uniform_(m.weight, nonlinearity="linear")
                 nn.init.constant_(m.bias, 0.2)
 
-    def forward(self, image: Tensor) -> GoogLeNetOutput:
+    def forward(self, image: Tensor) -> Tensor | GoogLeNetOutput:
         x = F.max_pool2d(self.conv1(image), 3, stride=2, ceil_mode=True)
         x = self.conv3(self.conv2(F.local_response_norm(x, 5)))
         x = F.local_response_norm(x, 5)
@@ -135,6 +135,6 @@ class GoogLeNet(nn.Module):
             i4.append(x)
         i5 = self.i5(F.max_pool2d(i4[4], 3, stride=2, ceil_mode=True))
         logits = self.logits(self.dropout(i5.mean((2, 3))))
-        aux1 = self.aux1(i4[0]) if self.aux else None
-        aux2 = self.aux2(i4[3]) if self.aux else None
-        return GoogLeNetOutput(logits, aux1, aux2)
+        if not self.aux:
+            return logits
+        return GoogLeNetOutput(logits, self.aux1(i4[0]), self.aux2(i4[3]))

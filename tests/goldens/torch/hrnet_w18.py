@@ -126,7 +126,7 @@ class HRNet(nn.Module):
     """High-resolution representations are kept from the first stage to the last.
 
     Source: arXiv:1908.07919, section 3.
-    Parameters: w=18, classes=1000.
+    Parameters: channels=3, w=18, classes=1000.
     Written for image [3, 224, 224] (sizes per image).
     """
 

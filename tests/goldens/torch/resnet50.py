@@ -47,7 +47,7 @@ class ResNet50(nn.Module):
 
     Deviation: v1_5, the default, strides the 3x3 of a bottleneck; the paper (v1) its
     first 1x1.
-    Parameters: classes=1000, stride_on="v1_5".
+    Parameters: channels=3, classes=1000, stride_on="v1_5".
     Written for image [3, 224, 224] (sizes per image).
     """
 

@@ -43,16 +43,6 @@ from torch.nn import functional as F
 """
 
 
-@pytest.mark.parametrize("name", zoo())
-def test_shipped_networks_are_proved_as_written(name: str) -> None:
-    for definition in read(name).models.values():
-        network = elaborate(definition)
-        text = source(network)
-        tree = ast.parse(text)
-        prove(tree, network)
-        reparse(text, tree)
-
-
 @pytest.mark.parametrize("name", ["mobilenetv2", "unet_bn", "googlenet_bn", "yolov4"])
 def test_a_file_for_inference_is_the_folded_network(name: str) -> None:
     network = load(name)

@@ -1,0 +1,195 @@
+"""Each file of the zoo is proved, and each argument of each of its classes does something."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from cnndsl import zoo
+from cnndsl.analysis.weights import expected_weights
+from cnndsl.backends.torch import source
+from cnndsl.backends.torch.execute import execute
+from cnndsl.backends.torch.names import identifier
+from cnndsl.backends.torch.proof import prove, reparse
+from cnndsl.diagnostics import ArchError
+from cnndsl.graph import Network
+from cnndsl.language import read
+from cnndsl.language.elaborate import elaborate
+from cnndsl.language.modules import BlockDefinition
+from cnndsl.structure import blocks
+from tests.test_zoo import others
+
+DETECTORS = {"ssd300_vgg16", "ssdlite320_mobilenetv3", "retinanet_resnet50_fpn", "yolov1"}
+DETECTORS |= {"yolov2", "yolov3", "yolov4", "faster_rcnn_resnet50_fpn"}
+DETECTORS |= {"mask_rcnn_resnet50_fpn"}
+FROZEN = {"NonLocalResNet50": "form", "ShuffleNetV1": "bias", "WaveNet": "n stacks"}
+"""By models the parameters that are no arguments: each of their values makes other layers,
+which one class does not say."""
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@pytest.mark.parametrize("name", zoo())
+def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) -> None:
+    for definition in read(name).models.values():
+        network = elaborate(definition)
+        text = source(network)
+        tree = ast.parse(text)
+        prove(tree, network)
+        reparse(text, tree)
+        made = execute(text, network.name)
+        calls = recorded(made)
+        cls = getattr(made, identifier(network.name))
+        with torch.device("meta"):
+            cls()
+        each_parameter_builds_its_network(definition, cls)
+        words = words_of(network)
+        for block, known in calls.items():
+            if block is not cls:
+                each_argument_changes_the_module(block, known, words)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo() if name not in DETECTORS])
+def test_every_network_with_classes_takes_the_channels_of_its_image(name: str) -> None:
+    for definition in read(name).models.values():
+        names = [param.name for param in definition.declaration.params]
+        assert ("classes" in names) <= ("channels" in names)
+
+
+# --- parameters
+
+
+def each_parameter_builds_its_network(
+    definition: BlockDefinition, cls: Callable[..., nn.Module]
+) -> None:
+    """The class called with other values has the weights of the network that they describe."""
+    offered = inspect.signature(cls).parameters
+    names = {p.name for p in definition.declaration.params}
+    frozen = {*FROZEN.get(definition.name, "").split()}
+    assert {n for n in names if identifier(n) not in offered} == frozen
+    given = {n: value for n, value in others(definition).items() if n not in frozen}
+    first = dict([*given.items()][: len(given) // 2])
+    for settings in (given, first):
+        try:
+            network = elaborate(definition, settings) if settings else None
+        except ArchError:
+            network = None  # such a network is not there
+        if network is not None:
+            with torch.device("meta"):
+                module = cls(**{identifier(n): value for n, value in settings.items()})
+            wanted = {k: tuple(w.shape) for k, (_, w) in expected_weights(network).items()}
+            assert {k: tuple(w.shape) for k, w in module.state_dict().items()} == wanted
+
+
+# --- arguments of blocks
+
+
+def recorded(made: ModuleType) -> dict[type[nn.Module], list[Call]]:
+    """The calls of each class of a file from now on, each once."""
+    found: dict[type[nn.Module], list[Call]] = {}
+    for cls in vars(made).values():
+        if isinstance(cls, type) and issubclass(cls, nn.Module) and "__init__" in vars(cls):
+            found[cls] = []
+            cls.__init__ = _recording(cls.__init__, found[cls])  # type: ignore[method-assign]
+    return found
+
+
+def _recording(init: Callable[..., None], calls: list[Call]) -> Callable[..., None]:
+    def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if (args, kwargs) not in calls:
+            calls.append((args, kwargs))
+        init(self, *args, **kwargs)
+
+    recording.__signature__ = inspect.signature(init)  # type: ignore[attr-defined]
+    return recording
+
+
+def words_of(network: Network) -> dict[str, tuple[str, ...]]:
+    """The words that parameters of blocks may be, by the parameters' names."""
+    found: dict[str, tuple[str, ...]] = {}
+    for block in blocks(network.structure):
+        assert isinstance(block.declared, BlockDefinition)
+        for param in block.declared.declaration.params:
+            found[identifier(param.name)] = param.type.words
+    return found
+
+
+def each_argument_changes_the_module(
+    cls: Callable[..., nn.Module],
+    calls: list[Call],
+    words: Mapping[str, tuple[str, ...]],
+) -> None:
+    """For each argument another value makes another module, or an error, in some call."""
+    signature = inspect.signature(cls)
+    left = set(signature.parameters)
+    for args, kwargs in list(calls):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        before = state(cls, given) if left else None
+        for name in sorted(left):
+            for value in other_values(given[name], words.get(name, ())):
+                if state(cls, {**given, name: value}) != before:
+                    left.discard(name)
+                    break
+    for args, kwargs in list(calls):
+        # What only initial values show.
+        for name in sorted(left):
+            given = signature.bind(*args, **kwargs).arguments
+            for value in other_values(given.get(name), words.get(name, ())):
+                if values(cls, given) != values(cls, {**given, name: value}):
+                    left.discard(name)
+                    break
+    assert not left, f"{cls} is the same whatever {left} are"
+
+
+def other_values(value: Any, words: tuple[str, ...]) -> Iterator[Any]:
+    """Other values of an argument's kind."""
+    match value:
+        case bool():
+            yield not value
+        case int():
+            yield from (2 * value, value + 1, max(1, value // 2))
+        case float():
+            yield from (value / 2, value + 0.25)
+        case str():
+            yield from (word for word in words if word != value)
+        case tuple() | list() if value:
+            kind = type(value)
+            for number, item in enumerate(value):
+                for other in other_values(item, words):
+                    yield kind((*value[:number], other, *value[number + 1 :]))
+            yield kind(value[:-1])
+        case None:
+            yield from (1, 2, 8)
+        case _ if callable(value):
+            yield lambda *_: nn.Identity()
+            yield lambda *_: nn.Tanh()
+
+
+def state(cls: Callable[..., nn.Module], given: Mapping[str, Any]) -> object:
+    """All that a module is but its numbers; the error, where there is none."""
+    try:
+        with torch.device("meta"):
+            module = cls(**given)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    plain = [
+        {k: v for k, v in vars(one).items() if isinstance(v, int | float | str | tuple | list)}
+        for one in module.modules()
+    ]
+    shapes = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    return repr(module), plain, shapes
+
+
+def values(cls: Callable[..., nn.Module], given: Mapping[str, Any]) -> object:
+    """The first values of a module's weights."""
+    torch.manual_seed(0)
+    return [tensor.double().sum().item() for tensor in cls(**given).state_dict().values()]

@@ -104,7 +104,7 @@ def test_what_no_command_line_can_mean_is_a_sentence() -> None:
 
     status, text = run("depth", "macs <= 1M")
     assert (status, text) == (
-        2, "error: `LeNet5` has no setting `depth`; there are classes, H, W, resolution\n",
+        2, "error: `LeNet5` has no setting `depth`; there are channels, classes, H, W, resolution\n",
     )  # fmt: skip
     assert "did you mean `classes`" in run("clases", "macs <= 1M")[1]
     assert run("classes", "params <= 61K", "--step", "0")[0] == 2

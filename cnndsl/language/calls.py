@@ -112,7 +112,10 @@ class Calls(Budget):
                 help = str(help)  # a part of the path is no place to write it
             raise fault("E202", message, term.path.span, help=help)
         if term.path.parts:
-            raise fault("E214", f"`{term.path}` is not a step", term.path.span)
+            help = (
+                f"arguments stand in parentheses: `{name}(…)`" if op or is_step(bound) else ""
+            )
+            raise fault("E214", f"`{term.path}` is not a step", term.path.span, help=help)
         if bound is None:
             assert op is not None
             return OpRef(name, op)

@@ -72,7 +72,7 @@ ADVICE = {
     "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
     'write a pattern: `einsum("n c, c m -> n m") { a; b }`': "matmul bmm mm dot",
     "write `rearrange` or `reshape` without the axis of size 1": "squeeze",
-    "leave the step out; as an argument it is `none`": "identity noop",
+    "leave the step out; as an argument it is `none`": "identity noop none",
     "join the steps with `->`; braces group them: `{ conv(8, 3x3) -> relu }`": "sequential",
     "write `for i in 0..n { … }`, or `step * n`": "modulelist",
     'a block does this: `use "lib/squeeze_excite.arch" (SqueezeExcite)`': "se seblock selayer"

@@ -73,6 +73,8 @@ def _member(entry: Entry, part: tree.Member, path: tree.NamePath) -> Entry:
         return Flow({part.name: flow.tensors[part.name]})
     known = {*flow.members, *flow.tensors} - {""}
     there = f"there are {listing(sorted(known)[:8])}" if known else ""
+    if part.name in ("c", "h", "w", "d", "size", "shape"):
+        there = "it is a number, which a step takes in its parentheses"
     if part.name in ("channels", "height", "width", "depth", "ndim", "shapes"):
         there = "a tensor's sizes are `.c`, `.h`, `.w`, `.size` and `.shape`"
     raise fault(

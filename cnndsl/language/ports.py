@@ -61,7 +61,8 @@ def block_inputs(
             return by_name
     many = [number for number, port in enumerate(given) if port.many]
     if not many and len(tensors) != len(given):
-        wanted = f"{len(given)} inputs ({', '.join(port.name for port in given)})"
+        count = f"{len(given)} input{'s' if len(given) > 1 else ''}"
+        wanted = f"{count} ({', '.join(port.name for port in given)})"
         message = f"`{declaration.name}` has {wanted}, but {enter(len(tensors))}"
         help = "write one line for each in braces, or pass outputs of the same names"
         raise fault("E205", message, span, help=help)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
 from functools import cache
 from typing import Any
@@ -127,7 +127,7 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
             attribute=name,
             code="E303",
         )
-    expected = " or ".join(_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | "))
+    expected = either([_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | ")])
     raise OpError(
         f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
         help=divides(value) if "int" in kind.split(" | ") else "",
@@ -140,6 +140,13 @@ def divides(value: object) -> str:
     """How a number that came of `/` would have been an integer; empty for any other."""
     whole = isinstance(value, float) and value.is_integer()
     return "`/` gives a float, `//` an integer" if whole else ""
+
+
+def either(words: Sequence[str]) -> str:
+    """`nearest, bilinear or bicubic`."""
+    *first, last = words
+    shown = [word.replace("true or false", "true, false") for word in first]
+    return f"{', '.join(shown)} or {last}" if shown else last
 
 
 _EXPECTED = {

@@ -9,6 +9,7 @@ from cnndsl.language.elsewhere import ADVICE, ARGUMENTS, OTHERS, STEPS, argument
 from cnndsl.language.names import operations
 from cnndsl.network import loads
 from cnndsl.ops.base import OPS
+from tests.language.short import fault
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -91,3 +92,27 @@ def test_argument_of_another_library_is_translated() -> None:
     assert argument_help("kernel_size", ["out", "kernel", "stride"]) == "write `kernel`"
     assert argument_help("strid", ["out", "kernel", "stride"]) == "did you mean `stride`?"
     assert argument_help("padding_mode", ["out", "pad", "pad_mode"]) == "write `pad_mode`"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("conv[8, 3]", "arguments stand in parentheses: `conv(…)`"),
+        ("image.c", "it is a number, which a step takes in its parentheses"),
+        ("none", "leave the step out; as an argument it is `none`"),
+    ],
+)
+def test_what_is_no_step_is_told_what_is(step: str, said: str) -> None:
+    assert fault(f"y: image -> {step}" if step == "none" else f"y: {step}").help == said
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("resize(4, mode=4)", "nearest, bilinear or bicubic"),
+        ("conv(4, 3, bias=3)", "true, false or auto"),
+        ("clamp(none, true)", "a number or none"),
+    ],
+)
+def test_what_an_attribute_may_be_is_listed_as_one_would(step: str, said: str) -> None:
+    assert fault(f"y: {step}").message.endswith(f"but must be {said}")

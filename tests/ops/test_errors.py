@@ -133,7 +133,7 @@ RULES: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str | int | No
     ("resize", {"size": 4, "align_corners": True}, (MAP,), "no meaning", "align_corners"),
     ("resize", {"size": 0}, (MAP,), "`size` is 0", "size"),
     ("upsample", {"align_corners": True}, (MAP,), "no meaning", "align_corners"),
-    ("upsample", {"mode": "cubic"}, (MAP,), "must be nearest or bilinear", "mode"),
+    ("upsample", {"mode": "cubic"}, (MAP,), "must be nearest, bilinear", "mode"),
 ]
 
 

@@ -103,5 +103,12 @@ def arranged(
         # Blocks that are called once are closed too, where the page has no room for them.
         tighter = plan(network, closed=True)
         if len(tighter.frames) > len(planned.frames):
-            found = min(found, paged(tighter), key=lambda one: (one.over, -one.boxes))
+            found = min(found, paged(tighter), key=_bad)
     return found
+
+
+def _bad(found: Page) -> tuple[float, ...]:
+    """What fits and shows the most is best; of what is too large, what crosses least."""
+    if not found.over:
+        return (0, -found.boxes)
+    return (1, found.crossings, found.over)

@@ -12,7 +12,7 @@ from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.packing import packed
-from cnndsl.figures.layout.piece import Piece, Spot
+from cnndsl.figures.layout.piece import Piece, Spot, crossings
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.layout.wrapping import LIFT, wrapped
@@ -156,6 +156,11 @@ class Page:
     def boxes(self) -> int:
         """How many there are in all."""
         return sum(len(panel.piece.spots) for panel in (self.main, *self.insets))
+
+    @property
+    def crossings(self) -> int:
+        """How many pairs of edges cross."""
+        return sum(crossings(panel.piece.wires) for panel in (self.main, *self.insets))
 
     @property
     def gutter(self) -> float:

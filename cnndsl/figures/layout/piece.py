@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import combinations, pairwise
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures.layout.cards import behind
@@ -12,6 +13,8 @@ from cnndsl.figures.scene import Box
 Ends = tuple[str, str]
 """An edge, as the keys of its boxes; `@in` and `@out` stand for what is outside."""
 Line = tuple[Point, ...]
+SAME = 0.01
+"""Coordinates that differ by no more are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,27 @@ class Piece:
             self.more.setdefault(ends, []).append(line)
         else:
             self.wires[ends] = line
+
+
+def crossings(lines: dict[Ends, Line]) -> int:
+    """How many pairs of edges without a common box cross."""
+    legs = [(ends, list(pairwise(line))) for ends, line in lines.items()]
+    return sum(
+        not {*one} & {*two} and any(_cross(a, b) for a in first for b in second)
+        for (one, first), (two, second) in combinations(legs, 2)
+    )
+
+
+def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
+    """Whether an upright and a level segment cross."""
+    level, upright = (a, b) if abs(a[0][1] - a[1][1]) < SAME else (b, a)
+    (x1, y), (x2, _) = level
+    (x, y1), (_, y2) = upright
+    return (
+        min(x1, x2) < x - SAME
+        and x + SAME < max(x1, x2)
+        and (min(y1, y2) < y - SAME and y + SAME < max(y1, y2))
+    )
 
 
 def _moved(lines: dict[Ends, Line], dx: float, dy: float) -> dict[Ends, Line]:

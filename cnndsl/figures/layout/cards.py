@@ -116,6 +116,10 @@ CARD = 3.5
 """How far the cards of a stack stand behind each other."""
 
 
+OPTIONAL = 3.5
+"""Around a box that not every call has: a dashed line."""
+
+
 def behind(box: Box) -> float:
     """How far a box's stack stands out, upwards and to the right."""
     return 2 * CARD if box.count > 1 else 0.0

@@ -9,6 +9,7 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.cards import (
     CARD,
     LABEL,
+    OPTIONAL,
     TITLE,
     Card,
     Cards,
@@ -26,8 +27,6 @@ BENT, ARCED = 5.0, 16.0
 """The corners of an edge, and of a nested skip."""
 THICK, THICKER, LINE = 3.4, 2.2, 1.2
 """A rail, an edge of several tensors, and one of one."""
-OPTIONAL = 3.5
-"""Around a box that not every call has: a dashed line."""
 
 
 def scope(found: Scope) -> Part:
@@ -114,7 +113,7 @@ def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
         x, anchor = spot.left + 2, "start"
         if spot.late:
             x, anchor = spot.right + behind(spot.box) - 2, "end"
-        y = spot.top - 3 - behind(spot.box)
+        y = spot.top - 3 - behind(spot.box) - (OPTIONAL if spot.box.condition else 0)
         words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
     return words
 

@@ -168,14 +168,22 @@ def _led(
 
 
 def _sided(done: Piece, fold: float | None) -> Piece:
-    """A piece with its sides; lanes end at `fold`, where something stands beside them."""
+    """A piece with its sides and its height; lanes end at `fold`, if it is beside something."""
     ways = [x for line in done.wires.values() for x, _ in line]
     left = min([0.0, *(s.left for s in done.spots), *ways])
     right = max([0.0, *(bounds(s)[2] for s in done.spots), *ways])
     done.left, done.right = -left + 4, right + 4
     if fold is not None:
         done.folds = [(-done.left, fold + COLUMN / 2)]
-    return done
+    heights = [y for line in done.wires.values() for _, y in line]
+    over = -min([0.0, *heights])
+    done.height = max([done.height, *heights]) + over
+    if not over:
+        return done
+    low = done.moved(0, over)
+    low.laned, low.between, low.folds = done.laned, done.between, done.folds
+    low.lanes = {lane: (top + over, foot + over) for lane, (top, foot) in done.lanes.items()}
+    return low
 
 
 def _gaps_of(grid: Grid, pieces: dict[str, Piece], roles: Roles) -> list[float]:

@@ -25,6 +25,7 @@ SMALL = {
     "faster_rcnn_resnet50_fpn": 128,
     "mask_rcnn_resnet50_fpn": 128,
     "unet": 188,
+    "unet3d": 16,
     "pix2pix": 256,
 }
 """Sides of an input that give the same layers in less time; 64 for the others."""
@@ -32,6 +33,7 @@ OWN = {"conv_kinds", "effnet", "inception_claims", "lenet5", "nin_cifar10", "rpn
 OWN |= {"ssd300_vgg16", "spatial_transformer"}
 """Networks that are small, or take no other size."""
 FEW = {
+    "unet3d": {"c": 4},
     "faster_rcnn_resnet50_fpn": {"proposals": 20},
     "mask_rcnn_resnet50_fpn": {"proposals": 20, "detections": 10},
 }

@@ -194,9 +194,11 @@ class TestConventions:
         assert shape(net("y: gap")) == (3,)
         assert shape(net("y: gap(keep=true)")) == (3, 1, 1)
 
-    def test_nothing_is_flattened_or_broadcast(self) -> None:
-        assert fault("y: add { image; gap }").code == "E401"
+    def test_a_vector_is_one_number_for_each_channel_and_nothing_is_flattened(self) -> None:
+        assert shape(net("y: add { image; gap }")) == (3, 8, 8)
         assert shape(net("y: mul { image; gap }")) == (3, 8, 8)
+        assert fault("y: add { image; flatten }").code == "E401"
+        assert fault("y: add { image; gap -> linear(2) }").code == "E401"
 
     def test_a_list_spreads_into_arguments(self) -> None:
         text = "x[C, *S] -> y"

@@ -230,6 +230,19 @@ class Padded(nn.Module):
         return F.pad(self.other(x), (2, 0), value=1.0)
 
 
+class Warped(nn.Module):
+    """A map read where an affine map of its own sends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(3, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        theta = self.line(x.mean((2, 3))).view(-1, 2, 3)
+        grid = F.affine_grid(theta, [x.shape[0], 3, 8, 9], align_corners=True)
+        return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
 class Tied(nn.Module):
     """A weight that two layers read."""
 

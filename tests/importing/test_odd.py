@@ -12,7 +12,7 @@ from tests.importing import odd
 
 SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
-    *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded),
+    *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "is read by 2 layers: a file would learn each its own",

@@ -132,6 +132,27 @@ def _resize(call: Call) -> Seen:
     return call.gives(call.layer("resize", [x], size=after, **given))
 
 
+@rule("affine_grid_generator")
+def _affine_grid(call: Call) -> Seen:
+    theta = call.tensor("theta", plain=True)
+    size = tuple(map(int, call["size"][2:]))
+    given: dict[str, Any] = {"size": size, "align_corners": bool(call["align_corners"])}
+    return call.gives(call.layer("affine_grid", [theta], **given))
+
+
+@rule("grid_sampler")
+def _grid_sample(call: Call) -> Seen:
+    tensors = [call.tensor(name, plain=True) for name in ("input", "grid")]
+    if call["interpolation_mode"] > 1:
+        raise call.refuse("by cubic interpolation")
+    given: dict[str, Any] = {
+        "mode": ("bilinear", "nearest")[call["interpolation_mode"]],
+        "pad_mode": ("zeros", "border", "reflection")[call["padding_mode"]],
+        "align_corners": bool(call["align_corners"]),
+    }
+    return call.gives(call.layer("grid_sample", tensors, **given))
+
+
 @rule("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d")
 @rule("replication_pad1d", "replication_pad2d", "replication_pad3d")
 def _pad(call: Call) -> Seen:

@@ -14,6 +14,7 @@ from cnndsl.ops.anchors_torch import (
     DECODE_YOLO,
     DECODE_YOLOV1,
     DEFAULT_BOXES,
+    RATIO_GRID,
 )
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.arrays import np
@@ -149,10 +150,13 @@ class AnchorGrid(Op):
         if self.image is not None:
             keywords["image"] = (self.image, None)
         keywords["offset"] = (float(self.offset), 0.0)
+        if self.wh is None:
+            arguments = (Operand(0), _plainly(self.sizes or ()), _plainly(self.ratios or ()))
+            return Torch(function=Call("ratio_grid", arguments, keywords), helper=RATIO_GRID)
         name, helper, anchors = (
-            ("anchor_grid", ANCHOR_GRID, _spelt(self.shapes_of_anchors))
+            ("anchor_grid", ANCHOR_GRID, tuple(map(_plainly, self.wh)))
             if self.image is None
-            else ("default_boxes", DEFAULT_BOXES, self.shapes_of_anchors)
+            else ("default_boxes", DEFAULT_BOXES, self.wh)
         )
         return Torch(function=Call(name, (Operand(0), anchors), keywords), helper=helper)
 
@@ -351,9 +355,9 @@ def _pairs(values: Numbers) -> tuple[Numbers, Numbers]:
     return values[:2], values[2:]
 
 
-def _spelt(pairs: Pairs) -> Pairs:
+def _plainly(numbers: Numbers) -> Numbers:
     """Whole numbers without their `.0`; one that carries an expression stays as it is."""
-    return tuple(tuple(map(_side, pair)) for pair in pairs)  # type: ignore[misc]
+    return tuple(map(_side, numbers))
 
 
 def _side(side: float) -> float:

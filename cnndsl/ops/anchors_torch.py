@@ -6,23 +6,59 @@ Shapes are static, batches of any size, and nothing but torch is needed.
 
 from __future__ import annotations
 
-ANCHOR_GRID = '''@torch.fx.wrap
-def anchor_grid(
-    x: Tensor,
-    anchors: Sequence[Sequence[float]],
-    stride: Sequence[float],
-    offset: float = 0.0,
-) -> Tensor:
-    """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
-    kind = torch.promote_types(x.dtype, torch.float32)
-    half = torch.tensor(anchors, dtype=kind, device=x.device) / 2
-    rows, columns = (torch.arange(n, dtype=kind, device=x.device) for n in x.shape[2:])
+_JOIN = "\n\n"
+
+_CELLS = '''\
+def at_cells(x: Tensor, half: Tensor, stride: Sequence[float], offset: float) -> Tensor:
+    """Boxes (x1, y1, x2, y2) around every cell, from half their sides; rows (h w a)."""
+    kind, device = half.dtype, half.device
+    rows, columns = (torch.arange(n, dtype=kind, device=device) for n in x.shape[2:])
     rows, columns = (rows + offset) * stride[0], (columns + offset) * stride[1]
     y, x_at = torch.meshgrid(rows, columns, indexing="ij")
     centre = torch.stack((x_at, y), -1)[:, :, None]
     boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
     return boxes.expand(x.shape[0], -1, -1)
 '''
+
+ANCHOR_GRID = _JOIN.join(
+    (
+        _CELLS,
+        '''@torch.fx.wrap
+def anchor_grid(
+    x: Tensor,
+    anchors: Sequence[Sequence[float]],
+    stride: Sequence[float],
+    offset: float = 0.0,
+) -> Tensor:
+    """A box of each width and height at every cell."""
+    kind = torch.promote_types(x.dtype, torch.float32)
+    half = torch.tensor(anchors, dtype=kind, device=x.device) / 2
+    return at_cells(x, half, stride, offset)
+''',
+    )
+)
+
+RATIO_GRID = _JOIN.join(
+    (
+        _CELLS,
+        '''@torch.fx.wrap
+def ratio_grid(
+    x: Tensor,
+    sizes: Sequence[float],
+    ratios: Sequence[float],
+    stride: Sequence[float],
+    offset: float = 0.0,
+) -> Tensor:
+    """A box of each size at each ratio (height / width), its half sides rounded."""
+    root = torch.tensor(ratios, dtype=torch.float32, device=x.device).sqrt()
+    size = torch.tensor(sizes, dtype=torch.float32, device=x.device)
+    half = torch.stack((1 / root, root), -1)[:, None] * size[:, None] / 2
+    half = half.round().flatten(0, 1)
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return at_cells(x, half.to(kind), stride, offset)
+''',
+    )
+)
 
 DEFAULT_BOXES = '''@torch.fx.wrap
 def default_boxes(
@@ -61,8 +97,6 @@ def centres(boxes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     size = boxes[..., 2:] - boxes[..., :2]
     return boxes[..., :2] + 0.5 * size, size
 '''
-
-_JOIN = "\n\n"
 
 DECODE = _JOIN.join(
     (

@@ -45,22 +45,32 @@ def initialised(
     return layer
 
 
-@torch.fx.wrap
-def anchor_grid(
-    x: Tensor,
-    anchors: Sequence[Sequence[float]],
-    stride: Sequence[float],
-    offset: float = 0.0,
-) -> Tensor:
-    """A box (x1, y1, x2, y2) of each width and height at every cell, rows (h w a)."""
-    kind = torch.promote_types(x.dtype, torch.float32)
-    half = torch.tensor(anchors, dtype=kind, device=x.device) / 2
-    rows, columns = (torch.arange(n, dtype=kind, device=x.device) for n in x.shape[2:])
+def at_cells(x: Tensor, half: Tensor, stride: Sequence[float], offset: float) -> Tensor:
+    """Boxes (x1, y1, x2, y2) around every cell, from half their sides; rows (h w a)."""
+    kind, device = half.dtype, half.device
+    rows, columns = (torch.arange(n, dtype=kind, device=device) for n in x.shape[2:])
     rows, columns = (rows + offset) * stride[0], (columns + offset) * stride[1]
     y, x_at = torch.meshgrid(rows, columns, indexing="ij")
     centre = torch.stack((x_at, y), -1)[:, :, None]
     boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
     return boxes.expand(x.shape[0], -1, -1)
+
+
+@torch.fx.wrap
+def ratio_grid(
+    x: Tensor,
+    sizes: Sequence[float],
+    ratios: Sequence[float],
+    stride: Sequence[float],
+    offset: float = 0.0,
+) -> Tensor:
+    """A box of each size at each ratio (height / width), its half sides rounded."""
+    root = torch.tensor(ratios, dtype=torch.float32, device=x.device).sqrt()
+    size = torch.tensor(sizes, dtype=torch.float32, device=x.device)
+    half = torch.stack((1 / root, root), -1)[:, None] * size[:, None] / 2
+    half = half.round().flatten(0, 1)
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return at_cells(x, half.to(kind), stride, offset)
 
 
 class ConvReLU(nn.Sequential):
@@ -263,79 +273,34 @@ class RetinaNet(nn.Module):
         v, w = self.head(fpn_3)
         x2, x3 = self.head(fpn_4)
         x4, x5 = self.head(fpn_5)
-        grid_0 = anchor_grid(
+        grid_0 = ratio_grid(
             fpn,
-            (
-                (46, 22),
-                (56, 28),
-                (70, 36),
-                (32, 32),
-                (40, 40),
-                (50, 50),
-                (22, 46),
-                (28, 56),
-                (36, 70),
-            ),
+            (32, 40, 50),
+            (0.5, 1, 2),
             stride=(image.shape[2] // fpn.shape[2], image.shape[3] // fpn.shape[3]),
         )
-        grid_1 = anchor_grid(
+        grid_1 = ratio_grid(
             fpn_2,
-            (
-                (90, 46),
-                (114, 56),
-                (142, 72),
-                (64, 64),
-                (80, 80),
-                (100, 100),
-                (46, 90),
-                (56, 114),
-                (72, 142),
-            ),
+            (64, 80, 101),
+            (0.5, 1, 2),
             stride=(image.shape[2] // fpn_2.shape[2], image.shape[3] // fpn_2.shape[3]),
         )
-        grid_2 = anchor_grid(
+        grid_2 = ratio_grid(
             fpn_3,
-            (
-                (182, 90),
-                (228, 114),
-                (288, 144),
-                (128, 128),
-                (160, 160),
-                (204, 204),
-                (90, 182),
-                (114, 228),
-                (144, 288),
-            ),
+            (128, 161, 203),
+            (0.5, 1, 2),
             stride=(image.shape[2] // fpn_3.shape[2], image.shape[3] // fpn_3.shape[3]),
         )
-        grid_3 = anchor_grid(
+        grid_3 = ratio_grid(
             fpn_4,
-            (
-                (362, 182),
-                (456, 228),
-                (574, 288),
-                (256, 256),
-                (322, 322),
-                (406, 406),
-                (182, 362),
-                (228, 456),
-                (288, 574),
-            ),
+            (256, 322, 406),
+            (0.5, 1, 2),
             stride=(image.shape[2] // fpn_4.shape[2], image.shape[3] // fpn_4.shape[3]),
         )
-        grid_4 = anchor_grid(
+        grid_4 = ratio_grid(
             fpn_5,
-            (
-                (724, 362),
-                (912, 456),
-                (1148, 574),
-                (512, 512),
-                (644, 644),
-                (812, 812),
-                (362, 724),
-                (456, 912),
-                (574, 1148),
-            ),
+            (512, 645, 812),
+            (0.5, 1, 2),
             stride=(image.shape[2] // fpn_5.shape[2], image.shape[3] // fpn_5.shape[3]),
         )
         cls = torch.cat([x, z, v, x2, x4], 1)

@@ -45,7 +45,10 @@ STEPS = (32, 64, 16, 8, 4, 2, 1)
 """By how much another size may be larger."""
 ANCHORS = """`torch.jit.script` has no type for a list of pairs that are whole or not, as
 anchors are; PyTorch has retired it for `torch.export`, which takes them."""
+RANKED = """What it gives is detections, and no gradient goes from these to the scores that only
+rank proposals (`rpn.head.objectness`): DDP needs `find_unused_parameters=True`."""
 EXCEPTIONS: dict[str, tuple[str, frozenset[str]]] = {
+    "ddp": (RANKED, frozenset({"mask_rcnn_resnet50_fpn"})),
     "script": (
         ANCHORS,
         frozenset(
@@ -97,12 +100,12 @@ class Subject:
 
         return weights_of(self.name, self.network)
 
-    def images(self, batch: int = 2, larger: bool = False) -> tuple[Any, ...]:
-        """Images of noise."""
+    def images(self, batch: int = 2, size: int = 0) -> tuple[Any, ...]:
+        """Images of noise, of one of the sizes."""
         import torch
 
         torch.manual_seed(0)
-        shapes = self.larger if larger else self.shapes
+        shapes = self.sizes[size]
         return tuple(torch.randn(batch, *shape) for shape in shapes.values())
 
     @property
@@ -112,8 +115,11 @@ class Subject:
         return {name: tuple(map(int, tensor.shape)) for name, tensor in inputs.items()}
 
     @cached_property
-    def larger(self) -> dict[str, tuple[int, ...]]:
-        """Other sizes that the weights fit; none where there are none."""
+    def sizes(self) -> list[dict[str, tuple[int, ...]]]:
+        """The inputs' shapes, and two larger ones that the weights fit, where there are any.
+
+        The last two are for tracing: one cell is never any other number to `torch.export`.
+        """
         import cnndsl
         from cnndsl.analysis.weights import expected_weights
         from tests.small_zoo import FEW, OWN
@@ -121,7 +127,7 @@ class Subject:
         def all_weights(network: Any) -> dict[str, object]:
             return {key: w.shape for key, (_, w) in expected_weights(network).items()}
 
-        for step in () if self.name in OWN else STEPS:
+        def larger(step: int) -> dict[str, tuple[int, ...]]:
             found = {
                 name: tuple(
                     n + step if axis >= max(1, len(shape) - 2) else n
@@ -129,16 +135,19 @@ class Subject:
                 )
                 for name, shape in self.shapes.items()
             }
+            path = ROOT / "archs" / f"{self.name}.arch"
+            other = cnndsl.load(path, inputs=found, **FEW.get(self.name, {}))
+            assert all_weights(other) == all_weights(self.network), "other weights"
+            return found
+
+        for step in () if self.name in OWN else STEPS:
             with suppress(Exception):
-                path = ROOT / "archs" / f"{self.name}.arch"
-                other = cnndsl.load(path, inputs=found, **FEW.get(self.name, {}))
-                if all_weights(other) == all_weights(self.network):
-                    return found
-        return {}
+                return [self.shapes, larger(step), larger(2 * step)]
+        return [self.shapes]
 
     @cached_property
     def free(self) -> tuple[dict[int, Any], ...]:
-        """The axes of the inputs that are not one size: the batch, and what `larger` moves."""
+        """The axes of the inputs that have not one size: the batch, and what `sizes` moves."""
         import torch
 
         auto = torch.export.Dim.AUTO
@@ -146,7 +155,7 @@ class Subject:
             {
                 axis: auto
                 for axis, n in enumerate((0, *shape))
-                if axis == 0 or (self.larger and self.larger[name][axis - 1] != n)
+                if axis == 0 or self.sizes[-1][name][axis - 1] != n
             }
             for name, shape in self.shapes.items()
         )
@@ -156,7 +165,13 @@ class Subject:
         """What `torch.export` makes."""
         import torch
 
-        return torch.export.export(self.made(), self.images(), dynamic_shapes=self.free)
+        images = self.images(size=len(self.sizes) // 2)
+        return torch.export.export(self.made(), images, dynamic_shapes=self.free)
+
+    def others(self) -> Iterator[tuple[Any, ...]]:
+        """Images other than those that were traced: another batch, and another size."""
+        yield self.images(3, len(self.sizes) // 2)
+        yield self.images(3, -1)
 
 
 def tensors(found: Any) -> list[Any]:
@@ -187,8 +202,7 @@ def fx(subject: Subject) -> None:
     traced = torch.fx.symbolic_trace(made)
     # Traced for no size and no batch: it must serve all.
     compare(traced(*images), made(*images))
-    if subject.larger:
-        images = subject.images(3, larger=True)
+    for images in subject.others():
         compare(traced(*images), made(*images))
 
 
@@ -203,10 +217,8 @@ def script(subject: Subject) -> None:
 def export(subject: Subject) -> None:
     """`torch.export`, dynamic."""
     made, program = subject.made(), subject.program.module()
-    for batch, larger in ((2, False), (3, False), (3, True)):
-        if subject.larger or not larger:
-            images = subject.images(batch, larger)
-            compare(program(*images), made(*images))
+    for images in subject.others():
+        compare(program(*images), made(*images))
 
 
 def onnx(subject: Subject) -> None:
@@ -217,7 +229,11 @@ def onnx(subject: Subject) -> None:
     made = subject.made()
     if "torch.onnx" in subject.text:  # it says itself what it is there
         program = torch.onnx.export(
-            made, subject.images(), dynamic_shapes=subject.free, dynamo=True, verbose=False
+            made,
+            subject.images(size=len(subject.sizes) // 2),
+            dynamic_shapes=subject.free,
+            dynamo=True,
+            verbose=False,
         )
     else:
         program = torch.onnx.export(subject.program, dynamo=True, verbose=False)
@@ -226,13 +242,11 @@ def onnx(subject: Subject) -> None:
     program.save(file)
     onnxruntime.set_default_logger_severity(4)
     session = onnxruntime.InferenceSession(file.getvalue())
-    for batch, larger in ((2, False), (3, False), (3, True)):
-        if subject.larger or not larger:
-            images = subject.images(batch, larger)
-            names = [value.name for value in session.get_inputs()]
-            given = {name: image.numpy() for name, image in zip(names, images, strict=True)}
-            found = [torch.from_numpy(array) for array in session.run(None, given)]
-            compare(found, made(*images))
+    names = [value.name for value in session.get_inputs()]
+    for images in subject.others():
+        given = {name: image.numpy() for name, image in zip(names, images, strict=True)}
+        found = [torch.from_numpy(array) for array in session.run(None, given)]
+        compare(found, made(*images))
 
 
 def compiled(subject: Subject) -> None:
@@ -514,7 +528,7 @@ def page(found: dict[str, dict[str, str]]) -> str:
             "",
             "- **FX** also at another batch and size than the first, of one trace.",
             "- **`torch.export`**, **ONNX**: free in the batch, and in height and width where",
-            "  the network takes more than one size; compared at three of them.",
+            "  the network takes more than one size; compared at another batch and size.",
             "- **DDP**: two gloo processes, two steps; the gradients are equal.",
             "- **autocast**: runs, finite, of the same shapes.",
             "- **vmap**: two sets of weights in one call, as for an ensemble.",

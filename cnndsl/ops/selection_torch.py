@@ -108,7 +108,7 @@ def torchvision_nms(
     boxes: Tensor, scores: Tensor, labels: Tensor, good: Tensor, iou: float, k: int
 ) -> Tensor:
     """What a compiler sees of it."""
-    return labels.new_empty((len(boxes), k))
+    return labels.new_empty((boxes.shape[0], k))
 ''',
         '''def defined_once(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """PyTorch's operation of that name: a second would end that of another file."""

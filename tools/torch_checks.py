@@ -593,7 +593,8 @@ def main() -> None:
     for name in options.names or NETWORKS:
         text = subject_of(name).text
         known = Results.read(KEPT).of(name, text)
-        checks = [c for c in options.check or wanted(name) if options.again or c not in known]
+        asked = [c for c in wanted(name) if not options.check or c in options.check]
+        checks = [c for c in asked if options.again or c not in known]
 
         def keep(which: str, answer: str, name: str = name, text: str = text) -> None:
             # Another run of this script may have written meanwhile.

@@ -78,7 +78,7 @@ def translate(expression: tree.Expression, names: Names) -> ast.expr:
             if known is not None:
                 return translate(then if known else otherwise, names)
             one, other = translate(then, names), translate(otherwise, names)
-            return one if python.same(one, other) else ast.IfExp(test, one, other)
+            return python.chosen(test, one, other)
         case tree.Binary(operator="and" | "or"):
             return _logic(expression, names)
         case tree.Binary(operator="..", left=left, right=right):

@@ -384,6 +384,16 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
     return found
 
 
+def chosen(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
+    """`then if test else other`; of `True` and `False` the test itself."""
+    match then, other:
+        case ast.Constant(value=True), ast.Constant(value=False):
+            return test
+        case ast.Constant(value=False), ast.Constant(value=True):
+            return negated(test)
+    return then if same(then, other) else ast.IfExp(test, then, other)
+
+
 def negated(node: ast.expr) -> ast.expr:
     """`not node`, said shorter where a comparison has an opposite."""
     opposite = {

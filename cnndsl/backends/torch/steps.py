@@ -209,7 +209,7 @@ def unit_argument(unit: Unit, argument: tree.Argument) -> ast.expr:
         return first
     if not isinstance(unit.repeat, ast.expr):
         raise CannotTranslateError("`then` outside a repeat")
-    return ast.IfExp(unit.repeat, first, rest)
+    return python.chosen(unit.repeat, first, rest)
 
 
 def _word(unit: Unit, argument: tree.Argument) -> object:

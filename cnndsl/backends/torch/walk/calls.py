@@ -9,6 +9,7 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.recursive import calling
 from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
@@ -97,7 +98,7 @@ class Calls(Operations):
             outputs = [(i, one.outputs) for i, one in views]
             shape = self.left(callee, arguments, results[0][1], 0, views)
             return self.results(run, [shape], outputs, hint)
-        return self.unpacked(callee, arguments, run, results, views, hint)
+        return self.unpacked(callee, arguments, run, results, views)
 
     def constructed(self, callee: Unit, arguments: Arguments) -> ast.Call:
         """The call of a block's class."""
@@ -119,7 +120,6 @@ class Calls(Operations):
         run: ast.expr,
         given: list[tuple[str, T]],
         views: Views[Call],
-        hint: str,
     ) -> Flow:
         """A block that returns several: outputs, of which this call may lack some, and labels.
 
@@ -127,7 +127,7 @@ class Calls(Operations):
         """
         unit = self.unit
         count = len(given)
-        names = [unit.variable(hint) for _ in range(count)]
+        names = [unit.variable(identifier(name)) for name, _ in given]
         names += [unit.variable() for _ in callee.extras]
         target = ast.Tuple([python.name(n) for n in names], ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))

@@ -51,7 +51,7 @@ class Operations(State):
         outputs = [(i, one.outputs) for i, one in views]
         if said is not None:
             run, shapes = said
-            return self.results(run, shapes, outputs, hint)
+            return self.results(run, shapes, outputs, hint, _words(cls))
         modules, tensors = self.step_modules(term, views, entered)
         site = self.modules.sites.get(id(term))
         name = site.name if site is not None else unit.attribute(term.path.name)
@@ -119,14 +119,16 @@ class Operations(State):
         shapes: Sequence[tuple[int, ...]],
         outputs: Views[tuple[Tensor, ...]],
         hint: str,
+        words: Sequence[str] = (),
     ) -> Flow:
-        """Name what a step gives."""
+        """Name what a step gives: several by the words of the operation, if it has them."""
         if len(outputs[0][1]) == 1:
             return (self.made(run, shapes[0], [(i, o[0]) for i, o in outputs], hint),)
         self.agree([(i, len(o)) for i, o in outputs])
         unit = self.unit
         count = len(outputs[0][1])
-        names = [unit.variable(hint) for _ in range(count)]
+        words = words if len(words) == count else [hint] * count
+        names = [unit.variable(word) for word in words]
         target = ast.Tuple([python.name(n) for n in names], ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))
         found: list[T] = []
@@ -350,3 +352,8 @@ class Operations(State):
                 tensors.append(self.inner(op.shape(*shapes), node_views))
             shapes = [tensors[-1].shape]
         return modules, tensors
+
+
+def _words(cls: object) -> Sequence[str]:
+    """What an operation calls its outputs."""
+    return cls.outputs if isinstance(cls, type) and issubclass(cls, Op) else ()

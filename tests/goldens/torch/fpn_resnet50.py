@@ -132,7 +132,7 @@ class FPNResNet50(nn.Module):
         self.fpn = FPN(256, 512, 1024, 2048)
 
     def forward(self, image: Tensor) -> FPNResNet50Output:
-        body, body_2, body_3, body_4 = self.body(image)
-        fpn, fpn_2, fpn_3, fpn_4 = self.fpn(body, body_2, body_3, body_4)
-        p6 = F.max_pool2d(fpn_4, 1, stride=2)
-        return FPNResNet50Output(fpn, fpn_2, fpn_3, fpn_4, p6)
+        c2, c3, c4, c5 = self.body(image)
+        p2, p3, p4, p5 = self.fpn(c2, c3, c4, c5)
+        p6 = F.max_pool2d(p5, 1, stride=2)
+        return FPNResNet50Output(p2, p3, p4, p5, p6)

@@ -266,44 +266,44 @@ class RetinaNet(nn.Module):
         self.head = RetinaHead(256, classes)
 
     def forward(self, image: Tensor) -> RetinaNetOutput:
-        _, body, body_2, body_3 = self.body(image)
-        fpn, fpn_2, fpn_3, fpn_4, fpn_5 = self.fpn(body, body_2, body_3)
-        x, y = self.head(fpn)
-        z, u = self.head(fpn_2)
-        v, w = self.head(fpn_3)
-        x2, x3 = self.head(fpn_4)
-        x4, x5 = self.head(fpn_5)
+        _, c3, c4, c5 = self.body(image)
+        p3, p4, p5, p6, p7 = self.fpn(c3, c4, c5)
+        cls, reg = self.head(p3)
+        cls_2, reg_2 = self.head(p4)
+        cls_3, reg_3 = self.head(p5)
+        cls_4, reg_4 = self.head(p6)
+        cls_5, reg_5 = self.head(p7)
         grid_0 = ratio_grid(
-            fpn,
+            p3,
             (32, 40, 50),
             (0.5, 1, 2),
-            stride=(image.shape[2] // fpn.shape[2], image.shape[3] // fpn.shape[3]),
+            stride=(image.shape[2] // p3.shape[2], image.shape[3] // p3.shape[3]),
         )
         grid_1 = ratio_grid(
-            fpn_2,
+            p4,
             (64, 80, 101),
             (0.5, 1, 2),
-            stride=(image.shape[2] // fpn_2.shape[2], image.shape[3] // fpn_2.shape[3]),
+            stride=(image.shape[2] // p4.shape[2], image.shape[3] // p4.shape[3]),
         )
         grid_2 = ratio_grid(
-            fpn_3,
+            p5,
             (128, 161, 203),
             (0.5, 1, 2),
-            stride=(image.shape[2] // fpn_3.shape[2], image.shape[3] // fpn_3.shape[3]),
+            stride=(image.shape[2] // p5.shape[2], image.shape[3] // p5.shape[3]),
         )
         grid_3 = ratio_grid(
-            fpn_4,
+            p6,
             (256, 322, 406),
             (0.5, 1, 2),
-            stride=(image.shape[2] // fpn_4.shape[2], image.shape[3] // fpn_4.shape[3]),
+            stride=(image.shape[2] // p6.shape[2], image.shape[3] // p6.shape[3]),
         )
         grid_4 = ratio_grid(
-            fpn_5,
+            p7,
             (512, 645, 812),
             (0.5, 1, 2),
-            stride=(image.shape[2] // fpn_5.shape[2], image.shape[3] // fpn_5.shape[3]),
+            stride=(image.shape[2] // p7.shape[2], image.shape[3] // p7.shape[3]),
         )
-        cls = torch.cat([x, z, v, x2, x4], 1)
-        reg = torch.cat([y, u, w, x3, x5], 1)
+        cls = torch.cat([cls, cls_2, cls_3, cls_4, cls_5], 1)
+        reg = torch.cat([reg, reg_2, reg_3, reg_4, reg_5], 1)
         anchors = torch.cat([grid_0, grid_1, grid_2, grid_3, grid_4], 1)
         return RetinaNetOutput(cls, reg, anchors)

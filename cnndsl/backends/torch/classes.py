@@ -10,7 +10,7 @@ from cnndsl.backends.torch import file, python, recursive, steps
 from cnndsl.backends.torch.expressions import ROUND8, literal, translate
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import Parameters, is_cube
-from cnndsl.backends.torch.tidy import live, tidy
+from cnndsl.backends.torch.tidy import live, reusing, tidy
 from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
 from cnndsl.language import tree
@@ -44,7 +44,7 @@ class Classes(Parameters, ABC):
             ports.append((name, listed if isinstance(one, list) else tensor, None))
         body = tidy([*unit.fwd, ast.Return(value)], [name for name, _, _ in ports])
         forward = file.function("forward", file.arguments(ports), body, kind)
-        unit.init = needed(unit, body)
+        unit.init = reusing(needed(unit, body))
         used = recursive.read(unit, unit.init)
         self.sign(unit, used, model)
         recursive.shorten(unit)

@@ -364,3 +364,42 @@ class _Rename(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
         return ast.Name(self.mapping.get(node.id, node.id), node.ctx)
+
+
+LOCALS = ("layers", "blocks", "c_in", "i")
+"""What the constructor's loops call what they keep and count."""
+
+
+def reusing(init: list[ast.stmt]) -> list[ast.stmt]:
+    """`layers` for `layers2`, where the first `layers` are read no more."""
+    mapping: dict[str, str] = {}
+    for number, node in enumerate(init):
+        taken = node.value if isinstance(node, ast.Assign) else None
+        for name in writes(node):
+            base = name.rstrip("0123456789")
+            if base not in LOCALS or name == base or name in mapping:
+                continue
+            one = {base, *(old for old, new in mapping.items() if new == base)}
+            rest = init[number + (isinstance(taken, ast.Name) and taken.id in one) :]
+            if not any(reads(later).keys() & one for later in rest):
+                mapping[name] = base
+    known: set[str] = set()
+    found = [_Reuse(mapping, known).visit(python.clone(node)) for node in init]
+    return [node for node in found if not _idle(node)]
+
+
+class _Reuse(_Rename):
+    """Names of the constructor, each with its type where it is first given a value."""
+
+    def __init__(self, mapping: dict[str, str], known: set[str]) -> None:
+        super().__init__(mapping)
+        self.known = known
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        self.generic_visit(node)
+        assert isinstance(node.target, ast.Name)
+        assert node.value is not None
+        if node.target.id in self.known:
+            return ast.Assign([node.target], node.value)
+        self.known.add(node.target.id)
+        return node

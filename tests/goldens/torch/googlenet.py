@@ -87,8 +87,8 @@ class GoogLeNet(nn.Module):
             layers.append(Inception(c_in, c1, r3, c3, r5, c5, pool))
             c_in = c1 + c3 + c5 + pool
         self.i3 = nn.Sequential(*layers)
-        c_in2 = 480
-        layers2: list[nn.Module] = []
+        c_in = 480
+        layers = []
         for c1, r3, c3, r5, c5, pool in (
             (192, 96, 208, 16, 48, 64),
             (160, 112, 224, 24, 64, 64),
@@ -96,18 +96,18 @@ class GoogLeNet(nn.Module):
             (112, 144, 288, 32, 64, 64),
             (256, 160, 320, 32, 128, 128),
         ):
-            layers2.append(Inception(c_in2, c1, r3, c3, r5, c5, pool))
-            c_in2 = c1 + c3 + c5 + pool
-        self.i4 = nn.Sequential(*layers2)
-        c_in3 = 832
-        layers3: list[nn.Module] = []
+            layers.append(Inception(c_in, c1, r3, c3, r5, c5, pool))
+            c_in = c1 + c3 + c5 + pool
+        self.i4 = nn.Sequential(*layers)
+        c_in = 832
+        layers = []
         for c1, r3, c3, r5, c5, pool in (
             (256, 160, 320, 32, 128, 128),
             (384, 192, 384, 48, 128, 128),
         ):
-            layers3.append(Inception(c_in3, c1, r3, c3, r5, c5, pool))
-            c_in3 = c1 + c3 + c5 + pool
-        self.i5 = nn.Sequential(*layers3)
+            layers.append(Inception(c_in, c1, r3, c3, r5, c5, pool))
+            c_in = c1 + c3 + c5 + pool
+        self.i5 = nn.Sequential(*layers)
         self.dropout = nn.Dropout(p=0.4)
         self.logits = nn.Linear(1024, classes)
         self.aux = aux

@@ -176,5 +176,5 @@ def test_the_command_writes_clean_source_of_torch_alone(tmp_path: Path) -> None:
         for line in file.read_text().splitlines()
         if line.startswith(("import", "from"))
     }
-    known = ("torch", "collections", "typing", "math", "itertools", "functools")
+    known = ("torch", "collections", "typing", "math", "itertools", "functools", "importlib")
     assert all(line.split()[1].split(".")[0] in known for line in imports)

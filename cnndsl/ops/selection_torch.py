@@ -178,10 +178,11 @@ def greedy_nms(
         torch.tensor([min(iou, 1.0)]),
         torch.tensor([lowest]),
     ]
+    count = rows.isfinite().nonzero().shape[0]  # a size of its own; fewer are kept
     chosen = torch.onnx.ops.symbolic(
-        "NonMaxSuppression", given, dtype=torch.int64, shape=(k, 3)
+        "NonMaxSuppression", given, dtype=torch.int64, shape=(count, 3)
     )
-    # As many ones as there are rows: what `shape` says above is not so.
+    # As many ones as are kept: what `shape` says above is not so.
     given = [torch.zeros_like(rows).float(), chosen, chosen[:, 0].float() * 0 + 1]
     marked = torch.onnx.ops.symbolic(
         "ScatterND", given, dtype=torch.float32, shape=rows.shape

@@ -26,12 +26,14 @@ def made(case: str, more: str = "") -> nn.Module:
     inputs, operands = CASES[case]
     return module(
         loads(f"""
-model Suppressed: ({inputs}) -> (b, s, l, v) {{
+model Suppressed: ({inputs}) -> (b, s, l, v, w) {{
   kept: nms(20, iou=0.4, score=0.1{more}) {{ {operands} }}
+  few: nms(3, iou=0.2) {{ kept.boxes; kept.scores; kept.labels }}
   b: kept.boxes
   s: kept.scores
   l: kept.labels
   v: kept.valid
+  w: few.boxes
 }}""")
     ).eval()
 

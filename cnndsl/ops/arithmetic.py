@@ -484,4 +484,4 @@ def _projection(wanted: Shape, found: Shape) -> str:
     """What would make the shapes equal."""
     if len(wanted) == len(found) and wanted[1:] == found[1:]:
         return f"project with a convolution: conv({int(wanted[0])}, 1x1)"
-    return "`add` needs equal shapes: nothing is broadcast"
+    return "give equal shapes, sizes of 1, or a vector [C] for [C, *S]"

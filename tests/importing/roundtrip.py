@@ -102,7 +102,8 @@ def layers_of(network: Network) -> Counter[object]:
 def _said(network: Network, node: Node) -> object:
     """What a layer is in evaluation; what only moves elements by where they come from."""
     plain = node.op.plain()
-    if (plain.moves or plain.name in MOVES) and node.op.name != "zeropad":
+    single = len(network.operands(node.name)) == len(network.shapes[node.name]) == 1
+    if single and (plain.moves or plain.name in MOVES) and plain.name != "zeropad":
         name, output = network.operands(node.name)[0]
         shape = tuple(map(int, network.shapes[name][output]))
         moved = plain.run(np.arange(math.prod(shape), dtype=float).reshape(1, *shape))

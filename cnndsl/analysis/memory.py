@@ -18,7 +18,7 @@ from cnndsl.analysis.buffers import Buffer, buffers, held, is_view, overwrites
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
 from cnndsl.graph import Network
-from cnndsl.ops.base import BYTES, Saved
+from cnndsl.ops.base import BYTES, Saved, Shape
 from cnndsl.symbolic import strip
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adam": 2}
@@ -249,7 +249,8 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
-    gapped: set[Key] = set()
+    gapped: dict[Key, Shape | None] = {}
+    """The parts of a memory, with their strides where a part lies in it as it is."""
     extra = 0
     for node in network:
         op, operands = node.op.plain(), network.operands(node.name)
@@ -261,7 +262,8 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         roots.update((key, roots[operands[0]] if shares else key) for key in outputs)
         parts = op.gaps and op.shapes(*inputs) != (inputs[0],)
         if shares and (parts or operands[0] in gapped):
-            gapped.update(outputs)
+            first = parts and operands[0] not in gapped
+            gapped |= dict.fromkeys(outputs, op.apart(inputs[0]) if first else None)
         flows = tuple(grads[operand] for operand in operands)
         differs = any(flows) or any(w.trainable for w in op.weights(*inputs).values())
         names = op.output_names(count)
@@ -274,7 +276,8 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
             copy = Saved(own=BYTES * math.prod(inputs[0]))
             found = op.keeps_inplace or copy
         for number in found.inputs:
-            if operands[number] in gapped and number in op.compacts(*inputs):
+            layout = gapped.get(operands[number], ())
+            if layout != () and op.copies(number, inputs, layout):
                 extra += _bytes(network, operands[number], batch)
             else:
                 kept.add(roots[operands[number]])

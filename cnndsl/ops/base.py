@@ -448,6 +448,17 @@ class Op(Record):
         """The inputs of which autograd keeps a copy where they have gaps."""
         return ()
 
+    def copies(self, number: int, inputs: Sequence[Shape], strides: Shape | None) -> bool:
+        """Whether autograd keeps a copy of an input with gaps, whose strides may be known.
+
+        The first stride is the batch's.
+        """
+        return number in self.compacts(*inputs)
+
+    def apart(self, x: Shape) -> Shape:
+        """How far apart the elements of a part lie along each axis, the batch first."""
+        return tuple(math.prod(x[axis:]) for axis in range(len(x) + 1))
+
     def special(self, *inputs: Shape) -> int:
         """How many elements a function like an exponential, root or quotient gives."""
         return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -57,6 +59,14 @@ class Linear(Op):
     def compacts(self, *inputs: Shape) -> Integers:
         """Rows are joined to the batch."""
         return (0,) if len(inputs[0]) > 1 else ()
+
+    def copies(self, number: int, inputs: Sequence[Shape], strides: Shape | None) -> bool:
+        """Rows at equal distances need no copy."""
+        if strides is None or not self.compacts(*inputs):
+            return bool(self.compacts(*inputs))
+        rows = [(n, step) for n, step in zip((2, *inputs[0]), strides, strict=True)][:-1]
+        wide = [row for row in rows if row[0] != 1]
+        return any(far != n * near for (_, far), (n, near) in pairwise(wide))
 
     def resolved(self, *inputs: Shape) -> Op:
         """A bias unless it was said or a norm follows."""

@@ -282,13 +282,18 @@ class Rearrangement(Record):
 def _viewed(
     names: Sequence[str], merged: Sequence[Sequence[str]], sizes: dict[str, int]
 ) -> bool:
-    """Whether axes that lie in this order can be merged in groups without a copy."""
+    """Whether axes that lie in this order can be merged in groups without a copy.
+
+    The batch belongs to the first group.
+    """
     strides, step = {}, 1
     for name in reversed(names):
         strides[name] = step
         step *= sizes[name]
-    for group in merged:
+    strides[""] = step
+    for number, group in enumerate(merged):
         wide = [name for name in group if sizes[name] != 1]
+        wide = wide if number else ["", *wide]
         for outer, inner in itertools.pairwise(wide):
             if strides[outer] != strides[inner] * sizes[inner]:
                 return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -329,6 +330,11 @@ class Slice(Moved):
     def view(self, *inputs: Shape, training: bool = False) -> bool:
         """A part of its input's memory."""
         return True
+
+    def apart(self, x: Shape) -> Shape:
+        """`step` elements along its axis."""
+        steps = (int(self.step) if axis == self.axis + 1 else 1 for axis in range(len(x) + 1))
+        return tuple(map(operator.mul, Moved.apart(self, x), steps))
 
     def bounds(self, x: Shape) -> tuple[int, int]:
         """The first place, and that before which it ends.  Raises OpError."""

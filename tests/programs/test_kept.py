@@ -207,6 +207,14 @@ model M: image[2, 4, 4] -> y { resize(3x2) -> conv(4, 3, pad_mode="replicate") -
     "a tensor that begins anew": """
 model M: image[1] -> y { ln -> learned([1])
   y: relu }""",
+    "a product over an axis of the batch": """
+model M: image[2, H=2] -> y { l: image -> bn
+  y: einsum("a b, a b -> b") { l; l } }""",
+    "rows of a part at equal distances": """
+model M: image[8, 5, 4] -> (y, z) { a: image -> conv(8, 1)
+  p, q, r, s: a -> split(4, 2)
+  y: q -> linear(3)
+  z: a -> slice(step=2, axis=1) -> linear(2) -> relu }""",
     "attention in one step": """
 model M: image[6, 11] -> y { y: attention { image; image -> elu; image -> bn } }""",
     "one norm behind two layers": """

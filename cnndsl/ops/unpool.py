@@ -205,7 +205,7 @@ class MaxUnpool(Windowed):
         """`F.max_unpool2d(x, indices, (2, 2))`: PyTorch's types ask for tuples."""
         rank = len(self.kernel)
         keywords: dict[str, tuple[object, object]] = {
-            "stride": (self.strides, self.kernel),
+            "stride": (None if self.strides == self.kernel else self.strides, None),
             "padding": (tuple(before for before, _ in self.pads), (0,) * rank),
             "output_size": (self.size, None),
         }

@@ -711,6 +711,7 @@ def measured(body: Body) -> bool:
         f"{n} -> reshape({n}.w * {n}.c, {math.prod(value.shape[1:-1])})",
         f"{n} -> flatten -> {{ let s = {n}.shape; reshape(*s) }}", f"{n} -> mul({n}.shape[0])",
         f"{n} -> conv({c}, 1) -> zeropad({n}.w - {n}.w + 1)",
+        f"{n} -> relu -> conv(it.c, 1)", f"{n} -> gelu -> linear(it.w + 1)",
     ]  # fmt: skip
     if rank == len(other.shape) - 1:
         texts += [f"{n} -> resize({o}.size)", f'{n} -> resize({o}.size, "bilinear")',
@@ -806,6 +807,19 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
         "[C, *S]", "[@d]"), "@l: @v -> Sub@\n@m: @v -> Sub@(2)", ("@l", "@m")),
     ("block Set@(n: int = 1, act: op = relu) { @same -> act -> mul(n) }",
      "@l: @v -> { default Set@(n=2); Set@; Set@(act=tanh) }\n@m: @v -> Set@(3)", ("@l", "@m")),
+    ("block Idle@(n: int = 2, act: op = relu): x -> y { y: x -> @same }",
+     "@l: @v -> Idle@\n@m: @v -> Idle@(3, act=tanh)", ("@l", "@m")),
+    ("block Tokens@(heads: int = 1): x[C, *S] -> (y[C, *S], t) {\n"
+     '  r: x -> rearrange("c ... -> (...) c")\n'
+     "  q: r -> linear(C)\n  t: attention(heads) { q; r -> linear(C); q }\n"
+     "  y: x -> @same\n}",
+     "@l: @v -> Tokens@\n@m: @v -> Tokens@(heads=1)", ("@l.y", "@l.t", "@m.t")),
+    ("default conv(init=kaiming_normal(\"fan_out\"))\n"
+     "block Begun@: x[C, *S] -> y { y: x -> conv(C, 3, bias_init=normal(0.5)) -> @same }",
+     "@l: @v -> Begun@ each { @v; @w }\n@m: @v -> Begun@", ("@l[0]", "@l[1]", "@m")),
+    ("block Places@(k: size = 2): x[C, *S] -> (y, p, q) {\n  p, q: x -> maxpool_indices(k)\n"
+     "  y: max_unpool(k, size=x.size) { p; q }\n}",
+     "@l: @v -> Places@\n@m: @v -> Places@(3)", ("@l.y", "@l.p", "@m.y")),
     ("block Half@: x[C, H, W] -> y[2 * C, H // 2, W // 2] {\n"
      "  y: x -> conv(2 * C, 2, stride=2, pad=valid)\n}",
      "@l: @v -> Half@", ("@l",)),

@@ -215,6 +215,16 @@ model M: image[8, 5, 4] -> (y, z) { a: image -> conv(8, 1)
   p, q, r, s: a -> split(4, 2)
   y: q -> linear(3)
   z: a -> slice(step=2, axis=1) -> linear(2) -> relu }""",
+    "two unpoolings of one block": """
+block P(k: size): x[C, *S] -> (y, p) {
+  p, q: x -> maxpool_indices(k)
+  y: max_unpool(k, size=x.size) { p; q }
+}
+model M: image[4, H=6, W=6] -> (y, z) {
+  a: image -> P(2)
+  b: image -> P(3)
+  y: a.y -> relu
+  z: b.y -> conv(2, 1) }""",
     "attention in one step": """
 model M: image[6, 11] -> y { y: attention { image; image -> elu; image -> bn } }""",
     "one norm behind two layers": """

@@ -19,6 +19,8 @@ IN_SUITE = ("interpreter", "plan", "plan_single")
 """The columns of every program."""
 WRITTEN = ("pytorch", "optimized", "source", "keys", "parameters")
 """Those of every fifth random program: each makes files and runs them."""
+WHOLE = (1, 2, 3)
+"""The random programs that are asked all columns: commands and pictures take a second each."""
 SEEDS = 230
 """Random programs."""
 
@@ -41,6 +43,11 @@ def test_what_is_written_of_random_programs(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(0, SEEDS, 15))
 def test_labels_of_random_programs_as_outputs(seed: int) -> None:
     assert_right(generate(seed), ["outputs_at"], seed)
+
+
+@pytest.mark.parametrize("seed", WHOLE)
+def test_every_column_of_a_random_program_holds(seed: int) -> None:
+    assert_right(generate(seed), [name for name in COLUMNS if name != "slow_pictures"], seed)
 
 
 def test_a_program_is_that_of_its_seed() -> None:

@@ -146,12 +146,10 @@ class WindowMask(Given):
 
     def shape(self, *inputs: Shape) -> Shape:
         """(windows, n, n)."""
-        for name in ("places", "shift"):
-            if len(getattr(self, name)) != len(self.size):
-                raise OpError(
-                    f"`{name}` has {len(getattr(self, name))} axes, and `size` {len(self.size)}",
-                    attribute=name,
-                )
+        axes = len(self.size)
+        for name, count in (("places", len(self.places)), ("shift", len(self.shift))):
+            if count != axes:
+                raise OpError(f"`{name}` has {count} axes, and `size` {axes}", attribute=name)
         given = list(zip(self.size, self.places, self.shift, strict=True))
         for whole, side, shift in given:
             if side < 1 or whole < side or whole % side:

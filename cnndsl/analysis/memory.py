@@ -263,7 +263,7 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
         parts = op.gaps and op.shapes(*inputs) != (inputs[0],)
         if shares and (parts or operands[0] in gapped):
             first = parts and operands[0] not in gapped
-            gapped |= dict.fromkeys(outputs, op.apart(inputs[0]) if first else None)
+            gapped |= dict.fromkeys(outputs, op.distances(inputs[0]) if first else None)
         flows = tuple(grads[operand] for operand in operands)
         differs = any(flows) or any(w.trainable for w in op.weights(*inputs).values())
         names = op.output_names(count)

@@ -455,7 +455,7 @@ class Op(Record):
         """
         return number in self.compacts(*inputs)
 
-    def apart(self, x: Shape) -> Shape:
+    def distances(self, x: Shape) -> Shape:
         """How far apart the elements of a part lie along each axis, the batch first."""
         return tuple(math.prod(x[axis:]) for axis in range(len(x) + 1))
 

@@ -331,10 +331,10 @@ class Slice(Moved):
         """A part of its input's memory."""
         return True
 
-    def apart(self, x: Shape) -> Shape:
+    def distances(self, x: Shape) -> Shape:
         """`step` elements along its axis."""
         steps = (int(self.step) if axis == self.axis + 1 else 1 for axis in range(len(x) + 1))
-        return tuple(map(operator.mul, Moved.apart(self, x), steps))
+        return tuple(map(operator.mul, Moved.distances(self, x), steps))
 
     def bounds(self, x: Shape) -> tuple[int, int]:
         """The first place, and that before which it ends.  Raises OpError."""

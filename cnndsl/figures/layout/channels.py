@@ -15,6 +15,8 @@ from cnndsl.figures.paint import Point
 
 MARGIN = 5.5
 STEPS = (8.0, 14.0, 20.0)
+FINE = (6.0, 10.0, 14.0, 18.0, 22.0, 26.0)
+"""From a box to the channels beside it, and where these are too few."""
 NEAR, TIGHT = 4.0, 1.0
 RIM = 1e4
 SAME = 0.008
@@ -37,13 +39,14 @@ class Channels:
         tracks: Sequence[float] = (),
         levels: Sequence[float] = (),
         words: Sequence[Rect] = (),
+        steps: Sequence[float] = STEPS,
     ) -> None:
         """`points` are exactly on it; the rest is as `Router` says."""
         self.rects = rects
         xs, ys = set(tracks), set(levels)
         exact = list(points)
         for left, top, right, bottom in rects:
-            for step in STEPS:
+            for step in steps:
                 xs |= set() if tracks else {left - step, right + step}
                 ys |= set() if levels else {top - step, bottom + step}
             exact.append(((left + right) / 2, (top + bottom) / 2))

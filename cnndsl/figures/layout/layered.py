@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from cnndsl.figures.layout.channels import FINE, STEPS
 from cnndsl.figures.layout.ordering import ordered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire, edges_in
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
@@ -269,10 +270,16 @@ def _join(
         for (ends, leg), (begin, end) in legs.items()
     }
     ports = [port for want in asked.values() for port in (*want.tails, *want.heads)]
-    router = Router(rects, ports, words=[spot.label for spot in done.spots if spot.label])
-    for lines in fences:
-        router.fence(lines)
-    ways = router.all(list(asked.values()))
+    words = [spot.label for spot in done.spots if spot.label]
+    first: set[Ends] = set()
+    for steps in (STEPS, FINE, FINE):
+        router = Router(rects, ports, words=words, steps=steps)
+        for lines in fences:
+            router.fence(lines)
+        ways = router.all(list(asked.values()), first)
+        first |= router.crowded
+        if not router.crowded:
+            break
     for (ends, leg), way in zip(asked, ways, strict=True):
         begin, end = legs[ends, leg]
         line = tidy(begin + way + end)

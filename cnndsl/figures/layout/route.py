@@ -10,11 +10,11 @@ Source: Hart, Nilsson & Raphael 1968 (A*), over places and the directions they a
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
-from cnndsl.figures.layout.channels import SAME, Channels, Rect
+from cnndsl.figures.layout.channels import SAME, STEPS, Channels, Rect
 from cnndsl.figures.layout.piece import Ends, Line, tidy
 from cnndsl.figures.paint import Point
 
@@ -64,13 +64,14 @@ class Router:
         tracks: Sequence[float] = (),
         levels: Sequence[float] = (),
         words: Sequence[Rect] = (),
+        steps: Sequence[float] = STEPS,
     ) -> None:
         """`tracks` and `levels` are where edges may run; without them, beside the boxes.
 
         `words` are labels: an edge may pass close by, and not through.
         """
         points = [(port.x, port.y) for port in ports]
-        self.channels = Channels(rects, points, tracks, levels, words)
+        self.channels = Channels(rects, points, tracks, levels, words, steps)
         self.closed = self.channels.closed
         width = self.channels.width
         self.moves = (1, width, -1, -width)
@@ -78,6 +79,8 @@ class Router:
         self.begins: set[Point] = set()
         self.ends: set[Point] = set()
         self.eager = 1.0
+        self.crowded: set[Ends] = set()
+        """The edges that had to run where another does."""
         self.alone = True
         """Whether a line must not run where one of other boxes does."""
 
@@ -93,11 +96,16 @@ class Router:
             step = self.channels.width if abs(one[0] - two[0]) < SAME else 1
             self.channels.take(ends, range(min(first, last), max(first, last) + 1, step))
 
-    def all(self, wanted: Sequence[Wanted]) -> list[Line]:
-        """Every edge's line, in order; straight ones are led first, then short ones."""
+    def all(self, wanted: Sequence[Wanted], first: Collection[Ends] = ()) -> list[Line]:
+        """Every edge's line, in order; straight ones are led first, then short ones.
+
+        Before them, those that are to be `first`.
+        """
         if len(wanted) * len(self.closed) > LARGE:
             self.eager = EAGER
-        order = sorted(range(len(wanted)), key=lambda n: _reach(wanted[n]))
+        order = sorted(
+            range(len(wanted)), key=lambda n: (wanted[n].ends not in first, *_reach(wanted[n]))
+        )
         found = {n: self._lead(wanted[n]) for n in order}
         return [found[n] for n in range(len(wanted))]
 
@@ -113,6 +121,8 @@ class Router:
             (self.channels.closed, False, False),
         ):
             self.closed, self.alone = closed, alone
+            if not alone:
+                self.crowded.add(want.ends)
             found = self._way(want, free=free)
             if found is not None:
                 return found

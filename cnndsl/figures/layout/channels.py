@@ -115,6 +115,14 @@ class Channels:
             for n in range(bisect_left(along, low), bisect_left(along, high)):
                 edge = 2 * (n + self.width * at) + 1 if level else 2 * (at + self.width * n)
                 self.fences.setdefault(edge, []).append(ends)
+            where = y1 if level else x1
+            line_at = bisect_left(across, where - SAME)
+            if abs(across[min(line_at, len(across) - 1)] - where) > SAME:
+                continue
+            # It runs on the grid: nothing else may run there.
+            for n in range(max(bisect_left(along, low) - 1, 0), bisect_left(along, high)):
+                place = n + self.width * line_at if level else line_at + self.width * n
+                self.runs.setdefault(2 * place + (not level), []).append(ends)
 
     def take(self, ends: Ends, places: Sequence[int]) -> None:
         """What runs through some places, one beside the other."""

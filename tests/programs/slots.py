@@ -98,6 +98,9 @@ STRUCTURES: list[tuple[str, str, str]] = [
     ("block B(act: op) { conv(4, 1, act=act) -> act }", "B(leaky(0.3))", "B(leaky)"),
     ("block B(act: op) { act }", "B(none)", "B(silu)"),
     ("block B(n: int) { a: split(n)\n  concat { a[*] } }", "B(2)", "B(4)"),
+    ("block B(s: pad) { conv(4, 3, stride=2, pad=s) }", "B(tf_same)", "B(same)"),
+    ("block B(n: int) { o: conv(18, 3)\n"
+     "  l: deform_conv(n, 3, bias_init=normal(0.5)) { in; o } }", "B(4)", "B(6)"),
     ("block B(n: int) { a: split(n) when false\n else z: relu * n }", "B(2)", "B(4)"),
     ("block B(k: int) { s: for i in 0..k { t[i]: in -> conv(2, 1) }\n  concat { s[*] } }",
      "B(2)", "B(3)"),

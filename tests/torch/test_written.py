@@ -243,3 +243,14 @@ block Same: x[C, H, W] -> (u, v) { u: x -> conv(C, 1x1)
 model M: image[4, H=8, W=8] -> a { p: Same -> Pair(3) * 3
                                    a: p.u -> relu }"""
     )
+
+
+def test_a_block_within_itself_is_one_class_at_the_depth_that_there_may_be() -> None:
+    network = loads("""
+block R(d: int) { conv(4, 3x3)
+  R(d - 1) when d > 1 }
+model M(d: int = 199): image[4, H=8, W=8] -> y { y: R(d) }
+""")
+    text = written(network).text
+    assert text.count("class ") == 2
+    assert "d - 1)" in text

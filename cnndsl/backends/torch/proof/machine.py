@@ -58,7 +58,7 @@ GLOBAL -= {"OrderedDict"}
 CONVERSIONS = {f"nn.utils.convert_conv{n}d_weight_memory_format" for n in (2, 3)}
 IMPORTED = ("torch", "nn", "F", "library", "Sequence")
 """What the project's own text may take from a file's imports."""
-DEEPEST = 60
+DEEPEST = 500
 """The calls in one another."""
 END, BREAK, CONTINUE = object(), object(), object()
 """How a block of statements ends where it returns nothing."""

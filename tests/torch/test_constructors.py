@@ -14,7 +14,7 @@ from torch import nn
 
 from cnndsl import zoo
 from cnndsl.analysis.weights import expected_weights
-from cnndsl.backends.torch import source
+from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import execute
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import prove, reparse
@@ -45,10 +45,13 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) -> None:
     for definition in read(name).models.values():
         network = elaborate(definition)
-        text = source(network)
+        written = write(network)
+        text = written.text
         tree = ast.parse(text)
         prove(tree, network)
         reparse(text, tree)
+        if written.because:
+            continue  # layer by layer: its constructor takes nothing
         made = execute(text, network.name)
         calls = recorded(made)
         cls = getattr(made, identifier(network.name))

@@ -131,6 +131,17 @@ class Plan:
     folded: frozenset[str]
 
 
+def repeated(items: Sequence[Item], turns: int = 1) -> dict[str, int]:
+    """How often each box of a repeated sequence occurs: so many tensors an edge has there."""
+    found: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, Cluster):
+            found |= repeated(item.children, turns * item.count)
+        elif turns > 1:
+            found[item.key] = turns
+    return found
+
+
 def boxes(items: Sequence[Item]) -> Iterator[Box]:
     """The boxes of some items, clusters opened."""
     for item in items:

@@ -6,9 +6,9 @@ import shlex
 from functools import cache
 from itertools import combinations, pairwise
 
-from cnndsl.figures import dot
+from cnndsl.figures import dot, plan
 from cnndsl.figures.blocks import arranged
-from cnndsl.figures.layout.page import Page
+from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.files import shipped
@@ -27,6 +27,13 @@ def network(name: str) -> Network:
 
 @cache
 def placed(name: str, detail: str = "blocks") -> Page:
+    planned = plan(network(name), folding=False if detail == "full" else None)
+    return page(planned, insets=detail != "stages")
+
+
+@cache
+def shown(name: str, detail: str = "blocks") -> Page:
+    """The page that is drawn: blocks that are called once are closed where that is better."""
     return arranged(network(name), detail=detail)
 
 

@@ -30,6 +30,7 @@ from tests.figures.geometry import (
     paged,
     placed,
     shared,
+    shown,
 )
 
 ZOO = sorted(shipped())
@@ -257,7 +258,8 @@ def test_a_chain_of_a_thousand_boxes_is_placed() -> None:
 @pytest.mark.parametrize("name", ZOO)
 def test_edges_cross_no_more_often_than_graphviz_makes_them(name: str) -> None:
     pytest.importorskip("pygraphviz")
-    ours = sum(crossings(panel.piece.wires) for panel in panels(name))
+    found = shown(name)
+    ours = sum(crossings(panel.piece.wires) for panel in (found.main, *found.insets))
     assert ours <= graphviz_crossings(name)
 
 
@@ -327,7 +329,8 @@ def test_on_a_page_too_boxes_stand_apart_and_edges_run_between_them(name: str) -
 @pytest.mark.parametrize("name", ZOO)
 @pytest.mark.parametrize("detail", FOLDED)
 def test_no_line_is_of_two_tensors(name: str, detail: str) -> None:
-    for panel in panels(name, detail):
+    found = shown(name, detail)
+    for panel in (found.main, *found.insets):
         assert not shared(panel.piece)
 
 

@@ -147,7 +147,7 @@ def _passed(rows: list[list[str]], nodes: dict[str, _Node]) -> list[list[str]]:
         node = nodes[key]
         for number, head in enumerate(list(node.below)):
             between = [rank for rank in ranks if node.rank < rank < nodes[head].rank]
-            if not between or key == SOURCE or head == SINK:
+            if not between or key == SOURCE:
                 continue
             before = key
             for rank in between:

@@ -18,7 +18,7 @@ from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.layout.wrapping import LIFT, wrapped
 from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
 from cnndsl.figures.palette import role_of
-from cnndsl.figures.scene import Box, Frame, Plan, Scene
+from cnndsl.figures.scene import Box, Frame, Plan, Scene, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.figures.titles import sayer
 from cnndsl.figures.values import Table, values
@@ -387,7 +387,10 @@ def picture(
         moved = panel.piece.moved(x + panel.x, y + panel.y)
         parts += [inking.scope(found) for found in moved.scopes]
         dashed = {(edge.tail, edge.head) for edge in panel.scene.edges if edge.dashed}
-        several = {(e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > 1}
+        turns = repeated(panel.scene.items)
+        several = {
+            (e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > turns.get(e.tail, 1)
+        }
         parts += inking.wires(moved, dashed, several)
         for spot in moved.spots:
             families[spot.box.family] = None

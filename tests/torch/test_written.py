@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cnndsl.analysis.weights import expected_weights
+from cnndsl.backends.torch import write
 from cnndsl.backends.torch.writing import written
 from cnndsl.network import loads
 from tests.both import difference, inputs_of, outputs, weights_of
@@ -19,6 +20,7 @@ from tests.both import difference, inputs_of, outputs, weights_of
 def agree(text: str) -> None:
     """NumPy and PyTorch in float64, and the keys."""
     network = loads(text)
+    assert write(network).fault is None
     weights = {
         name: w.astype(np.float64) if w.dtype == np.float32 else w
         for name, w in weights_of(network).items()
@@ -163,6 +165,19 @@ block P(k: int) {
 }
 model M: image[4, H=9, W=8] -> y { P(1)
                                    y: P(2) }""",
+    "a family is returned by a block that is called in a loop": """
+block Layer(c: int): *p -> *y { for i in 0..len(p) { y[i]: p[i] -> conv(c, 1x1) } }
+block Several: *p -> (*y, z) {
+  for i in 0..len(p) { y[i]: p[i] -> relu }
+  z: add { p[*] }
+}
+model M: image[4, H=8, W=8] -> (a, b) {
+  first: image -> conv(4, 3x3)
+  t: Layer(4) { image; first } * 3
+  s: Several { t[*] }
+  a: s.y[1] -> relu
+  b: add { s.z; s.y[0] }
+}""",
     "levels are read from both ends": """
 model M: image[4, H=8, W=8] -> (a, b) {
   for i in 0..4 { p[i]: image -> conv(4, 1x1) }

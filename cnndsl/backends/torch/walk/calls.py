@@ -9,7 +9,6 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.general import folded
-from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.recursive import calling
 from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
@@ -127,7 +126,8 @@ class Calls(Operations):
         """
         unit = self.unit
         count = len(given)
-        names = [unit.variable(identifier(name)) for name, _ in given]
+        # `p[0]` is one of many, which have no names of their own.
+        names = [unit.variable("" if "[" in name else name) for name, _ in given]
         names += [unit.variable() for _ in callee.extras]
         target = ast.Tuple([python.name(n) for n in names], ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))

@@ -31,12 +31,9 @@ DETECTORS |= {"yolov2", "yolov3", "yolov4", "faster_rcnn_resnet50_fpn"}
 DETECTORS |= {"mask_rcnn_resnet50_fpn", "efficientdet_d0", "fcos_resnet50_fpn"}
 DETECTORS |= {"yolov5s", "yolov8n"}
 FROZEN = {"NonLocalResNet50": "form", "ShuffleNetV1": "bias", "WaveNet": "n stacks"}
+FROZEN |= {"StackedHourglass": "stacks"}
 """By models the parameters that are no arguments: each of their values makes other layers,
 which one class does not say."""
-
-WRONG = {"StackedHourglass": "stacks"}
-"""Those that are arguments and should not be: a loop whose turns stand one by one has as many
-whatever the argument is."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -82,8 +79,7 @@ def each_parameter_builds_its_network(
     names = {p.name for p in definition.declaration.params}
     frozen = {*FROZEN.get(definition.name, "").split()}
     assert {n for n in names if identifier(n) not in offered} == frozen
-    left_out = {*frozen, *WRONG.get(definition.name, "").split()}
-    given = {n: value for n, value in others(definition).items() if n not in left_out}
+    given = {n: value for n, value in others(definition).items() if n not in frozen}
     first = dict([*given.items()][: len(given) // 2])
     for settings in (given, first):
         try:

@@ -37,6 +37,8 @@ class Parameters:
         self.seen: dict[Parameter, set[str]] = {}
         self.free: set[Parameter] = set()
         self.symbolic: set[Parameter] = set()
+        self.counting: set[Parameter] = set()
+        """Parameters that count the turns of a loop that is written turn by turn."""
         self.constant: dict[Parameter, ast.expr] = {}
 
     def enter(self, unit: Unit) -> None:
@@ -153,6 +155,12 @@ class Parameters:
         else:
             inside = node
         same = all(repr(v) == repr(plain[0]) for v in plain)
+        if key in self.counting:
+            if not same:
+                pairs = zip(unit.instances, map(repr, plain), strict=True)
+                raise SplitError(list(pairs))
+            unit.meanings[name] = sized(python.constant(plain[0]), param, unit)
+            return
         free = model or (key in self.free and not (same and key not in self.symbolic))
         if key in self.free and not free:
             unit.meanings[name] = sized(python.constant(plain[0]), param, unit)

@@ -15,7 +15,7 @@ from cnndsl.backends.torch.parameters import AgainError, Parameter
 from cnndsl.backends.torch.recursive import foreseen
 from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
-from cnndsl.backends.torch.walk.parts import UnrollError
+from cnndsl.backends.torch.walk.parts import CountError, UnrollError
 from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language.modules import BlockDefinition
@@ -170,6 +170,9 @@ class Translation(Classes):
                 self.expose(definition, error)
             except UnrollError as error:
                 self.unrolled.add(error.term)
+                raise AgainError from None
+            except CountError as error:
+                self.counting |= {(id(definition), name) for name in error.parameters}
                 raise AgainError from None
 
     def foreseen(self, unit: Unit) -> Unit:

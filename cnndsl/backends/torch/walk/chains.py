@@ -10,8 +10,16 @@ from typing import Any
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, truth
 from cnndsl.backends.torch.unit import Instance, T
-from cnndsl.backends.torch.walk.parts import Flow, Link, Operand, Views, merged, sequential
-from cnndsl.backends.torch.walk.repeats import Repeats, turns_in
+from cnndsl.backends.torch.walk.parts import (
+    Flow,
+    Link,
+    Operand,
+    Views,
+    merged,
+    sequential,
+    turns_in,
+)
+from cnndsl.backends.torch.walk.repeats import Repeats
 from cnndsl.language import tree
 from cnndsl.language.naming import Chain
 from cnndsl.structure import Call, Loop, Tensor, Term
@@ -114,7 +122,7 @@ class Chains(Repeats):
             return self.term(term, views, flow, hint) or ()
         if not isinstance(term, tree.RepeatTerm | tree.ForTerm):
             raise CannotTranslateError("no module")
-        self.agree([(i, len(turns_in(one))) for i, one in views])
+        self.counted(term, views)
         outer, repeat = dict(unit.meanings), unit.repeat
         for number in range(len(turns_in(views[0][1]))):
             inside = [(i, turns_in(one)[number]) for i, one in views]

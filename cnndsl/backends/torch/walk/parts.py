@@ -11,7 +11,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, T, Unit
 from cnndsl.language import tree
-from cnndsl.structure import Tensor
+from cnndsl.structure import Loop, Repeat, Tensor
 
 Flow = tuple[T, ...]
 Item = TypeVar("Item")
@@ -73,6 +73,11 @@ class Turning:
     """The lists that it makes, by label."""
 
 
+def turns_in(term: Repeat | Loop) -> Sequence[Any]:
+    """The turns of a repeat or a loop."""
+    return term.bodies if isinstance(term, Loop) else term.items
+
+
 class UnrollError(Exception):
     """A loop that cannot be one of `forward`: it is written turn by turn."""
 
@@ -80,6 +85,15 @@ class UnrollError(Exception):
         """Take the `id` of the loop."""
         super().__init__()
         self.term = term
+
+
+class CountError(Exception):
+    """A loop that is written turn by turn: what counts its turns can be no argument."""
+
+    def __init__(self, parameters: set[str]) -> None:
+        """Take the parameters of the block that count."""
+        super().__init__()
+        self.parameters = parameters
 
 
 def merged(unit: Unit, test: ast.expr, on: T, off: T) -> tuple[int, ...]:

@@ -11,7 +11,14 @@ from cnndsl.backends.torch.expressions import CannotTranslateError, literal, tra
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import Layer, SplitError, T
 from cnndsl.backends.torch.walk.modules import Modules
-from cnndsl.backends.torch.walk.parts import Turns, Views, no_modules, repeats, sequential
+from cnndsl.backends.torch.walk.parts import (
+    Turns,
+    Views,
+    no_modules,
+    repeats,
+    sequential,
+    turns_in,
+)
 from cnndsl.language import tree
 from cnndsl.structure import Loop, Repeat
 
@@ -334,7 +341,7 @@ class Repeats(Modules):
     ) -> tuple[list[ast.expr], T]:
         """The modules of each turn for themselves: the turns differ in more than numbers."""
         unit, found = self.unit, Turns()
-        self.agree([(i, len(turns_in(one))) for i, one in views])
+        self.counted(term, views)
         outer, repeat = dict(unit.meanings), unit.repeat
         for number in range(len(turns_in(views[0][1]))):
             inside = [(i, turns_in(one)[number]) for i, one in views]
@@ -385,11 +392,6 @@ class Repeats(Modules):
                 return nodes
             found.append(python.constant(value[0][0]))
         return found
-
-
-def turns_in(term: Repeat | Loop) -> Sequence[Any]:
-    """The turns of a repeat or a loop."""
-    return term.bodies if isinstance(term, Loop) else term.items
 
 
 def known_row(row: Sequence[object]) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from cnndsl.backends.torch.general import folded
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import ExposeError, Instance, OpValue, SplitError, T, Unit
 from cnndsl.backends.torch.walk.parts import (
+    CountError,
     Family,
     Flow,
     Operand,
@@ -24,11 +25,12 @@ from cnndsl.backends.torch.walk.parts import (
     listed,
     over_family,
     python_choice,
+    turns_in,
 )
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
-from cnndsl.structure import Line, Tensor
+from cnndsl.structure import Line, Loop, Repeat, Tensor
 
 
 class State(ABC):
@@ -100,6 +102,22 @@ class State(ABC):
         """Raise SplitError where the instances differ."""
         if len({repr(key) for _, key in keys}) > 1:
             raise SplitError(keys)
+
+    def counted(
+        self, term: tree.RepeatTerm | tree.ForTerm, views: Views[Repeat] | Views[Loop]
+    ) -> None:
+        """Agree on the turns of a loop that is written turn by turn.
+
+        Raises SplitError: the instances differ.  Raises CountError: an argument counts them.
+        """
+        self.agree([(i, len(turns_in(one))) for i, one in views])
+        count = term.times if isinstance(term, tree.RepeatTerm) else term.range
+        if count is None or isinstance(count, tree.ListLiteral):
+            return
+        with suppress(CannotTranslateError):
+            read = python.names_in(self.unit.ctor(translate(count, self.unit)))
+            if found := {p for name, p in self.unit.arguments.items() if name in read}:
+                raise CountError(found)
 
     def made(
         self,

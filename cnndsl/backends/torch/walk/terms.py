@@ -71,7 +71,7 @@ class Walk(Families):
                     return self.chain(
                         term, chain, (term,), [(i, [r]) for i, r in views], flow[0]
                     )
-                self.agree([(i, len(one.items)) for i, one in views])
+                self.counted(term, views)
                 outer = unit.repeat
                 for number in range(len(views[0][1].items)):
                     unit.repeat = number == 0
@@ -105,7 +105,7 @@ class Walk(Families):
                 if error.turns:
                     raise UnrollError(id(term)) from None
                 raise
-        self.agree([(i, len(one.rows)) for i, one in views])
+        self.counted(term, views)
         outer = dict(unit.meanings)
         for number in range(len(views[0][1].rows)):
             self.bind_row(term, [(i, one.rows[number]) for i, one in views], number)

@@ -186,6 +186,7 @@ class Piece:
         first: dict[int, Layer] = {}
         kind_of = {layer.name: layer.kind for layer in found.layers}
         self.steps: list[_Step] = []
+        self.repeated = [pair for layer in found.layers for pair in _repeated(layer)]
         for layer in found.layers:
             if layer.kind in first:
                 continue
@@ -197,7 +198,12 @@ class Piece:
     def holds(self, atoms: Mapping[Atom, int]) -> bool:
         """Whether the file gives this network at these sizes, if it gives any."""
         try:
-            return all(one.formula.evaluate(atoms) == one.value for one in self.branches)
+            return all(
+                one.formula.evaluate(atoms) == one.value for one in self.branches
+            ) and all(
+                tuple(int(size.evaluate(atoms)) == 1 for size in sizes) == ones
+                for sizes, ones in self.repeated
+            )
         except ZeroDivisionError:
             return False
 
@@ -572,6 +578,20 @@ def _value(value: object, bindings: Mapping[Atom, int]) -> object:
     if isinstance(value, tuple):
         return tuple(_value(item, bindings) for item in value)
     return int(value.formula.evaluate(bindings)) if isinstance(value, Sym) else value
+
+
+def _repeated(layer: Layer) -> Iterator[tuple[tuple[Formula, ...], tuple[bool, ...]]]:
+    """Sizes of one axis that are not the same formula, and which of them are 1 here.
+
+    Where others are 1, another operand is repeated.
+    """
+    if not layer.op.broadcasts:
+        return
+    rank = max((len(shape) for shape in layer.inputs), default=0)
+    for sizes in zip(*(s for s in layer.inputs if len(s) == rank), strict=True):
+        written = tuple(n.formula if isinstance(n, Sym) else formula(int(n)) for n in sizes)
+        if len(set(written)) > 1:
+            yield written, tuple(int(n) == 1 for n in sizes)
 
 
 def _at(shape: Shape, bindings: Mapping[Atom, int]) -> Shape:

@@ -224,8 +224,9 @@ class _Writer:
             return False
         place = frame.nodes[0].index(tensor.node)
         shapes = self.network.shapes
-        every = [nodes[place] for nodes in frame.nodes if nodes[place]]
-        return len({shapes[name][tensor.output] for name in every}) == 1
+        every = [shapes[nodes[place]] for nodes in frame.nodes if nodes[place]]
+        # A split into as many parts as there are inputs has others in another call.
+        return len({found[tensor.output : tensor.output + 1] for found in every}) == 1
 
     def _edge(
         self, edge: Edge, shapes: list[str], found: Lanes, *, flat: bool, wrapped: bool

@@ -49,6 +49,7 @@ class Arithmetic(Op):
     """What a message says of two shapes that do not agree."""
     reads = each_position
     titled = ("by",)
+    broadcasts = True
 
     @property
     def each(self) -> bool:

@@ -294,6 +294,8 @@ class Op(Record):
     """One input, one output, and PyTorch has a module for it: it may stand in a chain."""
     join: ClassVar[bool] = False
     """With one operand, it is that operand: what is left where `when` removes the others."""
+    broadcasts: ClassVar[bool] = False
+    """An axis of size 1 is repeated to the other operand's size."""
     ports: ClassVar[tuple[str, ...]] = ()
     """The names by which a step with several outputs feeds it; the last may be missing."""
     parameters: ClassVar[tuple[Parameter, ...]] = ()

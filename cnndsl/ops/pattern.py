@@ -242,7 +242,8 @@ class Rearrangement(Record):
 
     def view(self, sizes: dict[str, int]) -> bool:
         """Whether each axis of the right side lies evenly in the input's memory."""
-        return _viewed([name for group in self.left for name in group], self.right, sizes)
+        names = [name for group in self.left for name in group]
+        return _viewed(names, [(), *self.right], sizes)  # the batch is an axis of its own
 
     @property
     def order(self) -> Integers:

@@ -290,6 +290,10 @@ model M: image[4, H=20, W=16] -> y { let widths = [2, 3, 5, 7]
 model M: image[4, H=16, W=16] -> y {
   d: conv(4, 3x3, stride=2) -> upsample(2)
   y: add { image; d } }""",
+    "multiplied": """
+model M: image[4, H=16, W=16] -> y {
+  d: conv(4, 3x3, stride=2) -> upsample(2)
+  y: mul { image; d } -> conv(2, 3x3) }""",
     "equal": """
 block Same(n: int): x[C, H, W] -> y { y: conv(n, 1x1) when H == W
   else y: conv(n + 1, 1x1) }

@@ -366,7 +366,11 @@ def _statement(node: ast.stmt, indent: int) -> list[str]:
         case ast.Return(value=value) if value is not None:
             return _right(value, indent, "return ")
         case ast.Assign(targets=[target], value=value):
-            return _right(value, indent, f"{_target(target)} = ")
+            found = _right(value, indent, f"{_target(target)} = ")
+            if isinstance(target, ast.Tuple) and len(found[0]) > WIDTH:
+                names = [f"{margin}    {flat(one)}," for one in target.elts]
+                return [f"{margin}(", *names, *_right(value, indent, ") = ")]
+            return found
         case ast.AnnAssign(target=target, annotation=kind, value=value):
             head = f"{flat(target)}: {flat(kind)}"
             return [f"{margin}{head}"] if value is None else _right(value, indent, f"{head} = ")

@@ -42,6 +42,9 @@ def definitions(path: Path) -> tuple[list[str], dict[str, list[str]]]:
         if not line.startswith((" ", "}")):
             found = DEFINITION.match(line)
             name = found[1] if found else None
+        opened = inside.get(name, []) if name else []
+        if len(opened) == 1 and opened[0].endswith(":"):
+            continue  # the second line of a head, which `ast.unparse` would not break
         if text and not text.startswith(("@", "|")):
             (inside.setdefault(name, []) if name else outside).append(text)
     return outside, inside

@@ -134,7 +134,7 @@ def test_every_file_is_typed(tmp_path: Path) -> None:
     for seed in range(150):
         program = generate(seed)
         if "####" not in program:
-            written = source(loads(program))
+            written = source(loads(program, "M"))
             (tmp_path / f"program{seed}.py").write_text(written, encoding="utf-8")
     assert not strictly(tmp_path)
     if not PYRIGHT:

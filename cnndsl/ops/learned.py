@@ -120,7 +120,7 @@ VALUES = '''@torch.fx.wrap
 def values(x: Tensor, numbers: tuple[float, ...]) -> Tensor:
     """The numbers, the same for each sample."""
     found = torch.tensor(numbers, dtype=x.dtype, device=x.device)
-    return found.expand(x.shape[0], -1)
+    return found.repeat(x.shape[0], 1)
 '''
 
 

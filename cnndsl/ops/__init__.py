@@ -20,6 +20,7 @@ from cnndsl.ops import (
     shuffle,
     standardised,
     unpool,
+    vector_norm,
     whole_pool,
     windows,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "shuffle",
     "standardised",
     "unpool",
+    "vector_norm",
     "whole_pool",
     "windows",
 ]

@@ -429,6 +429,12 @@ class Deconv(Op):
         )
 
 
+def conv_of(layer: Op) -> Conv:
+    """The convolution with the arguments that another operation shares with it."""
+    shared = [p.name for p in Conv.parameters if hasattr(layer, p.name)]
+    return Conv(**{name: getattr(layer, name) for name in shared})
+
+
 def padded(x: Shape, pad: Pad, mode: str = "zeros", *, grad: bool = True) -> Saved:
     """What a window keeps: its input, or a padded copy where PyTorch pads it before.
 

@@ -33,7 +33,7 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
-from cnndsl.ops.conv import Conv
+from cnndsl.ops.conv import Conv, conv_of
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.shapes import compact, even, padding, per_stride, spatial
@@ -174,17 +174,7 @@ class DeformConv(Op):
     @property
     def as_conv(self) -> Conv:
         """The convolution that it is where nothing is moved."""
-        return Conv(
-            out=self.out,
-            kernel=self.kernel,
-            stride=self.stride,
-            pad=self.pad,
-            dilation=self.dilation,
-            groups=self.groups,
-            bias=self.bias,
-            init=self.init,
-            bias_init=self.bias_init,
-        )
+        return conv_of(self)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(K, H′, W′)."""

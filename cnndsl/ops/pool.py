@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -165,8 +165,12 @@ class MaxPool(Windowed):
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The running maximum over the kernel's taps."""
-        (x,) = inputs
-        return kernels.max_pool(
+        found: Array = self.pooled(kernels.max_pool, inputs[0])
+        return found
+
+    def pooled(self, kernel: Callable[..., Any], x: Array) -> Any:
+        """What a kernel over these windows gives."""
+        return kernel(
             x,
             self.kernel,
             self.shape(x.shape[1:])[1:],

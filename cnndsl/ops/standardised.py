@@ -23,7 +23,7 @@ from cnndsl.ops.base import (
     Window,
     op,
 )
-from cnndsl.ops.conv import Conv, padded
+from cnndsl.ops.conv import Conv, conv_of, padded
 from cnndsl.ops.initial import Init, Ones
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import even, one, padding, per_stride, spatial, torch_sides, windowed
@@ -112,17 +112,7 @@ class StandardisedConv(Op):
     @property
     def plain_conv(self) -> Conv:
         """The convolution with the weights that it finds."""
-        return Conv(
-            out=self.out,
-            kernel=self.kernel,
-            stride=self.stride,
-            pad=self.pad,
-            dilation=self.dilation,
-            groups=self.groups,
-            bias=self.bias,
-            init=self.init,
-            bias_init=self.bias_init,
-        )
+        return conv_of(self)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(K, *S′)."""

@@ -68,15 +68,7 @@ class MaxPoolIndices(MaxPool):
 
     def run(self, *inputs: Array, **weights: Array) -> Any:
         """The running maximum over the kernel's taps, and where it was."""
-        (x,) = inputs
-        return kernels.max_places(
-            x,
-            self.kernel,
-            self.shape(x.shape[1:])[1:],
-            stride=self.strides,
-            pads=self.pads,
-            dilation=self.dilation,
-        )
+        return self.pooled(kernels.max_places, inputs[0])
 
     def torch(self, *inputs: Shape) -> Torch:
         """`F.max_pool2d(x, 2, return_indices=True)`."""

@@ -104,7 +104,9 @@ def _apart_of(
     read = Counter(name for layer in flow.layers for name in layer.weights.values())
     shared, times = next(iter(read.most_common(1)), ("", 0))
     if times > 1:
-        raise refused(f"`{shared}` is read by {times} layers: a file would learn each its own")
+        raise refused(
+            f"`{shared}` is read by {times} layers: a file would give each its own copy"
+        )
     placed: dict[str, Array] = {}
     known: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     for name in sorted(owned, key=lambda name: name not in read):

@@ -112,9 +112,7 @@ class Calls(Budget):
                 help = str(help)  # a part of the path is no place to write it
             raise fault("E202", message, term.path.span, help=help)
         if term.path.parts:
-            help = (
-                f"arguments stand in parentheses: `{name}(…)`" if op or is_step(bound) else ""
-            )
+            help = f"arguments go in parentheses: `{name}(…)`" if op or is_step(bound) else ""
             raise fault("E214", f"`{term.path}` is not a step", term.path.span, help=help)
         if bound is None:
             assert op is not None
@@ -315,8 +313,9 @@ class Calls(Budget):
         steps = [id(v.target) for v in values.values() if isinstance(v, OpRef)]
         given = str((shapes, [f"{name}={spell(v)}" for name, v in values.items()], steps))
         if (callee, given) in frame.opened:
-            message = f"`{callee.name}` calls itself with the same arguments, without end"
-            help = f"change an argument, and end it: `{callee.name}(n - 1) when n > 1`"
+            message = f"`{callee.name}` calls itself with the same arguments and never ends"
+            again = f"`{callee.name}(n - 1) when n > 1`"
+            help = f"change an argument, and stop with a condition: {again}"
             raise fault("E217", message, span, help=help)
         frame.opened = (*frame.opened, (callee, given))
 

@@ -425,7 +425,7 @@ def _those(head: tree.NamePath, env: Env) -> tuple[Tensor, ...]:
     if head.name != IT or env.lookup(IT) is not None:
         return resolve(head, env, evaluate).all
     if env.it is None or head.parts:
-        message = "`it` is what enters a step, in the arguments of that step"
+        message = "`it` stands only in a step's arguments, for what enters that step"
         help = "elsewhere a size is that of a name: `x.c`"
         raise fault("E202", message, head.span, help=help)
     return env.it

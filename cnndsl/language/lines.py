@@ -81,8 +81,8 @@ class Lines(Terms):
         if within < 2:
             message = f"blocks and braces are nested more than {self.max_depth} deep"
             return diagnostic_at(span, "E309", message, env)
-        message = f"`{definition.name}` is within itself {within} times, and does not end"
-        help = f"end it by a condition: `{definition.name}(n - 1) when n > 1`"
+        message = f"`{definition.name}` calls itself {within} levels deep without ending"
+        help = f"stop it with a condition: `{definition.name}(n - 1) when n > 1`"
         span = definition.declaration.name_span
         return replace(diagnostic_at(span, "E217", message, env), help=help)
 

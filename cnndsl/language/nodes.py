@@ -46,7 +46,7 @@ def _check_whole(op: Op, operands: tuple[Tensor, ...], whole: list[bool]) -> Non
     for number, (tensor, one) in enumerate(zip(operands, whole, strict=True)):
         if one and not op.takes_whole(number):
             message = f"`{op.name}` cannot take the whole numbers of `{tensor.node}`"
-            raise OpError(message, help="`div(1)` makes them real", operand=number)
+            raise OpError(message, help="`div(1)` converts them to floats", operand=number)
 
 
 class Nodes:

@@ -253,7 +253,7 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
         message = f"`{cls.name}` takes {wanted} {inputs}, but {enter(len(tensors))}"
         help = "write them in braces, one per line" if len(tensors) < least else ""
         if cls.name in SEVERAL and not help:
-            help = f"of several tensors it is `{SEVERAL[cls.name]} {{ a; b }}`"
+            help = f"for several tensors, write `{SEVERAL[cls.name]} {{ a; b }}`"
         if len(operands) == 1 and len(tensors) > 1:
             help = "label the step with several outputs, and use one of them"
         raise fault("E205", message, span, help=help)

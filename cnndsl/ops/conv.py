@@ -92,7 +92,9 @@ class Conv(Op):
         _check_groups(x[0], self.out, self.groups)
         if self.pad_mode != "zeros":
             if isinstance(self.pad, TfSame):
-                raise OpError(f"pad=tf_same is of zeros, not {self.pad_mode}", attribute="pad")
+                raise OpError(
+                    f"pad=tf_same pads with zeros, not {self.pad_mode}", attribute="pad"
+                )
             check_filling(self.pads, x[1:], self.pad_mode, "pad_mode")
             if not even(self.pads):
                 raise OpError(

@@ -75,7 +75,7 @@ class Windowed(Op):
         stride = self.kernel if self.stride is None else self.stride
         pads = padding(pad, self.kernel, self.spread, inputs[0][1:], stride)
         if isinstance(pads, TfSame) and getattr(self, "ceil", False):
-            message = "pad=tf_same rounds up of itself: leave out `ceil`"
+            message = "pad=tf_same already rounds up: leave out `ceil`"
             raise OpError(message, attribute="ceil")
         return replace(self, pad=pads, stride=stride)  # type: ignore[type-var]
 

@@ -54,7 +54,9 @@ def padding(
         return ((dilation[0] * (kernel[0] - 1), 0),)
     if pad is Auto.TF_SAME or isinstance(pad, TfSame):
         if stride is None:
-            raise OpError("pad=tf_same is of `conv`, `dwconv` and pools", attribute="pad")
+            raise OpError(
+                "pad=tf_same works with `conv`, `dwconv` and pools only", attribute="pad"
+            )
         sizes = [tuple(map(int, part)) for part in (x, kernel, stride, dilation)]
         found = tf_same(*sizes)
         return TfSame(found) if any(k > 1 for k in kernel) else found  # 1: always none

@@ -136,7 +136,7 @@ BAD: dict[Callable[[Path], None], str] = {
     unknown: "it (Frobnicate): no operation of the language does this",
     branch: "choice (If): what it does depends on the data",
     absent: "`nothing`",
-    wrong: "conv (Conv): its weights are of 5 channels",
+    wrong: "conv (Conv): its weights have 5 channels",
     large: "2",
 }
 

@@ -15,7 +15,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
 ]
 REFUSED: dict[type[nn.Module], str] = {
-    odd.Tied: "is read by 2 layers: a file would learn each its own",
+    odd.Tied: "is read by 2 layers: a file would give each its own copy",
     odd.Shared: "is read by ",
     odd.Gathered: "`argsort` has no word in the language",
     odd.Random: "`randn_like` has no word in the language",

@@ -86,7 +86,7 @@ def test_a_block_within_itself_that_does_not_end_is_an_error() -> None:
     above = "block A(c: int) { conv(c, 1x1) -> A(c + 1) }"
     (fault,) = faults(model("y: A(8)", above=above))
     assert fault.code == "E217"
-    assert "200 times" in fault.message
+    assert "200 levels" in fault.message
 
 
 def test_a_block_within_itself_ends_by_a_condition() -> None:

@@ -97,7 +97,7 @@ def test_argument_of_another_library_is_translated() -> None:
 @pytest.mark.parametrize(
     ("step", "said"),
     [
-        ("conv[8, 3]", "arguments stand in parentheses: `conv(…)`"),
+        ("conv[8, 3]", "arguments go in parentheses: `conv(…)`"),
         ("image.c", "it is a number, which a step takes in its parentheses"),
         ("none", "leave the step out; as an argument it is `none`"),
     ],

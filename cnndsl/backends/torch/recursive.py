@@ -23,7 +23,7 @@ def foreseen(unit: Unit) -> list[tuple[str, T | None]]:
     names = [tuple(instance.block.outputs) for instance in unit.instances]
     declared = unit.definition.declaration.outputs or ()
     if len(set(names)) > 1 or any(port.many for port in declared):
-        raise CannotTranslateError("a block within itself whose outputs differ")
+        raise CannotTranslateError("a recursive block whose outputs differ")
     found: list[tuple[str, T | None]] = []
     for name in names[0]:
         tensors = [instance.block.outputs[name] for instance in unit.instances]
@@ -42,7 +42,7 @@ def _size(unit: Unit, tensors: Sequence[Tensor], axis: int) -> int:
     if axis > 0:
         return python.Int(int(first), python.name("§"))
     if len(formulas) > 1 or not isinstance(first, Sym):
-        raise CannotTranslateError("a block within itself, with channels of its own depth")
+        raise CannotTranslateError("a recursive block whose channels depend on its depth")
     text = render(first.formula, lambda atom: _atom(unit, atom))
     return python.Int(int(first), ast.parse(text, mode="eval").body)
 
@@ -53,7 +53,7 @@ def _atom(unit: Unit, atom: Symbol | Axis | Apply) -> str:
             return ast.unparse(python.node_of(entered.shape[0]))
         case Symbol(name=name) if isinstance(node := unit.meanings.get(name), ast.expr):
             return f"({ast.unparse(node)})"
-    raise CannotTranslateError(f"{atom} of a block within itself")
+    raise CannotTranslateError(f"{atom} of a recursive block")
 
 
 def calling(name: str, arguments: Arguments) -> ast.Call:

@@ -182,7 +182,7 @@ class Translation(Classes):
         """
         try:
             if any(self.exposing.get(id(i.block)) for i in unit.instances):
-                raise CannotTranslateError("a label inside a block within itself")
+                raise CannotTranslateError("a label inside a recursive block")
             unit.outputs = unit.outputs or foreseen(unit)
         except CannotTranslateError:
             self.apart.add(id(unit.definition))

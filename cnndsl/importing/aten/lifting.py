@@ -44,7 +44,7 @@ def flowing(call: Call, constant: Constant, beside: Seen) -> Seen:
     if constant.name:
         return learned(call, constant, beside, constant.shape or (1,))
     if constant.lift is None:
-        raise call.refuse(f"with what `{constant.made}` gives, which a file cannot say")
+        raise call.refuse(f"with what `{constant.made}` gives, which a file cannot express")
     return constant.lift(beside)
 
 

@@ -339,7 +339,7 @@ def _einsum(call: Call) -> Seen:
     left, arrow, right = str(call["equation"]).replace(" ", "").partition("->")
     sides = left.split(",")
     if not arrow or "." in left or any(x.merged for x in tensors):
-        raise call.refuse(f"`{call['equation']}`, of which not each axis has a name")
+        raise call.refuse(f"`{call['equation']}`, whose axes do not all have names")
     batch = {side[x.batch] for side, x in zip(sides, tensors, strict=True) if x.batch >= 0}
     if len(batch) != 1 or not batch <= set(right):
         raise call.refuse("over the batch")

@@ -55,7 +55,7 @@ def _conv(call: Call) -> Data:
     given = _window(call, x.shape, kernel)
     groups = int(call.get("group", 1))
     if inner * groups != x.shape[0]:
-        raise UnsayableError(f"its weights are of {inner * groups} channels")
+        raise UnsayableError(f"its weights have {inner * groups} channels")
     names = {"weight": call.weight(1)}
     if call.given(2):
         names["bias"] = call.weight(2)

@@ -337,7 +337,7 @@ class _Reader:
 
 def _unfit(message: str, source: Source, token: Token) -> ArchError:
     span = Span(source, token.start, token.stop)
-    help = "the file has no layout before this is mended"
+    help = "fix this first; then the file can be formatted"
     return ArchError([Diagnostic("E103", message, span, help=help)])
 
 

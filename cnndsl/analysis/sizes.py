@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from cnndsl.analysis.accepts import Acceptance, Blame, Valid
+from cnndsl.analysis.accepts import Acceptance, Blame
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.forms import spell_decided
 from cnndsl.analysis.propagate import propagate
+from cnndsl.analysis.valid import Valid
 from cnndsl.graph import Network
 from cnndsl.symbolic import Axis
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 import cnndsl
 from cnndsl import language
-from cnndsl.analysis.accepts import Valid
 from cnndsl.analysis.closed import closed_forms, free_parameters
 from cnndsl.analysis.propagate import propagate, size_attributes, sizes_of
 from cnndsl.analysis.sizes import sizes
+from cnndsl.analysis.valid import Valid
 from cnndsl.analysis.weights import expected_weights
 from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError, OpError

@@ -12,7 +12,8 @@ from cnndsl.editing.answers import FUSED, CallAt, call_at, first_line, signature
 from cnndsl.editing.symbols import Names, Symbol, used_path
 from cnndsl.editing.tokens import Token, keywords, tokens
 from cnndsl.files import zoo
-from cnndsl.language.evaluate import FUNCTIONS, IT, WORDS
+from cnndsl.language.evaluate import IT, WORDS
+from cnndsl.language.functions import FUNCTIONS
 from cnndsl.language.names import operation, operations
 from cnndsl.language.types import _TYPES as TYPES
 from cnndsl.ops.initial import INITS

@@ -20,7 +20,8 @@ from pygments.token import (
 
 from cnndsl.editing.answers import colours
 from cnndsl.editing.tokens import tokens
-from cnndsl.language.evaluate import FUNCTIONS, IT, WORDS
+from cnndsl.language.evaluate import IT, WORDS
+from cnndsl.language.functions import FUNCTIONS
 from cnndsl.ops.initial import INITS
 
 KINDS = {

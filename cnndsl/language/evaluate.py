@@ -10,6 +10,7 @@ from typing import Any
 from cnndsl.diagnostics import Fault, OpError, Span, fault, short
 from cnndsl.language import tree
 from cnndsl.language.elsewhere import step_help
+from cnndsl.language.functions import DOMAINS, FUNCTIONS, MAX_ITEMS
 from cnndsl.language.names import (
     Bound,
     Env,
@@ -27,19 +28,15 @@ from cnndsl.ops.base import Auto
 from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import divides, initial, spell
 from cnndsl.structure import Tensor
-from cnndsl.symbolic import FUNCTIONS as REMEMBERED
 from cnndsl.symbolic import (
     MAX_WEIGHT,
     RELATIONS,
     Axis,
     Sym,
     TooManyTermsError,
-    apply,
     axis,
     compared,
     is_axis,
-    maximum,
-    minimum,
 )
 
 WORDS: dict[str, object] = {
@@ -53,7 +50,6 @@ WORDS: dict[str, object] = {
     "false": False,
 }
 MAX_BITS = 256
-MAX_ITEMS = 100_000
 
 
 def evaluate(expression: tree.Expression, env: Env) -> Any:
@@ -196,7 +192,7 @@ def _arithmetic(expression: tree.Expression, env: Env) -> Any:
                 _defined("==", right, 0, expression.right.span, env)
             elif power and right < 0:
                 _defined("==", left, 0, expression.left.span, env)
-            if power and not _whole(right):
+            if power and not isinstance(right, int):
                 _defined(">=", left, 0, expression.left.span, env)
             value = env.real(value, (left, right))
     except OverflowError:
@@ -215,10 +211,6 @@ def _defined(relation: str, value: object, bound: int, span: Span, env: Env) -> 
         env.decide(compared(relation, value, bound), span, contract=True)
 
 
-DOMAINS = {"sqrt": (">=", 0), "log": (">", 0), "exp": ("<=", 709)}
-"""Where a function is defined, and not too large."""
-
-
 def too_many_terms(span: Span) -> Fault:
     """A formula that has grown out of bounds."""
     message = f"the formula for this size has more than {MAX_WEIGHT:,} names and numbers"
@@ -234,11 +226,8 @@ def _power(left: Any, right: Any, span: Span) -> Any:
         raise fault("E305", "division by zero", span)
     if left < 0 and not isinstance(right, int):
         raise fault("E305", f"{show(left)} ** {show(right)} is not a real number", span)
-    return int(left) ** int(right) if _whole(left) and _whole(right) else left**right
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int)
+    whole = isinstance(left, int) and isinstance(right, int)
+    return int(left) ** int(right) if whole else left**right
 
 
 def _bounded(value: Any, span: Span) -> Any:
@@ -560,53 +549,6 @@ def _length(expression: tree.Value, env: Env) -> int:
     if not isinstance(found, tuple):
         raise fault("E306", f"`len` takes a list, not {show(found)}", value.span)
     return len(found)
-
-
-def round8(value: float) -> int:
-    """The nearest multiple of 8, at least 8, and not below 90 % of the value.
-
-    Source: `_make_divisible` of the MobileNet authors' code.
-    """
-    rounded = max(8, int(value + 4) // 8 * 8)
-    if rounded < 0.9 * value:
-        rounded += 8
-    return apply("round8", rounded, value) if isinstance(value, int) else rounded
-
-
-# A formula that holds it is evaluated where its size leaves the block.
-REMEMBERED["round8"] = round8
-
-
-def _floor(value: float) -> int:
-    return value if isinstance(value, int) else math.floor(value)
-
-
-def _ceil(value: float) -> int:
-    return value if isinstance(value, int) else math.ceil(value)
-
-
-def _largest(*values: Any) -> Any:
-    return maximum(*values) if all(map(_whole, values)) else max(values)
-
-
-def _smallest(*values: Any) -> Any:
-    return minimum(*values) if all(map(_whole, values)) else min(values)
-
-
-FUNCTIONS: dict[str, tuple[int, int, Callable[..., Any]]] = {
-    "min": (1, MAX_ITEMS, _smallest),
-    "max": (1, MAX_ITEMS, _largest),
-    "abs": (1, 1, abs),
-    "sqrt": (1, 1, math.sqrt),
-    "exp": (1, 1, math.exp),
-    "log": (1, 1, math.log),
-    "floor": (1, 1, _floor),
-    "ceil": (1, 1, _ceil),
-    "round": (1, 1, lambda v: int(round(v))),
-    "round8": (1, 1, round8),
-    "len": (1, 1, len),
-}
-"""Name → the least and largest number of arguments, and the function."""
 
 
 def show(value: object) -> str:

@@ -11,7 +11,7 @@ import pytest
 from cnndsl.analysis.expect import check
 from cnndsl.diagnostics import ArchError
 from cnndsl.language.elaborate import MAX_DEPTH, MAX_NODES, elaborate
-from cnndsl.language.evaluate import MAX_ITEMS
+from cnndsl.language.functions import MAX_ITEMS
 from cnndsl.language.modules import Loader
 from cnndsl.language.names import operations
 from cnndsl.language.syntax import MAX_CHARACTERS, MAX_WORDS

@@ -27,7 +27,7 @@ from cnndsl.analysis.summary import summary
 from cnndsl.analysis.work import work
 from cnndsl.backends.numpy import kernels
 from cnndsl.graph import Network
-from cnndsl.language.evaluate import FUNCTIONS
+from cnndsl.language.functions import FUNCTIONS
 from cnndsl.network import loads
 from cnndsl.ops import OPS, Op
 from tests.analysis.test_memory import autograd_keeps

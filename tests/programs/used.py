@@ -16,7 +16,8 @@ from lark import Lark
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.files import grammar
-from cnndsl.language.evaluate import FUNCTIONS, WORDS
+from cnndsl.language.evaluate import WORDS
+from cnndsl.language.functions import FUNCTIONS
 from cnndsl.language.syntax import Newlines
 from cnndsl.language.types import _TYPES as TYPES
 from cnndsl.ops import OPS

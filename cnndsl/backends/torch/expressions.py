@@ -168,6 +168,6 @@ def worked_out(name: str, found: list[ast.expr]) -> ast.expr | None:
     numbers = [python.number(node) for node in found]
     if any(n is None for n in numbers) or name not in ("min", "max", "abs", "round8"):
         return None
-    from cnndsl.language.evaluate import FUNCTIONS as MEANINGS
+    from cnndsl.language.functions import FUNCTIONS as MEANINGS
 
     return python.constant(python.plain(MEANINGS[name][2](*numbers)))

@@ -22,7 +22,8 @@ from cnndsl.backends.torch.unit import (
     Unit,
 )
 from cnndsl.language import tree
-from cnndsl.language.evaluate import FUNCTIONS, named
+from cnndsl.language.evaluate import named
+from cnndsl.language.functions import FUNCTIONS
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef, operation
 from cnndsl.ops.base import Auto, Family, Op

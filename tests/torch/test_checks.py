@@ -11,7 +11,8 @@ from cnndsl.backends.torch.execute import module
 from cnndsl.network import load, loads
 from tests.small_zoo import NETWORKS
 from tests.torch.test_written import TEXTS
-from tools.torch_checks import CHECKS, EXCEPTIONS, Results, Subject, check, page, subject_of
+from tools.torch_checks.checks import CHECKS, Subject, check, subject_of
+from tools.torch_checks.results import EXCEPTIONS, Results, page
 
 SLOW = {"ddp", "export", "onnx", "compile", "inductor"}
 """Checks that take seconds."""

@@ -1,72 +1,26 @@
-"""What PyTorch's own tools make of each written file: the page `docs/torch-checks.md`.
-
-    python -m tools.torch_checks [NAME …] [--check NAME …] [--limit 300] [--again]
-
-Each shipped network, with random weights and norm statistics, over small maps, in a process
-of its own, a check after the other; a check that takes longer than `--limit` seconds counts
-as failed. What was found is kept in `build/torch-checks.json` by the file's text, so that
-the script goes on where it was stopped; `--again` forgets it. At the end the page is written,
-and what failed is printed: then the exit status is 1. What cannot pass is in `EXCEPTIONS`,
-with its reason.
-
-`onnx` needs onnxscript and onnxruntime, `inductor` a C++ compiler.
-"""
+"""The checks, and what each asks of a written file."""
 
 from __future__ import annotations
 
-import argparse
 import copy
-import hashlib
 import importlib.util
 import io
-import json
 import multiprocessing
 import os
 import pickle
-import platform
 import signal
-import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "torch-checks.md"
-KEPT = ROOT / "build" / "torch-checks.json"
-COMPILED = {"alexnet", "googlenet", "mobilenetv2", "resnet18", "shufflenetv1", "unet"}
-"""Those that `inductor` compiles: it takes a minute or more for each."""
 STEPS = (32, 64, 16, 8, 4, 2, 1)
 """By how much another size may be larger."""
-ANCHORS = """`torch.jit.script` has no type for a list of pairs that are whole or not, as
-anchors are; PyTorch has retired it for `torch.export`, which takes them."""
-EITHER = """The last stage returns no tensor for the next, by a flag: `torch.jit.script` takes
-what comes of a stage for a tensor or none wherever it is read."""
-RANKED = """What it gives is detections, and no gradient goes from these to the scores that only
-rank proposals (`rpn.head.objectness`): DDP needs `find_unused_parameters=True`."""
-LAST = """The last layer's residual convolution feeds no output: DDP needs
-`find_unused_parameters=True`."""
-ADAPTIVE = """PyTorch's exporter writes adaptive pooling as the window of the size that it
-traced; at others the result is wrong."""
-EXCEPTIONS: dict[str, dict[str, str]] = {
-    "ddp": {"mask_rcnn_resnet50_fpn": RANKED, "wavenet": LAST},
-    "script": {"stacked_hourglass": EITHER}
-    | dict.fromkeys(
-        (
-            *("efficientdet_d0", "fcos_resnet50_fpn", "yolov5s", "yolov8n"),
-            *("faster_rcnn_resnet50_fpn", "mask_rcnn_resnet50_fpn", "retinanet_resnet50_fpn"),
-            *("ssd300_vgg16", "ssdlite320_mobilenetv3", "yolov1", "yolov2", "yolov3", "yolov4"),
-        ),
-        ANCHORS,
-    ),
-    "onnx": {"pspnet_resnet50": ADAPTIVE},
-}
-"""The checks that do not apply to some networks, and why."""
 
 
 @dataclass
@@ -141,8 +95,7 @@ class Subject:
                 )
                 for name, shape in self.shapes.items()
             }
-            path = ROOT / "archs" / f"{self.name}.arch"
-            other = cnndsl.load(path, inputs=found, **FEW.get(self.name, {}))
+            other = cnndsl.load(self.name, inputs=found, **FEW.get(self.name, {}))
             assert all_weights(other) == all_weights(self.network), "other weights"
             return found
 
@@ -460,162 +413,3 @@ def check(subject: Subject, which: str, limit: int = 300) -> str:
     except Exception as error:  # any failure is the answer
         return said(error)
     return ""
-
-
-@dataclass
-class Results:
-    """What was found, by file: kept as it is found."""
-
-    path: Path
-    found: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> Results:
-        """Those of an earlier run."""
-        if path.exists():
-            return cls(path, json.loads(path.read_text(encoding="utf-8")))
-        return cls(path)
-
-    def of(self, name: str, text: str) -> dict[str, str]:
-        """Of a file, as it is written now."""
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        if self.found.get(name, {}).get("file") != key:
-            self.found[name] = {"file": key}
-        return self.found[name]
-
-    def write(self) -> None:
-        """Keep all."""
-        self.path.parent.mkdir(exist_ok=True)
-        self.path.write_text(json.dumps(self.found, indent=1, sort_keys=True), encoding="utf-8")
-
-
-def wanted(name: str) -> list[str]:
-    """The checks of a network."""
-    return [
-        which
-        for which in CHECKS
-        if (which != "inductor" or name in COMPILED) and name not in EXCEPTIONS.get(which, {})
-    ]
-
-
-def page(found: dict[str, dict[str, str]]) -> str:
-    """The table, with what it says."""
-    import torch
-
-    heads = [(function.__doc__ or "").rstrip(".") for function in CHECKS.values()]
-    rows = []
-    reasons: dict[str, int] = {}
-    for name, said_ in sorted(found.items()):
-        cells = []
-        for which in CHECKS:
-            reason = said_.get(which)
-            if name in EXCEPTIONS.get(which, {}):
-                reason = " ".join(EXCEPTIONS[which][name].split())
-            if reason:
-                number = reasons.setdefault(reason, len(reasons) + 1)
-                cells.append(f"[{number}](#not-so)")
-            else:
-                cells.append("✓" if reason == "" else "")
-        rows.append(f"| `{name}` | {' | '.join(cells)} |")
-    done = sum(1 for said_ in found.values() for which in said_ if which in CHECKS)
-    notes = [f"{number}. {reason}" for reason, number in reasons.items()]
-    return "\n".join(
-        [
-            "# What PyTorch's tools make of written files",
-            "",
-            "Each file that `cnndsl compile` writes for the networks here, with random weights",
-            "and norm statistics, over small maps, two images. ✓: it works, and the outputs",
-            "are those of the module itself, to 1e-4 of the largest. An empty cell: not run.",
-            "`python -m tools.torch_checks` writes this page.",
-            "",
-            f"PyTorch {torch.__version__}, Python {platform.python_version()}, CPU:"
-            f" {done} checks of {len(found)} networks.",
-            "",
-            "- **FX** also at another batch and size than the first, of one trace.",
-            "- **`torch.export`**, **ONNX**: free in the batch, and in height and width where",
-            "  the network takes more than one size; compared at another batch and size.",
-            "- **DDP**: two gloo processes, two steps; the gradients are equal.",
-            "- **autocast**: runs, finite, of the same shapes.",
-            "- **vmap**: two sets of weights in one call, as for an ensemble.",
-            "- **meta**: built and run without memory, then loaded.",
-            "",
-            f"| | {' | '.join(heads)} |",
-            f"|---|{':-:|' * len(heads)}",
-            *rows,
-            "",
-            *(["## Not so", "", *notes, ""] if notes else []),
-        ]
-    )
-
-
-def run(name: str, checks: list[str], limit: int, keep: Callable[[str, str], None]) -> None:
-    """Some checks in a process of their own; another where it dies in one of them."""
-    while checks:
-        command = [sys.executable, "-m", "tools.torch_checks", "--child", name, *checks]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_LOGS": "-all"}
-        with subprocess.Popen(
-            [*command, "--limit", str(limit)], cwd=ROOT, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        ) as child:  # fmt: skip
-            assert child.stdout is not None
-            for line in child.stdout:
-                if line.startswith("{"):
-                    answer = json.loads(line)
-                    keep(answer["check"], answer["said"])
-                    checks.remove(answer["check"])
-        if checks and child.returncode:
-            keep(checks.pop(0), f"the process ended with status {child.returncode}")
-
-
-def child(name: str, checks: list[str], limit: int) -> None:
-    """Answer with a line for each check."""
-    import torch
-
-    torch.set_num_threads(1)
-    # What a library prints is not an answer.
-    out, sys.stdout = sys.stdout, sys.stderr
-    subject = subject_of(name)
-    for which in checks:
-        answer = {"check": which, "said": check(subject, which, limit)}
-        print(json.dumps(answer), file=out, flush=True)
-        torch._dynamo.reset()
-
-
-def main() -> None:
-    """Check what is asked for, and write the page."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--check", action="append", choices=list(CHECKS), default=[])
-    parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--again", action="store_true")
-    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        child(options.child[0], options.child[1:], options.limit)
-        return
-    from tests.small_zoo import NETWORKS
-
-    for name in options.names or NETWORKS:
-        text = subject_of(name).text
-        known = Results.read(KEPT).of(name, text)
-        asked = [c for c in wanted(name) if not options.check or c in options.check]
-        checks = [c for c in asked if options.again or c not in known]
-
-        def keep(which: str, answer: str, name: str = name, text: str = text) -> None:
-            # Another run of this script may have written meanwhile.
-            results = Results.read(KEPT)
-            results.of(name, text)[which] = answer
-            results.write()
-            print(f"{name:26} {which:14} {answer or 'ok'}", flush=True)
-
-        run(name, checks, options.limit, keep)
-    found = Results.read(KEPT).found
-    PAGE.write_text(page({n: found[n] for n in NETWORKS if n in found}), encoding="utf-8")
-    failed = [f"{n}: {which}" for n in found for which in wanted(n) if found[n].get(which)]
-    if failed:
-        print("Failed:", *failed, sep="\n  ")
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

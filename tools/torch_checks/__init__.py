@@ -1,0 +1,1 @@
+"""What PyTorch's own tools make of each written file; `python -m tools.torch_checks`."""

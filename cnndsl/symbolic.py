@@ -176,7 +176,8 @@ def _factor(item: Atom, atom: Callable[[Atom], str], inside: bool) -> str:
     return f"({text})" if infix and inside else text
 
 
-_ONE: Monomial = ()
+ONE: Monomial = ()
+"""Of no atoms: the monomial of the constant."""
 
 
 def _key(atom: Atom) -> tuple[int, str]:
@@ -188,7 +189,7 @@ def formula(value: int) -> Formula:
     """The formula of a number; a constant where it has none."""
     if isinstance(value, Sym):
         return value.formula
-    return Formula({_ONE: int(value)} if value else {})
+    return Formula({ONE: int(value)} if value else {})
 
 
 class Sym(int):
@@ -280,7 +281,7 @@ def is_axis(formula: Formula) -> bool:
 
 def made(value: int, terms: dict[Monomial, int]) -> int:
     """A `Sym`, or the plain number where the formula is constant."""
-    if not terms or (len(terms) == 1 and _ONE in terms):
+    if not terms or (len(terms) == 1 and ONE in terms):
         return int(value)
     return Sym(value, Formula(terms))
 
@@ -299,7 +300,7 @@ def _add(left: int, right: int) -> int:
         return _moved(left, right, value)
     if not isinstance(left, Sym):
         return _moved(right, left, value)
-    return made(value, _plus(left.formula.terms, right.formula.terms))
+    return made(value, plus(left.formula.terms, right.formula.terms))
 
 
 def _moved(size: int, by: int, value: int) -> int:
@@ -308,21 +309,30 @@ def _moved(size: int, by: int, value: int) -> int:
     if not by:
         return size
     terms = dict(size.formula.terms)
-    constant = terms.pop(_ONE, 0) + by
+    constant = terms.pop(ONE, 0) + by
     if constant:
-        terms[_ONE] = int(constant)
+        terms[ONE] = int(constant)
     return Sym(value, Formula(terms))
 
 
-def _plus(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomial, int]:
-    terms = dict(left)
+def plus(left: Mapping[Monomial, int], right: Mapping[Monomial, int]) -> dict[Monomial, int]:
+    """The terms of a sum."""
+    total = dict(left)
     for monomial, coefficient in right.items():
-        total = terms.get(monomial, 0) + coefficient
-        if total:
-            terms[monomial] = total
-        else:
-            del terms[monomial]
-    return terms
+        total[monomial] = total.get(monomial, 0) + coefficient
+        if not total[monomial]:
+            del total[monomial]
+    return total
+
+
+def times(left: Mapping[Monomial, int], right: Mapping[Monomial, int]) -> dict[Monomial, int]:
+    """The terms of a product."""
+    total: dict[Monomial, int] = {}
+    for m, a in left.items():
+        for n, b in right.items():
+            monomial = tuple(sorted(m + n, key=_key)) if m and n else m or n
+            total[monomial] = total.get(monomial, 0) + a * b
+    return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
 
 
 def _mul(left: int, right: int) -> int:
@@ -331,16 +341,7 @@ def _mul(left: int, right: int) -> int:
         return _scaled(left, right, value)
     if not isinstance(left, Sym):
         return _scaled(right, left, value)
-    terms: dict[Monomial, int] = {}
-    for m, a in left.formula.terms.items():
-        for n, b in right.formula.terms.items():
-            monomial = tuple(sorted(m + n, key=_key)) if m and n else m or n
-            total = terms.get(monomial, 0) + a * b
-            if total:
-                terms[monomial] = total
-            else:
-                terms.pop(monomial, None)
-    return made(value, terms)
+    return made(value, times(left.formula.terms, right.formula.terms))
 
 
 def _scaled(size: int, by: int, value: int) -> int:
@@ -366,11 +367,11 @@ def _floordiv(left: int, right: int) -> int:
     for monomial, coefficient in formula(left).terms.items():
         part = whole if coefficient % divisor == 0 else rest
         part[monomial] = coefficient // divisor if part is whole else coefficient
-    if not any(rest.keys() - {_ONE}):
-        constant = rest.get(_ONE, 0) // divisor + whole.pop(_ONE, 0)
-        return made(value, {**whole, **({_ONE: constant} if constant else {})})
+    if not any(rest.keys() - {ONE}):
+        constant = rest.get(ONE, 0) // divisor + whole.pop(ONE, 0)
+        return made(value, {**whole, **({ONE: constant} if constant else {})})
     atom = _quotient(Formula(rest), divisor)
-    return made(value, _plus(whole, {(atom,): 1}))
+    return made(value, plus(whole, {(atom,): 1}))
 
 
 def _quotient(dividend: Formula, divisor: int) -> Atom:
@@ -382,7 +383,7 @@ def _quotient(dividend: Formula, divisor: int) -> Atom:
             before = inner.arguments[1].constant
             if before is not None and before > 0 and divisor > 0:
                 return _quotient(inner.arguments[0], before * divisor)
-    return Apply("//", (dividend, Formula({_ONE: divisor})))
+    return Apply("//", (dividend, Formula({ONE: divisor})))
 
 
 def _mod(left: int, right: int) -> int:
@@ -390,7 +391,7 @@ def _mod(left: int, right: int) -> int:
     divisor = formula(right).constant
     if divisor is not None:
         terms = {m: c for m, c in formula(left).terms.items() if c % divisor}
-        if not terms.keys() - {_ONE}:
+        if not terms.keys() - {ONE}:
             return value
     return apply("%", value, left, right)
 

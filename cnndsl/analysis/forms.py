@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.graph import Decided
 from cnndsl.symbolic import (
+    ONE,
     RELATIONS,
     Apply,
     Atom,
@@ -20,13 +21,12 @@ from cnndsl.symbolic import (
     Monomial,
     Sym,
     Symbol,
-    _key,
     formula,
     made,
+    plus,
     simple,
+    times,
 )
-
-ONE: Monomial = ()
 
 
 def normal(value: int) -> int:
@@ -44,26 +44,10 @@ def _normal(written: Formula, done: dict[Formula, Formula]) -> Formula:
     for monomial, coefficient in written.terms.items():
         product = {ONE: coefficient}
         for atom in monomial:
-            product = _times(product, _atom(atom, done).terms)
-        total = _plus(total, product)
+            product = times(product, _atom(atom, done).terms)
+        total = plus(total, product)
     done[written] = found = Formula(total)
     return found
-
-
-def _plus(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomial, int]:
-    total = dict(left)
-    for monomial, coefficient in right.items():
-        total[monomial] = total.get(monomial, 0) + coefficient
-    return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
-
-
-def _times(left: dict[Monomial, int], right: dict[Monomial, int]) -> dict[Monomial, int]:
-    total: dict[Monomial, int] = {}
-    for m, a in left.items():
-        for n, b in right.items():
-            monomial = tuple(sorted(m + n, key=_key))
-            total[monomial] = total.get(monomial, 0) + a * b
-    return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
 
 
 def _atom(atom: Atom, done: dict[Formula, Formula]) -> Formula:
@@ -95,16 +79,16 @@ def _floor(dividend: Formula, divisor: int) -> Formula:
     if inner is not None:
         # ⌊(⌊E / m⌋ + c) / d⌋ = ⌊(E + c·m) / (m·d)⌋
         below, m = inner
-        moved = Formula(_plus(below.terms, {ONE: constant * m} if constant else {}))
-        return Formula(_plus(whole, _floor(moved, m * divisor).terms))
+        moved = Formula(plus(below.terms, {ONE: constant * m} if constant else {}))
+        return Formula(plus(whole, _floor(moved, m * divisor).terms))
     common = math.gcd(divisor, *rest.values())
     if common > 1:
         rest = {monomial: coefficient // common for monomial, coefficient in rest.items()}
-        shrunk = Formula(_plus(rest, {ONE: constant // common}))
-        return Formula(_plus(whole, _floor(shrunk, divisor // common).terms))
-    inside = Formula(_plus(rest, {ONE: constant}))
+        shrunk = Formula(plus(rest, {ONE: constant // common}))
+        return Formula(plus(whole, _floor(shrunk, divisor // common).terms))
+    inside = Formula(plus(rest, {ONE: constant}))
     atom = Apply("//", (inside, Formula({ONE: divisor})))
-    return Formula(_plus(whole, {(atom,): 1}))
+    return Formula(plus(whole, {(atom,): 1}))
 
 
 def _only_floor(terms: dict[Monomial, int]) -> tuple[Formula, int] | None:
@@ -126,7 +110,7 @@ def _extreme(function: str, arguments: tuple[Formula, ...]) -> Formula:
     distinct = list(dict.fromkeys(arguments))
     best = distinct[0]
     for other in distinct[1:]:
-        apart = Formula(_plus(other.terms, {m: -c for m, c in best.terms.items()})).constant
+        apart = Formula(plus(other.terms, {m: -c for m, c in best.terms.items()})).constant
         if apart is None:
             return Formula({(Apply(function, tuple(distinct)),): 1})
         if (apart < 0) == (function == "min"):
@@ -282,7 +266,7 @@ def _spell_quotient(dividend: Formula, divisor: int, names: Mapping[Axis | Symbo
     rest = {monomial: c for monomial, c in dividend.terms.items() if monomial != ONE}
     up = 0 <= constant < divisor and divisor - 1 - constant < constant
     shift = constant - (divisor - 1) if up else constant
-    inside = spell_formula(Formula(_plus(rest, {ONE: shift})), names)
+    inside = spell_formula(Formula(plus(rest, {ONE: shift})), names)
     single = len(rest) == 1 and not shift
     inside = inside if single else f"({inside})"
     return f"⌈{inside}/{divisor}⌉" if up else f"⌊{inside}/{divisor}⌋"

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
-from cnndsl.figures.write import OWN, encoded, fits, written
+from cnndsl.figures.write import encoded, format_of, takes, written
 from cnndsl.graph import Network
 
 __all__ = ["Options", "diff_picture", "dot", "draw", "draw_diff", "picture", "plan"]
@@ -56,7 +57,7 @@ def draw(
     be written.
     """
     target = Path(path)
-    found = render.format_of(target, format)
+    found = format_of(target, format)
     render.write(target, picture(network, found, engine=engine, options=options))
 
 
@@ -73,7 +74,7 @@ def draw_diff(
     be written.
     """
     target = Path(path)
-    found = render.format_of(target, None)
+    found = format_of(target, None)
     render.write(target, diff_picture(before, after, found, options=options))
 
 
@@ -95,7 +96,10 @@ def picture(
 ) -> bytes:
     """The picture's bytes.  Raises ArchError."""
     options = options or Options()
-    if engine is None and format in OWN:
+    if engine is None:
         return written(network, format, options)
-    fits(options.style, format)
+    if options.style != "blocks" or format not in render.DRAWN:
+        message = "Graphviz lays out the style `blocks` only, as .svg, .png, .pdf or .dot"
+        raise ArchError([Diagnostic("E611", message)])
+    takes(options, (), "a layout by Graphviz")
     return render.render(dot(network), format, None if engine == "graphviz" else engine)

@@ -16,24 +16,13 @@ from pathlib import Path
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
 from cnndsl.files import replacing
 
-FORMATS = ("svg", "png", "pdf", "html", "dot", "mmd", "tikz", "md", "tex", "txt")
+DRAWN = ("svg", "png", "pdf", "dot")
+"""The formats that Graphviz is asked for."""
 ENGINES = ("dot", "pygraphviz")
 DPI = "144"
 """Of a PNG: two pixels a point, so that the small print is read on a screen."""
 DATE = b"D:20000101000000"
 SECONDS = 120
-
-
-def format_of(path: Path, wanted: str | None) -> str:
-    """The format asked for, else that of the file's suffix.  Raises ArchError (E611)."""
-    found = (wanted or path.suffix.removeprefix(".")).lower()
-    if found in FORMATS:
-        return found
-    seen = f"`{wanted}`" if wanted else f"`{path.suffix}`" if path.suffix else "no suffix"
-    help = did_you_mean(found, FORMATS) if found else ""
-    known = ", ".join(f".{name}" for name in FORMATS)
-    message = f"no picture can be written to {path.name}: its format is {seen}"
-    raise ArchError([Diagnostic("E611", message, help=help or f"end the name in {known}")])
 
 
 def pick_engine(wanted: str | None) -> str:

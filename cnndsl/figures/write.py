@@ -1,15 +1,17 @@
-"""A network's figure as a file's bytes, in each format that needs no Graphviz."""
+"""A network's figure as a file's bytes, in each style and format."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import fields, replace
 from math import ceil, inf
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.figures import font, palette, table
 from cnndsl.figures.blocks import blocks
+from cnndsl.figures.dot import dot
 from cnndsl.figures.heat import METRICS
 from cnndsl.figures.html import html
 from cnndsl.figures.layout.inking import shifted
@@ -20,19 +22,12 @@ from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
 from cnndsl.figures.tikz import tikz
 from cnndsl.graph import Network
+from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from cnndsl.figures import Options
     from cnndsl.figures.paint import Picture
 
-OWN = ("svg", "png", "pdf", "html", "mmd", "tikz", "md", "tex", "txt")
-PICTURES = ("svg", "png", "pdf", "html", "tikz")
-FORMATS_OF = {
-    "blocks": (*OWN, "dot"),
-    "scale": PICTURES,
-    "table": ("md", "tex", "html"),
-    "terminal": ("txt",),
-}
 DETAILS = ("stages", "blocks", "full")
 DIRECTIONS = ("down", "right")
 SMALLEST = 6.0
@@ -50,26 +45,32 @@ PIXELS = 2
 def written(network: Network, format: str, options: Options) -> bytes:
     """The bytes; the ending alone says what `.md`, `.tex` and `.txt` are.
 
-    Raises ArchError: a style has no such format (E611), what writes it is not installed
-    (E610), or it is too narrow (E611).
+    Raises ArchError: a style has no such format or takes no such option (E611), what writes
+    it is not installed (E610), or its text has no room (E611).
     """
     _known(options)
-    fits(options.style, format)
-    if format == "txt":
-        return terminal(network).encode()
-    if format in ("md", "tex") or options.style == "table":
-        return _table(network, format)
-    if format == "mmd":
-        return mermaid(
-            network, detail=options.detail or "blocks", colours=options.theme
-        ).encode()
-    return encoded(_picture(network, options), format, options)
+    style = options.style
+    if style == USUAL:
+        style = next((name for name in STYLES if format in STYLES[name]), style)
+    fits(style, format)
+    way = STYLES[style][format]
+    takes(options, way.options, f"the style `{style}` in .{format}")
+    return way.write(network, options)
+
+
+def takes(options: Options, known: Collection[str], what: str) -> None:
+    """Refuse an option that would change nothing.  Raises ArchError (E611)."""
+    usual = type(options)()
+    for option in (field.name for field in fields(options) if field.name != "style"):
+        if option not in known and getattr(options, option) != getattr(usual, option):
+            message = f"{what} takes no {OPTIONS.get(option, option)}"
+            raise ArchError([Diagnostic("E611", message)])
 
 
 def _known(options: Options) -> None:
     """Raises ArchError (E611): an option has no such value."""
     choices: dict[str, tuple[str | None, Iterable[str]]] = {
-        "style": (options.style, FORMATS_OF),
+        "style": (options.style, STYLES),
         "theme": (options.theme, palette.THEMES),
         "detail": (options.detail, DETAILS),
         "metric": (options.metric, METRICS),
@@ -81,9 +82,21 @@ def _known(options: Options) -> None:
             raise ArchError([Diagnostic("E611", f"unknown {name} `{value}`", help=help)])
 
 
+def format_of(path: Path, wanted: str | None) -> str:
+    """The format asked for, else that of the file's suffix.  Raises ArchError (E611)."""
+    found = (wanted or path.suffix.removeprefix(".")).lower()
+    if found in FORMATS:
+        return found
+    seen = f"`{wanted}`" if wanted else f"`{path.suffix}`" if path.suffix else "no suffix"
+    help = did_you_mean(found, FORMATS) if found else ""
+    known = ", ".join(f".{name}" for name in FORMATS)
+    message = f"no picture can be written to {path.name}: its format is {seen}"
+    raise ArchError([Diagnostic("E611", message, help=help or f"end the name in {known}")])
+
+
 def fits(style: str, format: str) -> None:
-    """Refuse a style in a format that it has not.  Raises ArchError (E611)."""
-    known = FORMATS_OF[style]
+    """Refuse a format that a style does not have.  Raises ArchError (E611)."""
+    known = STYLES[style]
     if format not in known:
         message = f"the style `{style}` cannot be written as .{format}"
         help = f"use a name that ends in {listing([f'.{name}' for name in known])}"
@@ -97,22 +110,7 @@ def encoded(picture: Picture, format: str, options: Options) -> bytes:
         raise ArchError(
             [Diagnostic("E611", f"this picture cannot be written as .{format}", help=help)]
         )
-    match format:
-        case "html":
-            return html(picture, options.theme).encode()
-        case "svg":
-            return svg(picture, options.theme, width_mm=options.width_mm, fonts=True).encode()
-        case "pdf":
-            return _pdf(picture, options)
-        case "tikz":
-            return tikz(picture, options.theme, width_mm=options.width_mm).encode()
-        case _:
-            return _png(picture, options)
-
-
-def _table(network: Network, format: str) -> bytes:
-    writers = {"md": table.markdown, "tex": table.latex, "html": table.html}
-    return writers[format](network).encode()
+    return PICTURES[format](picture, options)
 
 
 def _picture(network: Network, options: Options) -> Picture:
@@ -166,6 +164,26 @@ def _drawn(network: Network, options: Options, detail: str) -> Picture:
     )
 
 
+def _painted(format: str) -> Callable[[Network, Options], bytes]:
+    return lambda network, options: encoded(_picture(network, options), format, options)
+
+
+def _html(picture: Picture, options: Options) -> bytes:
+    return html(picture, options.theme).encode()
+
+
+def _svg(picture: Picture, options: Options) -> bytes:
+    return svg(picture, options.theme, width_mm=options.width_mm, fonts=True).encode()
+
+
+def _tikz(picture: Picture, options: Options) -> bytes:
+    return tikz(picture, options.theme, width_mm=options.width_mm).encode()
+
+
+def _mermaid(network: Network, options: Options) -> bytes:
+    return mermaid(network, detail=options.detail or "blocks", colours=options.theme).encode()
+
+
 def _png(picture: Picture, options: Options) -> bytes:
     try:
         import resvg_py
@@ -193,3 +211,42 @@ def _missing(format: str, package: str) -> ArchError:
     help = "pip install 'cnndsl[draw]', or write .svg, which needs nothing"
     message = f"writing .{format} needs {package}, which is not installed"
     return ArchError([Diagnostic("E610", message, help=help)])
+
+
+@record
+class Way(Record):
+    """How a style is written in a format, and the options that change it."""
+
+    write: Callable[[Network, Options], bytes]
+    options: Collection[str] = ()
+
+
+PICTURES = {"svg": _svg, "png": _png, "pdf": _pdf, "html": _html, "tikz": _tikz}
+"""How a picture is written."""
+_SCALED = ("theme", "detail", "metric", "width_mm", "height_mm")
+_BOXES = (*_SCALED, "opened", "direction", "captioned")
+USUAL = "blocks"
+STYLES: dict[str, dict[str, Way]] = {
+    USUAL: {
+        **{format: Way(_painted(format), _BOXES) for format in PICTURES},
+        "dot": Way(lambda network, _: dot(network).encode()),
+        "mmd": Way(_mermaid, ("theme", "detail")),
+    },
+    "scale": {format: Way(_painted(format), _SCALED) for format in PICTURES},
+    "table": {
+        "md": Way(lambda network, _: table.markdown(network).encode()),
+        "tex": Way(lambda network, _: table.latex(network).encode()),
+        "html": Way(lambda network, _: table.html(network).encode()),
+    },
+    "terminal": {"txt": Way(lambda network, _: terminal(network).encode())},
+}
+"""All styles, each in all its formats: a new one is an entry here and nothing else."""
+FORMATS = tuple(dict.fromkeys(format for style in STYLES.values() for format in style))
+OPTIONS = {
+    "opened": "block to open",
+    "metric": "metric",
+    "width_mm": "width",
+    "height_mm": "height",
+    "captioned": "caption",
+}
+"""How messages call the options, where that is not their names."""

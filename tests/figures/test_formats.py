@@ -5,26 +5,31 @@ from __future__ import annotations
 import re
 import zlib
 from base64 import b64decode
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from io import BytesIO
 from xml.etree import ElementTree
 
+import click
 import pytest
 from fontTools.ttLib import TTFont
 
 from cnndsl import loads
+from cnndsl.commands.draw import draw
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, picture
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.compared.page import compared
+from cnndsl.figures.heat import METRICS
 from cnndsl.figures.mermaid import mermaid, quoted
+from cnndsl.figures.palette import THEMES
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.svg import svg
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.tikz import tikz
-from cnndsl.figures.write import OWN
+from cnndsl.figures.write import DETAILS, DIRECTIONS, STYLES
 from cnndsl.graph import Network
 from cnndsl.structure import Citation
 from tests.figures.geometry import network
@@ -43,12 +48,7 @@ model Net: image[4, H=8, W=8] -> y {
   y: gap
 }
 """
-STYLES = [
-    *(("blocks", format) for format in OWN),
-    *(("scale", format) for format in ("svg", "png", "pdf", "html", "tikz")),
-    *(("table", format) for format in ("md", "tex", "html")),
-    ("blocks", "dot"),
-]
+EACH = [(style, format) for style, formats in STYLES.items() for format in formats]
 WORDS = r'"(?:[^"<>&`;%\\#]|<br/>|#\d+;)*"'
 SIDE = r"[\[\](){}/\\]+"
 NODE = re.compile(rf"  +b\d+{SIDE}{WORDS}{SIDE}:::\w+")
@@ -78,7 +78,7 @@ def drawn(style: str, format: str, theme: str = "light") -> bytes:
     return picture(hostile(), format, options=Options(style, theme))
 
 
-@pytest.mark.parametrize(("style", "format"), STYLES)
+@pytest.mark.parametrize(("style", "format"), EACH)
 def test_hostile_labels_are_written_the_same_twice(style: str, format: str) -> None:
     made = drawn(style, format)
     assert made == drawn(style, format)
@@ -218,3 +218,44 @@ def test_the_letters_travel_with_a_picture() -> None:
     shapes = {chr(code): outlines[name] for code, name in letters.getBestCmap().items()}
     assert all(shapes[c].numberOfContours for c in "linear,84")
     assert not shapes["Q"].numberOfContours
+
+
+@pytest.mark.parametrize(
+    ("option", "known"),
+    [
+        ("style", STYLES),
+        ("theme", THEMES),
+        ("detail", DETAILS),
+        ("metrics", METRICS),
+        ("direction", DIRECTIONS),
+    ],
+)
+def test_the_command_offers_what_there_is(option: str, known: Iterable[str]) -> None:
+    found = next(each for each in draw.params if each.name == option)
+    assert isinstance(found.type, click.Choice)
+    assert list(found.type.choices) == list(known)
+
+
+@pytest.mark.parametrize(
+    ("options", "format", "engine", "message"),
+    [
+        (Options("table", "dark"), "md", None, "the style `table` in .md takes no theme"),
+        (Options(detail="full"), "txt", None, "the style `terminal` in .txt takes no detail"),
+        (
+            Options("scale", direction="right"),
+            "svg",
+            None,
+            "the style `scale` in .svg takes no",
+        ),
+        (Options(width_mm=80), "mmd", None, "the style `blocks` in .mmd takes no width"),
+        (Options(theme="dark"), "svg", "dot", "a layout by Graphviz takes no theme"),
+        (Options("scale"), "svg", "dot", "Graphviz lays out the style `blocks` only"),
+        (Options(), "md", "dot", "Graphviz lays out the style `blocks` only"),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    options: Options, format: str, engine: str | None, message: str
+) -> None:
+    with pytest.raises(ArchError, match=message) as caught:
+        picture(hostile(), format, engine=engine, options=options)
+    assert caught.value.diagnostics[0].code == "E611"

@@ -37,7 +37,7 @@ from cnndsl.backends.torch import write
 from cnndsl.cli import cli
 from cnndsl.console import INTERRUPTED
 from cnndsl.diagnostics import ArchError
-from cnndsl.figures.write import FORMATS_OF
+from cnndsl.figures.write import STYLES
 from cnndsl.language import pick
 from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.network import Network, elaborate
@@ -519,7 +519,7 @@ def explanations(program: Program) -> None:
 
 PICTURES = tuple(
     (style, format)
-    for style, formats in FORMATS_OF.items()
+    for style, formats in STYLES.items()
     for format in formats
     if format not in ("png", "pdf", "dot")
 )

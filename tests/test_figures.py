@@ -239,7 +239,7 @@ def test_frames_show_formulas_where_calls_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["fpn_resnet50", "unet"])
-def test_laterals_are_horizontal_and_the_way_up_points_up(name: str) -> None:
+def test_laterals_are_rows_and_the_way_up_rises(name: str) -> None:
     network, main = zoo(name).network, zoo(name).main
     found = lanes(network, main)
     family = {box.key: box.family for box in main.boxes()}
@@ -250,10 +250,6 @@ def test_laterals_are_horizontal_and_the_way_up_points_up(name: str) -> None:
     assert {edge for edge in ((e.tail, e.head) for e in main.edges) if edge[1] in ups} <= (
         found.rising
     )
-    at = places(dot(network))
-    for row in joined:
-        heights = [at[key][1] for key in row]
-        assert max(heights) - min(heights) < 0.5
 
 
 def test_a_folded_decoder_rises_too() -> None:
@@ -279,26 +275,11 @@ def test_a_folded_decoder_rises_too() -> None:
     assert len(ups) == 3
     found = lanes(network, main)
     assert {(ups[0], ups[1]), (ups[1], ups[2])} <= found.rising
-    at = places(dot(network))
-    for row in found.rows:
-        assert len({round(at[key][1]) for key in row}) == 1
 
 
 def test_a_network_that_only_goes_down_has_no_rows() -> None:
     network = net(RESIDUAL)
     assert lanes(network, plan(network).main).rows == []
-
-
-def places(source: str) -> dict[str, tuple[float, float]]:
-    """Where Graphviz puts each box, in points."""
-    pygraphviz = pytest.importorskip("pygraphviz")
-    graph = pygraphviz.AGraph(string=source)
-    graph.layout(prog="dot")
-    found = {}
-    for node in graph.nodes():
-        x, y = node.attr["pos"].split(",")
-        found[str(node)] = (float(x), float(y))
-    return found
 
 
 # Text
@@ -359,19 +340,6 @@ def test_text_is_cleaned_and_cut_in_the_middle() -> None:
 )
 def test_shapes_are_printed_as_in_papers(shape: tuple[int, ...], text: str) -> None:
     assert shape_text(shape) == text
-
-
-def test_a_shape_is_on_the_edge_where_it_changes_and_only_there() -> None:
-    source = dot(flat("a: conv(8, 3x3)\nb: conv(8, 5x5)\ny: maxpool(2x2)"))
-    assert re.findall(r'label=" (\S+) "', source) == ["8×32²", "8×16²"]
-
-
-def test_the_legend_lists_only_the_families_present() -> None:
-    source = dot(flat("y: conv(8, 3x3)"))
-    legend = source[source.index("cluster_legend") :]
-    assert "convolution" in legend
-    assert "pooling" not in legend
-    assert "depthwise" not in legend
 
 
 # Engines and files

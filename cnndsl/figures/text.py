@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import re
-import textwrap
 import unicodedata
 from collections.abc import Sequence
-
-import graphviz
 
 from cnndsl.ops.base import Shape
 from cnndsl.ops.words import listed, spoken
@@ -42,11 +38,6 @@ def labels_text(labels: Sequence[str]) -> str:
     return ", ".join(label_text(found) for found in stems.values())
 
 
-def wrapped(words: str, characters: int = 100) -> list[str]:
-    """A long text in lines, at most four."""
-    return textwrap.wrap(clean(words), max(characters, 20), max_lines=4, placeholder=" …")
-
-
 def count_text(number: int) -> str:
     """`25.6M`."""
     for power, suffix in ((9, "G"), (6, "M"), (3, "k")):
@@ -69,16 +60,6 @@ def elide(text: str, width: int) -> str:
         return text
     head = (width - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
-
-
-def html_text(text: str, width: int) -> str:
-    """For a label like HTML."""
-    return html.escape(elide(clean(text), width), quote=True)
-
-
-def plain(text: str) -> str:
-    """For a quoted string: no escape of Graphviz's has a meaning."""
-    return str(graphviz.escape(elide(clean(text), 160)))
 
 
 def spell_argument(value: object) -> str:

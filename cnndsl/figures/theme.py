@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from cnndsl.ops.base import Family
 
 FONT = "Helvetica"
-INK = "#222222"
 GREY = "#666666"
 EDGE = "#555555"
 FRAME = "#9a9a9a"
-BLOCK_FILL = "#f6f9fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +22,8 @@ class Look:
     fill: str
     border: str
 
-    @property
-    def sides(self) -> dict[str, str]:
-        """The outline of a slanted polygon; empty for the others."""
-        return _SIDES.get(self.shape, {})
 
-
-_SIDES = {
-    "invtrapezium": {"shape": "polygon", "sides": "4", "distortion": "0.25"},
-    "trapezium": {"shape": "polygon", "sides": "4", "distortion": "-0.25"},
-    "parallelogram": {"shape": "polygon", "sides": "4", "skew": "0.25"},
-    "hexagon": {"shape": "hexagon"},
-    "octagon": {"shape": "octagon"},
-}
-
-BLOCK = Look("block (see its frame)", "box", "rounded,filled", BLOCK_FILL, "#3b6fb6")
+BLOCK = Look("block (see its frame)", "box", "rounded,filled", "#f6f9fd", "#3b6fb6")
 
 LOOKS: dict[Family, Look] = {
     Family.INPUT: Look("input, output", "box", "rounded,filled", "#eeeeee", "#666666"),

@@ -13,7 +13,7 @@ from dataclasses import field
 from itertools import combinations
 from typing import Any
 
-from cnndsl.importing.parts import RESERVED
+from cnndsl.importing.flow import RESERVED
 from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.records import Record, record

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.importing.calls import Constant
+from cnndsl.importing.calls import BATCH, Constant
 from cnndsl.ops.base import Shape
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def made(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> list[Constan
         first = flows[0] if flows else None
         if not isinstance(first, Constant) or not first.name:
             found.append(Constant("", shape, getattr(first, "made", "") or word))
-        elif word == "expand" and first.shape[1:] == shape[1:]:
-            found.append(first)  # one for each sample
+        elif _each(word, first.shape, shape):
+            found.append(first)
         elif word in ORDERLY or (
             word == "expand" and math.prod(first.shape) == math.prod(shape)
         ):
@@ -44,6 +44,18 @@ def made(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> list[Constan
         else:
             found.append(Constant("", shape, word))
     return found
+
+
+def _each(word: str, before: Shape, after: Shape) -> bool:
+    """Whether a call gives a parameter to each sample as it is."""
+    if word == "expand":
+        return before[1:] == after[1:]
+    return word == "repeat" and after[0] == BATCH and _lone(before) == _lone(after[1:])
+
+
+def _lone(shape: Shape) -> Shape:
+    """A shape without the axes of size 1 before it."""
+    return shape[next((n for n, size in enumerate(shape) if size != 1), len(shape)) :]
 
 
 class Numbers:

@@ -18,7 +18,7 @@ What cannot be said is `refused`, an ArchError (E610) with the module's path and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from cnndsl.diagnostics import ArchError, Diagnostic, OpError
@@ -31,6 +31,26 @@ Value = tuple[str, int]
 
 Run = Callable[[Mapping[str, Array], Sequence[Array]], Sequence[Array]]
 """The foreign program itself: weights by their names and inputs, batch first, to outputs."""
+
+
+RESERVED = (
+    *("as", "block", "default", "each", "else", "for", "if", "in", "let", "model", "none"),
+    *("not", "or", "and", "skip", "then", "true", "use", "when", "false", "same", "valid"),
+    *("auto", "len", "min", "max", "abs", "sqrt", "floor", "ceil", "round", "round8"),
+)
+
+
+def sayable(ports: Iterable[str]) -> dict[str, str]:
+    """Names that a file can give to ports: `input.1` is `input_1`, `in` is `in1`."""
+    found: dict[str, str] = {}
+    for port in dict.fromkeys(ports):
+        plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in port).strip("_")
+        plain = f"x{plain}" if not plain[:1].isalpha() else plain
+        plain = f"{plain}1" if plain in RESERVED or plain in OPS else plain
+        while plain in found.values():
+            plain += "_"
+        found[port] = plain
+    return found
 
 
 def refused(reason: str, where: str = "") -> ArchError:

@@ -18,7 +18,7 @@ import numpy as np
 
 from cnndsl.files import regular
 from cnndsl.importing import onnx_rules  # noqa: F401 - it registers the rules
-from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused
+from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused, sayable
 from cnndsl.importing.onnx_graph import (
     BATCH,
     RULES,
@@ -118,7 +118,7 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         if found.at:
             raise refused(f"the output `{port.name}` has its batch on another axis")
         outputs[port.name] = found.value
-    names = _names([*inputs, *outputs])
+    names = sayable([*inputs, *outputs])
     learned = reading.learned
     return Flow(
         name=name,
@@ -131,18 +131,6 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         weights={key: one.array for key, one in learned.items()},
         run=_runner(model, learned, [*inputs], reading.batch),
     )
-
-
-def _names(ports: Iterable[str]) -> dict[str, str]:
-    """Names that a file can bear: `input.1` is `input_1`."""
-    found: dict[str, str] = {}
-    for port in ports:
-        plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in port).strip("_")
-        plain = f"x{plain}" if not plain or plain[0].isdigit() else plain
-        while plain in found.values() and found.get(port) != plain:
-            plain += "_"
-        found.setdefault(port, plain)
-    return found
 
 
 def _named(value: Value, names: Mapping[str, str], inputs: Mapping[str, Shape]) -> Value:

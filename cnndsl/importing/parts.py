@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any
 
-from cnndsl.importing.flow import Flow, Layer, Scope, Value
+from cnndsl.importing.flow import RESERVED, Flow, Layer, Scope, Value
 from cnndsl.importing.simplify import uses
 from cnndsl.importing.terms import Body, Chain, Line, Named, Sides, Some, Step, repeated
 from cnndsl.ops.base import OPS, Family, Op, Shape
@@ -300,15 +300,21 @@ class Writer:
 
     def _named(self, item: Layer | Part) -> str:
         """A label for what an item makes: the last name of its module within this one."""
-        if isinstance(item, Part):
-            path = item.scope.path
-        else:
-            path = item.scopes[-1].path if item.scopes else item.name
-        own = self.part.scope.path
-        inside = path.removeprefix(f"{own}.") if own else path
-        if inside == own or (path == own and own):
-            inside = item.word if isinstance(item, Layer) else "x"
-        return label(inside)
+        own, maker = self.part.scope.path, item
+        while True:
+            if isinstance(maker, Part):
+                path = maker.scope.path
+            else:
+                path = maker.scopes[-1].path if maker.scopes else ""
+            if path != own:
+                break
+            # What no module of its own makes is called after what it is made of.
+            before = self.makers.get(maker.inputs[0]) if len(maker.inputs) == 1 else None
+            if not isinstance(before, Layer) or self.count[maker.inputs[0]] > 1:
+                word = item.word if isinstance(item, Layer) else "x"
+                return label("parts" if word == "split" else word)
+            maker = before
+        return label(path.removeprefix(f"{own}.") if own else path)
 
     # Lines
 
@@ -403,13 +409,6 @@ class Writer:
             return {}
         name = self.labels[value]
         return {f"size[{n}]": Named(f"{name}.{axis}") for n, axis in enumerate(axes)}
-
-
-RESERVED = (
-    *("as", "block", "default", "each", "else", "for", "if", "in", "let", "model", "none"),
-    *("not", "or", "and", "skip", "then", "true", "use", "when", "false", "same", "valid"),
-    *("auto", "len", "min", "max", "abs", "sqrt", "floor", "ceil", "round", "round8"),
-)
 
 
 def label(path: str) -> str:

@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from cnndsl.importing.blocks import Block, block
-from cnndsl.importing.flow import Flow
-from cnndsl.importing.parts import RESERVED, Part, Writer, tree
+from cnndsl.importing.flow import RESERVED, Flow
+from cnndsl.importing.parts import Part, Writer, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged
 from cnndsl.importing.wording import Wording, usual

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
 
+from cnndsl.importing.attention import attentive
 from cnndsl.importing.flow import Flow, Layer, Value, refused
 from cnndsl.ops.base import Shape
 
@@ -20,8 +21,9 @@ Layers = list[Layer]
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    axes, windows = (_axes, _norms, _crops, _splits), (_pads, _means, _responses)
-    for rewrite in (_live, *axes, *windows, _sums, _concats, _live):
+    axes = (_axes, _norms, _turned, attentive, _live, _crops, _splits)
+    windows = (_pads, _means, _responses)
+    for rewrite in (_live, *axes, *windows, _vectors, _affines, _sums, _concats, _live):
         flow = rewrite(flow)
     return flow
 
@@ -145,7 +147,7 @@ class Moves:
     def _pattern(
         self, left: list[list[int]], right: list[list[int]]
     ) -> tuple[str, dict[str, object]]:
-        names = _names(left)
+        names = _names(left, right)
         named = " -> ".join(
             " ".join(_group([names[p] for p in group]) for group in side)
             for side in (left, right)
@@ -167,9 +169,11 @@ def _group(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"({' '.join(names)})" if names else "1"
 
 
-def _names(left: list[list[int]]) -> dict[int, str]:
-    """Names of pieces: an axis keeps its own for one of them."""
+def _names(left: list[list[int]], right: list[list[int]]) -> dict[int, str]:
+    """Names of pieces: an axis keeps its own for one of them; the channels may be the last."""
     axes = {1: "c", 2: "cl", 3: "chw", 4: "cdhw"}.get(len(left), "abcdefghijkl")[: len(left)]
+    if len(left) > 1 and right[0] == left[-1] and len(left[0]) == 1:
+        axes = axes[1:] + axes[:1]
     spare = iter([x for x in "gabpqrstuvxyzefijkmno" if x not in axes])
     names: dict[int, str] = {}
     for axis, group in zip(axes, left, strict=True):
@@ -274,6 +278,30 @@ def _norms(flow: Flow) -> Flow:
         made[norm.name] = replace(norm, arguments=arguments, shapes=layer.shapes)
     kept = [made.get(x.name, x) for x in flow.layers if x.name not in gone]
     return _renamed(flow, kept, names)
+
+
+def _turned(flow: Flow) -> Flow:
+    """A norm of a map whose channels were moved to the end as one before they are."""
+    before = _chained(flow, frozenset({"rearrange"}))
+    made: dict[str, Layer] = {}
+    for layer in flow.layers:
+        moved = before(layer) if layer.word == "ln" else None
+        axis = layer.arguments.get("axis", 0)
+        if moved is None or not axis or "axes" in moved.arguments:
+            continue
+        order = _order(str(moved.arguments["pattern"]))
+        if order is None or len(order) < 3 or order != [*range(1, len(order)), 0]:
+            continue
+        arguments = {n: v for n, v in layer.arguments.items() if n != "axis"}
+        shape = flow.shape(moved.inputs[0])
+        inner = f"{layer.name}.before"
+        made[moved.name] = replace(
+            layer, name=inner, arguments=arguments, inputs=moved.inputs, shapes=(shape,)
+        )
+        made[layer.name] = replace(
+            moved, name=layer.name, inputs=((inner, 0),), scopes=layer.scopes[:-1]
+        )
+    return replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers))
 
 
 # Splits
@@ -434,11 +462,15 @@ def _joined(pad: Layer, layer: Layer) -> dict[str, object] | None:
 
 
 def _means(flow: Flow) -> Flow:
-    """`gap(keep=true) -> flatten` as `gap`."""
-    before = _chained(flow, frozenset({"gap"}))
+    """`gap(keep=true) -> flatten` as `gap`; so a map whose places were put in a row before."""
+    before, rows = _chained(flow, frozenset({"gap"})), _chained(flow, MOVES)
     kept: Layers = []
     names: dict[Value, Value] = {}
     for layer in flow.layers:
+        row = rows(layer) if layer.word in ("gap", "gmp") and not layer.arguments else None
+        if row is not None and row.arguments.get("pattern") in ROWS:
+            kept = [one for one in kept if one.name != row.name]
+            names[row.name, 0] = row.inputs[0]
         mean = before(layer) if layer.word in ("flatten", "reshape") else None
         if mean is None or len(layer.shapes[0]) != 1:
             kept.append(layer)
@@ -447,6 +479,10 @@ def _means(flow: Flow) -> Flow:
         kept[place] = replace(mean, arguments={}, shapes=layer.shapes)
         names[layer.name, 0] = (mean.name, 0)
     return _renamed(flow, kept, names)
+
+
+ROWS = ("c h w -> c (h w)", "c d h w -> c (d h w)")
+"""A map's places in a row."""
 
 
 def _responses(flow: Flow) -> Flow:
@@ -488,6 +524,57 @@ RESPONSE = ("pow", "add", "mul", "reshape", "avgpool", "reshape", "mul")
 
 
 # Joins
+
+BOTH = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
+
+
+def _vectors(flow: Flow) -> Flow:
+    """A vector is read as one where arithmetic would give it the map's axes by itself."""
+    readers: dict[Value, list[Layer]] = {}
+    for layer in flow.layers:
+        for value in layer.inputs:
+            readers.setdefault(value, []).append(layer)
+    ends = set(flow.outputs.values())
+    names: dict[Value, Value] = {}
+    for layer in flow.layers:
+        value = (layer.name, 0)
+        if layer.word != "reshape" or value in ends:
+            continue
+        before, after = flow.shape(layer.inputs[0]), layer.shapes[0]
+        if len(before) != 1 or after != (*before, *[1] * (len(after) - 1)) or len(after) == 1:
+            continue
+        if all(
+            reader.word in BOTH
+            and any(flow.shape(o) == reader.shapes[0] for o in reader.inputs if o != value)
+            for reader in readers.get(value, [])
+        ):
+            names[value] = layer.inputs[0]
+    kept = [layer for layer in flow.layers if (layer.name, 0) not in names]
+    return _renamed(flow, kept, names)
+
+
+def _affines(flow: Flow) -> Flow:
+    """A learned factor for each channel and then a learned sum as `affine`."""
+    count, by_name = uses(flow), flow.by_name
+    made: dict[str, Layer] = {}
+    for layer in flow.layers:
+        first, second = ([*layer.inputs, ("", 0), ("", 0)])[:2]
+        if layer.word != "add" or len(layer.inputs) != 2:
+            continue
+        for x, y in ((first, second), (second, first)):
+            scale, bias = by_name.get(x[0]), by_name.get(y[0])
+            if scale is None or bias is None or scale.word != "scale" or bias.word != "learned":
+                continue
+            shape = scale.shapes[0]
+            plain = scale.arguments.get("per", "channel") == "channel" and len(shape) > 1
+            alone = count[y] == 1 == count[x] - (bias.inputs[0] == x)
+            if plain and alone and bias.shapes[0] == (shape[0], *[1] * (len(shape) - 1)):
+                weights = {"weight": scale.weights["weight"], "bias": bias.weights["weight"]}
+                made[layer.name] = replace(
+                    layer, word="affine", arguments={}, inputs=scale.inputs, weights=weights
+                )
+                break
+    return _live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
 
 
 def _sums(flow: Flow) -> Flow:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from cnndsl.importing.aten import COPIES, RULES, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
-from cnndsl.importing.flow import Flow, Scope, Value, refused
+from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
 from cnndsl.ops.base import Array, Shape
 
 if TYPE_CHECKING:
@@ -180,6 +180,10 @@ def trace(program: ExportedProgram, name: str) -> Flow:
             _step(node, seen, reader, numbers, memory)
     outputs = _outputs(program, [seen.get(r) if isinstance(r, fx.Node) else r for r in results])
     ports = _ports(list(inputs))
+    free = sayable(
+        [*ports.values(), *(f"{n}_out" if n in ports.values() else n for n in outputs)]
+    )
+    outputs = dict(zip(list(free.values())[len(ports) :], outputs.values(), strict=True))
     layers = tuple(
         replace(layer, inputs=tuple((ports.get(n, n), o) for n, o in layer.inputs))
         for layer in reader.layers
@@ -235,7 +239,7 @@ def _none(*_: object) -> Sequence[Array]:
 
 def _ports(names: list[str]) -> dict[str, str]:
     """Names for the inputs: one is the image."""
-    return {names[0]: "image"} if len(names) == 1 else {name: name for name in names}
+    return {names[0]: "image"} if len(names) == 1 else sayable(names)
 
 
 def _scopes(node: fx.Node) -> tuple[Scope, ...]:
@@ -397,7 +401,9 @@ def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:
         if result is None:
             continue  # what only training gives
         if not isinstance(result, Seen):
+            fixed = isinstance(result, Constant) and result.value is not None
             what = "a parameter" if isinstance(result, Constant) else repr(result)
+            what = "the same numbers for each image" if fixed else what
             raise refused(f"its output `{name}` is {what}, and no tensor that flows")
         if result.batch or result.merged:
             raise refused(f"the first axis of its output `{name}` is not the batch")

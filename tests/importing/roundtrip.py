@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import networkx as nx
 import numpy as np
 import torch
 
@@ -77,7 +78,8 @@ def _block(path: Path, name: str) -> int:
 def same(one: Network, other: Network) -> bool:
     """Whether two networks have the same layers, joined in the same way, in evaluation.
 
-    What does nothing there (`dropout`, `droppath`) is left out; an axis may have another name.
+    What does nothing there (`dropout`, `droppath`), or is read by nothing, is left out; an axis
+    may have another name.
     """
     return layers_of(one) == layers_of(other)
 
@@ -85,23 +87,36 @@ def same(one: Network, other: Network) -> bool:
 def layers_of(network: Network) -> Counter[object]:
     """Each layer with all that it depends on."""
     signs: dict[str, object] = {name: n for n, name in enumerate(network.inputs)}
+    idle: set[str] = set()
+    ends = {tensor.node for tensor in network.outputs.values()}
+    read = ends.union(*(nx.ancestors(network.graph, end) for end in ends))
     for node in network:
-        if node.name in signs:
+        if node.name in signs or node.name not in read:
             continue
         inputs = [(signs[name], output) for name, output in network.operands(node.name)]
         if node.op.name in ("dropout", "droppath"):
             signs[node.name] = inputs[0][0]
+            idle.add(node.name)
             continue
         if node.op.name in ("add", "mul", "maximum", "minimum"):
             inputs.sort(key=str)
         signs[node.name] = hash((_said(network, node), tuple(inputs)))
-    ends = [signs[tensor.node] for tensor in network.outputs.values()]
-    return Counter([*signs.values(), *(("output", n, one) for n, one in enumerate(ends))])
+    given = [signs[tensor.node] for tensor in network.outputs.values()]
+    layers = [sign for name, sign in signs.items() if name not in idle]
+    return Counter([*layers, *(("output", n, one) for n, one in enumerate(given))])
 
 
 def _said(network: Network, node: Node) -> object:
-    """What a layer is in evaluation; what only moves elements by where they come from."""
+    """What a layer is in evaluation; what only moves elements by where they come from.
+
+    Two spellings of one are one: equal parts in words or in numbers, a mean of all in one bin.
+    """
     plain = node.op.plain()
+    shapes = [tuple(map(int, shape)) for shape in network.shapes[node.name]]
+    if plain.name == "split":
+        return (plain.name, getattr(plain, "axis", 0), *shapes)
+    if plain.name in ("gap", "adaptive_avgpool") and set(shapes[0][1:]) == {1}:
+        return ("gap", *shapes)
     single = len(network.operands(node.name)) == len(network.shapes[node.name]) == 1
     if single and (plain.moves or plain.name in MOVES) and plain.name != "zeropad":
         name, output = network.operands(node.name)[0]
@@ -109,7 +124,12 @@ def _said(network: Network, node: Node) -> object:
         moved = plain.run(np.arange(math.prod(shape), dtype=float).reshape(1, *shape))
         return (moved.shape, moved.tobytes())
     apart = {*BEGINNINGS.values(), "momentum"}
-    return (plain.name, *(str(getattr(plain, n)) for n in plain.names_ if n not in apart))
+    return (plain.name, *(_value(getattr(plain, n)) for n in plain.names_ if n not in apart))
+
+
+def _value(value: object) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return repr(float(value)) if number else str(value)
 
 
 def back(path: Path) -> Back:

@@ -13,6 +13,7 @@ from tests.importing import odd
 SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
+    *(odd.Heads, odd.Described),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "is read by 2 layers: a file would give each its own copy",
@@ -45,6 +46,20 @@ def test_what_is_recorded_in_steps_is_one_step() -> None:
     text = from_torch(odd.InPlace(), (3, 16, 16)).text
     assert "lrn(n=3, k=2.0)" in text
     assert "crop([12, 12])" in text
+
+
+def test_attention_is_one_step_in_each_spelling() -> None:
+    text = from_torch(odd.Heads(), (3, 16, 16)).text
+    assert "attention { skip; skip; skip }" in text
+    assert "attention(heads=2, scale=0.3)" in text
+    assert "attention(heads=4) {" in text
+    assert not any(word in text for word in ("einsum", "softmax", "reshape"))
+
+
+def test_outputs_have_names_that_a_file_can_give() -> None:
+    found = from_torch(odd.Described(), (3, 16, 16))
+    assert [*found.network.outputs] == ["in1", "conv1", "x3", "image_out"]
+    assert "values([0.4, 0.5, 0.6])" in found.text
 
 
 @pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.__name__)

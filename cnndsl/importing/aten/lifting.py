@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from cnndsl.importing.aten.table import RULES, nothing
 from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.ops.base import OPS, Shape
@@ -63,7 +65,7 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     """Numbers as a constant tensor."""
     value = constant.value.detach().double()
     shape = tuple(constant.shape) or (1,)
-    flat = value.flatten().tolist()
+    flat = [shortest(number, constant) for number in value.flatten().tolist()]
     if len(set(flat)) == 1:
         given: dict[str, Any] = {"sizes": shape, "value": flat[0]}
         return call.reader.seen(call.layer("full", [beside], [shape], **given), shape, -1)
@@ -80,6 +82,12 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     if len(shape) > 1:
         made = call.layer("reshape", [call.reader.seen(made)], [shape], sizes=shape)
     return call.reader.seen(made, shape, -1)
+
+
+def shortest(number: float, constant: Constant) -> float:
+    """The shortest number that is the same one in the precision of a constant."""
+    single = str(constant.value.dtype) == "torch.float32"
+    return float(str(np.float32(number))) if single else number
 
 
 def _mask(value: Any) -> dict[str, Any] | None:
@@ -147,4 +155,4 @@ def uniform(call: Call, constant: Constant) -> float | None:
         raise call.refuse(
             f"with {constant.spoken}, a saved buffer, all {float(value[0]):g} now"
         )
-    return float(value[0])
+    return shortest(float(value[0]), constant)

@@ -261,12 +261,6 @@ def _both(call: Call, first: Seen, second: Seen) -> Seen:
     if len(a) != len(b):
         raise call.refuse("of tensors of different ranks")
     shape = tuple(max(n, m) for n, m in zip(a, b, strict=True))
-    if call.word == "add" and a != b:
-        # `add` broadcasts nothing: x + y is x − (−y).
-        if a != shape:
-            first, second = second, first
-        turned = call.reader.seen(call.layer("neg", [second], [second.ours]))
-        return call.like(call.layer("sub", [first, turned], [shape]), first)
     return call.like(call.layer(call.word, [first, second], [shape]), first)
 
 

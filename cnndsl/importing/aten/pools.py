@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cnndsl.importing.aten.table import rule
-from cnndsl.importing.calls import Call, Seen
+from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.ops.base import Shape
 
 # Pools and sizes
@@ -57,8 +57,7 @@ def _adaptive(call: Call) -> Any:
         word = "adaptive_maxpool" if largest else "adaptive_avgpool"
         made = call.layer(word, [x], shape, size=wanted)
     pooled = call.gives(made)
-    # A max pool's second output are places, which nothing here reads.
-    return [pooled, pooled] if largest else pooled
+    return [pooled, Constant("", call.shapes[1], call.word)] if largest else pooled
 
 
 @rule("mean", "sum", "amax", "amin")
@@ -78,7 +77,7 @@ def _over(call: Call, x: Seen, dims: list[int], word: str, *, keep: bool, **give
         pool = {"mean": "gap", "max": "gmp"}.get(word)
         if pool is not None:
             kept: dict[str, Any] = {"keep": True} if keep else {}
-            return call.gives(call.layer(pool, [x], **kept))
+            return call.gives(call.layer(pool, [x], [call.shapes[0][1:]], **kept))
     axes = [x.axis(dim) for dim in dims]
     if None in axes or (x.merged and x.batch in dims):
         raise call.refuse("over the batch")
@@ -98,8 +97,52 @@ def _largest(call: Call) -> Any:
     if call["dim"] is None:
         raise call.refuse("over everything") if call["other"] is None else call.refuse("")
     x = call.tensor("self")
-    found = _over(call, x, [call["dim"] % len(x.shape)], call.word, keep=bool(call["keepdim"]))
-    return [found, found]
+    dims, keep = [call["dim"] % len(x.shape)], bool(call["keepdim"])
+    found = _over(call, x, dims, call.word, keep=keep)
+    if call.word == "max":
+        return [found, _over(call, x, dims, "argmax", keep=keep)]
+    return [found, Constant("", call.shapes[1], call.word)]
+
+
+@rule("argmax")
+def _argmax(call: Call) -> Seen:
+    x = call.tensor("self")
+    if call["dim"] is None:
+        raise call.refuse("over everything")
+    return _over(call, x, [call["dim"] % len(x.shape)], "argmax", keep=bool(call["keepdim"]))
+
+
+@rule("max_pool2d_with_indices", "max_pool1d_with_indices", "max_pool3d_with_indices")
+def _places(call: Call) -> list[Seen]:
+    x = call.tensor("self", plain=True)
+    rank = len(x.shape) - 2
+    kernel = call.sizes("kernel_size", rank)
+    shapes = [shape[1:] for shape in call.shapes]
+    name, _ = call.layer(
+        "maxpool_indices",
+        [x],
+        shapes,
+        kernel=kernel,
+        stride=call.sizes("stride", rank) if call["stride"] else kernel,
+        pad=tuple((p, p) for p in call.sizes("padding", rank)),
+        dilation=call.sizes("dilation", rank),
+        ceil=bool(call["ceil_mode"]),
+    )
+    pairs = enumerate(call.shapes)
+    return [call.reader.seen((name, number), shape) for number, shape in pairs]
+
+
+@rule("max_unpool2d", "max_unpool3d")
+def _unpool(call: Call) -> Seen:
+    x, places = (call.tensor(name, plain=True) for name in ("self", "indices"))
+    pool = next(layer for layer in call.reader.layers if layer.name == places.value[0])
+    if pool.word != "maxpool_indices" or pool.arguments["dilation"] != (1,) * (
+        len(x.shape) - 2
+    ):
+        raise call.refuse("to places that no max pool gives")
+    given: dict[str, Any] = {n: pool.arguments[n] for n in ("kernel", "stride", "pad")}
+    given["size"] = tuple(call.shapes[0][2:])
+    return call.gives(call.layer("max_unpool", [x, places], **given))
 
 
 @rule("linalg_vector_norm", "norm")

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnndsl.importing.aten.numbers import aligned, constant
 from cnndsl.importing.aten.table import permuted, rule
-from cnndsl.importing.calls import BATCH, Call, Constant, Seen
+from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.importing.flow import Value
 from cnndsl.ops.base import OPS, Shape
 
@@ -228,8 +228,21 @@ def _repeat(call: Call) -> Seen:
     x = call.tensor("self")
     times = list(call["repeats"])
     lead = len(times) - len(x.shape)
-    if any(n != 1 for n in times[lead:]) or any(n not in (1, BATCH) for n in times[:lead]):
+    many = call.reader.batch
+    if any(n not in (1, many) for n in times[:lead]) or x.merged:
         raise call.refuse(f"by {times}")
+    if x.batch < 0:
+        if times[lead:] and times[lead] == many and x.shape[0] == 1:
+            times[lead] = 1  # one for each sample
+    elif times[lead + x.batch] != 1:
+        raise call.refuse("of the batch")
+    for dim, count in enumerate(times[lead:]):
+        axis = x.axis(dim)
+        if count != 1 and axis is not None:
+            ours = (*x.ours[:axis], count * x.ours[axis], *x.ours[axis + 1 :])
+            made = call.layer("concat", [x] * count, [ours], **_along(axis))
+            shape = (*x.shape[:dim], count * x.shape[dim], *x.shape[dim + 1 :])
+            x = call.reader.seen(made, shape, x.batch, merged=x.merged)
     return x
 
 

@@ -134,9 +134,12 @@ class Expected:
     ) -> Any:
         """A module of the operands."""
         machine, table = self.machine, self.machine.table
+        self.learn(call)
+        keywords = {name: value for name, (value, _) in call.keywords.items()}
         if weighted and call.function.startswith("nn."):
-            self.layers.owned.add(call.function)
-        leaf = self.leaf(call)
+            term = machine.functions.term(call.function, call.arguments, keywords)
+            self.layers.owned.add(term)
+        leaf = self.layers.leaf(call.function, call.arguments, keywords)
         leaf.path = key_of(node.path)
         before = len(table.terms)
         found = machine.apply(leaf, operands, {})
@@ -147,12 +150,6 @@ class Expected:
             # The machine takes one away for each call: here they are counted.
             table.calls[term] += 2
         return found
-
-    def leaf(self, call: Call) -> Module:
-        """The module of a call."""
-        self.learn(call)
-        keywords = {name: value for name, (value, _) in call.keywords.items()}
-        return self.layers.leaf(call.function, call.arguments, keywords)
 
     def learn(self, call: Call) -> None:
         """Note the defaults of a call that no table has."""

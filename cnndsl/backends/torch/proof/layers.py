@@ -45,14 +45,14 @@ PADS = {
 class Layers(Record):
     """The leaves over one numbering.
 
-    `library` are the definitions that a file may carry, `owned` PyTorch's modules with
-    weights that no table has.
+    `library` are the definitions that a file may carry, `owned` the ways in which
+    the network writes PyTorch's modules with weights that no table has.
     """
 
     table: Numbering
     functions: Functions
     library: dict[str, Library] = field(default_factory=dict)
-    owned: set[str] = field(default_factory=set)
+    owned: set[Term] = field(default_factory=set)
     made: dict[object, Module] = field(default_factory=dict)
     """The leaves that there were, by how they were written."""
 
@@ -75,9 +75,9 @@ class Layers(Record):
     def _leaf(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Module:
         known, module = self.library.get(name), Module(name, None)
         if known is None and name in self.functions.learned:
-            module.weighted = name in self.owned
+            written = self.functions.term(name, arguments, keywords)
+            module.weighted, module.attributes = written in self.owned, written.attributes
             module.bound = {**{f"#{n}": v for n, v in enumerate(arguments)}, **keywords}
-            module.attributes = self.functions.term(name, arguments, keywords).attributes
             return module
         if known is not None:
             found = known.signature or signature(known.base)

@@ -104,12 +104,13 @@ class Group(Record):
 
 @record(frozen=False)
 class Repeat(Record):
-    """`term * n`: one term an iteration."""
+    """`term * n`: one term an iteration; `shared` where these are one module."""
 
     key: int
     items: list[Term]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    shared: bool = False
 
 
 @record(frozen=False)

@@ -208,15 +208,24 @@ class _Planner:
             case Group():
                 return self._lines(term.body)
             case Repeat():
-                return self._series([self._term(item) for item in term.items])
+                items = self._series([self._term(item) for item in term.items])
+                return self._noted(items, "shared") if term.shared else items
             case Loop():
                 return self._series([self._lines(body) for body in term.bodies])
             case Each():
                 items = self._lines(term.lines or [])
                 calls = [item for call in term.calls for item in self._term(call)]
-                for box in boxes(calls):
-                    box.notes.append("each row" if term.row else "shared")
-                return items + calls
+                return items + self._noted(calls, "each row" if term.row else "shared")
+
+    def _noted(self, items: list[Item], note: str) -> list[Item]:
+        """Items with a note on what holds weights; `each row` is of all."""
+        for box in boxes(items):
+            if note != "shared" or any(map(self._weighs, box.nodes)):
+                box.notes.append(note)
+        return items
+
+    def _weighs(self, name: str) -> bool:
+        return bool(self.network.node(name).op.weights(*self.network.input_shapes(name)))
 
     def _step(self, step: Step) -> list[Item]:
         if not step.nodes:

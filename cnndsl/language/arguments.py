@@ -195,6 +195,10 @@ def _value(argument: tree.Argument, env: Env) -> object:
     """An argument's value; with `then`, of the first repeat or of the others."""
     if argument.rest is None:
         return evaluate(argument.value, env)
+    if env.shared:
+        help = "leave out `shared`, or what stands behind `then`"
+        message = "`then` gives one module two arguments"
+        raise fault("E307", message, argument.span, help=help)
     if env.repeat is None:
         help = "in `step(s=2 then 1) * n` the first repeat gets 2, the others 1"
         raise fault("E307", "`then` works only in a repeated step", argument.span, help=help)

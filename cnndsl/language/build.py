@@ -265,11 +265,15 @@ class Builder:
         return (None,)
 
     def term(self, items: Items) -> tree.Term:
-        """`term * n each { … }`."""
-        found, star, times, each = items
+        """`term * n shared each { … }`."""
+        found, star, times, word, each = items
         span = self._from(found)
+        if word not in (None, "shared"):
+            message = f"`{short(word)}` follows a step directly"
+            help = "steps are joined by `->`; one module in all turns is `step * n shared`"
+            raise fault("E101", message, self._at(word), help=help)
         if star is not None:
-            found = tree.RepeatTerm(found, times, span)
+            found = tree.RepeatTerm(found, times, span, word is not None)
         if each is not None:
             found = tree.EachTerm(found, each[0], span)
         return found  # type: ignore[no-any-return]

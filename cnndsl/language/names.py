@@ -223,6 +223,10 @@ class Place(Record):
         """The place in one turn of a repeat."""
         return replace(self, suffix=(*self.suffix, index), turns=(*self.turns, (term, index)))
 
+    def again(self, index: int) -> Place:
+        """The place in one turn of a repeat whose turns are one module."""
+        return replace(self, suffix=(*self.suffix, index), shared=self.shared or index > 0)
+
     def iteration(self, term: int, index: int, *, labelled: bool) -> Place:
         """The place in one turn of a `for`, under its label."""
         name = ".".join([*([self.name] if self.name else []), *map(str, (*self.suffix, index))])
@@ -254,6 +258,8 @@ class Env:
         self.it: tuple[Tensor, ...] | None = None
         """What enters the step of which the arguments are read."""
         self.repeat: int | None = parent.repeat if parent else None
+        self.shared: bool = parent.shared if parent else False
+        """Whether the turns of the repeat are one module."""
 
     def lookup(self, name: str) -> Bound | None:
         """The meaning of a name, in these braces or around them."""

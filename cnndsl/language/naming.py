@@ -156,6 +156,8 @@ class _Naming:
                 self.inside(term.operands or (), label, single, turns)
             case tree.GroupTerm(body=body):
                 self.inside(body, label, single, turns, join=False)
+            case tree.RepeatTerm(term=inner, shared=True):
+                self.term(inner, label, single, turns)
             case tree.RepeatTerm() if self.plain(term):
                 steps = list(self.calls((term,)))
                 first = next((s for s in steps if self.owns(s)), None)
@@ -251,7 +253,7 @@ class _Naming:
                 return all(self.threads(line) for line in lines) and not any(
                     line.alternative for line in lines
                 )
-            case tree.RepeatTerm(term=inner):
+            case tree.RepeatTerm(term=inner, shared=False):
                 return self.plain(inner)
         return False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, Wires, key_of
 from cnndsl.language.names import Frame, Place
 from cnndsl.ops.base import OPS, Op, Places, Shape, Weight, spell_shape
+from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
 
@@ -57,7 +59,7 @@ class Nodes:
         self.wires = wires
         self.shapes: dict[str, tuple[Shape, ...]] = {}
         self.spans: dict[str, Span] = {}
-        self.owners: dict[Path, tuple[Span, dict[str, Weight]]] = {}
+        self.owners: dict[Path, tuple[Span, Op, dict[str, Weight]]] = {}
         self.whole: set[tuple[str, int]] = set()
         """The outputs that are whole numbers."""
         self.warnings: list[Diagnostic] = []
@@ -98,7 +100,7 @@ class Nodes:
                 where, stack = call.places[name], frame.stack
                 raise fault("E301", message, where, stack=stack, help="leave it out")
         if weights:
-            self._own(path, weights, place, call.span, frame)
+            self._own(path, op, weights, place, call, frame)
         name = self._unique(place.shown(segment))
         around = (frame.stack, place.shared, int(place.rows))
         node = Node(name, op, path, call.span, *around, tuple(call.places.items()))
@@ -145,9 +147,16 @@ class Nodes:
         return f"{name}_{number}"
 
     def _own(
-        self, path: Path, weights: dict[str, Weight], place: Place, span: Span, frame: Frame
+        self,
+        path: Path,
+        op: Op,
+        weights: dict[str, Weight],
+        place: Place,
+        call: OpCall,
+        frame: Frame,
     ) -> None:
         """Claim a module path for a layer's weights."""
+        span = call.span
         if place.loose:
             raise Fault(
                 Diagnostic(
@@ -159,17 +168,18 @@ class Nodes:
                 )
             )
         if path not in self.owners:
-            self.owners[path] = (span, weights)
+            self.owners[path] = (span, op, weights)
             return
-        first, shapes = self.owners[path]
+        first, known, shapes = self.owners[path]
         assert place.shared, f"two modules have the path {key_of(path)}"
-        for name in (*shapes, *weights):
-            held, wanted = _spelt(shapes.get(name)), _spelt(weights.get(name))
+        for name, held, wanted in _compared(known, op, shapes, weights):
             if held == wanted:
                 continue
-            message = f"the module cannot be shared: `{key_of(path)}.{name}` is {held}"
+            owned = name in shapes or name in weights
+            shown = f"{key_of(path)}.{name}" if owned else name
+            message = f"the module cannot be shared: `{shown}` is {held}"
             found = Diagnostic("E405", f"{message}, but this call needs {wanted}", span)
-            help = "all inputs of a shared module need the same number of channels"
+            help = "a shared module has the same channels and arguments in each call"
             related = ((first, "the first call"),) if first != span else ()
             raise Fault(replace(found, related=related, stack=frame.stack, help=help))
 
@@ -211,6 +221,16 @@ class Nodes:
 
 def _extent(shape: Shape) -> str:
     return "every size is at least 1" if min(shape) < 1 else f"no size is over {EXTENT:,}"
+
+
+def _compared(
+    op: Op, other: Op, weights: dict[str, Weight], others: dict[str, Weight]
+) -> Iterator[tuple[str, str, str]]:
+    """The weights and arguments of two calls of one module."""
+    for name in dict.fromkeys((*weights, *others)):
+        yield name, _spelt(weights.get(name)), _spelt(others.get(name))
+    for parameter in type(op).parameters if type(op) is type(other) else ():
+        yield parameter.name, *(spell(getattr(one, parameter.name)) for one in (op, other))
 
 
 def _spelt(weight: Weight | None) -> str:

@@ -97,17 +97,16 @@ class Terms(Calls):
         for number in range(times):
             self.spend(term.span)
             inner = Env(env.frame, env, loop=True)
-            inner.repeat = number
-            found, flow = self.term(
-                term.term, inner, flow, place.repeated(id(term), number), definition
-            )
+            inner.repeat, inner.shared = number, term.shared
+            at = place.again(number) if term.shared else place.repeated(id(term), number)
+            found, flow = self.term(term.term, inner, flow, at, definition)
             family.items[number,] = flow
             if found is not None:
                 items.append(found)
         result = needed(flow, term.span)
         key = definition.line_numbers[id(term)]
         turns = family if items and one_each(items) else None
-        repeat = Repeat(key, items, tensors_of(entered), result.all)
+        repeat = Repeat(key, items, tensors_of(entered), result.all, term.shared)
         return repeat, Flow(result.tensors, result.members, turns)
 
     def _times(self, term: tree.RepeatTerm, env: Env) -> int:

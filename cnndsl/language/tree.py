@@ -167,11 +167,12 @@ class ForTerm(Record):
 
 @record
 class RepeatTerm(Record):
-    """`term * n`."""
+    """`term * n`; `shared` where all turns are one module."""
 
     term: Term
     times: Expression
     span: Span
+    shared: bool = False
 
 
 @record

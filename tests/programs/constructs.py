@@ -396,7 +396,8 @@ def repeated(body: Body) -> bool:
     inner = body.writer.fresh("l")
     groups.append(f"{{ {inner}: {step}; {body.same(value.shape)} }}")
     text = chance.choice([step, *groups])
-    return body.add(f"{label}: {value.name} -> {text} * {n}", label, continues=True)
+    again = " shared" if " then " not in text and int(label[1:]) % 2 else ""
+    return body.add(f"{label}: {value.name} -> {text} * {n}{again}", label, continues=True)
 
 
 @construct
@@ -603,7 +604,8 @@ def called(body: Body) -> bool:
     if len(sources) == 1 and not callee.family:
         line = f"{label}: {sources[0]} -> {text}"
         if chance.random() < 0.3:
-            line += f" * {chance.choice([1, 2, 3])}"
+            again = " shared" if int(label[1:]) % 3 == 0 else ""
+            line += f" * {chance.choice([1, 2, 3])}{again}"
     else:
         line = f"{label}: {text} {{ {'; '.join(sources)} }}"
     inner = chance.sample(callee.inner, min(1, len(callee.inner)))

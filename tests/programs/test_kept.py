@@ -235,6 +235,22 @@ model M: image[6] -> y { a: image -> linear(6)
 model M: image[6] -> y { a: image -> relu
   l: { linear(6) -> bn } each { a; image }
   y: add { l[*] } }""",
+    # One module, turn after turn.
+    "one module in all turns": """
+block Unit(c: int): x[C, *S] -> y[C, *S] {
+  y: add { x; x -> conv(c, 3x3, norm=bn, act=relu) -> conv(c, 3x3, norm=bn) } -> relu
+}
+model M(n: int = 3): image[2, H=6, W=6] -> (y, z) {
+  stem: conv(4, 3x3)
+  body: Unit(4) * n shared
+  z: body[1] -> conv(1, 1x1)
+  y: body -> { conv(4, 3x3); tanh } * 2 shared -> conv(1, 1x1) * 3 }""",
+    "one module in all turns, on several lines": """
+model M: image[4, H=6, W=6] -> y {
+  l: { conv(4, 3x3, norm=instance_norm, act=relu) * 2 shared } * 2 each { image; relu }
+  y: add { l[*] } }""",
+    "one norm with weights, and one without": """
+model M: image[4, H=6, W=6] -> y { y: conv(4, 3x3) -> instance_norm -> instance_norm(affine=true) }""",
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ FEATURES: dict[str, str] = {
     "of a tensor: w": r"\w\.w\b", "of a tensor: size": r"\w\.size\b",
     "of a tensor: shape": r"\w\.shape\b", "a leading arrow": r"\n\s*->", "a comment": r"#",
     "a semicolon": r";", "a repeat of none": r"\* 0\b", "each row": r"each row",
-    "each": r"each \{", "another file": r"^use ",
+    "each": r"each \{", "a shared repeat": r"\* \S+ shared", "another file": r"^use ",
     "a shipped file": r'use "lib/',
     "a named size of an output": r"N\d", "`skip`": r"\bskip\b",
     "a port of any axes": r"\[C, \*S\]",

@@ -75,10 +75,11 @@ class Walk(Families):
                 outer = unit.repeat
                 for number in range(len(views[0][1].items)):
                     unit.repeat = number == 0
-                    self.stack.append(number)
+                    turn = [] if term.shared else [number]
+                    self.stack += turn
                     inside = [(i, one.items[number]) for i, one in views]
                     flow = self.term(term.term, inside, flow, "")
-                    self.stack.pop()
+                    del self.stack[len(self.stack) - len(turn) :]
                 unit.repeat = outer
                 return flow
             case tree.ForTerm():

@@ -5,9 +5,7 @@ from __future__ import annotations
 from cnndsl.diagnostics import fault
 from cnndsl.language import tree
 from cnndsl.language.evaluate import integer, show
-from cnndsl.language.names import (
-    Env,
-)
+from cnndsl.language.names import Env, OpRef
 from cnndsl.ops.base import Shape, spell_shape
 from cnndsl.symbolic import Axis, axis
 
@@ -58,6 +56,12 @@ def bare_name(dim: tree.Dim) -> str | None:
             return name if dim.name is None else None
         case _:
             return None
+
+
+def is_new(name: str, env: Env) -> bool:
+    """Whether a size's name has no value yet; that of a block has none, and is taken."""
+    known = env.lookup(name)
+    return known is None or isinstance(known.meaning, OpRef)
 
 
 def size_of(size: object, dim: tree.Dim) -> int:

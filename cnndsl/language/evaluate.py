@@ -554,7 +554,7 @@ def _length(expression: tree.Value, env: Env) -> int:
 def show(value: object) -> str:
     """A value in a message."""
     if isinstance(value, OpRef):
-        return f"the operation `{value}`"
+        return f"the {'operation' if isinstance(value.target, type) else 'block'} `{value}`"
     if isinstance(value, str):
         return f'"{value[:40]}…"' if len(value) > 40 else f'"{value}"'
     if isinstance(value, tuple):

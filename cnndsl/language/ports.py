@@ -16,12 +16,12 @@ from cnndsl.language.dims import (
     bare_name,
     check_rank,
     dimension,
+    is_new,
     mismatch,
     named_axis,
 )
 from cnndsl.language.evaluate import condition, evaluate
 from cnndsl.language.names import (
-    Bound,
     Entry,
     Env,
     Family,
@@ -116,7 +116,7 @@ def bind_inputs(
             for dim, size in aligned(port, tensor.shape):
                 name = dim.name or bare_name(dim)
                 parameter = any(p.name == name for p in declaration.params)
-                if name and name != "_" and not parameter and env.lookup(name) is None:
+                if name and name != "_" and not parameter and is_new(name, env):
                     env.bind(name, size, dim.span, SIZE)
     return inside
 
@@ -208,12 +208,12 @@ def _check_shape(
         name = dim.name or bare_name(dim)
         if name == "_":
             continue
-        if bind and name is not None and env.lookup(name) is None:
+        if bind and name is not None and is_new(name, env):
             if not name[:1].isupper():
                 known = set(env.visible())
                 help = spelling(name, known) or "a new size is written with a capital"
                 raise fault("E202", f"unknown name `{name}`", dim.span, help=help)
-            env.names[name] = Bound(size, dim.span, SIZE)
+            env.bind(name, size, dim.span, SIZE)
             continue
         written = dimension(dim, env)
         if written is not None and written != size:

@@ -48,6 +48,7 @@ from cnndsl.ops.shapes import (
     windowed,
 )
 from cnndsl.ops.words import spoken
+from cnndsl.symbolic import Sym, maximum
 
 Layer = TypeVar("Layer", "Conv", "DepthwiseConv", "Deconv")
 
@@ -321,7 +322,26 @@ class Deconv(Op):
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
-        return _resolved(self, inputs[0])
+        return _resolved(self._tf_same(), inputs[0])
+
+    def _tf_same(self) -> Deconv:
+        """TensorFlow's SAME in numbers: what gives stride · S, the odd row taken off behind.
+
+        Raises OpError: another `output_pad` beside it.
+        Source: `tf.nn.conv2d_transpose`, the gradient of `conv2d` on a map of stride · S.
+        """
+        if self.pad is not Auto.TF_SAME:
+            return self
+        pads, extra = [], []
+        for k, s, d in zip(self.kernel, self.stride, self.dilation, strict=True):
+            span = d * (k - 1) + 1
+            whole, more = _beyond(span, s), _beyond(s, span)
+            pads.append((whole // 2, whole - whole // 2))
+            extra.append((more, more))
+        if any(map(any, sides_of(self.output_pad))) and self.output_pad != tuple(extra):
+            message = "pad=tf_same has an `output_pad` of its own"
+            raise OpError(message, help="leave it out", attribute="output_pad")
+        return replace(self, pad=tuple(pads), output_pad=tuple(extra))
 
     @property
     def pads(self) -> Pads:
@@ -429,6 +449,12 @@ class Deconv(Op):
             dilations=self.dilation,
             group=self.groups,
         )
+
+
+def _beyond(size: int, other: int) -> int:
+    """max(size − other, 0), as a formula where it is one."""
+    rest = size - other
+    return maximum(rest, 0) if isinstance(rest, Sym) else (rest if rest > 0 else 0)
 
 
 def conv_of(layer: Op) -> Conv:

@@ -55,7 +55,9 @@ def padding(
     if pad is Auto.TF_SAME or isinstance(pad, TfSame):
         if stride is None:
             raise OpError(
-                "pad=tf_same works with `conv`, `dwconv` and pools only", attribute="pad"
+                "pad=tf_same is of `conv`, `dwconv`, `deconv` and pools",
+                help="pad before it: `zeropad([0, 1, 0, 1])`, and `pad=0` in the step",
+                attribute="pad",
             )
         sizes = [tuple(map(int, part)) for part in (x, kernel, stride, dilation)]
         found = tf_same(*sizes)

@@ -50,6 +50,7 @@ CASES: list[Case] = [
     ("deconv", {"out": 9, "kernel": 3, "stride": 2, "dilation": 2, "groups": 3}, (MAP,)),
     ("deconv", {"out": 4, "kernel": 3, "pad": Auto.SAME, "bias": False}, (LINE,)),
     ("deconv", {"out": 4, "kernel": (1, 2, 3), "stride": (1, 2, 2)}, (CUBE,)),
+    ("deconv", {"out": 4, "kernel": (5, 2), "stride": (2, 3), "pad": Auto.TF_SAME}, (MAP,)),
     ("linear", {"out": 5}, (VECTOR,)),
     ("linear", {"out": 5, "bias": False}, ((3, 4, 6),)),
     ("maxpool", {"kernel": 2}, (MAP,)),

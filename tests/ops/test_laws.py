@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from cnndsl.backends.numpy import kernels
 from cnndsl.diagnostics import OpError
+from cnndsl.ops.base import Auto
 from cnndsl.ops.shapes import window_size
 from cnndsl.symbolic import Sym, axis, formula, symbol
 from tests.ops.cases import made
@@ -156,6 +157,22 @@ def test_a_transposed_convolution_is_the_gradient_of_a_convolution() -> None:
     z = backward.run(y, weight=weight)
     inside = x[:, :, : z.shape[2], : z.shape[3]]
     assert z.shape == inside.shape
+    np.testing.assert_allclose((forward.run(x, weight=weight) * y).sum(), (x * z).sum())
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_transposed_convolution_of_tf_same_is_the_gradient_of_one(
+    kernel: int, stride: int
+) -> None:
+    """⟨conv(x), y⟩ = ⟨x, deconv(y)⟩ on a map of stride · S, as TensorFlow defines it."""
+    rng = np.random.default_rng(0)
+    shared = {"kernel": kernel, "stride": stride, "pad": Auto.TF_SAME, "bias": False}
+    x, y = rng.normal(size=(1, 3, 4 * stride)), rng.normal(size=(1, 2, 4))
+    weight = rng.normal(size=(2, 3, kernel))
+    forward = made("conv", {"out": 2, **shared}, x.shape[1:])
+    z = made("deconv", {"out": 3, **shared}, y.shape[1:]).run(y, weight=weight)
+    assert z.shape == x.shape
     np.testing.assert_allclose((forward.run(x, weight=weight) * y).sum(), (x * z).sum())
 
 

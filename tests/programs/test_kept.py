@@ -250,7 +250,8 @@ model M: image[4, H=6, W=6] -> y {
   l: { conv(4, 3x3, norm=instance_norm, act=relu) * 2 shared } * 2 each { image; relu }
   y: add { l[*] } }""",
     "one norm with weights, and one without": """
-model M: image[4, H=6, W=6] -> y { y: conv(4, 3x3) -> instance_norm -> instance_norm(affine=true) }""",
+model M: image[4, H=6, W=6] -> y {
+  y: conv(4, 3x3) -> instance_norm -> instance_norm(affine=true) }""",
 }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from cnndsl.backends.torch.proof.expressions import EXPRESSIONS
 from cnndsl.backends.torch.proof.layers import Layers
 from cnndsl.backends.torch.proof.library import definitions
 from cnndsl.backends.torch.proof.machine import Machine
-from cnndsl.backends.torch.proof.modules import Module
 from cnndsl.backends.torch.proof.statements import STATEMENTS
 from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Extents, Numbering, Tensor, Term

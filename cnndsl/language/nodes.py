@@ -230,7 +230,8 @@ def _compared(
     for name in dict.fromkeys((*weights, *others)):
         yield name, _spelt(weights.get(name)), _spelt(others.get(name))
     for parameter in type(op).parameters if type(op) is type(other) else ():
-        yield parameter.name, *(spell(getattr(one, parameter.name)) for one in (op, other))
+        one, two = getattr(op, parameter.name), getattr(other, parameter.name)
+        yield parameter.name, spell(one), spell(two)
 
 
 def _spelt(weight: Weight | None) -> str:

@@ -25,6 +25,7 @@ from cnndsl.ops.initial import Constant
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position
 from cnndsl.ops.shapes import check_axis
+from cnndsl.ops.strides import by_elements
 from cnndsl.ops.words import spoken
 
 
@@ -42,7 +43,7 @@ class Elementwise(Op):
     """ONNX's operator, whose attributes have the same names."""
     spelt: ClassVar[tuple[str, ...]] = ()
     """PyTorch's words for its attributes, where they are other words."""
-    reads = each_position
+    reads, laid = each_position, by_elements
 
     def __init_subclass__(cls) -> None:
         """Counters know it by PyTorch's names."""
@@ -326,7 +327,7 @@ class PReLU(Op):
 
     known = ("nn.PReLU", "F.prelu")
     elsewhere = "parametricrelu"
-    reads = each_position
+    reads, laid = each_position, by_elements
     keeps = INPUT
 
     def shape(self, *inputs: Shape) -> Shape:

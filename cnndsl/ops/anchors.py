@@ -39,6 +39,7 @@ from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
 from cnndsl.ops.onnx_steps import DOUBLE, Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import spatial
+from cnndsl.ops.strides import by_repetition
 
 Pairs = tuple[tuple[float, float], ...]
 
@@ -76,6 +77,7 @@ class AnchorGrid(Op):
     image: Integers | None = None
 
     keeps = NOTHING
+    laid = by_repetition
     discrete = ("out",)
     beside = ("stride",)
 

@@ -27,6 +27,7 @@ from cnndsl.ops.base import (
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
+from cnndsl.ops.strides import Laid, elementwise
 from cnndsl.ops.words import spoken
 
 
@@ -81,6 +82,16 @@ class Arithmetic(Op):
                 operand=number,
             )
         return tuple(b if a == 1 else a for a, b in zip(x, y, strict=True))
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """As its inputs lie, from the first to the last."""
+        rank = max(len(x.sizes) for x in inputs)
+        if self.by is not None:
+            return (elementwise(inputs[0], number=True),)
+        total, *others = (x.spread(*range(len(x.sizes), rank)) for x in inputs)
+        for x in others:
+            total = elementwise(total, x)
+        return (total,)
 
     def takes_whole(self, operand: int) -> bool:
         """Always."""

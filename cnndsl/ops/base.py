@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.composition import CHANNELS, Axes, Axis, kind_of, simple, size_of, unknown
 from cnndsl.ops.initial import OWN, Init, Parameter, Zeros, own_bias, parameters
+from cnndsl.ops.strides import Laid, by_order, shapes_of
 from cnndsl.ops.words import Words, listed, spoken
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
@@ -319,8 +320,6 @@ class Op(Record):
     """The outputs through which no gradient flows."""
     moves: ClassVar[bool] = False
     """What it gives are elements of its inputs, or zeros, in other places."""
-    gaps: ClassVar[bool] = False
-    """What it gives as a view is a part of its input's memory, other parts between."""
     inplace: ClassVar[bool] = False
     """PyTorch lets it write over its input."""
     keeps: ClassVar[Saved | None] = None
@@ -425,9 +424,9 @@ class Op(Record):
             if inputs[one[0]][one[1]] == inputs[other[0]][other[1]]
         )
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
-        """Whether the output is the memory of its first input, which has no gaps."""
-        return False
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """How its outputs lie in memory, where its inputs lie so: by default new and in order."""
+        return by_order(self, *inputs)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """What autograd keeps of it.  `grads` says which inputs have a gradient.
@@ -446,20 +445,19 @@ class Op(Record):
         """Whether its outputs are whole numbers where these inputs are."""
         return all(whole) and bool(whole) and (self.moves or self.whole is True)
 
-    def compacts(self, *inputs: Shape) -> Integers:
-        """The inputs of which autograd keeps a copy where they have gaps."""
+    def copied(self, *inputs: Laid) -> Integers:
+        """The inputs of which autograd keeps a copy in order, where they lie so."""
         return ()
 
-    def copies(self, number: int, inputs: Sequence[Shape], strides: Shape | None) -> bool:
-        """Whether autograd keeps a copy of an input with gaps, whose strides may be known.
-
-        The first stride is the batch's.
-        """
-        return number in self.compacts(*inputs)
-
-    def distances(self, x: Shape) -> Shape:
-        """How far apart the elements of a part lie along each axis, the batch first."""
-        return tuple(math.prod(x[axis:]) for axis in range(len(x) + 1))
+    def kept(self, *inputs: Laid, grads: tuple[bool, ...]) -> Saved:
+        """What autograd keeps of it, where its inputs lie so."""
+        shapes = shapes_of(inputs)
+        found = self.saves(*shapes, grads=grads)
+        copies = {*found.inputs}.intersection(self.copied(*inputs) if found.inputs else ())
+        own = found.own + BYTES * sum(math.prod(shapes[number]) for number in copies)
+        return Saved(
+            tuple(n for n in found.inputs if n not in copies), found.outputs, own, found.fixed
+        )
 
     def special(self, *inputs: Shape) -> int:
         """How many elements a function like an exponential, root or quotient gives."""

@@ -47,6 +47,7 @@ from cnndsl.ops.shapes import (
     window_sizes,
     windowed,
 )
+from cnndsl.ops.strides import by_border, by_format
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym, maximum
 
@@ -76,6 +77,7 @@ class Conv(Op):
     pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
+    laid = by_border
     titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -219,6 +221,7 @@ class DepthwiseConv(Op):
     pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
+    laid = by_border
     titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -317,6 +320,7 @@ class Deconv(Op):
     bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.ConvTranspose", "F.conv_transpose")
+    laid = by_format
     titled = ("stride",)
     keeps = INPUT
 

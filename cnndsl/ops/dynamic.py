@@ -37,6 +37,7 @@ from cnndsl.ops.conv import Conv, conv_of
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.shapes import compact, even, padding, per_stride, spatial
+from cnndsl.ops.strides import Laid
 from cnndsl.ops.words import spoken
 
 DEFORM_CONV = '''@torch.fx.wrap
@@ -228,9 +229,11 @@ class DeformConv(Op):
         kept = (0, 2) if masks else (0,)
         return Saved(kept, own=BYTES * (own + math.prod(offset)))
 
-    def compacts(self, *inputs: Shape) -> Integers:
+    def copied(self, *inputs: Laid) -> Integers:
         """Its parts are joined to the batch."""
-        return (0,) if inputs[1][0] > 2 * math.prod(self.kernel) else ()
+        x, offset, *_ = inputs
+        parts = offset.sizes[1] // (2 * math.prod(self.kernel))
+        return () if x.parted(1, parts, x.sizes[1] // parts).flattened(0, 1).shared else (0,)
 
     def figure(self) -> str:
         """`deform 3×3, 64 /2`."""

@@ -27,6 +27,7 @@ from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.pattern import Contraction
 from cnndsl.ops.reads import concatenated, pointwise
 from cnndsl.ops.shapes import check_axis
+from cnndsl.ops.strides import Laid, fresh, shapes_of
 from cnndsl.ops.words import spoken
 
 
@@ -42,6 +43,11 @@ class Concat(Op):
 
     moves = True
     keeps = NOTHING
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """In the format that all inputs have."""
+        sizes = (inputs[0].sizes[0], *self.shape(*shapes_of(inputs)))
+        return (fresh(sizes, last=all(x.suggested for x in inputs)),)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """One of the inputs."""
@@ -113,11 +119,10 @@ class Split(Op):
             start += int(size)
         return tuple(found)
 
-    gaps = True
-
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """Each part is its input's memory."""
-        return True
+        (x,) = inputs
+        return tuple(x.part(self.axis + 1, size) for size in self.sizes(x.sizes[1:]))
 
     def sizes(self, x: Shape) -> Integers:
         """The size of each part.  Raises OpError."""
@@ -209,18 +214,17 @@ class Einsum(Op):
         found = Contraction.parse(self.pattern)
         return (Reading(tuple(map(found.axes, found.output))),)
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
-        """One input whose axes are permuted."""
-        found = Contraction.parse(self.pattern)
-        return len(inputs) == 1 and set(found.operands[0]) == set(found.output)
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """One input whose axes are permuted, or products, whose axes are."""
+        return (Contraction.parse(self.pattern).laid(inputs, ())[0],)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The factors of each product, or copies of them in a matrix's order."""
-        return Contraction.parse(self.pattern).saved(inputs, grads)
+        return self.kept(*(fresh((1, *x)) for x in inputs), grads=grads)
 
-    def compacts(self, *inputs: Shape) -> Integers:
-        """Factors whose shared axes are joined to the batch."""
-        return Contraction.parse(self.pattern).joined(inputs)
+    def kept(self, *inputs: Laid, grads: tuple[bool, ...]) -> Saved:
+        """The same, where its inputs lie so."""
+        return Contraction.parse(self.pattern).laid(inputs, grads)[1]
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes of the output's indices."""

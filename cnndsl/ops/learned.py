@@ -30,6 +30,7 @@ from cnndsl.ops.box_checks import Numbers
 from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
+from cnndsl.ops.strides import by_elements
 from cnndsl.ops.words import spoken
 
 
@@ -239,7 +240,7 @@ class Affine(Op):
     bias_init: Init = Zeros()
 
     elsewhere = "scaleshift scaleandshift"
-    reads = each_position
+    reads, laid = each_position, by_elements
     keeps = INPUT
     bucket = "elementwise"
 

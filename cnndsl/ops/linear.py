@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -30,6 +28,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import but, each_position
+from cnndsl.ops.strides import Laid, by_elements
 from cnndsl.ops.words import spoken
 
 
@@ -56,17 +55,10 @@ class Linear(Op):
         """All of the last axis."""
         return (but(inputs[0], len(inputs[0]) - 1),)
 
-    def compacts(self, *inputs: Shape) -> Integers:
-        """Rows are joined to the batch."""
-        return (0,) if len(inputs[0]) > 1 else ()
-
-    def copies(self, number: int, inputs: Sequence[Shape], strides: Shape | None) -> bool:
-        """Rows at equal distances need no copy."""
-        if strides is None or not self.compacts(*inputs):
-            return bool(self.compacts(*inputs))
-        rows = [(n, step) for n, step in zip((2, *inputs[0]), strides, strict=True)][:-1]
-        wide = [row for row in rows if row[0] != 1]
-        return any(far != n * near for (_, far), (n, near) in pairwise(wide))
+    def copied(self, *inputs: Laid) -> Integers:
+        """Rows are joined to the batch, which those at equal distances need no copy for."""
+        (x,) = inputs
+        return () if x.reshaped(math.prod(x.sizes[:-1]), x.sizes[-1]).shared else (0,)
 
     def resolved(self, *inputs: Shape) -> Op:
         """A bias unless it was said or a norm follows."""
@@ -129,9 +121,9 @@ class Dropout(Op):
     reads = each_position
     titled = ("p",)
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """The input itself in evaluation."""
-        return not training or self.p == 0
+        return by_elements(self, *inputs) if training and self.p else inputs
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The mask, of the input's type."""
@@ -196,9 +188,9 @@ class DropPath(Op):
     reads = each_position
     titled = ("p",)
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """The input itself in evaluation."""
-        return not training or self.p == 0
+        return by_elements(self, *inputs) if training and self.p else inputs
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """A number a sample."""

@@ -32,6 +32,7 @@ from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
+from cnndsl.ops.strides import Laid, by_elements, by_format, packed
 from cnndsl.ops.words import spoken
 
 
@@ -60,7 +61,7 @@ class BatchNorm(Op):
     unused = without_factors
     known = ("nn.BatchNorm", "F.batch_norm")
     elsewhere = "batchnorm batchnormalization bnorm lazybatchnorm"
-    reads = each_position
+    reads, laid = each_position, by_format
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, and the mean and deviation of each channel."""
@@ -140,7 +141,7 @@ class FrozenBatchNorm(Op):
     eps: float = 1e-5
 
     elsewhere = "frozenbatchnorm frozenbatchnormalization"
-    reads = each_position
+    reads, laid = each_position, by_format
     keeps = INPUT
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -198,6 +199,7 @@ class GroupNorm(Op):
 
     unused = without_factors
     known = ("nn.GroupNorm", "F.group_norm")
+    laid = by_format
     special = each_element
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
@@ -212,9 +214,9 @@ class GroupNorm(Op):
         """Its input, and the mean and deviation of each group."""
         return Saved(inputs=(0,), own=2 * BYTES * self.groups)
 
-    def compacts(self, *inputs: Shape) -> Integers:
+    def copied(self, *inputs: Laid) -> Integers:
         """It reads memory in order."""
-        return (0,)
+        return () if inputs[0].contiguous else (0,)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -301,9 +303,9 @@ class InstanceNorm(Op):
         """Its input, the mean and deviation of each channel, and the factors repeated."""
         return Saved(inputs=(0,), own=(2 + self.affine) * BYTES * inputs[0][0])
 
-    def compacts(self, *inputs: Shape) -> Integers:
+    def copied(self, *inputs: Laid) -> Integers:
         """It reads memory in order."""
-        return (0,)
+        return () if inputs[0].contiguous else (0,)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -376,6 +378,12 @@ class LayerNorm(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """All of the axis."""
         return (along(inputs[0], self.axis),)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """In order, its axis innermost."""
+        sizes = inputs[0].sizes
+        rest = [axis for axis in reversed(range(len(sizes))) if axis != self.axis + 1]
+        return (packed(sizes, (int(self.axis) + 1, *rest)),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, and the mean and deviation of each position."""
@@ -460,7 +468,7 @@ class Scale(Op):
 
     known = ("torch.mul",)
     elsewhere = "layerscale"
-    reads = each_position
+    reads, laid = each_position, by_elements
     keeps = INPUT
     bucket = "elementwise"
 

@@ -5,7 +5,6 @@ Names of axes stand apart (`c h w`), and the batch is never written.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 import string
@@ -23,6 +22,7 @@ from cnndsl.ops.base import (
     Taps,
     spell_shape,
 )
+from cnndsl.ops.strides import Laid, elementwise, fresh
 from cnndsl.records import Record, record
 from cnndsl.symbolic import compared
 
@@ -89,38 +89,41 @@ class Contraction(Record):
             if other == name
         }
 
-    def saved(self, inputs: Sequence[Shape], grads: Sequence[bool]) -> Saved:
-        """What autograd keeps: of each product, from the left, both of its factors.
+    def laid(self, inputs: Sequence[Laid], grads: Sequence[bool]) -> tuple[Laid, Saved]:
+        """How its output lies, and what autograd keeps: of each product both of its factors.
 
-        A factor is its operand, or a copy where the axes that the product merges lie apart.
+        A factor is its operand, or a copy where axes that the product merges lie apart.
+        Source: ATen's `einsum`.
         """
-        sizes = self.sizes(inputs)
-        kept: set[int] = set()
-        own = 0
-        left, grad = self.operands[0], grads[0]
-        source: int | None = 0
-        for number, right in enumerate(self.operands[1:], 1):
-            later = {name for names in self.operands[number + 1 :] for name in names}
-            after = later | set(self.output)
-            summed = [n for n in left if n in right and n not in after and sizes[n] > 1]
-            shared = [name for name in self.output if name in left and name in right]
-            for factor, (names, place, other) in enumerate(
-                ((left, source, grads[number]), (right, number, grad))
-            ):
-                alone = [name for name in names if name in after and name not in shared]
-                rest = [name for name in names if name in after or name in summed]
-                merged = (shared, summed, alone) if factor else (shared, alone, summed)
-                # What this factor alone sums over goes first, into a tensor of its own.
-                wide = [name for name in names if name in rest or sizes[name] > 1]
-                lies = rest == wide and _viewed(names, merged, sizes)
-                copied = not lies and (bool(summed) or rest != wide)
-                if other and (copied or place is None):
-                    own += math.prod(sizes[name] for name in rest)
-                elif other and place is not None:
-                    kept.add(place)
-            left = tuple(name for name in dict.fromkeys((*left, *right)) if name in after)
-            source, grad = None, grad or grads[number]
-        return Saved(tuple(sorted(kept)), own=BYTES * own)
+        given = ",".join(self.letters().partition("->")[0].split(",")).replace(",", "")
+        spelt = dict(zip(given, (n for own in self.operands for n in ("", *own)), strict=False))
+        rest = (spelt[c] for c in sorted(spelt) if spelt[c] not in ("", *self.output))
+        names, first = ("", *self.output, *rest), len(self.output) + 1
+        factors = [
+            Factor(_placed(x, ("", *own), names), number, grad)
+            for number, (x, own, grad) in enumerate(
+                zip(inputs, self.operands, grads or (False,) * len(inputs), strict=True)
+            )
+        ]
+        counts = [sum(one.at.sizes[axis] != 1 for one in factors) for axis in range(len(names))]
+        left, *others = factors
+        kept: list[Factor] = []
+        for right in others:
+            summed, alone = [], []
+            for axis in range(first, len(names)):
+                wide = [one.at.sizes[axis] != 1 for one in (left, right)]
+                counts[axis] -= all(wide)
+                if counts[axis] == 1 and any(wide):
+                    counts[axis] = 0
+                    (summed if all(wide) else alone).append(axis)
+            left, found = left.summed(alone).times(right.summed(alone), summed)
+            kept += found
+        places = sorted({one.number for one in kept if one.number is not None})
+        own = sum(math.prod(one.at.sizes[1:]) for one in kept if one.number is None)
+        last = left.at
+        if len(names) > first:
+            last = last.reshaped(*last.sizes[:first]) if others else fresh(last.sizes[:first])
+        return last, Saved(tuple(places), own=BYTES * own)
 
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Of each product, from the left, that sums over axes of both of its factors.
@@ -137,14 +140,6 @@ class Contraction(Record):
             total += product * compared(">", math.prod(sizes[name] for name in summed), 1)
         return total
 
-    def joined(self, inputs: Sequence[Shape]) -> Integers:
-        """The operands of which a product joins axes to the batch."""
-        if len(inputs) != 2:
-            return ()
-        sizes, both = self.sizes(inputs), set.intersection(*map(set, self.operands))
-        wide = any(sizes[name] > 1 for name in both & set(self.output))
-        return (0, 1) if wide and both - set(self.output) else ()
-
     def letters(self) -> str:
         """The pattern as NumPy and PyTorch read it, the batch put first: `nci,ncj->nij`."""
         letters: dict[str, str] = {}
@@ -154,6 +149,54 @@ class Contraction(Record):
         batch = _free("nb", letters)
         parts = ["".join([batch, *(letters[n] for n in names)]) for names in self.operands]
         return f"{','.join(parts)}->{batch}{''.join(letters[n] for n in self.output)}"
+
+
+@record
+class Factor(Record):
+    """Of a product: how it lies, with an axis for each name, and whose memory it is."""
+
+    at: Laid
+    number: int | None
+    """That of an operand; None is a memory of its own."""
+    grad: bool
+
+    def summed(self, axes: Sequence[int]) -> Factor:
+        """Over those of these axes that it has."""
+        sizes = tuple(1 if axis in axes else n for axis, n in enumerate(self.at.sizes))
+        return self if sizes == self.at.sizes else Factor(fresh(sizes), None, self.grad)
+
+    def times(self, other: Factor, summed: list[int]) -> tuple[Factor, list[Factor]]:
+        """The product, summed over axes that both have, and what autograd keeps of both.
+
+        Source: ATen's `sumproduct_pair`.
+        """
+        x, y, grad = self.at, other.at, self.grad or other.grad
+        if summed:
+            axes = [axis for axis in range(len(x.sizes)) if axis not in summed]
+            both = [axis for axis in axes if x.sizes[axis] != 1 != y.sizes[axis]]
+            ours = [axis for axis in axes if x.sizes[axis] != 1 == y.sizes[axis]]
+            theirs = [axis for axis in axes if axis not in (*both, *ours)]
+            order = [*both, *ours, *summed, *theirs]
+            sizes = [1 if a in summed else max(x.sizes[a], y.sizes[a]) for a in order]
+            shared, inner = (math.prod(x.sizes[a] for a in one) for one in (both, summed))
+            x = x.permuted(*order).reshaped(shared, math.prod(x.sizes[a] for a in ours), inner)
+            y = y.permuted(*both, *summed, *theirs, *ours)
+            y = y.reshaped(shared, inner, math.prod(sizes[order.index(a)] for a in theirs))
+            at = fresh(sizes).permuted(*map(order.index, range(len(order))))
+        else:
+            at = elementwise(x, y)
+        return Factor(at, None, grad), [
+            Factor(at, one.number if at.shared else None, grad)
+            for one, at, wanted in ((self, x, other.grad), (other, y, self.grad))
+            if wanted
+        ]
+
+
+def _placed(x: Laid, own: Names, names: Names) -> Laid:
+    """An axis for each name, of one element where it is not its own."""
+    missing = [name for name in names if name not in own]
+    x = x.spread(*range(len(own), len(names)))
+    return x.permuted(*map((*own, *missing).index, names))
 
 
 @record
@@ -240,10 +283,22 @@ class Rearrangement(Record):
         lost = {(0, axis) for axis, group in enumerate(self.left) if group} - read
         return Reading(tuple(axes), anywhere=frozenset(lost))
 
-    def view(self, sizes: dict[str, int]) -> bool:
-        """Whether each axis of the right side lies evenly in the input's memory."""
-        names = [name for group in self.left for name in group]
-        return _viewed(names, [(), *self.right], sizes)  # the batch is an axis of its own
+    def laid(self, x: Laid, sizes: dict[str, int]) -> Laid:
+        """How its output lies: axes parted, permuted and merged, from the last to the first."""
+        for axis, group in reversed([*enumerate(self.left, 1)]):
+            if not group:
+                x = x.without(axis)
+            elif len(group) > 1:
+                x = x.parted(axis, *(sizes[name] for name in group))
+        x = x.permuted(0, *(place + 1 for place in self.order))
+        axis = len(self.order) + 1
+        for group in reversed(self.right):
+            axis -= len(group)
+            if not group:
+                x = x.spread(axis)
+            elif len(group) > 1:
+                x = x.flattened(axis, axis + len(group) - 1)
+        return x
 
     @property
     def order(self) -> Integers:
@@ -278,27 +333,6 @@ class Rearrangement(Record):
                 last = number == len(self.right) - 1
                 text += f".flatten({axis + 1}{'' if last else f', {axis + len(group)}'})"
         return text, values
-
-
-def _viewed(
-    names: Sequence[str], merged: Sequence[Sequence[str]], sizes: dict[str, int]
-) -> bool:
-    """Whether axes that lie in this order can be merged in groups without a copy.
-
-    The batch belongs to the first group.
-    """
-    strides, step = {}, 1
-    for name in reversed(names):
-        strides[name] = step
-        step *= sizes[name]
-    strides[""] = step
-    for number, group in enumerate(merged):
-        wide = [name for name in group if sizes[name] != 1]
-        wide = wide if number else ["", *wide]
-        for outer, inner in itertools.pairwise(wide):
-            if strides[outer] != strides[inner] * sizes[inner]:
-                return False
-    return True
 
 
 def _permuted(order: Integers) -> str:

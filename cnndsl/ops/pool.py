@@ -43,6 +43,7 @@ from cnndsl.ops.shapes import (
     torch_sides,
     window_sizes,
 )
+from cnndsl.ops.strides import by_windows
 from cnndsl.symbolic import maximum
 
 
@@ -129,6 +130,7 @@ class MaxPool(Windowed):
     ceil: bool = False
 
     known: ClassVar[tuple[str, ...]] = ("nn.MaxPool", "F.max_pool")
+    laid = by_windows
     titled = ("stride",)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
@@ -233,6 +235,7 @@ class AvgPool(Windowed):
     count_include_pad: bool = True
 
     known = ("nn.AvgPool", "F.avg_pool")
+    laid = by_windows
     titled = ("stride",)
     phrases: ClassVar = {"count_include_pad": "zeros not counted"}
 

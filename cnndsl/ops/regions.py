@@ -31,6 +31,7 @@ from cnndsl.ops.composition import Axes, simple
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial
+from cnndsl.ops.strides import Laid, by_order, fresh
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import maximum
 
@@ -66,6 +67,12 @@ class RoIAlign(Op):
     def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
         """The boxes', of each a map."""
         return ((operands[0][0], operands[1][0], *map(simple, "hw", self._bins)),)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """The channels outside of the boxes."""
+        (found,) = by_order(self, *inputs)
+        batch, boxes, channels, *bins = found.sizes
+        return (fresh((batch, channels, boxes, *bins)).permuted(0, 2, 1, 3, 4),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Where each sample is read, and what is read there."""

@@ -37,6 +37,7 @@ from cnndsl.ops.pattern import Axes as Sizes
 from cnndsl.ops.pattern import Rearrangement
 from cnndsl.ops.reads import reshaped
 from cnndsl.ops.shapes import compact
+from cnndsl.ops.strides import Laid
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Formula, Sym, formula
 
@@ -51,9 +52,10 @@ class Reread(Op):
         """The elements in order."""
         return (reshaped(inputs[0], self.shape(*inputs)),)
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """A view where the memory allows it."""
-        return True
+        (x,) = inputs
+        return (x.reshaped(x.sizes[0], *self.shape(x.sizes[1:])),)
 
     def composition(self, node: str, *operands: Axes) -> tuple[Axes, ...]:
         """Axes that stay; what is read another way is known no more."""
@@ -216,10 +218,11 @@ class Rearrange(Op):
             found.update(parted(group, axis, sizes))
         return (tuple(merged([found[name] for name in group]) for group in plan.right),)
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
-        """Where no two axes that lay apart are merged."""
-        plan, sizes = self._plan(inputs[0])
-        return plan.view(sizes)
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """A view where no two axes that lie apart are merged."""
+        (x,) = inputs
+        plan, sizes = self._plan(x.sizes[1:])
+        return (plan.laid(x, sizes),)
 
     def _plan(self, x: Shape) -> tuple[Rearrangement, dict[str, int]]:
         axes: Sizes = self.axes
@@ -285,6 +288,10 @@ class Unbatch(Reread):
         axes = tuple({(0, axis): SAME} for axis in range(1, len(inputs[0])))
         return (Reading(axes, anywhere=frozenset({(0, 0)})),)
 
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """The first two axes in one."""
+        return (inputs[0].flattened(0, 1),)
+
     def shape(self, *inputs: Shape) -> Shape:
         """(*S)."""
         return inputs[0][1:]
@@ -330,6 +337,11 @@ class Rebatch(Reread):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The sample of its row."""
         return (Reading(({}, *({(0, axis): SAME} for axis in range(len(inputs[0]))))),)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """The batch in two axes."""
+        (x,), rows = inputs, self.rows
+        return (x.parted(0, x.sizes[0] // rows if rows else 1, rows),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(N, *S)."""

@@ -32,6 +32,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import check_filling, one, spatial, square, torch_sides
+from cnndsl.ops.strides import Laid, by_border, by_format
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
@@ -66,12 +67,14 @@ class Crop(Op):
     size: Size
     offset: int | Integers | None = None
 
-    moves, gaps = True, True
-    keeps = NOTHING
+    moves, keeps = True, NOTHING
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """A part of its input's memory."""
-        return True
+        (x,) = inputs
+        for axis, size in enumerate(self.size, 2):
+            x = x.part(axis, size)
+        return (x,)
 
     def offsets(self, x: Shape) -> Size:
         """Where the part starts along each spatial axis.  Raises OpError."""
@@ -154,8 +157,8 @@ class ZeroPad(Op):
 
     sides: Pad
 
-    moves = True
-    keeps = NOTHING
+    moves, keeps = True, NOTHING
+    laid = by_format
 
     @property
     def pads(self) -> Pads:
@@ -228,6 +231,7 @@ class FilledPad(Op):
     mode: Literal["reflect", "replicate", "circular"] = "reflect"
 
     moves = True
+    laid = by_border
 
     @property
     def pads(self) -> Pads:
@@ -305,6 +309,7 @@ class Resize(Op):
 
     known = ("F.interpolate",)
     keeps = NOTHING
+    laid = by_format
     titled = ("mode",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
@@ -364,6 +369,7 @@ class Upsample(Op):
 
     known = ("nn.Upsample", "F.interpolate")
     keeps = NOTHING
+    laid = by_format
     titled = ("factor", "mode")
 
     def resolved(self, *inputs: Shape) -> Op:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import check_axis, spatial
+from cnndsl.ops.strides import Laid, by_elements, by_format
 from cnndsl.ops.words import spoken
 
 END = 2**62
@@ -47,6 +47,7 @@ class Dealt(Moved):
     """Axes split, permuted and merged again.  (*S) → (*S′)."""
 
     chained = True
+    laid = by_format
 
     def cells(self, x: Shape) -> tuple[Integers, Integers]:
         """The sizes into which the axes are split, and the order that these take."""
@@ -219,6 +220,8 @@ class Flip(Moved):
 
     axis: int | Integers
 
+    laid = by_elements
+
     @property
     def axes(self) -> Integers:
         """The axes, in order."""
@@ -263,6 +266,8 @@ class Roll(Moved):
 
     shift: int | Integers
     axis: int | Integers
+
+    laid = by_format
 
     @property
     def moved(self) -> dict[int, int]:
@@ -324,17 +329,13 @@ class Slice(Moved):
     step: int = 1
 
     elsewhere = "narrow"
-    gaps = True
     titled = ("start", "stop", "axis", "step")
 
-    def view(self, *inputs: Shape, training: bool = False) -> bool:
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
         """A part of its input's memory."""
-        return True
-
-    def distances(self, x: Shape) -> Shape:
-        """`step` elements along its axis."""
-        steps = (int(self.step) if axis == self.axis + 1 else 1 for axis in range(len(x) + 1))
-        return tuple(map(operator.mul, Moved.distances(self, x), steps))
+        (x,) = inputs
+        axis = int(self.axis)
+        return (x.part(axis + 1, self.shape(x.sizes[1:])[axis], self.step),)
 
     def bounds(self, x: Shape) -> tuple[int, int]:
         """The first place, and that before which it ends.  Raises OpError."""

@@ -27,6 +27,7 @@ from cnndsl.ops.conv import Conv, conv_of, padded
 from cnndsl.ops.initial import Init, Ones
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import even, one, padding, per_stride, spatial, torch_sides, windowed
+from cnndsl.ops.strides import by_format
 from cnndsl.ops.words import spoken
 
 _STD_CONV = '''class StdConv{rank}d(nn.Conv{rank}d):
@@ -132,6 +133,8 @@ class StandardisedConv(Op):
     def window(self, *inputs: Shape) -> Window:
         """The kernel."""
         return self.plain_conv.window(*inputs)
+
+    laid = by_format
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its window."""

@@ -34,6 +34,7 @@ from cnndsl.ops.shapes import (
     enlarged,
     even,
 )
+from cnndsl.ops.strides import Laid, by_order, by_windows
 
 
 @op("maxpool_indices", Family.POOL, outputs=("out", "indices"))
@@ -131,6 +132,10 @@ class MaxUnpool(Windowed):
     def gives_whole(self, whole: Sequence[bool]) -> bool:
         """The values are not."""
         return False
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """By windows, but of three spatial axes in order."""
+        return (by_order if len(inputs[0].sizes) == 5 else by_windows)(self, *inputs)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The places."""

@@ -24,6 +24,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
+from cnndsl.ops.strides import by_elements
 
 LOCAL_RESPONSE_NORM = '''class LocalResponseNorm3d(nn.LocalResponseNorm):
     """Local response normalisation of maps of three axes, which may be permuted."""
@@ -51,6 +52,8 @@ class LocalResponseNorm(Op):
 
     elsewhere = "localresponsenorm localresponsenormalization crossmaplrn"
     special = each_element
+
+    laid = by_elements
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The neighbouring channels of its position."""
@@ -118,6 +121,8 @@ class L2Norm(Op):
     eps: float = 1e-12
 
     special = each_element
+
+    laid = by_elements
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """All of the axis."""

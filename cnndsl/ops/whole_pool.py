@@ -31,6 +31,7 @@ from cnndsl.ops.shapes import (
     one,
     spatial,
 )
+from cnndsl.ops.strides import by_format, by_windows
 
 GLOBAL_AVG_POOL = '''class GlobalAvgPool(nn.Module):
     """The mean over all places."""
@@ -55,6 +56,8 @@ class GlobalAvgPool(Op):
     known = ("nn.AdaptiveAvgPool", "F.adaptive_avg_pool")
     elsewhere = "globalavgpool globalaveragepool globalaveragepooling gavgpool"
     keeps = NOTHING
+
+    laid = by_format
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """All positions of its channel."""
@@ -170,6 +173,8 @@ class Adaptive(Op):
     chained = True
 
     size: Size
+
+    laid = by_windows
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its bin of its channel."""

@@ -25,6 +25,7 @@ from cnndsl.ops.learned import Given
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import compact
 from cnndsl.ops.shuffle import Moved
+from cnndsl.ops.strides import by_repetition
 from cnndsl.ops.words import spoken
 
 RELATIVE = '''def relative(x: Tensor, window: tuple[int, ...]) -> Tensor:
@@ -142,6 +143,7 @@ class WindowMask(Given):
     shift: Integers
     value: float = -100.0
 
+    laid = by_repetition
     discrete = ("out",)
 
     def shape(self, *inputs: Shape) -> Shape:

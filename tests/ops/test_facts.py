@@ -16,6 +16,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from cnndsl.ops import OPS, Family, Op
 from cnndsl.ops.base import Reading, Saved, Shape, Taps
+from cnndsl.ops.strides import Laid
 from tests.ops.cases import CASES, Case, made
 from tests.ops.test_columns import each_case, inputs_for, outputs_of
 from tests.ops.torch_text import Written, forms
@@ -237,30 +238,76 @@ def test_saves_is_what_autograd_saves(case: Case) -> None:
             assert left == BATCH * said.own + said.fixed, grads
 
 
-@each_case
-def test_a_copy_of_an_input_with_gaps_is_kept_where_it_is_said(case: Case) -> None:
-    op, shapes, (module, *_) = opened(case)
-    if op.family is Family.BOXES:
-        return
-    found = inputs_for(case, "float32")
-    wider = [leaf(np.concatenate([x, x], 1)) for x in found]
-    inputs = [y.narrow(1, 0, x.shape[1]) for x, y in zip(found, wider, strict=True)]
-    kept_of, _ = saved(module.train(), inputs)
-    said = op.saves(*shapes, grads=(True,) * len(shapes))
-    copied = [number for number in said.inputs if storage(inputs[number]) not in kept_of]
-    assert copied == [n for n in said.inputs if n in op.compacts(*shapes)]
+# Strides
+
+
+def arrangements(x: Tensor) -> dict[str, Tensor]:
+    """A tensor in other orders of its axes, and as a part of a larger one."""
+    twice, rank = torch.cat([x, x], 1), x.dim()
+    found = {
+        "in order": x,
+        "of channels": twice[:, : x.shape[1]],
+        "of the last axis": torch.cat([x, x], -1)[..., : x.shape[-1]],
+        "every second": x.repeat_interleave(2, -1)[..., ::2],
+        "every second sample": x.repeat_interleave(2, 0)[::2],
+    }
+    if rank > 2:
+        found["channels last"] = x.movedim(1, -1).contiguous().movedim(-1, 1)
+        last = twice.movedim(1, -1).contiguous().movedim(-1, 1)
+        found["of channels last"] = last[:, : x.shape[1]]
+        found["transposed"] = x.transpose(-1, -2).contiguous().transpose(-1, -2)
+    if rank > 3:
+        found["height first"] = x.transpose(1, 2).contiguous().transpose(1, 2)
+    return found
+
+
+def arranged(arrays: list[np.ndarray], grad: bool) -> Iterator[tuple[str, list[Tensor]]]:
+    """All inputs in one arrangement, and each of them alone."""
+    every = [arrangements(leaf(x, grad)) for x in arrays]
+    for name in dict.fromkeys(name for one in every for name in one):
+        yield name, [one.get(name, one["in order"]) for one in every]
+        for number, one in enumerate(every if len(every) > 1 else []):
+            given = [other["in order"] for other in every]
+            yield (
+                f"{name}, {number}",
+                [*given[:number], one.get(name, given[number]), *given[number + 1 :]],
+            )
+
+
+def lies(x: Tensor) -> Laid:
+    return Laid(tuple(x.shape), tuple(x.stride()))
 
 
 @each_case
 @pytest.mark.parametrize("training", [False, True])
-def test_view_is_memory_that_is_shared(case: Case, training: bool) -> None:
-    op, shapes, modules = opened(case)
+def test_laid_is_how_pytorch_lays_it(case: Case, training: bool) -> None:
+    op, _, modules = opened(case)
     for module in modules:
-        inputs = [torch.from_numpy(x) for x in inputs_for(case, "float32")]
-        with torch.no_grad():
-            outputs = outputs_of(module.train(training)(*inputs))
-        shared = {storage(y) == storage(inputs[0]) for y in outputs}
-        assert shared == {op.view(*shapes, training=training)}
+        module.train(training)
+        for name, inputs in arranged(inputs_for(case, "float32"), training):
+            with torch.set_grad_enabled(training):
+                outputs = outputs_of(module(*inputs))
+            said = op.laid(*map(lies, inputs), training=training)
+            for one, y in zip(said, outputs, strict=True):
+                shared = storage(y) == storage(inputs[0])
+                assert one == Laid(tuple(y.shape), tuple(y.stride()), shared), name
+
+
+@each_case
+def test_kept_is_what_autograd_saves_however_its_inputs_lie(case: Case) -> None:
+    op, _, modules = opened(case)
+    if op.family is Family.BOXES:
+        return
+    for module in modules:
+        for name, inputs in arranged(inputs_for(case, "float32"), True):
+            found, outputs = saved(module.train(), inputs)
+            said = op.kept(*map(lies, inputs), grads=(True,) * len(inputs))
+            for number in said.inputs:
+                assert found.pop(storage(inputs[number]), None) is not None, (name, number)
+            for number in said.outputs:
+                assert found.pop(storage(outputs[number]), None) is not None, (name, number)
+            left = sum(x.untyped_storage().nbytes() for x in found.values())
+            assert left == BATCH * said.own + said.fixed, name
 
 
 @pytest.mark.parametrize("name", sorted(OPS))

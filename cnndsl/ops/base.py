@@ -425,7 +425,7 @@ class Op(Record):
         )
 
     def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
-        """How its outputs lie in memory, where its inputs lie so: by default new and in order."""
+        """How its outputs lie, where its inputs lie so: by default in new memory, in order."""
         return by_order(self, *inputs)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:

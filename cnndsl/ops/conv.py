@@ -47,7 +47,7 @@ from cnndsl.ops.shapes import (
     window_sizes,
     windowed,
 )
-from cnndsl.ops.strides import by_border, by_format
+from cnndsl.ops.strides import Laid, bordered, by_format, by_order, fresh
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym, maximum
 
@@ -77,7 +77,6 @@ class Conv(Op):
     pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
-    laid = by_border
     titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -125,6 +124,15 @@ class Conv(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its window, which beyond a border may read the input again."""
         return _filled(Op.reads(self, *inputs), self.pad_mode)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """In the format of its input, or of that with its border."""
+        (x,) = inputs
+        if self.pad_mode == "circular":
+            return by_order(self, x)
+        sizes = (x.sizes[0], *self.shape(x.sizes[1:]))
+        before = self.pad_mode != "zeros" or isinstance(self.pad, TfSame) or not even(self.pads)
+        return (fresh(sizes, last=(bordered(x, self.pads) if before else x).suggested),)
 
     def unused(self, *inputs: Shape) -> Mapping[str, str]:
         """A mode of a padding that is not there."""
@@ -221,7 +229,6 @@ class DepthwiseConv(Op):
     pad_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
 
     known = ("nn.Conv", "F.conv")
-    laid = by_border
     titled = ("stride",)
 
     def resolved(self, *inputs: Shape) -> Op:
@@ -269,6 +276,10 @@ class DepthwiseConv(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its window, which beyond a border may read the input again."""
         return _filled(Op.reads(self, *inputs), self.pad_mode)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """As a convolution."""
+        return self.as_conv(inputs[0].sizes[1:]).laid(*inputs)
 
     def unused(self, *inputs: Shape) -> Mapping[str, str]:
         """A mode of a padding that is not there."""

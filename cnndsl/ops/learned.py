@@ -30,7 +30,7 @@ from cnndsl.ops.box_checks import Numbers
 from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
-from cnndsl.ops.strides import by_elements
+from cnndsl.ops.strides import Laid, by_elements, shapes_of
 from cnndsl.ops.words import spoken
 
 
@@ -330,6 +330,19 @@ class Attention(Op):
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """All three, the output, and the logarithm of each token's sum in each head."""
         return Saved((0, 1, 2), (0,), own=BYTES * self.heads * inputs[0][0])
+
+    def kept(self, *inputs: Laid, grads: tuple[bool, ...]) -> Saved:
+        """Where elements of a token lie apart: q and k scaled, the shares, and v."""
+        q, k, v = shapes_of(inputs)
+        if all(x.strides[2] == 1 for x in inputs):
+            return self.saves(q, k, v, grads=grads)
+        seen, heads = any(grads[:2]), self.heads
+        own = math.prod(q) * grads[1] + math.prod(k) * grads[0] + heads * q[0] * k[0]
+        batch, tokens, width = inputs[2].sizes
+        split = inputs[2].parted(2, heads, width // heads).permuted(0, 2, 1, 3)
+        apart = not split.reshaped(batch * heads, tokens, width // heads).shared
+        own += math.prod(v) * (seen and apart)
+        return Saved((2,) if seen and not apart else (), own=BYTES * own)
 
     def special(self, *inputs: Shape) -> int:
         """An exponential for each pair of tokens in each head."""

@@ -119,11 +119,11 @@ class Contraction(Record):
             left, found = left.summed(alone).times(right.summed(alone), summed)
             kept += found
         places = sorted({one.number for one in kept if one.number is not None})
-        own = sum(math.prod(one.at.sizes[1:]) for one in kept if one.number is None)
+        copies = sum(math.prod(one.at.sizes) for one in kept if one.number is None)
         last = left.at
         if len(names) > first:
             last = last.reshaped(*last.sizes[:first]) if others else fresh(last.sizes[:first])
-        return last, Saved(tuple(places), own=BYTES * own)
+        return last, Saved(tuple(places), own=BYTES * copies // max(inputs[0].sizes[0], 1))
 
     def macs(self, inputs: Sequence[Shape]) -> int:
         """Of each product, from the left, that sums over axes of both of its factors.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ from cnndsl.ops.shapes import (
     torch_sides,
     window_sizes,
 )
-from cnndsl.ops.strides import by_windows
+from cnndsl.ops.strides import Laid, bordered, by_order, elementwise, fresh, windowed
 from cnndsl.symbolic import maximum
 
 
@@ -89,11 +89,21 @@ class Windowed(Op):
         """Its input, or that as its own module pads it: to where the last window ends."""
         if not self.apart:
             return INPUT
-        ends: Iterable[int] = (n + sum(side) for n, side in zip(x[1:], self.pads, strict=True))
-        if not isinstance(self.pad, TfSame):
-            axes = zip(self.shape(x)[1:], self.strides, self.kernel, self.spread, strict=True)
-            ends = ((m - 1) * s + d * (k - 1) + 1 for m, s, k, d in axes)
-        return Saved(own=BYTES * x[0] * math.prod(ends))
+        sides = zip(x[1:], self.added(x), strict=True)
+        return Saved(own=BYTES * x[0] * math.prod(n + sum(side) for n, side in sides))
+
+    def added(self, x: Shape) -> Pads:
+        """What its own module pads: to where the last window ends, so that less may be left."""
+        if isinstance(self.pad, TfSame):
+            return self.pads
+        axes = zip(self.shape(x)[1:], self.strides, self.kernel, self.spread, strict=True)
+        ends = ((m - 1) * s + d * (k - 1) + 1 for m, s, k, d in axes)
+        starts = zip(x[1:], self.pads, ends, strict=True)
+        return tuple((before, end - before - n) for n, (before, _), end in starts)
+
+    def entering(self, x: Laid) -> Laid:
+        """What the windows read, where its own module pads before."""
+        return bordered(x, self.added(x.sizes[1:])) if self.apart else x
 
     @property
     def strides(self) -> Size:
@@ -130,13 +140,19 @@ class MaxPool(Windowed):
     ceil: bool = False
 
     known: ClassVar[tuple[str, ...]] = ("nn.MaxPool", "F.max_pool")
-    laid = by_windows
     titled = ("stride",)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Its input, or that padded, and the place of each maximum, 8 bytes."""
         kept = self.held(inputs[0])
         return replace(kept, own=kept.own + 8 * math.prod(self.shape(*inputs)))
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """By windows; without a gradient rows are in order."""
+        found = by_order(self, *inputs)
+        if not training and len(inputs[0].sizes) == 3 and len(found) == 1:
+            return found
+        return tuple(windowed(self.entering(inputs[0]), x.sizes) for x in found)
 
     @property
     def spread(self) -> Size:
@@ -235,7 +251,6 @@ class AvgPool(Windowed):
     count_include_pad: bool = True
 
     known = ("nn.AvgPool", "F.avg_pool")
-    laid = by_windows
     titled = ("stride",)
     phrases: ClassVar = {"count_include_pad": "zeros not counted"}
 
@@ -245,9 +260,21 @@ class AvgPool(Windowed):
         Where a module of the file's own divides, by how many count, it keeps that too.
         """
         kept = self.held(inputs[0])
-        divides = self.apart and (self.ceil or not self.count_include_pad)
         places = math.prod(self.shape(*inputs)[1:])
-        return replace(kept, fixed=BYTES * places) if divides else kept
+        return replace(kept, fixed=BYTES * places) if self.divides else kept
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """By windows, but of three spatial axes in order."""
+        (x,), (found,) = inputs, by_order(self, *inputs)
+        if len(x.sizes) < 5:
+            found = windowed(self.entering(x), found.sizes)
+        return (elementwise(found, fresh((1, 1, *found.sizes[2:]))) if self.divides else found,)
+
+    @property
+    def divides(self) -> bool:
+        """Whether its own module divides by how many count."""
+        tf = isinstance(self.pad, TfSame)
+        return self.apart and (not self.count_include_pad or (self.ceil and not tf))
 
     @property
     def apart(self) -> bool:

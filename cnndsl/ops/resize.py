@@ -32,7 +32,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import resized
 from cnndsl.ops.shapes import check_filling, one, spatial, square, torch_sides
-from cnndsl.ops.strides import Laid, by_border, by_format
+from cnndsl.ops.strides import Laid, bordered, by_border, by_format
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import Sym
@@ -158,7 +158,10 @@ class ZeroPad(Op):
     sides: Pad
 
     moves, keeps = True, NOTHING
-    laid = by_format
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """In the format of its input."""
+        return (bordered(inputs[0], self.pads),)
 
     @property
     def pads(self) -> Pads:

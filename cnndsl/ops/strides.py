@@ -89,12 +89,8 @@ class Laid(Record):
 
     def without(self, axis: int) -> Laid:
         """Without an axis of one element, or at one place of it."""
-        sizes, strides = self.sizes, self.strides
-        return Laid(
-            (*sizes[:axis], *sizes[axis + 1 :]),
-            (*strides[:axis], *strides[axis + 1 :]),
-            self.shared,
-        )
+        axes = [place for place in range(len(self.sizes)) if place != axis]
+        return self.permuted(*axes)
 
     def reshaped(self, *sizes: int) -> Laid:
         """Read as other sizes: a view where its strides allow it, else a copy."""
@@ -251,19 +247,30 @@ def by_format(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ..
     return tuple(fresh((batch, *x), last=last) for x in self.shapes(*shapes_of(inputs)))
 
 
+def bordered(x: Laid, sides: Iterable[tuple[int, int]]) -> Laid:
+    """With zeros about its spatial axes; a part of it alone keeps its order."""
+    pads = [*sides]
+    sizes = [*x.sizes[:2], *(n + sum(pad) for n, pad in zip(x.sizes[2:], pads, strict=True))]
+    if any(n > 0 for pad in pads for n in pad):
+        return fresh(sizes, last=x.suggested)
+    return elementwise(Laid(tuple(sizes), x.strides))
+
+
 def by_border(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """The same, but that a border from the other end is added in order: `laid = by_border`."""
-    circular = "circular" in (getattr(self, "mode", ""), getattr(self, "pad_mode", ""))
-    return (by_order if circular else by_format)(self, *inputs)
+    return (by_order if getattr(self, "mode", "") == "circular" else by_format)(self, *inputs)
 
 
 def by_windows(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """By format, a row as a map of one row: `laid = by_windows`."""
-    if len(inputs[0].sizes) != 3:
-        return by_format(self, *inputs)
-    last = inputs[0].spread(2).suggested
-    wide = (fresh((*x.sizes[:2], 1, x.sizes[2]), last=last) for x in by_format(self, *inputs))
-    return tuple(x.without(2) for x in wide)
+    return tuple(windowed(inputs[0], x.sizes) for x in by_order(self, *inputs))
+
+
+def windowed(x: Laid, sizes: Shape) -> Laid:
+    """In the format of an input, a row as a map of one row."""
+    if len(sizes) != 3:
+        return fresh(sizes, last=x.suggested)
+    return fresh((*sizes[:2], 1, sizes[2]), last=x.spread(2).suggested).without(2)
 
 
 def _broadcast(x: Laid, rank: int) -> Laid:

@@ -34,7 +34,7 @@ from cnndsl.ops.shapes import (
     enlarged,
     even,
 )
-from cnndsl.ops.strides import Laid, by_order, by_windows
+from cnndsl.ops.strides import Laid, by_format, by_order
 
 
 @op("maxpool_indices", Family.POOL, outputs=("out", "indices"))
@@ -134,8 +134,8 @@ class MaxUnpool(Windowed):
         return False
 
     def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
-        """By windows, but of three spatial axes in order."""
-        return (by_order if len(inputs[0].sizes) == 5 else by_windows)(self, *inputs)
+        """A map in the format of its input."""
+        return (by_format if len(inputs[0].sizes) == 4 else by_order)(self, *inputs)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The places."""

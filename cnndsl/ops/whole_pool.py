@@ -31,7 +31,7 @@ from cnndsl.ops.shapes import (
     one,
     spatial,
 )
-from cnndsl.ops.strides import by_format, by_windows
+from cnndsl.ops.strides import Laid, by_format, by_order, by_windows
 
 GLOBAL_AVG_POOL = '''class GlobalAvgPool(nn.Module):
     """The mean over all places."""
@@ -174,7 +174,10 @@ class Adaptive(Op):
 
     size: Size
 
-    laid = by_windows
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """By windows, but of three spatial axes in order, unless to one mean."""
+        one = self.known[0].endswith("AvgPool") and math.prod(self.size) == 1
+        return (by_order if len(self.size) == 3 and not one else by_windows)(self, *inputs)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its bin of its channel."""

@@ -1,19 +1,24 @@
 """The buffers that a network's activations live in, and what keeps each of them alive.
 
 A view (`flatten`, `split`, dropout in evaluation) needs no buffer of its own: it keeps
-that of its input alive. With `inplace` an activation writes over its input, as
-`nn.ReLU(inplace=True)` does. The network's inputs belong to the caller and count nothing.
+that of its input alive. Whether a step gives a view depends on how its input lies. With
+`inplace` an activation writes over its input, as `nn.ReLU(inplace=True)` does. The
+network's inputs belong to the caller and count nothing.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnndsl.graph import Network, Node
 from cnndsl.ops.base import BYTES
+from cnndsl.ops.strides import Laid, fresh
 from cnndsl.structure import blocks, nodes_of
 from cnndsl.symbolic import strip
+
+Key = tuple[str, int]
+"""A tensor: a node and the number of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,61 @@ class Buffer:
     """It is an output of the network: nothing frees it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How each tensor lies, and which nodes write no memory of their own."""
+
+    at: dict[Key, Laid]
+    views: set[str]
+    over: set[str]
+    """Activations that write over their input."""
+
+    def shares(self, name: str) -> bool:
+        """Whether a node's outputs lie in the memory of its first input."""
+        return name in self.views or name in self.over
+
+
+def layout(
+    network: Network, batch: int = 1, *, training: bool = False, inplace: bool = False
+) -> Layout:
+    """The tensors of a batch in memory; with `inplace` activations write over their inputs."""
+    found = Layout({}, set(), set())
+    for node in network:
+        name, shapes = node.name, network.shapes[node.name]
+        if name in network.inputs:
+            found.at[name, 0] = replace(fresh((batch, *strip(shapes[0]))), shared=True)
+            continue
+        inputs = tuple(found.at[key] for key in network.operands(name))
+        if inplace and _overwrites(network, node, found.views):
+            found.over.add(name)
+            found.at[name, 0] = inputs[0]
+            continue
+        outputs = node.op.plain().laid(*inputs, training=training)
+        for number, one in enumerate(outputs):
+            found.at[name, number] = replace(one, shared=True)
+        if all(one.shared for one in outputs):
+            found.views.add(name)
+    return found
+
+
+def _overwrites(network: Network, node: Node, views: set[str]) -> bool:
+    """Whether an activation may write over its input: nothing else needs that value."""
+    if not node.op.inplace:
+        return False
+    ((producer, _),) = network.operands(node.name)
+    outside = {*network.inputs, *(tensor.node for tensor in network.outputs.values())}
+    # Of a view, others may read what is behind it.
+    own = producer not in outside and producer not in views
+    return own and len(network.wires.readers(producer)) == 1
+
+
 def buffers(network: Network, batch: int = 1, inplace: bool = False) -> dict[str, Buffer]:
     """The buffer that each node's output is in, by the node's name, views too."""
+    lies = layout(network, batch, inplace=inplace)
     roots: dict[str, str] = {}
     for node in network:
         operands = network.operands(node.name)
-        shares = is_view(network, node) or (inplace and overwrites(network, node))
-        roots[node.name] = roots[operands[0][0]] if shares else node.name
+        roots[node.name] = roots[operands[0][0]] if lies.shares(node.name) else node.name
     readers: dict[str, set[str]] = {root: set() for root in roots.values()}
     for node in network:
         if roots[node.name] != node.name:
@@ -46,23 +99,6 @@ def buffers(network: Network, batch: int = 1, inplace: bool = False) -> dict[str
         for root, found in readers.items()
     }
     return {name: made[root] for name, root in roots.items()}
-
-
-def is_view(network: Network, node: Node, *, training: bool = False) -> bool:
-    """Whether a node's output lies in its input's memory."""
-    inputs = strip(network.input_shapes(node.name))
-    return bool(inputs) and node.op.plain().view(*inputs, training=training)
-
-
-def overwrites(network: Network, node: Node) -> bool:
-    """Whether an activation may write over its input: nothing else needs that value."""
-    if not node.op.inplace:
-        return False
-    ((producer, _),) = network.operands(node.name)
-    outside = {*network.inputs, *(tensor.node for tensor in network.outputs.values())}
-    # Of a view, others may read what is behind it.
-    own = producer not in outside and not is_view(network, network.node(producer))
-    return own and len(network.wires.readers(producer)) == 1
 
 
 def _size(network: Network, name: str, batch: int) -> int:

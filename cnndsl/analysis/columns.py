@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cnndsl.analysis.buffers import is_view
+from cnndsl.analysis.buffers import layout
 from cnndsl.analysis.costs import Cost
 from cnndsl.diagnostics import did_you_mean
 from cnndsl.graph import Network
@@ -65,10 +65,10 @@ def figures(
     """
     if not {"bytes", "intensity"} & set(columns):
         return {name: Figures(cost.parameters, cost.macs) for name, cost in costed.items()}
-    found = {}
+    found, views = {}, layout(network).views
     for node in network:
         cost = costed[node.name]
-        if node.name in network.inputs or is_view(network, node):
+        if node.name in network.inputs or node.name in views:
             found[node.name] = Figures(cost.parameters, cost.macs)
             continue
         rows = int(node.rows)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from cnndsl.analysis.buffers import Buffer, buffers, held, is_view, overwrites
+from cnndsl.analysis.buffers import Buffer, Key, buffers, held, layout
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
 from cnndsl.graph import Network
-from cnndsl.ops.base import BYTES, Saved, Shape
+from cnndsl.ops.base import BYTES, Saved
 from cnndsl.symbolic import strip
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adam": 2}
@@ -245,25 +245,17 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
     Each operation says what it keeps of its inputs, its outputs and its own; a tensor that
     several keep, or keep a view of, counts once. Parameters are counted elsewhere.
     """
-    led = _led(network)
+    led, lies = _led(network), layout(network, batch, training=True, inplace=inplace)
     roots: dict[Key, Key] = {}
     grads: dict[Key, bool] = {}
     kept: set[Key] = set()
-    gapped: dict[Key, Shape | None] = {}
-    """The parts of a memory, with their strides where a part lies in it as it is."""
     extra = 0
     for node in network:
         op, operands = node.op.plain(), network.operands(node.name)
         inputs = strip(network.input_shapes(node.name))
         count = len(network.shapes[node.name])
         outputs: list[Key] = [(node.name, number) for number in range(count)]
-        written_over = inplace and overwrites(network, node)
-        shares = written_over or is_view(network, node, training=True)
-        roots.update((key, roots[operands[0]] if shares else key) for key in outputs)
-        parts = op.gaps and op.shapes(*inputs) != (inputs[0],)
-        if shares and (parts or operands[0] in gapped):
-            first = parts and operands[0] not in gapped
-            gapped |= dict.fromkeys(outputs, op.distances(inputs[0]) if first else None)
+        roots.update((k, roots[operands[0]] if lies.shares(node.name) else k) for k in outputs)
         flows = tuple(grads[operand] for operand in operands)
         differs = any(flows) or any(w.trainable for w in op.weights(*inputs).values())
         names = op.output_names(count)
@@ -271,19 +263,14 @@ def saved(network: Network, batch: int = 1, *, inplace: bool = False) -> int:
             grads[key] = bool(operands) and differs and name not in op.discrete
         if not (operands and differs and node.name in led):
             continue
-        found = op.saves(*inputs, grads=flows)
-        if written_over:
+        found = op.kept(*(lies.at[key] for key in operands), grads=flows)
+        if node.name in lies.over:
             copy = Saved(own=BYTES * math.prod(inputs[0]))
             found = op.keeps_inplace or copy
-        for number in found.inputs:
-            layout = gapped.get(operands[number], ())
-            if layout != () and op.copies(number, inputs, layout):
-                extra += _bytes(network, operands[number], batch)
-            else:
-                kept.add(roots[operands[number]])
+        kept |= {roots[operands[number]] for number in found.inputs}
         kept |= {roots[outputs[number]] for number in found.outputs}
         extra += batch * int(node.rows) * found.own + found.fixed
-    return extra + sum(_bytes(network, key, batch) for key in kept)
+    return extra + sum(_element(network, key) * lies.at[key].span for key in kept)
 
 
 def _led(network: Network) -> set[str]:
@@ -309,13 +296,14 @@ def _led(network: Network) -> set[str]:
     return found
 
 
-Key = tuple[str, int]
-"""A tensor: a node and the number of its output."""
-
-
 def _bytes(network: Network, key: Key, batch: int) -> int:
     name, number = key
-    node, shapes = network.node(name), network.shapes[name]
-    whole = node.op.output_names(len(shapes))[number] in node.op.integers
-    elements = batch * int(node.rows) * math.prod(map(int, shapes[number]))
-    return (2 if whole else 1) * BYTES * elements
+    elements = math.prod(map(int, network.shapes[name][number]))
+    return _element(network, key) * batch * int(network.node(name).rows) * elements
+
+
+def _element(network: Network, key: Key) -> int:
+    name, number = key
+    op = network.node(name).op
+    whole = op.output_names(len(network.shapes[name]))[number] in op.integers
+    return (2 if whole else 1) * BYTES

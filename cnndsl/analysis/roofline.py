@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cnndsl.analysis.buffers import is_view
+from cnndsl.analysis.buffers import layout
 from cnndsl.analysis.plots import Roof, Spot, roofline_svg, roofline_text
 from cnndsl.analysis.work import layers
 from cnndsl.graph import Network
@@ -142,13 +142,13 @@ def _micro(seconds: float) -> str:
 def roofline(network: Network, device: Device | str = "h200", batch: int = 1) -> Roofline:
     """The roofline of a network.  Raises ValueError: the device is unknown."""
     found = read_device(device) if isinstance(device, str) else device
-    points = []
+    points, views = [], layout(network, batch).views
     for layer in layers(network):
         flops = 2 * batch * layer.macs
         moved = sum(math.prod(shape) for shape in (*layer.inputs, *layer.outputs))
         weights = sum(math.prod(shape) for shape in layer.weights.values())
         size = found.element * (batch * layer.rows * moved + weights)
-        size = 0 if is_view(network, layer.node) else size
+        size = 0 if layer.node.name in views else size
         compute, memory = flops / found.peak, size / found.bandwidth
         limit: Literal["compute", "memory"] = "compute" if compute > memory else "memory"
         points.append(Point(layer.node.name, flops, size, max(compute, memory), limit))

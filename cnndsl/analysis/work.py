@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from cnndsl.analysis.buffers import layout
 from cnndsl.graph import Network, Node
 from cnndsl.ops.base import Family, Shape
 
@@ -102,13 +103,14 @@ class Work:
 
 def work(network: Network) -> Work:
     """What a network computes, by bucket."""
-    nodes = {layer.node.name: buckets(layer) for layer in layers(network)}
+    views = layout(network).views
+    nodes = {layer.node.name: buckets(layer, views) for layer in layers(network)}
     total = {name: sum(found.get(name, 0) for found in nodes.values()) for name in BUCKETS}
     return Work(network, total, nodes)
 
 
-def buckets(layer: Layer) -> dict[str, int]:
-    """The buckets of one layer that are not empty."""
+def buckets(layer: Layer, views: set[str]) -> dict[str, int]:
+    """The buckets of one layer that are not empty; a view moves nothing."""
     op, written = layer.node.op, layer.written
     found = {"macs": layer.macs, "bias": layer.bias}
     found["special"] = layer.rows * op.special(*layer.inputs)
@@ -124,7 +126,7 @@ def buckets(layer: Layer) -> dict[str, int]:
             found["resize"] = written * read
         case "elementwise":
             found["elementwise"] = written * max(1, len(layer.inputs) - 1)
-    if op.moves and not op.view(*layer.inputs):
+    if op.moves and layer.node.name not in views:
         found["gather"] = written
     return {name: count for name, count in found.items() if count}
 

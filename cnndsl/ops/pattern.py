@@ -109,7 +109,8 @@ class Contraction(Record):
         left, *others = factors
         kept: list[Factor] = []
         for right in others:
-            summed, alone = [], []
+            summed: list[int] = []
+            alone: list[int] = []
             for axis in range(first, len(names)):
                 wide = [one.at.sizes[axis] != 1 for one in (left, right)]
                 counts[axis] -= all(wide)

@@ -34,6 +34,12 @@ class Laid(Record):
         return _in_order(self, reversed(range(len(self.sizes))))
 
     @property
+    def span(self) -> int:
+        """The elements from its first to its last in memory."""
+        pairs = zip(self.sizes, self.strides, strict=True)
+        return sum((n - 1) * step for n, step in pairs) + 1 if all(self.sizes) else 0
+
+    @property
     def dense(self) -> bool:
         """Without gaps, in any order of the axes."""
         wide = [axis for axis, size in enumerate(self.sizes) if size != 1]

@@ -36,6 +36,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.conv import Conv, conv_of
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
+from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import compact, even, padding, per_stride, spatial
 from cnndsl.ops.strides import Laid
 from cnndsl.ops.words import spoken
@@ -432,8 +433,17 @@ class Reorg(Op):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Anywhere: the cells that a place of the output gathers lie apart."""
         (shape,) = self.shapes(*inputs)
+        if self.stride == 1:
+            return (pointwise(inputs, shape),)
         lost = frozenset((0, axis) for axis in range(len(shape)))
         return (Reading(({},) * len(shape), anywhere=lost),)
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """A copy, unless the stride is 1."""
+        (x,), s = inputs, self.stride
+        n, c, h, w = x.sizes
+        cells = x.reshaped(n, c // s**2, h, s, w, s).permuted(0, 3, 5, 1, 2, 4)
+        return (cells.reshaped(n, c * s**2, h // s, w // s),)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(s²·C, H / s, W / s)."""

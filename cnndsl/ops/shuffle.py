@@ -26,7 +26,7 @@ from cnndsl.ops.base import (
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import check_axis, spatial
-from cnndsl.ops.strides import Laid, by_elements, by_format
+from cnndsl.ops.strides import Laid, by_elements, by_format, fresh
 from cnndsl.ops.words import spoken
 
 END = 2**62
@@ -267,8 +267,6 @@ class Roll(Moved):
     shift: int | Integers
     axis: int | Integers
 
-    laid = by_format
-
     @property
     def moved(self) -> dict[int, int]:
         """The shift along each axis.  Raises OpError."""
@@ -285,6 +283,13 @@ class Roll(Moved):
         _check_axes(given, inputs[0], self.name)
         assert self.moved
         return inputs[0]
+
+    def laid(self, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+        """In the format of both parts, of which one may be empty, axis after axis."""
+        (x,) = inputs
+        for axis, shift in self.moved.items():
+            x = fresh(x.sizes, last=x.suggested and shift % x.sizes[axis + 1] != 0)
+        return (x,)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The position before, around the border."""

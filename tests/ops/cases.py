@@ -242,6 +242,7 @@ CASES: list[Case] = [
     ("flip", {"axis": (1, 2)}, (MAP,)),
     ("roll", {"shift": 2, "axis": 1}, (MAP,)),
     ("roll", {"shift": (-3, 1), "axis": (2, 0)}, (MAP,)),
+    ("roll", {"shift": (1, -7), "axis": (0, 2)}, (MAP,)),
     ("roll", {"shift": -4, "axis": 0}, (VECTOR,)),
     ("slice", {"start": 2}, (MAP,)),
     ("slice", {"stop": 4, "axis": 2}, (MAP,)),
@@ -322,6 +323,7 @@ CASES: list[Case] = [
     ("rebatch", {"rows": 1}, (MAP,)),
     ("reorg", {}, ((8, 6, 4),)),
     ("reorg", {"stride": 3}, ((9, 6, 3),)),
+    ("reorg", {"stride": 1}, ((3, 2, 4),)),
 ]  # fmt: skip
 
 

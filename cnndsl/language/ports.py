@@ -6,6 +6,7 @@ Ports bind first, then the parameters in order, then the shape contracts are che
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from cnndsl.diagnostics import Span, fault, listing, spell_tensors, spelling
 from cnndsl.language import tree
@@ -288,6 +289,15 @@ def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
     return Flow(found, members)
 
 
+def _else_unlabelled(name: str, declaration: tree.Declaration) -> bool:
+    """Whether a line of that label has an `else` without one."""
+    lines = [each for each in declaration.body if isinstance(each, tree.LineStatement)]
+    return any(
+        name in map(str, line.labels) and other.alternative and not other.labels
+        for line, other in pairwise(lines)
+    )
+
+
 def _output(
     port: tree.Port, env: Env, declaration: tree.Declaration
 ) -> list[tuple[str, Tensor]]:
@@ -301,13 +311,16 @@ def _output(
     if isinstance(entry, Faulty):
         raise Silent
     if isinstance(entry, Off):
+        help = f"write the condition behind the port: `{port.name} when …`"
+        if _else_unlabelled(port.name, declaration):
+            help = f"label the other line too: `else {port.name}: …`"
         raise fault(
             "E206",
             f"the output `{port.name}` is not there:"
             f" its line has `when {entry.condition.text}`",
             port.span,
             related=((entry.condition, "false here"),),
-            help=f"write the condition behind the port: `{port.name} when …`",
+            help=help,
         )
     if port.many:
         family = entry if isinstance(entry, Family) else entry.family or Family({(0,): entry})

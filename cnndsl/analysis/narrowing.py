@@ -18,17 +18,19 @@ from cnndsl.language import tree
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition, FileScope
 from cnndsl.language.names import OpRef
-from cnndsl.language.naming import Chain, Modules, Site, Turn, all_labels, is_source
+from cnndsl.language.naming import Modules, Site, Turn, all_labels, is_source
 from cnndsl.language.unread import names_in, values_in
 from cnndsl.ops.base import Shape
 from cnndsl.structure import (
     Block,
+    Item,
     Line,
     Loop,
     Repeat,
     Tensor,
     Term,
     blocks,
+    inside,
     labels,
     labels_in,
     nodes_of,
@@ -47,9 +49,16 @@ def outputs_at(network: Network, asked: Sequence[str]) -> Network:
     """
     model, known = network.structure.declared, labels(network)
     _check(network, asked, known)
-    made = _narrowed(network, model, asked) if isinstance(model, BlockDefinition) else None
+    said = isinstance(model, BlockDefinition) and not model.apart
+    made = _narrowed(network, model, asked) if said else None
     if made is None:
-        made = pruned(network, {name: _plain(known[name]) for name in asked})
+        outputs = {name: _plain(known[name]) for name in asked}
+        declared = Cut.apart(network, asked, outputs) if said else {}
+        made = pruned(network, outputs, declared)
+        cut = declared.get(id(network.structure))
+        if cut is not None:
+            names = {param.name for param in cut.declaration.params}
+            made.arguments = {n: v for n, v in network.arguments.items() if n in names}
     made.warnings, made.whole = network.warnings, network.whole or network
     if network.again is not None:
         made.again = partial(_again, network, tuple(asked))
@@ -151,23 +160,72 @@ class Cut:
         self.need = Needed(network)
         self.need.add(node for node, _ in wanted)
         self.needed = self.need.nodes
-        self.instances: dict[BlockDefinition, list[Block]] = {}
+        self.nodes: dict[int, frozenset[str]] = {}
+        found: dict[BlockDefinition, list[Block]] = {}
         for block in (network.structure, *blocks(network.structure)):
             assert isinstance(block.declared, BlockDefinition)
-            self.instances.setdefault(block.declared, []).append(block)
-        self.nodes: dict[int, frozenset[str]] = {}
+            found.setdefault(block.declared, []).append(block)
+        self.take(found)
+
+    def take(self, instances: dict[BlockDefinition, list[Block]]) -> None:
+        """Cut one text for all these calls of each block."""
+        self.instances = instances
         self.lines: dict[BlockDefinition, dict[int, list[Line]]] = {}
-        for definition, found in self.instances.items():
+        for definition, found in instances.items():
             by_key = self.lines[definition] = {}
             for block in found:
                 for line in block.body:
                     by_key.setdefault(line.key, []).append(line)
                     self.nodes[id(line)] = frozenset(nodes_of([line]))
 
+    # --- calls of one block that are not needed alike
+
+    @classmethod
+    def apart(
+        cls, network: Network, asked: Sequence[str], outputs: Mapping[str, Tensor]
+    ) -> dict[int, BlockDefinition]:
+        """A declaration for all calls of a block of which the same is needed, by their `id`."""
+        cut = cls(network, {_place(tensor) for tensor in outputs.values()})
+        whole = {**cut.instances}
+        found: dict[BlockDefinition, BlockDefinition] = {}
+        before = -1
+        while len(cut.needed) != before:  # what is cut may need the sizes of more
+            before = len(cut.needed)
+            instances: dict[BlockDefinition, list[Block]] = {}
+            for definition, calls in whole.items():
+                parts: dict[object, list[Block]] = {}
+                for block in calls:
+                    parts.setdefault(frozenset(cut.dead(block.body)), []).append(block)
+                for part in parts.values():
+                    instances[definition.for_some()] = part
+            cut.take(instances)
+            found = cut.definitions(next(iter(instances)), asked)
+        return {
+            id(block): found[definition]
+            for definition, calls in cut.instances.items()
+            if definition in found
+            for block in calls
+        }
+
+    def dead(self, items: Sequence[Item], at: tuple[int, ...] = ()) -> Iterator[object]:
+        """Where something stands that is not needed; not in the blocks that are called."""
+        for number, item in enumerate(items):
+            nodes = {*nodes_of([item])}
+            if nodes and self.needed.isdisjoint(nodes):
+                yield (*at, number)
+            elif not nodes <= self.needed:
+                yield from self.dead(inside(item, into_blocks=False), (*at, number))
+
     # --- definitions
 
     def model(self, model: BlockDefinition, asked: Sequence[str]) -> BlockDefinition:
         """The model's declaration, with the outputs that are asked for."""
+        return self.definitions(model, asked)[model]
+
+    def definitions(
+        self, model: BlockDefinition, asked: Sequence[str]
+    ) -> dict[BlockDefinition, BlockDefinition]:
+        """The declarations that are left, the model's with the outputs that are asked for."""
         outputs = tuple(
             tree.Port(name, None, False, None, None, span, span)
             for name in asked
@@ -196,7 +254,7 @@ class Cut:
                     scope.names[name] = replace(bound, meaning=meaning)
         cut = found[model]
         cut.declaration = self.narrow(cut.declaration)
-        return cut
+        return found
 
     def definition(
         self,
@@ -211,7 +269,7 @@ class Cut:
             scopes[id(scope)] = FileScope(scope.path, scope.tree, scope.roots, {**scope.names})
         body = tuple(cut for _, cut in pairs)
         declaration = replace(whole.declaration, body=body, outputs=ports)
-        found = BlockDefinition(declaration, scopes[id(scope)], whole=whole)
+        found = BlockDefinition(declaration, scopes[id(scope)], whole=whole, apart=whole.apart)
         found.modules, found.line_numbers = _moved(whole, pairs)
         return found
 
@@ -243,7 +301,8 @@ class Cut:
             inside = set(nodes_of(block.body))
             for name, tensor in block.outputs.items():
                 users = {*self.network.wires.readers(tensor.node)} & self.needed - inside
-                if _place(tensor) in self.wanted or users:
+                there = definition.apart and tensor.node in self.needed
+                if _place(tensor) in self.wanted or users or there:
                     read.add(name.partition("[")[0])
         return tuple(port for port in declared if port.outside in read) or None
 
@@ -401,9 +460,6 @@ def _moved(
         )
         modules.sites[step] = Site(site.name, tuple(inner))
     for owner, chain in whole.modules.chains.items():
-        parts = (
-            tuple(new.get(id(term), term) for term in part if id(term) not in gone)
-            for part in (chain.before, chain.core, chain.after)
-        )
-        modules.chains[id(new[owner]) if owner in new else owner] = Chain(chain.name, *parts)  # type: ignore[arg-type]
+        at = id(new[owner]) if owner in new else owner
+        modules.chains[at] = chain.without(gone, new)
     return modules, numbers

@@ -5,7 +5,7 @@ It is for what no cut of the text says: one call of a block that goes less far t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,10 +28,13 @@ from cnndsl.structure import (
 from cnndsl.symbolic import Axis, Formula, Sym, Symbol, formula
 
 
-def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
+def pruned(
+    network: Network, outputs: dict[str, Tensor], declared: Mapping[int, object]
+) -> Network:
     """The network with these outputs, and only the nodes that they need.
 
-    It has no declaration: its text says more than it does.
+    `declared` has by the `id` of a block what is left of its declaration. It has none
+    itself, where that does not say it: its text says more than it does.
     """
     work = Needed(network)
     work.add(tensor.node for tensor in outputs.values())
@@ -39,8 +42,8 @@ def pruned(network: Network, outputs: dict[str, Tensor]) -> Network:
     inputs = {name: t for name, t in network.inputs.items() if t.node in needed}
     inputs = inputs or dict(network.inputs)
     needed |= {tensor.node for tensor in inputs.values()}
-    structure = _Pruning(needed).block(network.structure)
-    structure.inputs, structure.outputs, structure.declared = inputs, outputs, None
+    structure = _Pruning(needed, declared).block(network.structure)
+    structure.inputs, structure.outputs = inputs, outputs
     return replace(
         network,
         wires=_wires(network, needed),
@@ -114,8 +117,8 @@ def _wires(network: Network, needed: set[str]) -> Wires:
 class _Pruning:
     """What is left of lines and terms."""
 
-    def __init__(self, needed: set[str]) -> None:
-        self.needed = needed
+    def __init__(self, needed: set[str], declared: Mapping[int, object]) -> None:
+        self.needed, self.declared = needed, declared
 
     def left(self, tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
         return tuple(tensor for tensor in tensors if tensor.node in self.needed)
@@ -123,12 +126,18 @@ class _Pruning:
     def alive(self, items: Iterable[Item]) -> bool:
         return not self.needed.isdisjoint(nodes_of(items))
 
+    def gone(self, items: Iterable[Item]) -> bool:
+        """Whether what made layers makes none that are left."""
+        nodes = {*nodes_of(items)}
+        return bool(nodes) and nodes.isdisjoint(self.needed)
+
     def block(self, block: Block) -> Block:
         return replace(
             block,
             inputs={name: t for name, t in block.inputs.items() if t.node in self.needed},
             outputs={name: t for name, t in block.outputs.items() if t.node in self.needed},
             body=self.lines(block.body),
+            declared=self.declared.get(id(block)),
         )
 
     def lines(self, lines: Sequence[Line]) -> list[Line]:
@@ -151,7 +160,7 @@ class _Pruning:
                         outputs=left if several or left[:1] == line.outputs[:1] else (),
                         inputs=self.left(line.inputs),
                         source=None if line.source is None else self.left(line.source),
-                        terms=[self.term(term) for term in line.terms if self.alive([term])],
+                        terms=[self.term(term) for term in self.until(line.terms)],
                     )
                 )
         return kept
@@ -171,7 +180,7 @@ class _Pruning:
                 new["slots"] = tuple(slot for _, slot in pairs)
                 new["lines"] = None if lines is None else self.lines(lines)
             case Call(block=block, lines=lines):
-                if not self.alive(block.body):
+                if self.gone(block.body):
                     return self.operands(term, lines)
                 new["block"] = self.block(block)
                 new["lines"] = None if lines is None else self.lines(lines)
@@ -180,8 +189,8 @@ class _Pruning:
             case Repeat(items=items):
                 new["items"] = [self.turn(item) for item in self.until(items)]
             case Loop(bodies=bodies):
-                turns = [self.alive(body) for body in bodies]
-                count = len(turns) - turns[::-1].index(True)
+                gone = [self.gone(body) for body in bodies]
+                count = max([n + 1 for n, one in enumerate(gone) if not one], default=0)
                 new["bodies"] = [self.lines(body) for body in bodies[:count]]
                 new["rows"] = term.rows[:count]
             case Each(calls=calls, lines=lines, nodes=nodes):
@@ -196,9 +205,9 @@ class _Pruning:
 
     def turn(self, term: Term) -> Term:
         """One of several, which keeps its number."""
-        return self.term(term) if self.alive([term]) else Group(term.key, [], (), ())
+        return Group(term.key, [], (), ()) if self.gone([term]) else self.term(term)
 
     def until(self, terms: Sequence[Term]) -> Sequence[Term]:
         """Those up to the last in which something is left."""
-        alive = [n for n, term in enumerate(terms) if self.alive([term])]
-        return terms[: alive[-1] + 1] if alive else terms[:0]
+        left = [n for n, term in enumerate(terms) if not self.gone([term])]
+        return terms[: left[-1] + 1] if left else terms[:0]

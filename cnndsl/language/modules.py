@@ -71,6 +71,8 @@ class BlockDefinition:
     """The least work of each of its terms, by `id`, as far as it is known."""
     whole: BlockDefinition | None = None
     """The one from which this one is cut; what is known by `id` is of its lines."""
+    apart: bool = False
+    """Whether it is cut for some of its calls only, which no name of a file stands for."""
 
     @property
     def name(self) -> str:
@@ -86,6 +88,12 @@ class BlockDefinition:
     def values(self) -> set[str]:
         """The names of its values, which may stand for operations."""
         return {p.name for p in self.declaration.params} | value_names(self.declaration.body)
+
+    def for_some(self) -> BlockDefinition:
+        """The same text, for some of its calls."""
+        found = BlockDefinition(self.declaration, self.file, whole=self, apart=True)
+        found.modules, found.line_numbers = self.modules, self.line_numbers
+        return found
 
     def _kind(self, name: str) -> Kind:
         """What a step's name stands for."""

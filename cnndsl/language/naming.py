@@ -9,9 +9,9 @@ numbered from 1. What is inside a repeat or a `for` is followed by the number of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 from cnndsl.graph import module_name
 from cnndsl.language import tree
@@ -51,6 +51,17 @@ class Chain(Record):
     before: tuple[tree.Term, ...]
     core: tuple[tree.Term, ...]
     after: tuple[tree.Term, ...]
+    cut: bool = False
+    """Whether the core had more terms, which an output does not need."""
+
+    def without(self, gone: set[int], new: Mapping[int, Any] | None = None) -> Chain:
+        """The chain without some terms, by their `id`, and with others in place of its own."""
+        new = new or {}
+        before, core, after = (
+            tuple(new.get(id(term), term) for term in part if id(term) not in gone)
+            for part in (self.before, self.core, self.after)
+        )
+        return Chain(self.name, before, core, after, len(core) < len(self.core))
 
 
 @record(frozen=False)

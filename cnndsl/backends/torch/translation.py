@@ -128,13 +128,14 @@ class Translation(Classes):
         return self.instances[id(block)]
 
     def called(
-        self, definition: BlockDefinition, callers: list[Instance], wanted: list[Instance]
+        self, callers: list[Instance], wanted: list[Instance]
     ) -> Unit:
         """The one class of these instances."""
         found: list[Unit] = []
         for instance in wanted:
-            unit = self.unit_of(definition, [instance])
-            found.append(unit)
+            declared = instance.block.declared  # not all calls need the whole block
+            assert isinstance(declared, BlockDefinition)
+            found.append(self.unit_of(declared, [instance]))
         if any(unit is not found[0] for unit in found):
             order = {id(unit): n for n, unit in enumerate(found)}
             raise SplitError([(c, order[id(u)]) for c, u in zip(callers, found, strict=True)])
@@ -323,7 +324,9 @@ class Translation(Classes):
             order: dict[str, None] = {}
             for port in declaration.outputs:
                 order |= dict.fromkeys(
-                    n for n in names if n == port.outside or n.startswith(f"{port.outside}[")
+                    n
+                    for n in names
+                    if n == port.outside or (port.many and n.startswith(f"{port.outside}["))
                 )
             names = order
         for name in names:

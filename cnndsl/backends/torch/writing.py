@@ -17,7 +17,6 @@ from cnndsl.backends.torch.tidy import tidy
 from cnndsl.backends.torch.translation import Translation
 from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.graph import Network
-from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.structure import deep_recursion
 
@@ -79,7 +78,7 @@ def _layered(network: Network, span: Span | None) -> Diagnostic:
 def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network]]:
     """The model at each other value of a parameter that is a flag or one of some words."""
     model = network.structure.declared
-    if not isinstance(model, BlockDefinition):
+    if not isinstance(model, BlockDefinition) or network.again is None:
         return
     shapes = {port: tuple(map(int, t.shape)) for port, t in network.inputs.items()}
     for param in model.declaration.params:
@@ -90,9 +89,8 @@ def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network
         if isinstance(value, bool):
             found = [not value]
         for other in found:
-            given = {**network.arguments, param.name: other}
             with suppress(ArchError):
-                yield (param.name, other), elaborate(model, given, shapes)
+                yield (param.name, other), network.again({**network.arguments, param.name: other}, shapes)
 
 
 def check(text: str, network: Network) -> None:

@@ -31,7 +31,7 @@ class Calls(Operations):
         if not isinstance(ref, OpValue) or not isinstance(ref.target, BlockDefinition):
             raise CannotTranslateError("a block that is a parameter")
         insts = [self.instance_of(i, one.block) for i, one in views]
-        callee = self.called(ref.target, [i for i, _ in views], insts)
+        callee = self.called([i for i, _ in views], insts)
         unit.it = tuple(one for one in entered if isinstance(one, T))
         said = steps.given(unit, ref.name, ref, term.arguments)
         for name, known in [*said.nodes.items()]:
@@ -126,10 +126,11 @@ class Calls(Operations):
         """
         unit = self.unit
         count = len(given)
-        # `p[0]` is one of many, which have no names of their own.
-        names = [unit.variable("" if "[" in name else name) for name, _ in given]
+        # `p[0]` is one of many, which have no names of their own; a label's are numbers.
+        names = [unit.variable(name if name.isidentifier() else "") for name, _ in given]
         names += [unit.variable() for _ in callee.extras]
-        target = ast.Tuple([python.name(n) for n in names], ast.Load())
+        nodes: list[ast.expr] = [python.name(n) for n in names]
+        target = nodes[0] if len(nodes) == 1 else ast.Tuple(nodes, ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))
         found: list[T] = []
         there = {name: n for n, name in enumerate(views[0][1].block.outputs)}

@@ -14,6 +14,7 @@ from cnndsl.backends.torch.walk.parts import (
     Flow,
     Link,
     Operand,
+    Turns,
     Views,
     merged,
     sequential,
@@ -22,7 +23,7 @@ from cnndsl.backends.torch.walk.parts import (
 from cnndsl.backends.torch.walk.repeats import Repeats
 from cnndsl.language import tree
 from cnndsl.language.naming import Chain
-from cnndsl.structure import Call, Loop, Tensor, Term
+from cnndsl.structure import Call, Group, Loop, Tensor, Term
 
 
 class Chains(Repeats):
@@ -58,7 +59,7 @@ class Chains(Repeats):
             size, unit.meanings, unit.repeat, unit.defaults = before
             del unit.init[size:]
             unit.fwd[:], self.threads, unit.kept = forward, threads, kept
-            flow = self.stepwise(core, (entered,), hint)
+            flow = self.stepwise(core, (entered,), hint, cut=chain.cut)
         return self.behind(links[last:], flow)
 
     def whole(
@@ -70,11 +71,14 @@ class Chains(Repeats):
         hint: str,
     ) -> Flow:
         """The module of a chain, called."""
+        if any(not one.outputs for link in core for _, one in link.views):
+            raise CannotTranslateError("a loop that is left within a turn")
         if id(owner) in self.unit.exploded:
-            entered = self.exploded(chain.name, core, entered, owner)
+            entered = self.exploded(chain, core, entered, owner)
         else:
             (link, *more) = core
-            if not more and link.test is None and isinstance(link.term, tree.CallTerm):
+            alone = not more and link.test is None and not chain.cut
+            if alone and isinstance(link.term, tree.CallTerm):
                 called = [(i, one) for i, one in link.views if isinstance(one, Call)]
                 if called:
                     unit = self.unit
@@ -86,6 +90,8 @@ class Chains(Repeats):
             if not held:  # lines that no instance has
                 return (entered,)
             items, out = self.sequence(core, entered)
+            if chain.cut and not more:  # it keeps its place among those behind it
+                items = Turns([sequential(items)])
             access = self.register(chain.name, sequential(items))
             found = [(i, term.outputs[0]) for i, term in held[-1].views]
             whole = core[-1].test is None
@@ -96,21 +102,23 @@ class Chains(Repeats):
             entered = result
         return (entered,)
 
-    def stepwise(self, links: Sequence[Link], flow: Flow, hint: str) -> Flow:
+    def stepwise(
+        self, links: Sequence[Link], flow: Flow, hint: str, *, cut: bool = False
+    ) -> Flow:
         """The modules of a chain called one by one, each at its place in lists."""
-        unit = self.unit
+        unit, several = self.unit, len(links) > 1 or cut
         for number, link in enumerate(links):
             if not link.views:
                 continue
             outer, unit.defaults = unit.defaults, link.defaults
-            if len(links) > 1:
+            if several:
                 self.stack.append(number)
             if link.test is None:
                 flow = self.stepped(link.term, link.views, flow, hint)
             else:
                 (entered,) = flow
                 flow = (self.function(link, entered),)
-            if len(links) > 1:
+            if several:
                 self.stack.pop()
             unit.defaults = outer
         return flow
@@ -141,6 +149,8 @@ class Chains(Repeats):
     def behind(self, links: Sequence[Link], flow: Flow) -> Flow:
         """The functions behind a chain's module."""
         for link in links:
+            if isinstance(link.views[0][1], Group):
+                return self.term(link.term, link.views, flow, "") or ()
             flow = (self.function(link, flow[0]), *flow[1:])
         return flow
 
@@ -168,10 +178,14 @@ class Chains(Repeats):
         return joined
 
     def exploded(
-        self, name: str, core: list[Link], entered: T, owner: tree.LineStatement | tree.Term
+        self,
+        chain: Chain,
+        core: list[Link],
+        entered: T,
+        owner: tree.LineStatement | tree.Term,
     ) -> T:
         """A sequence whose values between are read: its modules are called one by one."""
-        if len(core) != 1 or core[0].test is not None:
+        if len(core) != 1 or core[0].test is not None or chain.cut:
             raise CannotTranslateError("a value inside a chain is read")
         (link,) = core
         match link.term:
@@ -180,7 +194,7 @@ class Chains(Repeats):
             case _:
                 raise CannotTranslateError("a value inside a chain is read")
         items, out = self.sequence(core, entered)
-        access = self.register(name, sequential(items))
+        access = self.register(chain.name, sequential(items))
         turns: list[list[tuple[Instance, Tensor]]] = []
         for instance, term in link.views:
             for number, output in enumerate(turns_of(term)):

@@ -259,7 +259,11 @@ class Lines(Chains):
             self.loop(terms[0], looped, flow, operands)  # type: ignore[arg-type]
             return None
         chain = self.modules.chains.get(id(statement))
-        if chain is not None and flow is not None and len(flow) == 1:
+        left = self.left_of(terms, pairs)
+        if chain is not None and len(left) < len(terms):
+            chain = chain.without({id(term) for term in terms[len(left) :]})
+        terms = left
+        if chain is not None and chain.core and flow is not None and len(flow) == 1:
             flow = self.chain(statement, chain, terms, pairs, flow[0])
         else:
             for number, term in enumerate(terms):

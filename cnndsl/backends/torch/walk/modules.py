@@ -29,7 +29,7 @@ class Modules(Calls):
     def links(self, terms: Sequence[tree.Term], views: Views[Sequence[Term]]) -> list[Link]:
         """The modules of a chain, those of bare braces in their place."""
         found: list[Link] = []
-        for number, term in enumerate(terms):
+        for number, term in enumerate(self.left_of(terms, views)):
             inside = [(i, terms_[number]) for i, terms_ in views]
             if isinstance(term, tree.GroupTerm):
                 found += self.grouped(term.body, [(i, g.body) for i, g in inside])  # type: ignore[union-attr]
@@ -50,6 +50,8 @@ class Modules(Calls):
             elif isinstance(statement, tree.Default):
                 unit.defaults[-1] = [*unit.defaults[-1], statement]
             else:
+                if not self.there(statement, by_key):
+                    continue
                 number = unit.definition.line_numbers[id(statement)]
                 lines = [(i, known[number]) for i, known in by_key]
                 on = [(i, line.terms) for i, line in lines if line.on]

@@ -39,7 +39,7 @@ class State(ABC):
     def __init__(
         self,
         unit: Unit,
-        called: Callable[[BlockDefinition, list[Instance], list[Instance]], Unit],
+        called: Callable[[list[Instance], list[Instance]], Unit],
         passed: Callable[..., None],
         instance_of: Callable[[Instance, Any], Instance],
         help: Callable[[str], None],
@@ -102,6 +102,22 @@ class State(ABC):
         """Raise SplitError where the instances differ."""
         if len({repr(key) for _, key in keys}) > 1:
             raise SplitError(keys)
+
+    def there(self, line: tree.LineStatement, views: Views[dict[int, Line]]) -> bool:
+        """Whether a line is left, where the outputs need not all.
+
+        Raises SplitError: the instances differ.
+        """
+        number = self.unit.definition.line_numbers[id(line)]
+        self.agree([(i, number in lines) for i, lines in views])
+        return number in views[0][1]
+
+    def left_of(
+        self, terms: Sequence[tree.Term], views: Views[Sequence[Any]]
+    ) -> Sequence[tree.Term]:
+        """The terms of a line that are left.  Raises SplitError: the instances differ."""
+        self.agree([(i, len(found)) for i, found in views])
+        return terms[: len(views[0][1])] if views else terms
 
     def counted(
         self, term: tree.RepeatTerm | tree.ForTerm, views: Views[Repeat] | Views[Loop]

@@ -12,7 +12,7 @@ from cnndsl.backends.torch.unit import ExposeError, SplitError, T
 from cnndsl.backends.torch.walk.families import Families, ranges
 from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
 from cnndsl.language import tree
-from cnndsl.structure import Call, Each, Line, Loop
+from cnndsl.structure import Call, Each, Group, Line, Loop
 
 
 class Walk(Families):
@@ -47,6 +47,8 @@ class Walk(Families):
                     break
                 chain.append(following)
                 position += 1
+            if not self.there(chain[0], by_key):
+                continue
             start = unit.skip if operands is not None else flow
             result = self.alternatives(chain, by_key, start, operands)
             if operands is None:
@@ -176,6 +178,11 @@ class Walk(Families):
         """An operation or a block, with its operands."""
         unit = self.unit
         self.agree([(i, type(one).__name__) for i, one in views])
+        if isinstance(views[0][1], Group):  # only what is in its braces is needed
+            outer, unit.skip = unit.skip, flow or ()
+            self.body(term.operands or (), [(i, one.body) for i, one in views], flow, operands=[])
+            unit.skip = outer
+            return ()
         operands = [Operand(one) for one in flow or ()]
         if term.operands is not None:
             outer, unit.skip = unit.skip, flow or ()

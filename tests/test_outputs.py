@@ -107,6 +107,13 @@ def test_onnx_runtime_agrees(cut: tuple[cnndsl.Network, cnndsl.Network]) -> None
         ("efficientnet_b0", ["stages[2]", "stages[4]"]),
         ("unet", ["d3", "e2"]),
         ("googlenet", ["i4[0]", "i5[1]"]),
+        ("vgg16", ["features[2].convs"]),
+        ("resnet50", ["c5[0].projection", "c2[1].out"]),
+        ("shufflenetv2", ["stage4[2].keep.0", "stage3[4].keep.0"]),
+        ("srgan", ["body[1].out", "body[3].out"]),
+        ("mobilenetv3_small", ["bneck[4].expand", "stem"]),
+        ("hrnet_w18", ["stage3.y[1]", "t2[0]"]),
+        ("pspnet_resnet50", ["c4[0].projection"]),
     ],
 )
 def test_the_file_is_the_blocks_and_nothing_dead(name: str, asked: list[str]) -> None:

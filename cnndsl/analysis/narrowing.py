@@ -49,8 +49,8 @@ def outputs_at(network: Network, asked: Sequence[str]) -> Network:
     """
     model, known = network.structure.declared, labels(network)
     _check(network, asked, known)
-    said = isinstance(model, BlockDefinition) and not model.apart
-    made = _narrowed(network, model, asked) if said else None
+    said = model if isinstance(model, BlockDefinition) and not model.apart else None
+    made = _narrowed(network, said, asked) if said else None
     if made is None:
         outputs = {name: _plain(known[name]) for name in asked}
         declared = Cut.apart(network, asked, outputs) if said else {}

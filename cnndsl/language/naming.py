@@ -326,8 +326,8 @@ class _Naming:
             for step, inner in request.steps:
                 found.sites[id(step)] = Site(name, inner)
             if request.chain is not None:
-                owner, parts = request.chain
-                found.chains[owner] = Chain(name, *parts)
+                owner, (before, core, after) = request.chain
+                found.chains[owner] = Chain(name, before, core, after)
         return found
 
     def numbered(self, base: str, counts: Counter[str], taken: set[str]) -> str:

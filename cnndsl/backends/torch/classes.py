@@ -52,7 +52,8 @@ class Classes(Parameters, ABC):
             self.help(ROUND8)
         doc = file.described(definition.about)
         if model:
-            doc += file.settings(self.networks[0])
+            taken = {unit.arguments.get(name, "") for name, _, _ in unit.signature}
+            doc += file.settings(self.networks[0], taken if definition.apart else None)
         unit.cls = file.module_class(
             unit.name, doc, unit.init, file.arguments(unit.signature), forward
         )

@@ -84,9 +84,13 @@ def described(about: Definition) -> list[str]:
     return [*parts, *(f"Deviation: {found}." for found in about.deviations)]
 
 
-def settings(network: Network) -> list[str]:
-    """For which inputs a file was written, and with which parameters."""
-    shown = ", ".join(f"{name}={spell(value)}" for name, value in network.arguments.items())
+def settings(network: Network, among: set[str] | None = None) -> list[str]:
+    """For which inputs a file was written, and with which parameters, or which of these."""
+    shown = ", ".join(
+        f"{name}={spell(value)}"
+        for name, value in network.arguments.items()
+        if among is None or name in among
+    )
     inputs = ", ".join(
         f"{name} {[int(n) for n in tensor.shape]}" for name, tensor in network.inputs.items()
     )

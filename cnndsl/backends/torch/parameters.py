@@ -53,7 +53,8 @@ class Parameters:
         for port in block.inputs:
             families.setdefault(port.partition("[")[0], []).append(port)
         for one in declared:
-            families.setdefault(one.name, [])
+            if one.many:
+                families.setdefault(one.name, [])
         for family, ports in families.items():
             written = next((p for p in declared if p.name == family), None)
             many = written is not None and written.many

@@ -127,9 +127,7 @@ class Translation(Classes):
         """The instance of a called block."""
         return self.instances[id(block)]
 
-    def called(
-        self, callers: list[Instance], wanted: list[Instance]
-    ) -> Unit:
+    def called(self, callers: list[Instance], wanted: list[Instance]) -> Unit:
         """The one class of these instances."""
         found: list[Unit] = []
         for instance in wanted:

@@ -89,8 +89,9 @@ def alternatives(network: Network) -> Iterator[tuple[tuple[str, object], Network
         if isinstance(value, bool):
             found = [not value]
         for other in found:
+            given = {**network.arguments, param.name: other}
             with suppress(ArchError):
-                yield (param.name, other), network.again({**network.arguments, param.name: other}, shapes)
+                yield (param.name, other), network.again(given, shapes)
 
 
 def check(text: str, network: Network) -> None:

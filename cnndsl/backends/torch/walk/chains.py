@@ -33,7 +33,7 @@ class Chains(Repeats):
         self,
         owner: tree.LineStatement | tree.Term,
         chain: Chain,
-        terms: Sequence[tree.Term],
+        terms: tuple[tree.Term, ...],
         views: Views[Sequence[Term]],
         entered: T,
     ) -> Flow:

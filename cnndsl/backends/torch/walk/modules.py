@@ -26,7 +26,7 @@ from cnndsl.structure import Call, Line, Term
 class Modules(Calls):
     """The walk along a chain's modules."""
 
-    def links(self, terms: Sequence[tree.Term], views: Views[Sequence[Term]]) -> list[Link]:
+    def links(self, terms: tuple[tree.Term, ...], views: Views[Sequence[Term]]) -> list[Link]:
         """The modules of a chain, those of bare braces in their place."""
         found: list[Link] = []
         for number, term in enumerate(self.left_of(terms, views)):

@@ -113,8 +113,8 @@ class State(ABC):
         return number in views[0][1]
 
     def left_of(
-        self, terms: Sequence[tree.Term], views: Views[Sequence[Any]]
-    ) -> Sequence[tree.Term]:
+        self, terms: tuple[tree.Term, ...], views: Views[Sequence[Any]]
+    ) -> tuple[tree.Term, ...]:
         """The terms of a line that are left.  Raises SplitError: the instances differ."""
         self.agree([(i, len(found)) for i, found in views])
         return terms[: len(views[0][1])] if views else terms

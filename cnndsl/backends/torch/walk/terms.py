@@ -180,7 +180,9 @@ class Walk(Families):
         self.agree([(i, type(one).__name__) for i, one in views])
         if isinstance(views[0][1], Group):  # only what is in its braces is needed
             outer, unit.skip = unit.skip, flow or ()
-            self.body(term.operands or (), [(i, one.body) for i, one in views], flow, operands=[])
+            self.body(
+                term.operands or (), [(i, one.body) for i, one in views], flow, operands=[]
+            )
             unit.skip = outer
             return ()
         operands = [Operand(one) for one in flow or ()]

@@ -283,6 +283,7 @@ class Calls(Budget):
         shown = f"{relative or callee.name} ({where(term.span)})"
         frame = Frame(callee.file, (*env.frame.stack, shown), place.name)
         frame.opened, frame.asked = env.frame.opened, env.frame.asked
+        frame.applied = env.frame.applied
         inner = Env(frame)
         arguments = block_arguments(callee, term, ref, env)
         inside = ports.bind_inputs(callee.declaration, outside, inner)

@@ -34,7 +34,7 @@ from cnndsl.language.names import (
     kept,
 )
 from cnndsl.language.rows import check_rows
-from cnndsl.language.unread import unread_lines, unused_parameters
+from cnndsl.language.unread import unread_lines, unused_names
 from cnndsl.ops.base import Shape
 from cnndsl.structure import Block, Tensor, deep_recursion
 from cnndsl.symbolic import TooManyTermsError
@@ -106,7 +106,8 @@ class Elaborator(Lines):
         )
         check_rows(network)
         unread = unread_lines(network, self.opened, frame.asked)
-        network.warnings += (*unread, *unused_parameters(self.opened))
+        unused = unused_names(self.opened, model.file.tree, frame.applied)
+        network.warnings += (*unread, *unused)
         return network
 
     def body(

@@ -67,6 +67,8 @@ ADVICE = {
     "write `gap`; for other sizes than 1, `adaptive_avgpool(7)`": "adaptiveavgpool",
     "write `gmp`; for other sizes than 1, `adaptive_maxpool(7)`": "adaptivemaxpool",
     "write `maximum { a; b }`, or over an axis `max(axis=0)`": "largest",
+    "write the plain `conv`: in evaluation its weight is but another one": "spectralnorm"
+    " weightnorm spectralconv",
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
     "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
     "write `upsample(2)` for a factor, `resize([64, 64])` for a size": "interpolate",
@@ -89,7 +91,7 @@ OTHERS = """
     logsigmoid gumbelsoftmax maxout crelu relu1 dropout1d dropout2d dropout3d
     alphadropout featurealphadropout dropblock lppool fractionalmaxpool avgunpool
     unfold fold bilinear embedding rnn lstm gru rmsnorm
-    weightnorm spectralnorm roipool psroipool
+    roipool psroipool
     median std var sin cos tan asin acos atan sinh cosh
     erf cumsum
     stack repeat expand tile where mask sort snake sine geglu reglu

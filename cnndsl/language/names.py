@@ -163,7 +163,7 @@ class Frame(Record):
     `opened` holds the blocks around it with what each was given; `indexed` the
     places of indexed labels, in order, which loops leave in terms of their own row;
     `decided` what its sizes have decided so far; `asked` the nodes, in all frames, of which
-    an expression reads a size.
+    an expression reads a size; `applied` the defaults, by their `id`, that a step took.
     """
 
     file: FileScope
@@ -174,6 +174,7 @@ class Frame(Record):
     indexed: list[tuple[Family, tuple[int, ...]]] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
+    applied: set[int] = field(default_factory=set)
 
 
 @record
@@ -328,6 +329,7 @@ class Env:
         file = self.frame.file
         for default, where in [*((d, file.env) for d in file.tree.defaults), *chain]:
             if any(n == name for n, _ in default.names):
+                self.frame.applied.add(id(default))
                 yield default, where
 
 

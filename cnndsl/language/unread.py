@@ -1,11 +1,11 @@
-"""What is written and changes nothing: lines nothing reads, parameters nothing uses."""
+"""What is written and changes nothing: lines that nothing reads, names that nothing uses."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 
-from cnndsl.diagnostics import Diagnostic, Span
+from cnndsl.diagnostics import Diagnostic, Edit, Span
 from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
@@ -59,15 +59,89 @@ def _leaves(network: Network, nodes: set[str]) -> bool:
     return any(user not in nodes for name in nodes for user in network.wires.readers(name))
 
 
-def unused_parameters(definitions: Iterable[BlockDefinition]) -> Iterator[Diagnostic]:
-    """The parameters that no line, size or default of their block names."""
+def unused_names(
+    definitions: Iterable[BlockDefinition], file: tree.File, applied: set[int]
+) -> list[Diagnostic]:
+    """What has a name that nothing uses, in these blocks and at the head of a file.
+
+    `applied` are the defaults, by their `id`, that some step took.
+    """
+    found = [*_unused_in(definitions, applied)]
+    if any(one.kind == "model" for one in file.declarations):
+        found += _unused_above(file, applied)
+    return sorted(found, key=_place)
+
+
+def _unused_in(
+    definitions: Iterable[BlockDefinition], applied: set[int]
+) -> Iterator[Diagnostic]:
     for definition in definitions:
         declaration = definition.declaration
-        names = _names(declaration) if declaration.params else set()
+        names = _names(declaration)
         for param in declaration.params:
             if param.name not in names:
-                message = f"nothing in `{declaration.name}` uses its parameter `{param.name}`"
-                yield Diagnostic("W203", message, param.name_span, help="leave it out")
+                said = f"nothing in `{declaration.name}` uses its parameter `{param.name}`"
+                yield Diagnostic("W203", said, param.name_span, help="leave it out")
+        yield from _unused_inputs(declaration)
+        yield from _unused_below(declaration.body, names, applied)
+
+
+def _unused_inputs(declaration: tree.Declaration) -> Iterator[Diagnostic]:
+    """Of several inputs those that no line names, nor any of their sizes."""
+    inputs = declaration.inputs or ()
+    names = names_in(declaration.params, declaration.outputs, declaration.body)
+    for port in inputs if len(inputs) > 1 else ():
+        sizes = {dim.name for dim in port.shape or ()} | names_in(port.shape)
+        if port.name not in names and not sizes & names:
+            message = f"nothing in `{declaration.name}` reads its input `{port.name}`"
+            yield Diagnostic("W203", message, port.span, help="leave it out")
+
+
+def _unused_below(
+    body: tuple[tree.Statement, ...], names: set[str], applied: set[int]
+) -> Iterator[Diagnostic]:
+    """What is named in braces, and the columns of `for`, that nothing there uses."""
+    for part in _inside(body):
+        if isinstance(part, tree.Let | tree.Default):
+            yield from _unused(part, names, applied)
+        elif isinstance(part, tree.ForTerm):
+            for name, span in part.header:
+                if name != "_" and name not in names_in(part.body):
+                    what = "column" if part.rows is not None else "loop variable"
+                    message = f"nothing in the `for` uses the {what} `{name}`"
+                    help = "call it `_`" if what == "loop variable" else "leave the column out"
+                    edit = Edit(span, "_") if what == "loop variable" else None
+                    yield Diagnostic("W203", message, span, help=help, edit=edit)
+
+
+def _unused_above(file: tree.File, applied: set[int]) -> Iterator[Diagnostic]:
+    """What a file with a model names at its head: nothing else is there for others."""
+    names = names_in(file.declarations, file.lets, [one.arguments for one in file.defaults])
+    statements: list[tree.Let | tree.Default] = [*file.lets, *file.defaults]
+    for statement in statements:
+        yield from _unused(statement, names, applied)
+    for used in (used for use in file.uses for used in use.names or ()):
+        if used.alias not in names:
+            message = f"nothing in this file uses `{used.alias}`"
+            yield Diagnostic("W203", message, used.span, help="leave it out")
+
+
+def _unused(
+    statement: tree.Let | tree.Default, names: set[str], applied: set[int]
+) -> Iterator[Diagnostic]:
+    """A `let` that nothing reads, a `default` of which nothing is a step."""
+    if isinstance(statement, tree.Let):
+        if statement.name not in names:
+            message = f"nothing uses `{statement.name}`"
+            edit = Edit(statement.span, "")
+            yield Diagnostic(
+                "W203", message, statement.name_span, help="leave it out", edit=edit
+            )
+    elif id(statement) not in applied and not names & {name for name, _ in statement.names}:
+        shown = " or ".join(f"`{name}`" for name, _ in statement.names)
+        message = f"no step here is {shown}, which the default is for"
+        edit = Edit(statement.span, "")
+        yield Diagnostic("W203", message, statement.span, help="leave it out", edit=edit)
 
 
 def _names(declaration: tree.Declaration) -> set[str]:
@@ -99,3 +173,8 @@ def _inside(part: object) -> Iterator[object]:
             stack += [part.terms, part.condition, *(label.parts for label in part.labels)]
         elif dataclasses.is_dataclass(part) and not isinstance(part, Span):
             stack += [getattr(part, field.name) for field in dataclasses.fields(part)]
+
+
+def _place(found: Diagnostic) -> tuple[str, int]:
+    assert found.span is not None
+    return found.span.source.name, found.span.start

@@ -34,7 +34,7 @@ from cnndsl.ops.base import (
     Torch,
     op,
 )
-from cnndsl.ops.box_checks import Numbers, check_boxes, check_numbers, check_rows
+from cnndsl.ops.box_checks import Numbers, both_axes, check_boxes, check_numbers, check_rows
 from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
 from cnndsl.ops.onnx_steps import DOUBLE, Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
@@ -69,7 +69,7 @@ class AnchorGrid(Op):
     §2.2 (`wh`, `image`).
     """
 
-    stride: Numbers
+    stride: float | Numbers
     offset: float = 0.0
     wh: Pairs | None = None
     sizes: Numbers | None = None
@@ -80,6 +80,11 @@ class AnchorGrid(Op):
     laid = by_repetition
     discrete = ("out",)
     beside = ("stride",)
+
+    @property
+    def strides(self) -> Numbers:
+        """Down and across."""
+        return both_axes(self.stride)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Nothing: only the input's size matters."""
@@ -116,7 +121,7 @@ class AnchorGrid(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """(H·W·A, 4)."""
         height, width = spatial(inputs[0], self.name, (2,))
-        check_numbers("stride", self.stride, 2)
+        check_numbers("stride", self.strides, 2)
         if self.image is not None:
             check_numbers("image", self.image, 2)
             if self.wh is None:
@@ -140,7 +145,7 @@ class AnchorGrid(Op):
         (x,) = inputs
         height, width = x.shape[2:]
         wh = np.array(self.shapes_of_anchors, x.dtype)
-        y, x_stride = (float(s) for s in self.stride)
+        y, x_stride = (float(s) for s in self.strides)
         sizes, stride = (height, width), (y, x_stride)
         if self.image is None:
             return arrays.grid(sizes, wh, stride, self.offset, len(x))
@@ -148,7 +153,7 @@ class AnchorGrid(Op):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own, which asks the feature map for its size."""
-        keywords: dict[str, tuple[object, object]] = {"stride": (self.stride, None)}
+        keywords: dict[str, tuple[object, object]] = {"stride": (self.strides, None)}
         if self.image is not None:
             keywords["image"] = (self.image, None)
         keywords["offset"] = (float(self.offset), 0.0)
@@ -169,7 +174,7 @@ class AnchorGrid(Op):
         anchors = self.shapes_of_anchors
         half = to.floats(anchors) * 0.5
         sides = []
-        for axis, stride in enumerate(self.stride):
+        for axis, stride in enumerate(self.strides):
             at = to("Cast", to.range(x.shape[axis + 1]), integer=False, to=DOUBLE)
             at = to.single(at + to.doubles(self.offset))
             if self.image is None:
@@ -213,11 +218,16 @@ class Decode(Op):
     form: Literal["rcnn", "yolo", "yolov1", "ltrb"] = "rcnn"
     divisors: Numbers = (1.0, 1.0, 1.0, 1.0)
     clip: Integers | None = None
-    stride: Numbers = (1, 1)
+    stride: float | Numbers = 1
     stretch: float = 1.0
 
     ports = ("deltas", "anchors")
     titled = ("form",)
+
+    @property
+    def strides(self) -> Numbers:
+        """Down and across."""
+        return both_axes(self.stride)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The row of its box; of the last axis the numbers of its side."""
@@ -262,7 +272,7 @@ class Decode(Op):
         """The deltas'."""
         deltas, anchors = inputs
         check_numbers("divisors", self.divisors, 4)
-        check_numbers("stride", self.stride, 2)
+        check_numbers("stride", self.strides, 2)
         if self.clip is not None:
             check_numbers("clip", self.clip, 2)
         check_boxes(anchors, 1, (2,))
@@ -286,9 +296,9 @@ class Decode(Op):
             case "rcnn":
                 boxes = arrays.decode_rcnn(deltas, anchors, self.divisors)
             case "yolo":
-                boxes = arrays.decode_yolo(deltas, anchors, self.stride, self.stretch)
+                boxes = arrays.decode_yolo(deltas, anchors, self.strides, self.stretch)
             case "yolov1":
-                boxes = arrays.decode_yolov1(deltas, anchors, self.stride)
+                boxes = arrays.decode_yolov1(deltas, anchors, self.strides)
             case _:
                 boxes = arrays.decode_ltrb(deltas, anchors)
         return boxes if self.clip is None else arrays.clipped(boxes, self.clip)
@@ -306,7 +316,7 @@ class Decode(Op):
         if self.form == "rcnn":
             keywords["divisors"] = (tuple(map(float, self.divisors)), (1.0, 1.0, 1.0, 1.0))
         if self.form in ("yolo", "yolov1"):
-            keywords["stride"] = (self.stride, None)
+            keywords["stride"] = (self.strides, None)
         if self.form == "yolo":
             keywords["stretch"] = (float(self.stretch), 1.0)
         keywords["clip"] = (self.clip, None)
@@ -321,7 +331,7 @@ class Decode(Op):
         low, high = _halves(to, anchors, axis)
         size = high - low
         centre = low + size * 0.5
-        step = to.floats(self.stride[::-1])
+        step = to.floats(self.strides[::-1])
         match self.form:
             case "rcnn":
                 by = [to.floats(pair) for pair in _pairs(self.divisors)]

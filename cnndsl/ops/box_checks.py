@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.base import Shape, spell_shape
+from cnndsl.ops.values import spell
 
 Numbers = tuple[float, ...]
+
+
+def both_axes(value: float | Numbers) -> Numbers:
+    """One number an axis: the same for both where there is but one."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def check_numbers(name: str, values: Numbers, count: int) -> None:
     """Raises OpError: not that many numbers, or one that is not positive."""
     if len(values) != count or any(value <= 0 for value in values):
-        raise OpError(
-            f"`{name}` is {[float(v) for v in values]}",
-            help=f"{count} positive numbers",
-            attribute=name,
-        )
+        seen = spell(tuple(float(value) for value in values))
+        message = f"`{name}` is {seen}, but must be {count} positive numbers"
+        raise OpError(message, attribute=name)
 
 
 def check_boxes(x: Shape, operand: int, ranks: tuple[int, ...]) -> None:

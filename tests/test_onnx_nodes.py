@@ -223,6 +223,19 @@ def test_weights_that_are_moved_on_their_way_are_found() -> None:
     assert "linear(5)" in found.text
 
 
+def test_weights_that_parallel_layers_share_stay_one() -> None:
+    nodes = [
+        NODE("Relu", ["x"], ["r"]),
+        NODE("Conv", ["x", "k"], ["a"], pads=[1, 1, 1, 1]),
+        NODE("Conv", ["r", "k"], ["b"], pads=[1, 1, 1, 1]),
+        NODE("Sub", ["a", "b"], ["y"]),
+    ]
+    kernel = np.random.default_rng(0).normal(size=(4, 4, 3, 3)).astype(np.float32)
+    found = from_onnx(model_of(*nodes, k=kernel))
+    assert "conv(4, 3x3, bias=false) each { x; x -> relu }" in found.text
+    assert found.network.parameters == kernel.size
+
+
 @pytest.mark.parametrize("words", [("x.onnx",), ("cut.onnx",)])
 def test_the_command_writes_nothing_where_it_refuses(
     tmp_path: Path, words: tuple[str, ...]

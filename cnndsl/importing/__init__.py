@@ -85,7 +85,7 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
     text = layout(recovered(flow))
     try:
         network = loads(text)
-        names = proof.weight_names(network, proof.matched(network, flow))
+        names = proof.weight_names(network, proof.matched(network, flow), copies=flow.copies)
         other = _other(flow) if again is not None else None
         second = None if other is None else _second(text, flow, other, names)
         batch = 2 if second is None else 1
@@ -97,7 +97,7 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
     if second is None:
         text = layout(recovered(flow, fixed=True))
         network = loads(text)
-        names = proof.weight_names(network, proof.matched(network, flow))
+        names = proof.weight_names(network, proof.matched(network, flow), copies=flow.copies)
     text = layout(_expecting(text, network))
     network = loads(text)
     report = _report(flow, first, other if second is not None else None, second)

@@ -63,12 +63,14 @@ def refused(reason: str, where: str = "") -> ArchError:
 class Scope(Record):
     """A module around a layer: `layer1.0`, of the class `Bottleneck`.
 
-    `transparent` says that it only holds others (`nn.Sequential`): it makes no block.
+    `transparent` says that it only holds others (`nn.Sequential`): it makes no block. A module
+    that is called again is another scope: `call` counts from 0.
     """
 
     path: str
     kind: str
     transparent: bool = False
+    call: int = 0
 
     @property
     def label(self) -> str:
@@ -108,6 +110,10 @@ class Flow(Record):
     """Computes the outputs in order, for weights of the same names and any batch."""
     source: str = ""
     """Where it comes from, in words: `torchvision.models:resnet50`."""
+    copies: bool = False
+    """Whether a weight that several layers read may become several: equal ones are often put
+    together by what writes a file, and are nobody's intention.
+    """
 
     def shape(self, value: Value) -> Shape:
         """The shape of a tensor."""

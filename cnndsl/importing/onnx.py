@@ -130,6 +130,7 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         ),
         weights={key: one.array for key, one in learned.items()},
         run=_runner(model, learned, [*inputs], reading.batch),
+        copies=True,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any
 
-from cnndsl.importing.flow import RESERVED, Flow, Layer, Scope, Value
+from cnndsl.importing.flow import RESERVED, Flow, Layer, Scope, Value, refused
 from cnndsl.importing.simplify import uses
 from cnndsl.importing.terms import Body, Chain, Line, Named, Sides, Some, Step, repeated
 from cnndsl.ops.base import OPS, Family, Op, Shape
@@ -29,6 +29,8 @@ class Part(Record):
     items: list[Layer | Part] = field(default_factory=list)
     inputs: tuple[Value, ...] = ()
     outputs: tuple[Value, ...] = ()
+    calls: bool = False
+    """Whether its items are calls of one module, or layers of one weight."""
 
     def __hash__(self) -> int:
         """By identity: a part changes while the tree is built."""
@@ -53,22 +55,28 @@ class Part(Record):
 
 def tree(flow: Flow) -> Part:
     """The network as one part, and in it the modules that make blocks."""
-    root, known = Part(Scope("", flow.name)), dict[str, Part]()
+    root, known = Part(Scope("", flow.name)), dict[tuple[str, int], Part]()
     scopes = _hoisted(flow)
+    read = Counter(name for layer in flow.layers for name in layer.weights.values())
+    again = {s.path for one in flow.layers for s in one.scopes if s.call and s.transparent}
     for layer in flow.layers:
         part = root
         for scope in scopes[layer.name]:
-            if scope.transparent:
+            if scope.transparent and (scope.path not in again or part.scope.call):
                 continue
-            if scope.path not in known:
-                known[scope.path] = Part(scope)
-                part.items.append(known[scope.path])
-            part = known[scope.path]
+            if scope.transparent:
+                scope = replace(scope, kind=scope.label)  # noqa: PLW2901
+            place = (scope.path, scope.call)
+            if place not in known:
+                known[place] = Part(scope)
+                part.items.append(known[place])
+            part = known[place]
         part.items.append(layer)
     count = uses(flow)
-    _dissolve(root, count)
+    _dissolve(root, count, read)
+    _gather(root, read)
     _ports(root, flow, count)
-    _ordered(root)
+    _ordered(root, copies=flow.copies)
     return root
 
 
@@ -90,16 +98,52 @@ def _hoisted(flow: Flow) -> dict[str, tuple[Scope, ...]]:
     return found
 
 
-def _dissolve(part: Part, count: Counter[Value]) -> None:
-    """Put what is too small for a block, or is no block, into the part around it."""
+def _dissolve(
+    part: Part, count: Counter[Value], read: Counter[str], *, inside: bool = False
+) -> None:
+    """Put what is too small for a block, or is no block, into the part around it.
+
+    What is called again is a block, so that all of it is called by one word.
+    """
     items: list[Layer | Part] = []
     for item in part.items:
         if isinstance(item, Part):
-            _dissolve(item, count)
-            items += [item] if _worthy(item, count) else item.items
+            names = [name for layer in item.layers() for name in layer.weights.values()]
+            again = not inside and bool(names) and all(read[name] > 1 for name in names)
+            _dissolve(item, count, read, inside=inside or again)
+            again = again and len(item.items) > 1 and len(_boundary(item, count)[0]) == 1
+            holds = item.scope.transparent and not again
+            items += [item] if again or (not holds and _worthy(item, count)) else item.items
         else:
             items.append(item)
     part.items = items
+
+
+def _gather(part: Part, read: Counter[str]) -> None:
+    """Calls of one module, and layers of one weight, as one item."""
+    groups: dict[object, list[Layer | Part]] = {}
+    for item in part.items:
+        layers = [item] if isinstance(item, Layer) else list(item.layers())
+        names = [name for layer in layers for name in layer.weights.values()]
+        alone = isinstance(item, Part) or len(item.inputs) == 1
+        if names and alone and all(read[name] > 1 for name in names):
+            alike = item.arguments if isinstance(item, Layer) else None
+            key = (tuple(layer.word for layer in layers), tuple(names), str(alike))
+            groups.setdefault(key, []).append(item)
+    for calls in groups.values():
+        if len(calls) > 1:
+            first = calls[0]
+            scope = (
+                first.scope
+                if isinstance(first, Part)
+                else Scope(first.where or first.name, first.word)
+            )
+            part.items[part.items.index(first)] = Part(scope, list(calls), calls=True)
+            part.items = [item for item in part.items if item not in calls[1:]]
+    for item in part.items:
+        for inner in item.items if isinstance(item, Part) and item.calls else [item]:
+            if isinstance(inner, Part):
+                _gather(inner, read)
 
 
 def _worthy(part: Part, count: Counter[Value]) -> bool:
@@ -115,6 +159,12 @@ def _worthy(part: Part, count: Counter[Value]) -> bool:
 
 def _boundary(part: Part, count: Counter[Value]) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
     """What a part reads from outside, and what outside reads of it."""
+    if part.calls:
+        ends = [
+            _boundary(item, count) if isinstance(item, Part) else (item.inputs, _made(item))
+            for item in part.items
+        ]
+        return tuple(v for i, _ in ends for v in i), tuple(v for _, o in ends for v in o)
     layers = list(part.layers())
     made = {layer.name for layer in layers}
     read = Counter(value for layer in layers for value in layer.inputs)
@@ -137,8 +187,11 @@ def _ports(part: Part, flow: Flow, count: Counter[Value]) -> None:
         _ports(inner, flow, count)
 
 
-def _ordered(part: Part) -> None:
-    """Items such that each reads what is made above it; what forbids that is dissolved."""
+def _ordered(part: Part, *, copies: bool) -> None:
+    """Items such that each reads what is made above it; what forbids that is dissolved.
+
+    Raises ArchError (E610): calls of one module, where its weights may not become several.
+    """
     while True:
         made: dict[Value, int] = {}
         for number, item in enumerate(part.items):
@@ -157,12 +210,20 @@ def _ordered(part: Part) -> None:
         if not left:
             part.items = [part.items[n] for n in done]
             break
-        caught = next(n for n in left if isinstance(part.items[n], Part))
+        whole = (n for n in left if isinstance(one := part.items[n], Part) and not one.calls)
+        caught = next(whole, left[0])
         held = part.items[caught]
         assert isinstance(held, Part)
+        if held.calls and not copies:
+            names = (name for layer in held.layers() for name in layer.weights.values())
+            raise refused(
+                f"`{next(names)}` is read by {len(held.items)} layers, one behind another: a"
+                " file would give each its own copy",
+                held.scope.path,
+            )
         part.items[caught : caught + 1] = held.items
     for inner in part.parts():
-        _ordered(inner)
+        _ordered(inner, copies=copies)
 
 
 def _made(item: Layer | Part) -> tuple[Value, ...]:
@@ -224,7 +285,9 @@ class Writer:
         read: Counter[Value] = Counter()
         tops: Counter[Value] = Counter()
         for item in self.part.items:
-            if len(item.inputs) < 2:
+            if isinstance(item, Part) and item.calls:
+                self.begins[id(item)] = None
+            if len(item.inputs) < 2 or id(item) in self.begins:
                 continue
             spines = [self._spine(value, labelled) for value in item.inputs]
             start = self._start([values for values, _ in spines], labelled)
@@ -281,7 +344,14 @@ class Writer:
         taken = Counter([*names.values(), *self.ports.values(), *RESERVED])
         for item in part.items:
             made = _made(item)
-            if len(made) > 1:
+            if isinstance(item, Part) and item.calls:
+                whole = _free(self._named(item), taken)
+                for number, one in enumerate(item.items):
+                    ends = _made(one)
+                    for place, value in enumerate(ends):
+                        port = f".y{place + 1}" if len(ends) > 1 else ""
+                        names[value] = f"{whole}[{number}]{port}"
+            elif len(made) > 1:
                 whole = _free(self._named(item), taken)
                 names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
             elif made[0] in self.ports and made[0] not in names:
@@ -388,6 +458,8 @@ class Writer:
 
     def _step(self, item: Layer | Part, operands: tuple[Chain, ...] | None) -> Step:
         count = {self.number: 1}
+        if isinstance(item, Part) and item.calls:
+            return self._each(item, operands)
         if isinstance(item, Part):
             name, values = self.call(item)
             given = {key: {self.number: value} for key, value in values.items()}
@@ -398,6 +470,16 @@ class Writer:
             values.update(self._size_of_input(item.shapes[0]))
         given = {key: {self.number: value} for key, value in values.items()}
         return Step(item.word, given, operands, self.some, count, path)
+
+    def _each(self, item: Part, operands: tuple[Chain, ...] | None) -> Step:
+        """One step for all calls of a module.  Raises ArchError: they are not alike."""
+        first, *others = [self._step(one, None) for one in item.items]
+        if any((one.word, one.arguments) != (first.word, first.arguments) for one in others):
+            raise refused(
+                f"it is called {len(item.items)} times, with other numbers each time",
+                item.scope.path,
+            )
+        return replace(_settled(first), operands=operands, each=True)
 
     def _size_of_input(self, shape: Shape) -> dict[str, Named]:
         """`[in.h, in.w]` where a tensor is made as large as what enters."""

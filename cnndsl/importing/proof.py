@@ -106,13 +106,26 @@ def _refined(
     return both
 
 
-def weight_names(network: Network, where: Where) -> dict[str, str]:
-    """The foreign name of each of our weights."""
+def weight_names(network: Network, where: Where, *, copies: bool = False) -> dict[str, str]:
+    """The foreign name of each of our weights.
+
+    Raises ArchError (E610): what is one weight there would be several here, unless they may be
+    `copies`; or the reverse.
+    """
     found: dict[str, str] = {}
+    known: dict[str, str] = {}
     for node in network:
         if node.name in where:
             for ours, theirs in where[node.name].weights.items():
-                found[weight_name(node, ours)] = theirs
+                name = weight_name(node, ours)
+                if known.setdefault(theirs, name) != name and not copies:
+                    raise refused(
+                        f"`{theirs}` is read by several layers: a file would give each its"
+                        " own copy",
+                        where[node.name].where,
+                    )
+                if found.setdefault(name, theirs) != theirs:
+                    raise refused(f"`{found[name]}` and `{theirs}` would be one weight")
     return found
 
 

@@ -53,7 +53,7 @@ def _blocks(
 
     kinds: dict[str, list[Part]] = {}
     for part in depth:
-        if part is not root:
+        if part is not root and not part.calls:
             kinds.setdefault(part.scope.kind, []).append(part)
     order = sorted(kinds, key=lambda k: max(depth[part] for part in kinds[k]))
     for name in order:
@@ -140,7 +140,7 @@ def skeleton(body: Body) -> object:
 
     def step(one: Any) -> object:
         operands = None if one.operands is None else tuple(map(chain, one.operands))
-        return (one.word, tuple(one.arguments), operands)
+        return (one.word, one.each, tuple(one.arguments), operands)
 
     lines = tuple((line.labels, chain(line.chain)) for line in body.lines)
     return (lines, body.inputs, body.outputs)

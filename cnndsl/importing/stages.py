@@ -70,6 +70,9 @@ class _Stages:
         groups = self._groups(list(self.line.chain.steps), 0)
         for number, (path, sequence) in enumerate(groups):
             last = number == len(groups) - 1
+            alone = len(set(map(_path, sequence))) == 1
+            if alone and self.taken[f"{label(path)}0"]:
+                path = _path(sequence[-1])  # noqa: PLW2901 - one of several that are counted
             labels = ", ".join(self.line.labels) if last else self._label(path)
             made += self._stage(labels, sequence)
             self.source = None

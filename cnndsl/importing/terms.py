@@ -52,6 +52,8 @@ class Step(Record):
     count: Column
     path: str = ""
     """The module that it comes from."""
+    each: bool = False
+    """Whether it does the same, with the same weights, to each of its operands."""
 
     def __hash__(self) -> int:
         """By identity: columns do not hash."""
@@ -190,7 +192,9 @@ def _joined(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
 
 def _likeness(one: Step, other: Step) -> float:
     """How surely two steps are the same one; 0 where they cannot be."""
-    if one.word != other.word or set(one.arguments) != set(other.arguments):
+    if (one.word, one.each) != (other.word, other.each):
+        return 0
+    if set(one.arguments) != set(other.arguments):
         return 0
     if (one.operands is None) != (other.operands is None):
         return 0
@@ -319,6 +323,8 @@ def _differing(one: Step, other: Step) -> list[str] | None:
 def _same(one: Step, other: Step, but: tuple[str, ...]) -> bool:
     """Whether two steps read the same, some arguments left out."""
     if one.word != other.word or one.arguments.keys() != other.arguments.keys():
+        return False
+    if one.each or other.each:
         return False
     if any(c != other.arguments[n] for n, c in one.arguments.items() if n not in but):
         return False

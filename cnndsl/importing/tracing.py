@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import operator
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,17 +75,30 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
     from torch.func import functional_call
 
     traced = trace(exported(module, shapes), name)
+    first: dict[int, str] = {}
+    named = {name: first.setdefault(id(x), name) for name, x in tensors(module).items()}
+    traced = _one_name(traced, named)
     owned = {k: v.detach().cpu() for k, v in tensors(module).items() if not v.is_meta}
     learned = {name for name, _ in module.named_parameters(remove_duplicate=False)}
     placed, numbers = _apart_of(traced, owned, learned)
+    places = [
+        name
+        for prefix, one in module.named_modules()
+        for kind in (one.named_parameters, one.named_buffers)
+        for name, _ in kind(prefix, recurse=False)
+    ]
 
     def run(weights: Mapping[str, Array], inputs: Sequence[Array]) -> list[Array]:
-        given = numbers | {key: torch.from_numpy(value) for key, value in weights.items()}
+        made = numbers | {key: torch.from_numpy(value) for key, value in weights.items()}
+        # Each place once: a module of several names would be left with what is lent to it.
+        given = {name: made[named[name]] for name in places if named[name] in made}
         was = module.training
         module.eval()
         try:
             with _quiet():
-                found = functional_call(module, given, tuple(map(torch.from_numpy, inputs)))
+                found = functional_call(
+                    module, given, tuple(map(torch.from_numpy, inputs)), tie_weights=False
+                )
         finally:
             module.train(was)
         return [one.detach().numpy() for one in _leaves(found)]
@@ -94,19 +106,20 @@ def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
     return replace(traced, weights=placed, run=run)
 
 
+def _one_name(flow: Flow, names: Mapping[str, str]) -> Flow:
+    """Each weight under the first of its names: one module may have several."""
+    layers = (
+        replace(one, weights={k: names.get(name, name) for k, name in one.weights.items()})
+        for one in flow.layers
+    )
+    return replace(flow, layers=tuple(layers))
+
+
 def _apart_of(
     flow: Flow, owned: Mapping[str, torch.Tensor], learned: set[str]
 ) -> tuple[dict[str, Array], dict[str, torch.Tensor]]:
-    """The weights, and the numbers that stay; a weight with several names under one of them.
-
-    Raises ArchError (E610): several layers read one weight.
-    """
-    read = Counter(name for layer in flow.layers for name in layer.weights.values())
-    shared, times = next(iter(read.most_common(1)), ("", 0))
-    if times > 1:
-        raise refused(
-            f"`{shared}` is read by {times} layers: a file would give each its own copy"
-        )
+    """The weights, and the numbers that stay; a weight with several names under one of them."""
+    read = {name for layer in flow.layers for name in layer.weights.values()}
     placed: dict[str, Array] = {}
     known: set[tuple[int, torch.Size, tuple[int, ...]]] = set()
     for name in sorted(owned, key=lambda name: name not in read):
@@ -245,16 +258,14 @@ def _ports(names: list[str]) -> dict[str, str]:
 def _scopes(node: fx.Node) -> tuple[Scope, ...]:
     """The modules around a call, the network itself left out."""
     found = []
-    for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+    for key, (path, kind) in (node.meta.get("nn_module_stack") or {}).items():
         if not path:
             continue
         full = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-        plain = path.partition("@")[0]
-        found.append(
-            Scope(
-                plain, full.rpartition(".")[2], full.startswith("torch.nn.modules.container.")
-            )
-        )
+        holds = full.startswith("torch.nn.modules.container.")
+        call = str(key).rpartition("@")[2]
+        number = int(call) if "@" in str(key) and call.isdigit() else 0
+        found.append(Scope(path.partition("@")[0], full.rpartition(".")[2], holds, number))
     return tuple(found)
 
 

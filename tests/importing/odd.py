@@ -100,6 +100,57 @@ class Shared(nn.Module):
         return self.head(x) + self.head(F.max_pool2d(x, 3, 1, 1))
 
 
+class Both(nn.Module):
+    """Two outputs, the second of what makes the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.one(x).relu()
+        return x, self.two(x)
+
+
+class Twice(nn.Module):
+    """Modules on several tensors each, one of them by two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 2, 1)
+        self.head = nn.Sequential(nn.Conv2d(4, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 4, 1))
+        self.both = Both()
+        self.again = self.both
+        self.last = nn.Linear(2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        pooled = F.adaptive_avg_pool2d(x, 1)
+        a, b, c = (self.head(one) for one in (x, F.max_pool2d(x, 2), pooled))
+        (d, e), (f, g) = self.both(a.mean((2, 3))), self.again(b.amax((2, 3)))
+        return self.last(e) - self.last(g) + d * f + c.flatten(1)
+
+
+class Scales(nn.Module):
+    """A module twice, each time with another number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = Pooled()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x, 1) + self.head(x, 3)
+
+
+class Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor, size: int) -> Tensor:
+        return self.conv(F.max_pool2d(x, size, 1, size // 2)).relu()
+
+
 class Nested(nn.Module):
     """Sequences in sequences, an identity, dropout, and a flag."""
 

@@ -13,11 +13,12 @@ from tests.importing import odd
 SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
-    *(odd.Heads, odd.Described),
+    *(odd.Heads, odd.Described, odd.Twice),
 ]
 REFUSED: dict[type[nn.Module], str] = {
-    odd.Tied: "is read by 2 layers: a file would give each its own copy",
-    odd.Shared: "is read by ",
+    odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
+    odd.Shared: "`norm.weight` is read by 3 layers, one behind another: a file would give each",
+    odd.Scales: "it is called 2 times, with other numbers each time",
     odd.Gathered: "`argsort` has no word in the language",
     odd.Random: "`randn_like` has no word in the language",
     odd.Statistics: "`seen`, a saved buffer, all 0 now",
@@ -54,6 +55,16 @@ def test_attention_is_one_step_in_each_spelling() -> None:
     assert "attention(heads=2, scale=0.3)" in text
     assert "attention(heads=4) {" in text
     assert not any(word in text for word in ("einsum", "softmax", "reshape"))
+
+
+def test_a_module_that_is_called_again_is_one_with_each() -> None:
+    found = from_torch(odd.Twice(), (3, 16, 16))
+    for line in (
+        "Head each { stem; stem -> maxpool(2x2); stem -> gap(keep=true) }",
+        "Both each",
+    ):
+        assert line in found.text
+    assert len(found.names) == sum(1 for _ in odd.Twice().parameters())
 
 
 def test_outputs_have_names_that_a_file_can_give() -> None:

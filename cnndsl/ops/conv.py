@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -451,19 +451,31 @@ class Deconv(Op):
         return Torch(Call(f"nn.ConvTranspose{rank}d", given, keywords))
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`ConvTranspose`."""
-        return to(
+        """`ConvTranspose`, `output_padding` less than the stride; else zeros behind."""
+        bias, pads = weights.get("bias"), self.pads
+        given: dict[str, Any] = {"output_padding": self.extra}
+        apart = any(n >= s for n, s in zip(self.extra, self.stride, strict=True))
+        if apart:
+            axes = list(zip(self.extra, pads, strict=True))
+            pads = tuple((before, _beyond(after, n)) for n, (before, after) in axes)
+            zeros = tuple((0, _beyond(n, after)) for n, (_, after) in axes)
+            given = {}
+        found: Value = to(
             "ConvTranspose",
             inputs[0],
             weights["weight"],
-            weights.get("bias"),
+            None if apart else bias,
             kernel_shape=self.kernel,
             strides=self.stride,
-            pads=both(*self.pads),
-            output_padding=self.extra,
+            pads=both(*pads),
             dilations=self.dilation,
             group=self.groups,
+            **given,
         )
+        if not apart:
+            return found
+        found = to.pad(found, zeros)
+        return found if bias is None else found + to.channelwise(bias, len(self.kernel))
 
 
 def _beyond(size: int, other: int) -> int:

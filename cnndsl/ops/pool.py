@@ -217,18 +217,24 @@ class MaxPool(Windowed):
                 strides=self.strides,
                 dilations=self.dilation,
             )
-        window = self.window(x.shape)
-        rounds = self.ceil and rounds_alike(window)
-        beyond = ((0, 0),) * len(self.kernel) if rounds else _beyond(self, window, x.shape)
         return to(
             "MaxPool",
-            to.pad(x, beyond, -math.inf),
+            to.pad(x, self.behind(x.shape), -math.inf),
             kernel_shape=self.kernel,
             strides=self.strides,
             pads=both(*self.pads),
             dilations=self.dilation,
-            ceil_mode=1 if rounds else None,
+            ceil_mode=1 if self.rounds(x.shape) else None,
         )
+
+    def rounds(self, x: Shape) -> bool:
+        """Whether ONNX rounds up as PyTorch does."""
+        return self.ceil and rounds_alike(self.window(x))
+
+    def behind(self, x: Shape) -> Pads:
+        """How far windows reach over the padding, where ONNX does not round up so."""
+        none = ((0, 0),) * len(self.kernel)
+        return none if self.rounds(x) else _beyond(self, self.window(x), x)
 
 
 @op("avgpool", Family.POOL)

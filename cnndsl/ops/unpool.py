@@ -27,8 +27,8 @@ from cnndsl.ops.base import (
     op,
     spell_shape,
 )
-from cnndsl.ops.onnx_steps import Onnx, Value, both
-from cnndsl.ops.pool import MaxPool, Windowed, rounds_alike
+from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded
+from cnndsl.ops.pool import MaxPool, Windowed
 from cnndsl.ops.shapes import (
     compact,
     enlarged,
@@ -83,23 +83,31 @@ class MaxPoolIndices(MaxPool):
         return f"{MaxPool.figure(self)}, places"
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Any:
-        """`MaxPool`, whose places count over all channels and samples."""
+        """`MaxPool`, whose places count over all channels and samples.
+
+        Where it is given −∞ behind the padding, as `maxpool` is, they count over that too.
+        """
         (x,) = inputs
-        window = self.window(x.shape)
-        if self.ceil and not rounds_alike(window):
-            raise OpError(f"`{self.name}` with ceil=true has no form in ONNX here")
+        beyond = self.behind(x.shape)
         found, places = to.several(
             "MaxPool",
             2,
-            x,
+            to.pad(x, beyond, -math.inf),
             kernel_shape=self.kernel,
             strides=self.strides,
             pads=both(*self.pads),
             dilations=self.dilation,
-            ceil_mode=1 if self.ceil else None,
+            ceil_mode=1 if self.rounds(x.shape) else None,
         )
+        sizes = [n + after for n, (_, after) in zip(x.shape[1:], beyond, strict=True)]
         places = Value(to, places.name, integer=True)
-        return found, to("Mod", places, to.ints(math.prod(x.shape[1:])))
+        rest = place = to("Mod", places, to.ints(math.prod(sizes)))
+        for axis in reversed(range(len(sizes) if not unpadded(beyond) else 0)):
+            wide, step = to.ints(sizes[axis]), to.ints(math.prod(x.shape[axis + 2 :]))
+            part = to("Mul", to("Mod", rest, wide), step)
+            place = part if rest is place else to("Add", place, part)
+            rest = to("Div", rest, wide)
+        return found, place
 
 
 @op("max_unpool", Family.UPSAMPLE, arity=(2, 2))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnndsl.backends.torch import python
@@ -23,6 +24,8 @@ INITIALISED = '''def initialised(
             function(value)
     return layer
 '''
+SUBCLASS = re.compile(r"^class (\w+)\((nn\.(?!Module\b)\w+)\):", re.MULTILINE)
+"""A layer that extends one of PyTorch's."""
 KNOWN = {"initialised", "partial", "nn", "math"}
 """What the call of an initialisation may name besides the constructor's own."""
 
@@ -97,10 +100,16 @@ Rule = dict[str, ast.expr]
 """What a weight and a bias begin with."""
 
 
-def spread(classes: Sequence[ast.ClassDef], model: ast.ClassDef) -> None:
-    """Say once, at the end of a constructor, how all layers of a kind below it begin."""
+def spread(
+    classes: Sequence[ast.ClassDef], model: ast.ClassDef, helpers: Iterable[str]
+) -> None:
+    """Say once, at the end of a constructor, how all layers of a kind below it begin.
+
+    `helpers` are the sources of the file's own layers: of a subclass `isinstance` is true too.
+    """
     known = {one.name: one for one in classes}
-    own = {one.name: list(_layers(one)) for one in classes}
+    bases = {name: base for text in helpers for name, base in SUBCLASS.findall(text)}
+    own = {one.name: list(_layers(one, bases)) for one in classes}
     called = {
         one.name: sorted(python.names_in(one) & known.keys() - {one.name}) for one in classes
     }
@@ -164,25 +173,16 @@ def _name(cls: ast.ClassDef) -> None:
         init.body += behind
 
 
-def _layers(cls: ast.ClassDef) -> Iterator[Found]:
-    """The calls in a class that may be layers, each once."""
+def _layers(cls: ast.ClassDef, bases: Mapping[str, str]) -> Iterator[Found]:
+    """The calls in a class that may be layers, each once, by the class of PyTorch's."""
     inside: set[int] = set()
     for node in ast.walk(cls):
         if isinstance(node, ast.Call) and id(node) not in inside:
             layer = bare(node)
             assert isinstance(layer, ast.Call)
             inside.add(id(layer))
-            yield Found(_kind(ast.unparse(layer.func)), node)
-
-
-def _kind(function: str) -> str:
-    """The class that `isinstance` asks for: a padded convolution is one of PyTorch's."""
-    bases = {"PaddedConv": "nn.Conv", "SameConv": "nn.Conv"}
-    bases["CroppedConvTranspose"] = "nn.ConvTranspose"
-    for own, base in bases.items():
-        if function.startswith(own):
-            return base + function.removeprefix(own)
-    return function
+            function = ast.unparse(layer.func)
+            yield Found(bases.get(function, function), node)
 
 
 def _rule(found: Sequence[Found]) -> Rule | None:

@@ -353,7 +353,7 @@ class Translation(Classes):
         classes = [unit.cls for unit in self.order if unit.cls is not None]
         model = next(unit.cls for unit in self.order if unit.definition is self.model)
         assert model is not None
-        spread(classes, model)
+        spread(classes, model, self.helpers)
         fusing = Fusing(self.names)
         for one in classes:
             fusing.seen(one)

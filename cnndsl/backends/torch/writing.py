@@ -142,6 +142,6 @@ def flat_text(
     first = 1 if doc else 0
     cls.body[first:first] = attributes
     cls.body += methods
-    spread([*classes, cls], cls)
+    spread([*classes, cls], cls, flat.helpers)
     classes.append(cls)
     return file.text(network, [*flat.helpers, *helpers], classes)

@@ -7,6 +7,7 @@ computes, and PyTorch how many multiply-adds it takes and what its training keep
 from __future__ import annotations
 
 import ast
+import copy
 import random
 import re
 import tempfile
@@ -269,13 +270,12 @@ def optimized(program: Program) -> None:
 def source(program: Program) -> None:
     """What is written parses, is written alike twice, and by the command."""
     _ = program.module
-    fault = write(program.network).fault
-    if fault is not None:
-        raise fault
+    plain = write(program.network)
+    if plain.fault is not None:
+        raise plain.fault
     for optimize in (False, True):
-        text = program.network.torch_source(optimize=optimize)
+        text = program.network.torch_source(optimize=True) if optimize else plain.text
         ast.parse(text)
-        require(text == program.network.torch_source(optimize=optimize), "another text")
         options = ("--optimize",) if optimize else ()
         said = _invoke("compile", str(program.path), "-o", "-", *options, *program.picked)
         require(said == text or "warning" in said, "the command writes another text")
@@ -421,8 +421,7 @@ def training_memory(program: Program) -> None:
     """What training keeps is what autograd saves, in bytes of float32, weights apart."""
     if _selects(program.network):
         return
-    _ = program.module
-    module = program.network.to_torch().train()
+    module = copy.deepcopy(program.module).float().train()
     own = {w.untyped_storage()._cdata for w in module.state_dict().values()}
     kept: list[weakref.ref[Kept]] = []
 
@@ -530,7 +529,8 @@ def pictures(program: Program, chosen: Iterable[tuple[str, str]] = PICTURES) -> 
     from cnndsl.figures import Options, diff_picture, picture
 
     for style, format in chosen:
-        for detail in ("blocks", "full") if style == "blocks" else (None,):
+        # What is laid out is the same in every format.
+        for detail in ("blocks", "full") if (style, format) == ("blocks", "svg") else (None,):
             options = Options(style=style, detail=detail)
             require(picture(program.network, format, options=options), f"empty {format}")
     diff_picture(program.network, program.network)
@@ -579,8 +579,8 @@ def outputs_at(program: Program) -> None:
                 require(same or not np.isfinite(exact).all(), f"`{name}` differs")
         str(cut.summary())
         cnndsl.analysis.closed_forms(cut)
-        for style in ("blocks", "scale"):
-            require(picture(cut, options=Options(style=style)), "empty picture")
+        style = ("blocks", "scale")[count == 1]
+        require(picture(cut, options=Options(style=style)), "empty picture")
 
 
 def cut_outputs(network: Network, asked: Iterable[str]) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ PRODUCTS = {"axes"}
 
 GUARDS = {
     "exp": "tanh",
-    "log": "sigmoid",
+    "log": "sigmoid -> add(0.1)",
     "sqrt": "sigmoid",
     "pow": "sigmoid -> add(0.1)",
     "div": "sigmoid -> add(0.1)",

@@ -143,5 +143,9 @@ def flat_text(
     cls.body[first:first] = attributes
     cls.body += methods
     spread([*classes, cls], cls, flat.helpers)
+    for init in cls.body:
+        if isinstance(init, ast.FunctionDef) and init.name == "__init__":
+            # A layer is begun before its weights are laid out another way.
+            init.body = [*(one for one in init.body if one not in after), *after]
     classes.append(cls)
     return file.text(network, [*flat.helpers, *helpers], classes)

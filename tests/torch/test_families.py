@@ -179,3 +179,40 @@ def blocks(draw: st.DrawFn) -> str:
 @given(blocks())
 def test_random_loops_compute_what_their_turns_do(block: str) -> None:
     agree(block + LEVELS)
+
+
+MANY = """
+block D(s: int) { %s -> relu }
+model M: image[4, H=8, W=8] -> y { a: D(1)
+                                   y: D(2) }"""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "add { bn when s == 1; dwconv(1x1, stride=s); LOOP }",
+        "add { LOOP; bn when s == 1 }",
+        "add { bn when s == 1; skip when s == 1; LOOP }",
+        "concat { bn when s == 1; LOOP } -> conv(4, 1x1)",
+    ],
+)
+def test_a_loop_stands_in_a_join_among_lines_that_come_and_go(lines: str) -> None:
+    loop = "branch: for i in 0..3 { in -> dwconv(3x3, stride=s) }"
+    text = MANY % lines.replace("LOOP", loop)
+    agree(text)
+    assert not write(loads(text)).because
+
+
+def test_a_counter_of_its_own_is_no_column() -> None:
+    text = """
+    block B { add { skip; conv(in.c, 1x1) } }
+    model M(c: int = 2): image[4, H=8, W=8] -> y {
+      a: for i in 0..3 { conv(c * 2 ** i, 3x3) -> B * 2 }
+      b: for | i | n |
+             | 1 | 2 |
+             | 2 | 3 |
+      { conv(c * i, 3x3) -> B * n }
+      y: conv(c, 1x1)
+    }"""
+    agree(text)
+    assert not write(loads(text)).because

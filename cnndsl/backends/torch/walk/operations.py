@@ -197,21 +197,28 @@ class Operations(State):
         """A sum to which conditional operands are added, in their order."""
         unit = self.unit
         first = next(n for n, operand in enumerate(operands) if operand.test is None)
-        if any(operand.many is not None for operand in operands):
-            if any(operand.test is not None for operand in operands):
-                raise CannotTranslateError("a loop among lines that come and go")
+        if all(operand.test is None for operand in operands):
             return self.total_over(operands)
-        if first > 1:
+        if first > 1 or operands[first].many is not None:
             many = self.list_of(operands)
             return self.total_over([Operand(operands[0].tensor, many=many)])
         total = python.name(unit.variable("total"))
         unit.fwd.append(python.assign(total, operands[first].tensor.run))
         for operand in [*operands[:first], *operands[first + 1 :]]:
-            pair = [operand.tensor.run, total] if first else [total, operand.tensor.run]
-            more = python.assign(total, python.operation(pair[0], "+", pair[1]))
+            if operand.many is None:
+                pair = [operand.tensor.run, total] if first else [total, operand.tensor.run]
+                more: ast.stmt = python.assign(total, python.operation(pair[0], "+", pair[1]))
+            else:
+                more = self.added(total, operand.many)
             unit.fwd.append(ast.If(operand.test, [more], []) if operand.test else more)
             first = 0
         return total
+
+    def added(self, total: ast.Name, many: ast.expr) -> ast.For:
+        """`for part in many: total = total + part`."""
+        part = python.name(self.unit.variable("part"))
+        more = python.assign(total, python.operation(total, "+", part))
+        return ast.For(python.stored(part), many, [more], [])
 
     def total_over(self, operands: list[Operand]) -> ast.expr:
         """A sum of tensors and of the tensors of lists, added one by one."""
@@ -227,9 +234,7 @@ class Operations(State):
                 more = python.operation(total, "+", operand.tensor.run)
                 unit.fwd.append(python.assign(total, more))
                 continue
-            part = python.name(unit.variable("part"))
-            added = python.assign(total, python.operation(total, "+", part))
-            unit.fwd.append(ast.For(python.stored(part), operand.many, [added], []))
+            unit.fwd.append(self.added(total, operand.many))
         return total
 
     def list_of(self, operands: list[Operand]) -> ast.expr:
@@ -237,24 +242,28 @@ class Operations(State):
         unit = self.unit
         if len(operands) == 1 and operands[0].many is not None:
             return operands[0].many
-        if any(operand.many is not None for operand in operands):
-            if any(operand.test is not None for operand in operands):
-                raise CannotTranslateError("a loop among lines that come and go")
-            items: list[ast.expr] = [
-                o.tensor.run if o.many is None else ast.Starred(o.many, ast.Load())
-                for o in operands
-            ]
-            return python.listed(items)
         first = 0
         while first < len(operands) and operands[first].test is None:
             first += 1
-        name = unit.variable("parts")
-        start = python.listed([o.tensor.run for o in operands[:first]])
-        unit.fwd.append(python.assign(name, start))
+        start = python.listed(
+            [
+                o.tensor.run if o.many is None else ast.Starred(o.many, ast.Load())
+                for o in operands[:first]
+            ]
+        )
+        if first == len(operands):
+            return start
+        many = operands[0].many
+        if first == 1 and isinstance(many, ast.Name):
+            name = many.id  # the loop's own list goes on
+        else:
+            name = unit.variable("parts")
+            unit.fwd.append(python.assign(name, start))
         for operand in operands[first:]:
-            append = ast.Expr(
-                python.call(python.attribute(python.name(name), "append"), operand.tensor.run)
-            )
+            method, added = "append", operand.tensor.run
+            if operand.many is not None:
+                method, added = "extend", operand.many
+            append = ast.Expr(python.call(python.attribute(python.name(name), method), added))
             if operand.test is None:
                 unit.fwd.append(append)
             else:

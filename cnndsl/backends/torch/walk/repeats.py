@@ -188,6 +188,8 @@ class Repeats(Modules):
         if not some:
             return [], entered
         columns, over, last = self.table(term, some)
+        new = {identifier(name) for name in columns} - unit.locals
+        unit.locals |= new
         variable = self.local("c_in")
         self.threads[variable] = None
         outer_meanings = dict(unit.meanings)
@@ -204,6 +206,7 @@ class Repeats(Modules):
         statements = unit.init[before:]
         del unit.init[before:]
         unit.meanings = outer_meanings
+        unit.locals -= new
         names = [identifier(name) for name in columns]
         used = {n for node in (*statements, *items) for n in python.names_in(node)}
         used |= python.names_in(python.node_of(out.shape[0]))

@@ -51,7 +51,10 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text; `y` is its baseline, `anchor` one of start, middle, end."""
+    """A line of text; `y` is its baseline, `anchor` one of start, middle, end.
+
+    It is turned about that point, by so many degrees clockwise.
+    """
 
     x: float
     y: float
@@ -60,6 +63,7 @@ class Text:
     role: str = "ink"
     bold: bool = False
     anchor: str = "start"
+    turn: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "rail": ("none", "#85878d"),
         "arrow": ("#555555", "none"),
         "ink": ("#1c1c1e", "none"),
+        "dim": ("#3a3b3f", "none"),
         "grey": ("#5f6166", "none"),
         "faint": ("#8a8c91", "none"),
     },
@@ -32,6 +33,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "rail": ("none", "#7b7f87"),
         "arrow": ("#a9adb5", "none"),
         "ink": ("#eceef2", "none"),
+        "dim": ("#d2d5da", "none"),
         "grey": ("#b3b7bf", "none"),
         "faint": ("#8b9099", "none"),
     },
@@ -44,6 +46,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "rail": ("none", "#666666"),
         "arrow": ("#222222", "none"),
         "ink": ("#000000", "none"),
+        "dim": ("#111111", "none"),
         "grey": ("#333333", "none"),
         "faint": ("#555555", "none"),
     },
@@ -135,6 +138,17 @@ def colours(name: str) -> dict[str, Colours]:
         fill, line = found[role]
         found[f"{role}-side"] = (mixed(fill, line, 0.32), line)
         found[f"{role}-top"] = (mixed(fill, _PLAIN[name]["page"][0], 0.55), line)
+        found[f"{role}-band"] = (mixed(fill, line, 0.36), "none")
+        found[f"{role}-bandtop"] = (mixed(fill, line, 0.2), "none")
+        found[f"{role}-edge"] = ("none", line)
+    fill, line = found["upsample"]
+    strong = mixed(fill, line, 0.16)
+    for face, colour in (("", strong), ("-top", fill), ("-side", mixed(fill, line, 0.45))):
+        found[f"softmax{face}"] = (colour, line)
+    fill, line = found["conv"]
+    pale = mixed(line, fill, 0.5)
+    for face, share in (("", 0.75), ("-top", 0.85), ("-side", 0.35)):
+        found[f"copied{face}"] = (mixed(fill, _PLAIN[name]["page"][0], share), pale)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -117,4 +118,6 @@ class _Pen:
         document.set_text_color(self.colours[part.role][0])
         wide = font.width(part.text, part.size, bold=part.bold)
         shift = {"start": 0.0, "middle": wide / 2, "end": wide}[part.anchor]
-        document.text((part.x - shift) * self.scale, part.y * self.scale, part.text)
+        x, y = part.x * self.scale, part.y * self.scale
+        with document.rotation(-part.turn, x, y) if part.turn else nullcontext():
+            document.text(x - shift * self.scale, y, part.text)

@@ -153,9 +153,11 @@ class _Writer:
         weight = ' font-weight="700"' if part.bold else ""
         anchor = f' text-anchor="{part.anchor}"' if part.anchor != "start" else ""
         length = font.width(part.text, part.size, bold=part.bold)
+        x, y = number(part.x), number(part.y)
+        turn = f' transform="rotate({number(part.turn)} {x} {y})"' if part.turn else ""
         # Another font, where the reader has not ours, is set to the same width.
         return (
-            f'<text class="{part.role}" x="{number(part.x)}" y="{number(part.y)}" '
+            f'<text class="{part.role}" x="{x}" y="{y}"{turn} '
             f'font-size="{number(part.size)}"{weight}{anchor} fill="{fill}" stroke="none" '
             f'textLength="{number(length)}" lengthAdjust="spacing" direction="ltr">'
             f"{escape(part.text)}</text>"

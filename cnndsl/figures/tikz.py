@@ -126,6 +126,8 @@ class _Pen:
         words = escaped(part.text)
         words = rf"\bfseries {words}" if part.bold else words
         style = f"anchor={anchor},inner sep=0,text=fill-{_name(part.role)}"
+        if part.turn:
+            style += f",rotate={number(-part.turn)}"
         scale = number(part.size * self.unit / 10)
         body = rf"\cnntext{{{scale}}}{{{self._length(width)}}}{{{words}}}"
         return rf"\node[{style}] at ({_point(part.x, part.y)}) {{{body}}};"

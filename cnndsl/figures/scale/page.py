@@ -1,58 +1,111 @@
-"""The page of prisms: a row of them, or a scene where paths fork and join."""
+"""The page of volumes: rows of stages, or a scene where paths fork and join."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.inking import shifted
-from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Point, Text, extent
+from cnndsl.figures.paint import Group, Part, Path, Picture, Point, Polygon, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.plan import drawable, plan
-from cnndsl.figures.scale.prism import LAW, TIME, Prism, faces, prism, words
-from cnndsl.figures.scale.shelf import as_boxes, in_rows
-from cnndsl.figures.scale.volumes import Volume, volumes
+from cnndsl.figures.scale.shelf import (
+    Shelf,
+    Stages,
+    apart,
+    broken,
+    hanging,
+    hung,
+    in_rows,
+    longest,
+)
+from cnndsl.figures.scale.slabs import WEIGHTY, Slab
+from cnndsl.figures.scale.solid import ANGLE, BAND, TALLEST, UNIT, Law, faces
+from cnndsl.figures.scale.stage import LINE, NAME, SMALL, Placed, Stage, stage
+from cnndsl.figures.scale.volumes import Volume, in_order, volumes
+from cnndsl.figures.scene import Scene
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, shape_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
-MARGIN, ROW = 18.0, 30.0
+MARGIN = 10.0
+PAGE = (657.0, 868.0)
+"""Pixels: 174 by 230 mm, where the smallest text is 6 pt."""
+SCALES = tuple(0.94**n for n in range(38))
+FEW = 0.5
+"""A row is broken rather than drawn at less than so much."""
+SIGNS = {Family.ADD, Family.MATMUL}
+"""Families that their colour says."""
+SAID = {Family.POOL, Family.ACTIVATION}
+"""Families of which the legend says what all do, where that is short."""
+LONGEST = 190.0
+LONG, SHORT, MANY = 84.0, 58.0, 14
+"""The longest line of words under a stage, and under one of many."""
+HANGING = 20
+"""What hangs below is drawn at one of so many scales, or in rows."""
+TIME = "Time is written, not drawn."
 
 
-def scaled(network: Network, *, detail: str = "stages", metric: str | None = None) -> Picture:
-    """The picture of prisms.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the volumes are drawn: the page in pixels; a fixed unit, or what fits it."""
 
-    `stages`: one for all that stays at one stride; `blocks`: one for each folded block or
-    layer; `full`: the same with nothing folded.
+    widest: float = PAGE[0]
+    tallest: float = PAGE[1]
+    unit: float | None = None
+    angle: float = ANGLE
+
+
+def scaled(
+    network: Network,
+    *,
+    detail: str = "stages",
+    metric: str | None = None,
+    look: Look | None = None,
+    captioned: bool = True,
+) -> Picture:
+    """The picture of volumes.
+
+    `stages`: what stays at one stride side by side, a slab a layer or block; `blocks`: each
+    of these apart; `full`: stages with every layer of the blocks.
     """
+    look = look or Look()
     planned = drawable(plan(network, folding=detail != "full", repeats=False))
-    found, scene = volumes(planned, stages=detail == "stages")
-    prisms = {key: _prism(volume) for key, volume in found.items()}
-    shelf = in_rows(scene, prisms)
-    if shelf is None:
-        prisms = {key: _prism(volume, short=True) for key, volume in found.items()}
-        shelf = as_boxes(network, scene, prisms)
+    found, scene = volumes(planned, stages=detail != "blocks")
+    legend = _Legend([slab for v in found.values() for slab in v.slabs + v.pools])
+    shelf = _arranged(network, scene, found, look, legend)
     heat = Heat(network, metric) if metric else None
     if heat:
-        heat.spread([volume.nodes for volume in found.values()])
+        heat.spread([slab.nodes for v in found.values() for slab in v.slabs + v.pools])
     tell = Teller(network)
 
-    parts, title_width, top = caption(network.name, about(network), MARGIN, MARGIN)
-    top += ROW
-    for ends, line in shelf.wires.items():
-        drawn = Path(tuple((x + MARGIN, y + top) for x, y in line), arrow=True)
-        parts.append(Group((drawn,), data=(("from", ends[0]), ("to", ends[1])), kind="edge"))
-    for key, (x, y) in shelf.spots.items():
-        volume = found[key]
-        role = heat.role(volume.nodes) if heat else _role(volume.family)
-        parts.append(_group(volume, prisms[key], (x + MARGIN, y + top), role, tell))
-    families = list(dict.fromkeys(volume.family for volume in found.values()))
-    time = any(len(volume.shape) == 4 for volume in found.values())
-    keys = _legend(families, max(shelf.width, title_width, 320), heat, time=time)
-    foot = top + shelf.height + ROW
+    wires: list[Part] = [
+        Group(
+            (Path(tuple((x + MARGIN, y + MARGIN) for x, y in line), arrow=True, stroke=1.1),),
+            data=(("from", tail), ("to", head)),
+            kind="edge",
+        )
+        for (tail, head), line in shelf.wires.items()
+    ]
+    wires += _carried(shelf, found)
+    groups: list[Part] = [
+        _group(shelf, key, heat, tell) for key in sorted(shelf.spots, key=lambda k: shelf.spots[k])
+    ]
+    parts: list[Part] = [*groups, *wires]
+    wide = max(shelf.width, 320.0)
+    foot = MARGIN + shelf.height + 16
+    law = next(iter(shelf.stages.values())).law
+    keys = legend.parts(law, wide, heat, time=any(len(v.shape) == 4 for v in found.values()))
     parts += [shifted(part, MARGIN, foot) for part in keys]
+    if captioned:
+        foot = extent(parts)[1] + 6
+        said, _, _ = caption(network.name, about(network, wide), MARGIN, foot, wide)
+        parts += said
     right, bottom = extent(parts)
     return Picture(
         max(right, shelf.width + MARGIN) + MARGIN,
@@ -64,16 +117,58 @@ def scaled(network: Network, *, detail: str = "stages", metric: str | None = Non
     )
 
 
-def _prism(volume: Volume, *, short: bool = False) -> Prism:
-    kinds = len(set(volume.said))
-    names = [volume.name, *(name for name in volume.outputs if name != volume.name)]
-    name = ", ".join(filter(None, names))
-    count = volume.count if kinds > 1 else 1
-    return prism(volume.shape, name, count, volume.said, short=short)
+def _arranged(
+    network: Network, scene: Scene, found: dict[str, Volume], look: Look, legend: _Legend
+) -> Shelf:
+    """The stages as they fit the page best: in one row, in rows, or as boxes would stand."""
+    edges = [(edge.tail, edge.head) for edge in scene.edges]
+    after: dict[str, list[str]] = {}
+    for tail, head in edges:
+        after.setdefault(tail, []).append(head)
+    order = in_order([box.key for box in scene.boxes()], after)
+    path = longest(order, edges)
+    widest, tallest = look.widest - 2 * MARGIN, look.tallest - 90
+    side = max(
+        [1.0, *(float(n) ** 0.5 for v in found.values() for s in v.slabs for n in s.shape[1:][-2:])]
+    )
+
+    def law(scale: float, least: float = 1.0) -> Law:
+        if look.unit is not None:
+            return Law(look.unit, min(look.unit / 10.6, 1.0), look.angle)
+        return Law(min(UNIT, TALLEST / side) * scale**0.5 * least, scale, look.angle)
+
+    def stages(scale: float, most: float) -> Stages:
+        return {
+            key: stage(volume, law(scale), legend.unsaid(volume), most=most)
+            for key, volume in found.items()
+        }
+
+    def fits(shelf: Shelf) -> bool:
+        return shelf.width <= widest and shelf.height <= tallest
+
+    scales = SCALES if look.unit is None else (1.0,)
+    if len(path) < len(found) and (below := hung(path, edges, order)):
+        for scale in scales[:HANGING]:
+            shelf = hanging(path, below, edges, stages(scale, SHORT))
+            if fits(shelf) and apart(path, below, shelf):
+                return shelf
+    best: tuple[float, Shelf] | None = None
+    for count in range(1, len(order) + 1):
+        for scale in scales:
+            made = stages(scale, LONG if len(order) < MANY else SHORT)
+            shelf = in_rows(broken(order, made, count), made, edges)
+            if fits(shelf):
+                break
+        if best is None or (fits(shelf) and scale > best[0]) or not fits(best[1]):
+            best = (scale, shelf)
+        if (fits(shelf) and best[0] >= FEW) or shelf.height > tallest or len(scales) == 1:
+            break
+    assert best is not None
+    return best[1]
 
 
 def certificate(network: Network, found: dict[str, Volume]) -> dict[str, object]:
-    """How every node is accounted for, and which stand in each prism."""
+    """How every node is accounted for, and which stand in each stage."""
     cost = total(network)
     nodes = len(network.wires)
     held = sum(len(volume.nodes) for volume in found.values())
@@ -91,15 +186,10 @@ def certificate(network: Network, found: dict[str, Volume]) -> dict[str, object]
     }
 
 
-def _role(family: Family | None) -> str:
-    """A block has the colour of a convolution, which it is nearly always one of."""
-    return role_of(family or Family.CONV)
-
-
 def _words(network: Network, found: dict[str, Volume]) -> str:
     cost = total(network)
     return (
-        f"{len(found)} volumes to scale, of {len(network.wires)} layers, "
+        f"{len(found)} stages to scale, of {len(network.wires)} layers, "
         f"{cost.parameters:,} parameters, {cost.macs:,} multiply-adds"
     )
 
@@ -107,42 +197,148 @@ def _words(network: Network, found: dict[str, Volume]) -> str:
 # Parts
 
 
-def _group(volume: Volume, found: Prism, at: Point, role: str, tell: Teller) -> Group:
+def _role(slab: Slab) -> str:
+    """A block has the colour of a convolution, which it is nearly always one of."""
+    if slab.copied:
+        return "copied"
+    if slab.family is Family.ACTIVATION:
+        return "softmax"
+    return role_of(slab.family or Family.CONV)
+
+
+def _group(shelf: Shelf, key: str, heat: Heat | None, tell: Teller) -> Group:
+    found, (x, y) = shelf.stages[key], shelf.spots[key]
+    x, y = x + MARGIN, y + MARGIN
+    volume = found.volume
+    parts: list[Part] = [_slab(found, placed, (x, y), heat, tell) for placed in found.all]
+    parts += [shifted(text, x, y) for text in found.words]
+    baseline = shelf.names[key] + MARGIN
+    middle = x + found.middle
+    if found.name:
+        parts.append(Text(middle, baseline, found.name, NAME, bold=True, anchor="middle"))
+    for line in found.lines:
+        baseline += LINE if found.name or line is not found.lines[0] else 0
+        parts.append(Text(middle, baseline, line, SMALL, "grey", anchor="middle"))
     title = volume.name or (volume.said or volume.outputs or [""])[-1]
-    said = "; ".join(dict.fromkeys(volume.said))
-    facts = [shape_text(volume.shape), said, *tell.facts(volume.nodes)]
+    facts = [shape_text(volume.shape), "; ".join(volume.said), *tell.facts(volume.nodes)]
     return Group(
-        (*faces(found, *at, role), *words(found, *at)),
+        tuple(parts),
         title=title,
         desc=" · ".join(fact for fact in facts if fact),
-        key=volume.key,
-        data=(("count", str(volume.count)), ("layers", str(len(volume.nodes)))),
+        key=key,
+        data=(("layers", str(len(volume.nodes))),),
     )
 
 
-def _legend(
-    families: list[Family | None], width: float, heat: Heat | None, *, time: bool
-) -> list[Part]:
-    """The law, then the families that are in the picture, or the scale of a metric."""
-    law = f"{LAW} {TIME}" if time else LAW
+def _slab(found: Stage, placed: Placed, at: Point, heat: Heat | None, tell: Teller) -> Part:
+    slab = placed.slab
+    role = heat.role(slab.nodes) if heat and slab.nodes else _role(slab)
+    drawn = faces(
+        placed.solid, at[0] + placed.x, at[1], role, found.law, band=bool(slab.activation)
+    )
+    facts = [shape_text(slab.shape), slab.activation, *tell.facts(slab.nodes)]
+    words = slab.words or ("a copy" if slab.copied else found.volume.name)
+    return Group(
+        tuple(drawn),
+        title=words + (f" ×{slab.count}" if slab.count > 1 else ""),
+        desc=" · ".join(filter(None, facts)),
+        kind="slab",
+    )
+
+
+def _carried(shelf: Shelf, found: dict[str, Volume]) -> list[Part]:
+    """On each arc what becomes of the copy."""
     parts: list[Part] = []
-    y = 0.0
-    for line in font.lines(law, 9, width):
-        y += 12
-        parts.append(Text(0, y, line, 9, "grey"))
-    y += 12
-    if heat:
-        return parts + [shifted(part, 0, y) for part in heat.legend(width)]
-    x = 0.0
-    for family, look in theme.LOOKS.items():
-        conv = family is Family.CONV
-        if family not in families and not (conv and None in families):
-            continue
-        name = "convolution, or a block" if conv and None in families else look.name
-        wide = font.width(name, 9) + 34
-        if x and x + wide > width:
-            x, y = 0.0, y + 18
-        parts.append(Area(x, y, 14, 11, _role(family), 0, stroke=1))
-        parts.append(Text(x + 20, y + 9.5, name, 9, "grey"))
-        x += wide
+    for tail, head in shelf.arcs:
+        if words := found[head].carried.get(tail):
+            line = shelf.wires[tail, head]
+            x, y = (line[1][0] + line[2][0]) / 2 + MARGIN, line[1][1] + MARGIN
+            wide = font.width(words, SMALL)
+            corners = ((x - wide / 2 - 3, y - 4), (x + wide / 2 + 3, y + 4))
+            (left, top), (right, low) = corners
+            parts.append(Polygon(((left, top), (right, top), (right, low), (left, low)), "page", 0))
+            parts.append(Text(x, y + 2.8, words, SMALL, "grey", anchor="middle"))
+    return parts
+
+
+class _Legend:
+    """What each colour is, in the words that all its slabs share."""
+
+    def __init__(self, slabs: Sequence[Slab]) -> None:
+        """Find out what they share."""
+        self.kinds: dict[str, list[Slab]] = {}
+        for slab in slabs:
+            self.kinds.setdefault(_role(slab), []).append(slab)
+        self.shared: dict[str, list[str]] = {}
+        for role, found in self.kinds.items():
+            words = list(dict.fromkeys(slab.words for slab in found))
+            short = font.width(", ".join(words), SMALL) < LONGEST
+            if found[0].family in SAID and (len(words) == 1 or short):
+                self.shared[role] = words
+
+    def unsaid(self, volume: Volume) -> list[str]:
+        """What neither the legend nor a line says of what computes a stage, nor its name."""
+        said = {word for words in self.shared.values() for word in words}
+        said |= {volume.name, *volume.outputs, *volume.carried.values(), "concat"}
+        said |= {slab.words for slab in volume.slabs if slab.family in SIGNS}
+        found = []
+        for words in volume.said:
+            bare, _, count = words.rpartition(" ×")
+            if (bare if count.isdigit() else words) not in said:
+                found.append(words)
+        return found or ([] if volume.name else volume.said)
+
+    def parts(self, law: Law, width: float, heat: Heat | None, *, time: bool) -> list[Part]:
+        """The colours, or the scale of a metric, and the law."""
+        parts: list[Part] = []
+        x = y = 0.0
+        if heat:
+            parts = heat.legend(width)
+            y = extent(parts)[1] + 4
+        else:
+            for role, name in self._names().items():
+                wide = font.width(name, SMALL) + 34
+                if x and x + wide > width:
+                    x, y = 0.0, y + 14
+                parts += _swatch(x, y, role, banded="+" in name)
+                parts.append(Text(x + 19, y + 8, name, SMALL, "grey"))
+                x += wide
+            y += 12
+        words = f"{law.words} {TIME}" if time else law.words
+        for line in font.lines(words, SMALL, width):
+            y += 11
+            parts.append(Text(0, y, line, SMALL, "faint"))
+        return parts
+
+    def _names(self) -> dict[str, str]:
+        """The words beside each colour, in the order of the families."""
+        order = [role_of(family) for family in theme.LOOKS] + ["copied", "softmax"]
+        looks = {role_of(family): look.name for family, look in theme.LOOKS.items()}
+        looks |= {"copied": "a copy, then concat"}
+        found: dict[str, str] = {}
+        for role in order:
+            slabs = self.kinds.get(role, [])
+            if not slabs:
+                continue
+            words = ", ".join(self.shared.get(role, ())) or looks.get(role, "softmax")
+            if any(slab.family is None for slab in slabs):
+                alone = all(slab.family is None for slab in slabs)
+                words = "block" if alone else f"{words} or block"
+            acts = list(dict.fromkeys(slab.activation for slab in slabs if slab.activation))
+            if acts:
+                words += f" + {acts[0]}" if len(acts) == 1 else " + activation"
+            found[role] = words
+        return found
+
+
+def _swatch(x: float, y: float, role: str, *, banded: bool) -> list[Part]:
+    def area(left: float, right: float, role: str) -> Part:
+        points = ((left, y), (right, y), (right, y + 10), (left, y + 10))
+        return Polygon(points, role, stroke=0.8)
+
+    parts = [area(x, x + 13, role)]
+    if banded:
+        parts += [area(x + 13 * (1 - BAND), x + 13, f"{role}-band")]
+        corners = ((x, y), (x + 13, y), (x + 13, y + 10), (x, y + 10), (x, y))
+        parts.append(Path(corners, f"{role}-edge", stroke=0.8, radius=0))
     return parts

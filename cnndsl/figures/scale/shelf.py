@@ -1,136 +1,262 @@
-"""Where prisms stand: in rows, on a main path with arcs over it, or as boxes would."""
+"""Where stages stand: in rows, with arcs over them for what does not lead to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cnndsl.figures.layout import scene as boxes
-from cnndsl.figures.layout.cards import Card, Cards
-from cnndsl.figures.layout.piece import Spot
-from cnndsl.figures.layout.wrapping import TALLEST, wrapped
+from cnndsl.figures.layout.piece import tidy
 from cnndsl.figures.paint import Point
-from cnndsl.figures.scale.prism import Prism
-from cnndsl.figures.scene import Box, Scene
-from cnndsl.graph import Network
+from cnndsl.figures.scale.stage import LINE, Stage
 
-GAP, ROW = 22.0, 30.0
-ARC, TRACK = 14.0, 9.0
-"""Over the highest prism, and between arcs."""
-WIDEST = 2.6
-"""A row is broken where the picture would be wider than so many times its height."""
-ABOVE = 90.0
-"""About what the words over and under a picture need."""
+GAP, ROW, SPACE = 7.0, 22.0, 5.0
+"""Between silhouettes, between rows, between words."""
+ARC, TRACK, RAIL = 12.0, 11.0, 7.0
+"""Over the highest stage, between arcs, and between what leads from row to row."""
+BESIDE = 4.0
+"""Between the ends of arcs at one slab."""
+INDENT = 12.0
+"""Before a row that is not the only one."""
 
 Ends = tuple[str, str]
+Stages = dict[str, Stage]
 
 
 @dataclass(slots=True)
 class Shelf:
-    """Prisms in their places, the middle of each front at x, y, and the lines between."""
+    """Stages in their places, the first left face's middle at x, y, and lines between.
 
+    `names` is the baseline of each one's name, at the middle of its fronts.
+    """
+
+    stages: Stages
     spots: dict[str, Point] = field(default_factory=dict)
+    names: dict[str, float] = field(default_factory=dict)
     wires: dict[Ends, tuple[Point, ...]] = field(default_factory=dict)
+    arcs: set[Ends] = field(default_factory=set)
     width: float = 0.0
     height: float = 0.0
 
 
-def in_rows(scene: Scene, prisms: dict[str, Prism]) -> Shelf | None:
-    """A chain stands in rows; a path with arcs over it, and leaves, in one; else nothing."""
-    edges = [(edge.tail, edge.head) for edge in scene.edges]
-    path = _longest([box.key for box in scene.boxes()], edges)
-    if len(path) == len(prisms) and len(edges) == len(path) - 1:
-        return _rows(path, prisms)
-    hung = _hung(path, edges, list(prisms))
-    return None if hung is None else _spanned(path, hung, edges, prisms)
-
-
-def _longest(keys: Sequence[str], edges: Sequence[Ends]) -> list[str]:
+def longest(keys: Sequence[str], edges: Sequence[Ends]) -> list[str]:
     """The longest path; of equally long ones, that which was written first."""
     before: dict[str, list[str]] = {}
     for tail, head in edges:
         before.setdefault(head, []).append(tail)
     ways: dict[str, list[str]] = {}
-
-    def way(key: str) -> list[str]:
-        if key not in ways:
-            best = max((way(tail) for tail in before.get(key, ())), key=len, default=[])
-            ways[key] = [*best, key]
-        return ways[key]
-
-    return max((way(key) for key in keys), key=len)
+    for key in keys:
+        best = max((ways[tail] for tail in before.get(key, ())), key=len, default=[])
+        ways[key] = [*best, key]
+    return max(ways.values(), key=len)
 
 
-# Rows
-
-
-def _rows(chain: list[str], prisms: dict[str, Prism]) -> Shelf:
-    """In rows from the left, as few as keep the picture from being a strip."""
-    count = 1
-    while True:
-        shelf = _shelved(_broken(chain, prisms, count), prisms)
-        if count == len(chain) or shelf.width <= WIDEST * (shelf.height + 2 * ABOVE):
-            return shelf
-        count += 1
-
-
-def _broken(chain: list[str], prisms: dict[str, Prism], count: int) -> list[list[str]]:
-    """The chain in so many rows, about equally wide."""
-    whole = sum(prisms[key].size[0] + GAP for key in chain)
+def broken(chain: Sequence[str], stages: Stages, count: int) -> list[list[str]]:
+    """The stages in so many rows, about equally wide."""
+    wide = {
+        key: max(found.right - found.left + GAP, found.wide + SPACE)
+        for key, found in stages.items()
+    }
+    whole = sum(wide[key] for key in chain)
     rows: list[list[str]] = [[]]
     reached = 0.0
     for key in chain:
-        wide = prisms[key].size[0] + GAP
-        if rows[-1] and len(rows) < count and reached + wide / 2 > whole / count * len(rows):
+        part = whole / count * len(rows)
+        if rows[-1] and len(rows) < count and reached + wide[key] / 2 > part:
             rows.append([])
         rows[-1].append(key)
-        reached += wide
+        reached += wide[key]
     return rows
 
 
-def _shelved(rows: Sequence[Sequence[str]], prisms: dict[str, Prism]) -> Shelf:
-    shelf = Shelf()
-    y, last = 0.0, ""
+def in_rows(rows: Sequence[Sequence[str]], stages: Stages, edges: Sequence[Ends]) -> Shelf:
+    """Rows from the left, each row's axis and the baseline of its names level.
+
+    What leads to the next stage is straight; all else leaves over its stage, runs over the
+    row, beside the rows to another, and comes down on what reads it.
+    """
+    shelf = Shelf(stages)
+    order = [key for row in rows for key in row]
+    follows = dict(zip(order, order[1:], strict=False))
+    row_of = {key: number for number, row in enumerate(rows) for key in row}
+    straight = [(t, h) for t, h in edges if follows.get(t) == h]
+    nets = _Nets(shelf, [ends for ends in edges if follows.get(ends[0]) != ends[1]], row_of)
+    indent = INDENT if len(rows) > 1 else 0.0
     for row in rows:
-        above = max(prisms[key].height / 2 + prisms[key].depth for key in row)
-        below = max(prisms[key].height / 2 + prisms[key].label for key in row)
-        x, middle = GAP if len(rows) > 1 else 0.0, y + above
+        _level(shelf, row, indent, 0.0)
+    nets.choose()
+    shift = RAIL * nets.rails("left")
+    shelf.spots = {key: (x + shift, y) for key, (x, y) in shelf.spots.items()}
+    shelf.width += shift
+    y, tops = 0.0, []
+    for number, row in enumerate(rows):
+        tracks = nets.tracks(number)
+        y += ARC + TRACK * (tracks - 1) if tracks else 0.0
+        tops.append(y)
+        axis = y + max(stages[key].above for key in row)
         for key in row:
-            wide = prisms[key].size[0]
-            shelf.spots[key] = (x + wide / 2, middle)
-            if last:
-                shelf.wires[last, key] = _wire(shelf, prisms, last, key, y - ROW / 2)
-            x, last = x + wide + GAP, key
-        shelf.width = max(shelf.width, x)
-        y = middle + below + ROW
+            shelf.spots[key] = (shelf.spots[key][0], axis)
+            shelf.names[key] += axis
+        y = max(shelf.names[key] + stages[key].foot for key in row) + ROW
     shelf.height = y - ROW
+    for tail, head in straight:
+        begin = _add(shelf.spots[tail], stages[tail].exit)
+        end = _add(shelf.spots[head], stages[head].entry)
+        line = [begin, end]
+        if row_of[tail] != row_of[head]:
+            # Around to the row below, over all that runs over it.
+            turn = shift + 3.0
+            tracks = nets.tracks(row_of[head])
+            between = tops[row_of[head]] - (ARC + TRACK * tracks if tracks else ROW / 2)
+            out = shelf.spots[tail][0] + stages[tail].right + 5
+            line[1:1] = [(out, begin[1]), (out, between), (turn, between), (turn, end[1])]
+            shelf.width = max(shelf.width, out + 2)
+        shelf.wires[tail, head] = tuple(line)
+    nets.draw(tops, shift)
     return shelf
 
 
-def _wire(
-    shelf: Shelf, prisms: dict[str, Prism], tail: str, head: str, between: float
-) -> tuple[Point, ...]:
-    """From a prism to the next: level, or around to the row below."""
-    (x1, y1), (x2, y2) = shelf.spots[tail], shelf.spots[head]
-    begin, end = (prisms[tail].right(x1) + 1, y1), (prisms[head].left(x2) - 1, y2)
-    if y1 == y2:
-        return begin, end
-    out = x1 + prisms[tail].size[0] / 2 + GAP / 2
-    return begin, (out, y1), (out, between), (GAP / 2, between), (GAP / 2, y2), end
+def _level(shelf: Shelf, row: Sequence[str], x: float, axis: float) -> None:
+    """One row: what stands in it, and the words under it, keep apart."""
+    worded = x
+    below = max(shelf.stages[key].below for key in row)
+    for key in row:
+        found = shelf.stages[key]
+        least = found.middle - found.wide / 2
+        at = max(x - found.left, worded - least)
+        shelf.spots[key] = (at, axis)
+        shelf.names[key] = axis + below + LINE
+        x = at + found.right + GAP
+        worded = at + least + found.wide + SPACE
+        shelf.width = max(shelf.width, x - GAP, worded - SPACE)
 
 
-# A main path
+def _add(at: Point, by: Point) -> Point:
+    return at[0] + by[0], at[1] + by[1]
 
 
-def _hung(
+Span = tuple[float, float]
+
+
+class _Nets:
+    """What leads from each stage to others than the next: one line, forked at its readers."""
+
+    def __init__(self, shelf: Shelf, edges: Sequence[Ends], row_of: dict[str, int]) -> None:
+        self.shelf = shelf
+        self.row_of = row_of
+        self.heads: dict[str, list[str]] = {}
+        self.tails: dict[str, list[str]] = {}
+        for tail, head in edges:
+            self.heads.setdefault(tail, []).append(head)
+            self.tails.setdefault(head, []).append(tail)
+        self.side: dict[str, str] = {}
+        self.rail: dict[str, int] = {}
+        self.level: dict[tuple[str, int], int] = {}
+
+    def choose(self) -> None:
+        """On which side each goes to other rows, and how high it runs over each."""
+        for tail in self.heads:
+            rows = self._rows(tail)
+            if len(rows) > 1:
+                spans = [self._span(tail, row) for row in rows]
+                left = sum(high for _, high in spans)
+                right = sum(self.shelf.width - low for low, _ in spans)
+                self.side[tail] = "left" if left <= right else "right"
+        for side in ("left", "right"):
+            taken: list[list[Span]] = []
+            beside = [tail for tail, one in self.side.items() if one == side]
+            for tail in sorted(beside, key=lambda t: len(self._rows(t))):
+                rows = self._rows(tail)
+                self.rail[tail] = _free(taken, (min(rows), max(rows)))
+        for row in {row for tail in self.heads for row in self._rows(tail)}:
+            taken = []
+            over = [tail for tail in self.heads if row in self._rows(tail)]
+            spans = {tail: self._whole(tail, row) for tail in over}
+            for tail in sorted(over, key=lambda t: spans[t][1] - spans[t][0]):
+                self.level[tail, row] = _free(taken, spans[tail])
+
+    def _rows(self, tail: str) -> list[int]:
+        return sorted({self.row_of[key] for key in (tail, *self.heads[tail])})
+
+    def _span(self, tail: str, row: int) -> Span:
+        """From the first to the last of its ends in a row."""
+        ends = [key for key in (tail, *self.heads[tail]) if self.row_of[key] == row]
+        xs = [self.shelf.spots[key][0] + self.shelf.stages[key].middle for key in ends]
+        return min(xs), max(xs)
+
+    def _whole(self, tail: str, row: int) -> Span:
+        low, high = self._span(tail, row)
+        side = self.side.get(tail)
+        return (-1e9 if side == "left" else low), (1e9 if side == "right" else high)
+
+    def rails(self, side: str) -> int:
+        """How many stand side by side."""
+        return max((self.rail[t] + 1 for t, one in self.side.items() if one == side), default=0)
+
+    def tracks(self, row: int) -> int:
+        """How many run over a row, one over the other."""
+        return max((n + 1 for (_, one), n in self.level.items() if one == row), default=0)
+
+    def draw(self, tops: Sequence[float], shift: float) -> None:
+        """A line for each edge."""
+        shelf, right = self.shelf, self.shelf.width
+        for tail, heads in self.heads.items():
+            begin = self._end(tail, tail, tops)
+            here = self.row_of[tail]
+            for head in heads:
+                end = self._end(tail, head, tops)
+                there = self.row_of[head]
+                y1, y2 = (
+                    tops[row] - ARC - TRACK * self.level[tail, row] + TRACK / 2
+                    for row in (here, there)
+                )
+                line = [begin, (begin[0], y1)]
+                if here != there:
+                    place = RAIL * self.rail[tail]
+                    left = self.side[tail] == "left"
+                    x = shift - 2 - place if left else right + RAIL + place
+                    shelf.width = max(shelf.width, x + 2)
+                    line += [(x, y1), (x, y2)]
+                line += [(end[0], y2), (end[0], end[1] - 1)]
+                shelf.wires[tail, head] = tidy(tuple(line))
+                if here == there:
+                    shelf.arcs.add((tail, head))
+
+    def _end(self, tail: str, key: str, tops: Sequence[float]) -> Point:
+        """Where a line leaves its stage, or comes down on one: those at one slab apart."""
+        shelf = self.shelf
+        found = shelf.stages[key]
+        if key != tail and any(placed.slab.copied == tail for placed in found.slabs):
+            return _add(shelf.spots[key], found.top(tail))
+        # Leaving lies right of what comes in, and what comes from afar is further left.
+        comes = sorted(self.tails.get(key, ()), key=lambda t: self.level[t, self.row_of[key]])
+        comes = [t for t in reversed(comes) if not any(p.slab.copied == t for p in found.slabs)]
+        ends = [*comes, *([""] if key in self.heads else [])]
+        place = ends.index("" if key == tail else tail) - (len(ends) - 1) / 2
+        return _add(shelf.spots[key], found.top("", BESIDE * place))
+
+
+def _free(taken: list[list[Span]], span: Span) -> int:
+    """The lowest track on which a span meets no other; it is taken then."""
+    for number, track in enumerate(taken):
+        if all(high < span[0] - 4 or span[1] + 4 < low for low, high in track):
+            track.append(span)
+            return number
+    taken.append([span])
+    return len(taken) - 1
+
+
+# What hangs below a path
+
+
+def hung(
     path: list[str], edges: Sequence[Ends], keys: Sequence[str]
 ) -> dict[str, list[str]] | None:
-    """What hangs below each prism of the path; None where it leads back to the path."""
+    """What hangs below each stage of the path; None where it leads back to the path."""
     main = set(path)
     before: dict[str, list[str]] = {}
     for tail, head in edges:
         before.setdefault(head, []).append(tail)
-    hung: dict[str, list[str]] = {key: [] for key in path}
+    found: dict[str, list[str]] = {key: [] for key in path}
     under: dict[str, str] = {}
     for key in keys:
         if key in main:
@@ -138,142 +264,49 @@ def _hung(
                 return None
             continue
         tails = before.get(key, [])
-        # Each is fed by the prism that it stands below, or there is no room for its line.
+        # Each is fed by the stage that it stands below, or there is no room for its line.
         top = under.get(tails[0], tails[0]) if tails else ""
-        last = [top, *hung.get(top, [])][-1]
+        last = [top, *found.get(top, [])][-1]
         if len(tails) != 1 or top not in main or tails[0] != last:
             return None
-        hung[top].append(key)
+        found[top].append(key)
         under[key] = top
-    return hung
+    return found
 
 
-def _spanned(
-    path: list[str], hung: dict[str, list[str]], edges: Sequence[Ends], prisms: dict[str, Prism]
+def hanging(
+    path: Sequence[str], below: dict[str, list[str]], edges: Sequence[Ends], stages: Stages
 ) -> Shelf:
-    """One row; what skips a part of it spans it, and leaves hang below."""
-    shelf = _shelved([path], prisms)
-    x = 0.0
+    """The path in one row, and what hangs below it."""
+    shelf = in_rows([path], stages, [ends for ends in edges if set(ends) <= set(path)])
     for key in path:
-        wide = max(prisms[one].size[0] for one in (key, *hung[key]))
-        shelf.spots[key] = (x + wide / 2, shelf.spots[key][1])
-        x += wide + GAP
-    shelf.width = x
-    _skips(shelf, path, edges, prisms)
-    for key in path:
-        middle, y = shelf.spots[key]
-        last = key
-        for one in hung[key]:
-            foot = y + prisms[last].height / 2 + prisms[last].label
-            y = foot + ROW + prisms[one].height / 2 + prisms[one].depth
-            shelf.spots[one] = (middle, y)
-            shelf.wires[last, one] = ((middle, foot), (middle, prisms[one].top(middle, y) - 1))
-            last = one
-    shelf.height = max(
-        y + prisms[key].height / 2 + prisms[key].label for key, (_, y) in shelf.spots.items()
-    )
+        x, _ = shelf.spots[key]
+        middle, foot, last = x + stages[key].middle, shelf.names[key] + stages[key].foot, key
+        for one in below[key]:
+            found = stages[one]
+            axis = foot + ROW + found.above
+            shelf.spots[one] = (middle - found.middle, axis)
+            shelf.names[one] = axis + found.below + LINE
+            end = _add(shelf.spots[one], found.top())
+            shelf.wires[last, one] = ((end[0], foot - 6), (end[0], end[1] - 1))
+            foot, last = shelf.names[one] + found.foot, one
+        shelf.height = max(shelf.height, foot)
     return shelf
 
 
-def _skips(
-    shelf: Shelf, path: list[str], edges: Sequence[Ends], prisms: dict[str, Prism]
-) -> None:
-    """Lines along the path, and arcs over it: the shorter below the longer."""
-    place = {key: number for number, key in enumerate(path)}
-    on_path = [(tail, head) for tail, head in edges if tail in place and head in place]
-    arcs = sorted(
-        (ends for ends in on_path if place[ends[1]] - place[ends[0]] > 1),
-        key=lambda ends: (place[ends[1]] - place[ends[0]], place[ends[0]]),
-    )
-    levels: dict[Ends, int] = {}
-    for ends in arcs:
-        shared = [
-            levels[other]
-            for other in levels
-            if place[other[0]] < place[ends[1]] and place[ends[0]] < place[other[1]]
-        ]
-        levels[ends] = max(shared, default=-1) + 1
-    rise = max(levels.values(), default=-1) + 1
-    shift = ARC + TRACK * rise if rise else 0.0
-    top = min(
-        y - prisms[key].height / 2 - prisms[key].depth for key, (_, y) in shelf.spots.items()
-    )
-    shelf.spots = {key: (x, y + shift) for key, (x, y) in shelf.spots.items()}
-    shelf.wires = {}
-    for tail, head in on_path:
-        if (tail, head) not in levels:
-            shelf.wires[tail, head] = _wire(shelf, prisms, tail, head, 0.0)
-    ends_at: dict[str, list[Ends]] = {}
-    for ends in arcs:
-        for key in ends:
-            ends_at.setdefault(key, []).append(ends)
-    for ends, level in levels.items():
-        height = top + shift - ARC - TRACK * level
-        points = []
-        for key in ends:
-            x, y = shelf.spots[key]
-            # Arcs that end at one prism stand apart there.
-            aside = 6.0 * _beside(ends, key, ends_at[key], place)
-            points.append((x + aside, prisms[key].top(x, y, aside) - 1))
-        (x1, y1), (x2, y2) = points
-        shelf.wires[ends] = ((x1, y1), (x1, height), (x2, height), (x2, y2))
-
-
-def _beside(ends: Ends, key: str, others: list[Ends], place: dict[str, int]) -> float:
-    """How far from the middle an arc ends, in steps: so that arcs at a prism do not cross."""
-
-    def far(one: Ends) -> tuple[bool, int]:
-        leaves = one[0] == key
-        return leaves, -place[one[1]] if leaves else -place[one[0]]
-
-    ordered = sorted(others, key=far)
-    return ordered.index(ends) - (len(ordered) - 1) / 2
-
-
-# As boxes
-
-
-class _Cards(Cards):
-    """Prisms as the boxes of a layout."""
-
-    def __init__(self, network: Network, scene: Scene, prisms: dict[str, Prism]) -> None:
-        self.prisms = prisms
-        super().__init__(network, scene, None)
-        # A prism has the height of its map, and stands in one lane.
-        self.spans = {}
-
-    def size(self, box: Box) -> tuple[float, float]:
-        """The rectangle of its prism."""
-        return self.prisms[box.key].size
-
-    def _card(self, box: Box) -> Card:
-        width, height = self.prisms[box.key].size
-        return Card((), (), "", width, height)
-
-
-def as_boxes(network: Network, scene: Scene, prisms: dict[str, Prism]) -> Shelf:
-    """By the layout of boxes, with the lines led on to the prisms."""
-    piece = boxes.placed(network, scene, _Cards(network, scene, prisms), main=True)
-    piece = wrapped(piece, TALLEST, {})
-    moved = piece.moved(piece.left, 0)
-    spots = {spot.box.key: spot for spot in moved.spots}
-    shelf = Shelf({key: (spot.x, spot.y) for key, spot in spots.items()})
-    for (tail, head), line in moved.wires.items():
-        begin = _reached(line[0], spots[tail], prisms[tail])
-        end = _reached(line[-1], spots[head], prisms[head])
-        shelf.wires[tail, head] = (begin, *line[1:-1], end)
-    shelf.width, shelf.height = piece.width, piece.height
-    return shelf
-
-
-def _reached(point: Point, spot: Spot, found: Prism) -> Point:
-    """A line's end on the rectangle around a prism, led on to the prism itself."""
-    x, y = point
-    level = abs(y - spot.y) < found.height / 2
-    if level and abs(x - spot.left) < 1:
-        return found.left(spot.x) - 1, y
-    if level and abs(x - spot.right) < 1:
-        return found.right(spot.x) + 1, y
-    if abs(y - spot.top) < 1 and abs(x - spot.x) < 1:
-        return x, found.top(spot.x, spot.y) - 1
-    return point
+def apart(path: Sequence[str], below: dict[str, list[str]], shelf: Shelf) -> bool:
+    """Whether what hangs keeps apart, of the rest too."""
+    hung_ = [(key, one) for key in path for one in below[key]]
+    boxes = []
+    for _, one in hung_:
+        (x, y), found = shelf.spots[one], shelf.stages[one]
+        boxes.append((
+            x + min(found.left, found.middle - found.wide / 2),
+            x + max(found.right, found.middle + found.wide / 2),
+            y - found.above, shelf.names[one] + found.foot - LINE,
+        ))  # fmt: skip
+    return all(
+        a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2]
+        for n, a in enumerate(boxes)
+        for b in boxes[:n]
+    ) and all(box[0] >= 0 and box[1] <= shelf.width for box in boxes)

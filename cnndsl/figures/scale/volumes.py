@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.figures.layout.strides import leaving, strides
+from cnndsl.figures.scale.slabs import Maker, Slab, said_of
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import title_of
+from cnndsl.figures.walk import calls_of, labels_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Shape
 
@@ -22,14 +24,23 @@ PLAIN = {Family.POOL, Family.UPSAMPLE, Family.CONCAT, Family.ADD}
 
 @dataclass(slots=True)
 class Volume:
-    """A prism: `boxes` ends with the one whose output it shows, of this shape."""
+    """A stage: `boxes` ends with the one whose output it shows, of this shape.
+
+    `said` is what computes it, in short: `Bottleneck ×3`; `slabs` are drawn side by side,
+    and after them the `pools` with which what reads it begins, on its face.
+    """
 
     key: str
     boxes: list[Box]
     shape: Shape
     family: Family | None
     said: list[str] = field(default_factory=list)
-    """What computes it, in short: `max 3×3 /2`, `Bottleneck ×3`."""
+    slabs: list[Slab] = field(default_factory=list)
+    pools: list[Slab] = field(default_factory=list)
+    carried: dict[str, str] = field(default_factory=dict)
+    """What becomes of a copy on its way here, by the stage that it comes from."""
+    label: str = ""
+    """What it alone of all is called: `features[0]`, `c2`."""
 
     @property
     def nodes(self) -> list[str]:
@@ -38,28 +49,22 @@ class Volume:
 
     @property
     def name(self) -> str:
-        """Its label: that of a block or a convolution inside, else any."""
+        """Its label: its own, that of a block or convolution inside, else any; an input's."""
+        if self.label:
+            return self.label
+        if self.family is Family.INPUT:
+            return clean(self.boxes[0].title)
         stems = {
             weight: list(dict.fromkeys(_stem(box) for box in self.boxes if _named(box, weight)))
             for weight in (True, False)
         }
-        return ", ".join(filter(None, stems[True] or stems[False]))
-
-    @property
-    def count(self) -> int:
-        """How many blocks or layers follow each other in it, where they are of one kind."""
-        working = [box for box in self.boxes if _works(box)]
-        kinds = {box.title.partition(" ")[0] if box.frame else box.key for box in working}
-        return sum(box.count for box in working) if len(kinds) == 1 else 1
+        names = [name for name in stems[True] or stems[False] if name]
+        return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
 
     @property
     def outputs(self) -> list[str]:
         """The names of the network's outputs that it is."""
         return [clean(box.title) for box in self.boxes if not box.nodes]
-
-
-def _works(box: Box) -> bool:
-    return bool(box.nodes) and box.family not in IDLE | PLAIN
 
 
 def _named(box: Box, weighty: bool) -> bool:
@@ -86,8 +91,79 @@ def volumes(planned: Plan, *, stages: bool) -> tuple[dict[str, Volume], Scene]:
     for box in scene.boxes():
         groups.setdefault(owner[box.key], []).append(box)
     shapes = {key: tensor.shape for key, tensor in leaving(network, scene).items()}
+    make = Maker(network, scene, shapes, owner)
     found = {key: _volume(network, key, held, shapes) for key, held in groups.items()}
-    return found, _contracted(scene, owner, found)
+    for volume in found.values():
+        volume.slabs = make(volume.boxes)
+    contracted = _contracted(scene, owner, found)
+    for edge in contracted.edges:
+        if words := make.carried.get((edge.tail, edge.head)):
+            found[edge.head].carried[edge.tail] = words
+    _pools(found, contracted)
+    _label(network, list(found.values()))
+    return found, contracted
+
+
+def _label(network: Network, found: Sequence[Volume]) -> None:
+    """Call each by the shortest beginning of its layers' names that is its own."""
+    known = labels_of(network.structure.body)
+    for call in calls_of(network.structure.body):
+        known |= labels_of(call.block.body)
+    common: list[list[str]] = []
+    shared: Counter[tuple[str, ...]] = Counter()
+    for volume in found:
+        slabs = [slab for slab in volume.slabs + volume.pools if not slab.copied]
+        names = [name.split(".") for slab in slabs for name in slab.nodes[:1]]
+        shared.update({tuple(name[:n]) for name in names for n in range(1, len(name) + 1)})
+        common.append(_common(names))
+    for volume, prefix in zip(found, common, strict=True):
+        alone = [n for n in range(1, len(prefix) + 1) if shared[tuple(prefix[:n])] == 1]
+        if not alone:
+            continue
+        name = prefix[: alone[0]]
+        turn = ""
+        while len(name) > 1 and name[-1].isdigit():
+            turn = f"[{name.pop()}]{turn}"
+        if name and name[-1] in known:
+            volume.label = clean(name[-1] + turn)
+
+
+def _common(names: Sequence[Sequence[str]]) -> list[str]:
+    """What they all begin with."""
+    found: list[str] = []
+    for column in zip(*names, strict=False):
+        if len(set(column)) > 1:
+            break
+        found.append(column[0])
+    return found
+
+
+def _pools(found: dict[str, Volume], scene: Scene) -> None:
+    """A pooling stands on the face of what it reads, before the stage that it begins."""
+    tails: dict[str, list[str]] = {}
+    for edge in scene.edges:
+        tails.setdefault(edge.head, []).append(edge.tail)
+    for key, volume in list(found.items()):
+        first, before = volume.slabs[0], tails.get(key, [])
+        if first.family is not Family.POOL or len(before) != 1:
+            continue
+        source = found[before[0]]
+        smaller = all(a >= b for a, b in zip(source.shape[1:], first.shape[1:], strict=False))
+        if source.pools or not (first.plane and smaller and source.slabs[-1].plane):
+            continue
+        if len(volume.slabs) > 1:
+            source.pools, volume.slabs = [first], volume.slabs[1:]
+        elif sum(edge.tail == source.key for edge in scene.edges) == 1 and not volume.pools:
+            # A pooling alone is no stage.
+            source.pools = [first]
+            source.boxes = [*source.boxes, *volume.boxes]
+            source.said = [*source.said, *volume.said]
+            del found[key]
+            scene.items[:] = [item for item in scene.items if item.key != key]
+            scene.edges[:] = [edge for edge in scene.edges if edge.head != key]
+            for edge in scene.edges:
+                edge.tail = source.key if edge.tail == key else edge.tail
+            tails = {head: [source.key if t == key else t for t in all_] for head, all_ in tails.items()}
 
 
 class _Owners:
@@ -117,7 +193,7 @@ class _Owners:
                 self.fed[edge.head] += 1
         self.found: dict[str, str] = {}
         exits = dict(self._exits(scene.items)) if stages else {}
-        for key in reversed(_order(self.boxes, self.after)):
+        for key in reversed(in_order(list(self.boxes), self.after)):
             if key in exits:
                 self.found[key] = self.found[exits[key]]
                 continue
@@ -166,6 +242,8 @@ class _Owners:
             alike = self.shapes[key] == self.shapes[head.key]
             return alone and alike and _title(self.network, box) == _title(self.network, head)
         level = key in self.lanes and self.lanes[key] == self.lanes.get(reader.key)
+        here, there = self.shapes[key], self.shapes[reader.key]
+        level = level or (len(here) == len(there) == 2 and here[1] == there[1])
         leaves = self.around[key] - self.around[reader.key]
         return level and not leaves and not any(head.key in self.given for head in heads)
 
@@ -195,10 +273,10 @@ def _around(
         yield from _around(item.children, lanes, inner)
 
 
-def _order(boxes: dict[str, Box], after: dict[str, list[str]]) -> list[str]:
+def in_order(keys: Sequence[str], after: dict[str, list[str]]) -> list[str]:
     """Topological, and as written where it may be."""
     waiting = Counter(head for heads in after.values() for head in set(heads))
-    ready = [key for key in reversed(list(boxes)) if not waiting[key]]
+    ready = [key for key in reversed(keys) if not waiting[key]]
     order: list[str] = []
     while ready:
         key = ready.pop()
@@ -223,7 +301,7 @@ def _volume(network: Network, key: str, held: list[Box], shapes: dict[str, Shape
     shown = inside[-1] if _crops(inside[-1], tip, shapes) else tip
     said: Counter[str] = Counter()
     for box in inside:
-        said[_title(network, box)] += box.count
+        said[said_of(network, box)] += box.count
     words = [title if count == 1 else f"{title} ×{count}" for title, count in said.items()]
     return Volume(key, held, shapes[shown.key], tip.family, words)
 

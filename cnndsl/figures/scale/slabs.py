@@ -1,0 +1,262 @@
+"""The slabs of a stage, side by side: what each of its layers or blocks makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from cnndsl.figures.scene import Box, Scene
+from cnndsl.figures.text import clean
+from cnndsl.figures.titles import sayer
+from cnndsl.graph import Network
+from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.words import Words
+
+WEIGHTY = {Family.CONV, Family.DEPTHWISE, Family.LINEAR}
+OPENED = WEIGHTY | {Family.POOL, Family.UPSAMPLE}
+"""What the chain of a small block consists of, beside what leaves its input as it is."""
+QUIET = {Family.NORM, Family.REGULARIZE}
+JOINS = {Family.CONCAT, Family.ADD, Family.MATMUL}
+THIN = {Family.POOL, Family.ADD, Family.MATMUL, Family.ACTIVATION, Family.INPUT}
+"""Families whose slabs say where something happens; how wide they are says nothing."""
+CHAIN = 3
+"""A block is opened where it is a chain of so many layers at most."""
+KEPT = 0.75
+"""The least side in an opened block is so much of the greatest."""
+MOST = 6
+"""So many equal slabs are drawn one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One volume: the layers that make it, its shape, and what it is."""
+
+    nodes: tuple[str, ...]
+    shape: Shape
+    family: Family | None
+    words: str
+    activation: str = ""
+    """What follows it, which is its darker band."""
+    copied: str = ""
+    """The stage that a copy comes from."""
+    count: int = 1
+    kernel: tuple[int, ...] = ()
+    """Of a window: what one of its places reads."""
+
+    @property
+    def thin(self) -> bool:
+        """Whether its width says nothing."""
+        return self.family in THIN and not self.copied
+
+    @property
+    def plane(self) -> bool:
+        """Whether it has places."""
+        return len(self.shape) > 1 and any(int(n) > 1 for n in self.shape[1:])
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes the slabs of a network's stages, of the boxes of its scene."""
+
+    network: Network
+    scene: Scene
+    shapes: dict[str, Shape]
+    owner: dict[str, str]
+    """The stage of each box, by the keys of both."""
+    tails: dict[str, list[str]] = field(default_factory=dict)
+    heads: dict[str, list[str]] = field(default_factory=dict)
+    carried: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What becomes of a copy on its way between two stages: `crop 56²`."""
+    closed: set[str] = field(default_factory=set)
+    ends: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The layers of each box."""
+
+    def __post_init__(self) -> None:
+        """Who reads whom, and which blocks are closed: a block looks the same everywhere."""
+        for edge in self.scene.edges:
+            self.tails.setdefault(edge.head, []).append(edge.tail)
+            self.heads.setdefault(edge.tail, []).append(edge.head)
+        self.ends = {box.key: tuple(box.nodes) for box in self.scene.boxes()}
+        framed = [box for box in self.scene.boxes() if box.frame is not None]
+        self.closed = {
+            box.frame.name for box in framed if box.frame is not None and not self._opened(box)
+        }
+
+    def __call__(self, held: Sequence[Box]) -> list[Slab]:
+        """The slabs of a stage's boxes, in order."""
+        inside = {box.key: box for box in held if box.nodes}
+        found: list[Slab] = []
+        for segment in self._segments(list(inside.values()), inside):
+            found = self._segment(segment, inside, found)
+        if not found:
+            last = list(inside.values())[-1]
+            found = [Slab(tuple(last.nodes), self.shapes[last.key], last.family, "")]
+        return folded(found)
+
+    def _segments(self, held: list[Box], inside: dict[str, Box]) -> list[list[Box]]:
+        """The boxes between the places that only one tensor crosses."""
+        place = {box.key: number for number, box in enumerate(held)}
+        far = {
+            key: max((place[head] for head in self.heads.get(key, ()) if head in place), default=n)
+            for key, n in place.items()
+        }  # fmt: skip
+        found: list[list[Box]] = [[]]
+        open_: set[str] = set()
+        for number, box in enumerate(held):
+            found[-1].append(box)
+            open_ = {key for key in (*open_, box.key) if far[key] > number}
+            if open_ <= {box.key}:
+                found.append([])
+        return [segment for segment in found if segment]
+
+    def _segment(
+        self, segment: list[Box], inside: dict[str, Box], before: list[Slab]
+    ) -> list[Slab]:
+        last = segment[-1]
+        if last.family is Family.CONCAT:
+            return self._operands(segment, inside, last, before)
+        done = list(before)
+        for box in self._main(segment, inside):
+            done = self._followed(done, box)
+        return done
+
+    def _main(self, segment: list[Box], inside: dict[str, Box]) -> list[Box]:
+        """The longest way through a segment; all of it where nothing joins it."""
+        if len(segment) == 1:
+            return segment
+        keys = {box.key for box in segment}
+        ways: dict[str, list[Box]] = {}
+        for box in segment:
+            before = [ways[key] for key in self.tails.get(box.key, ()) if key in keys]
+            ways[box.key] = [*max(before, key=len, default=[]), box]
+        way = max(ways.values(), key=len)
+        beside = [box for box in segment if box.family in OPENED and box not in way]
+        if way[-1].family in JOINS and len(segment) - len(way) == len(beside) <= CHAIN:
+            return [*way[:-1], *beside, way[-1]]
+        return way
+
+    def _operands(
+        self, segment: list[Box], inside: dict[str, Box], join: Box, before: list[Slab]
+    ) -> list[Slab]:
+        """What a concat puts side by side: it is as wide as they are together."""
+        found: list[Slab] = []
+        copies: list[Slab] = []
+        for tail in dict.fromkeys(self.tails.get(join.key, ())):
+            box, source = inside.get(tail), tail
+            nodes: tuple[str, ...] = ()
+            if box is not None and box.family is Family.RESHAPE:
+                # On its way it is cropped: which of what it reads is that, and which a size?
+                wider = [key for key in self.tails.get(tail, ()) if key not in inside]
+                if wider:
+                    source, nodes = wider[0], tuple(box.nodes)
+                    ends = self.owner[source], self.owner[join.key]
+                    self.carried[ends] = said_of(self.network, box)
+                    box = None
+            if box is None:
+                copy = Slab(nodes, self.shapes[tail], Family.CONCAT, "", copied=self.owner[source])
+                copies.append(copy)
+            elif box in segment:
+                found = self._followed(found, box)
+        # What one of its operands is stands there already, and comes behind the copies.
+        made = before[-1:] if before and self._read(join, before[-1]) else []
+        found = [*before[: len(before) - len(made)], *copies, *made, *found]
+        if found:
+            last = found[-1]
+            found[-1] = replace(last, nodes=(*last.nodes, *join.nodes))
+        return found
+
+    def _read(self, join: Box, slab: Slab) -> bool:
+        made = {inner for tail in self.tails.get(join.key, ()) for inner in self.ends.get(tail, ())}
+        return not made.isdisjoint(slab.nodes)
+
+    def _followed(self, done: list[Slab], box: Box) -> list[Slab]:
+        """The slabs with those of a further box."""
+        if box.frame is not None or not box.parts:
+            return [*done, *(self._opened(box) or [self._slab(box)])]
+        return self._with(done, list(box.parts), box.family, self.shapes[box.key])
+
+    def _slab(self, box: Box) -> Slab:
+        said = sayer(self.network)(box)
+        words = clean(str(Words(said.title, said.small)))
+        return Slab(tuple(box.nodes), self.shapes[box.key], box.family, words)
+
+    def _opened(self, box: Box) -> list[Slab]:
+        """The layers of a block that is a short chain; nothing of any other."""
+        if box.frame and box.frame.name in self.closed:
+            return []
+        found = self._chain(box)
+        sizes = [int(n) for slab in found for n in slab.shape[1:]]
+        # What begins with a large map and ends with a small one would hide it.
+        return found if found and (not sizes or min(sizes) >= KEPT * max(sizes)) else []
+
+    def _chain(self, box: Box) -> list[Slab]:
+        wires = self.network.wires
+        families = [self.network.node(name).op.family for name in box.nodes]
+        heavy = [family for family in families if family not in QUIET | {Family.ACTIVATION}]
+        if not 1 <= len(heavy) <= CHAIN or not set(heavy) <= OPENED:
+            return []
+        for before, name in zip(box.nodes, box.nodes[1:], strict=False):
+            if set(wires.producers(name)) != {before}:
+                return []
+        done: list[Slab] = []
+        for name in box.nodes:
+            op = self.network.node(name).op
+            done = self._with(done, [name], op.family, self.network.shapes[name][0])
+        return done
+
+    def _with(
+        self, done: list[Slab], names: list[str], family: Family | None, shape: Shape
+    ) -> list[Slab]:
+        """The slabs with an operation and what follows it: a band, a slab, or no more."""
+        op = self.network.node(names[0]).op
+        after = [self.network.node(name).op for name in names[1:]]
+        acts = [clean(other.said().title) for other in after if other.each]
+        last = done[-1] if done else None
+        if family in QUIET or op.each or (family is Family.RESHAPE and not _plane(shape)):
+            if last is None:
+                return done
+            act = clean(op.said().title) if op.each and last.family in (*WEIGHTY, None) else ""
+            joined = (*last.nodes, *names)
+            return [*done[:-1], replace(last, nodes=joined, activation=last.activation or act)]
+        if last and family is Family.RESHAPE and last.shape == shape:
+            return [*done[:-1], replace(last, nodes=(*last.nodes, *names))]
+        act = acts[0] if acts and family in WEIGHTY else ""
+        kernel = getattr(op, "kernel", None) if family in WEIGHTY else None
+        window = tuple(map(int, kernel)) if isinstance(kernel, tuple) else ()
+        words = clean(str(op.said()))
+        return [*done, Slab(tuple(names), shape, family, words, act, kernel=window)]
+
+
+def said_of(network: Network, box: Box) -> str:
+    """`3×3, 64 · rate 2`: what a box does, without what follows."""
+    said = sayer(network)(box)
+    return clean(" · ".join((said.title, *said.attributes)))
+
+
+def _plane(shape: Shape) -> bool:
+    return len(shape) > 1 and any(int(n) > 1 for n in shape[1:])
+
+
+def folded(slabs: Sequence[Slab]) -> list[Slab]:
+    """Many equal slabs in a row as one, with their number."""
+    found: list[list[Slab]] = []
+    for slab in slabs:
+        if found and alike(found[-1][0], slab):
+            found[-1].append(slab)
+        else:
+            found.append([slab])
+    done: list[Slab] = []
+    for run in found:
+        if len(run) <= MOST:
+            done += run
+            continue
+        nodes = tuple(name for slab in run for name in slab.nodes)
+        done.append(replace(run[0], nodes=nodes, count=len(run)))
+    return done
+
+
+def alike(one: Slab, two: Slab) -> bool:
+    """Whether two slabs look the same and say the same."""
+    return (one.shape, one.family, one.words, one.activation, one.copied) == (
+        two.shape, two.family, two.words, two.activation, two.copied,
+    )  # fmt: skip

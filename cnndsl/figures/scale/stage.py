@@ -1,0 +1,215 @@
+"""A stage drawn: its slabs side by side on one axis, and the words below them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cnndsl.figures import font
+from cnndsl.figures.paint import Point, Text
+from cnndsl.figures.scale.slabs import Slab
+from cnndsl.figures.scale.solid import Law, Solid, plane_text
+from cnndsl.figures.scale.volumes import Volume
+
+NAME, SMALL, LINE = 8.6, 8.0, 10.0
+"""The sizes of a stage's name and of every other word, and from line to line."""
+LINES = 5
+"""Of what computes a stage."""
+NARROWEST = 44.0
+"""Words are not broken to less."""
+APART = 3.0
+"""Between numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A slab in its stage; its left face's middle is at `x` on the axis."""
+
+    slab: Slab
+    solid: Solid
+    x: float
+
+
+@dataclass(slots=True)
+class Stage:
+    """A volume's slabs, with the axis at height 0 and the first left face at 0."""
+
+    volume: Volume
+    law: Law
+    slabs: list[Placed]
+    pools: list[Placed]
+    words: list[Text] = field(default_factory=list)
+    """Numbers at its slabs; the slanted ones say the sizes of the plane."""
+    name: str = ""
+    lines: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> list[Placed]:
+        """Its slabs, and what stands on the last one's face."""
+        return self.slabs + self.pools
+
+    @property
+    def left(self) -> float:
+        """Where its silhouette begins, and its numbers."""
+        slant = self.law.slant[0]
+        edges = [p.x - p.solid.depth / 2 * slant for p in self.all]
+        return min([*edges, *(_left(text) for text in self.words if not text.turn)])
+
+    @property
+    def right(self) -> float:
+        """Where its silhouette ends, and its numbers."""
+        slant = self.law.slant[0]
+        edges = [p.x + p.solid.width + p.solid.depth / 2 * slant for p in self.all]
+        return max([*edges, *(_right(text) for text in self.words)])
+
+    @property
+    def above(self) -> float:
+        """How far it reaches over the axis."""
+        return max(_half(placed, self.law) for placed in self.all)
+
+    @property
+    def below(self) -> float:
+        """How far it and its numbers reach under the axis."""
+        return max(text.y for text in self.words) + 2 if self.words else self.above
+
+    @property
+    def middle(self) -> float:
+        """The middle of its fronts: its name stands there."""
+        first, last = self.slabs[0], self.slabs[-1]
+        right = last.x + last.solid.width
+        slant = self.law.slant[0]
+        return (first.x - first.solid.depth / 2 * slant + right - last.solid.depth / 2 * slant) / 2
+
+    @property
+    def wide(self) -> float:
+        """The width of its words."""
+        return max(
+            [font.width(self.name, NAME, bold=True), *(font.width(x, SMALL) for x in self.lines)]
+        )
+
+    @property
+    def foot(self) -> float:
+        """The height of its words."""
+        return LINE * (bool(self.name) + len(self.lines)) + 4
+
+    @property
+    def exit(self) -> Point:
+        """Where what it makes leaves it: the middle of its last face."""
+        last = self.all[-1]
+        return last.x + last.solid.width, 0.0
+
+    @property
+    def entry(self) -> Point:
+        """Where what it reads comes in: its first front, on the axis."""
+        first = self.slabs[0]
+        return first.x - first.solid.depth / 2 * self.law.slant[0] - 0.5, 0.0
+
+    def top(self, source: str = "", aside: float = 0.0) -> Point:
+        """On its top: of the slab that is a copy of a source, of the last one for none."""
+        copies = [p for p in self.slabs if p.slab.copied == source] if source else self.slabs[-1:]
+        placed = (copies or self.slabs)[0]
+        middle = placed.x + placed.solid.width / 2 + aside
+        return middle, -placed.solid.height / 2
+
+    def lower(self) -> Point:
+        """Under its numbers."""
+        return self.middle, self.below + 3
+
+
+def _half(placed: Placed, law: Law) -> float:
+    return placed.solid.height / 2 + placed.solid.depth / 2 * law.slant[1]
+
+
+def _left(text: Text) -> float:
+    return text.x - font.width(text.text, text.size) / 2
+
+
+def _right(text: Text) -> float:
+    half = font.width(text.text, text.size) / 2
+    return text.x + half * math.cos(math.radians(text.turn))
+
+
+def stage(volume: Volume, law: Law, said: Sequence[str], *, most: float = 84.0) -> Stage:
+    """A stage; what computes it is said in lines that are no wider than its name and it."""
+    slabs, x = [], 0.0
+    for slab in volume.slabs:
+        solid = law.solid(slab.shape, thin=slab.thin)
+        slabs.append(Placed(slab, solid, x))
+        x += solid.width
+    pools = []
+    for slab in volume.pools:
+        pools.append(Placed(slab, law.solid(slab.shape, thin=True), x))
+    done = Stage(volume, law, slabs, pools)
+    numbers = _numbers(slabs, law)
+    done.words = [*numbers, *_size(slabs[-1], law, max(map(_right, numbers), default=-1e9))]
+    names = [volume.name, *(name for name in volume.outputs if name != volume.name)]
+    name = ", ".join(filter(None, names))
+    bare = Stage(volume, law, slabs, pools)
+    room = max(NARROWEST, min(most, max(bare.right - bare.left, font.width(name, NAME, bold=True))))
+    done.name = font.fitted(name, NAME, max(most, room), bold=True)
+    lines = [line for words in said for line in font.lines(words, SMALL, room)]
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], f"… {len(said)} kinds"]
+    done.lines = tuple(font.fitted(line, SMALL, most) for line in lines)
+    return done
+
+
+def _numbers(slabs: Sequence[Placed], law: Law) -> list[Text]:
+    """The channels below each slab, or below all that have as many."""
+    runs: list[list[Placed]] = []
+    for placed in slabs:
+        text, last = _channels(placed), runs[-1][-1] if runs else None
+        if last and text == _channels(last) and "×" not in text:
+            runs[-1].append(placed)
+        else:
+            runs.append([placed])
+    found: list[Text] = []
+    for run in runs:
+        text = _channels(run[0])
+        narrow = min(p.solid.width for p in run) < font.width(text, SMALL) + APART
+        for part in [run] if narrow else [[placed] for placed in run]:
+            deepest = max(part, key=lambda p: _half(p, law))
+            depth = deepest.solid.depth / 2
+            middle = (part[0].x + part[-1].x + part[-1].solid.width) / 2
+            y = max(p.solid.height for p in part) / 2 + depth * law.slant[1] + 9.5
+            found.append(Text(middle - depth * law.slant[0], y, text, SMALL, "dim", anchor="middle"))
+    return _spread(found)
+
+
+def _channels(placed: Placed) -> str:
+    if not placed.slab.plane:
+        return ""
+    count = f" ×{placed.slab.count}" if placed.slab.count > 1 else ""
+    return f"{int(placed.slab.shape[0])}{count}"
+
+
+def _spread(texts: Sequence[Text]) -> list[Text]:
+    """Numbers that do not touch; what there is no room for is left out."""
+    from dataclasses import replace
+
+    texts = [text for text in texts if text.text]
+    done: list[Text] = []
+    for text in texts:
+        least = _right(done[-1]) + APART if done else -1e9
+        done.append(replace(text, x=max(text.x, least + font.width(text.text, SMALL) / 2)))
+    if done:
+        shift = sum(a.x - b.x for a, b in zip(done, texts, strict=True)) / len(done)
+        done = [replace(text, x=text.x - shift) for text in done]
+    return done
+
+
+def _size(last: Placed, law: Law, least: float) -> list[Text]:
+    """The side's length along its slanted lower edge; of a vector how long it is."""
+    text = plane_text(last.slab.shape) if last.slab.plane else str(int(last.slab.shape[0]))
+    if not last.slab.plane and last.slab.count > 1:
+        text += f" ×{last.slab.count}"
+    back = 0.0 if last.slab.plane else -0.18
+    x, y = last.solid.point(last.x, 0, 1, -0.5, back, law)
+    slant = math.radians(law.angle)
+    half = font.width(text, SMALL) / 2 * math.cos(slant)
+    x, y = x + 4.2, y + 6.2
+    if last.slab.plane and x - half < least:
+        y -= (least + half - x) * math.tan(slant)
+        x = least + half
+    return [Text(x, y, text, SMALL, "grey", anchor="middle", turn=-law.angle)]

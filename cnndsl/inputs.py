@@ -75,12 +75,7 @@ def photo(
     three channels, and 0 and 1 for one, unless given.
     Raises OSError: it cannot be read. ArchError: it is not a photo, or the shape not one's.
     """
-    if len(shape) != 3 or shape[0] not in (1, 3):
-        message = (
-            f"a photo has 1 or 3 channels and 2 axes, and the input is {spell_shape(shape)}"
-        )
-        raise _refused(message, "give an array: --input name=x.npy")
-    channels, height, width = (int(n) for n in shape)
+    channels, height, width = _sizes(shape)
     pixels, size = _pixels(path, channels, height, width)
     own = IMAGENET if channels == 3 else ((0.0,), (1.0,))
     mean, deviation = mean or own[0], deviation or own[1]
@@ -100,6 +95,24 @@ def photo(
         f"scaled to 0…1, less {imagenet}mean {mean}, by {imagenet}deviation {deviation}"
     )
     return Prepared(np.ascontiguousarray(array.transpose(2, 0, 1)[None], np.float32), said)
+
+
+def cropped(path: Path, shape: Shape) -> Array:
+    """The photo as `photo` resizes and crops it, in 0…1.  → (H, W, C).
+
+    Raises OSError: it cannot be read. ArchError: it is not a photo, or the shape not one's.
+    """
+    return _pixels(path, *_sizes(shape))[0]
+
+
+def _sizes(shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        message = (
+            f"a photo has 1 or 3 channels and 2 axes, and the input is {spell_shape(shape)}"
+        )
+        raise _refused(message, "give an array: --input name=x.npy")
+    channels, height, width = (int(n) for n in shape)
+    return channels, height, width
 
 
 def _pixels(

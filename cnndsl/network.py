@@ -155,6 +155,9 @@ class Network(graph.Network):
         height_mm: float | None = None,
         direction: str | None = None,
         caption: bool = True,
+        angle: float | None = None,
+        unit: float | None = None,
+        photo: str | None = None,
     ) -> None:
         """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.html`, `.tikz`, `.dot`.
 
@@ -172,6 +175,9 @@ class Network(graph.Network):
             height_mm=height_mm,
             direction=direction,
             captioned=caption,
+            angle=angle,
+            unit=unit,
+            photo=photo,
         )
         draw(self, path, options=options)
 

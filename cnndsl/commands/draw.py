@@ -27,7 +27,7 @@ from cnndsl.diagnostics import listing
     "--detail",
     type=click.Choice(["stages", "blocks", "full"]),
     help="Blocks closed; each opened once in an inset (the default); or all in their places. "
-    "To scale: a prism a stage (the default), a block, or a layer.",
+    "To scale: stages of layers and blocks (the default), these apart, or stages of layers.",
 )
 @click.option(
     "--open",
@@ -52,6 +52,17 @@ from cnndsl.diagnostics import listing
     type=click.Choice(["down", "right"]),
     help="Where boxes lead to; without it, as they fit a page best.",
 )
+@click.option(
+    "--angle",
+    type=click.FloatRange(5, 85),
+    help="To scale: how steep the depth is, in degrees.",
+)
+@click.option(
+    "--unit",
+    type=click.FloatRange(0.1, 200),
+    help="To scale: pixels of height a root of a pixel; without it, what fits a page.",
+)
+@click.option("--photo", metavar="PATH", help="To scale: a photo on the first plane.")
 @click.option("--caption/--no-caption", default=True, help="Name and costs at the foot.")
 @click.option(
     "--engine",
@@ -73,6 +84,9 @@ def draw(
     width_mm: float | None,
     height_mm: float | None,
     direction: str | None,
+    angle: float | None,
+    unit: float | None,
+    photo: str | None,
     caption: bool,
     engine: str | None,
 ) -> None:
@@ -89,8 +103,9 @@ def draw(
     definition = pick(read, model)
     network = elaborated(definition, parameters, inputs, outputs)
     options = Options(
-        style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption
-    )
+        style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption,
+        angle, unit, photo,
+    )  # fmt: skip
     if model is None and len(read.models) > 1:
         others = listing([name for name in read.models if name != definition.name])
         click.echo(f"drew {definition.name}; --model draws {others}", err=True)

@@ -38,6 +38,12 @@ class Options:
     """`down` or `right`; None is what fits a page best."""
     captioned: bool = True
     """With the name, the sources and the costs under the picture."""
+    angle: float | None = None
+    """To scale: how steep the depth is drawn, in degrees."""
+    unit: float | None = None
+    """To scale: pixels of height a root of a pixel; None is what fits a page."""
+    photo: str | None = None
+    """To scale: a photo on the first plane."""
 
 
 def draw(

@@ -18,6 +18,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "scope": ("none", "#b4b4b4"),
         "wire": ("none", "#555555"),
         "rail": ("none", "#85878d"),
+        "kernel": ("none", "#555555"),
         "arrow": ("#555555", "none"),
         "ink": ("#1c1c1e", "none"),
         "dim": ("#3a3b3f", "none"),
@@ -31,6 +32,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "scope": ("none", "#5a5e66"),
         "wire": ("none", "#a9adb5"),
         "rail": ("none", "#7b7f87"),
+        "kernel": ("none", "#a9adb5"),
         "arrow": ("#a9adb5", "none"),
         "ink": ("#eceef2", "none"),
         "dim": ("#d2d5da", "none"),
@@ -44,6 +46,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "scope": ("none", "#777777"),
         "wire": ("none", "#222222"),
         "rail": ("none", "#666666"),
+        "kernel": ("none", "#222222"),
         "arrow": ("#222222", "none"),
         "ink": ("#000000", "none"),
         "dim": ("#111111", "none"),
@@ -111,9 +114,19 @@ def role_of(family: Family | None) -> str:
     return family.value if family else "block"
 
 
-def colours(name: str) -> dict[str, Colours]:
+class Palette(dict[str, Colours]):
+    """The colours of every role; a role may be a colour itself, `#rrggbb`."""
+
+    def __missing__(self, role: str) -> Colours:
+        """A colour that a photo has.  Raises KeyError: no such role."""
+        if not role.startswith("#"):
+            raise KeyError(role)
+        return role, "none"
+
+
+def colours(name: str) -> Palette:
     """The colours of every role in a theme."""
-    found = dict(_PLAIN[name])
+    found = Palette(_PLAIN[name])
     looks = {"block": theme.BLOCK} | {role_of(f): look for f, look in theme.LOOKS.items()}
     greys = {role_of(family): grey for family, grey in _GREYS.items()} | {"block": "#ffffff"}
     for role, look in looks.items():

@@ -78,7 +78,7 @@ def night(roles: set[str]) -> str:
     """The rules that make a light picture dark; print stays light."""
     dark = palette.colours("dark")
     rules = []
-    for role in sorted(roles):
+    for role in sorted(role for role in roles if not role.startswith("#")):
         fill, stroke = dark[role]
         rules.append(f".{role}{{fill:{fill};stroke:{stroke}}}")
     return f"@media screen and (prefers-color-scheme:dark){{{''.join(rules)}}}"
@@ -121,7 +121,8 @@ class _Writer:
 
     def _paint(self, role: str, stroke: float, *, dashed: bool = False) -> str:
         fill, line = self.colours[role]
-        text = f'class="{role}" fill="{fill}" stroke="{line}"'
+        named = "" if role.startswith("#") else f'class="{role}" '
+        text = f'{named}fill="{fill}" stroke="{line}"'
         if line != "none":
             text += f' stroke-width="{number(stroke)}"'
         return text + (' stroke-dasharray="4 3"' if dashed else "")

@@ -137,7 +137,7 @@ class _Pen:
 
 
 def _name(role: str) -> str:
-    return role.replace("-", "")
+    return role.replace("-", "").removeprefix("#")
 
 
 def _point(x: float, y: float) -> str:

@@ -17,7 +17,8 @@ from cnndsl.figures.html import html
 from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.mermaid import mermaid
 from cnndsl.figures.pdf import pdf
-from cnndsl.figures.scale.page import scaled
+from cnndsl.figures.scale.page import Look, scaled
+from cnndsl.figures.scale.photo import mosaic
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
 from cnndsl.figures.tikz import tikz
@@ -151,7 +152,13 @@ def _centred(found: Picture, width: float) -> Picture:
 
 def _drawn(network: Network, options: Options, detail: str) -> Picture:
     if options.style == "scale":
-        return scaled(network, detail=detail, metric=options.metric)
+        return scaled(
+            network,
+            detail=detail,
+            metric=options.metric,
+            look=_look(network, options),
+            captioned=options.captioned,
+        )
     return blocks(
         network,
         detail=detail,
@@ -161,6 +168,25 @@ def _drawn(network: Network, options: Options, detail: str) -> Picture:
         tallest=(options.height_mm or 0.0) / MILLIMETRES,
         direction=options.direction,
         captioned=options.captioned,
+    )
+
+
+def _look(network: Network, options: Options) -> Look:
+    """How volumes are drawn.  Raises ArchError: no photo; a number out of its range (E611)."""
+    for name, (value, least, most) in {
+        "angle": (options.angle, 5, 85),
+        "unit": (options.unit, 0.1, 200),
+    }.items():
+        if value is not None and not least <= value <= most:
+            message = f"the {name} {value:g} is not between {least} and {most}"
+            raise ArchError([Diagnostic("E611", message)])
+    usual = Look()
+    return Look(
+        options.width_mm / MILLIMETRES if options.width_mm else usual.widest,
+        options.height_mm / MILLIMETRES if options.height_mm else usual.tallest,
+        options.unit,
+        usual.angle if options.angle is None else options.angle,
+        mosaic(Path(options.photo), network) if options.photo else None,
     )
 
 
@@ -223,8 +249,9 @@ class Way(Record):
 
 PICTURES = {"svg": _svg, "png": _png, "pdf": _pdf, "html": _html, "tikz": _tikz}
 """How a picture is written."""
-_SCALED = ("theme", "detail", "metric", "width_mm", "height_mm")
-_BOXES = (*_SCALED, "opened", "direction", "captioned")
+_ANY = ("theme", "detail", "metric", "width_mm", "height_mm", "captioned")
+_SCALED = (*_ANY, "angle", "unit", "photo")
+_BOXES = (*_ANY, "opened", "direction")
 USUAL = "blocks"
 STYLES: dict[str, dict[str, Way]] = {
     USUAL: {

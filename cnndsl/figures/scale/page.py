@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
@@ -23,7 +25,7 @@ from cnndsl.figures.scale.shelf import (
     in_rows,
     longest,
 )
-from cnndsl.figures.scale.slabs import WEIGHTY, Slab
+from cnndsl.figures.scale.slabs import Slab
 from cnndsl.figures.scale.solid import ANGLE, BAND, TALLEST, UNIT, Law, faces
 from cnndsl.figures.scale.stage import LINE, NAME, SMALL, Placed, Stage, stage
 from cnndsl.figures.scale.volumes import Volume, in_order, volumes
@@ -33,10 +35,15 @@ from cnndsl.figures.text import clean, shape_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
-MARGIN = 10.0
+MARGIN, OVER = 10.0, 14.0
+"""Around all, and over what stands at the foot."""
 PAGE = (657.0, 868.0)
 """Pixels: 174 by 230 mm, where the smallest text is 6 pt."""
 SCALES = tuple(0.94**n for n in range(38))
+LOW = -0.26
+"""How low on its plane a kernel is drawn: beside the arrow."""
+SEEN = 4.5
+"""Pixels: the least height of a kernel that is drawn."""
 FEW = 0.5
 """A row is broken rather than drawn at less than so much."""
 SIGNS = {Family.ADD, Family.MATMUL}
@@ -51,6 +58,9 @@ HANGING = 20
 TIME = "Time is written, not drawn."
 
 
+Photo = tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """How the volumes are drawn: the page in pixels; a fixed unit, or what fits it."""
@@ -59,6 +69,8 @@ class Look:
     tallest: float = PAGE[1]
     unit: float | None = None
     angle: float = ANGLE
+    photo: Photo | None = None
+    """Rows of colours, as `#rrggbb`: what stands on the first plane."""
 
 
 def scaled(
@@ -78,12 +90,21 @@ def scaled(
     planned = drawable(plan(network, folding=detail != "full", repeats=False))
     found, scene = volumes(planned, stages=detail != "blocks")
     legend = _Legend([slab for v in found.values() for slab in v.slabs + v.pools])
-    shelf = _arranged(network, scene, found, look, legend)
     heat = Heat(network, metric) if metric else None
     if heat:
         heat.spread([slab.nodes for v in found.values() for slab in v.slabs + v.pools])
     tell = Teller(network)
 
+    def foot(law: Law, wide: float) -> list[Part]:
+        parts = legend.parts(law, wide, heat, time=_timed(network))
+        if captioned:
+            lower = extent(parts)[1] + 6
+            parts += caption(network.name, about(network, wide), 0, lower, wide)[0]
+        return parts
+
+    room = look.widest - 2 * MARGIN
+    taken = OVER + extent(foot(Law(), room))[1] + 2 * MARGIN
+    shelf = _arranged(scene, found, look, legend, (room, look.tallest - taken))
     wires: list[Part] = [
         Group(
             (Path(tuple((x + MARGIN, y + MARGIN) for x, y in line), arrow=True, stroke=1.1),),
@@ -92,20 +113,17 @@ def scaled(
         )
         for (tail, head), line in shelf.wires.items()
     ]
-    wires += _carried(shelf, found)
+    if look.photo:
+        wires = [_photo(shelf, look.photo), *wires]
+    wires += [*_carried(shelf, found), *_pyramids(shelf)]
     groups: list[Part] = [
-        _group(shelf, key, heat, tell) for key in sorted(shelf.spots, key=lambda k: shelf.spots[k])
+        _group(shelf, key, heat, tell)
+        for key in sorted(shelf.spots, key=lambda k: shelf.spots[k])
     ]
     parts: list[Part] = [*groups, *wires]
-    wide = max(shelf.width, 320.0)
-    foot = MARGIN + shelf.height + 16
     law = next(iter(shelf.stages.values())).law
-    keys = legend.parts(law, wide, heat, time=any(len(v.shape) == 4 for v in found.values()))
-    parts += [shifted(part, MARGIN, foot) for part in keys]
-    if captioned:
-        foot = extent(parts)[1] + 6
-        said, _, _ = caption(network.name, about(network, wide), MARGIN, foot, wide)
-        parts += said
+    below = foot(law, max(shelf.width, 320.0))
+    parts += [shifted(part, MARGIN, MARGIN + shelf.height + OVER) for part in below]
     right, bottom = extent(parts)
     return Picture(
         max(right, shelf.width + MARGIN) + MARGIN,
@@ -118,19 +136,22 @@ def scaled(
 
 
 def _arranged(
-    network: Network, scene: Scene, found: dict[str, Volume], look: Look, legend: _Legend
+    scene: Scene,
+    found: dict[str, Volume],
+    look: Look,
+    legend: _Legend,
+    room: tuple[float, float],
 ) -> Shelf:
-    """The stages as they fit the page best: in one row, in rows, or as boxes would stand."""
+    """The stages as they fit the page best: what hangs below a path there, or all in rows."""
     edges = [(edge.tail, edge.head) for edge in scene.edges]
     after: dict[str, list[str]] = {}
     for tail, head in edges:
         after.setdefault(tail, []).append(head)
     order = in_order([box.key for box in scene.boxes()], after)
     path = longest(order, edges)
-    widest, tallest = look.widest - 2 * MARGIN, look.tallest - 90
-    side = max(
-        [1.0, *(float(n) ** 0.5 for v in found.values() for s in v.slabs for n in s.shape[1:][-2:])]
-    )
+    widest, tallest = room
+    slabs = [slab for volume in found.values() for slab in volume.slabs]
+    side = max([1.0, *(float(n) ** 0.5 for slab in slabs for n in slab.shape[1:][-2:])])
 
     def law(scale: float, least: float = 1.0) -> Law:
         if look.unit is not None:
@@ -146,19 +167,25 @@ def _arranged(
     def fits(shelf: Shelf) -> bool:
         return shelf.width <= widest and shelf.height <= tallest
 
+    def at(count: int, scale: float) -> Shelf:
+        made = stages(scale, LONG if len(order) < MANY else SHORT)
+        return in_rows(broken(order, made, count), made, edges)
+
+    def fitted(count: int, place: int) -> bool:
+        return fits(at(count, scales[place]))
+
     scales = SCALES if look.unit is None else (1.0,)
     if len(path) < len(found) and (below := hung(path, edges, order)):
-        for scale in scales[:HANGING]:
+        for scale in scales[:HANGING:2]:
             shelf = hanging(path, below, edges, stages(scale, SHORT))
             if fits(shelf) and apart(path, below, shelf):
                 return shelf
     best: tuple[float, Shelf] | None = None
     for count in range(1, len(order) + 1):
-        for scale in scales:
-            made = stages(scale, LONG if len(order) < MANY else SHORT)
-            shelf = in_rows(broken(order, made, count), made, edges)
-            if fits(shelf):
-                break
+        # The larger, the wider and higher: the largest that fits is found by halving.
+        place = bisect_left(range(len(scales)), True, key=partial(fitted, count))
+        scale = scales[min(place, len(scales) - 1)]
+        shelf = at(count, scale)
         if best is None or (fits(shelf) and scale > best[0]) or not fits(best[1]):
             best = (scale, shelf)
         if (fits(shelf) and best[0] >= FEW) or shelf.height > tallest or len(scales) == 1:
@@ -184,6 +211,11 @@ def certificate(network: Network, found: dict[str, Volume]) -> dict[str, object]
             for volume in found.values()
         ],
     }
+
+
+def _timed(network: Network) -> bool:
+    """Whether an input has three dimensions: of a film, the first is time."""
+    return any(len(tensor.shape) == 4 for tensor in network.inputs.values())
 
 
 def _words(network: Network, found: dict[str, Volume]) -> str:
@@ -256,9 +288,59 @@ def _carried(shelf: Shelf, found: dict[str, Volume]) -> list[Part]:
             wide = font.width(words, SMALL)
             corners = ((x - wide / 2 - 3, y - 4), (x + wide / 2 + 3, y + 4))
             (left, top), (right, low) = corners
-            parts.append(Polygon(((left, top), (right, top), (right, low), (left, low)), "page", 0))
+            around = ((left, top), (right, top), (right, low), (left, low))
+            parts.append(Polygon(around, "page", 0))
             parts.append(Text(x, y + 2.8, words, SMALL, "grey", anchor="middle"))
     return parts
+
+
+def _photo(shelf: Shelf, rows: Photo) -> Part:
+    """A photo on the side of the first stage, in so many pieces."""
+    key = min(shelf.spots, key=lambda k: (shelf.names[k], shelf.spots[k]))
+    found, (x, y) = shelf.stages[key], shelf.spots[key]
+    placed, count = found.slabs[-1], len(rows)
+    parts: list[Part] = []
+    for number, row in enumerate(rows):
+        for place, colour in enumerate(row):
+            # Each is a little larger than its place: no line shows between two.
+            top, foot = 0.5 - number / count, max(0.5 - (number + 1.3) / count, -0.5)
+            near, far = place / len(row) - 0.5, min((place + 1.3) / len(row) - 0.5, 0.5)
+            corners = ((1, foot, near), (1, foot, far), (1, top, far), (1, top, near))
+            at = x + MARGIN + placed.x, y + MARGIN
+            points = tuple(placed.solid.point(*at, *corner, found.law) for corner in corners)
+            parts.append(Polygon(points, colour, stroke=0))
+    return Group(tuple(parts), title="photo", kind="photo")
+
+
+def _pyramids(shelf: Shelf) -> list[Part]:
+    """From what one place of a first layer reads to that place, as far as it can be seen."""
+    parts: list[Part] = []
+    reached: list[Point] = []
+    for (tail, head), line in shelf.wires.items():
+        before, after = shelf.stages[tail], shelf.stages[head]
+        seen, reads = before.all[-1], after.slabs[0]
+        sides = [int(n) for n in seen.slab.shape[1:]]
+        if parts and shelf.spots[tail] not in reached:
+            break
+        if len(line) != 2 or len(reads.slab.kernel) != 2 or len(sides) != 2:
+            break
+        high, deep = (k / n for k, n in zip(reads.slab.kernel, sides, strict=True))
+        if high * seen.solid.height < SEEN or min(sides) < 2:
+            break
+        x, y = (a + MARGIN for a in shelf.spots[tail])
+        tall, wide = min(high, 0.4), min(deep, 0.6)
+        corners = tuple(
+            seen.solid.point(
+                x + seen.x, y, 1.0, LOW + up * tall, LOW / 2 + back * wide, before.law
+            )
+            for up, back in ((-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5))
+        )
+        x, y = (a + MARGIN for a in shelf.spots[head])
+        tip = reads.solid.point(x + reads.x, y, 0.0, LOW, -0.5, after.law)
+        parts += [Path((corner, tip), "kernel", stroke=0.6, radius=0) for corner in corners]
+        parts.append(Polygon(corners, "kernel", stroke=0.8))
+        reached = [shelf.spots[head]]
+    return [Group(tuple(parts), kind="kernel")] if parts else []
 
 
 class _Legend:
@@ -314,7 +396,7 @@ class _Legend:
         """The words beside each colour, in the order of the families."""
         order = [role_of(family) for family in theme.LOOKS] + ["copied", "softmax"]
         looks = {role_of(family): look.name for family, look in theme.LOOKS.items()}
-        looks |= {"copied": "a copy, then concat"}
+        looks |= {"copied": "a copy, then concat", "input": "input"}
         found: dict[str, str] = {}
         for role in order:
             slabs = self.kinds.get(role, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cnndsl.figures.layout.piece import tidy
 from cnndsl.figures.paint import Point
@@ -76,7 +77,7 @@ def in_rows(rows: Sequence[Sequence[str]], stages: Stages, edges: Sequence[Ends]
     """
     shelf = Shelf(stages)
     order = [key for row in rows for key in row]
-    follows = dict(zip(order, order[1:], strict=False))
+    follows = dict(pairwise(order))
     row_of = {key: number for number, row in enumerate(rows) for key in row}
     straight = [(t, h) for t, h in edges if follows.get(t) == h]
     nets = _Nets(shelf, [ends for ends in edges if follows.get(ends[0]) != ends[1]], row_of)
@@ -170,9 +171,9 @@ class _Nets:
         for row in {row for tail in self.heads for row in self._rows(tail)}:
             taken = []
             over = [tail for tail in self.heads if row in self._rows(tail)]
-            spans = {tail: self._whole(tail, row) for tail in over}
-            for tail in sorted(over, key=lambda t: spans[t][1] - spans[t][0]):
-                self.level[tail, row] = _free(taken, spans[tail])
+            wholes = {tail: self._whole(tail, row) for tail in over}
+            for _, tail in sorted((w[1] - w[0], tail) for tail, w in wholes.items()):
+                self.level[tail, row] = _free(taken, wholes[tail])
 
     def _rows(self, tail: str) -> list[int]:
         return sorted({self.row_of[key] for key in (tail, *self.heads[tail])})
@@ -200,10 +201,10 @@ class _Nets:
         """A line for each edge."""
         shelf, right = self.shelf, self.shelf.width
         for tail, heads in self.heads.items():
-            begin = self._end(tail, tail, tops)
+            begin = self._end(tail, tail)
             here = self.row_of[tail]
             for head in heads:
-                end = self._end(tail, head, tops)
+                end = self._end(tail, head)
                 there = self.row_of[head]
                 y1, y2 = (
                     tops[row] - ARC - TRACK * self.level[tail, row] + TRACK / 2
@@ -221,7 +222,7 @@ class _Nets:
                 if here == there:
                     shelf.arcs.add((tail, head))
 
-    def _end(self, tail: str, key: str, tops: Sequence[float]) -> Point:
+    def _end(self, tail: str, key: str) -> Point:
         """Where a line leaves its stage, or comes down on one: those at one slab apart."""
         shelf = self.shelf
         found = shelf.stages[key]
@@ -296,9 +297,8 @@ def hanging(
 
 def apart(path: Sequence[str], below: dict[str, list[str]], shelf: Shelf) -> bool:
     """Whether what hangs keeps apart, of the rest too."""
-    hung_ = [(key, one) for key in path for one in below[key]]
     boxes = []
-    for _, one in hung_:
+    for one in (one for key in path for one in below[key]):
         (x, y), found = shelf.spots[one], shelf.stages[one]
         boxes.append((
             x + min(found.left, found.middle - found.wide / 2),

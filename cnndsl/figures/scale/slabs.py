@@ -86,20 +86,20 @@ class Maker:
         """The slabs of a stage's boxes, in order."""
         inside = {box.key: box for box in held if box.nodes}
         found: list[Slab] = []
-        for segment in self._segments(list(inside.values()), inside):
+        for segment in self._segments(list(inside.values())):
             found = self._segment(segment, inside, found)
         if not found:
             last = list(inside.values())[-1]
             found = [Slab(tuple(last.nodes), self.shapes[last.key], last.family, "")]
         return folded(found)
 
-    def _segments(self, held: list[Box], inside: dict[str, Box]) -> list[list[Box]]:
+    def _segments(self, held: list[Box]) -> list[list[Box]]:
         """The boxes between the places that only one tensor crosses."""
         place = {box.key: number for number, box in enumerate(held)}
         far = {
-            key: max((place[head] for head in self.heads.get(key, ()) if head in place), default=n)
-            for key, n in place.items()
-        }  # fmt: skip
+            key: max((place.get(head, -1) for head in self.heads.get(key, ())), default=-1)
+            for key in place
+        }
         found: list[list[Box]] = [[]]
         open_: set[str] = set()
         for number, box in enumerate(held):
@@ -116,11 +116,11 @@ class Maker:
         if last.family is Family.CONCAT:
             return self._operands(segment, inside, last, before)
         done = list(before)
-        for box in self._main(segment, inside):
+        for box in self._main(segment):
             done = self._followed(done, box)
         return done
 
-    def _main(self, segment: list[Box], inside: dict[str, Box]) -> list[Box]:
+    def _main(self, segment: list[Box]) -> list[Box]:
         """The longest way through a segment; all of it where nothing joins it."""
         if len(segment) == 1:
             return segment
@@ -153,7 +153,9 @@ class Maker:
                     self.carried[ends] = said_of(self.network, box)
                     box = None
             if box is None:
-                copy = Slab(nodes, self.shapes[tail], Family.CONCAT, "", copied=self.owner[source])
+                copy = Slab(
+                    nodes, self.shapes[tail], Family.CONCAT, "", copied=self.owner[source]
+                )
                 copies.append(copy)
             elif box in segment:
                 found = self._followed(found, box)
@@ -166,14 +168,16 @@ class Maker:
         return found
 
     def _read(self, join: Box, slab: Slab) -> bool:
-        made = {inner for tail in self.tails.get(join.key, ()) for inner in self.ends.get(tail, ())}
+        made = {
+            inner for tail in self.tails.get(join.key, ()) for inner in self.ends.get(tail, ())
+        }
         return not made.isdisjoint(slab.nodes)
 
     def _followed(self, done: list[Slab], box: Box) -> list[Slab]:
         """The slabs with those of a further box."""
         if box.frame is not None or not box.parts:
             return [*done, *(self._opened(box) or [self._slab(box)])]
-        return self._with(done, list(box.parts), box.family, self.shapes[box.key])
+        return self._all(done, box.parts)
 
     def _slab(self, box: Box) -> Slab:
         said = sayer(self.network)(box)
@@ -198,33 +202,31 @@ class Maker:
         for before, name in zip(box.nodes, box.nodes[1:], strict=False):
             if set(wires.producers(name)) != {before}:
                 return []
-        done: list[Slab] = []
-        for name in box.nodes:
-            op = self.network.node(name).op
-            done = self._with(done, [name], op.family, self.network.shapes[name][0])
+        return self._all([], box.nodes)
+
+    def _all(self, done: list[Slab], names: Sequence[str]) -> list[Slab]:
+        """The slabs with some layers in a row."""
+        for name in names:
+            done = self._with(done, name)
         return done
 
-    def _with(
-        self, done: list[Slab], names: list[str], family: Family | None, shape: Shape
-    ) -> list[Slab]:
-        """The slabs with an operation and what follows it: a band, a slab, or no more."""
-        op = self.network.node(names[0]).op
-        after = [self.network.node(name).op for name in names[1:]]
-        acts = [clean(other.said().title) for other in after if other.each]
+    def _with(self, done: list[Slab], name: str) -> list[Slab]:
+        """The slabs with a further layer: it is a band, a slab, or no more than words."""
+        op, shape = self.network.node(name).op, self.network.shapes[name][0]
         last = done[-1] if done else None
-        if family in QUIET or op.each or (family is Family.RESHAPE and not _plane(shape)):
+        flat = op.family is Family.RESHAPE and not _plane(shape)
+        if op.family in QUIET or op.each or flat:
             if last is None:
                 return done
             act = clean(op.said().title) if op.each and last.family in (*WEIGHTY, None) else ""
-            joined = (*last.nodes, *names)
+            joined = (*last.nodes, name)
             return [*done[:-1], replace(last, nodes=joined, activation=last.activation or act)]
-        if last and family is Family.RESHAPE and last.shape == shape:
-            return [*done[:-1], replace(last, nodes=(*last.nodes, *names))]
-        act = acts[0] if acts and family in WEIGHTY else ""
-        kernel = getattr(op, "kernel", None) if family in WEIGHTY else None
+        if last and op.family is Family.RESHAPE and last.shape == shape:
+            return [*done[:-1], replace(last, nodes=(*last.nodes, name))]
+        kernel = getattr(op, "kernel", None) if op.family in WEIGHTY else None
         window = tuple(map(int, kernel)) if isinstance(kernel, tuple) else ()
         words = clean(str(op.said()))
-        return [*done, Slab(tuple(names), shape, family, words, act, kernel=window)]
+        return [*done, Slab((name,), shape, op.family, words, kernel=window)]
 
 
 def said_of(network: Network, box: Box) -> str:

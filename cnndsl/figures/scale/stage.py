@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnndsl.figures import font
 from cnndsl.figures.paint import Point, Text
 from cnndsl.figures.scale.slabs import Slab
 from cnndsl.figures.scale.solid import Law, Solid, plane_text
-from cnndsl.figures.scale.volumes import Volume
+from cnndsl.figures.scale.volumes import Volume, listed
 
 NAME, SMALL, LINE = 8.6, 8.0, 10.0
 """The sizes of a stage's name and of every other word, and from line to line."""
 LINES = 5
 """Of what computes a stage."""
-NARROWEST = 44.0
-"""Words are not broken to less."""
-APART = 3.0
-"""Between numbers."""
+CROWDED = 1.35
+"""Numbers may be so many times as wide as their slabs."""
+NARROWEST = 0.72
+"""Words are not broken to less than so much of the longest."""
+APART, BEYOND = 3.0, 4.0
+"""Between numbers, and between them and the slanted one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Placed:
     slab: Slab
     solid: Solid
     x: float
+
+    @property
+    def right(self) -> float:
+        """Where its right face begins."""
+        return self.x + self.solid.width
 
 
 @dataclass(slots=True)
@@ -76,16 +83,19 @@ class Stage:
     @property
     def middle(self) -> float:
         """The middle of its fronts: its name stands there."""
-        first, last = self.slabs[0], self.slabs[-1]
-        right = last.x + last.solid.width
-        slant = self.law.slant[0]
-        return (first.x - first.solid.depth / 2 * slant + right - last.solid.depth / 2 * slant) / 2
+        first, last, slant = self.slabs[0], self.slabs[-1], self.law.slant[0]
+        left = first.x - first.solid.depth / 2 * slant
+        right = last.x + last.solid.width - last.solid.depth / 2 * slant
+        return (left + right) / 2
 
     @property
     def wide(self) -> float:
         """The width of its words."""
         return max(
-            [font.width(self.name, NAME, bold=True), *(font.width(x, SMALL) for x in self.lines)]
+            [
+                font.width(self.name, NAME, bold=True),
+                *(font.width(x, SMALL) for x in self.lines),
+            ]
         )
 
     @property
@@ -107,14 +117,12 @@ class Stage:
 
     def top(self, source: str = "", aside: float = 0.0) -> Point:
         """On its top: of the slab that is a copy of a source, of the last one for none."""
-        copies = [p for p in self.slabs if p.slab.copied == source] if source else self.slabs[-1:]
+        copies = (
+            [p for p in self.slabs if p.slab.copied == source] if source else self.slabs[-1:]
+        )
         placed = (copies or self.slabs)[0]
         middle = placed.x + placed.solid.width / 2 + aside
         return middle, -placed.solid.height / 2
-
-    def lower(self) -> Point:
-        """Under its numbers."""
-        return self.middle, self.below + 3
 
 
 def _half(placed: Placed, law: Law) -> float:
@@ -144,13 +152,14 @@ def stage(volume: Volume, law: Law, said: Sequence[str], *, most: float = 84.0) 
     numbers = _numbers(slabs, law)
     done.words = [*numbers, *_size(slabs[-1], law, max(map(_right, numbers), default=-1e9))]
     names = [volume.name, *(name for name in volume.outputs if name != volume.name)]
-    name = ", ".join(filter(None, names))
+    name = listed([name for name in names if name])
     bare = Stage(volume, law, slabs, pools)
-    room = max(NARROWEST, min(most, max(bare.right - bare.left, font.width(name, NAME, bold=True))))
+    usual = max(bare.right - bare.left, font.width(name, NAME, bold=True))
+    room = max(NARROWEST * most, min(most, usual))
     done.name = font.fitted(name, NAME, max(most, room), bold=True)
     lines = [line for words in said for line in font.lines(words, SMALL, room)]
     if len(lines) > LINES:
-        lines = [*lines[: LINES - 1], f"… {len(said)} kinds"]
+        lines = [*lines[: LINES - 1], f"… {len(said)} in all" if len(said) > LINES else "…"]
     done.lines = tuple(font.fitted(line, SMALL, most) for line in lines)
     return done
 
@@ -173,8 +182,17 @@ def _numbers(slabs: Sequence[Placed], law: Law) -> list[Text]:
             depth = deepest.solid.depth / 2
             middle = (part[0].x + part[-1].x + part[-1].solid.width) / 2
             y = max(p.solid.height for p in part) / 2 + depth * law.slant[1] + 9.5
-            found.append(Text(middle - depth * law.slant[0], y, text, SMALL, "dim", anchor="middle"))
-    return _spread(found)
+            x = middle - depth * law.slant[0]
+            found.append(Text(x, y, text, SMALL, "dim", anchor="middle"))
+    done = _spread(found)
+    if len(done) > 2 and _right(done[-1]) - _left(done[0]) > CROWDED * slabs[-1].right:
+        # No room for all: the least and the most.
+        counts = [int(placed.slab.shape[0]) for placed in slabs]
+        text = f"{min(counts)}–{max(counts)}" if len(set(counts)) > 1 else str(counts[0])
+        low = max(text.y for text in done)
+        x = sum(text.x for text in done) / len(done)
+        return [Text(x, low, text, SMALL, "dim", anchor="middle")]
+    return done
 
 
 def _channels(placed: Placed) -> str:
@@ -186,8 +204,6 @@ def _channels(placed: Placed) -> str:
 
 def _spread(texts: Sequence[Text]) -> list[Text]:
     """Numbers that do not touch; what there is no room for is left out."""
-    from dataclasses import replace
-
     texts = [text for text in texts if text.text]
     done: list[Text] = []
     for text in texts:
@@ -209,7 +225,8 @@ def _size(last: Placed, law: Law, least: float) -> list[Text]:
     slant = math.radians(law.angle)
     half = font.width(text, SMALL) / 2 * math.cos(slant)
     x, y = x + 4.2, y + 6.2
-    if last.slab.plane and x - half < least:
-        y -= (least + half - x) * math.tan(slant)
-        x = least + half
+    beyond = least + BEYOND + half
+    if last.slab.plane and x < beyond:
+        y -= (beyond - x) * math.tan(slant)
+        x = beyond
     return [Text(x, y, text, SMALL, "grey", anchor="middle", turn=-law.angle)]

@@ -59,12 +59,17 @@ class Volume:
             for weight in (True, False)
         }
         names = [name for name in stems[True] or stems[False] if name]
-        return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
+        return listed(names)
 
     @property
     def outputs(self) -> list[str]:
         """The names of the network's outputs that it is."""
         return [clean(box.title) for box in self.boxes if not box.nodes]
+
+
+def listed(names: Sequence[str]) -> str:
+    """`conv2, conv3`, `conv3 … conv5`."""
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
 
 
 def _named(box: Box, weighty: bool) -> bool:
@@ -112,7 +117,7 @@ def _label(network: Network, found: Sequence[Volume]) -> None:
     common: list[list[str]] = []
     shared: Counter[tuple[str, ...]] = Counter()
     for volume in found:
-        slabs = [slab for slab in volume.slabs + volume.pools if not slab.copied]
+        slabs = [slab for slab in volume.slabs if not slab.copied]
         names = [name.split(".") for slab in slabs for name in slab.nodes[:1]]
         shared.update({tuple(name[:n]) for name in names for n in range(1, len(name) + 1)})
         common.append(_common(names))
@@ -120,7 +125,10 @@ def _label(network: Network, found: Sequence[Volume]) -> None:
         alone = [n for n in range(1, len(prefix) + 1) if shared[tuple(prefix[:n])] == 1]
         if not alone:
             continue
-        name = prefix[: alone[0]]
+        after = alone[0]
+        while after < len(prefix) and prefix[after].isdigit():
+            after += 1
+        name = prefix[:after]
         turn = ""
         while len(name) > 1 and name[-1].isdigit():
             turn = f"[{name.pop()}]{turn}"
@@ -163,7 +171,10 @@ def _pools(found: dict[str, Volume], scene: Scene) -> None:
             scene.edges[:] = [edge for edge in scene.edges if edge.head != key]
             for edge in scene.edges:
                 edge.tail = source.key if edge.tail == key else edge.tail
-            tails = {head: [source.key if t == key else t for t in all_] for head, all_ in tails.items()}
+            tails = {
+                head: [source.key if one == key else one for one in before]
+                for head, before in tails.items()
+            }
 
 
 class _Owners:
@@ -241,6 +252,8 @@ class _Owners:
                 return len(self.shapes[reader.key]) > 1
             alike = self.shapes[key] == self.shapes[head.key]
             return alone and alike and _title(self.network, box) == _title(self.network, head)
+        if sum(head.family is Family.CONCAT for head in heads) > 1:
+            return False
         level = key in self.lanes and self.lanes[key] == self.lanes.get(reader.key)
         here, there = self.shapes[key], self.shapes[reader.key]
         level = level or (len(here) == len(there) == 2 and here[1] == there[1])

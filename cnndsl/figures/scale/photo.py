@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cnndsl.graph import Network
-from cnndsl.inputs import cropped
 
 ROWS, COLUMNS = 56, 40
 LEVELS = 31
@@ -17,6 +16,8 @@ def mosaic(path: Path, network: Network) -> tuple[tuple[str, ...], ...]:
 
     Raises OSError: it cannot be read. ArchError: it is not a photo, or the input not one's.
     """
+    from cnndsl.inputs import cropped
+
     pixels = cropped(path, next(iter(network.inputs.values())).shape)
     height, width, channels = pixels.shape
     rows, columns = min(ROWS, height), min(COLUMNS, width)

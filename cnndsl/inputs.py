@@ -17,6 +17,7 @@ from cnndsl.ops.base import Array, Shape, spell_shape
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from cnndsl.graph import Network
     from cnndsl.language.tree import Port
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -26,6 +27,8 @@ MAX_PHOTO = 500_000_000
 """Bytes of a photo's file."""
 MAX_PIXELS = 100_000_000
 """A photo may have no more once its shorter side is resized."""
+PIECES, LEVELS = (56, 40), 31
+"""Rows and columns of a mosaic, and levels of each of its colours."""
 
 
 def read_array(path: Path) -> Array:
@@ -97,12 +100,25 @@ def photo(
     return Prepared(np.ascontiguousarray(array.transpose(2, 0, 1)[None], np.float32), said)
 
 
-def cropped(path: Path, shape: Shape) -> Array:
-    """The photo as `photo` resizes and crops it, in 0…1.  → (H, W, C).
+def mosaic(path: Path, network: Network) -> tuple[tuple[str, ...], ...]:
+    """Rows of colours, `#rrggbb`: a photo as the first input gets it, in pieces, for a figure.
 
     Raises OSError: it cannot be read. ArchError: it is not a photo, or the shape not one's.
     """
-    return _pixels(path, *_sizes(shape))[0]
+    pixels, _ = _pixels(path, *_sizes(next(iter(network.inputs.values())).shape))
+    height, width, channels = pixels.shape
+    rows, columns = min(PIECES[0], height), min(PIECES[1], width)
+    found = []
+    for row in range(rows):
+        part = pixels[row * height // rows : (row + 1) * height // rows]
+        line = []
+        for column in range(columns):
+            piece = part[:, column * width // columns : (column + 1) * width // columns]
+            mean = piece.reshape(-1, channels).mean(0).tolist() * (3 // channels)
+            levels = [round(round(value * LEVELS) * 255 / LEVELS) for value in mean]
+            line.append("#" + "".join(f"{level:02x}" for level in levels))
+        found.append(tuple(line))
+    return tuple(found)
 
 
 def _sizes(shape: Shape) -> tuple[int, int, int]:

@@ -5,7 +5,7 @@ Everything below works on `graph.Network`, the data; this stands above it all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
@@ -157,7 +157,9 @@ class Network(graph.Network):
         caption: bool = True,
         angle: float | None = None,
         unit: float | None = None,
-        photo: str | None = None,
+        photo: str | PathLike[str] | None = None,
+        opened: Sequence[str] = (),
+        engine: str | None = None,
     ) -> None:
         """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.html`, `.tikz`, `.dot`.
 
@@ -166,6 +168,11 @@ class Network(graph.Network):
         """
         from cnndsl.figures import Options, draw
 
+        pieces = None
+        if photo is not None:
+            from cnndsl.inputs import mosaic
+
+            pieces = mosaic(Path(photo), self)
         options = Options(
             style,
             theme,
@@ -177,9 +184,10 @@ class Network(graph.Network):
             captioned=caption,
             angle=angle,
             unit=unit,
-            photo=photo,
+            photo=pieces,
+            opened=tuple(opened),
         )
-        draw(self, path, options=options)
+        draw(self, path, engine=engine, options=options)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """What a notebook shows: the picture where one can be drawn, and the table."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -102,9 +103,14 @@ def draw(
     read = scope(file)
     definition = pick(read, model)
     network = elaborated(definition, parameters, inputs, outputs)
+    pieces = None
+    if photo is not None:
+        from cnndsl.inputs import mosaic
+
+        pieces = mosaic(Path(photo), network)
     options = Options(
         style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption,
-        angle, unit, photo,
+        angle, unit, pieces,
     )  # fmt: skip
     if model is None and len(read.models) > 1:
         others = listing([name for name in read.models if name != definition.name])

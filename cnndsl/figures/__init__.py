@@ -42,8 +42,8 @@ class Options:
     """To scale: how steep the depth is drawn, in degrees."""
     unit: float | None = None
     """To scale: pixels of height a root of a pixel; None is what fits a page."""
-    photo: str | None = None
-    """To scale: a photo on the first plane."""
+    photo: tuple[tuple[str, ...], ...] | None = None
+    """To scale: what stands on the first plane, as rows of colours: `inputs.mosaic`."""
 
 
 def draw(

@@ -18,7 +18,6 @@ from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.mermaid import mermaid
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.scale.page import Look, scaled
-from cnndsl.figures.scale.photo import mosaic
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
 from cnndsl.figures.tikz import tikz
@@ -156,7 +155,7 @@ def _drawn(network: Network, options: Options, detail: str) -> Picture:
             network,
             detail=detail,
             metric=options.metric,
-            look=_look(network, options),
+            look=_look(options),
             captioned=options.captioned,
         )
     return blocks(
@@ -171,8 +170,8 @@ def _drawn(network: Network, options: Options, detail: str) -> Picture:
     )
 
 
-def _look(network: Network, options: Options) -> Look:
-    """How volumes are drawn.  Raises ArchError: no photo; a number out of its range (E611)."""
+def _look(options: Options) -> Look:
+    """How volumes are drawn.  Raises ArchError (E611): a number out of its range."""
     for name, (value, least, most) in {
         "angle": (options.angle, 5, 85),
         "unit": (options.unit, 0.1, 200),
@@ -186,7 +185,7 @@ def _look(network: Network, options: Options) -> Look:
         options.height_mm / MILLIMETRES if options.height_mm else usual.tallest,
         options.unit,
         usual.angle if options.angle is None else options.angle,
-        mosaic(Path(options.photo), network) if options.photo else None,
+        options.photo,
     )
 
 

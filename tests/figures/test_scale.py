@@ -192,7 +192,7 @@ def test_a_photo_stands_on_the_first_plane(format: str, tmp_path: Path) -> None:
     if format == "svg":
         assert made.read_text().count('fill="#4a4a4a"') == 32 * 32
     with pytest.raises(ArchError, match="a photo has 1 or 3 channels"):
-        picture(network("wavenet"), format, options=Options(style="scale", photo=str(path)))
+        network("wavenet").draw(made, style="scale", photo=path)
 
 
 def test_lines_of_a_branching_network_never_cross_a_stage() -> None:

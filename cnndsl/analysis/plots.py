@@ -107,27 +107,32 @@ def roofline_text(roof: Roof, top: str, width: int = 64, height: int = 12) -> st
 
 WIDTH, HEIGHT = 800, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 44, 44
+LETTER, ROW = 5.7, 13.0
+"""About the width of a letter, and the height of a line."""
 STYLE = """
-svg { background: #fff; color: #222; font: 11px system-ui, sans-serif }
+svg { color: #222; font: 11px system-ui, sans-serif }
 text { fill: currentColor } .title { font-size: 13px; font-weight: 600 }
-.note { opacity: .7 } .grid { stroke: currentColor; opacity: .15 }
+.page { fill: #fff } .note { opacity: .7 } .grid { stroke: currentColor; opacity: .15 }
 .plain { fill: #4c72b0 } .mark { fill: #c44e52 } .roof { fill: none; stroke: currentColor }
-.spot { fill-opacity: .6 }
+.spot { fill-opacity: .6 } .lead { stroke: currentColor; opacity: .5; stroke-width: .7 }
 @media (prefers-color-scheme: dark) {
-  svg { background: #16181d; color: #e6e6e6 }
+  svg { color: #e6e6e6 } .page { fill: #16181d }
   .plain { fill: #7ea6e0 } .mark { fill: #e8787c }
 }
 """
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
-def _page(title: str, note: str, parts: Sequence[str]) -> str:
+def _page(title: str, note: str, parts: Sequence[str], height: float = HEIGHT) -> str:
     """An SVG with a title and a note under it."""
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}"'
             f' role="img">',
             f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style>",
+            '<rect class="page" width="100%" height="100%" fill="#fff"/>',
             f'<text class="title" x="{LEFT}" y="18">{escape(title)}</text>',
             f'<text class="note" x="{LEFT}" y="33">{escape(note)}</text>',
             *parts,
@@ -140,8 +145,8 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+def _rule(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
@@ -149,75 +154,137 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def timeline_svg(steps: Sequence[tuple[str, int]], title: str) -> str:
-    """Bytes over steps as columns, each with its name as a tooltip, the highest marked."""
+def ticks(most: float, count: int = 5) -> list[float]:
+    """Round values from 0 up to at least the most: steps of 1, 2, 2.5 or 5 times ten."""
+    power = 10.0 ** math.floor(math.log10(most / count))
+    step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power * count >= most)
+    return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
+
+
+def timeline_svg(steps: Sequence[tuple[str, int]], title: str, named: int = 5) -> str:
+    """Bytes over steps as columns, each with its name as a tooltip; peaks are named below."""
     most = max((value for _, value in steps), default=0) or 1
+    size, unit = next(
+        (n, u) for n, u in ((2**20, "MiB"), (2**10, "KiB"), (1, "B")) if most >= n
+    )
+    levels = ticks(most / size)
     x = _scale(0, max(1, len(steps)), LEFT, WIDTH - RIGHT)
-    y = _scale(0, most, HEIGHT - BOTTOM, TOP)
+    y = _scale(0, levels[-1], HEIGHT - BOTTOM, TOP)
     parts = []
-    for quarter in range(5):
-        value = most * quarter / 4
-        parts.append(_rule(LEFT, y(value), WIDTH - RIGHT, y(value)))
-        parts.append(_text(LEFT - 6, y(value) + 4, f"{value / 2**20:.2f}", "end"))
+    for level in levels:
+        parts.append(_rule(LEFT, y(level), WIDTH - RIGHT, y(level)))
+        parts.append(_text(LEFT - 6, y(level) + 4, f"{level:g}", "end"))
     for number, (name, value) in enumerate(steps):
         kind = "mark" if value == most else "plain"
+        high = y(value / size)
         parts.append(
-            f'<rect class="{kind}" x="{x(number):.2f}" y="{y(value):.2f}"'
-            f' width="{max(x(1) - x(0), 0.5):.2f}" height="{y(0) - y(value):.2f}">'
+            f'<rect class="{kind}" x="{x(number):.2f}" y="{high:.2f}"'
+            f' width="{max(x(1) - x(0), 0.5):.2f}" height="{y(0) - high:.2f}">'
             f"<title>{escape(name)}: {value / 2**20:.2f} MiB</title></rect>"
         )
-    if steps:
-        parts.append(_text(LEFT, HEIGHT - BOTTOM + 16, steps[0][0]))
-        parts.append(_text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, steps[-1][0], "end"))
-    at = next((name for name, value in steps if value == most), "")
-    return _page(title, f"MiB while each node runs, most at {at}", parts)
+    taken: list[Box] = []
+    foot = HEIGHT - BOTTOM + 14.0
+    # From the right, each beside its own line: no word stands on another's line.
+    for number in sorted(peaks([value for _, value in steps])[:named], reverse=True):
+        label = _label(steps[number][0], x(number + 0.5), HEIGHT - BOTTOM, taken)
+        parts += label.drawn
+        foot = max(foot, label.foot)
+    note = f"{unit} while each node runs; the highest are named, each with its first node"
+    return _page(title, note, parts, foot + 16)
 
 
-def roofline_svg(roof: Roof, title: str, note: str, named: int = 4) -> str:
-    """The roof and the layers under it; a spot's area is its part of the time.
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A word with a line to what it names, and how far down it reaches."""
 
-    The `named` slowest are numbered and told; the others say their names as tooltips.
+    drawn: list[str]
+    foot: float
+
+
+def _label(words: str, x: float, y: float, taken: list[Box]) -> Label:
+    """Under a place, at the right of its line where there is room, in the first free row."""
+    wide = LETTER * len(words)
+    begin = x + 3 if x + 3 + wide <= WIDTH - 2 else x - 3 - wide
+    row = 0
+
+    def boxes() -> list[Box]:
+        top = y + 4 + ROW * row
+        return [
+            (begin - 2, top, begin + wide + 2, top + ROW - 1),
+            (x - 1, y, x + 1, top + ROW - 3),
+        ]
+
+    while any(_meet(boxes()[0], other) for other in taken):
+        row += 1
+    word, line = boxes()
+    taken += [word, line]
+    drawn = [_rule(x, y, x, line[3], "lead"), _text(begin, word[3] - 2, words)]
+    return Label(drawn, word[3])
+
+
+def peaks(values: Sequence[int]) -> list[int]:
+    """Where values rise before and fall after, the highest first; of a plateau its begin."""
+    found = []
+    for number, value in enumerate(values):
+        before = values[number - 1] if number else 0
+        after = next((other for other in values[number:] if other != value), 0)
+        if value > before and value > after:
+            found.append(number)
+    return sorted(found, key=lambda number: -values[number])
+
+
+def _meet(one: Box, two: Box) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+
+
+def roofline_svg(roof: Roof, title: str, note: str, named: int = 8) -> str:
+    """The roof and what stands under it; a spot's area is its part of the time.
+
+    The `named` slowest have their names below them; the others say theirs as tooltips.
     """
     if not roof.spots:
         return _page(title, "nothing computes", [])
     (left, right), (bottom, peak) = roof.across, roof.up
     x = _scale(left, right, LEFT, WIDTH - RIGHT)
     y = _scale(bottom, peak + 0.2, HEIGHT - BOTTOM, TOP)
+    ridge = math.log10(roof.peak / roof.bandwidth)
+    corners = sorted({max(left, bottom - math.log10(roof.bandwidth)), max(left, ridge), right})
+    path = " ".join(f"{x(c):.1f},{y(math.log10(roof.at(10**c))):.1f}" for c in corners)
+    spots: list[str] = [f'<polyline class="roof" points="{path}"/>']
+    slowest = sorted(roof.spots, key=lambda spot: -spot.share)
+    places = {
+        spot: (x(math.log10(spot.intensity)), y(math.log10(spot.speed)), _radius(spot))
+        for spot in slowest
+    }
+    taken = [(px - r, py - r, px + r, py + r) for px, py, r in places.values()]
+    for spot, (px, py, r) in places.items():
+        kind = "mark" if spot.bound else "plain"
+        spots.append(
+            f'<circle class="spot {kind}" cx="{px:.1f}" cy="{py:.1f}" r="{r:.1f}">'
+            f"<title>{escape(spot.name)}: {spot.intensity:.1f} FLOP/byte,"
+            f" {100 * spot.share:.1f} % of the time,"
+            f" limited by {'memory' if spot.bound else 'compute'}</title></circle>"
+        )
+    foot: float = HEIGHT - BOTTOM
+    for spot in sorted(slowest[:named], key=lambda spot: places[spot], reverse=True):
+        px, py, r = places[spot]
+        label = _label(f"{spot.name}, {100 * spot.share:.1f} %", px, py + r, taken)
+        spots += label.drawn
+        foot = max(foot, label.foot + 4)
     parts = []
     for power in range(math.ceil(left), math.floor(right) + 1):
-        parts.append(_rule(x(power), TOP, x(power), HEIGHT - BOTTOM))
-        parts.append(_text(x(power), HEIGHT - BOTTOM + 14, f"{10.0**power:g}", "middle"))
+        parts.append(_rule(x(power), TOP, x(power), foot))
+        parts.append(_text(x(power), foot + 14, f"{10.0**power:g}", "middle"))
     for power in range(math.ceil(bottom), math.floor(peak) + 1):
         parts.append(_rule(LEFT, y(power), WIDTH - RIGHT, y(power)))
         parts.append(_text(LEFT - 6, y(power) + 4, _speed(10.0**power), "end"))
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(_text(middle, HEIGHT - 10, "FLOP a byte moved", "middle"))
-    ridge = math.log10(roof.peak / roof.bandwidth)
-    corners = sorted({max(left, bottom - math.log10(roof.bandwidth)), max(left, ridge), right})
-    path = " ".join(f"{x(c):.1f},{y(math.log10(roof.at(10**c))):.1f}" for c in corners)
-    parts.append(f'<polyline class="roof" points="{path}"/>')
-    slowest = sorted(roof.spots, key=lambda spot: -spot.share)
-    for spot in slowest:
-        place = x(math.log10(spot.intensity)), y(math.log10(spot.speed))
-        kind = "mark" if spot.bound else "plain"
-        parts.append(
-            f'<circle class="spot {kind}" cx="{place[0]:.1f}" cy="{place[1]:.1f}"'
-            f' r="{2.5 + 24 * math.sqrt(spot.share):.1f}"><title>{escape(spot.name)}:'
-            f" {spot.intensity:.1f} FLOP/byte, {100 * spot.share:.1f} % of the time,"
-            f" limited by {'memory' if spot.bound else 'compute'}</title></circle>"
-        )
-    numbers: dict[tuple[int, int], list[str]] = {}
-    for number, spot in enumerate(slowest[:named], 1):
-        px, py = x(math.log10(spot.intensity)), y(math.log10(spot.speed))
-        numbers.setdefault((round(px / 16), round(py / 16)), []).append(str(number))
-        # Under the roof's flat end nothing can stand.
-        told = f"{number}  {spot.name}, {100 * spot.share:.1f} %"
-        parts.append(
-            _text(WIDTH - RIGHT, (TOP + HEIGHT - BOTTOM) / 2 + 15 * number, told, "end")
-        )
-    for (px, py), found in numbers.items():
-        parts.append(_text(16 * px, 16 * py - 10, ", ".join(found), "middle"))
-    return _page(title, note, parts)
+    parts.append(_text(middle, foot + 34, "FLOP a byte moved", "middle"))
+    return _page(title, note, [*parts, *spots], foot + BOTTOM)
+
+
+def _radius(spot: Spot) -> float:
+    return 2.5 + 24 * math.sqrt(spot.share)
 
 
 def _speed(speed: float) -> str:

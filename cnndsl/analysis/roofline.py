@@ -8,13 +8,15 @@ Source: Williams, Waterman & Patterson 2009, CACM 52(4), "Roofline".
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from posixpath import commonpath
 from typing import Literal
 
 from cnndsl.analysis.buffers import layout
 from cnndsl.analysis.plots import Roof, Spot, roofline_svg, roofline_text
 from cnndsl.analysis.work import layers
 from cnndsl.graph import Network
+from cnndsl.structure import Call, Step, nodes_of, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +120,56 @@ class Roofline:
 
     def svg(self) -> str:
         """The plot as a picture."""
-        still = [point for point in self.points if not point.flops]
-        part = 100 * math.fsum(point.time for point in still) / (self.time or 1)
         note = (
-            f"at best {_micro(self.time)} µs; a spot's area is its part of it, red where memory"
-            f" limits; {len(still)} layers without arithmetic take {part:.1f} %"
+            f"at best {_micro(self.time)} µs; a spot is a block or a step, its area its part"
+            " of the time, red where memory takes most of that"
         )
-        return roofline_svg(self._roof(), f"{self.network.name} on {self.device}", note)
+        return roofline_svg(
+            self._roof(blocks=True), f"{self.network.name} on {self.device}", note
+        )
 
-    def _roof(self) -> Roof:
-        spots = [
-            Spot(p.node, p.intensity, p.flops / p.time, p.time / self.time, p.limit == "memory")
-            for p in self.points
-            if p.flops and p.time
+    def _roof(self, *, blocks: bool = False) -> Roof:
+        """Spots for layers, or for blocks: equal ones are one."""
+        groups: dict[str, list[Point]] = {}
+        names = _parts(self.network) if blocks else {}
+        for point in self.points:
+            groups.setdefault(names.get(point.node, point.node), []).append(point)
+        spots: dict[tuple[int, ...], list[Spot]] = {}
+        for name, found in groups.items():
+            flops, size = sum(p.flops for p in found), sum(p.bytes for p in found)
+            time = math.fsum(p.time for p in found)
+            if not flops or not time:
+                continue
+            bound = math.fsum(p.time for p in found if p.limit == "memory") > time / 2
+            spot = Spot(name, flops / size, flops / time, time / self.time, bound)
+            same = (flops, size) if blocks else (len(spots),)
+            spots.setdefault(same, []).append(spot)
+        merged = [
+            replace(
+                same[0],
+                name=same[0].name + (f" ×{len(same)}" if len(same) > 1 else ""),
+                share=math.fsum(spot.share for spot in same),
+            )
+            for same in spots.values()
         ]
-        return Roof(tuple(spots), self.device.peak, self.device.bandwidth)
+        return Roof(tuple(merged), self.device.peak, self.device.bandwidth)
+
+
+def _parts(network: Network) -> dict[str, str]:
+    """For each node the name of the innermost block that it is in, else of its step."""
+    found: dict[str, str] = {}
+    for item in walk(network.structure.body):
+        if isinstance(item, Call | Step):
+            inside = list(nodes_of([item]))
+            name = commonpath([node.replace(".", "/") for node in inside] or [""])
+            name = name.replace("/", ".")
+            # A block comes before what is in it: the innermost has the last word.
+            if isinstance(item, Call) and inside:
+                found |= dict.fromkeys(inside, name or inside[0])
+            else:
+                for node in inside:
+                    found.setdefault(node, name or inside[0])
+    return found
 
 
 def _micro(seconds: float) -> str:

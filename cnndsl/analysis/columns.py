@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from cnndsl.analysis.costs import Cost
 from cnndsl.diagnostics import did_you_mean
 from cnndsl.graph import Network
 from cnndsl.ops.base import BYTES
+from cnndsl.ops.words import shape_text
 from cnndsl.symbolic import strip
 
 SCHEMA = 1
@@ -124,7 +126,7 @@ def aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
     return [lines[0], rule, *lines[1:], rule]
 
 
-NARROWEST = {"name": 10, "op": 6}
+NARROWEST = {"name": 10, "op": 10}
 """To what the columns of words may be cut; figures and shapes never are."""
 LEAVE = (
     "share", "cumulative", "stride", "intensity", "bytes", "rf", "op", "parameters",
@@ -148,8 +150,14 @@ def titles(columns: Sequence[str]) -> list[str]:
 
 
 def fit(rows: Sequence[Sequence[str]], columns: tuple[str, ...], width: int) -> Fitted:
-    """Cells within a width: words are cut, operations before names, then columns go."""
+    """Cells within a width: sizes are said in short, words cut, then columns left out.
+
+    Of the words, operations are cut before names.
+    """
     left_out: tuple[str, ...] = ()
+    if "shape" in columns and _wide([titles(columns), *rows]) > width:
+        place = columns.index("shape") + 1
+        rows = [[*row[:place], short(row[place]), *row[place + 1 :]] for row in rows]
     while True:
         shown = ["name", *(c for c in columns if c not in left_out)]
         places = [number for number, c in enumerate(["name", *columns]) if c in shown]
@@ -167,6 +175,20 @@ def fit(rows: Sequence[Sequence[str]], columns: tuple[str, ...], width: int) -> 
             cut = [[_cut(c, w) for c, w in zip(row, widths, strict=True)] for row in cells]
             return Fitted(cut, tuple(shown[1:]), left_out)
         left_out = (*left_out, spare)
+
+
+def _wide(rows: Sequence[Sequence[str]]) -> int:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def short(cell: str) -> str:
+    """`480×14²` for `[480, 14, 14]`."""
+    return re.sub(
+        r"\[(\d+(?:, \d+)*)\]",
+        lambda found: shape_text([*map(int, found[1].split(", "))]),
+        cell,
+    )
 
 
 def _cut(cell: str, width: int) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.plan import plan
-from cnndsl.figures.text import clean
+from cnndsl.figures.text import clean, elide
 from cnndsl.graph import Network
 
-NAME = 34
+NAME, LABEL = 34, 14
+"""The most characters of what a box does, and of what it is called."""
 
 
 def terminal(network: Network) -> str:
-    """A line a box, in its lane; edges that are not from the line above are named."""
+    """A line a box with its label, in its lane; edges not from the line above are named."""
     planned = plan(network)
     scene = planned.main
     cards = Cards(network, scene, None)
@@ -22,6 +23,8 @@ def terminal(network: Network) -> str:
     for edge in scene.edges:
         fed.setdefault(edge.head, []).append(edge.tail)
     order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
+    names = {box.key: elide(cards[box].label, LABEL) for box in scene.boxes()}
+    wide = max(map(len, names.values()), default=0)
     lines = [clean(network.name)]
     before = ""
     lane: int | None = None
@@ -41,10 +44,11 @@ def terminal(network: Network) -> str:
         if far and before in tails:
             arrow += " and above"
         number = f"{order[box.key]:>3}"
-        title = card.title if len(card.title) <= NAME else card.title[: NAME - 1] + "…"
+        title = elide(card.title, NAME)
         link = "│" if plain else "╭" if not tails else "├"
         lines.append(
-            f"{mark:>6} │ {number} {link} {title:<{NAME}} {card.small:<24} {arrow}".rstrip()
+            f"{mark:>6} │ {number} {link} {names[box.key]:<{wide}}  {title:<{NAME}} "
+            f"{card.small:<24} {arrow}".rstrip()
         )
         before = box.key
     return "\n".join([*lines, ""])

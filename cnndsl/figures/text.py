@@ -6,9 +6,11 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from cnndsl.ops.base import Shape
+from cnndsl.ops import words
 from cnndsl.ops.words import listed, spoken
 from cnndsl.symbolic import Sym
+
+shape_text = words.shape_text
 
 
 def short_formula(value: Sym) -> str:
@@ -75,15 +77,3 @@ def spell_argument(value: object) -> str:
 def letter(number: int) -> str:
     """The letters a, b, … for 0, 1, …."""
     return chr(ord("a") + number) if number < 26 else str(number + 1)
-
-
-def shape_text(shape: Shape) -> str:
-    """A shape as papers print it: `64×112²`, `64×112×96`, `64×16×112²`, `1000`."""
-    sizes = [int(n) for n in shape]
-    power = {2: "²", 3: "³"}
-    channels, spatial = sizes[:1], sizes[1:]
-    if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
-        return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
-    if len(spatial) == 3 and spatial[1] == spatial[2] > 1:
-        return f"{channels[0]}×{spatial[0]}×{spatial[1]}²"
-    return "×".join(map(str, sizes))

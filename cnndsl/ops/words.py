@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from cnndsl.records import Record, record
@@ -84,3 +85,15 @@ def number(value: float) -> str:
     """A number, the shortest way: `0.1`, `1e-05`; `0.181818` for one that does not end."""
     text = f"{value:g}"
     return text if len(repr(float(value))) > 14 else repr(float(value)).removesuffix(".0")
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as papers print it: `64×112²`, `64×112×96`, `64×16×112²`, `1000`."""
+    sizes = [int(n) for n in shape]
+    power = {2: "²", 3: "³"}
+    channels, spatial = sizes[:1], sizes[1:]
+    if len(spatial) in power and len(set(spatial)) == 1 and spatial[0] > 1:
+        return f"{channels[0]}×{spatial[0]}{power[len(spatial)]}"
+    if len(spatial) == 3 and spatial[1] == spatial[2] > 1:
+        return f"{channels[0]}×{spatial[0]}×{spatial[1]}²"
+    return "×".join(map(str, sizes))

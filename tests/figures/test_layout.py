@@ -34,6 +34,13 @@ from tests.figures.geometry import (
 )
 
 ZOO = sorted(shipped())
+FEW = {
+    *("alexnet", "convnext_tiny", "densenet121", "fpn_resnet50", "googlenet", "lenet5"),
+    *("mobilenetv2", "pointnet", "resnet50", "ssdlite320_mobilenetv3", "unet", "unetpp"),
+    *("vit_tiny", "wavenet", "yolov3"),
+}
+"""One of each kind; the others are drawn with the slow tests where that takes a second."""
+COSTLY = [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in ZOO]
 FOLDED = ("stages", "blocks")
 
 
@@ -114,7 +121,7 @@ def test_no_picture_is_a_strip(name: str, detail: str) -> None:
     assert max(found.width / found.height, found.height / found.width) <= 3
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", COSTLY)
 def test_the_same_network_gives_the_same_bytes(name: str) -> None:
     found = network(name)
     assert svg(blocks(found)) == svg(blocks(found))
@@ -131,7 +138,7 @@ def test_every_layer_is_drawn_or_folded(name: str, detail: str) -> None:
     assert (counted["parameters"], counted["macs"]) == (cost.parameters, cost.macs)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", COSTLY)
 def test_the_same_holds_with_nothing_folded(name: str) -> None:
     # In one test: the largest of these pictures takes seconds, and is made once.
     test_every_box_and_edge_is_placed_once(name, "full")

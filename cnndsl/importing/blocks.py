@@ -14,6 +14,7 @@ from itertools import combinations
 from typing import Any
 
 from cnndsl.importing.flow import RESERVED
+from cnndsl.importing.grids import Grid
 from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.records import Record, record
@@ -61,6 +62,8 @@ class Block(Record):
     """The formula of each column that varies, by the column's identity."""
     conditions: dict[tuple[Some, Some], str] = field(default_factory=dict)
     """What tells some instances from the others of a chain."""
+    grid: Grid | None = None
+    """Its lines, where it takes any number of inputs."""
 
     def call(self, instance: int) -> dict[str, Any]:
         """What an instance gives for each parameter."""

@@ -153,6 +153,8 @@ def _worthy(part: Part, count: Counter[Value]) -> bool:
         return False
     inner = list(part.parts())
     plain = [item for item in part.items if isinstance(item, Layer)]
+    if not plain and len(inputs) > 1 and len(outputs) > 1:
+        return False  # it only hands several tensors on
     large = [item for item in plain if OPS[item.word].family not in SMALL]
     return len(large) + len(inner) > 1
 
@@ -342,6 +344,7 @@ class Writer:
             names.update(((name, 0), name) for name in self.flow.inputs)
         self.ports = self._ports()
         taken = Counter([*names.values(), *self.ports.values(), *RESERVED])
+        self.families: dict[tuple[str, str], int] = {}
         for item in part.items:
             made = _made(item)
             if isinstance(item, Part) and item.calls:
@@ -351,9 +354,11 @@ class Writer:
                     for place, value in enumerate(ends):
                         port = f".y{place + 1}" if len(ends) > 1 else ""
                         names[value] = f"{whole}[{number}]{port}"
+                        self.families[whole, port] = len(item.items)
             elif len(made) > 1:
                 whole = _free(self._named(item), taken)
                 names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
+                self.families[whole, ""] = len(made)
             elif made[0] in self.ports and made[0] not in names:
                 names[made[0]] = self.ports[made[0]]
             elif made[0] in self.labelled and made[0] not in names:
@@ -418,7 +423,8 @@ class Writer:
         channels = {}
         if len(self.part.inputs) == 1:
             channels = {self.number: self.flow.shape(self.part.inputs[0])[0]}
-        return Body(tuple(lines), inputs, outputs, self.some, channels)
+        shapes = {self.number: tuple(map(self.flow.shape, self.part.inputs))}
+        return Body(tuple(lines), inputs, outputs, self.some, channels, shapes)
 
     def _chain(self, value: Value, start: Value | None) -> Chain:
         """The steps from what enters, or from a label, to a tensor."""
@@ -437,6 +443,8 @@ class Writer:
             operands = None
             if len(item.inputs) > 1:
                 operands = tuple(self._chain(value, before) for value in item.inputs)
+                if isinstance(item, Part) or not OPS[item.word].ports:
+                    operands = self._spread(operands)
             steps.append(self._step(item, operands))
             if before is None:
                 source = None
@@ -450,6 +458,21 @@ class Writer:
             item = self.makers[before]
         whole = tuple(fused(steps[::-1]))
         return list(repeated(whole) if self.part.scope.path else whole), source
+
+    def _spread(self, chains: tuple[Chain, ...]) -> tuple[Chain, ...]:
+        """Operands, all that one line gives as `label[*]`."""
+        made: list[Chain] = []
+        names = [one.source if not one.steps else None for one in chains]
+        while len(made) < len(chains) and names:
+            label, _, port = (names[0] or "").partition("[0]")
+            family = [f"{label}[{n}]{port}" for n in range(self.families.get((label, port), 0))]
+            if len(family) > 1 and names[: len(family)] == family:
+                made.append(replace(chains[-len(names)], source=f"{label}[*]{port}"))
+                names = names[len(family) :]
+            else:
+                made.append(chains[-len(names)])
+                names = names[1:]
+        return tuple(made)
 
     def _before(self, item: Layer | Part) -> Value | None:
         if len(item.inputs) > 1:

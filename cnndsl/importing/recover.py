@@ -6,7 +6,9 @@ from collections import Counter
 from typing import Any
 
 from cnndsl.importing.blocks import Block, block
+from cnndsl.importing.families import gathered
 from cnndsl.importing.flow import RESERVED, Flow
+from cnndsl.importing.grids import grid, threaded
 from cnndsl.importing.parts import Part, Writer, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged
@@ -23,7 +25,8 @@ def recovered(flow: Flow, *, fixed: bool = False) -> str:
         return found.name, found.call(number)
 
     written = Writer(root, 0, call, flow, fixed=fixed)
-    top = block(_camel(flow.name), written.body())
+    grids = frozenset(one.name for one in blocks if one.grid is not None)
+    top = block(_camel(flow.name), gathered(threaded(written.body(), grids)))
     words = Wording({b.name: b for b in blocks}, usual([*blocks, top]))
     texts = [words.block(one) for one in blocks]
     texts.append(model(flow, top, words, fixed=fixed))
@@ -52,9 +55,14 @@ def _blocks(
         return found.name, found.call(number)
 
     kinds: dict[str, list[Part]] = {}
+    named = {part.scope.kind for part in depth}
     for part in depth:
         if part is not root and not part.calls:
-            kinds.setdefault(part.scope.kind, []).append(part)
+            kind = part.scope.kind
+            base = kind.rstrip(
+                "0123456789"
+            )  # `Block2` may be what `Block` is, with other numbers
+            kinds.setdefault(base if base in named else kind, []).append(part)
     order = sorted(kinds, key=lambda k: max(depth[part] for part in kinds[k]))
     for name in order:
         parts = kinds[name]
@@ -70,13 +78,21 @@ def _blocks(
                 (part, Writer(part, number, call, flow, fixed=fixed).body())
                 for number, part in enumerate(group)
             ]
-            for body in _templates([b for _, b in bodies]):
+            templates = _templates([b for _, b in bodies])
+            whole = grid(templates)
+            if whole is not None and not taken[_camel(name)]:
+                made = Block(_camel(name), whole.body(), formulas=whole.formulas, grid=whole)
+                blocks.append(made)
+                calls.update((part, (made, n)) for n, (part, _) in enumerate(bodies))
+                taken[made.name] += 1
+                continue
+            for body in templates:
                 free, number = _camel(name), 1
                 while taken[free]:
                     number += 1
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
-                made = block(free, body)
+                made = block(free, gathered(body))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

@@ -36,6 +36,9 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
         source = line.chain.source
         if not number and len(flow.inputs) == 1 and source == next(iter(flow.inputs)):
             line = replace(line, chain=replace(line.chain, source=None))  # noqa: PLW2901
+        if line.turns:
+            texts += words.line(line, top)
+            continue
         texts += _Stages(line, top, words, taken).texts()
     return [head, *(f"  {text}" for text in texts), "}"]
 
@@ -119,7 +122,7 @@ class _Stages:
         """Whether a stage fits on a line."""
         run = folded(tuple(group))
         calls = sum(step.word not in OPS for step in run)
-        stages = {path.rpartition(".")[0] for path in map(_path, run)}
+        stages = {_path(step).rpartition(".")[0] for step in run if not _light(step)}
         if calls > 1 and len(run) <= 3 and len(stages) == 1:
             calls = 1  # a stage whose blocks are of several kinds
         text = self.words.chain(Chain(None, run, self.line.chain.present), self.top, 10**6)

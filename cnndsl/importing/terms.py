@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import Any
 
+from cnndsl.ops.base import Shape
 from cnndsl.records import Record, record
 
 Column = dict[int, Any]
@@ -71,10 +72,11 @@ class Chain(Record):
 
 @record
 class Line(Record):
-    """A line of a block: what it is called, and its chain."""
+    """A line of a block: what it is called, and its chain, repeated for so many `turns`."""
 
     labels: tuple[str, ...]
     chain: Chain
+    turns: int = 0
 
 
 @record
@@ -86,6 +88,8 @@ class Body(Record):
     outputs: tuple[str, ...]
     present: Some
     channels: Column = field(default_factory=dict)
+    shapes: dict[int, tuple[Shape, ...]] = field(default_factory=dict)
+    """The shapes of each instance's inputs."""
 
 
 def steps(chain: Chain) -> Iterator[Step]:
@@ -128,7 +132,8 @@ def merged(first: Body, second: Body) -> Body:
         lines.append(Line(one.labels, _chain(one.chain, other.chain)))
     present = first.present | second.present
     channels = {**first.channels, **second.channels}
-    return Body(tuple(lines), first.inputs, first.outputs, present, channels)
+    shapes = {**first.shapes, **second.shapes}
+    return Body(tuple(lines), first.inputs, first.outputs, present, channels, shapes)
 
 
 def _chain(first: Chain, second: Chain) -> Chain:
@@ -288,7 +293,7 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
                 break
             differing = _differing(first, second)
             if differing is not None and len(differing) <= 2:
-                odd = sum(not name.startswith(("s", "t")) for name in differing)
+                odd = sum(not _easy(name, first) for name in differing)
                 cost = 1 + 0.3 * len(differing) + 1.1 * odd
                 choices.append((best[start][0] + cost, start, tuple(differing)))
         best.append(min(choices, key=lambda choice: choice[0]))
@@ -299,6 +304,12 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
         made.append(_repeated(sequence[start:end], names))
         end = start
     return tuple(made[::-1])
+
+
+def _easy(name: str, step: Step) -> bool:
+    """Whether a reader expects that the first of several differs so: a stride, or a flag."""
+    flag = all(isinstance(value, bool) for value in step.arguments[name].values())
+    return flag or name.startswith(("s", "t"))
 
 
 def _repeated(run: tuple[Step, ...], differing: tuple[str, ...]) -> Step:
@@ -335,12 +346,13 @@ def _same(one: Step, other: Step, but: tuple[str, ...]) -> bool:
     return one.operands is None or (
         other.operands is not None
         and len(one.operands) == len(other.operands)
-        and all(map(_same_chain, one.operands, other.operands))
+        and all(map(alike, one.operands, other.operands))
         and all(chain.source is None for chain in one.operands)
     )
 
 
-def _same_chain(one: Chain, other: Chain) -> bool:
+def alike(one: Chain, other: Chain) -> bool:
+    """Whether two chains read the same."""
     return (
         one.source == other.source
         and len(one.steps) == len(other.steps)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
+from cnndsl.importing.grids import CLASSES, ONE, Grid
 from cnndsl.importing.terms import Chain, Column, Line, Named, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.ops.initial import Parameter
@@ -96,6 +97,8 @@ class Wording:
 
     def block(self, block: Block) -> list[str]:
         """A block's declaration."""
+        if block.grid is not None:
+            return self._grid(block, block.grid)
         shown = []
         for one in block.parameters:
             text = f"{one.name}: {kind(flat(one.column.values()))}"
@@ -111,14 +114,48 @@ class Wording:
             return [f"{head} {{ {lines[0]} }}"]
         return [f"{head} {{", *(f"  {text}" for text in lines), "}"]
 
+    def _grid(self, block: Block, grid: Grid) -> list[str]:
+        """A block of any number of inputs: a `for` over them, and one over the outputs."""
+
+        def chain(source: str, steps: tuple[Step, ...]) -> str:
+            return " ".join(self.chain(Chain(source or None, steps, ONE), block, 10**6))
+
+        cells = []
+        for condition, (label, _) in CLASSES.items():
+            text = chain(f"{grid.branch}[j]", grid.cells[condition])
+            start = f"{label}[j]: " if grid.cells[condition] else ""
+            cells.append(f"        {start}{text} when {condition}")
+        join, after = self.call(grid.join[0], block), grid.join[1:]
+        end = f" -> {chain('', after)}" if after else ""
+        return [
+            f"block {block.name}: *x[{', '.join('_' * grid.rank)}] -> *y {{",
+            f"  for i in 0..len(x) {{ {grid.branch}[i]: {chain('x[i]', grid.rows)} }}",
+            "  for i in 0..len(x) {",
+            f"    y[i]: {join} {{",
+            "      for j in 0..len(x) {",
+            *cells,
+            "      }",
+            f"    }}{end}",
+            "  }",
+            "}",
+        ]
+
     def line(self, line: Line, block: Block) -> list[str]:
         """One line of a block; with conditions in it, several."""
         label = f"{', '.join(line.labels)}: " if line.labels else ""
         chain = line.chain
+        if line.turns:
+            return self._turns(f"{label}for _ in 0..{line.turns} {{", chain, block)
         optional = any(step.present != chain.present for step in chain.steps)
         if optional and not label and chain.source is None:
             return list(self._pieces(chain, block))
         return self._indented(label, self.chain(chain, block, WIDTH - 2 - len(label)))
+
+    def _turns(self, head: str, chain: Chain, block: Block) -> list[str]:
+        lines = self.chain(chain, block, WIDTH - 8)
+        if len(lines) == 1 and len(head) + len(lines[0]) + 3 < WIDTH - 4:
+            return [f"{head} {lines[0]} }}"]
+        return [head, *(f"  {text}" for text in lines), "}"]
 
     def _indented(self, label: str, lines: list[str]) -> list[str]:
         return [f"{label}{lines[0]}", *lines[1:]]

@@ -131,6 +131,67 @@ class Twice(nn.Module):
         return self.last(e) - self.last(g) + d * f + c.flatten(1)
 
 
+class Exchange(nn.Module):
+    """Every branch hears every other, as in HRNet."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(nn.Conv2d(c, c, 3, 1, 1), nn.ReLU(), nn.Conv2d(c, c, 3, 1, 1)))
+            for c in widths
+        )
+        self.fuse = nn.ModuleList(
+            nn.ModuleList(self.path(widths, i, j) for j in range(len(widths)))
+            for i in range(len(widths))
+        )
+
+    def path(self, widths: list[int], i: int, j: int) -> nn.Module:
+        if j > i:
+            up = nn.Upsample(scale_factor=2 ** (j - i))
+            return nn.Sequential(nn.Conv2d(widths[j], widths[i], 1), up)
+        halves = [nn.Conv2d(widths[j], widths[j], 3, 2, 1), nn.ReLU()] * (i - j - 1)
+        ends = [nn.Conv2d(widths[j], widths[i], 3, 2, 1)] if j < i else []
+        return nn.Sequential(*halves, *ends)
+
+    def forward(self, xs: list[Tensor]) -> list[Tensor]:
+        xs = [branch(x) for branch, x in zip(self.branches, xs, strict=True)]
+        sums = (sum(f(x) for f, x in zip(row, xs, strict=True)) for row in self.fuse)
+        return [torch.relu(x) for x in sums]
+
+
+class Branches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.two, self.three, self.last = (
+            Exchange([3, 4]),
+            Exchange([3, 4, 6]),
+            Exchange([3, 4, 6]),
+        )
+        self.down, self.more = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        xs = self.two([x, self.down(x)])
+        xs = self.last(self.three([*xs, self.more(xs[-1])]))
+        return torch.cat([x.mean((2, 3)) for x in xs], 1)
+
+
+class Aggregated(nn.Module):
+    """A list that grows, all of which is heard at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, 1, 1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        found = [x]
+        for conv in self.convs:
+            x = F.silu(conv(x))
+            found.append(x)
+        return torch.cat(found, 1)
+
+
 class Scales(nn.Module):
     """A module twice, each time with another number."""
 

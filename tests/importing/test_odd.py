@@ -13,7 +13,7 @@ from tests.importing import odd
 SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
-    *(odd.Heads, odd.Described, odd.Twice),
+    *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -65,6 +65,19 @@ def test_a_module_that_is_called_again_is_one_with_each() -> None:
     ):
         assert line in found.text
     assert len(found.names) == sum(1 for _ in odd.Twice().parameters())
+
+
+def test_a_grid_of_branches_is_one_block_of_any_number() -> None:
+    text = from_torch(odd.Branches(), (3, 16, 16)).text
+    assert text.count("block ") == 1
+    assert "down[j]: branches[j] -> conv(x[j].c, 3x3, stride=2, act=relu) * (i - j - 1)" in text
+    assert "upsample(factor=2 ** (j - i)) when j > i" in text
+
+
+def test_equal_lines_are_a_family() -> None:
+    text = from_torch(odd.Aggregated(), (3, 16, 16)).text
+    assert "convs: for _ in 0..4 { conv(4, 3x3, act=silu) }" in text
+    assert "convs[*] }" in text
 
 
 def test_outputs_have_names_that_a_file_can_give() -> None:

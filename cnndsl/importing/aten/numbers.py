@@ -168,6 +168,13 @@ def _arithmetic(call: Call) -> Seen:
     raise call.refuse(f"with {other!r}")
 
 
+@rule("rsub")
+def _rsub(call: Call) -> Seen:
+    given = {**call.given, "self": call["other"], "other": call["self"]}
+    found: Seen = _arithmetic(replace(call, word="sub", given=given))
+    return found
+
+
 def _scalar(call: Call, x: Seen, number: float, *, left: bool) -> Seen:
     """`x + 2`, `2 - x`: a constant on the right, or on the left."""
     if call.word in ("maximum", "minimum"):

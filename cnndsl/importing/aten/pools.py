@@ -158,12 +158,14 @@ def _norm(call: Call) -> Seen:
 
 
 @rule("upsample_nearest2d", "upsample_bilinear2d", "upsample_nearest1d", "upsample_nearest3d")
+@rule("upsample_bicubic2d", "upsample_linear1d", "upsample_trilinear3d")
 def _resize(call: Call) -> Seen:
     x = call.tensor("input" if "input" in call.given else "self", plain=True)
     before, after = x.shape[2:], call.shapes[0][2:]
-    mode = "bilinear" if "bilinear" in call.word else "nearest"
+    mode = "bicubic" if "bicubic" in call.word else "bilinear"
+    mode = "nearest" if "nearest" in call.word else mode
     given: dict[str, Any] = {"mode": mode}
-    if mode == "bilinear":
+    if mode != "nearest":
         given["align_corners"] = bool(call["align_corners"])
     factors = call["scale_factors"]
     if factors and any(f * n != m for f, n, m in zip(factors, before, after, strict=True)):

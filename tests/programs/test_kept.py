@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.programs.harness import COLUMNS, assert_right
+from tests.programs.harness import COLUMNS, Program, assert_right, pictures
 
 SLOW = ("commands", "explanations", "pictures", "slow_pictures", "python_interface")
 FAST = [name for name in COLUMNS if name not in SLOW]
@@ -252,6 +252,37 @@ model M: image[4, H=6, W=6] -> y {
     "one norm with weights, and one without": """
 model M: image[4, H=6, W=6] -> y {
   y: conv(4, 3x3) -> instance_norm -> instance_norm(affine=true) }""",
+    "a volume of what stands apart": """
+model M: image[4, H=8, W=5] -> (p, q, r) {
+  r: image -> relu -> mul(-1.5)
+  a: image -> bn -> relu
+  b: image -> bn
+  p: b -> conv(4, 1)
+  m: minimum { b; a } -> conv(4, 3) -> conv(8, 1) -> relu
+  q: m -> bn }""",
+    "every way to a box is taken": """
+model M: image[1, 1] -> (x, y, z) {
+  for i in 0..3 { for j in 0..2 { l[i, j]: image -> ln } }
+  m: minimum { l[2, 0]; l[2, 1] -> relu }
+  x: m -> ln
+  y: l[2, 1] -> relu -> gelu -> ln
+  z: l[0, 1] -> relu }""",
+    "begun before it is laid out": """
+model M: image[6, H=5, W=5] -> y { conv(3, 5, init=orthogonal) -> bn
+  y: relu }""",
+    "norms of both kinds": """
+model M: image[2, H=4, W=4] -> y { y: ln(axis=2, init=ones) -> std_conv(2, 3) -> conv(2, 3, init=ones) -> ln }""",
+    "an output padding beyond the stride": """
+model M: image[2, H=4, W=3] -> y { y: deconv(3, kernel=2, dilation=2x3, output_pad=1) }""",
+    "a view, or a copy, by strides": """
+model M: image[4, H=6, W=6] -> (y, z) { a: image -> conv(4, 1) -> rearrange("c h w -> h w c") -> relu
+  b: a -> crop(4) -> flatten -> linear(2)
+  s, t: a -> split(2)
+  y: t -> flatten -> linear(2)
+  z: add { b; a -> reorg(1) -> reshape(36, 4) -> linear(3) -> flatten -> linear(2) } }""",
+    "attention over what lies across": """
+model M: image[6, H=4, W=2] -> y { t: image -> conv(6, 1) -> rearrange("c h w -> (h w) c")
+  y: attention(2) { t; t; t -> relu } -> linear(3) }""",
 }  # fmt: skip
 
 
@@ -263,3 +294,10 @@ def test_every_column_of_a_kept_program_holds(text: str) -> None:
 @pytest.mark.parametrize("name", sorted(DRAWN))
 def test_every_command_and_picture_of_a_kept_program_holds(name: str) -> None:
     assert_right(KEPT[name], [name for name in SLOW if name != "slow_pictures"])
+
+
+@pytest.mark.parametrize(
+    "name", ["a volume of what stands apart", "every way to a box is taken"]
+)
+def test_a_kept_program_is_drawn_to_scale(name: str) -> None:
+    pictures(Program(KEPT[name]), [("scale", "svg")])

@@ -161,6 +161,8 @@ class Router:
         tails = self._priced(want.tails, self.ends, alone=self.alone)
         for port in self._free(heads, -1) if free else heads:
             goals.setdefault(4 * self._outside(port, -1) + port.way, port)
+        if not goals:
+            return None
         first: dict[int, Port] = {}
         queue: list[tuple[float, float, int]] = []
         for port in self._free(tails, 1) if free else tails:

@@ -92,9 +92,10 @@ def volumes(planned: Plan, *, stages: bool) -> tuple[dict[str, Volume], Scene]:
     owner = _Owners(network, scene, stages=stages, light=IDLE).found
     if not stages and _forks(scene, owner):
         owner = _Owners(network, scene, stages=stages, light=IDLE | PLAIN).found
-    groups: dict[str, list[Box]] = {}
+    # Each where its last box stands, so that what it reads stands before it.
+    groups: dict[str, list[Box]] = {b.key: [] for b in scene.boxes() if owner[b.key] == b.key}
     for box in scene.boxes():
-        groups.setdefault(owner[box.key], []).append(box)
+        groups[owner[box.key]].append(box)
     shapes = {key: tensor.shape for key, tensor in leaving(network, scene).items()}
     make = Maker(network, scene, shapes, owner)
     found = {key: _volume(network, key, held, shapes) for key, held in groups.items()}

@@ -271,11 +271,13 @@ model M: image[1, 1] -> (x, y, z) {
 model M: image[6, H=5, W=5] -> y { conv(3, 5, init=orthogonal) -> bn
   y: relu }""",
     "norms of both kinds": """
-model M: image[2, H=4, W=4] -> y { y: ln(axis=2, init=ones) -> std_conv(2, 3) -> conv(2, 3, init=ones) -> ln }""",
+model M: image[2, H=4, W=4] -> y {
+  y: ln(axis=2, init=ones) -> std_conv(2, 3) -> conv(2, 3, init=ones) -> ln }""",
     "an output padding beyond the stride": """
 model M: image[2, H=4, W=3] -> y { y: deconv(3, kernel=2, dilation=2x3, output_pad=1) }""",
     "a view, or a copy, by strides": """
-model M: image[4, H=6, W=6] -> (y, z) { a: image -> conv(4, 1) -> rearrange("c h w -> h w c") -> relu
+model M: image[4, H=6, W=6] -> (y, z) {
+  a: image -> conv(4, 1) -> rearrange("c h w -> h w c") -> relu
   b: a -> crop(4) -> flatten -> linear(2)
   s, t: a -> split(2)
   y: t -> flatten -> linear(2)

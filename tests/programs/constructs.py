@@ -825,6 +825,24 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
     ("block Half@: x[C, H, W] -> y[2 * C, H // 2, W // 2] {\n"
      "  y: x -> conv(2 * C, 2, stride=2, pad=valid)\n}",
      "@l: @v -> Half@", ("@l",)),
+    ("", "@l: for i@ in 0..2 { mul(i@ + 1) } * 2 shared each { @v; @w }\n"
+     "@m: @v -> for i@ in 0..2 { relu -> mul(i@ + 2) } * 2 shared", ("@l[0]", "@l[1]")),
+    ("", "@l: for | a@ |\n  | 2 |\n{ tanh -> mul(a@) } * 2 shared each { @v; @w }\n"
+     "@m: @v -> for | b@ |\n  | 2 |\n{ mul(b@) } * 3 shared", ("@l[0]", "@l[1]")),
+    ("block Same@(f: bool = true): x[C, *S] -> y {\n"
+     "  y: x -> @same -> relu when f\n  else y: x -> @same\n}",
+     "@l: Same@ * 2 shared each { @v; @w }\n@m: @v -> Same@(false) * 3 shared",
+     ("@l[0]", "@l[1]", "@m")),
+    ("", "@l: { @same; tanh } * 2 shared each { @v; @w }", ("@l[0]", "@l[1]")),
+    ("block Some@(f: bool): x -> (a, b when f) {\n  a: x -> @same\n"
+     "  b: x -> tanh when f\n}",
+     "@l: @v -> Some@(true)\n@m: @v -> Some@(false)", ("@l.a", "@l.b", "@m")),
+    ("block Deeper@(n: int): x[C, *S] -> y[C, *S] {\n  a: x -> @same\n"
+     "  b: a -> Deeper@(n - 1) when n > 0\n  else b: a -> relu\n  y: add { a; b }\n}",
+     "@l: @v -> Deeper@(2)\n@m: @v -> Deeper@(1)", ("@l", "@m")),
+    ("block Wider@(n: int, c: int) {\n  conv(c, 1)\n"
+     "  inner: Wider@(n - 1, c + 2) when n > 1\n  conv(c, 1, act=relu)\n}",
+     "@l: @v -> Wider@(3, 4)\n@m: @v -> Wider@(1, 2)", ("@l", "@m")),
 ]  # fmt: skip
 """Blocks and their calls as detectors write them: `@` is a number, `@same` any step."""
 

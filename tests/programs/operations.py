@@ -118,9 +118,9 @@ def _size(name: str, shape: Shape, chance: random.Random) -> object:
 def _pad(rank: int, chance: random.Random) -> object:
     if rank == 1 and chance.random() < 0.3:
         return Auto.CAUSAL
-    match chance.randrange(5):
+    match chance.randrange(6):
         case 0:
-            return Auto.SAME
+            return chance.choice([Auto.SAME, Auto.SAME, Auto.TF_SAME])
         case 1:
             return Auto.VALID
         case 2:

@@ -25,6 +25,7 @@ PAIRS = {
     "resnet18 to resnet34": lambda: (network("resnet18"), network("resnet34")),
     "unet to unet_bn": lambda: (network("unet"), network("unet_bn")),
     "width 1.0 to 0.75": lambda: (network("mobilenetv2"), load("mobilenetv2", width=0.75)),
+    "resnet50 to resnext50": lambda: (network("resnet50"), network("resnext50_32x4d")),
     "nothing in common": lambda: (network("lenet5"), network("squeezenet1_0")),
 }
 SMALL = "model Net: image[3, H=8, W=8] -> y {{\n  a: conv(4, 3x3)\n{}  y: relu\n}}"
@@ -100,6 +101,17 @@ def test_a_stride_that_moves_is_two_changes_a_stage() -> None:
     found = kinds(union(before, after))
     assert len(found[CHANGED]) == 6
     assert AFFECTED not in found
+
+
+def test_blocks_that_change_alike_are_folded_and_their_attributes_said() -> None:
+    before, after = PAIRS["resnet50 to resnext50"]()
+    made = compared(before, after)
+    words = {p.text for p in leaves(made.parts) if isinstance(p, Text)}
+    assert {"Bottleneck ×2", "Bottleneck ×3", "Bottleneck ×5"} <= words
+    assert "3×3, 64 → 3×3, 128 · 32 groups" in words
+    nodes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]
+    assert len(nodes) < 45
+    assert made.height < 1000
 
 
 def test_the_total_is_exact_and_a_boxs_delta_is_signed() -> None:

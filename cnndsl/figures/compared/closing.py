@@ -18,7 +18,7 @@ from cnndsl.figures.compared.union import (
     edges,
     joined,
 )
-from cnndsl.figures.scene import Box, Frame, Item, Scene, boxes
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -38,7 +38,7 @@ class _Closer:
     """Replaces items by fewer, and their parts by sums."""
 
     def __init__(self, matcher: Matcher) -> None:
-        self.parts = matcher.parts
+        self.parts, self.network = matcher.parts, matcher
         self.after: dict[str, set[str]] = defaultdict(set)
         self.before: dict[str, set[str]] = defaultdict(set)
         found, _ = edges(matcher, [box.key for box in boxes(matcher.items)])
@@ -59,10 +59,46 @@ class _Closer:
                 closed.append(self._one(held, item.title, item.labels))
             elif item.title:
                 item.children = self.items(item.children)
-                closed.append(item)
+                if not self._turn(closed[-1] if closed else None, item):
+                    closed.append(item)
             else:
                 closed += self.items(item.children)
         return self._runs(closed)
+
+    def _turn(self, last: Item | None, item: Cluster) -> bool:
+        """Fold a block that changes as the one before it did into that one."""
+        if not isinstance(last, Cluster) or self._form(last) != self._form(item):
+            return False
+        held, more = list(boxes([last])), list(boxes([item]))
+        inside = {box.key for box in held}
+        entered = {key for box in more for key in self.before[box.key]}
+        if not entered - {box.key for box in more} <= inside:
+            return False
+        for box, other in zip(held, more, strict=True):
+            part, next_ = self.parts[box.key], self.parts.pop(other.key)
+            part.before, part.after = part.before + next_.before, part.after + next_.after
+            part.delta, part.turns = part.delta + next_.delta, part.turns + 1
+            box.nodes = [*box.nodes, *other.nodes]
+            for head in self.after[other.key] - {one.key for one in more}:
+                self.after[box.key].add(head)
+                self.before[head] = self.before[head] - {other.key} | {box.key}
+        last.count += 1
+        last.labels = [*last.labels, *item.labels]
+        return True
+
+    def _form(self, item: Item) -> object:
+        """What is equal for two that change alike, for one turn of each."""
+        if isinstance(item, Cluster):
+            return item.title, tuple(self._form(child) for child in item.children)
+        part = self.parts[item.key]
+        sides = []
+        for network, names in zip(
+            (self.network.before, self.network.after), part.nodes, strict=True
+        ):
+            one = names[: len(names) // part.turns]
+            sides.append([(network.node(n).op.plain(), str(network.shapes[n])) for n in one])
+        costs = part.delta.parameters // part.turns, part.delta.macs // part.turns
+        return part.kind, part.title, sides, costs
 
     def _uniform(self, held: Sequence[Box]) -> bool:
         """All of one kind; of what changed, only sizes and arguments, and no layer more."""

@@ -50,7 +50,9 @@ def compared(before: Network, after: Network) -> Picture:
     found = union(before, after)
     words = {key: _Words(found, key) for key in found.parts}
     cards = _Cards(found, words)
-    piece = wrapped(placed(found.network, found.scene, cards, main=True), TALLEST, {})
+    piece = wrapped(
+        placed(found.network, found.scene, cards, main=True), TALLEST, {}, forked=True
+    )
     parts, _, top = caption(_name(before, after), _said(found), MARGIN, MARGIN)
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
@@ -117,7 +119,7 @@ class _Words:
     def __init__(self, found: Union, key: str) -> None:
         part = found.parts[key]
         self.part, self.kind = part, part.kind
-        self.title = _title(found, part)
+        self.title, tags = _title(found, part)
         shapes = [
             _shape(network, held)
             for network, held in ((found.before, part.before), (found.after, part.after))
@@ -128,24 +130,34 @@ class _Words:
             for count, unit in ((part.delta.parameters, "params"), (part.delta.macs, "MACs"))
             if count
         ]
-        rows = [*_arguments(found, part), size, " · ".join(costs)]
+        rows = [*tags, *_arguments(found, part), size, " · ".join(costs)]
         self.round = part.kind == SAME and self.title in ("+", "×")
         self.rows = [] if self.round else [row for row in rows if row]
 
 
-def _title(found: Union, part: Part) -> str:
-    count = max(len(part.before), len(part.after))
+def _title(found: Union, part: Part) -> tuple[str, list[str]]:
+    """What a box does on both sides, and below it what is too long, or the same on both."""
     if part.title:
-        return part.title
-    both = []
+        return part.title, []
+    both: list[list[str]] = []
     for network, held in ((found.before, part.before), (found.after, part.after)):
         if held:
             said = Sayer(network)(held[-1])
-            both.append(" · ".join([said.title, *said.small]))
-    if count == 1:
-        return clean(" → ".join(dict.fromkeys(both)))
-    layers = max(map(len, part.nodes))
-    return f"{layers} layers"
+            both.append([said.title, *said.small])
+    if max(len(part.before), len(part.after)) > part.turns:
+        return f"{max(map(len, part.nodes)) // part.turns} layers", []
+    if len(both) < 2 or both[0] == both[1]:
+        return clean(" · ".join(both[0])), []
+    tags: list[str] = []
+    while min(map(len, both)) > 1 and both[0][-1] == both[1][-1]:
+        tags.insert(0, both[0].pop())
+        both[1].pop()
+    was, now = (clean(" · ".join(words)) for words in both)
+    title = f"{was} → {now}"
+    below = [clean(" · ".join(tags))] if tags else []
+    if font.width(title, TITLE, bold=True) <= MOST:
+        return title, below
+    return was, [f"→ {now}", *below]
 
 
 def _shape(network: Network, held: list[Box]) -> Shape | None:
@@ -160,7 +172,7 @@ def _shape(network: Network, held: list[Box]) -> Shape | None:
 
 def _arguments(found: Union, part: Part) -> list[str]:
     """Of one changed step, what its title does not show."""
-    if part.kind != CHANGED or len(part.before) != 1 or len(part.after) != 1:
+    if part.kind != CHANGED or {len(part.before), len(part.after)} != {part.turns}:
         return []
     was, now = part.nodes
     titles = [
@@ -170,7 +182,7 @@ def _arguments(found: Union, part: Part) -> list[str]:
     if titles[0] != titles[1] or was != now:
         return []
     said = []
-    for name in was:
+    for name in was[: len(was) // part.turns]:
         ops = found.before.node(name).op, found.after.node(name).op
         if type(ops[0]) is type(ops[1]):
             said += [

@@ -34,6 +34,8 @@ class Part:
     delta: Cost = field(default_factory=Cost)
     title: str = ""
     """Of a block that is closed; else that of its boxes."""
+    turns: int = 1
+    """So many that are alike are folded in it."""
 
     @property
     def nodes(self) -> tuple[list[str], list[str]]:
@@ -198,8 +200,8 @@ def edges(
         owner = _owner(matcher.parts, side)
         for tail, output, head in _links(network):
             ends = owner[tail], owner[head]
-            # A removed edge against the order of the union would lead back.
-            if ends[0] == ends[1] or (side == REMOVED and place[ends[0]] > place[ends[1]]):
+            # One against the order of the union is removed, or leads to the next turn.
+            if ends[0] == ends[1] or place[ends[0]] > place[ends[1]]:
                 continue
             sides[ends].add(side)
             edge = found.setdefault(ends, Edge(*ends, []))

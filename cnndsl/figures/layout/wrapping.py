@@ -21,20 +21,25 @@ AMID, UNEVEN = 0.4, 0.1
 Lanes = Mapping[str, int]
 
 
-def wrapped(piece: Piece, longest: float, lanes: Lanes, *, turning: bool = False) -> Piece:
+def wrapped(
+    piece: Piece, longest: float, lanes: Lanes, *, turning: bool = False, forked: bool = False
+) -> Piece:
     """The same in columns no longer than that, if it can be cut, and as few as may be.
 
-    It is cut where one edge alone leads on, best where a lane begins.
+    It is cut where one edge alone leads on, best where a lane begins; where it may be
+    `forked`, also over the fork of edges that are one line so far.
     """
     if piece.laned or piece.height <= longest:
         return piece
-    chosen = _chosen(piece, longest, lanes)
+    chosen = _chosen(piece, longest, lanes, forked=forked)
     return _broken(piece, chosen, turning=turning) if chosen else piece
 
 
-def _chosen(piece: Piece, longest: float, lanes: Lanes) -> list[tuple[float, Ends]]:
+def _chosen(
+    piece: Piece, longest: float, lanes: Lanes, *, forked: bool
+) -> list[tuple[float, Ends]]:
     """The cuts of the cheapest columns; nothing where a column would be too long."""
-    cuts = _cuts(piece)
+    cuts = _cuts(piece, forked=forked)
     places = [0.0, *(at for at, _ in cuts), piece.height]
     amid = [AMID if lanes.get(a) == lanes.get(b) else 0.0 for _, (a, b) in cuts]
     amid = [0.0, *amid, 0.0]
@@ -59,8 +64,8 @@ def _chosen(piece: Piece, longest: float, lanes: Lanes) -> list[tuple[float, End
     return [cuts[n - 1] for n in reversed(chosen)]
 
 
-def _cuts(piece: Piece) -> list[tuple[float, Ends]]:
-    """Heights at which only one straight edge passes, and no box."""
+def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
+    """Heights at which only one straight edge passes, or those of one line, and no box."""
     spans = [(bounds(s)[1], bounds(s)[3]) for s in piece.spots]
     spans += [(c.y, c.y + c.height) for c in piece.scopes]
     reach = {e: _reach(line) for e, line in piece.wires.items()}
@@ -70,7 +75,8 @@ def _cuts(piece: Piece) -> list[tuple[float, Ends]]:
         if top - foot > 10 and foot > 0:
             middle = (top + foot) / 2
             passing = [e for e, (low, high) in reach.items() if low < middle < high]
-            if len(passing) == 1 and _upright(piece.wires[passing[0]]):
+            one = len(passing) == 1 and _upright(piece.wires[passing[0]])
+            if one or (forked and passing and _one(piece, passing, middle)):
                 found.append((middle, passing[0]))
         foot = max(foot, bottom)
     return found
@@ -82,6 +88,13 @@ def _reach(line: Line) -> tuple[float, float]:
 
 def _upright(line: Line) -> bool:
     return len(line) == 2
+
+
+def _one(piece: Piece, passing: list[Ends], height: float) -> bool:
+    """Whether edges are one straight line from their beginning to that height."""
+    begins = {(e[0], piece.wires[e][0]) for e in passing}
+    legs = [piece.wires[e][:2] for e in passing]
+    return len(begins) == 1 and all(a[0] == b[0] and b[1] > height for a, b in legs)
 
 
 def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = False) -> Piece:
@@ -99,21 +112,26 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
         done.take(part.moved(axis, -top - lift))
     done.height = max(foot - top for top, foot in zip(tops, feet, strict=True)) + 8
     for n, (at, ends) in enumerate(chosen):
-        begin, end = piece.wires[ends]
-        here, there = axes[n] + begin[0], axes[n + 1] + end[0]
+        begin = piece.wires[ends][0]
+        here, there = axes[n] + begin[0], axes[n + 1] + piece.wires[ends][1][0]
         # The channel runs between the columns, before the names of the next one's lanes. It
         # turns where the tower was cut: below all that ends there, above all that begins.
         channel = axes[n] + parts[n].right + (9 if turning else 22)
         foot, top = at - tops[n] - lifts[n], -LIFT
-        line: Line = (
-            (here, begin[1] - tops[n] - lifts[n]),
-            (here, foot),
-            (channel, foot),
-            (channel, top),
-            (there, top),
-            (there, end[1] - tops[n + 1] - LIFT),
-        )
-        done.wires[ends] = tidy(line)
+        for other, line in piece.wires.items():
+            # The edge that is cut, and those that are one line with it so far.
+            if other[0] != ends[0] or line[0] != begin or not line[0][1] < at < line[-1][1]:
+                continue
+            rest = [(axes[n + 1] + x, y - tops[n + 1] - LIFT) for x, y in line[1:]]
+            bent: Line = (
+                (here, begin[1] - tops[n] - lifts[n]),
+                (here, foot),
+                (channel, foot),
+                (channel, top),
+                (there, top),
+                *rest,
+            )
+            done.wires[other] = tidy(bent)
     return done
 
 

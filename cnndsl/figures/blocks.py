@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import Page, page, picture
-from cnndsl.figures.paint import Group, Picture
+from cnndsl.figures.paint import Group, Part, Picture
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Plan
 from cnndsl.figures.telling import Teller
+from cnndsl.figures.text import clean
 from cnndsl.graph import Network
 
 
@@ -53,7 +56,9 @@ def blocks(
         return " · ".join([*first, *tell.facts(box.nodes)])
 
     if metric is None:
-        return picture(found, said=said, captioned=captioned)
+        made = picture(found, said=said, captioned=captioned)
+        made.parts = _asked(made.parts, planned, tell)
+        return made
     heat = Heat(network, metric)
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
     heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
@@ -73,7 +78,23 @@ def blocks(
         heat.inked(part) if isinstance(part, Group) and part.kind == "node" else part
         for part in made.parts
     ]
+    made.parts = _asked(made.parts, planned, tell)
     return made
+
+
+def _asked(parts: list[Part], planned: Plan, tell: Teller) -> list[Part]:
+    """The parts of a picture, each box with all its attributes."""
+    scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
+    known = {box.key: box for scene in scenes for box in scene.boxes()}
+
+    def asked(part: Part) -> Part:
+        if not isinstance(part, Group):
+            return part
+        if part.kind == "node" and part.key in known:
+            return replace(part, facts=tuple(map(clean, tell.attributes(known[part.key]))))
+        return replace(part, children=tuple(map(asked, part.children)))
+
+    return [asked(part) for part in parts]
 
 
 def arranged(

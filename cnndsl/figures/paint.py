@@ -78,6 +78,8 @@ class Group:
     kind: str = "node"
     span: Span | None = None
     """Where it is written."""
+    facts: tuple[str, ...] = ()
+    """All that a reader may ask of it, a line each."""
 
 
 Part = Area | Polygon | Path | Text | Group

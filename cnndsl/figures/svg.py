@@ -45,7 +45,7 @@ def svg(
     written: `data-file`, and the lines as `data-span`. With `fonts` the letters that it
     needs are in the file.
     """
-    writer = _Writer(palette.colours(theme), spans=spans)
+    writer = _Writer(palette.colours(theme), spans=spans, facts=embedded)
     size = f'width="{number(picture.width)}" height="{number(picture.height)}"'
     if width_mm is not None:
         height = width_mm * picture.height / picture.width
@@ -85,9 +85,12 @@ def night(roles: set[str]) -> str:
 
 
 class _Writer:
-    def __init__(self, colours: dict[str, palette.Colours], *, spans: bool = False) -> None:
+    def __init__(
+        self, colours: dict[str, palette.Colours], *, spans: bool = False, facts: bool = False
+    ) -> None:
         self.colours = colours
         self.spans = spans
+        self.facts = facts
 
     def part(self, part: Part) -> list[str]:
         """The elements of a part, one a line."""
@@ -98,6 +101,8 @@ class _Writer:
             last = part.span.source.position(max(part.span.start, part.span.stop - 1))[0]
             data += f' data-file="{escape(part.span.source.name)}"'
             data += f' data-span="{part.span.line}-{last}"'
+        if part.facts and self.facts:
+            data += f' data-facts="{escape(chr(10).join(part.facts))}"'
         key = f' id="{escape(part.key)}"' if part.key else ""
         lines = [f'<g class="{part.kind}"{key}{data}>']
         if part.title:

@@ -8,8 +8,18 @@ from pathlib import PurePath
 
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.receptive import Receptive, receptive
-from cnndsl.figures.text import count_text
+from cnndsl.figures.scene import Box
+from cnndsl.figures.text import count_text, shape_text, spell_argument
+from cnndsl.figures.walk import calls_of
 from cnndsl.graph import Network
+from cnndsl.structure import Call, nodes_of
+from cnndsl.symbolic import strip
+
+
+def _listed(values: Sequence[object]) -> str:
+    """One value, or what each call has."""
+    texts = [spell_argument(strip(value)) for value in values]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
 
 
 class Teller:
@@ -43,6 +53,41 @@ class Teller:
         if seen:
             found.append(f"sees {seen}")
         return [*found, self.place(nodes[0])]
+
+    @cached_property
+    def calls(self) -> dict[str, list[tuple[Call, set[str]]]]:
+        """The calls of each block with their nodes, in order."""
+        found: dict[str, list[tuple[Call, set[str]]]] = {}
+        for call in calls_of(self.network.structure.body):
+            nodes = set(nodes_of(call.block.body))
+            found.setdefault(call.block.definition.name, []).append((call, nodes))
+        return found
+
+    def attributes(self, box: Box) -> tuple[str, ...]:
+        """All that a block is given or names, of several calls each; or all of each layer.
+
+        Of a layer these are its attributes and the sizes of its inputs, weights and outputs.
+        """
+        if box.frame is not None:
+            whole = set(box.nodes)
+            known = self.calls.get(box.frame.name, [])
+            rows = [call.block.names for call, nodes in known if nodes and nodes <= whole]
+            columns = {name: [row.get(name) for row in rows] for name in (rows or [{}])[0]}
+            return tuple(f"{name} {_listed(values)}" for name, values in columns.items())
+        return tuple(line for name in box.parts for line in self._layer(name))
+
+    def _layer(self, name: str) -> list[str]:
+        network = self.network
+        op = network.node(name).op
+        inputs = [network.shapes[node][output] for node, output in network.operands(name)]
+        lines = [f"{op.name}  {name}"]
+        for attribute in op.parameters:
+            value = spell_argument(strip(getattr(op, attribute.name)))
+            lines.append(f"{attribute.name.replace('_', ' ')} {value}")
+        lines += [f"input {shape_text(shape)}" for shape in inputs]
+        for weight, made in op.weights(*inputs).items():
+            lines.append(f"{weight} {'×'.join(str(int(n)) for n in made.shape) or 1}")
+        return [*lines, *(f"output {shape_text(shape)}" for shape in network.shapes[name])]
 
     def place(self, name: str) -> str:
         """The file and line of a node, the same on every machine: `lib/resnet.arch:21`."""

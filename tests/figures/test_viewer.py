@@ -171,3 +171,33 @@ def test_the_shipped_svg_turns_dark_by_itself(tmp_path: Path, browser: Any) -> N
         assert opened.fill("rect.page") == fill
         opened.quiet()
         opened.page.close()
+
+
+@pytest.mark.slow
+def test_on_a_telephone_a_block_is_found_before_its_parts_and_says_all_arguments(
+    page_file: Path, browser: Any
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(page_file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("document.querySelector('#fit').getBoundingClientRect().right") <= 390
+    page.fill("#search", "bottleneck")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.opens") == "f1"
+    told = page.text_content("#card").splitlines()
+    assert {"c 64", "s 1", "groups 1", "norm bn"} <= set(told)
+    card = page.evaluate("document.querySelector('#card').getBoundingClientRect().toJSON()")
+    assert card["left"] >= 0
+    assert card["right"] <= 390
+    # The figure's letters are a subset of its font, and the page's are not set in it.
+    families = page.evaluate("getComputedStyle(document.querySelector('#card')).fontFamily")
+    assert "Inter" not in families
+    page.close()
+
+
+def test_the_panel_says_every_attribute_of_a_step(page_file: Path) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    wanted = ("kernel 7", "stride 2", "dilation 1", "groups 1", "weight 64×3×7×7", "eps 1e-05")
+    start = text.index('data-facts="conv  c1.conv')
+    facts = text[start : text.index('">', start)].splitlines()
+    assert set(wanted) <= set(facts)

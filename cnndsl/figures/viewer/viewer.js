@@ -31,7 +31,8 @@
   };
   const text = (node, tag) => [...node.children].find((c) => c.tagName === tag)?.textContent ?? "";
   const tell = (node) => {
-    card.textContent = `${text(node, "title")}\n${text(node, "desc").split(" · ").join("\n")}`;
+    const rule = node.dataset.facts ? `\n\n${node.dataset.facts}` : "";
+    card.textContent = `${text(node, "title")}\n${text(node, "desc").split(" · ").join("\n")}${rule}`;
     card.hidden = false;
     for (const edge of edges) {
       edge.classList.toggle("near", edge.dataset.from === node.id || edge.dataset.to === node.id);
@@ -69,11 +70,18 @@
       }
     });
   });
+  // A block of that name before one whose name has it, and both before what only says it.
+  const rank = (node) => {
+    const wanted = search.value.trim().toLowerCase();
+    const title = text(node, "title").toLowerCase().replace(/ ×\d+$/, "");
+    const place = title === wanted ? 0 : title.startsWith(wanted) ? 1 : title.includes(wanted) ? 2 : 3;
+    return 2 * place + (node.dataset.opens ? 0 : 1);
+  };
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
     let count = 0;
     for (const node of nodes) {
-      const hit = wanted && `${text(node, "title")} ${text(node, "desc")}`.toLowerCase().includes(wanted);
+      const hit = wanted && `${text(node, "title")} ${text(node, "desc")} ${node.dataset.facts ?? ""}`.toLowerCase().includes(wanted);
       node.classList.toggle("found", Boolean(hit));
       node.classList.toggle("dim", Boolean(wanted) && !hit);
       if (hit) count += 1;
@@ -83,17 +91,32 @@
     fit();
   });
   search.addEventListener("keydown", (event) => {
-    const first = nodes.find((node) => node.classList.contains("found"));
-    if (event.key === "Enter" && first) { look(first); first.focus(); }
+    const best = nodes.filter((node) => node.classList.contains("found")).sort((a, b) => rank(a) - rank(b))[0];
+    if (event.key === "Enter" && best) { look(best); best.focus(); }
     event.stopPropagation();
     if (event.key === "Escape") { search.value = ""; search.dispatchEvent(new Event("input")); stage.focus(); }
   });
-  let drag = null, pressed = null, moved = false;
+  let drag = null, pressed = null, moved = false, spread = 0;
+  const fingers = new Map();
+  const apart = () => {
+    const [a, b] = [...fingers.values()];
+    return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+  };
   stage.addEventListener("pointerdown", (event) => {
     if (event.button) return;
+    fingers.set(event.pointerId, event);
+    if (fingers.size === 2) { drag = null; moved = true; spread = apart(); return; }
     drag = place(event); pressed = event; moved = false;
   });
   window.addEventListener("pointermove", (event) => {
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, event);
+    if (fingers.size === 2) {
+      const [a, b] = [...fingers.values()], now = apart();
+      const at = place({ clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2 });
+      if (now > 0) zoom(spread / now, at.x, at.y);
+      spread = now;
+      return;
+    }
     if (!drag) return;
     const now = place(event);
     // From where it was pressed: a slow drag is no click either.
@@ -102,7 +125,9 @@
     view.x += drag.x - now.x; view.y += drag.y - now.y;
     show();
   });
-  window.addEventListener("pointerup", () => { drag = null; });
+  for (const end of ["pointerup", "pointercancel"]) {
+    window.addEventListener(end, (event) => { fingers.delete(event.pointerId); drag = null; });
+  }
   stage.addEventListener("wheel", (event) => {
     event.preventDefault();
     const at = place(event);

@@ -77,7 +77,7 @@ def _box(box: Box, cards: Cards) -> str:
     if box.family is Family.ADD and title not in ("+", "×"):
         left, right = "(", ")"
     if not card.round:
-        rows += [label_text(box.labels), card.small]
+        rows += [label_text(box.labels), *card.lines]
     return f"{box.key}{left}{quoted(*rows)}{right}:::{role_of(box.family)}"
 
 

@@ -8,8 +8,8 @@ from cnndsl.figures.plan import plan
 from cnndsl.figures.text import clean, elide
 from cnndsl.graph import Network
 
-NAME, LABEL = 34, 14
-"""The most characters of what a box does, and of what it is called."""
+NAME, LONGEST, LABEL = 34, 72, 14
+"""Characters: the least and the most for what boxes do, and the most for their labels."""
 
 
 def terminal(network: Network) -> str:
@@ -25,6 +25,7 @@ def terminal(network: Network) -> str:
     order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
     names = {box.key: elide(cards[box].label, LABEL) for box in scene.boxes()}
     wide = max(map(len, names.values()), default=0)
+    room = max([NAME, *(min(len(cards[box].title), LONGEST) for box in scene.boxes())])
     lines = [clean(network.name)]
     before = ""
     lane: int | None = None
@@ -44,10 +45,10 @@ def terminal(network: Network) -> str:
         if far and before in tails:
             arrow += " and above"
         number = f"{order[box.key]:>3}"
-        title = elide(card.title, NAME)
+        title = elide(card.title, room)
         link = "│" if plain else "╭" if not tails else "├"
         lines.append(
-            f"{mark:>6} │ {number} {link} {names[box.key]:<{wide}}  {title:<{NAME}} "
+            f"{mark:>6} │ {number} {link} {names[box.key]:<{wide}}  {title:<{room}} "
             f"{card.small:<24} {arrow}".rstrip()
         )
         before = box.key

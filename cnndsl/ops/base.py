@@ -45,6 +45,10 @@ class TfSame(Record):
 
     pads: Pads
 
+    def __str__(self) -> str:
+        """The word: the size at hand is no part of what is written."""
+        return Auto.TF_SAME.value
+
 
 class Family(Enum):
     """What an operation looks like in a figure, and which bucket its work falls into."""

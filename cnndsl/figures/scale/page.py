@@ -233,7 +233,7 @@ def _role(slab: Slab) -> str:
     """A block has the colour of a convolution, which it is nearly always one of."""
     if slab.copied:
         return "copied"
-    if slab.family is Family.ACTIVATION:
+    if slab.family is Family.ACTIVATION and slab.words:
         return "softmax"
     return role_of(slab.family or Family.CONV)
 
@@ -361,7 +361,9 @@ class _Legend:
     def unsaid(self, volume: Volume) -> list[str]:
         """What neither the legend nor a line says of what computes a stage, nor its name."""
         said = {word for words in self.shared.values() for word in words}
-        said |= {volume.name, *volume.outputs, *volume.carried.values(), "concat"}
+        said |= {volume.name, *volume.outputs, *volume.carried.values()}
+        if not all(slab.copied for slab in volume.slabs):
+            said.add("concat")
         said |= {slab.words for slab in volume.slabs if slab.family in SIGNS}
         found = []
         for words in volume.said:

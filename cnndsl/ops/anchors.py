@@ -33,6 +33,7 @@ from cnndsl.ops.base import (
     Shape,
     Torch,
     op,
+    real,
 )
 from cnndsl.ops.box_checks import Numbers, both_axes, check_boxes, check_numbers, check_rows
 from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
@@ -156,7 +157,7 @@ class AnchorGrid(Op):
         keywords: dict[str, tuple[object, object]] = {"stride": (self.strides, None)}
         if self.image is not None:
             keywords["image"] = (self.image, None)
-        keywords["offset"] = (float(self.offset), 0.0)
+        keywords["offset"] = (real(self.offset), 0.0)
         if self.wh is None:
             arguments = (Operand(0), _plainly(self.sizes or ()), _plainly(self.ratios or ()))
             return Torch(function=Call("ratio_grid", arguments, keywords), helper=RATIO_GRID)
@@ -314,11 +315,11 @@ class Decode(Op):
         name, helper = helpers[self.form]
         keywords: dict[str, tuple[object, object]] = {}
         if self.form == "rcnn":
-            keywords["divisors"] = (tuple(map(float, self.divisors)), (1.0, 1.0, 1.0, 1.0))
+            keywords["divisors"] = (tuple(map(real, self.divisors)), (1.0, 1.0, 1.0, 1.0))
         if self.form in ("yolo", "yolov1"):
             keywords["stride"] = (self.strides, None)
         if self.form == "yolo":
-            keywords["stretch"] = (float(self.stretch), 1.0)
+            keywords["stretch"] = (real(self.stretch), 1.0)
         keywords["clip"] = (self.clip, None)
         return Torch(function=Call(name, (Operand(0), Operand(1)), keywords), helper=helper)
 

@@ -650,6 +650,11 @@ def mapped(shape: Shape, change: Callable[[int], int]) -> Shape:
     return shape.map(change) if isinstance(shape, Places) else tuple(map(change, shape))
 
 
+def real(value: float) -> float:
+    """A number as a float; one that carries an expression stays as it is."""
+    return value if hasattr(value, "key") else float(value)
+
+
 def spell_shape(shape: Shape) -> str:
     """A shape as the language writes it: `[64, 56, 56]`."""
     return f"[{', '.join(str(int(n)) for n in shape)}]"

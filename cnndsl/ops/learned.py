@@ -24,6 +24,7 @@ from cnndsl.ops.base import (
     Torch,
     Weight,
     op,
+    real,
     spell_shape,
 )
 from cnndsl.ops.box_checks import Numbers
@@ -157,7 +158,7 @@ class Values(Given):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
-        numbers = tuple(float(n) for n in self.numbers)
+        numbers = tuple(real(n) for n in self.numbers)
         return Torch(function=Call("values", (Operand(0), numbers)), helper=VALUES)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
@@ -203,7 +204,7 @@ class Full(Given):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
-        given = (Operand(0), tuple(self.sizes), float(self.value))
+        given = (Operand(0), tuple(self.sizes), real(self.value))
         return Torch(function=Call("full", given), helper=FULL)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
@@ -392,7 +393,7 @@ class Attention(Op):
         """A function of the file's own, on PyTorch's fused one."""
         keywords: dict[str, tuple[object, object]] = {
             "heads": (self.heads, 1),
-            "scale": (None if self.scale is None else float(self.scale), None),
+            "scale": (None if self.scale is None else real(self.scale), None),
         }
         call = Call("attention", (Operand(0), Operand(1), Operand(2)), keywords)
         return Torch(function=call, helper=ATTENTION)

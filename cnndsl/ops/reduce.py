@@ -210,7 +210,7 @@ class VectorNorm(Reduction):
     def torch(self, *inputs: Shape) -> Torch:
         """`torch.linalg.vector_norm(x, dim=(2, 3))`."""
         keywords: dict[str, tuple[object, object]] = {
-            "ord": (int(self.p), 2),
+            "ord": (self.p, 2),
             "dim": (one(tuple(axis + 1 for axis in self.reduced)), None),
             "keepdim": (self.keep, False),
         }

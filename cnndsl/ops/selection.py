@@ -22,6 +22,7 @@ from cnndsl.ops.base import (
     Shape,
     Torch,
     op,
+    real,
     spell_shape,
 )
 from cnndsl.ops.box_checks import check_boxes, check_rows
@@ -128,7 +129,7 @@ class TopK(Selection):
         """A function of the file's own."""
         keywords: dict[str, tuple[object, object]] = {
             "k": (self.k, None),
-            "score": (float(self.score), 0.0),
+            "score": (real(self.score), 0.0),
             "background": (self.background, None),
         }
         arguments = tuple(Operand(n) for n in range(len(inputs)))
@@ -209,11 +210,11 @@ class NonMaximumSuppression(Selection):
         """A function of the file's own, around an operator with a shape rule."""
         keywords: dict[str, tuple[object, object]] = {
             "k": (self.k, None),
-            "iou": (float(self.iou), None),
-            "score": (float(self.score), 0.0),
+            "iou": (real(self.iou), None),
+            "score": (real(self.score), 0.0),
             "pre": (self.pre, None),
             "background": (self.background, None),
-            "min_size": (float(self.min_size), 0.0),
+            "min_size": (real(self.min_size), 0.0),
         }
         arguments = tuple(Operand(n) for n in range(len(inputs)))
         return Torch(function=Call("nms", arguments, keywords), helper=NMS)

@@ -22,6 +22,7 @@ from cnndsl.ops.base import (
     Weight,
     Window,
     op,
+    real,
 )
 from cnndsl.ops.conv import Conv, conv_of, padded
 from cnndsl.ops.initial import Init, Ones
@@ -174,7 +175,7 @@ class StandardisedConv(Op):
             "groups": (self.groups, 1),
             "bias": (self.bias, True),
             "eps": (self.eps, 1e-6),
-            "gamma": (None if self.gamma is None else float(self.gamma), None),
+            "gamma": (None if self.gamma is None else real(self.gamma), None),
             "sides": (() if same else torch_sides(pads), ()),
         }
         module = Call(f"StdConv{rank}d", (x[0], self.out, one(self.kernel)), keywords)

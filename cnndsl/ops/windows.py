@@ -19,6 +19,7 @@ from cnndsl.ops.base import (
     Taps,
     Torch,
     op,
+    real,
     spell_shape,
 )
 from cnndsl.ops.learned import Given
@@ -197,7 +198,7 @@ class WindowMask(Given):
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
         sizes = (tuple(self.size), tuple(self.places), tuple(self.shift))
-        call = Call("window_mask", (Operand(0), *sizes, float(self.value)))
+        call = Call("window_mask", (Operand(0), *sizes, real(self.value)))
         return Torch(function=call, helper=WINDOW_MASK)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:

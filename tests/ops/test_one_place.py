@@ -244,3 +244,19 @@ def test_an_operation_that_is_silent_about_what_it_reads_is_refused(added: Case)
     cls.reads, cls.window = Op.reads, Op.window
     with pytest.raises(NotImplementedError):
         cls(kernel=(2, 3)).reads(*added[2])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "cnndsl" / "ops").glob("*.py")), ids=lambda path: path.stem
+)
+def test_no_argument_loses_its_expression_on_the_way_to_pytorch(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and node.name == "torch":
+            for call in ast.walk(node):
+                match call:
+                    case ast.Call(func=ast.Name(id="int")) if path.stem == "shuffle":
+                        assert ast.unparse(call) == "int(self.axis)"  # in a slice's place
+                    case ast.Call(func=ast.Name(id="float" | "int" | "round")):
+                        pytest.fail(f"{path.name}:{call.lineno}: {ast.unparse(call)}")
+                    case ast.Call(func=ast.Name(id="map"), args=[ast.Name(id=kind), *_]):
+                        assert kind not in ("float", "int"), f"{path.name}:{call.lineno}"

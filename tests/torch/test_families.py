@@ -216,3 +216,63 @@ def test_a_counter_of_its_own_is_no_column() -> None:
     }"""
     agree(text)
     assert not write(loads(text)).because
+
+
+REPEATS = {
+    "joins": """
+block B(n: int) { conv(8, 3x3)
+  { add { skip; conv(8, 1x1, act=relu) -> conv(8, 3x3) } -> relu } * n }
+model M: image[4, H=8, W=8] -> y { a: B(1)
+                                   y: B(3) }""",
+    "what is outside, and no turn at all": """
+block B(n: int): x -> y { a: x -> conv(8, 1x1)
+  y: { add { skip; conv(8, 3x3) -> mul { skip; a } } } * n }
+model M: image[8, H=8, W=8] -> y { a: image -> B(1)
+                                   b: a -> B(0)
+                                   y: b -> B(4) }""",
+    "no weights, and a label": """
+model M(n: int = 3): image[8, H=8, W=8] -> y {
+  a: { add { skip; maxpool(3, stride=1, pad=1) } } * n
+  y: { add { a; skip; u: conv(8, 1x1); mul { skip; u -> sigmoid } } } * 2 }""",
+}
+
+
+@pytest.mark.parametrize("kind", REPEATS)
+def test_a_repeat_of_joins_is_a_loop_of_one_class(kind: str) -> None:
+    agree(REPEATS[kind])
+    found = write(loads(REPEATS[kind]))
+    assert not found.because
+    assert "class B2" not in found.text
+    assert "        for " in found.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{ concat { skip; conv(8, 3x3) } } * n -> conv(8, 1x1)",
+        "{ add { conv(8, 1x1, stride=2 then 1); conv(8, 3x3, stride=2 then 1) } } * n",
+        "{ { add { skip; conv(in.c, 3x3) } } * 2 -> conv(8, 1x1) -> relu } * n",
+    ],
+)
+def test_a_repeat_whose_turns_differ_is_written_turn_by_turn(body: str) -> None:
+    text = f"""
+    block B(n: int) {{ {body} }}
+    model M: image[8, H=8, W=8] -> y {{ a: B(2)
+                                       y: B(3) }}"""
+    agree(text)
+    assert not write(loads(text)).because
+
+
+def test_a_factor_of_a_block_is_no_number_of_its_first_call() -> None:
+    text = """
+    block B(p: int, s: float): x[C, h, w] -> y {
+      t: x -> vector_norm(p=p, axis=0, keep=true) -> conv(4, 3x3)
+      r: t -> rearrange("c h w -> (h w) c")
+      a: attention(heads=2, scale=s) { r; r; r } -> rearrange("(h w) c -> c h w", h=h)
+      y: add { a; x -> full([4, h, w], s) } }
+    model M: image[4, H=8, W=8] -> y { a: image -> B(1, 0.3)
+                                       y: B(2, 0.7) }"""
+    agree(text)
+    found = write(loads(text))
+    assert not found.because
+    assert "class B2" not in found.text

@@ -14,11 +14,11 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.general import folded
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.backends.torch.unit import Identity, Instance, T, Unit
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.backends.torch.walk.parts import Family, Flow, Operand, Parts, Turning, Views
 from cnndsl.language import tree
-from cnndsl.structure import Loop
+from cnndsl.structure import Loop, Repeat, Term
 
 
 class Families(Lines):
@@ -75,6 +75,62 @@ class Families(Lines):
         self.ended = id(term)
         return ()
 
+    def again(self, term: tree.RepeatTerm, views: Views[Repeat], entered: T) -> Flow:
+        """`term * n` of no module of its own: a loop that gives each turn what the last made.
+
+        Raises CannotTranslateError: a turn changes the channels.
+        """
+        unit = self.unit
+        times = unit.ctor(translate(term.times, unit))
+        variable, name = self.local("i"), unit.variable()
+        turning = Turning(
+            id(term), variable, 0, python.call("range", times), len(unit.conditions)
+        )
+        leaf = T(entered.shape, python.name(name), [])
+        inside: list[tuple[Instance, Term]] = []
+        made: list[Identity] = []
+        for i, one in views:
+            for number, item in enumerate(one.items):
+                inside.append((replace(i, turns={**i.turns, variable: number}), item))
+                (tensor,) = item.outputs
+                made.append((id(i.block), tensor.node, tensor.output))
+        before = {identity: unit.known.get(identity) for identity in [*entered.ids, *made]}
+        for identity in before:
+            unit.known[identity] = leaf
+        unit.fwd.append(python.assign(name, entered.run))
+        outer, unit.repeat = (
+            unit.repeat,
+            ast.Compare(python.name(variable), [ast.Eq()], [python.constant(0)]),
+        )
+        self.stack.append(turning)
+        around, unit.fwd = unit.fwd, []
+        unit.loops[variable] = turning.over
+        (out,) = self.term(term.term, inside, (leaf,), "") or ()
+        if not python.same(python.node_of(out.shape[0]), python.node_of(leaf.shape[0])):
+            raise CannotTranslateError("a repeat that changes the channels")
+        body, unit.fwd = [*unit.fwd, python.assign(name, out.run)], around
+        self.stack.pop()
+        unit.repeat = outer
+        unit.fwd.append(self.turning_loop(turning, body))
+        unit.locals.discard(variable)
+        for identity, found in [*unit.turns_of.items()]:
+            if variable in found:
+                unit.known.pop(identity, None)
+                del unit.turns_of[identity]
+                unit.lost[identity] = id(term)
+        for identity, tensor in before.items():
+            if identity in made:
+                unit.known.pop(identity, None)
+                unit.lost[identity] = id(term)
+            elif tensor is not None:
+                unit.known[identity] = tensor
+        result = T((), python.name(name))
+        unit.shaped(result, out.shape)
+        last = [(i, one.outputs[0] if one.items else one.inputs[0]) for i, one in views]
+        for i, tensor in last:
+            unit.lost.pop((id(i.block), tensor.node, tensor.output), None)
+        return (unit.bind(result, last),)
+
     def turning_loop(self, turning: Turning, body: list[ast.stmt]) -> ast.For:
         """`for i, layer in enumerate(self.layers):`, or over the numbers of the turns."""
         unit = self.unit
@@ -91,14 +147,19 @@ class Families(Lines):
         put = _Modules(index, found, unit, inner, set(turning.families))
         body = [put.visit(node) for node in body]
         target: ast.expr = python.name(turning.variable)
-        over = unit.run(turning.over)
+        counted = any(turning.variable in python.names_in(node) for node in body)
         if not found:
+            over = unit.run(turning.over)
+            match turning.over:
+                case ast.Call(func=ast.Name(id="range"), args=ends):
+                    over = python.call("range", *(unit.run(end) for end in ends))
+            target = target if counted else python.name("_")
             return ast.For(python.stored(target), over, body, [])
         lists = [access for access, _ in found.values()]
         names: list[ast.expr] = [python.name(name) for _, name in found.values()]
         over = lists[0] if len(lists) == 1 else python.call("zip", *lists)
         item = names[0] if len(names) == 1 else ast.Tuple(names, ast.Load())
-        if any(turning.variable in python.names_in(node) for node in body):
+        if counted:
             start = [python.constant(turning.low)] if turning.low else []
             over = python.call("enumerate", over, *start)
             item = ast.Tuple([target, item], ast.Load())
@@ -169,7 +230,8 @@ class _Modules(ast.NodeTransformer):
             key = ast.dump(node.value)
             if key not in self.found:
                 word = _word(node.value)
-                hint = "layer" if word in self.families else word
+                taken = word in self.families or self.unit.labelled(word)
+                hint = "layer" if taken else word
                 name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
                 self.found[key] = (node.value, name)
             return python.name(self.found[key][1])

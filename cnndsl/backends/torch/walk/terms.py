@@ -12,7 +12,7 @@ from cnndsl.backends.torch.unit import ExposeError, SplitError, T
 from cnndsl.backends.torch.walk.families import Families, ranges
 from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
 from cnndsl.language import tree
-from cnndsl.structure import Call, Each, Group, Line, Loop
+from cnndsl.structure import Call, Each, Group, Line, Loop, Repeat
 
 
 class Walk(Families):
@@ -73,6 +73,15 @@ class Walk(Families):
                     return self.chain(
                         term, chain, (term,), [(i, [r]) for i, r in views], flow[0]
                     )
+                if self.loops(term, views, flow):
+                    try:
+                        return self.again(term, views, flow[0])  # type: ignore[index]
+                    except (CannotTranslateError, ExposeError):
+                        raise UnrollError(id(term)) from None
+                    except SplitError as error:
+                        if error.turns:
+                            raise UnrollError(id(term)) from None
+                        raise
                 self.counted(term, views)
                 outer = unit.repeat
                 for number in range(len(views[0][1].items)):
@@ -89,6 +98,17 @@ class Walk(Families):
             case tree.EachTerm():
                 return self.each(term, views, flow)
         raise CannotTranslateError("a term")
+
+    def loops(self, term: tree.RepeatTerm, views: Views[Repeat], flow: Flow | None) -> bool:
+        """Whether a repeat may be a loop of `forward`: several turns, of one tensor."""
+        turns = [item for _, one in views for item in one.items]
+        return (
+            id(term) not in self.unit.unrolled
+            and flow is not None
+            and len(flow) == 1
+            and any(len(one.items) > 1 for _, one in views)
+            and all(len(item.outputs) == 1 for item in turns)
+        )
 
     def loop(
         self,

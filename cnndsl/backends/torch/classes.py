@@ -13,6 +13,7 @@ from cnndsl.backends.torch.parameters import Parameters, is_cube
 from cnndsl.backends.torch.tidy import live, reusing, tidy
 from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
+from cnndsl.backends.torch.walk.parts import Together, family_of
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
@@ -42,6 +43,8 @@ class Classes(Parameters, ABC):
             name = "x" if family == "in" else identifier(family)
             listed = python.item(python.name("list"), tensor)
             ports.append((name, listed if isinstance(one, list) else tensor, None))
+        together = Together(unit.lengths)
+        unit.fwd = [together.visit(python.clone(node)) for node in unit.fwd]
         body = tidy([*unit.fwd, ast.Return(value)], [name for name, _, _ in ports])
         forward = file.function("forward", file.arguments(ports), body, kind)
         unit.init = reusing(needed(unit, body))
@@ -284,17 +287,3 @@ def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
                     continue
         body.append(node)
     return live(body)
-
-
-def family_of(results: Sequence[ast.expr]) -> ast.expr | None:
-    """The list of which results are all the items, in order."""
-    found: list[ast.expr] = []
-    for number, result in enumerate(results):
-        match result:
-            case ast.Subscript(value=ast.Name() as family, slice=ast.Constant(value=index)):
-                if index != number:
-                    return None
-                found.append(family)
-            case _:
-                return None
-    return found[0] if found and all(python.same(one, found[0]) for one in found) else None

@@ -86,6 +86,8 @@ class Parameters:
                 if written is not None and written.shape is not None:
                     self.dims(unit, written, tensor)
             unit.ports[family] = tensors if many else tensors[0]
+            if many and family not in unit.counted:
+                unit.lengths |= dict.fromkeys((variable, said or wanted), len(tensors))
             if family != "in":
                 unit.tensors[family] = {(): tuple(tensors)}
                 for number, tensor in enumerate(tensors):

@@ -351,6 +351,7 @@ class Translation(Classes):
     def text(self) -> str:
         """The whole file."""
         classes = [unit.cls for unit in self.order if unit.cls is not None]
+        classes = once(classes)
         model = next(unit.cls for unit in self.order if unit.definition is self.model)
         assert model is not None
         spread(classes, model, self.helpers)
@@ -361,6 +362,24 @@ class Translation(Classes):
         results = [unit.results for unit in self.order if unit.results is not None]
         small = fusing.classes()
         return file.text(self.networks[0], helpers, [*small, *results, *classes])
+
+
+def once(classes: Sequence[ast.ClassDef]) -> list[ast.ClassDef]:
+    """Classes that differ in their names alone are one."""
+    found: dict[str, ast.ClassDef] = {}
+    names: dict[str, str] = {}
+    left: list[ast.ClassDef] = []
+    for cls in classes:
+        for node in ast.walk(cls):
+            if isinstance(node, ast.Name):
+                node.id = names.get(node.id, node.id)
+        key = ast.dump(ast.ClassDef("", cls.bases, cls.keywords, cls.body, []))
+        if key in found:
+            names[cls.name] = found[key].name
+        else:
+            found[key] = cls
+            left.append(cls)
+    return left
 
 
 def _depth(block: Block) -> int:

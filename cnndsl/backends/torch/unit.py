@@ -96,6 +96,8 @@ class Unit:
 
     it: tuple[T, ...] = ()
     """What enters the step of which the arguments are read."""
+    cls: ast.ClassDef | None = None
+    results: ast.ClassDef | None = None
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
@@ -121,8 +123,6 @@ class Unit:
         self.extras: list[T] = []
         self.signature: list[tuple[str, ast.expr | None, ast.expr | None]] = []
         self.channel_names: dict[str, str] = {}
-        self.cls: ast.ClassDef | None = None
-        self.results: ast.ClassDef | None = None
         self.arguments: dict[str, str] = {}
         self.fallback: dict[str, ast.expr] = {}
         self.locals: set[str] = set()
@@ -146,6 +146,8 @@ class Unit:
         self.unrolled: set[int] = set()
         self.counted: dict[str, tuple[str, str]] = {}
         """Families of a number that the instances differ in: in `forward`, and their widths."""
+        self.lengths: dict[str, int] = {}
+        """How many tensors lists of `forward` have, and the constructor's of their widths."""
         self.listed = False
         """Whether it returns the list of a family."""
 
@@ -473,6 +475,9 @@ class Unit:
             for turns, tensors in entries.items()
             if len(turns) == len(tensors) == 1
         ]
+        if not found:  # what `each` gave
+            flow = entries.get((), ())
+            found = [({"turn·": number}, tensor) for number, tensor in enumerate(flow)]
         if not found:
             raise CannotTranslateError(f"{name} is not a family")
         whole = self.generalised(found)

@@ -10,6 +10,7 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal
 from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.backends.torch.walk.parts import Together
 from cnndsl.language import tree
 
 
@@ -28,7 +29,7 @@ class Arguments:
                 continue
             if isinstance(one, list):
                 widths = [unit.ctor(python.node_of(t.shape[0])) for t in one]
-                self.channels[name] = ast.Tuple(widths, ast.Load())
+                self.channels[name] = Together(unit.lengths).whole(widths)
             else:
                 self.channels[name] = unit.ctor(python.node_of(one.shape[0]))
         self.nodes: dict[str, ast.expr] = {}

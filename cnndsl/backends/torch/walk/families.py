@@ -7,6 +7,7 @@ family is generalised over the turns: `x[0]`, `x[1]`, … are `x[i]`.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +17,16 @@ from cnndsl.backends.torch.general import folded
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import Identity, Instance, T, Unit
 from cnndsl.backends.torch.walk.lines import Lines
-from cnndsl.backends.torch.walk.parts import Family, Flow, Operand, Parts, Turning, Views
+from cnndsl.backends.torch.walk.parts import (
+    Family,
+    Flow,
+    Operand,
+    Parts,
+    Turning,
+    Views,
+)
 from cnndsl.language import tree
-from cnndsl.structure import Loop, Repeat, Term
+from cnndsl.structure import Each, Loop, Repeat, Term
 
 
 class Families(Lines):
@@ -92,8 +100,8 @@ class Families(Lines):
         for i, one in views:
             for number, item in enumerate(one.items):
                 inside.append((replace(i, turns={**i.turns, variable: number}), item))
-                (tensor,) = item.outputs
-                made.append((id(i.block), tensor.node, tensor.output))
+                (one_,) = item.outputs
+                made.append((id(i.block), one_.node, one_.output))
         before = {identity: unit.known.get(identity) for identity in [*entered.ids, *made]}
         for identity in before:
             unit.known[identity] = leaf
@@ -127,9 +135,62 @@ class Families(Lines):
         result = T((), python.name(name))
         unit.shaped(result, out.shape)
         last = [(i, one.outputs[0] if one.items else one.inputs[0]) for i, one in views]
-        for i, tensor in last:
-            unit.lost.pop((id(i.block), tensor.node, tensor.output), None)
+        for i, end in last:
+            unit.lost.pop((id(i.block), end.node, end.output), None)
         return (unit.bind(result, last),)
+
+    def called_on_each(
+        self, term: tree.EachTerm, views: Views[Each], entered: Sequence[T], hint: str
+    ) -> Flow:
+        """`F each { x[*] }`: a loop over what enters, with a list for each output.
+
+        Raises CannotTranslateError: what enters has unlike channels.
+        """
+        unit = self.unit
+        alike = {(len(tensor.shape), int(tensor.shape[0])) for tensor in entered}
+        if len(alike) > 1:
+            raise CannotTranslateError("levels of unlike channels")
+        first = views[0][1].calls[0].outputs
+        names = [*getattr(getattr(views[0][1].calls[0], "block", None), "outputs", ())]
+        words = names if len(names) == len(first) > 1 else [hint] * len(first)
+        variable = unit.variable()
+        leaf = T((), python.name(variable))
+        free = [python.Int(int(size), python.name("§")) for size in entered[0].shape[1:]]
+        unit.shaped(leaf, [entered[0].shape[0], *free])
+        identities = [identity for tensor in entered for identity in tensor.ids]
+        before = {identity: unit.known[identity] for identity in identities}
+        for identity in identities:
+            unit.known[identity] = leaf
+        inside = [(i, call) for i, one in views for call in one.calls]
+        around, unit.fwd = unit.fwd, []
+        results = self.term(term.term, inside, (leaf,), "") or ()
+        unit.known |= before
+        lists = [unit.variable(word if word.isidentifier() else hint) for word in words]
+        for name, result in zip(lists, results, strict=True):
+            append = python.attribute(python.name(name), "append")
+            unit.fwd.append(ast.Expr(python.call(append, result.run)))
+        body, unit.fwd = unit.fwd, around
+        unit.fwd += [python.assign(name, python.listed([])) for name in lists]
+        over = python.listed([tensor.run for tensor in entered])
+        unit.fwd.append(ast.For(ast.Name(variable, ast.Store()), over, body, []))
+        found: list[T] = []
+        for number in range(len(entered)):
+            for which, (name, result) in enumerate(zip(lists, results, strict=True)):
+                item = T((), python.item(python.name(name), python.constant(number)))
+                outputs = [(i, one.calls[number].outputs[which]) for i, one in views]
+                instance, made = outputs[0]
+                sizes = instance.network.shapes[made.node][made.output]
+                shape: list[int] = [
+                    python.carry(int(sizes[0]), python.node_of(result.shape[0]))
+                ]
+                for axis in range(1, len(result.shape)):
+                    fixed = not isinstance(result.shape[axis], python.Int)
+                    size = int(sizes[axis])
+                    shape.append(size if fixed else python.Int(size, python.name("§")))
+                unit.shaped(item, shape)
+                found.append(unit.bind(item, outputs))
+        unit.lengths |= dict.fromkeys(lists, len(entered))
+        return tuple(found)
 
     def turning_loop(self, turning: Turning, body: list[ast.stmt]) -> ast.For:
         """`for i, layer in enumerate(self.layers):`, or over the numbers of the turns."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -239,3 +239,38 @@ def listed(known: dict[tuple[int, ...], ast.expr]) -> ast.expr:
         comprehension = ast.comprehension(ast.Name("_", ast.Store()), over, [], 0)
         return python.call("nn.ModuleList", ast.GeneratorExp(items[0], [comprehension]))
     return python.call("nn.ModuleList", python.listed(items))
+
+
+class Together(ast.NodeTransformer):
+    """`x` for `[x[0], x[1], x[2]]`, where the list `x` has no more."""
+
+    def __init__(self, lengths: Mapping[str, int]) -> None:
+        """Take how many tensors each list has."""
+        self.lengths = lengths
+
+    def visit_List(self, node: ast.List) -> ast.expr:
+        """A list, as short as it can be said."""
+        self.generic_visit(node)
+        whole = self.whole(node.elts)
+        return node if isinstance(whole, ast.Tuple) else whole
+
+    def whole(self, items: Sequence[ast.expr]) -> ast.expr:
+        """The list of which these are all the items, in order; else they as a tuple."""
+        whole = family_of(items)
+        if isinstance(whole, ast.Name) and self.lengths.get(whole.id) == len(items):
+            return whole
+        return ast.Tuple([*items], ast.Load())
+
+
+def family_of(results: Sequence[ast.expr]) -> ast.expr | None:
+    """The list of which results are all the items, in order."""
+    found: list[ast.expr] = []
+    for number, result in enumerate(results):
+        match result:
+            case ast.Subscript(value=ast.Name() as family, slice=ast.Constant(value=index)):
+                if index != number:
+                    return None
+                found.append(family)
+            case _:
+                return None
+    return found[0] if found and all(python.same(one, found[0]) for one in found) else None

@@ -96,7 +96,7 @@ class Walk(Families):
             case tree.ForTerm():
                 return self.loop(term, views, flow, None)
             case tree.EachTerm():
-                return self.each(term, views, flow)
+                return self.each(term, views, flow, hint)
         raise CannotTranslateError("a term")
 
     def loops(self, term: tree.RepeatTerm, views: Views[Repeat], flow: Flow | None) -> bool:
@@ -145,7 +145,9 @@ class Walk(Families):
                 unit.meanings.pop(name, None)
         return flow
 
-    def each(self, term: tree.EachTerm, views: Views[Each], flow: Flow | None) -> Flow:
+    def each(
+        self, term: tree.EachTerm, views: Views[Each], flow: Flow | None, hint: str
+    ) -> Flow:
         """One module, called once a line; or mapped over the first axis."""
         unit = self.unit
         if term.operands is None:
@@ -158,6 +160,19 @@ class Walk(Families):
         if any(operand.test is not None for operand in operands):
             raise CannotTranslateError("a condition in `each`")
         self.agree([(i, len(one.calls)) for i, one in views])
+        if (
+            id(term) not in unit.unrolled
+            and len(views[0][1].calls) == len(operands) > 2
+            and all(operand.many is None for operand in operands)
+        ):
+            try:
+                return self.called_on_each(term, views, [o.tensor for o in operands], hint)
+            except (CannotTranslateError, ExposeError):
+                raise UnrollError(id(term)) from None
+            except SplitError as error:
+                if error.turns:
+                    raise UnrollError(id(term)) from None
+                raise
         found: list[T] = []
         for number in range(len(views[0][1].calls)):
             inside = [(i, one.calls[number]) for i, one in views]

@@ -77,8 +77,8 @@ def default_boxes(
     y, x_at = torch.meshgrid(rows, columns, indexing="ij")
     centre = torch.stack((x_at, y), -1)[:, :, None]
     boxes = torch.cat((centre - half, centre + half), -1).flatten(0, 2)
-    boxes = boxes * boxes.new_tensor((image[1], image[0], image[1], image[0]))
-    return boxes.expand(x.shape[0], -1, -1)
+    boxes = torch.stack((boxes[:, 0::2] * image[1], boxes[:, 1::2] * image[0]), -1)
+    return boxes.flatten(-2).expand(x.shape[0], -1, -1)
 '''
 
 _CLIP = '''def clip_boxes(boxes: Tensor, size: Sequence[float] | None) -> Tensor:
@@ -132,7 +132,8 @@ DECODE_YOLO = _JOIN.join(
     """Centres placed in their cells by a sigmoid, sizes stretched exponentially."""
     centre, size = centres(anchors, deltas)
     share = deltas[..., :2].sigmoid() * stretch - (stretch - 1) / 2
-    centre = share * deltas.new_tensor((stride[1], stride[0])) + centre
+    x, y = share[..., 0] * stride[1], share[..., 1] * stride[0]
+    centre = torch.stack((x, y), -1) + centre
     half = 0.5 * (deltas[..., 2:].exp() * size)
     return clip_boxes(torch.cat((centre - half, centre + half), -1), clip)
 ''',
@@ -151,7 +152,8 @@ DECODE_YOLOV1 = _JOIN.join(
 ) -> Tensor:
     """Centres as shares of their cells, sizes as squares of shares of the anchor."""
     centre, size = centres(anchors, deltas)
-    centre = deltas[..., :2] * deltas.new_tensor((stride[1], stride[0])) + centre
+    x, y = deltas[..., 0] * stride[1], deltas[..., 1] * stride[0]
+    centre = torch.stack((x, y), -1) + centre
     half = 0.5 * (deltas[..., 2:] ** 2 * size)
     return clip_boxes(torch.cat((centre - half, centre + half), -1), clip)
 ''',

@@ -268,11 +268,12 @@ class RetinaNet(nn.Module):
     def forward(self, image: Tensor) -> RetinaNetOutput:
         _, c3, c4, c5 = self.body(image)
         p3, p4, p5, p6, p7 = self.fpn(c3, c4, c5)
-        cls, reg = self.head(p3)
-        cls_2, reg_2 = self.head(p4)
-        cls_3, reg_3 = self.head(p5)
-        cls_4, reg_4 = self.head(p6)
-        cls_5, reg_5 = self.head(p7)
+        all_cls = []
+        all_reg = []
+        for x in [p3, p4, p5, p6, p7]:
+            cls, reg = self.head(x)
+            all_cls.append(cls)
+            all_reg.append(reg)
         grid_0 = ratio_grid(
             p3,
             (32, 40, 50),
@@ -303,7 +304,7 @@ class RetinaNet(nn.Module):
             (0.5, 1, 2),
             stride=(image.shape[2] // p7.shape[2], image.shape[3] // p7.shape[3]),
         )
-        cls = torch.cat([cls, cls_2, cls_3, cls_4, cls_5], 1)
-        reg = torch.cat([reg, reg_2, reg_3, reg_4, reg_5], 1)
+        cls = torch.cat(all_cls, 1)
+        reg = torch.cat(all_reg, 1)
         anchors = torch.cat([grid_0, grid_1, grid_2, grid_3, grid_4], 1)
         return RetinaNetOutput(cls, reg, anchors)

@@ -152,7 +152,8 @@ class Families(Lines):
             raise CannotTranslateError("levels of unlike channels")
         first = views[0][1].calls[0].outputs
         names = [*getattr(getattr(views[0][1].calls[0], "block", None), "outputs", ())]
-        words = names if len(names) == len(first) > 1 else [hint] * len(first)
+        several = len(names) == len(first) > 1
+        words = [f"all_{name}" for name in names] if several else [hint] * len(first)
         variable = unit.variable()
         leaf = T((), python.name(variable))
         free = [python.Int(int(size), python.name("§")) for size in entered[0].shape[1:]]
@@ -291,8 +292,7 @@ class _Modules(ast.NodeTransformer):
             key = ast.dump(node.value)
             if key not in self.found:
                 word = _word(node.value)
-                taken = word in self.families or self.unit.labelled(word)
-                hint = "layer" if taken else word
+                hint = "layer" if word in self.families else word
                 name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
                 self.found[key] = (node.value, name)
             return python.name(self.found[key][1])

@@ -197,7 +197,7 @@ def _shapes(
 def numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """`0.5,0.5,0.5` as numbers."""
     try:
-        found = tuple(float(part) for part in value.split(",")) if value else None
+        found = tuple(float(part) for part in value.split(",")) if value is not None else None
         if found is None or all(map(math.isfinite, found)):
             return found
         raise ValueError

@@ -60,20 +60,31 @@ def find(path: str | Path) -> Path:
     raise FileNotFoundError(errno.ENOENT, f"{message}; {help}" if help else message, str(path))
 
 
+def resolved(path: str | Path) -> Path:
+    """The path without links and `..`; of a link that leads to itself, that link."""
+    return Path(os.path.realpath(path))  # `Path.resolve` raises RuntimeError of a circle
+
+
 def regular(path: Path, limit: int) -> Path:
     """The path of a file that may be read: no device, no pipe, and not over the limit.
 
     Raises OSError: there is none, it is something else, or it has more bytes.
     """
+    state = checked(path)
+    if state.st_size > limit:
+        message = f"it has {state.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
+        raise OSError(errno.EFBIG, message, str(path))
+    return noted(path)
+
+
+def checked(path: Path) -> os.stat_result:
+    """What the system says of a regular file.  Raises OSError: it is none."""
     state = path.stat()
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if state.st_size > limit:
-        message = f"it has {state.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
-        raise OSError(errno.EFBIG, message, str(path))
-    return path
+    return state
 
 
 def cached(name: str) -> str | None:
@@ -94,25 +105,24 @@ def cached(name: str) -> str | None:
     return None if shared or not os.access(folder, os.W_OK) else str(folder / name)
 
 
-_sources: dict[Path | int, None] = {}
-"""The programs that have been read, over which nothing is written; 0 is standard input."""
+_read: dict[Path | int, None] = {}
+"""The files that have been read, over which nothing is written; 0 is standard input."""
 
 
-def read_source(path: Path, limit: int) -> bytes:
-    """The bytes of a program.  Raises OSError: it cannot be read, or is longer than `limit`."""
-    data = read_whole(path, limit)
-    _sources[path.resolve()] = None
-    return data
+def noted(path: Path) -> Path:
+    """The path of a file that is read from now on: nothing is written over it."""
+    _read[resolved(path)] = None
+    return path
 
 
 def read_input(limit: int) -> bytes:
-    """The bytes of a program on standard input.  Raises OSError, as `read_source`."""
+    """The bytes on standard input.  Raises OSError: it is closed, or longer than `limit`."""
     if sys.stdin is None:
         raise OSError(errno.EBADF, "standard input is closed", "<stdin>")
     data = sys.stdin.buffer.read(limit + 1)
     if len(data) > limit:
         raise _too_long("<stdin>", limit)
-    _sources[0] = None
+    _read[0] = None
     return data
 
 
@@ -121,7 +131,7 @@ def read_whole(path: Path, limit: int) -> bytes:
 
     Raises OSError: it cannot be read, or is longer.
     """
-    with path.open("rb") as file:
+    with noted(path).open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise _too_long(str(path), limit)
@@ -144,12 +154,12 @@ def same_file(one: Path | int, other: Path) -> bool:
 def replacing(path: str | Path, *, source: bool = False) -> Iterator[Path]:
     """A path to write to; what is written there takes the file's place only when it is whole.
 
-    A program that has been read is not written over, but where that is meant (`source`).
+    A file that has been read is not written over, but where that is meant (`source`).
     Raises OSError: nothing can be written there.
     """
-    target = Path(path).resolve()
-    if not source and target.is_file() and any(same_file(s, target) for s in _sources):
-        message = "the program is read from this file; choose another output"
+    target = resolved(path)
+    if not source and target.is_file() and any(same_file(one, target) for one in _read):
+        message = "this file has been read; choose another output"
         raise FileExistsError(errno.EEXIST, message, str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.files import read_whole
+from cnndsl.files import noted, read_whole
 from cnndsl.ops.base import Array, Shape, spell_shape
 
 if TYPE_CHECKING:
@@ -33,11 +32,13 @@ PIECES, LEVELS = (56, 40), 31
 
 def read_array(path: Path) -> Array:
     """The array of an .npy file.  Raises OSError, ArchError: it is not one."""
-    with path.open("rb") as file:
+    with noted(path).open("rb") as file:
         try:
             array = np.load(file, allow_pickle=False)
         except (ValueError, EOFError) as error:
-            raise _refused(f"{path} is not an array in NumPy's format: {error}") from None
+            # NumPy takes all that it does not know for a pickle, and advises to trust it.
+            reason = "" if "pickle" in str(error) else f": {error}"
+            raise _refused(f"{path} is not an array in NumPy's format{reason}") from None
         except MemoryError:
             message = f"the array in {path} does not fit in memory"
             raise _refused(message) from None
@@ -83,14 +84,14 @@ def photo(
     own = IMAGENET if channels == 3 else ((0.0,), (1.0,))
     mean, deviation = mean or own[0], deviation or own[1]
     for name, values in (("mean", mean), ("deviation", deviation)):
-        usable = all(map(math.isfinite, values))
-        if name == "deviation":
-            usable = usable and min(values, default=0) > 0
+        single = np.finfo(np.float32)
+        least = single.tiny if name == "deviation" else -single.max
+        usable = all(least <= value <= single.max for value in values)
         if len(values) != channels or not usable:
             shown = ", ".join(map(str, values))
             kind = "positive numbers" if name == "deviation" else "numbers"
-            message = f"the {name} {shown} is not {channels} {kind}, one for each channel"
-            raise _refused(message)
+            message = f"the {name} is {shown}, but must be {channels} {kind}"
+            raise _refused(message, "one for each channel")
     array = (pixels - np.array(mean, np.float32)) / np.array(deviation, np.float32)
     imagenet = "ImageNet's " if (mean, deviation) == IMAGENET else ""
     said = (

@@ -12,8 +12,10 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 import cnndsl
+from cnndsl.analysis.weights import random_weights
 from cnndsl.cli import cli
 from cnndsl.files import find, replacing, shipped
 
@@ -662,11 +664,68 @@ def test_a_program_on_standard_input_is_not_written_over() -> None:
     assert Path("good.arch").read_text() == GOOD
 
 
-def test_run_does_not_write_over_its_input() -> None:
+NET = """
+import torch
+from part import WIDTH
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, WIDTH, 3)
+
+    def forward(self, x):
+        return self.conv(x)
+"""
+ON_ARRAY = ("run", "good.arch", "--input", "x=x.npy")
+WEIGHED = (*ON_ARRAY, "--weights", "w.npz")
+IMPORTED = ("import", "net.py:Net", "--input", "3x8x8")
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        (ON_ARRAY, "./x.npy"),
+        (WEIGHED, "folder/../w.npz"),
+        (WEIGHED, "link.npz"),
+        ((*WEIGHED, "--map", "map.txt"), "map.txt"),
+        (("run", "good.arch", "--input", "x=photo.png"), "hard.png"),
+        (("compile", "good.arch", "--weights", "w.npz"), "hard.onnx"),
+        (("draw", "good.arch"), "good.svg"),
+        (("diff", "good.arch", "good.arch"), "good.svg"),
+        (("memory", "good.arch"), "good.svg"),
+        (("roofline", "good.arch", "--device", "10T,100G"), "good.svg"),
+        (IMPORTED, "net.py"),
+        (IMPORTED, "hard.arch"),
+        (IMPORTED, "part.py"),
+        (("import", "net.onnx"), "net.onnx"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_no_output_goes_over_what_is_read(
+    words: tuple[str, ...], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "part", raising=False)
+    weights = random_weights(cnndsl.load("good.arch"), 0)
+    np.savez("w.npz", **weights)
     np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
-    result = run("run", "good.arch", "--input", "x=x.npy", "-o", "x.npy")
+    Image.new("RGB", (9, 9)).save("photo.png")
+    Path("map.txt").write_text("".join(f"{name} -> {name}\n" for name in weights))
+    Path("net.py").write_text(NET)
+    Path("part.py").write_text("WIDTH = 4\n")
+    if "net.onnx" in words:
+        Path("net.onnx").write_bytes(
+            cnndsl.load("good.arch").to_onnx(weights).SerializeToString()
+        )
+    Path("folder").mkdir()
+    Path("link.npz").symlink_to("w.npz")
+    Path("good.svg").symlink_to("good.arch")
+    for one, other in (("w.npz", "onnx"), ("photo.png", "png"), ("net.py", "arch")):
+        Path(f"hard.{other}").hardlink_to(one)
+    before = {p.name: p.read_bytes() for p in Path().iterdir() if p.is_file()}
+    result = run(*words, "-o", path)
     assert result.exit_code == 2
-    assert np.load("x.npy").shape == (1, 3, 8, 8)
+    assert "choose another output" in result.stderr
+    assert {p.name: p.read_bytes() for p in Path().iterdir() if p.is_file()} == before
 
 
 def test_a_closed_standard_input_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -691,6 +750,32 @@ def test_a_pipe_is_read_and_a_device_without_an_end_is_refused() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "has more than 32 MB" in run("check", "/dev/zero").stderr
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("name", ["kept.keys", "used.arch"])
+def test_what_is_no_file_is_a_sentence(name: str, kind: str) -> None:
+    said = '@keys("kept.keys")\n' if name == "kept.keys" else 'use "used.arch" (B)\n'
+    Path("m.arch").write_text(f"{said}model M: x[3, H=8, W=8] -> y {{ y: conv(4, 3x3) }}\n")
+    if kind == "link":
+        Path(name).symlink_to(name)
+    elif kind == "pipe":
+        os.mkfifo(name)
+    else:
+        Path(name).mkdir()
+    result = run("check", "m.arch")
+    assert result.exit_code == 1
+    reasons = {
+        "link": "no such file|cannot find",
+        "pipe": "not a regular",
+        "folder": "is a dir",
+    }
+    assert re.search(reasons[kind], result.stderr)
+    assert f"did you mean `{name}`" not in result.stderr
+
+
+def test_two_files_are_not_both_standard_input() -> None:
+    assert "is read once" in run("diff", "-", "-", stdin=GOOD).stderr
 
 
 def test_what_a_name_holds_is_shown_and_not_obeyed() -> None:

@@ -11,7 +11,7 @@ import click
 from cnndsl.commands.opening import costs_of, scope
 from cnndsl.console import FAULTS, USAGE, NetworkFile, Trouble, report, sentence
 from cnndsl.diagnostics import ArchError, Diagnostic, printable
-from cnndsl.files import replacing
+from cnndsl.files import replacing, resolved
 
 if TYPE_CHECKING:
     from cnndsl.analysis.expect import Checked
@@ -66,9 +66,9 @@ def _fix(file: str) -> None:
     if file == "-" or not path.is_file():
         raise Trouble(f"{file}: --fix needs a file of yours")
     before = path.read_bytes().decode("utf-8", "replace")
-    after, count = mended(path.resolve(), before)
+    after, count = mended(resolved(path), before)
     if count:
-        with replacing(path) as part:
+        with replacing(path, source=True) as part:
             part.write_bytes(after.encode())
         click.echo(f"mended {count} {_plural('fault', count)} in {file}", err=True)
 

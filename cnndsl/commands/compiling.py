@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnndsl.commands.opening import costs_of, elaborated, pick, scope, stem
 from cnndsl.console import Trouble, network_arguments, output_path, report, sized
-from cnndsl.files import replacing, same_file
+from cnndsl.files import replacing
 
 if TYPE_CHECKING:
     from cnndsl.network import Network
@@ -48,8 +47,6 @@ def compiling(
         raise Trouble("--weights and --functions are for ONNX: -o NAME.onnx")
     if onnx and optimize:
         raise Trouble("--optimize is for PyTorch; runtimes of ONNX fold batch norm themselves")
-    if output is not None and weights is not None and same_file(Path(output), Path(weights)):
-        raise Trouble(f"{output}: it is read by this run; choose another output")
     opened = scope(file)
     definition = pick(opened, model)
     network = elaborated(definition, parameters, inputs, outputs)

@@ -80,6 +80,8 @@ def diff(
 
     if after is None and not settings:
         raise Trouble("one file does not differ from itself: name another, or --set a value")
+    if before == after == "-":
+        raise Trouble("standard input is read once: name one of the files")
     if sum((markdown, as_json, output is not None)) > 1:
         raise Trouble("choose one of --markdown, --json and -o")
     if theme and output is None:

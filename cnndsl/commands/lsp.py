@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from cnndsl.console import Trouble
@@ -19,4 +21,6 @@ def lsp() -> None:
         if error.name not in ("pygls", "lsprotocol"):
             raise
         raise Trouble('this needs pygls: pip install "cnndsl[lsp]"') from None
+    if sys.stdin is None or sys.stdout is None:
+        raise Trouble("standard input and output must be open")
     server().start_io()

@@ -10,7 +10,7 @@ import click
 
 from cnndsl.commands.opening import elaborated, known_names, pick, scope
 from cnndsl.console import Trouble, network_arguments, numbers, pairs
-from cnndsl.files import replacing, same_file
+from cnndsl.files import replacing
 
 if TYPE_CHECKING:
     from cnndsl.network import Network
@@ -79,9 +79,6 @@ def run(
         raise Trouble("--mean and --std are for a photo, and no input is one")
     if weights is None and (renamed is not None or partial):
         raise Trouble("--map and --partial are for --weights")
-    for path in [*inputs.values(), *filter(None, (weights, renamed))]:
-        if output is not None and same_file(Path(output), Path(path)):
-            raise Trouble(f"{output}: it is read by this run; choose another output")
     definition = pick(scope(file), model)
     ports = {port.name: port for port in definition.declaration.inputs or ()}
     known_names(definition, "input", inputs, ports)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import webbrowser
 from contextlib import suppress
-from pathlib import Path
 
 import click
 
@@ -30,11 +29,11 @@ def watch(
     the last picture without any stays. Only this machine is answered.
     """
     from cnndsl.editing.watching import Server, Watch, serve
-    from cnndsl.files import find
+    from cnndsl.files import find, resolved
 
     if file == "-":
         raise Trouble("there is nothing to watch in the standard input: name a file")
-    found = Watch(Path(find(file)).resolve(), model, parameters, outputs)
+    found = Watch(resolved(find(file)), model, parameters, outputs)
     try:
         server = Server(found, port)
     except OSError as error:

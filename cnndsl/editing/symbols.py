@@ -470,12 +470,12 @@ class Library:
 
 def used_path(path: Path, used: str) -> Path | None:
     """The file that a `use` in another one means."""
-    from cnndsl.files import zoo
+    from cnndsl.files import resolved, zoo
 
     if "\0" in used:
         return None
     for folder in (path.parent, zoo()):
-        found = (folder / used).resolve()
+        found = resolved(folder / used)
         if found.is_file():
             return found
     return None

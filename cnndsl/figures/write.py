@@ -87,10 +87,11 @@ def format_of(path: Path, wanted: str | None) -> str:
     found = (wanted or path.suffix.removeprefix(".")).lower()
     if found in FORMATS:
         return found
-    seen = f"`{wanted}`" if wanted else f"`{path.suffix}`" if path.suffix else "no suffix"
+    said = wanted or path.suffix
     help = did_you_mean(found, FORMATS) if found else ""
     known = ", ".join(f".{name}" for name in FORMATS)
-    message = f"no picture can be written to {path.name}: its format is {seen}"
+    reason = f"unknown format `{said}`" if said else "its name does not end in a format"
+    message = f"no picture can be written to {path.name}: {reason}"
     raise ArchError([Diagnostic("E611", message, help=help or f"end the name in {known}")])
 
 

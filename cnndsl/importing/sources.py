@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import did_you_mean
+from cnndsl.files import noted
 from cnndsl.importing.flow import refused
 
 if TYPE_CHECKING:
@@ -117,6 +118,10 @@ def _run(path: str) -> Any:
         raise refused(f"{path}: running it raised {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(beside)
+    for module in [*sys.modules.values()]:  # and what it imports from its folder
+        where = getattr(module, "__file__", None)
+        if isinstance(where, str) and Path(where).parent == file.resolve().parent:
+            noted(Path(where))
     return space
 
 
@@ -128,4 +133,4 @@ def _program(source: str) -> Imported:
     file = Path(source)
     if not file.is_file():
         raise FileNotFoundError(2, "no such file", source)
-    return from_flow(loaded(file))
+    return from_flow(loaded(noted(file)))

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mean, fault
-from cnndsl.files import read_source, zoo
+from cnndsl.files import checked, read_whole, resolved, zoo
 from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.names import Bound, Env, Frame, OpRef, operation
@@ -34,14 +34,18 @@ class FileScope:
     names: dict[str, Bound] = field(default_factory=dict)
 
     def finds(self, name: str, folder: Path | None = None) -> Path | None:
-        """A regular file by its name from a folder; None: there is none.
+        """A file by its name from a folder; None: there is none.
 
         Raises PermissionError: links and `..` followed, it lies outside of the roots.
+        OSError: it is a folder, a pipe or a device.
         """
-        path = ((folder or self.path.parent) / name).resolve()
+        path = resolved((folder or self.path.parent) / name)
         if not any(path.is_relative_to(root) for root in self.roots):
             raise PermissionError(name)
-        return path if _is_file(path) else None
+        if not _exists(path):
+            return None
+        checked(path)
+        return path
 
     @cached_property
     def env(self) -> Env:
@@ -181,7 +185,7 @@ class Loader:
 
     def main(self, path: str | Path) -> FileScope:
         """The file a user named.  Raises OSError, ArchError."""
-        found = Path(path).resolve()
+        found = resolved(path)
         self.root = found.parent
         with resting_collector():
             # A pipe has no path that could be resolved: `<(…)`.
@@ -276,13 +280,18 @@ class Loader:
             except PermissionError:
                 message = f"`{use.path}` is outside this file's folder and the shipped files"
                 raise fault("E209", message, use.path_span) from None
+            except OSError as error:
+                message = f"`{use.path}` cannot be read: {(error.strerror or '').lower()}"
+                raise fault("E207", message, use.path_span) from None
             if found is not None:
                 return found
         near = {p.relative_to(shipped).as_posix() for p in shipped.rglob("*.arch")}
         wanted = Path(use.path).parent
         near |= {(wanted / p.name).as_posix() for p in _beside(scope.path.parent / use.path)}
         message = f"cannot find `{use.path}`, here or among the shipped files"
-        raise fault("E207", message, use.path_span, help=did_you_mean(use.path, near))
+        raise fault(
+            "E207", message, use.path_span, help=did_you_mean(use.path, near - {use.path})
+        )
 
 
 def _check_metas(declaration: tree.Declaration) -> None:
@@ -304,9 +313,9 @@ def _beside(path: Path) -> list[Path]:
         return []
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists()
     except OSError:  # a name that no file system takes
         return False
 
@@ -318,7 +327,7 @@ def _shown(path: Path, root: Path) -> str:
 def _read(path: Path, name: str) -> Source:
     """A file's text.  Raises OSError, ArchError: it is no text."""
     try:
-        return decode(read_source(path, MAX_BYTES), name)
+        return decode(read_whole(path, MAX_BYTES), name)
     except OSError as error:
         if error.errno != errno.EFBIG:
             raise

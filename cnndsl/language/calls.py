@@ -108,6 +108,8 @@ class Calls(Budget):
             message = f"unknown {kind} `{short(str(term.path))}`"
             own = Near(f"write `{written}`", str(term.path), written)
             help = own if written in known else step_help(written, known)
+            if name == "self" and not help:
+                help = step_help(name, known)
             if term.path.parts and help is not own:
                 help = str(help)  # a part of the path is no place to write it
             raise fault("E202", message, term.path.span, help=help)

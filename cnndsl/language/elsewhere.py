@@ -19,6 +19,11 @@ STEPS = {
     "conv(64, 1x1)": "conv1x1 pointwise pointwiseconv pwconv",
     "conv(64, 3x3, dilation=2)": "dilatedconv atrousconv",
     "conv(64, 3x3, groups=32)": "groupconv groupedconv",
+    "conv(64, 3x3, norm=bn, act=relu)": "convbnrelu convbnact convnormact cbr convmodule"
+    " conv2dnormactivation basicconv",
+    "conv(64, 3x3, norm=bn)": "convbn convnorm",
+    "conv(64, 3x3, norm=bn, act=silu)": "convbnsilu cbs",
+    "conv(64, 3x3, norm=bn, act=leaky(0.1))": "cbl convbnleaky",
     "dwconv(3x3)": "depthwise depthwiseconv convdw",
     "dwconv(3x3) -> conv(64, 1x1)": "sepconv separableconv depthwiseseparableconv",
     "deconv(64, 2, stride=2)": "convtranspose convtransposed conv2dtranspose conv3dtranspose"
@@ -39,7 +44,7 @@ STEPS = {
     "upsample(2)": "upsampling upsamplenearest upsamplingnearest nearestupsample",
     'upsample(2, mode="bilinear")': "upsamplebilinear upsamplingbilinear",
     'upsample(2, mode="bicubic")': "bicubic upsamplebicubic",
-    "concat { a; b }": "cat concatenate hstack",
+    "concat { a; b }": "cat concatenate hstack route",
     "add { a; b }": "addition plus sum residual shortcut eltwise eltwiseadd elementwiseadd",
     "sub { a; b }": "squareddifference",
     "mul { a; b }": "multiply times product prod hadamard",
@@ -67,7 +72,7 @@ ADVICE = {
     "write `gap`; for other sizes than 1, `adaptive_avgpool(7)`": "adaptiveavgpool",
     "write `gmp`; for other sizes than 1, `adaptive_maxpool(7)`": "adaptivemaxpool",
     "write `maximum { a; b }`, or over an axis `max(axis=0)`": "largest",
-    "write the plain `conv`: in evaluation its weight is but another one": "spectralnorm"
+    "write the plain `conv`: it trains otherwise, and computes the same": "spectralnorm"
     " weightnorm spectralconv",
     "write `a, b: split(2)`, then `mul { a; b -> sigmoid }`": "glu",
     "write `a, b: split(2)`, then `mul { a -> silu; b }`": "swiglu",
@@ -80,7 +85,7 @@ ADVICE = {
     'a block does this: `use "lib/squeeze_excite.arch" (SqueezeExcite)`': "se seblock selayer"
     " semodule squeezeexcitation",
     "write `nms(100) { boxes; scores }`": "nonmaxsuppression nonmaximumsuppression",
-    "leave out `self`: a name stands alone": "self",
+    "a step stands where it is used, and a label names its line": "self",
     "an input stands in the head: `model M: image[3, H=224, W=224] -> y { … }`": "input",
     "an output is a label that the head names: `-> y { y: … }`": "return output",
 }
@@ -117,6 +122,7 @@ ARGUMENTS = {
     "act": "activation",
     "norm": "normalization normlayer normalizer",
     "multiplier": "depthmultiplier channelmultiplier",
+    "keep": "keepdim keepdims",
     "p": "rate prob droprate",
     "iou": "iouthreshold",
 }
@@ -127,6 +133,8 @@ UNWRITTEN = {
     "infeatures": "leave it out: the size of the input is known",
     "numfeatures": "leave it out: the channels of the input are known",
     "inplace": "leave it out: it changes no result",
+    "batchnormalize": "write `norm=bn`",
+    "batchnorm": "write `norm=bn`",
 }
 
 

@@ -357,6 +357,11 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
             span,
             help="choose another name",
         )
+    if before and before[1] == "return" and token.type in _WORDS:
+        stop = span.start - len(before[0]) + len(before[1])
+        help = "an output is a label that the head names: `-> y { y: … }`"
+        span = Span(source, stop - len(before[1]), stop)
+        return fault("E101", "`return` is no word of the language", span, help=help)
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
             near = did_you_mean(token, _TOP_WORDS) if "MODEL" in expected else ""
@@ -430,6 +435,13 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "a line's condition is written `when`; `a if c else b` is a value",
     ),
     (
+        lambda token, expected: (
+            re.fullmatch(r"[x×]\d*", token) is not None and {"_ARROW", "WHEN"} <= expected
+        ),
+        "{} follows a step directly",
+        "a repeat is written `step * 3`",
+    ),
+    (
         lambda token, expected: token.type in _WORDS and {"_ARROW", "WHEN"} <= expected,
         "{} follows a step directly",
         "steps are joined by `->`; lines end with a new line or `;`",
@@ -453,6 +465,38 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         lambda token, expected: token.type == "LBRACE" and {"EACH", "WHEN"} <= expected,
         "{} cannot follow a repeat or other braces",
         "what enters stands before the repeat: `Cell(4) {{ a; b }} * 3`",
+    ),
+    (
+        lambda token, expected: token.type == "COLON" and bool({"RSQB", "STAR"} & expected),
+        "{} takes no part of a tensor",
+        "write `slice(1, 3)` for channels, `slice(1, 3, axis=2)` for another axis",
+    ),
+    (
+        lambda token, expected: token.type == "LPAR" and {"_ARROW", "WHEN"} <= expected,
+        "{} follows a step directly",
+        "a tensor enters a step by an arrow: `image -> conv(64, 3x3)`",
+    ),
+    (
+        lambda token, expected: token.type == "COMMA" and {"_ARROW", "WHEN"} <= expected,
+        "{} does not separate steps",
+        "steps are joined by `->`; what enters a join is separated by `;`: `add {{ a; b }}`",
+    ),
+    (
+        lambda token, expected: (
+            token.type in ("RBRACE", "_NL", "_ARROW", "$END") and {"COMMA", "COLON"} >= expected
+        ),
+        "names with commas are labels, and no step follows",
+        "write `a, b: split(2)`; what enters a join is separated by `;`: `add {{ a; b }}`",
+    ),
+    (
+        lambda token, expected: token.type == "SLASHES" and {"FOR", "LBRACE"} <= expected,
+        "{} stands where a step is missing",
+        "a comment begins with `#`",
+    ),
+    (
+        lambda token, expected: token.type == "NUMBER" and {"FOR", "LBRACE"} <= expected,
+        "{} stands where a step is missing",
+        "a repeat is written behind its step: `relu * 3`",
     ),
     (
         lambda token, expected: token.type == "LPAR" and {"FOR", "LBRACE"} <= expected,

@@ -127,6 +127,14 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
             attribute=name,
             code="E303",
         )
+    bare = next((word for word in Auto if word.value == value), None)
+    if bare is not None and convert_word(bare, kind):
+        raise OpError(
+            f"`{name}` is the text {spell(value)}",
+            help=f"write it without quotes: `{name}={value}`",
+            attribute=name,
+            code="E303",
+        )
     expected = either([_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | ")])
     raise OpError(
         f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
@@ -134,6 +142,11 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
         attribute=name,
         code="E303",
     )
+
+
+def convert_word(word: Auto, kind: str) -> bool:
+    """Whether an attribute of a type may be a word."""
+    return any(_converted(word, one, 1) is not MISSING for one in kind.split(" | "))
 
 
 def divides(value: object) -> str:

@@ -116,3 +116,28 @@ def test_what_is_no_step_is_told_what_is(step: str, said: str) -> None:
 )
 def test_what_an_attribute_may_be_is_listed_as_one_would(step: str, said: str) -> None:
     assert fault(f"y: {step}").message.endswith(f"but must be {said}")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("y: image[1:3]", "write `slice(1, 3)`"),
+        ("y: image[:, 0]", "write `slice(1, 3)`"),
+        ("y: conv(8, 3x3)(image)", "by an arrow"),
+        ("return conv(8, 3x3)", "a label that the head names"),
+        ("y: self.conv1(image)", "a label names its line"),
+        ('y: conv(8, 3x3, pad="same")', "write it without quotes: `pad=same`"),
+        ("y: conv(8, 3x3, batch_normalize=1)", "write `norm=bn`"),
+        ("y: conv_bn_relu(16, 3)", "write `conv(64, 3x3, norm=bn, act=relu)`"),
+        ("y: add { image, image }", "separated by `;`"),
+        ("y: relu, sigmoid", "joined by `->`"),
+        ("y: { relu } x 3", "`step * 3`"),
+        ("y: conv(8, 3x3) x3", "`step * 3`"),
+        ("y: 3 * relu", "behind its step"),
+        ("// a comment\ny: relu", "begins with `#`"),
+        ("y: mean(0, keepdim=true)", "write `keep`"),
+        ("y: spectral_norm", "write the plain `conv`"),
+    ],
+)
+def test_what_other_languages_write_gets_its_spelling_here(body: str, said: str) -> None:
+    assert said in fault(body).help

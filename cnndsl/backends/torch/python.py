@@ -371,6 +371,10 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
     if not mapping or not names_in(node) & mapping.keys():
         return node
     match node:
+        case ast.BinOp(op=ast.Add() | ast.Sub()):
+            # All at once: a sum of many terms is taken apart once.
+            found = [(s, replace(one, mapping)) for s, one in terms(node, 1)]
+            return summed([term for s, one in found for term in terms(one, s)])
         case ast.BinOp():
             symbol = next(s for s, kind in OPERATORS.items() if isinstance(node.op, kind))
             return binary(symbol, replace(node.left, mapping), replace(node.right, mapping))
@@ -380,8 +384,8 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
             if isinstance(value, ast.Tuple | ast.List) and isinstance(where, int):
                 return value.elts[where]
             return ast.Subscript(value, index, ast.Load())
-    found: ast.expr = _Replace(mapping).visit(clone(node))
-    return found
+    whole: ast.expr = _Replace(mapping).visit(clone(node))
+    return whole
 
 
 def chosen(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:

@@ -20,7 +20,7 @@ from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
-from cnndsl.structure import Block, Tensor, blocks, nodes_of
+from cnndsl.structure import Block, Call, Tensor, blocks, inside, nodes_of
 from cnndsl.structure import walk as walked
 
 ROUNDS = 40
@@ -384,9 +384,14 @@ def once(classes: Sequence[ast.ClassDef]) -> list[ast.ClassDef]:
 
 def _depth(block: Block) -> int:
     """How many of its own kind are within a block, one within the other."""
-    return max(
-        (1 + _depth(b) for b in blocks(block) if b.declared is block.declared), default=0
-    )
+    most, stack = 1, [(item, 1) for item in block.body]
+    while stack:
+        item, depth = stack.pop()
+        if isinstance(item, Call):
+            depth += item.block.declared is block.declared
+            most = max(most, depth)
+        stack += ((one, depth) for one in inside(item))
+    return most
 
 
 def _holds(block: Block, node: str) -> bool:

@@ -20,7 +20,7 @@ from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
-from cnndsl.structure import Block, Call, Tensor, blocks, inside, nodes_of
+from cnndsl.structure import Block, Call, Item, Tensor, blocks, inside, nodes_of
 from cnndsl.structure import walk as walked
 
 ROUNDS = 40
@@ -384,7 +384,8 @@ def once(classes: Sequence[ast.ClassDef]) -> list[ast.ClassDef]:
 
 def _depth(block: Block) -> int:
     """How many of its own kind are within a block, one within the other."""
-    most, stack = 1, [(item, 1) for item in block.body]
+    most = 1
+    stack: list[tuple[Item, int]] = [(item, 1) for item in block.body]
     while stack:
         item, depth = stack.pop()
         if isinstance(item, Call):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnndsl.backends.torch import write
 from tests.programs.harness import COLUMNS, Program, assert_right, pictures
 
 SLOW = ("commands", "explanations", "pictures", "slow_pictures", "python_interface")
@@ -270,6 +271,16 @@ model M: image[1, 1] -> (x, y, z) {
     "begun before it is laid out": """
 model M: image[6, H=5, W=5] -> y { conv(3, 5, init=orthogonal) -> bn
   y: relu }""",
+    "a family beside an output, or none": """
+block Port(f: bool = true): *p -> (a, *q when f) {
+  a: p[0] -> conv(4, 1)
+  for i in 0..len(p) { q[i]: p[i] -> conv(4, 3) when f }
+}
+model M: image[4, H=8, W=8] -> y {
+  b: image -> relu
+  l: Port { image; b }
+  m: Port(false) { image }
+  y: concat { l.a; l.q[1]; l.q[0]; m.a } }""",
     "norms of both kinds": """
 model M: image[2, H=4, W=4] -> y {
   y: ln(axis=2, init=ones) -> std_conv(2, 3) -> conv(2, 3, init=ones) -> ln }""",
@@ -303,3 +314,7 @@ def test_every_command_and_picture_of_a_kept_program_holds(name: str) -> None:
 )
 def test_a_kept_program_is_drawn_to_scale(name: str) -> None:
     pictures(Program(KEPT[name]), [("scale", "svg")])
+
+
+def test_a_family_beside_an_output_is_written_as_its_blocks() -> None:
+    assert write(Program(KEPT["a family beside an output, or none"]).network).because is None

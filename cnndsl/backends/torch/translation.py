@@ -327,6 +327,11 @@ class Translation(Classes):
                     if n == port.outside or (port.many and n.startswith(f"{port.outside}["))
                 )
             names = order
+            parts = [(i, len(i.block.inputs)) for i in unit.instances]
+            several = len(declaration.outputs) > 1 and len({n for _, n in parts}) > 1
+            if several and any(n not in i.block.outputs for n in names for i in unit.instances):
+                # A family beside other outputs is returned tensor by tensor.
+                raise SplitError(parts)
         for name in names:
             have = [
                 (i, i.block.outputs[name]) for i in unit.instances if name in i.block.outputs

@@ -16,8 +16,9 @@ import sys
 import time
 from pathlib import Path
 
-from cnndsl.figures.blocks import DETAILS, blocks
+from cnndsl.figures.blocks import blocks
 from cnndsl.figures.svg import svg
+from cnndsl.figures.write import DETAILS
 from cnndsl.graph import Network
 from cnndsl.network import loads
 

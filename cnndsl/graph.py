@@ -149,10 +149,10 @@ class Wires:
         """The nodes that a node reads."""
         return {producer for producer, _ in self.reads[name]}
 
-    def below(self, name: str) -> set[str]:
-        """The nodes that depend on a node."""
+    def below(self, *names: str) -> set[str]:
+        """The nodes that depend on one of some nodes."""
         found: set[str] = set()
-        stack = [name]
+        stack = [*names]
         while stack:
             new = {*self.readers(stack.pop())} - found
             found |= new

@@ -172,11 +172,8 @@ class _Finder:
 
     def _ending(self, group: list[Box]) -> bool:
         """Whether nothing is learned from what comes of boxes, but by what is merged too."""
-        every = [
-            {n for name in box.nodes for n in self.network.wires.below(name)}
-            & self.owner.keys()
-            for box in group
-        ]
+        wires = self.network.wires
+        every = [wires.below(*box.nodes) & self.owner.keys() for box in group]
         if not set[str].intersection(*every):
             return False
         below = every[0]
@@ -202,9 +199,7 @@ class _Finder:
 
     def _staged(self, group: list[Box]) -> bool:
         """Whether what comes of boxes is chosen from, and then computed on with weights."""
-        below: set[str] = set()
-        for name in group[0].nodes:
-            below |= self.network.wires.below(name)
+        below = self.network.wires.below(*group[0].nodes)
         families = {self.network.node(name).op.family for name in below - set(group[0].nodes)}
         return Family.BOXES in families and Family.LINEAR in families
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -16,8 +16,7 @@ FILES = (FONTS / "figure-regular.ttf", FONTS / "figure-bold.ttf")
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
     """The width of a line of text in pixels; a character the font has not is one em."""
-    advances, whole = _advances(bold)
-    return sum(advances.get(ord(c), whole) for c in text) * size / whole
+    return _units(text, bold) * size / _advances(bold)[1]
 
 
 def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
@@ -49,6 +48,12 @@ def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[st
 def _cut(text: str, kept: int) -> str:
     head = (kept * 2 + 2) // 3
     return f"{text[:head]}…{text[len(text) - (kept - head) :]}"
+
+
+@lru_cache(maxsize=4096)
+def _units(text: str, bold: bool) -> int:
+    advances, whole = _advances(bold)
+    return sum(advances.get(ord(c), whole) for c in text)
 
 
 @cache

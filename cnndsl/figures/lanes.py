@@ -67,7 +67,9 @@ def _rows(
             past.add(box.key)
         if here is None or box.key in risers:
             continue
-        feeds = any(user in inside and lane.get(user) == here for user in after[box.key])
+        users = [user for user in after[box.key] if user in inside]
+        # What brings up all that it joins stands a lane above it.
+        feeds = any(0 <= here - lane.get(user, here + 1) <= 1 for user in users)
         follows = box.key in past and all(key in rows[here] for key in fed)
         if box.key in inside or feeds or follows:
             rows[here].append(box.key)
@@ -154,7 +156,9 @@ def _lifts(scene: Scene, lane: dict[str, int], before: dict[str, list[str]]) -> 
     for box in scene.boxes():
         fed = [lane[key] for key in before[box.key] if key in lane]
         here = lane.get(box.key)
-        if box.frame is not None and fed and min(fed) == here and here < max(fed):
+        if box.frame is None or here is None or not fed:
+            continue
+        if here < max(fed) and (min(fed) == here or len(fed) > 1):
             found.add(box.key)
     return found
 

@@ -17,7 +17,7 @@ from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import labels_text, letter
 from cnndsl.figures.titles import MINOR
 from cnndsl.figures.variants import Variants, conditions, identity
-from cnndsl.figures.walk import calls_of, given, labels_of, ratio, varying
+from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family, Op
@@ -120,6 +120,7 @@ class _Planner:
         self.forms: dict[int, object] = {}
         self.sizes: dict[int, int] = {}
         self.variants = Variants(network, self.calls)
+        self.nested = nested(network.structure.body)
         self.frames: dict[int, Frame] = {}
         self.values: dict[int, tuple[tuple[str, object], ...]] = {}
         self.number = 0
@@ -140,7 +141,11 @@ class _Planner:
             if not frame.calls:
                 continue
             first = frame.calls[0]
-            shown = [call for call in self.calls if self.variants.first[id(call)] is first]
+            shown = [
+                call
+                for call in self.calls
+                if self.variants.first[id(call)] is first and id(call) not in self.nested
+            ]
             frame.calls = [first, *(call for call in shown if call is not first)]
             frame.nodes = [self.variants.aligned(first, call) for call in frame.calls]
             self._conditions(frame)
@@ -250,7 +255,7 @@ class _Planner:
                 return children[0]
             return Cluster(self._key(), title, children, inputs, span=call.span)
         arguments = self._arguments(call)
-        stride = ratio(call.inputs, call.outputs)
+        stride = ratio(self.network, sorted(members, key=self.order.__getitem__), call)
         title = call.block.definition.name
         if stride and not any(value == stride for _, value in arguments):
             title += f" /{stride}"
@@ -264,7 +269,9 @@ class _Planner:
 
     def _folds(self, call: Call) -> bool:
         """Whether a call is one box, opened in a frame."""
-        if not self.folding or (not self.closed and self.uses[identity(call.block)] < 2):
+        if not self.folding or id(call) in self.nested:
+            return False
+        if not self.closed and self.uses[identity(call.block)] < 2:
             return False
         first = self.variants.first[id(call)]
         if id(first) not in self.sizes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnndsl.analysis.costs import Cost, costs
@@ -64,8 +64,11 @@ class Table:
                     yield Text(right, foot, cell, SIZE, "ink" if bold else "grey", bold, "end")
 
 
-def values(plan: Plan, frame: Frame) -> Table | None:
-    """The table of a frame; nothing for one whose calls have the same arguments."""
+def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) -> Table | None:
+    """The table of a frame; nothing for one whose calls have the same arguments.
+
+    The costs of the nodes may be `known`.
+    """
     if not frame.calls:
         return None
     blocks = [call.block for call in frame.calls]
@@ -74,7 +77,7 @@ def values(plan: Plan, frame: Frame) -> Table | None:
     groups = list(_groups(plan, frame))
     if not names or not 1 < len(groups) <= MOST:
         return None
-    table, layers = costs(plan.network), frame.placed
+    table, layers = known or costs(plan.network), frame.placed
     cells: list[tuple[str, ...]] = []
     for label, calls in groups:
         held = [rows[id(call)] for call in calls]
@@ -100,7 +103,7 @@ def _cell(values: Sequence[object]) -> str:
 
 def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     """The calls of each box of the main picture, in its order, with the box's label."""
-    order = {name: number for number, name in enumerate(plan.network.graph)}
+    order = {name: number for number, name in enumerate(plan.network.wires)}
     owner: dict[str, Box] = {name: box for box in plan.main.boxes() for name in box.nodes}
     found: dict[str, tuple[Box, list[Call]]] = {}
     placed = [

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 from cnndsl.figures.text import spell_argument
-from cnndsl.structure import Block, Call, Line, Tensor, walk
+from cnndsl.figures.variants import identity
+from cnndsl.graph import Network
+from cnndsl.structure import Block, Call, Line, walk
+
+DEEP = 6
+"""So many calls of a block within each other are shown as one."""
 
 
 def calls_of(lines: Sequence[Line]) -> Iterator[Call]:
@@ -20,15 +26,57 @@ def labels_of(lines: Sequence[Line]) -> set[str]:
     return {label for line in on for label in line.labels}
 
 
-def ratio(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> int:
-    """The whole stride of a block with one input and one output; 0 where it has none."""
-    if len(inputs) != 1 or len(outputs) != 1:
+def ratio(network: Network, nodes: Iterable[str], call: Call) -> int:
+    """The whole stride of a call with one input and one output; 0 where it has none.
+
+    It is how far a unit's place moves from one to the next, by the block's `nodes` in the
+    graph's order: a size may be less by chance, as that of a matrix made of a map.
+    """
+    if len(call.inputs) != 1 or len(call.outputs) != 1:
         return 0
-    before, after = inputs[0].shape, outputs[0].shape
-    if len(before) != len(after) or len(before) < 2 or after[-1] < 2:
+    (source,), (target,) = call.inputs, call.outputs
+    if len(source.shape) != len(target.shape) or source.shape[-1:] == target.shape[-1:]:
         return 0
-    found = round(before[-1] / after[-1])
-    return found if found > 1 else 0
+    found = {(source.node, source.output): Fraction(1)}
+    for name in nodes:
+        operands, inputs = network.operands(name), network.input_shapes(name)
+        if not any(operand in found for operand in operands):
+            continue
+        readings = network.node(name).op.reads(*inputs)
+        for output, reading in enumerate(readings):
+            for (number, axis), taps in reading.axes[-1].items() if reading.axes else ():
+                before = found.get(operands[number])
+                if before is not None and axis == len(inputs[number]) - 1:
+                    found[name, output] = before * taps.advance / taps.period
+    stride = found.get((target.node, target.output), Fraction(0))
+    return int(stride) if stride.denominator == 1 and stride > 1 else 0
+
+
+def nested(lines: Sequence[Line]) -> set[int]:
+    """The `id`s of calls that are opened in the call of the same block that they stand in.
+
+    It is a block that calls itself once, and not too deep: an hourglass.
+    """
+    found: set[int] = set()
+    stack: list[tuple[Sequence[Line], dict[object, Call]]] = [(lines, {})]
+    inner: dict[int, list[Call]] = {}
+    outermost: list[Call] = []
+    while stack:
+        body, around = stack.pop()
+        for item in walk(body, into_blocks=False):
+            if isinstance(item, Call):
+                name = identity(item.block)
+                outer = around.get(name)
+                inner.setdefault(id(outer), []).append(item)
+                outermost += [] if outer else [item]
+                stack.append((item.block.body, {**around, name: item}))
+    for call in outermost:
+        chain = [call]
+        while len(inner.get(id(chain[-1]), ())) == 1:
+            chain += inner[id(chain[-1])]
+        if len(chain) <= DEEP and id(chain[-1]) not in inner:
+            found |= {id(one) for one in chain[1:]}
+    return found
 
 
 def given(blocks: Sequence[Block]) -> list[dict[str, object]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from cnndsl.figures.layout.strides import node_strides
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
 from cnndsl.figures.text import labels_text
 from cnndsl.graph import Network
@@ -71,8 +73,37 @@ def scene_of(
                 connect(tail or "", end.key, _tensor(network, tensor.node, tensor.output))
     used = {edge.tail for edge in edges.values()}
     ports = [port for port in ports if isinstance(port, Box) and port.key in used]
-    ports = _together(ports, edges)
+    ports = _together(_apart(network, ports, items, edges, key), edges)
     return Scene([*ports, *items, *ends], list(edges.values()), owner)
+
+
+def _apart(
+    network: Network,
+    ports: Sequence[Item],
+    items: Sequence[Item],
+    edges: dict[tuple[str, str], Edge],
+    key: Callable[[], str],
+) -> list[Item]:
+    """The ports, one for each box that reads a level of a pyramid.
+
+    One line from all of them to its end would cross whatever leads up or down in between.
+    """
+    lanes = node_strides(network)
+    names = [port.tensor.node for port in ports if isinstance(port, Box) and port.tensor]
+    several = {box.key for box in boxes(items) if box.beside > 1}
+    if len({lanes[name] for name in names if name in lanes}) < MANY:
+        return [*ports]
+    done: list[Item] = []
+    for port in ports:
+        assert isinstance(port, Box)
+        done.append(port)
+        _, *heads = [head for tail, head in edges if tail == port.key]
+        for head in heads if not several & {*heads} else ():
+            again = Box(key(), port.title, port.family, [], port.signature, tensor=port.tensor)
+            edge = edges.pop((port.key, head))
+            edges[again.key, head] = replace(edge, tail=again.key)
+            done.append(again)
+    return done
 
 
 def _together(ports: Sequence[Item], edges: dict[tuple[str, str], Edge]) -> list[Item]:

@@ -138,8 +138,9 @@ class AnchorGrid(Op):
         return 0
 
     def figure(self) -> str:
-        """`9 anchors`."""
-        return f"{len(self.shapes_of_anchors)} anchors"
+        """`9 anchors`, `1 anchor`."""
+        count = len(self.shapes_of_anchors)
+        return f"{count} anchor{'s' if count > 1 else ''}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Only the input's size matters."""

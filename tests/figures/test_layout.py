@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.layout import cards as measures
 from cnndsl.figures.layout.page import page, picture
-from cnndsl.figures.layout.piece import Line
+from cnndsl.figures.layout.piece import Line, Piece, Spot
 from cnndsl.figures.paint import Group, Text, leaves
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
@@ -110,8 +111,16 @@ def test_no_text_leaves_its_box(name: str, detail: str) -> None:
             # The middle of a slanted side is half its slant from the box's.
             room = spot.width - (7 if spot.box.family in measures.SLANTED else 0)
             assert card.round or max(words) <= max(room, 0) or card.bare
-            whole = spot.aside or spot.late
+            whole = spot.aside or spot.late or not _over(spot, panel.piece)
             assert spot.words <= max(spot.width - 2 if whole else spot.width / 2 - 8, 0)
+
+
+def _over(spot: Spot, piece: Piece) -> bool:
+    """Whether a line passes through the label over a box."""
+    left, top, right, foot = spot.label or (0.0,) * 4
+    middle = ((left + right) / 2, (top + foot) / 2)
+    words = replace(spot, x=middle[0], y=middle[1], width=right - left, height=foot - top)
+    return any(enters(line, words) for line in piece.wires.values())
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -388,3 +397,21 @@ def test_a_caption_may_be_left_out() -> None:
     with_it, without = (blocks(network("lenet5"), captioned=c) for c in (True, False))
     assert without.height < with_it.height
     assert "LeNet5" not in {part.text for part in without.parts if isinstance(part, Text)}
+
+
+def test_what_every_level_hears_of_every_other_is_a_grid() -> None:
+    found = shown("hrnet_w18")
+    (piece,) = (p.piece for p in found.insets if p.frame and p.frame.title == "Exchange")
+    sums = [spot for spot in piece.spots if spot.box.family is Family.ADD]
+    assert len(sums) == 4
+    assert [s.x for s in sums] == sorted(s.x for s in sums)
+    assert [s.y for s in sums] == sorted(s.y for s in sums)
+    assert crossings(piece.wires) == 15
+
+
+def test_a_level_that_is_read_twice_has_two_names() -> None:
+    found = shown("efficientdet_d0")
+    (piece,) = (p.piece for p in found.insets if p.frame and p.frame.title == "BiFPN")
+    ports = [s.box for s in piece.spots if s.box.signature == ("in", "p4")]
+    assert len(ports) == 2
+    assert not crossings(piece.wires)

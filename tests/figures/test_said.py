@@ -153,7 +153,7 @@ def test_a_block_says_its_arguments_and_its_frame_has_a_table_of_them() -> None:
     assert (say(first, frame).title, say(first, frame).tags) == ("3×3, c /s", ("nl",))
 
 
-def test_a_block_within_itself_says_what_it_is_given() -> None:
+def test_a_block_within_itself_is_opened_where_it_stands() -> None:
     network = loads("""
 block Res { add { { conv(32, 1x1) -> conv(32, 3x3) -> conv(64, 1x1) }; skip } }
 block Hourglass(depth: int) {
@@ -166,9 +166,12 @@ block Hourglass(depth: int) {
 }
 model M: image[64, H=64, W=64] -> y { y: conv(64, 7x7) -> Hourglass(3) * 2 }
 """)
-    picture = svg(drawn(network))
-    assert ">depth 3 · 64×64²<" in picture
-    assert ">depth - 1 · if depth &gt; 1<" in picture  # one frame for all depths
+    (found,) = (frame for frame in plan(network, closed=True).frames if frame.name[0] == "H")
+    assert found.scene is not None
+    assert len(found.calls) == 2
+    inside = [box for box in found.scene.boxes() if box.nodes]
+    assert sum(box.count for box in inside if box.title == "Res") == 9
+    assert not any(box.condition for box in inside)
 
 
 def test_a_run_whose_rate_grows_is_one_box_with_its_range() -> None:
@@ -207,3 +210,28 @@ def test_pools_side_by_side_stay_in_their_lane() -> None:
     found = flat(f"x: maxpool(4x4)\n y: concat {{ x\n{levels} }}")
     scene = plan(found).main
     assert set(strides(found, scene).values()) == {0, 2}
+
+
+@pytest.mark.parametrize("name", ["pointnet", "inception_v3", "pix2pix"])
+def test_a_stride_is_said_of_blocks_that_have_one(name: str) -> None:
+    # What makes a matrix of a map, here 3×3 of 1024 points, has none.
+    planned = plan(network(name), closed=True)
+    titles = {box.title for scene, _ in scenes(planned) for box in scene.boxes()}
+    assert {title for title in titles if title.startswith(("TNet", "Reduction"))} == {
+        "pointnet": {"TNet"},
+        "inception_v3": {"ReductionA /2", "ReductionB /2"},
+        "pix2pix": set(),
+    }[name]
+
+
+def test_one_anchor_is_one() -> None:
+    made = svg(drawn(network("fcos_resnet50_fpn")))
+    assert "5 × 1 anchor<" in made
+
+
+def test_a_block_within_itself_is_one_picture() -> None:
+    (found,) = (f for f in plan(network("stacked_hourglass")).frames if f.name == "Hourglass")
+    assert found.scene is not None
+    pools = [box for box in found.scene.boxes() if "maxpool" in str(box.nodes)]
+    assert len(pools) == 4
+    assert len(found.calls) == 8

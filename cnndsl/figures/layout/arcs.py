@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.pyramid import Grid
 
 LEAST = 3
@@ -64,9 +64,17 @@ def drawn(
         tail, head = (leaves[key].spots[0] for key in ends)
         out = sorted(n for other, n in levels.items() if other[0] == ends[0])
         into = sorted(n for other, n in levels.items() if other[1] == ends[1])
-        begin = max(tail.right - 6 - APART * out.index(level), tail.left + 2)
-        end = min(head.left + 5 + APART * into.index(level), head.right - 2)
+        one, two = begin(tail, out.index(level)), end(head, into.index(level))
         y = top - RISE * (level - 1)
-        line = ((begin, bounds(tail)[1]), (begin, y), (end, y), (end, bounds(head)[1]))
-        found[ends] = line
+        found[ends] = ((one, bounds(tail)[1]), (one, y), (two, y), (two, bounds(head)[1]))
     return found
+
+
+def begin(tail: Spot, place: int) -> float:
+    """Where a skip leaves a box, counted from the lowest of its own."""
+    return max(tail.right - 6 - APART * place, tail.left + 2)
+
+
+def end(head: Spot, place: int) -> float:
+    """Where it comes in."""
+    return min(head.left + 5 + APART * place, head.right - 2)

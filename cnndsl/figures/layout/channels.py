@@ -53,6 +53,8 @@ class Channels:
         self.xs = _rimmed(_sparse({x for x, _ in exact}, xs))
         self.ys = _rimmed(_sparse({y for _, y in exact}, ys))
         self.width = len(self.xs)
+        self.wide = [two - one for one, two in pairwise(self.xs)]
+        self.high = [two - one for one, two in pairwise(self.ys)]
         self.closed = self._closed([(rect, MARGIN) for rect in rects], words)
         self.tight = self._closed([(rect, TIGHT) for rect in rects], ())
         """The same where no other way is: an edge may run close to a box, and over words."""
@@ -91,10 +93,9 @@ class Channels:
             self._close(closed, rect, edge)
         for rect in words:
             self._close(closed, rect, 1.0)
-        for place in range(len(closed)):
-            column, row = place % self.width, place // self.width
-            if column in (0, self.width - 1) or row in (0, len(self.ys) - 1):
-                closed[place] = 1
+        width, last = self.width, len(closed) - self.width
+        closed[:width] = closed[last:] = b"\1" * width
+        closed[::width] = closed[width - 1 :: width] = b"\1" * len(self.ys)
         return closed
 
     def _close(self, closed: bytearray, rect: Rect, edge: float) -> None:

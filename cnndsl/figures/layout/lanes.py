@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from cnndsl.figures.layout.arcs import drawn, room, skips
-from cnndsl.figures.layout.cards import USUAL, Way
-from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
+from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.channels import NEAR
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
@@ -40,12 +41,13 @@ def settled(
     beside: Beside | None = None,
     *,
     carried: Mapping[Ends, tuple[int, ...]],
-    way: Way = USUAL,
+    cards: Cards,
 ) -> Piece:
     """The piece of a grid; `leaves` have their own axis in the middle of a column.
 
     Of each edge, the lanes of what it carries are `carried`.
     """
+    way = cards.way
     gap = COLUMNS[way.narrow]
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
@@ -63,11 +65,9 @@ def settled(
         leaf_at[key] = piece.moved(place[key], ys[lane, row] - _middle(piece))
         if key in roles.spans:
             leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
-        if way.close and key not in grid.spine:
-            up = [place[head] for head in roles.below[key] if roles.rises(key, head)]
-            arced = any(ends[0] == key for ends in arcs)
-            late = not arced and not any(x > place[key] for x in up)
-            leaf_at[key].spots = [replace(spot, late=late) for spot in leaf_at[key].spots]
+        if key not in grid.spine and len(leaf_at[key].spots) == 1:
+            free = _free(key, leaf_at[key].spots[0], roles, grid, place, arcs)
+            leaf_at[key].spots = [_labelled(leaf_at[key].spots[0], cards, free)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     wanted = [
@@ -106,6 +106,45 @@ def settled(
     if way.drawn:
         _led(done, wanted, buses, Ways(tracks, levels), {k: leaf_at[owner[k]] for k in owner})
     return _sided(done, fold)
+
+
+def _free(
+    key: str,
+    spot: Spot,
+    roles: Roles,
+    grid: Grid,
+    place: Mapping[str, float],
+    arcs: Levels,
+) -> list[float]:
+    """Where edges leave the upper side of a box or come in over it, and its two ends."""
+    cell = grid.cells[key]
+
+    def over(other: str) -> bool:
+        at = grid.cells[other]
+        return at[:2] < cell[:2] and (at[2] == cell[2] or not roles.level(key, other))
+
+    xs = [spot.left, spot.right]
+    xs += [_leaving(spot, place[head]) for head in roles.below[key] if over(head)]
+    xs += [spot.x for tail in roles.above[key] if over(tail)]
+    out = [n for ends, n in arcs.items() if ends[0] == key]
+    into = [n for ends, n in arcs.items() if ends[1] == key]
+    xs += [begin(spot, n) for n in range(len(out))] + [end(spot, n) for n in range(len(into))]
+    return sorted(xs)
+
+
+def _labelled(spot: Spot, cards: Cards, free: list[float]) -> Spot:
+    """A box with its label where its upper side has more room: at the left, or the right."""
+    left, right = free[1] - free[0] - 6, free[-1] - free[-2] - 6
+    if spot.box.key in cards.spans or cards[spot.box].round:
+        return replace(spot, late=right >= left)
+    found = named(spot, cards, spot.width, max(left, right, 1.0))
+    return replace(found, late=right >= left)
+
+
+def _leaving(spot: Spot, x: float) -> float:
+    """Where an edge leaves the upper side of a box to rise to what stands at `x`."""
+    inner = min(spot.width / 2, 12.0)
+    return min(max(x, spot.left + inner), spot.right - inner)
 
 
 def _sides(
@@ -437,7 +476,9 @@ def _tracks(sides: list[float]) -> list[float]:
         count = max(int((high - low) // TRACK) - 1, 1)
         step = (high - low) / (count + 1)
         found += [low + step * (n + 1) for n in range(count)]
-        found += [low + step * (n + 0.5) for n in range(count + 1)] if high - low < 20 else []
+        found += (
+            [low + step * (n + 0.5) for n in range(count + 1)] if 2 * NEAR <= step < 10 else []
+        )
     return found
 
 
@@ -463,8 +504,7 @@ def _wanted(
         out = first.x + (first.width / 4 if tail in grid.spine else 0.0)
         if rising and first.left < last.x < first.right:
             # Straight up to what stands over any part of the box.
-            inner = min(first.width / 2, 12.0)
-            out = min(max(last.x, first.left + inner), first.right - inner)
+            out = _leaving(first, last.x)
         tails.append(Port(out, bounds(first)[1], UP, 0 if rising else 16))
     if sided[1]:
         heads.append(Port(last.left, last.y, RIGHT, 90 if rising else 0 if level else 12))

@@ -7,8 +7,9 @@ Source: Sugiyama, Tagawa & Toda 1981 (barycentres); Gansner et al. 1993, section
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate, pairwise
 from random import Random
 
 SWEEPS = 6
@@ -16,35 +17,40 @@ STARTS = 10
 LARGE = 200
 """So many nodes are not transposed: it would take too long."""
 
-Near = Mapping[str, list[str]]
-Rows = list[list[str]]
+Named = Mapping[str, list[str]]
+Near = Sequence[Sequence[int]]
+"""By number of a node, those of its neighbours on one side."""
+Row = list[int]
+Rows = list[Row]
 
 
-def ordered(rows: Rows, above: Near, below: Near) -> Rows:
+def ordered(rows: list[list[str]], above: Named, below: Named) -> list[list[str]]:
     """The rows, each in the order with the fewest crossings that was found.
 
     The search starts from the declared order, and anew from shuffled ones: a passing edge
     may have to change sides in all rows at once. The same rows give the same order.
     """
-    given = (
-        tuple(map(tuple, rows)),
-        tuple((key, tuple(below[key])) for row in rows for key in row),
+    keys = [key for row in rows for key in row]
+    number = {key: n for n, key in enumerate(keys)}
+    near = tuple(
+        tuple(tuple(number[o] for o in found[key] if o in number) for key in keys)
+        for found in (above, below)
     )
-    if _LAST and _LAST[0][0] == given:
-        return [list(row) for row in _LAST[0][1]]
-    best = _best(rows, above, below)
-    _LAST[:] = [(given, [list(row) for row in best])]
-    return best
+    best = _best(tuple(map(len, rows)), *near)
+    return [[keys[n] for n in row] for row in best]
 
 
-_LAST: list[tuple[object, Rows]] = []
-"""The last rows that were asked about, and their order: a picture's layouts are many."""
+@lru_cache(maxsize=64)
+def _best(lengths: tuple[int, ...], above: Near, below: Near) -> Rows:
+    """The order of rows of some lengths, whose nodes are numbered in the declared order.
 
-
-def _best(rows: Rows, above: Near, below: Near) -> Rows:
+    It is kept: a picture's layouts are many, and stand in the same order.
+    """
+    starts = [0, *accumulate(lengths)]
+    rows = [[*range(one, two)] for one, two in pairwise(starts)]
     best = [list(row) for row in rows]
     fewest = crossings(best, below)
-    small = sum(map(len, rows)) <= LARGE
+    small = starts[-1] <= LARGE
     shuffle = Random(0).shuffle
     for start in range(STARTS if small else 1):
         found = [list(row) for row in rows]
@@ -67,7 +73,7 @@ def crossings(rows: Rows, below: Near) -> int:
     return sum(_between(one, two, below) for one, two in pairwise(rows))
 
 
-def _between(upper: list[str], lower: list[str], below: Near) -> int:
+def _between(upper: Row, lower: Row, below: Near) -> int:
     place = {key: n for n, key in enumerate(lower)}
     seen: list[int] = []
     count = 0
@@ -86,7 +92,7 @@ def _sweep(rows: Rows, above: Near, below: Near, *, down: bool) -> None:
     for row in rows if down else reversed(rows):
         means = {}
         for key in row:
-            known = [place[other] for other in near[key] if other in place]
+            known = [place[other] for other in near[key]]
             means[key] = sum(known) / len(known) if known else place[key]
         row.sort(key=means.__getitem__)
         place |= {key: n - (len(row) - 1) / 2 for n, key in enumerate(row)}
@@ -97,23 +103,20 @@ def _transpose(rows: Rows, above: Near, below: Near) -> None:
     for _ in range(4):
         swapped = False
         for n, row in enumerate(rows):
-            over = rows[n - 1] if n else []
-            under = rows[n + 1] if n + 1 < len(rows) else []
-            high = {key: k for k, key in enumerate(over)}
-            low = {key: k for k, key in enumerate(under)}
+            sides = []
+            for near, other in ((above, n - 1), (below, n + 1)):
+                there = rows[other] if 0 <= other < len(rows) else []
+                place = {key: k for k, key in enumerate(there)}
+                sides.append({key: [place[o] for o in near[key] if o in place] for key in row})
             for k in range(len(row) - 1):
                 one, two = row[k], row[k + 1]
-                now = _pair(one, two, above, high) + _pair(one, two, below, low)
-                then = _pair(two, one, above, high) + _pair(two, one, below, low)
-                if then < now:
+                fewer = 0
+                for places in sides:
+                    for a in places[one]:
+                        for b in places[two]:
+                            fewer += (a > b) - (b > a)
+                if fewer > 0:
                     row[k], row[k + 1] = two, one
                     swapped = True
         if not swapped:
             return
-
-
-def _pair(left: str, right: str, near: Near, place: dict[str, int]) -> int:
-    """Crossings of the edges of two neighbours on one side."""
-    ones = [place[other] for other in near[left] if other in place]
-    twos = [place[other] for other in near[right] if other in place]
-    return sum(1 for a in ones for b in twos if a > b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from cnndsl.analysis.costs import total
+from cnndsl.analysis.costs import costs, total
 from cnndsl.figures import font, theme
 from cnndsl.figures.caption import HEAD, LINE, about, caption
 from cnndsl.figures.layout import inking
@@ -13,7 +13,7 @@ from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.piece import Piece, Spot, crossings
-from cnndsl.figures.layout.scene import placed
+from cnndsl.figures.layout.scene import placed, planar
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.layout.wrapping import LIFT, wrapped
 from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
@@ -41,12 +41,20 @@ COLUMNS, BOX, LONG = 6, 60.0, 1e9
 TURNED = 20.0
 """The sides of a picture that runs to the right, where its rows return."""
 ASIDE = Way(turning=True, drawn=False)
+FAR = 1.3
+"""What is so much larger than a page with the most and the least room fits none."""
+VAST = 4.0
+"""What is so much larger is laid out in one way."""
 STRIP = 2.7
 SLIM, UNEVEN = 0.02, 30.0
 """How much of its width counts against a layout, and that its columns are not one."""
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
+
+
+Laid = tuple[Cards, Piece]
+"""A scene in one of its layouts, in one column."""
 
 
 @dataclass(slots=True)
@@ -62,6 +70,12 @@ class Panel:
     longest: float = 0.0
     x: float = 0.0
     y: float = 0.0
+    width: float = field(init=False)
+    """With its outline, if it has one."""
+
+    def __post_init__(self) -> None:
+        """Measure it: it is tried in many places."""
+        self.width = self._width()
 
     @classmethod
     def of(
@@ -72,12 +86,15 @@ class Panel:
         table: Table | None,
         way: Way,
         longest: float,
+        laid: Laid | None = None,
     ) -> Panel:
-        """A scene in one of its layouts, broken where it is longer than that."""
-        cards = Cards(plan.network, scene, frame, way)
+        """A scene in one of its layouts, broken where it is longer than that.
+
+        What is `laid` out in this way already is only broken.
+        """
+        cards, whole = laid or _laid(plan, scene, frame, way)
         lanes = {} if frame else strides(plan.network, scene)
-        piece = placed(plan.network, scene, cards, main=frame is None)
-        piece = wrapped(piece, longest, lanes, turning=way.turning)
+        piece = wrapped(whole, longest, lanes, turning=way.turning)
         found = [] if frame else bands(plan.network, scene, piece)
         if piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
@@ -92,9 +109,7 @@ class Panel:
         way = replace(self.cards.way, drawn=True)
         return Panel.of(plan, self.scene, self.frame, self.table, way, self.longest)
 
-    @property
-    def width(self) -> float:
-        """With its outline, if it has one."""
+    def _width(self) -> float:
         if self.frame is None:
             return self.piece.width
         title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
@@ -130,6 +145,11 @@ class Panel:
         """How often it is called, and with what."""
         count = len(self.frame.calls) if self.frame else 1
         return f"×{count}" if count > 1 else ""
+
+
+def _laid(plan: Plan, scene: Scene, frame: Frame | None, way: Way) -> Laid:
+    cards = Cards(plan.network, scene, frame, way)
+    return cards, placed(plan.network, scene, cards, main=frame is None)
 
 
 @dataclass(slots=True)
@@ -215,17 +235,26 @@ def _sketches(
 
     With each stands how many blocks are closed in it.
     """
-    tables = {id(frame): values(plan, frame) for frame in frames}
-    scored: list[_Scored] = []
-    tried: list[tuple[list[Panel], list[list[Panel]]]] = []
-    for narrow in range(LEVELS):
-        mains = _mains(plan, narrow, room, direction)
-        ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
-        tried.append((mains, ways))
-        scored += _scored(plan, mains, ways, room)
-        if min(one.over for one in scored) == 1.0:
-            break
-    scored.sort(key=lambda one: one.score)
+    known = costs(plan.network) if frames else {}
+    tables = {id(frame): values(plan, frame, known) for frame in frames}
+    tried: dict[int, tuple[list[Panel], list[list[Panel]]]] = {}
+    found: dict[int, list[_Scored]] = {}
+
+    def least_over(narrow: int) -> float:
+        if narrow not in tried:
+            mains = _mains(plan, narrow, room, direction)
+            ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+            tried[narrow] = (mains, ways)
+            found[narrow] = _scored(plan, mains, ways, room)
+        return min(one.over for one in found[narrow])
+
+    hopeless = not limited and least_over(0) > FAR
+    hopeless = hopeless and (least_over(0) > VAST or least_over(LEVELS - 1) > FAR)
+    levels = range(1 if hopeless else LEVELS)
+    narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
+    scored = sorted(
+        (one for n in range(narrow + 1) for one in found[n]), key=lambda one: one.score
+    )
     if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
         roomy = [one for one in scored if one.main.cards.way in (Way(drawn=False), ASIDE)]
@@ -233,14 +262,14 @@ def _sketches(
         return
     yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
     least = scored[0]
-    order = sorted(range(len(frames)), key=lambda n: -_size(ways[n]))
+    order = sorted(range(len(frames)), key=lambda n: -_size(tried[narrow][1][n]))
     for closed in range(1, len(frames) + 1) if limited else ():
         # The smallest layouts, in which some blocks stay closed.
         kept = sorted(order[closed:])
         scored = [
             one
-            for mains, ways in tried[-SMALLEST:]
-            for one in _scored(plan, mains, [ways[n] for n in kept], room)
+            for mains, every in list(tried.values())[-SMALLEST:]
+            for one in _scored(plan, mains, [every[n] for n in kept], room)
         ]
         scored.sort(key=lambda one: one.score)
         yield from ((one, closed) for one in scored[:TRIES] if one.over == 1)
@@ -307,10 +336,17 @@ def _mains(
     """The main picture in each of its layouts."""
     scene = plan.main
 
+    known: dict[Way, Laid] = {}
+
     def panel(way: Way, longest: float) -> Panel:
-        return Panel.of(plan, scene, None, None, replace(way, drawn=False), longest)
+        way = replace(way, drawn=False)
+        if way not in known:
+            known[way] = _laid(plan, scene, None, way)
+        return Panel.of(plan, scene, None, None, way, longest, known[way])
 
     tower = panel(Way(narrow), LONG)
+    if tower.piece.laned and tower.width * tower.height > VAST * room[0] * room[1]:
+        return [tower]
     if tower.piece.laned:
         both = (False, True)
         flats = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
@@ -327,13 +363,18 @@ def _mains(
 def _ways(
     plan: Plan, frame: Frame, table: Table | None, narrow: int, room: tuple[float, float]
 ) -> list[Panel]:
-    """An opened block downwards, and to the right."""
-    assert frame.scene is not None
-    sides = (0.8 * room[1], room[0] - 2 * INSET_PAD - TURNED)
-    return [
-        Panel.of(plan, frame.scene, frame, table, Way(narrow, turning, drawn=False), longest)
-        for turning, longest in zip((False, True), sides, strict=True)
-    ]
+    """An opened block downwards, and to the right; on lanes, in columns, and flat."""
+    scene = frame.scene
+    assert scene is not None
+
+    def panel(way: Way, longest: float) -> Panel:
+        return Panel.of(plan, scene, frame, table, way, longest)
+
+    down = panel(Way(narrow, drawn=False), 0.8 * room[1])
+    if down.piece.laned and planar(plan.network, scene):
+        return [down, panel(Way(narrow, flat=True, drawn=False), LONG)]
+    turned = Way(narrow, turning=True, drawn=False)
+    return [down, panel(turned, room[0] - 2 * INSET_PAD - TURNED)]
 
 
 def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 
 from cnndsl.diagnostics import Span
-from cnndsl.figures.layout.cards import behind
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import LABEL, Cards, behind
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scene import Box
 
@@ -79,6 +80,15 @@ def bounds(spot: Spot) -> tuple[float, float, float, float]:
     if spot.turning:
         return spot.left - more, spot.top, spot.right, spot.bottom + more
     return spot.left, spot.top - more, spot.right + more, spot.bottom
+
+
+def named(spot: Spot, cards: Cards, width: float, room: float = 0.0) -> Spot:
+    """A box of a width, with its label; without `room`, it ends before the middle."""
+    label = cards[spot.box].label
+    # No edge comes in beside the label of a box over several lanes.
+    room = room or (width - 2 if spot.box.key in cards.spans else width / 2 - 8)
+    words = font.width(font.fitted(label, LABEL, room), LABEL) if label else 0.0
+    return replace(spot, width=width, words=words)
 
 
 @dataclass(frozen=True, slots=True)

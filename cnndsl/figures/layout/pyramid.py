@@ -55,7 +55,9 @@ class Roles:
         self.heads = set(heads)
         self.feeds = set(feeds)
         self.spans = dict(spans or {})
-        self.begins = list(begins)
+        self.begins: list[str] = []
+        self.again: dict[str, list[str]] = {}
+        """By join, what leads to it from a level that comes in a second time."""
         self.more: list[str] = []
         """A long chain that goes on below the end of the spine."""
         self.below: dict[str, list[str]] = defaultdict(list)
@@ -63,6 +65,14 @@ class Roles:
         for tail, head in edges:
             self.below[tail].append(head)
             self.above[head].append(tail)
+        for key in begins:
+            if all(lanes[key] != lanes[other] for other in self.begins):
+                self.begins.append(key)
+                continue
+            chain = [key]
+            while len(self.above[self.below[chain[-1]][0]]) == 1:
+                chain += self.below[chain[-1]][:1]
+            self.again[self.below[chain[-1]][0]] = chain
 
     def rises(self, tail: str, head: str) -> bool:
         """Whether an edge leads to a finer lane."""
@@ -122,6 +132,8 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     over = {} if flat else over
     stacked = {key for chains in under.values() for chain in chains for key in chain[0]}
     stacked |= {key for chain in over.values() for key in chain}
+    again = {key for chain in roles.again.values() for key in chain}
+    stacked |= again
     later: list[str] = []
     for key in roles.nodes:
         if key in grid.cells or key in stacked or key in roles.heads:
@@ -131,7 +143,7 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
             continue
         _settle(key, roles, grid, taken, under.get(key, []), over.get(key, ()))
     for key in roles.nodes:
-        if key not in grid.cells and key not in later and key not in roles.heads:
+        if key not in grid.cells and key not in again | roles.heads | {*later}:
             # Its join stands on the spine, or in a stack itself.
             _settle(key, roles, grid, taken, [], ())
     last = max((cell[2] for cell in grid.cells.values()), default=0)
@@ -140,14 +152,29 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     for key in later:
         column = shared if len(later) > 1 else columns[key]
         lane, row = roles.lanes[key], _row(key, roles, grid)
+        if roles.feeds & {*roles.above[key]}:
+            # What it names goes on to the right.
+            _put(key, (lane, row + 1, columns[key]), grid, taken)
+            continue
         if flat and len(later) == 1 and column > 1:
             # Its name stands under the last box.
             row, column = row + 1, column - 1
         _put(key, (lane, row, column), grid, taken)
     _heads(roles, grid, taken)
+    _again(roles, grid, taken)
     _under(roles, grid, under)
     _late(roles, grid, stacked | roles.heads)
     return grid
+
+
+def _again(roles: Roles, grid: Grid, taken: dict[Cell, str]) -> None:
+    """What comes in again before its join: below it, where another comes in from its lane."""
+    for join, chain in roles.again.items():
+        lane, row, column = grid.cells[join]
+        others = {grid.cells[tail][:2] for tail in roles.above[join] if tail != chain[-1]}
+        below = (lane, row) in others
+        for n, key in enumerate(reversed(chain), 1):
+            _put(key, (lane, row + below, column - n), grid, taken)
 
 
 def _under(roles: Roles, grid: Grid, under: dict[str, list[Climb]]) -> None:
@@ -164,9 +191,13 @@ def _under(roles: Roles, grid: Grid, under: dict[str, list[Climb]]) -> None:
         far = grid.cells[join][2] - grid.cells[tail][2]
         if far > 0:
             lane, _, first = grid.cells[before]
+            columns = {c for on, _, c in grid.cells.values() if on == lane and c >= first}
+            to, last = dict[int, int](), first + far - 1
+            for column in sorted(columns):
+                to[column] = last = max(column, last + 1)
             for key, (on, row, column) in grid.cells.items():
                 if on == lane and column >= first:
-                    grid.cells[key] = (on, row, column + far)
+                    grid.cells[key] = (on, row, to[column])
 
 
 def _joined(key: str, roles: Roles, under: dict[str, list[Climb]]) -> str:
@@ -333,7 +364,8 @@ def _column(key: str, roles: Roles, grid: Grid) -> int:
         if tail not in grid.cells:
             continue
         column = grid.cells[tail][2]
-        least = max(least, column + (1 if roles.level(tail, key) else 0))
+        beside = 1 + len(roles.again.get(key, ()))
+        least = max(least, column + (beside if roles.level(tail, key) else 0))
     return least
 
 

@@ -32,7 +32,11 @@ HASTE = 0.8
 EAGER, LARGE = 4.0, 2_000_000
 """With so many edges, times places, a way may cost four times what the cheapest does:
 else a picture with nothing folded would take minutes."""
+PATIENCE = 10_000
+"""After so many places the search goes for its end, and after as many again more so."""
 RIGHT, DOWN, LEFT, UP = range(4)
+TURNS = tuple((way, way + 1 & 3, way + 3 & 3) for way in range(4))
+"""By way, those in which an edge may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,36 +178,40 @@ class Router:
         origin: dict[int, int] = {}
         least = self._least(want, goals)
         prices = _Prices(self, want.ends)
+        turned = {state >> 2 for state in goals}
+        seen, eager = 0, self.eager
         while queue:
             _, cost, state = heapq.heappop(queue)
+            seen += 1
+            if seen % PATIENCE == 0:
+                eager *= EAGER
             if cost > best[state]:
                 continue
             if state in goals:
                 return self._trace(state, origin, first, goals[state], want.ends)
             place, way = state >> 2, state & 3
-            for after in (way, way + 1 & 3, way + 3 & 3):
+            for after in TURNS[way]:
                 there = place + self.moves[after]
                 if self.closed[there]:
                     continue
-                if self.alone and not prices.free(place, there, after):
+                step = prices.step(place, there, after)
+                if step is None:
                     continue
-                first_cost = cost + prices.step(place, there, after)
-                if after != way:
-                    first_cost += BEND
+                total = cost + step + (0.0 if after == way else BEND)
                 # Where a gap has one channel, an edge turns into its box right there.
-                for to in (4 * there + turn for turn in (after, after + 1 & 3, after + 3 & 3)):
-                    total = first_cost
-                    if to & 3 != after:
+                for turn in TURNS[after] if there in turned else (after,):
+                    to, then = 4 * there + turn, total
+                    if turn != after:
                         if to not in goals:
                             continue
-                        total += BEND
+                        then += BEND
                     if to in goals:
-                        total += goals[to].price
-                    if total < best.get(to, 1e18):
-                        best[to] = total
+                        then += goals[to].price
+                    if then < best.get(to, 1e18):
+                        best[to] = then
                         origin[to] = state
-                        left = self.eager * least(there, to & 3)
-                        heapq.heappush(queue, (total + left, total, to))
+                        left = eager * least(there, turn)
+                        heapq.heappush(queue, (then + left, then, to))
         return None
 
     def _least(self, want: Wanted, goals: dict[int, Port]) -> Callable[[int, int], float]:
@@ -289,36 +297,38 @@ class _Prices:
         self.channels = router.channels
         self.router = router
         self.ends = ends
+        self.alone = router.alone
         self.known: dict[Ends, bool] = {}
 
-    def _kin(self, other: Ends) -> bool:
+    def _strange(self, other: Ends) -> bool:
         if other not in self.known:
-            self.known[other] = self.router.kin(other, self.ends)
+            self.known[other] = not self.router.kin(other, self.ends)
         return self.known[other]
 
     def free(self, place: int, there: int, way: int) -> bool:
         """Whether no edge of other boxes runs to the next place."""
-        edge = 2 * min(place, there) + (way & 1)
-        return all(self._kin(other) for other in self.channels.runs.get(edge, ()))
+        along = self.channels.runs.get(2 * min(place, there) + (way & 1))
+        return not along or not any(map(self._strange, along))
 
-    def step(self, place: int, there: int, way: int) -> float:
-        """The price of going to the next place, but for a bend."""
+    def step(self, place: int, there: int, way: int) -> float | None:
+        """The price of going to the next place, but for a bend.
+
+        None where an edge of other boxes runs there, and this one is to run alone.
+        """
         grid, upright = self.channels, way & 1
-        if upright:
-            row, below = place // grid.width, there // grid.width
-            price = abs(grid.ys[below] - grid.ys[row])
-        else:
-            column = place % grid.width
-            price = abs(grid.xs[column + there - place] - grid.xs[column])
-        edge = 2 * min(place, there) + upright
+        lower = place if way < LEFT else there
+        price = grid.high[lower // grid.width] if upright else grid.wide[lower % grid.width]
+        edge = 2 * lower + upright
         if along := grid.runs.get(edge):
-            strange = [other for other in along if not self._kin(other)]
-            price = price + BESIDE * len(strange) if strange else price * SHARED
+            strange = sum(map(self._strange, along))
+            if strange and self.alone:
+                return None
+            price = price + BESIDE * strange if strange else price * SHARED
         across = (grid.level if upright else grid.upright).get(there, ())
         fences = grid.fences.get(edge, ())
         if across or fences:
-            crossed = [other for other in (*across, *fences) if not self._kin(other)]
-            price += CROSSING * min(len(crossed), BUNDLE)
+            crossed = sum(map(self._strange, (*across, *fences)))
+            price += CROSSING * min(crossed, BUNDLE)
         return price
 
 

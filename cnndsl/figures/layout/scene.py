@@ -13,8 +13,9 @@ from cnndsl.figures.layout.cards import LABEL, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
+from cnndsl.figures.layout.mesh import meshed, woven
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, tidy
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import chained, stacked
@@ -46,12 +47,21 @@ def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece
         }
         tail, met = joined(scene, planes, carried) if main else (set[str](), set[int]())
         begins = [] if main else _begins(scene, planes)
+        if begins and (mesh := meshed(scene, begins)):
+            return woven(mesh, scene, cards)
         lanes_of = planes | {key: found[0] for key, found in over.items()}
-        if begins or (main and (len(met) >= LEAST or over or lanes(network, scene).rows)):
+        up = not over and lanes(network, scene).rows
+        if begins or up or (main and (len(met) >= LEAST or over)):
             levels = Levels(lanes_of, tail, over, begins, carried)
             return _pyramid(scene, edges, cards, levels)
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
+
+
+def planar(network: Network, scene: Scene) -> bool:
+    """Whether all that a scene holds has a lane: it stands on them in every way."""
+    planes = strides(network, scene)
+    return all(box.key in planes for box in scene.boxes())
 
 
 def _begins(scene: Scene, planes: dict[str, int]) -> list[str]:
@@ -104,7 +114,7 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
     leaves: dict[str, Piece] = {}
     owner: dict[str, str] = {}
     leading = [*edges, *into]
-    for item in _flat(items, leading, found):
+    for item in _flat(items, _near(leading), found):
         owner |= {box.key: item.key for box in boxes([item])}
         leaves[item.key] = _piece(item, leading, cards)
         found[item.key] = found[next(boxes([item])).key]
@@ -128,7 +138,7 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
     grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
     leaves = _slim(leaves, grid, cards)
     return settled(
-        roles, grid, leaves, between, owner, beside, carried=levels.carried, way=cards.way
+        roles, grid, leaves, between, owner, beside, carried=levels.carried, cards=cards
     )
 
 
@@ -184,20 +194,11 @@ def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece
 def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
     """A box, or a tower of them, with boxes of a width."""
     spots = [
-        _named(spot, cards, width) if cards[spot.box].sized else spot for spot in piece.spots
+        named(spot, cards, width) if cards[spot.box].sized else spot for spot in piece.spots
     ]
     pairs = zip(piece.spots, spots, strict=True)
     less = max([0.0, *(old.width - new.width for old, new in pairs)])
     return replace(piece, spots=spots, left=piece.left - less / 2, right=piece.right - less / 2)
-
-
-def _named(spot: Spot, cards: Cards, width: float) -> Spot:
-    """A box of a width, with room for its label."""
-    label = cards[spot.box].label
-    # No edge comes in beside the label of a box over several lanes.
-    room = width - 2 if spot.box.key in cards.spans else width / 2 - 8
-    words = font.width(font.fitted(label, LABEL, room), LABEL) if label else 0.0
-    return replace(spot, width=width, words=words)
 
 
 def _collapse(
@@ -257,15 +258,15 @@ def _collapse(
     return more
 
 
-def _flat(items: Sequence[Item], edges: list[Ends], lanes: dict[str, int]) -> list[Item]:
+def _flat(items: Sequence[Item], ends: Near, lanes: dict[str, int]) -> list[Item]:
     """The items of a pyramid: boxes, and blocks that stay in one lane."""
     found: list[Item] = []
     for item in items:
         level = len({lanes[box.key] for box in boxes([item])}) == 1
-        if isinstance(item, Box) or (level and _opened([item], edges) == [item]):
+        if isinstance(item, Box) or (level and _opened([item], ends) == [item]):
             found.append(item)
         else:
-            found += _flat(item.children, edges, lanes)
+            found += _flat(item.children, ends, lanes)
     return found
 
 
@@ -284,7 +285,7 @@ def _inner_boxes(
 
 
 def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
-    opened = _opened(items, edges)
+    opened = _opened(items, _near(edges))
     owner = {box.key: item.key for item in opened for box in boxes([item])}
     links = _links([item.key for item in opened], edges, owner)
     remaining = reduced([item.key for item in opened], links)
@@ -377,13 +378,23 @@ def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> li
     return links
 
 
-def _opened(items: Sequence[Item], edges: Sequence[Ends]) -> list[Item]:
-    """The items, without clusters that have several ways in or out: their boxes instead."""
+Near = tuple[dict[str, set[str]], dict[str, set[str]]]
+"""What leads into each box, and what each leads to."""
+
+
+def _near(edges: Sequence[Ends]) -> Near:
+    """The neighbours by some edges."""
     into: dict[str, set[str]] = defaultdict(set)
     out: dict[str, set[str]] = defaultdict(set)
     for tail, head in edges:
         into[head].add(tail)
         out[tail].add(head)
+    return into, out
+
+
+def _opened(items: Sequence[Item], ends: Near) -> list[Item]:
+    """The items, without clusters that have several ways in or out: their boxes instead."""
+    into, out = ends
     found: list[Item] = []
     for item in items:
         if isinstance(item, Box):
@@ -395,7 +406,7 @@ def _opened(items: Sequence[Item], edges: Sequence[Ends]) -> list[Item]:
         if len(above) == 1 and len(ending) == 1 and len(keys) > 1:
             found.append(item)
         else:
-            found += _opened(item.children, edges)
+            found += _opened(item.children, ends)
     return found
 
 
@@ -407,7 +418,7 @@ def _leaf(box: Box, cards: Cards) -> Piece:
         return _turning(box, cards, width, height)
     spot = Spot(box, 0, stack + height / 2, width, height)
     if not cards[box].round:
-        spot = _named(spot, cards, width)
+        spot = named(spot, cards, width)
     # The label stands over the left corner; a circle's beside it.
     left = width / 2
     if label and cards[box].round:

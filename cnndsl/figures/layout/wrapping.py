@@ -68,15 +68,23 @@ def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
     """Heights at which only one straight edge passes, or those of one line, and no box."""
     spans = [(bounds(s)[1], bounds(s)[3]) for s in piece.spots]
     spans += [(c.y, c.y + c.height) for c in piece.scopes]
-    reach = {e: _reach(line) for e, line in piece.wires.items()}
+    reach = {ends: _reach(line) for ends, line in piece.wires.items()}
+    ports = {spot.box.key for spot in piece.spots if not spot.box.nodes}
+    begins = sorted(reach, key=lambda ends: reach[ends][0], reverse=True)
+    passing: list[Ends] = []
     found = []
     foot = -1e9
     for top, bottom in sorted(spans):
         if top - foot > 10 and foot > 0:
             middle = (top + foot) / 2
-            passing = [e for e, (low, high) in reach.items() if low < middle < high]
+            while begins and reach[begins[-1]][0] < middle:
+                passing.append(begins.pop())
+            passing = [ends for ends in passing if reach[ends][1] > middle]
+            # Where a block begins or ends is beside what it leads to or comes from.
+            between = passing and all(ports.isdisjoint(ends) for ends in passing)
             one = len(passing) == 1 and _upright(piece.wires[passing[0]])
-            if one or (forked and passing and _one(piece, passing, middle)):
+            if between and (one or (forked and _one(piece, passing, middle))):
+                found.append((middle, passing[0]))
                 found.append((middle, passing[0]))
         foot = max(foot, bottom)
     return found

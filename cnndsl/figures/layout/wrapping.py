@@ -85,7 +85,6 @@ def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
             one = len(passing) == 1 and _upright(piece.wires[passing[0]])
             if between and (one or (forked and _one(piece, passing, middle))):
                 found.append((middle, passing[0]))
-                found.append((middle, passing[0]))
         foot = max(foot, bottom)
     return found
 

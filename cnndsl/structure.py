@@ -57,6 +57,8 @@ class Definition(Record):
     deviations: tuple[str, ...] = ()
     dimensions: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Of each output port the names of its sizes, empty where one is an expression."""
+    title: str = ""
+    """As people write its name; empty where that is the name itself."""
 
 
 @record(frozen=False)

@@ -19,7 +19,7 @@ from cnndsl.language.types import _TYPES as TYPES
 from cnndsl.ops.initial import INITS
 from cnndsl.ops.values import spell
 
-METAS = ("cite", "deviates", "expect", "keys")
+METAS = ("cite", "deviates", "expect", "keys", "title")
 SIZES = ("c", "d", "h", "w", "size", "shape")
 
 

@@ -16,6 +16,11 @@ HEAD, LINE = 14.0, 13.0
 """The heights of the name and of a line under it."""
 
 
+def heading(network: Network) -> str:
+    """What a network is called above all that is said of it: its `@title`, else its name."""
+    return clean(network.structure.definition.title or network.name)
+
+
 def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> list[str]:
     """A network's citations, costs, notes and deviations, in lines of that many pixels."""
     cost = total(network)

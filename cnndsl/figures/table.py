@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 from cnndsl.analysis.costs import Cost, costs
+from cnndsl.figures.caption import heading
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Plan, boxes
 from cnndsl.figures.tex import escaped
@@ -199,7 +200,7 @@ def html(network: Network) -> str:
         cells = (escape(stage), escape(output), layers, str(row.count), *costs_of)
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     foot = "".join(f"<td>{cell}</td>" for cell in ("total", "", "", "", *_total(found)))
-    name = escape(clean(network.name))
+    name = escape(heading(network))
     style = (
         "body{font-family:sans-serif;color-scheme:light dark}table{border-collapse:collapse}"
         "th,td{border-bottom:1px solid #888;padding:4px 12px;text-align:left}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from cnndsl.figures.caption import heading
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.plan import plan
-from cnndsl.figures.text import clean, elide
+from cnndsl.figures.text import elide
 from cnndsl.graph import Network
 
 NAME, LONGEST, LABEL = 34, 72, 14
@@ -26,7 +27,7 @@ def terminal(network: Network) -> str:
     names = {box.key: elide(cards[box].label, LABEL) for box in scene.boxes()}
     wide = max(map(len, names.values()), default=0)
     room = max([NAME, *(min(len(cards[box].title), LONGEST) for box in scene.boxes())])
-    lines = [clean(network.name)]
+    lines = [heading(network)]
     before = ""
     lane: int | None = None
     for box in scene.boxes():

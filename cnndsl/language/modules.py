@@ -128,16 +128,18 @@ class BlockDefinition:
     @cached_property
     def about(self) -> Definition:
         """What is written above it."""
-        citations, deviations = [], []
+        citations, deviations, title = [], [], ""
         for meta in self.declaration.metas:
             if meta.name == "cite":
                 citations.append(_citation(meta, self.file.env))
             elif meta.name == "deviates":
                 deviations += [str(evaluate(a.value, self.file.env)) for a in meta.arguments]
+            elif meta.name == "title":
+                title = _title(meta, self.file.env)
         span = self.declaration.span
         doc = self.declaration.doc
         return Definition(
-            self.name, span, doc, tuple(citations), tuple(deviations), self._dimensions()
+            self.name, span, doc, tuple(citations), tuple(deviations), self._dimensions(), title
         )
 
     def _dimensions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -154,6 +156,13 @@ def _named(dim: tree.Dim) -> str:
         case tree.Value(path=tree.NamePath(name=name, parts=()), arguments=None):
             return name if dim.name is None and name != "_" else ""
     return ""
+
+
+def _title(meta: tree.Meta, env: Env) -> str:
+    values = [evaluate(argument.value, env) for argument in meta.arguments]
+    if len(values) != 1 or not isinstance(values[0], str) or meta.arguments[0].name:
+        raise fault("E110", '`@title` takes one text: @title("FPN, ResNet-50")', meta.span)
+    return values[0]
 
 
 def _citation(meta: tree.Meta, env: Env) -> Citation:
@@ -295,12 +304,12 @@ class Loader:
 
 
 def _check_metas(declaration: tree.Declaration) -> None:
-    known = ("cite", "deviates", "expect", "keys")
+    known = ("cite", "deviates", "expect", "keys", "title")
     for meta in declaration.metas:
         if meta.name not in known:
             help = (
                 did_you_mean(meta.name, known)
-                or "there are @cite, @deviates, @expect and @keys"
+                or "there are @cite, @deviates, @expect, @keys and @title"
             )
             raise fault("E110", f"unknown annotation `@{meta.name}`", meta.span, help=help)
 

@@ -12,6 +12,7 @@ import pytest
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, picture
+from cnndsl.figures.blocks import blocks
 from cnndsl.figures.heat import METRICS
 from cnndsl.figures.paint import Group, Picture, Polygon, Text, leaves
 from cnndsl.figures.paint import Path as Line
@@ -20,6 +21,7 @@ from cnndsl.figures.scale.page import PAGE, Look, scaled
 from cnndsl.figures.scale.solid import Law
 from cnndsl.figures.scale.volumes import Volume, volumes
 from cnndsl.figures.svg import svg
+from cnndsl.figures.terminal import terminal
 from cnndsl.files import shipped
 from cnndsl.network import loads
 from tests.figures.geometry import network
@@ -229,3 +231,21 @@ model M: x[4, L=12] -> (a, b, y) {
 """
     found = scaled(loads(text))
     assert any("softmax" in text for text in words(found))
+
+
+TITLED = """
+@title("FPN, ResNet-50")
+model Net: x[3, H=8, W=8] -> y { y: conv(4, 3x3) -> relu }
+"""
+
+
+def test_a_title_is_what_every_figure_calls_the_network() -> None:
+    found = loads(TITLED)
+    for made in (scaled(found), blocks(found)):
+        assert made.title == "FPN, ResNet-50"
+        assert "FPN, ResNet-50" in words(made)
+    assert terminal(found).startswith("FPN, ResNet-50\n")
+    assert found.name == "Net"
+    for text in ("@title", "@title()", "@title(3)", '@title("a", "b")', '@title(x="a")'):
+        with pytest.raises(ArchError, match="`@title` takes one text"):
+            loads(TITLED.replace('@title("FPN, ResNet-50")', text))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from cnndsl.analysis.costs import costs, total
 from cnndsl.figures import font, theme
-from cnndsl.figures.caption import HEAD, LINE, about, caption
+from cnndsl.figures.caption import HEAD, LINE, about, caption, heading
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
@@ -450,13 +450,13 @@ def picture(
             width, foot = max(width, extent(keys)[0]), end
     if captioned:
         lines = about(plan.network, room, done.main.cards.say.notes)
-        words, title_width, foot = caption(plan.network.name, lines, x, foot + GAP, room)
+        words, title_width, foot = caption(heading(plan.network), lines, x, foot + GAP, room)
         parts += words
         width = max(width, title_width)
     height = foot + MARGIN
     counted = certificate(plan)
     return Picture(
-        width + 2 * MARGIN, height, parts, clean(plan.network.name), _about(plan), counted
+        width + 2 * MARGIN, height, parts, heading(plan.network), _about(plan), counted
     )
 
 

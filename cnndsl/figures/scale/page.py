@@ -9,7 +9,7 @@ from functools import partial
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
-from cnndsl.figures.caption import about, caption
+from cnndsl.figures.caption import about, caption, heading
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.paint import Group, Part, Path, Picture, Point, Polygon, Text, extent
@@ -31,7 +31,7 @@ from cnndsl.figures.scale.stage import LINE, NAME, SMALL, Placed, Stage, stage
 from cnndsl.figures.scale.volumes import Volume, in_order, volumes
 from cnndsl.figures.scene import Scene
 from cnndsl.figures.telling import Teller
-from cnndsl.figures.text import clean, shape_text
+from cnndsl.figures.text import shape_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -99,7 +99,7 @@ def scaled(
         parts = legend.parts(law, wide, heat, time=_timed(network))
         if captioned:
             lower = extent(parts)[1] + 6
-            parts += caption(network.name, about(network, wide), 0, lower, wide)[0]
+            parts += caption(heading(network), about(network, wide), 0, lower, wide)[0]
         return parts
 
     room = look.widest - 2 * MARGIN
@@ -129,7 +129,7 @@ def scaled(
         max(right, shelf.width + MARGIN) + MARGIN,
         bottom + MARGIN,
         parts,
-        clean(network.name),
+        heading(network),
         _words(network, found),
         certificate(network, found),
     )

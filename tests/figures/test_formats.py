@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import zlib
 from base64 import b64decode
@@ -17,6 +18,7 @@ import pytest
 from fontTools.ttLib import TTFont
 
 from cnndsl import loads
+from cnndsl import network as network_module
 from cnndsl.commands.draw import draw
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, picture
@@ -259,3 +261,9 @@ def test_an_option_without_effect_is_refused(
     with pytest.raises(ArchError, match=message) as caught:
         picture(hostile(), format, engine=engine, options=options)
     assert caught.value.diagnostics[0].code == "E611"
+
+
+def test_the_command_and_the_method_take_the_same_options() -> None:
+    takes = {*inspect.signature(network_module.Network.draw).parameters} - {"self", "path"}
+    apart = {"file", "model", "parameters", "outputs", "inputs", "output", "help"}
+    assert {str(option.name) for option in draw.params} - apart == takes

@@ -252,7 +252,7 @@ def test_run_verifies_the_plan_where_there_is_one() -> None:
     for other in (["--no-optimize"], ["--backend", "torch"]):
         result = run("run", "good.arch", "--input", "x=x.npy", "--verify", *other)
         assert result.exit_code == 2
-        assert "--verify is for NumPy's plan, and none is made" in result.stderr
+        assert "--verify checks NumPy's plan, and this run makes none" in result.stderr
 
 
 def test_run_reads_the_weights_it_is_given() -> None:

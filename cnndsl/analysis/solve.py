@@ -145,7 +145,7 @@ def read_budget(text: str) -> Budget:
     value = match["value"]
     unit = next((unit for unit in UNITS if value.endswith(unit)), None)
     if unit is not None and match["name"] != "peak":
-        raise ValueError(f"`{value}` is a size in bytes, and `{match['name']}` is none")
+        raise ValueError(f"`{value}` is a size in bytes, but `{match['name']}` is not one")
     if unit is not None:
         figure = read_figure(value.removesuffix(unit))[0] * UNITS[unit]
     else:

@@ -74,9 +74,9 @@ def run(
     from cnndsl.inputs import batched, photo, read_array
 
     if verify and (backend != "numpy" or not optimize):
-        raise Trouble("--verify is for NumPy's plan, and none is made")
+        raise Trouble("--verify checks NumPy's plan, and this run makes none")
     if (mean or std) and all(path.endswith(".npy") for path in inputs.values()):
-        raise Trouble("--mean and --std are for a photo, and no input is one")
+        raise Trouble("--mean and --std are for photos, and no input is a photo")
     if weights is None and (renamed is not None or partial):
         raise Trouble("--map and --partial are for --weights")
     definition = pick(scope(file), model)

@@ -361,7 +361,7 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         stop = span.start - len(before[0]) + len(before[1])
         help = "an output is a label that the head names: `-> y { y: … }`"
         span = Span(source, stop - len(before[1]), stop)
-        return fault("E101", "`return` is no word of the language", span, help=help)
+        return fault("E101", "`return` has no meaning here", span, help=help)
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
             near = did_you_mean(token, _TOP_WORDS) if "MODEL" in expected else ""

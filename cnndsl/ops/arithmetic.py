@@ -454,7 +454,7 @@ class Clamp(Elementwise):
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if self.min is None and self.max is None:
-            raise OpError("`clamp` without a bound", help="write clamp(0, 6), clamp(min=0)")
+            raise OpError("`clamp` needs a bound", help="write clamp(0, 6), clamp(min=0)")
         if self.min is not None and self.max is not None and self.min > self.max:
             message = f"min={self.min} is above max={self.max}"
             raise OpError(message, help="give the smaller bound first", attribute="min")

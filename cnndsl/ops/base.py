@@ -544,7 +544,7 @@ class Op(Record):
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value | tuple[Value, ...]:
         """How ONNX says it, as in evaluation.  Raises OpError: it has no form there."""
-        raise OpError(f"`{self.name}` has no form in ONNX")
+        raise OpError(f"ONNX cannot express `{self.name}`")
 
     def begun(
         self,

@@ -36,7 +36,7 @@ def check_rows(x: Shape, y: Shape, operand: int, what: str) -> None:
     """Raises OpError: another number of rows."""
     if x[0] != y[0]:
         raise OpError(
-            f"{int(x[0])} rows, and {int(y[0])} of {what}",
+            f"there are {int(x[0])} boxes, but {int(y[0])} {what}",
             help="one row per box, in the same order",
             operand=operand,
         )

@@ -100,7 +100,7 @@ class Conv(Op):
             check_filling(self.pads, x[1:], self.pad_mode, "pad_mode")
             if not even(self.pads):
                 raise OpError(
-                    f"a {self.pad_mode} padding whose sides differ",
+                    f"a {self.pad_mode} padding needs equal sides",
                     help=f'pad the input before: pad([1, 0], mode="{self.pad_mode}")',
                     attribute="pad",
                 )
@@ -239,7 +239,7 @@ class DepthwiseConv(Op):
         """The grouped convolution that it is.  Raises OpError: no channel is left."""
         if self.multiplier < 1:
             raise OpError(
-                f"multiplier={int(self.multiplier)}",
+                f"multiplier={int(self.multiplier)} leaves no channel",
                 help="at least 1 is needed",
                 attribute="multiplier",
             )
@@ -524,7 +524,11 @@ def _check_groups(channels: int, out: int, groups: int) -> None:
             f"{int(out)} output channels", help="at least 1 is needed", attribute="out"
         )
     if groups < 1:
-        raise OpError(f"groups={int(groups)}", help="at least 1 is needed", attribute="groups")
+        raise OpError(
+            f"groups={int(groups)} makes no group",
+            help="at least 1 is needed",
+            attribute="groups",
+        )
     for count, what in ((channels, "input"), (out, "output")):
         if count % groups:
             near = [g for g in range(1, groups + 1) if channels % g == 0 and out % g == 0]

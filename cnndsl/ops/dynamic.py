@@ -187,14 +187,16 @@ class DeformConv(Op):
         fits = parts > 0 and offset[0] == 2 * taps * parts and x[0] % parts == 0
         if not fits or offset[1:] != shape[1:]:
             raise OpError(
-                f"offsets {spell_shape(offset)} for {taps} taps at {spell_shape(shape[1:])}",
-                help=f"they are {spell_shape((2 * taps, *shape[1:]))}",
+                f"the offsets {spell_shape(offset)} are not of {taps} taps",
+                help=f"give {spell_shape((2 * taps, *shape[1:]))}, two numbers a tap",
                 operand=1,
             )
         for mask in masks:
             if mask != (taps * parts, *shape[1:]):
                 wanted = spell_shape((taps * parts, *shape[1:]))
-                raise OpError(f"a mask {spell_shape(mask)}, not {wanted}", operand=2)
+                raise OpError(
+                    f"the mask is {spell_shape(mask)}, but must be {wanted}", operand=2
+                )
         if not even(self.pads):
             raise OpError("both sides must have the same padding", attribute="pad")
         return shape
@@ -352,7 +354,7 @@ class Involve(Op):
         wanted = (self.groups * math.prod(self.kernel), *shape[1:])
         if kernel != wanted:
             raise OpError(
-                f"kernels {spell_shape(kernel)} must be {spell_shape(wanted)}",
+                f"the kernels are {spell_shape(kernel)}, but must be {spell_shape(wanted)}",
                 help="groups times the taps, at every position of the output",
                 operand=1,
             )

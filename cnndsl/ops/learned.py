@@ -144,7 +144,7 @@ class Values(Given):
     def shape(self, *inputs: Shape) -> Shape:
         """(n)."""
         if not self.numbers:
-            raise OpError("an empty list", attribute="numbers")
+            raise OpError("`values` needs at least one number", attribute="numbers")
         return (len(self.numbers),)
 
     def figure(self) -> str:
@@ -355,13 +355,13 @@ class Attention(Op):
         for number, x in enumerate(inputs):
             if len(x) != 2 or x[1] != q[1]:
                 raise OpError(
-                    f"attention of {spell_shape(x)}, where q is {spell_shape(q)}",
+                    f"`attention` cannot take {spell_shape(x)} where q is {spell_shape(q)}",
                     help="tokens are rows: [L, C], [M, C] and [M, C]; "
                     'rearrange("c h w -> (h w) c") makes them',
                     operand=number,
                 )
         if k != v:
-            raise OpError(f"k is {spell_shape(k)}, and v {spell_shape(v)}", operand=2)
+            raise OpError(f"k is {spell_shape(k)}, but v is {spell_shape(v)}", operand=2)
         if self.heads < 1 or q[1] % self.heads:
             near = [h for h in range(1, int(q[1]) + 1) if q[1] % h == 0]
             near.sort(key=lambda h: abs(h - self.heads))
@@ -418,7 +418,7 @@ class Attention(Op):
 def _checked(sizes: Integers) -> Shape:
     if not sizes or any(n < 1 for n in sizes):
         raise OpError(
-            f"a tensor of {spell_shape(sizes)}",
+            f"a tensor cannot be {spell_shape(sizes)}",
             help="each size is at least 1",
             attribute="sizes",
         )

@@ -230,7 +230,9 @@ class GroupNorm(Op):
                 attribute="groups",
             )
         if math.prod(inputs[0]) == self.groups:
-            message = f"`{self.name}` over groups of one value: {spell_shape(inputs[0])}"
+            message = (
+                f"`{self.name}` would normalise groups of one value: {spell_shape(inputs[0])}"
+            )
             raise OpError(message, help="leave it out here, or write `ln`", attribute="groups")
         return inputs[0]
 
@@ -310,7 +312,7 @@ class InstanceNorm(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if math.prod(spatial(inputs[0], self.name)) == 1:
-            message = f"`{self.name}` over one position: {spell_shape(inputs[0])}"
+            message = f"`{self.name}` would normalise one position: {spell_shape(inputs[0])}"
             raise OpError(message, help="leave it out here, or write `gn` or `ln`", operand=0)
         return inputs[0]
 
@@ -396,7 +398,9 @@ class LayerNorm(Op):
         check_axis(self.axis, x, self.name)
         if self.axis not in (0, len(x) - 1):
             help = f"normalise axis 0, the channels, or {len(x) - 1}, the last"
-            raise OpError(f"`ln` along axis {int(self.axis)}", help=help, attribute="axis")
+            raise OpError(
+                f"`ln` cannot normalise axis {int(self.axis)}", help=help, attribute="axis"
+            )
         return x
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:

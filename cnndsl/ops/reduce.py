@@ -59,10 +59,10 @@ class Reduction(Op):
         for axis in axes:
             check_axis(axis, x, self.name)
         if not axes or len(set(axes)) < len(axes):
-            shown = "no axis" if not axes else "an axis twice"
-            raise OpError(f"`{self.name}` over {shown}", attribute="axis")
+            said = "needs an axis" if not axes else "names an axis twice"
+            raise OpError(f"`{self.name}` {said}", attribute="axis")
         if len(axes) == len(x) and not self.keep:
-            message = f"`{self.name}` over every axis leaves none"
+            message = f"`{self.name}` over every axis would leave none"
             raise OpError(message, help="write keep=true, or leave an axis", attribute="axis")
         kept = (
             1 if n in axes else size for n, size in enumerate(x) if self.keep or n not in axes
@@ -186,7 +186,9 @@ class VectorNorm(Reduction):
     def shape(self, *inputs: Shape) -> Shape:
         """Without the axes, or with size 1."""
         if self.p not in (1, 2):
-            raise OpError(f"p={int(self.p)}", help="p is 1 or 2", attribute="p")
+            raise OpError(
+                f"p={int(self.p)} is not supported", help="p is 1 or 2", attribute="p"
+            )
         return Reduction.shape(self, *inputs)
 
     def special(self, *inputs: Shape) -> int:

@@ -101,7 +101,7 @@ class RoIAlign(Op):
         check_boxes(boxes, 0, (2,))
         if len(self.strides) != len(levels):
             raise OpError(
-                f"{len(self.strides)} strides for {len(levels)} levels",
+                f"there are {len(self.strides)} strides for {len(levels)} levels",
                 help="give one stride for each feature map",
                 attribute="strides",
             )
@@ -109,20 +109,20 @@ class RoIAlign(Op):
         power = self.strides[0] > 0 and math.log2(self.strides[0]).is_integer()
         if self.strides != wanted or not power:
             raise OpError(
-                f"strides {spell_shape(self.strides)}",
-                help="powers of two, each twice the one before: [4, 8, 16, 32]",
+                f"the strides are {spell_shape(self.strides)}",
+                help="give powers of two, each twice the one before: [4, 8, 16, 32]",
                 attribute="strides",
             )
         for name in ("sampling_ratio", "canonical_scale"):
             if getattr(self, name) < 1:
                 raise OpError(
-                    f"{name}={int(getattr(self, name))}", help="at least 1", attribute=name
+                    f"{name}={int(getattr(self, name))} is not positive", attribute=name
                 )
         for number, level in enumerate(levels, 1):
             spatial(level, self.name, (2,))
             if level[0] != levels[0][0]:
                 raise OpError(
-                    f"levels of {int(levels[0][0])} and {int(level[0])} channels",
+                    f"the levels have {int(levels[0][0])} and {int(level[0])} channels",
                     help="all levels need the same number of channels",
                     operand=number,
                 )
@@ -245,7 +245,7 @@ class Gather(Op):
         check_axis(self.axis, x, self.name)
         if index != x[: self.axis]:
             raise OpError(
-                f"an index {spell_shape(index)} of axis {int(self.axis)} of {spell_shape(x)}",
+                f"the index {spell_shape(index)} does not fit {spell_shape(x)}",
                 help=f"the axes before it are {spell_shape(x[: self.axis])}",
                 operand=1,
             )

@@ -178,7 +178,7 @@ class NonMaximumSuppression(Selection):
         """(k, 4), (k), (k), (k)."""
         _check_selection(self.k, *inputs)
         if self.pre is not None and self.pre < 0:
-            raise OpError(f"pre={int(self.pre)}", help="at least 0", attribute="pre")
+            raise OpError(f"pre={int(self.pre)} is negative", attribute="pre")
         return ((self.k, 4), (self.k,), (self.k,), (self.k,))
 
     def macs(self, *inputs: Shape) -> int:
@@ -235,7 +235,7 @@ class NonMaximumSuppression(Selection):
 def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None = None) -> None:
     """Raises OpError: what enters a selection does not agree."""
     if k < 0:
-        raise OpError(f"k={int(k)}", help="at least 0", attribute="k")
+        raise OpError(f"k={int(k)} is negative", attribute="k")
     check_boxes(boxes, 0, (2, 3))
     if len(scores) not in (1, 2):
         raise OpError(f"scores must be [N] or [N, K], not {spell_shape(scores)}", operand=1)
@@ -243,7 +243,7 @@ def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None =
     if len(boxes) == 3 and (len(scores) == 1 or scores[1] != boxes[1]):
         raise OpError(
             f"boxes {spell_shape(boxes)} need scores [{int(boxes[0])}, {int(boxes[1])}], "
-            f"and these are {spell_shape(scores)}",
+            f"not {spell_shape(scores)}",
             help="a box for each class needs a score for each class",
             operand=1,
         )
@@ -251,7 +251,7 @@ def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None =
         return
     if len(scores) != 1:
         raise OpError(
-            f"labels beside scores {spell_shape(scores)}",
+            f"labels cannot stand beside the scores {spell_shape(scores)}",
             help="the second axis of the scores is the class: leave out the labels",
             operand=2,
         )

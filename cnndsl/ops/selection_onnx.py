@@ -62,7 +62,7 @@ class Table:
     def kept(self, good: Value, k: int, iou: float) -> Value:
         """What no better row of its class covers.  Raises OpError: `iou` is negative."""
         if iou < 0:
-            raise OpError(f"iou={iou} has no form in ONNX", attribute="iou")
+            raise OpError(f"ONNX cannot express iou={iou}", attribute="iou")
         to = self.to
         scores = self._by_class(self._masked(good))
         boxes, shape = self.boxes, to("Shape", scores, integer=True)

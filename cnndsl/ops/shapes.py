@@ -55,7 +55,7 @@ def padding(
     if pad is Auto.TF_SAME or isinstance(pad, TfSame):
         if stride is None:
             raise OpError(
-                "pad=tf_same is of `conv`, `dwconv`, `deconv` and pools",
+                "pad=tf_same works with `conv`, `dwconv`, `deconv` and pools only",
                 help="pad before it: `zeropad([0, 1, 0, 1])`, and `pad=0` in the step",
                 attribute="pad",
             )
@@ -133,7 +133,7 @@ def check_axis(axis: int, x: Shape, what: str) -> None:
     """Raises OpError: the shape has no such axis (0 is channels)."""
     if not 0 <= axis < len(x):
         raise OpError(
-            f"`{what}` along axis {int(axis)} of {spell_shape(x)}",
+            f"`{what}`: {spell_shape(x)} has no axis {int(axis)}",
             help=f"the axes are 0 to {len(x) - 1}, without the batch",
             attribute="axis",
         )
@@ -193,7 +193,7 @@ def check_filling(pads: Pads, axes: Size, mode: str, attribute: str) -> None:
         most = n - 1 if mode == "reflect" else n
         if mode != "replicate" and max(before, after) > most:
             raise OpError(
-                f"a {mode} padding of {int(max(before, after))} beside a size of {int(n)}",
+                f"a {mode} padding of {int(max(before, after))} exceeds a size of {int(n)}",
                 help=f"it is at most {int(most)} here",
                 attribute=attribute,
             )

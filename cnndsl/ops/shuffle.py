@@ -348,7 +348,7 @@ class Slice(Moved):
         size = x[self.axis]
         stop = size if self.stop is None else self.stop
         if self.step < 1:
-            raise OpError(f"step={int(self.step)}", help="at least 1", attribute="step")
+            raise OpError(f"step={int(self.step)} is not positive", attribute="step")
         if not 0 <= self.start < stop <= size:
             raise OpError(
                 f"{int(self.start)} to {int(stop)} is outside an axis of {int(size)}",
@@ -413,5 +413,5 @@ def _check_axes(axes: Integers, x: Shape, what: str) -> None:
     for axis in axes:
         check_axis(axis, x, what)
     if not axes or len(set(axes)) < len(axes):
-        shown = "no axis" if not axes else "an axis twice"
-        raise OpError(f"`{what}` along {shown}", attribute="axis")
+        said = "needs an axis" if not axes else "names an axis twice"
+        raise OpError(f"`{what}` {said}", attribute="axis")

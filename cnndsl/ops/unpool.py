@@ -154,7 +154,7 @@ class MaxUnpool(Windowed):
         x, places = inputs
         if x != places:
             raise OpError(
-                f"values {spell_shape(x)} and places {spell_shape(places)}",
+                f"the values are {spell_shape(x)}, but the places are {spell_shape(places)}",
                 help="both come from one `maxpool_indices`",
                 operand=1,
             )
@@ -165,8 +165,8 @@ class MaxUnpool(Windowed):
         for n, m, s in zip(self.size or least, least, self.strides, strict=True):
             if not m - s < n < m + s or n < 1:
                 raise OpError(
-                    f"a size of {int(n)} where the windows end at {int(m)}",
-                    help=f"between {int(max(m - s + 1, 1))} and {int(m + s - 1)}",
+                    f"the size is {int(n)}, but the windows end at {int(m)}",
+                    help=f"give one between {int(max(m - s + 1, 1))} and {int(m + s - 1)}",
                     attribute="size",
                 )
         found = self.size or least

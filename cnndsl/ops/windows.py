@@ -94,7 +94,7 @@ class Relative(Moved):
         offsets = math.prod(2 * n - 1 for n in self.places)
         if rows != offsets:
             raise OpError(
-                f"a window {compact(self.places)} of {spell_shape(inputs[0])}",
+                f"a window {compact(self.places)} cannot be read from {spell_shape(inputs[0])}",
                 help=f"it has {int(offsets)} offsets: so many rows are needed",
                 attribute="places",
             )
@@ -157,13 +157,13 @@ class WindowMask(Given):
         for whole, side, shift in given:
             if side < 1 or whole < side or whole % side:
                 raise OpError(
-                    f"a window {compact(self.places)} of {compact(self.size)}",
+                    f"a window {compact(self.places)} does not divide {compact(self.size)}",
                     help="the window must divide the size",
                     attribute="places",
                 )
             if not 0 <= shift < side:
                 raise OpError(
-                    f"a shift by {compact(self.shift)} of windows {compact(self.places)}",
+                    f"a window {compact(self.places)} cannot shift by {compact(self.shift)}",
                     help="it must be less than the window",
                     attribute="shift",
                 )

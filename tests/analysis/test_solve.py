@@ -93,7 +93,7 @@ def test_a_search_that_ends_before_the_budget_does_says_so() -> None:
 
 def test_bytes_measure_the_peak_alone() -> None:
     assert "peak 13,312 bytes" in str(solve("c", "peak <= 13KiB", small, 8))
-    with pytest.raises(ValueError, match="`3MiB` is a size in bytes, and `macs` is none"):
+    with pytest.raises(ValueError, match="`3MiB` is a size in bytes, but `macs` is not one"):
         read_budget("macs <= 3MiB")
 
 

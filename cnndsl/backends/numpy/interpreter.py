@@ -130,7 +130,7 @@ def checked_inputs(
     ):
         if len(set(values.values())) > 1:
             shown = ", ".join(f"`{name}` {value}" for name, value in values.items())
-            raise ArchError([Diagnostic("E602", f"inputs of different {what}: {shown}")])
+            raise ArchError([Diagnostic("E602", f"the inputs have different {what}: {shown}")])
     return inputs
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import cnndsl
 from cnndsl.analysis.weights import random_weights
@@ -191,6 +192,19 @@ def close(ours: np.ndarray, theirs: np.ndarray, tolerance: float = 1e-4) -> None
     """The largest difference, relative to the largest value."""
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() <= tolerance * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("name", ["retinanet", "fcos"])
+def test_multiply_adds_equal_torchvisions(name: str) -> None:
+    """Of convolutions, on tensors that hold nothing."""
+    case = CASES[name]
+    network = cnndsl.load(case.file)
+    with torch.device("meta"), torch.inference_mode():
+        model = case.build(weights=None, weights_backbone=None).eval()
+        with FlopCounterMode(display=False) as counter:
+            image = torch.empty(1, *map(int, network.inputs["image"].shape))
+            model.head(list(model.backbone(image).values()))
+    assert counter.get_total_flops() == 2 * network.macs
 
 
 @pytest.mark.slow

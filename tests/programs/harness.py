@@ -315,7 +315,7 @@ def onnx(program: Program) -> None:
         require(array.shape == exact.shape, f"{name} has shape {array.shape} at another size")
         good = np.isfinite(exact)
         apart = np.abs(array[good] - exact[good]).max(initial=0)
-        largest = np.abs(exact[good]).max(initial=0) or 1.0
+        largest = max(np.abs(exact[good]).max(initial=0), LEAST)
         require(apart <= SINGLE * largest, f"{apart / largest:.2g} apart at another size")
 
 

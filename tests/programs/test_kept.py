@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnndsl.backends.torch import write
+from cnndsl.figures import Options, picture
 from tests.programs.harness import COLUMNS, Program, assert_right, pictures
 
 SLOW = ("commands", "explanations", "pictures", "slow_pictures", "python_interface")
@@ -318,3 +319,23 @@ def test_a_kept_program_is_drawn_to_scale(name: str) -> None:
 
 def test_a_family_beside_an_output_is_written_as_its_blocks() -> None:
     assert not write(Program(KEPT["a family beside an output, or none"]).network).because
+
+
+def test_a_level_that_is_an_output_too_is_led_to_what_stands_beside_the_lanes() -> None:
+    text = """
+block Places(k: size = 2): x -> y {
+  p, q: x -> maxpool_indices(k)
+  y: max_unpool(k, size=x.size) { p; q }
+}
+model M: image[4, H=8, W=8] -> y {
+  a: image -> Places
+  b: image -> Places(3)
+  c: a.p -> conv(4, 3x3)
+  d: for n in [bn, ln] { n }
+  e: d -> anchor_grid([1, 2], sizes=[2, 4], ratios=[1])
+  f: d -> conv(8, 1) -> rearrange("(a d) h w -> (h w a) d", a=2)
+  g: decode { f; e }
+  y: concat { a.y -> flatten; b.y -> flatten; c -> flatten; d[0] -> flatten; g -> flatten } }
+"""
+    cut = Program(text).network.outputs_at("a[0]", "y", "g")
+    assert picture(cut, options=Options(style="blocks"))

@@ -34,7 +34,7 @@ class Bus:
         """A way from each level to the upright line, straight if it can be."""
         found = []
         for tail, y in self.sources:
-            first, foot = spot_of(leaves[tail], tail), leaves[tail].closing[tail, "@out"]
+            first, foot = spot_of(leaves[tail], tail), foot_of(leaves[tail], tail)
             tails = [Port(*foot[-1], DOWN, 16)] if abs(first.y - y) < 1 else []
             if bare(leaves[tail]):
                 tails.append(Port(bounds(first)[2], y, RIGHT))
@@ -90,7 +90,7 @@ def entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:
     """An edge from a lane to what stands beside the lanes."""
     first = spot_of(tail, ends[0])
     last = spot_of(joins, ends[1])
-    foot: Line = tail.closing[ends[0], "@out"]
+    foot = foot_of(tail, ends[0])
     tails = [Port(*foot[-1], DOWN, 16)]
     if bare(tail):
         tails.append(Port(bounds(first)[2], first.y, RIGHT))
@@ -101,6 +101,12 @@ def entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:
 def spot_of(piece: Piece, key: str) -> Spot:
     """The place of a box in a piece."""
     return next(spot for spot in piece.spots if spot.box.key == key)
+
+
+def foot_of(piece: Piece, key: str) -> Line:
+    """The line on which a box leaves its piece: where none is led, it ends at the box."""
+    spot = spot_of(piece, key)
+    return piece.closing.get((key, "@out"), ((spot.x, spot.bottom),))
 
 
 def bare(piece: Piece) -> bool:

@@ -65,22 +65,34 @@ def test_the_keys_are_those_of_the_table() -> None:
     assert {"y.0.0.weight", "y.1.1.weight"} <= set(found)
 
 
-EACH = "(*S) → (*S)."
+EACH = "  (*S) → (*S)."
 
 
 def _operations() -> str:
-    """The table of signatures, each with the first line of its class's docstring."""
-    rows = ["| operation | |", "|---|---|"]
-    plain: list[str] = []
+    """The operations by their signatures, each with the first line of its docstring."""
+    alike: dict[str, list[str]] = {}
     for name in sorted(operations()):
         cls = OPS[name]
-        shown = f"{name}({signature(cls)})" if cls.parameters or cls.fused else name
-        about = (cls.__doc__ or "").split("\n")[0].strip().replace("|", "\\|")
-        if shown == name and about.endswith(f".  {EACH}"):
-            plain.append(f"`{name}`: {about.removesuffix(f'.  {EACH}')}")
-        else:
-            rows.append(f"| `{shown}` | {about} |")
-    return "\n".join([*rows, f"| without arguments, {EACH} | {' · '.join(plain)} |"])
+        shown = signature(cls) if cls.parameters or cls.fused else ""
+        alike.setdefault(shown, []).append(name)
+    rows = ["| operation | |", "|---|---|"]
+    for shown, (first, *others) in alike.items():
+        if shown and not others:
+            rows.append(f"| `{first}({shown})` | {_about(first)} |")
+            continue
+        names = ", ".join(f"`{name}`" for name in (first, *others))
+        after = (
+            f" `({shown})`"
+            if shown
+            else ", without arguments; (*S) → (*S) where no shapes are said"
+        )
+        about = [f"`{name}` {_about(name).removesuffix(EACH)}" for name in (first, *others)]
+        rows.append(f"| {names}{after} | {' '.join(about)} |")
+    return "\n".join(rows)
+
+
+def _about(name: str) -> str:
+    return (OPS[name].__doc__ or "").split("\n")[0].strip().replace("|", "\\|")
 
 
 def test_every_operation_is_listed(request: pytest.FixtureRequest) -> None:

@@ -139,7 +139,7 @@ def _unused(
             )
     elif id(statement) not in applied and not names & {name for name, _ in statement.names}:
         shown = " or ".join(f"`{name}`" for name, _ in statement.names)
-        message = f"no step here is {shown}, which the default is for"
+        message = f"the default for {shown} applies to no step"
         edit = Edit(statement.span, "")
         yield Diagnostic("W203", message, statement.span, help="leave it out", edit=edit)
 

@@ -449,3 +449,11 @@ def test_package_says_which_parameters_it_was_written_for() -> None:
     assert "width=1.4" in text
     assert "width: float = 1.4" in text
     assert "nn.Linear(round8(1280 * max(1.0, width)), classes)" in text
+
+
+def test_one_module_in_all_turns_is_called_in_a_loop() -> None:
+    unit = "block Unit: x[C, *S] -> y[C, *S] { y: add { x; x -> conv(C, 3x3, act=relu) } }"
+    model = "model M(n: int = 9): x[4, H=8, W=8] -> y { x -> Unit * n shared; y: conv(1, 1x1) }"
+    made = write(loads(f"{unit}\n{model}"))
+    assert not made.because
+    assert "for _ in range(self.n):\n            x = self.block(x)\n" in made.text

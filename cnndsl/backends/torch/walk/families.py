@@ -94,6 +94,7 @@ class Families(Lines):
         turning = Turning(
             id(term), variable, 0, python.call("range", times), len(unit.conditions)
         )
+        turning.shared = term.shared
         leaf = T(entered.shape, python.name(name), [])
         inside: list[tuple[Instance, Term]] = []
         made: list[Identity] = []

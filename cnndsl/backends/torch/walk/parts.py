@@ -71,6 +71,8 @@ class Turning:
     """How many conditions there are around the loop."""
     families: dict[str, Family] = field(default_factory=dict)
     """The lists that it makes, by label."""
+    shared: bool = False
+    """Its turns are one module."""
 
 
 def turns_in(term: Repeat | Loop) -> Sequence[Any]:

@@ -361,8 +361,9 @@ class State(ABC):
     def register(self, name: str, module: ast.expr) -> ast.expr:
         """Register a module at its place; the text that reaches it."""
         unit = self.unit
-        turns = tuple(turn for turn in self.stack if isinstance(turn, int))
-        loops = self.stack[len(turns) :]
+        stack = [t for t in self.stack if not (isinstance(t, Turning) and t.shared)]
+        turns = tuple(turn for turn in stack if isinstance(turn, int))
+        loops = stack[len(turns) :]
         tests = unit.conditions
         for test in reversed(tests):
             module = python_choice(test, module, python.call("nn.Identity"))

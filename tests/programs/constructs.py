@@ -813,7 +813,7 @@ PATTERNS: list[tuple[str, str, tuple[str, ...]]] = [
      "@l: @v -> Idle@\n@m: @v -> Idle@(3, act=tanh)", ("@l", "@m")),
     ("block Tokens@(heads: int = 1): x[C, *S] -> (y[C, *S], t) {\n"
      '  r: x -> rearrange("c ... -> (...) c")\n'
-     "  q: r -> linear(C)\n  t: attention(heads) { q; r -> linear(C); q }\n"
+     "  q: r -> linear(C)\n  t: attention(heads, scale=0.5) { q; r -> linear(C); q }\n"
      "  y: x -> @same\n}",
      "@l: @v -> Tokens@\n@m: @v -> Tokens@(heads=1)", ("@l.y", "@l.t", "@m.t")),
     ("default conv(init=kaiming_normal(\"fan_out\"))\n"

@@ -39,6 +39,7 @@ FEATURES: dict[str, str] = {
     "a named size of an output": r"N\d", "`skip`": r"\bskip\b",
     "a port of any axes": r"\[C, \*S\]",
     "a doc": r'"""', "an expectation": r"@expect",
+    "`it`": r"\bit\.", "a block that calls itself": r"block (\w+)[^}]*[ >]\1\(",
     "a deviation": r"@deviates", "a work": r"@cite",
 }  # fmt: skip
 """What the grammar does not tell apart."""

@@ -22,6 +22,7 @@ from cnndsl.figures.scale.solid import Law
 from cnndsl.figures.scale.volumes import Volume, volumes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
+from cnndsl.figures.write import MILLIMETRES
 from cnndsl.files import shipped
 from cnndsl.network import loads
 from tests.figures.geometry import network
@@ -249,3 +250,11 @@ def test_a_title_is_what_every_figure_calls_the_network() -> None:
     for text in ("@title", "@title()", "@title(3)", '@title("a", "b")', '@title(x="a")'):
         with pytest.raises(ArchError, match="`@title` takes one text"):
             loads(TITLED.replace('@title("FPN, ResNet-50")', text))
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "unet"])
+def test_a_column_of_a_journal_holds_it_in_more_rows(name: str) -> None:
+    found = scaled(network(name), look=Look(widest=84 / MILLIMETRES))
+    assert found.width <= 84 / MILLIMETRES + 1
+    assert found.height <= PAGE[1] + 1
+    assert name != "unet" or {"crop 56²", "crop 392²"} <= set(words(found))

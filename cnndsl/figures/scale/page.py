@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
@@ -31,7 +32,7 @@ from cnndsl.figures.scale.stage import LINE, NAME, SMALL, Placed, Stage, stage
 from cnndsl.figures.scale.volumes import Volume, in_order, volumes
 from cnndsl.figures.scene import Scene
 from cnndsl.figures.telling import Teller
-from cnndsl.figures.text import shape_text
+from cnndsl.figures.text import clean, shape_text
 from cnndsl.graph import Network
 from cnndsl.ops.base import Family
 
@@ -122,7 +123,7 @@ def scaled(
     ]
     parts: list[Part] = [*groups, *wires]
     law = next(iter(shelf.stages.values())).law
-    below = foot(law, max(shelf.width, 320.0))
+    below = foot(law, max(shelf.width, min(room, 320.0)))
     parts += [shifted(part, MARGIN, MARGIN + shelf.height + OVER) for part in below]
     right, bottom = extent(parts)
     return Picture(
@@ -259,7 +260,18 @@ def _group(shelf: Shelf, key: str, heat: Heat | None, tell: Teller) -> Group:
         desc=" · ".join(fact for fact in facts if fact),
         key=key,
         data=(("layers", str(len(volume.nodes))),),
+        facts=_facts(volume, tell),
     )
+
+
+def _facts(volume: Volume, tell: Teller) -> tuple[str, ...]:
+    """What each kind of its layers and blocks is given, once."""
+    found: dict[tuple[str, ...], None] = {}
+    for box in volume.boxes:
+        if box.nodes and box.family is not Family.INPUT:
+            title = (box.frame.name,) if box.frame else ()
+            found.setdefault((*title, *tell.attributes(box)))
+    return tuple(clean(line) for facts in found for line in (*facts, ""))
 
 
 def _slab(found: Stage, placed: Placed, at: Point, heat: Heat | None, tell: Teller) -> Part:
@@ -281,10 +293,11 @@ def _slab(found: Stage, placed: Placed, at: Point, heat: Heat | None, tell: Tell
 def _carried(shelf: Shelf, found: dict[str, Volume]) -> list[Part]:
     """On each arc what becomes of the copy."""
     parts: list[Part] = []
-    for tail, head in shelf.arcs:
+    for (tail, head), line in shelf.wires.items():
         if words := found[head].carried.get(tail):
-            line = shelf.wires[tail, head]
-            x, y = (line[1][0] + line[2][0]) / 2 + MARGIN, line[1][1] + MARGIN
+            level = [(a, b) for a, b in pairwise(line) if a[1] == b[1]]
+            (x1, y), (x2, _) = max(level, key=lambda ends: abs(ends[1][0] - ends[0][0]))
+            x, y = (x1 + x2) / 2 + MARGIN, y + MARGIN
             wide = font.width(words, SMALL)
             corners = ((x - wide / 2 - 3, y - 4), (x + wide / 2 + 3, y + 4))
             (left, top), (right, low) = corners

@@ -34,7 +34,6 @@ class Shelf:
     spots: dict[str, Point] = field(default_factory=dict)
     names: dict[str, float] = field(default_factory=dict)
     wires: dict[Ends, tuple[Point, ...]] = field(default_factory=dict)
-    arcs: set[Ends] = field(default_factory=set)
     width: float = 0.0
     height: float = 0.0
 
@@ -219,8 +218,6 @@ class _Nets:
                     line += [(x, y1), (x, y2)]
                 line += [(end[0], y2), (end[0], end[1] - 1)]
                 shelf.wires[tail, head] = tidy(tuple(line))
-                if here == there:
-                    shelf.arcs.add((tail, head))
 
     def _end(self, tail: str, key: str) -> Point:
         """Where a line leaves its stage, or comes down on one: those at one slab apart."""

@@ -401,7 +401,7 @@ def test_no_graphviz_at_all_says_which_extra_to_install(
     ("name", "format", "words"),
     [
         ("x.jpg", None, "`.jpg`"),
-        ("x", None, "no suffix"),
+        ("x", None, "its name does not end in a format"),
         ("x.svgg", None, "did you mean `svg`"),
         ("x.svg", "gif", "`gif`"),
     ],

@@ -223,6 +223,27 @@ def test_weights_that_are_moved_on_their_way_are_found() -> None:
     assert "linear(5)" in found.text
 
 
+def test_what_exporters_make_of_a_fixed_batch_is_undone() -> None:
+    """All of a tensor, flat and taken in order; a learned token that is there once a sample."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        NODE("Reshape", ["x", "flat"], ["f"]),
+        NODE("Gather", ["f", "order"], ["g"]),
+        NODE("Concat", ["token", "g"], ["y"], axis=1),
+    ]
+    token = rng.normal(size=(1, 2, 6, 6)).astype(np.float32)
+    model = model_of(
+        *nodes,
+        flat=np.array([-1]),
+        order=np.arange(2 * 144).reshape(2, 4, 6, 6),
+        token=np.concatenate([token] * 2),
+    )
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+    found = from_onnx(model)
+    assert "concat { learned([2, 6, 6]); skip }" in found.text
+    assert found.network.parameters == token.size
+
+
 def test_weights_that_parallel_layers_share_stay_one() -> None:
     nodes = [
         NODE("Relu", ["x"], ["r"]),

@@ -374,11 +374,8 @@ def fused(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[NodeP
     readers = {name: node for node in nodes for name in node.input}
 
     def number(name: str) -> float | None:
-        found = known.get(name)
-        if name in makes and makes[name].op_type == "Constant":
-            found = Known(_folded(makes[name], [], 20)[0])
-        single = isinstance(found, Known) and found.array.size == 1
-        return float(found.array.reshape(())) if single and isinstance(found, Known) else None
+        found = _numbers(name, makes, known)
+        return float(found.reshape(())) if found is not None and found.size == 1 else None
 
     def times(node: NodeProto | None, by: float) -> str:
         """What a node multiplies with a number, if it does."""
@@ -419,11 +416,52 @@ def fused(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[NodeP
             continue
         gone |= {name for node in chain for name in node.output}
         new[end.output[0]] = helper.make_node("Gelu", [x], [*end.output], name=end.name)
-    return [
+    kept = [
         new.get(node.output[0], node) if node.output else node
         for node in nodes
         if not node.output or node.output[0] not in gone or node.output[0] in new
     ]
+    made = [one for node in kept for one in _reread(node, makes, known)]
+    left = Counter(name for node in made for name in node.input)
+    # A reshape that nothing reads any more is not asked what it is.
+    return [
+        node
+        for node in made
+        if node.op_type != "Reshape" or left[node.output[0]] or not reads[node.output[0]]
+    ]
+
+
+def _reread(
+    node: NodeProto, makes: Mapping[str, NodeProto], known: Mapping[str, object]
+) -> list[NodeProto]:
+    """A node; where it takes all of a flat tensor in order, the reshape that this is."""
+    from onnx import helper, numpy_helper
+
+    flat = makes.get(node.input[0]) if node.op_type == "Gather" else None
+    if flat is None or flat.op_type != "Reshape" or any(one.i for one in node.attribute):
+        return [node]
+    to, taken = (_numbers(name, makes, known) for name in (flat.input[1], node.input[1]))
+    if to is None or taken is None or to.tolist() != [-1]:
+        return [node]
+    if (taken.reshape(-1) != np.arange(taken.size)).any():
+        return [node]
+    shape = f"{node.output[0]}.shape"
+    value = numpy_helper.from_array(np.array(taken.shape, np.int64))
+    return [
+        helper.make_node("Constant", [], [shape], value=value),
+        helper.make_node("Reshape", [flat.input[0], shape], [*node.output], name=node.name),
+    ]
+
+
+def _numbers(
+    name: str, makes: Mapping[str, NodeProto], known: Mapping[str, object]
+) -> Array | None:
+    """A constant by its name: an initializer's, or a `Constant`'s."""
+    if name in makes:
+        constant = makes[name].op_type == "Constant"
+        return _folded(makes[name], [], 20)[0] if constant else None
+    found = known.get(name)
+    return found.array if isinstance(found, Known) else None
 
 
 # Where nodes come from

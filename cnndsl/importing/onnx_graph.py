@@ -127,12 +127,16 @@ class Call:
         theirs, lead = found.array.shape, self.reading.lead
         missing = 0 if rank is None else max(0, rank + lead - len(theirs))
         whole = (1,) * missing + theirs
-        if lead and whole[:1] != (1,):
+        rows = whole[0] if lead else 1
+        given_once = rows in (1, self.reading.batch) and not missing
+        if rows != 1 and not (given_once and (found.array == found.array[:1]).all()):
             raise UnsayableError("a constant differs by the sample")
         sizes = whole[lead:]
-        weight = self.weight(
-            number, lambda a: a.reshape(1, *sizes), lambda a: a.reshape(theirs)
-        )
+
+        def back(array: Array) -> Array:
+            return np.concatenate([array.reshape(1, *sizes)] * rows).reshape(theirs)
+
+        weight = self.weight(number, lambda a: a.reshape(rows, *sizes)[:1], back)
         given = (x for x in (*self.inputs, *self.reading.tensors.values()) if type(x) is Data)
         weights = {"weight": weight}
         return self.layer("learned", [next(given)], weights=weights, sizes=sizes)

@@ -545,6 +545,7 @@ def _vectors(flow: Flow) -> Flow:
             continue
         if all(
             reader.word in BOTH
+            and reader.shapes[0][0] == before[0]
             and any(flow.shape(o) == reader.shapes[0] for o in reader.inputs if o != value)
             for reader in readers.get(value, [])
         ):

@@ -192,6 +192,21 @@ class Aggregated(nn.Module):
         return torch.cat(found, 1)
 
 
+class Biased(nn.Module):
+    """A bias of which the middle is fixed, a gate turned round, and cubic pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(3, 6, bias=False)
+        self.q, self.v = nn.Parameter(torch.randn(2)), nn.Parameter(torch.randn(2))
+        self.gate = nn.Parameter(torch.randn(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = torch.cat([self.q, torch.zeros(2), self.v])
+        y = F.linear(x.permute(0, 2, 3, 1), self.line.weight, bias).permute(0, 3, 1, 2)
+        return F.interpolate(y * (1.0 - torch.sigmoid(self.gate)), size=(9, 9), mode="bicubic")
+
+
 class Scales(nn.Module):
     """A module twice, each time with another number."""
 

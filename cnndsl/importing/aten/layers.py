@@ -140,10 +140,16 @@ def _deconv(call: Call) -> Seen:
 @rule("linear")
 def _linear(call: Call) -> Seen:
     x = call.tensor("input")
-    weight, bias = call.weight("weight"), call.weight("bias")
-    assert weight is not None
     if x.axis(-1) is None:
         raise call.refuse("over the batch")
+    if isinstance(call["bias"], Constant) and not call["bias"].name:
+        # A bias that is computed is added: a layer's own is a parameter.
+        made = _linear(replace(call, given={**call.given, "bias": None}))
+        return _after(
+            replace(call, given={**call.given, "weight": None}), made, len(x.shape) - 1
+        )
+    weight, bias = call.weight("weight"), call.weight("bias")
+    assert weight is not None
     names = {"weight": weight.name} | ({"bias": bias.name} if bias else {})
     shape = (*x.ours[:-1], weight.shape[0])
     made = call.layer("linear", [x], [shape], names, out=weight.shape[0], bias=bias is not None)

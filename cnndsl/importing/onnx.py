@@ -112,7 +112,9 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
     Walk(model, reading).graph(model.graph)
     outputs: dict[str, Value] = {}
     for port in model.graph.output:
-        found = reading.tensors[port.name]
+        found = reading.tensors.get(port.name)
+        if found is None:
+            raise refused(f"nothing gives the output `{port.name}`")
         if isinstance(found, Known):
             raise refused(f"the output `{port.name}` is a constant")
         if found.at:

@@ -68,7 +68,7 @@ def _library(name: str) -> Any:
     except ModuleNotFoundError as error:
         missing = (error.name or name).partition(".")[0]
         raise refused(f"`{missing}` is not installed: pip install {missing}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise refused(f"importing `{name}` raised {type(error).__name__}: {error}") from None
 
 
@@ -95,6 +95,8 @@ def _built(made: Any, source: str) -> nn.Module:
         module = made()
     except TypeError as error:
         raise refused(f"`{source}` is not made without arguments: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise refused(f"making `{source}` raised {type(error).__name__}: {error}") from None
     if not isinstance(module, nn.Module):
         raise refused(f"`{source}` makes a `{type(module).__name__}`, and no module")
     return module
@@ -114,7 +116,7 @@ def _run(path: str) -> Any:
     sys.modules[spec.name] = space
     try:
         spec.loader.exec_module(space)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise refused(f"{path}: running it raised {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(beside)

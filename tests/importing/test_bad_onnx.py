@@ -57,6 +57,11 @@ def short_data(path: Path) -> None:
     kept.write_bytes(kept.read_bytes()[:100])
 
 
+def idle(path: Path) -> None:
+    """An output that no node makes."""
+    onnx.save(model([helper.make_node("Relu", ["x"], ["z"])]), path)
+
+
 def outside(path: Path) -> None:
     """Data that a file above its folder holds."""
     made = model()
@@ -136,6 +141,7 @@ BAD: dict[Callable[[Path], None], str] = {
     unknown: "it (Frobnicate): no operation of the language does this",
     branch: "choice (If): what it does depends on the data",
     absent: "`nothing`",
+    idle: "nothing gives the output `y`",
     wrong: "conv (Conv): its weights have 5 channels",
     large: "2",
 }

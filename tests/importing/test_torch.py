@@ -146,6 +146,8 @@ def test_other_commands_import_in_memory(tmp_path: Path) -> None:
         ("nowhere_at_all:net", "`nowhere_at_all` is not installed"),
         ("gone.py:Net", "gone.py: no such file"),
         ("fails.py:Net", "running it raised ZeroDivisionError"),
+        ("leaves.py:Net", "running it raised SystemExit: 3"),
+        ("net.py:fails", "making `net.py:fails` raised ValueError: no"),
         ("resnet50", "write torchvision.models:resnet50"),
     ],
 )
@@ -153,8 +155,10 @@ def test_a_source_that_is_none_is_said(
     source: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "net.py").write_text(FILE)
+    fails = "\n\ndef fails():\n    raise ValueError('no')\n"
+    (tmp_path / "net.py").write_text(FILE + fails)
     (tmp_path / "fails.py").write_text("1 / 0\n")
+    (tmp_path / "leaves.py").write_text("raise SystemExit(3)\n")
     ran = CliRunner().invoke(cli, ["import", source])
     assert ran.exit_code == 2
     assert words in ran.output

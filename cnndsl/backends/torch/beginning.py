@@ -19,7 +19,7 @@ INITIALISED = '''def initialised(
     """The layer, its weight and its bias begun by these."""
     begin = {"weight": weight, "bias": bias}
     for name, value in layer.named_parameters():
-        function = begin[name]
+        function = begin.get(name)
         if function is not None:
             function(value)
     return layer

@@ -112,6 +112,8 @@ SAME: dict[str, str] = {
 
 WEIGHTED = {"nn.Conv", "nn.ConvTranspose", "nn.BatchNorm", "nn.GroupNorm", "nn.LayerNorm"}
 WEIGHTED |= {"nn.Linear"}
+OWN: tuple[tuple[str, str], ...] = (("weight", ""), ("bias", "bias"))
+"""The parameters of such a layer, each with the argument without which it has none."""
 """Modules with tensors in a `state_dict`."""
 RANDOM = {"nn.Dropout"}
 """Modules that draw anew at each call."""

@@ -10,7 +10,14 @@ import ast
 import re
 from functools import cache
 
-from cnndsl.backends.torch.proof.calls import KINDS, WEIGHTED, Signature, family, parameters
+from cnndsl.backends.torch.proof.calls import (
+    KINDS,
+    OWN,
+    WEIGHTED,
+    Signature,
+    family,
+    parameters,
+)
 from cnndsl.records import Record, record
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -29,8 +36,8 @@ class Library(Record):
     signature: Signature | None
     base: str = ""
     weighted: bool = False
-    owns: tuple[str, ...] = ("weight", "bias")
-    """The parameters that it may have, by name."""
+    owns: tuple[tuple[str, str], ...] = OWN
+    """The parameters that it may have, each with the argument without which it has none."""
     random: bool = False
     forward: Signature | None = None
     names: frozenset[str] = frozenset()
@@ -58,7 +65,10 @@ def _library(node: Definition) -> Library:
     base = ast.unparse(node.bases[0]) if node.bases else ""
     init, forward = methods.get("__init__"), methods["forward"]
     text = ast.unparse(node)
-    owns = tuple(re.findall(r"self\.(\w+) = nn\.Parameter\(", text))
+    guards = dict(re.findall(r"if (\w+) is not None:(?:\n .*)*?self\.(\w+) = nn\.Par", text))
+    optional = {name: argument for argument, name in guards.items()} | {"bias": "bias"}
+    made = re.findall(r"self\.(\w+) = nn\.Parameter\(", text)
+    owns = tuple((name, optional.get(name, "")) for name in made)
     holds = "nn.Parameter(" in text or "register_buffer(" in text
     signature = _signature(node.name, init, 1) if init else None
     if init is None and base == "nn.Module":
@@ -70,7 +80,7 @@ def _library(node: Definition) -> Library:
         base=base,
         weighted=holds or family(base) in WEIGHTED,
         random="self.training" in text,
-        owns=owns or ("weight", "bias"),
+        owns=(*OWN, *owns) if family(base) in WEIGHTED else owns or OWN,
         forward=_signature(node.name, forward, 1),
         names=names - {arg.arg for arg in ast.walk(node) if isinstance(arg, ast.arg)},
     )

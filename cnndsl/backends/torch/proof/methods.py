@@ -81,7 +81,7 @@ def _named_parameters(module: Module) -> list[tuple[str, Parameter]]:
     bound = module.bound
     if not module.weighted or bound is None or module.children:
         raise ProofError(f"the parameters of {shown(module)} are not known")
-    names = [name for name in module.owns if name != "bias" or bound.get("bias", True)]
+    names = [n for n, by in module.owns if not by or bound.get(by, True) not in (False, None)]
     return [(name, Parameter(module, name)) for name in names]
 
 

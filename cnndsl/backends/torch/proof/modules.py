@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.backends.torch.proof.calls import family
+from cnndsl.backends.torch.proof.calls import OWN, family
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.graph import MODULE_ATTRIBUTES
 
@@ -49,7 +49,7 @@ class Module:
         self.begun: dict[str, object] = {}
         self.path: str | None = None
         self.base = ""
-        self.owns: tuple[str, ...] = ("weight", "bias")
+        self.owns = OWN
         self.called = self.weighted = self.random = False
         self.initialised = cls is None
 

@@ -253,7 +253,8 @@ model M: image[4, H=6, W=6] -> y {
   y: add { l[*] } }""",
     "factors beside weights that begin otherwise": """
 model M: image[4, H=6, W=6] -> y {
-  y: std_conv(4, 3x3, gamma=1.7, init=normal(0.1), bias_init=ones) -> std_conv(4, 3x3, init=ones) }""",
+  std_conv(4, 3x3, gamma=1.7, init=normal(0.1), bias_init=ones)
+  y: std_conv(4, 3x3, init=ones) }""",
     "one norm with weights, and one without": """
 model M: image[4, H=6, W=6] -> y {
   y: conv(4, 3x3) -> instance_norm -> instance_norm(affine=true) }""",

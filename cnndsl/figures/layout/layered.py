@@ -174,11 +174,13 @@ def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
             _spread(row, wishes, nodes)
     for row in rows:
         _straighten(row, nodes)
-    # What comes in and what goes out is on the axis.
+    # What comes in is on the axis, and what goes out too, where that is near.
     ends = [nodes[key] for key in (SOURCE, SINK) if key in nodes]
     axis = ends[0].x if ends else 0.0
     for node in nodes.values():
-        node.x = 0.0 if node in ends else node.x - axis
+        node.x -= axis
+        if node in ends and abs(node.x) <= JOG:
+            node.x = 0.0
 
 
 def _straighten(row: list[str], nodes: dict[str, _Node]) -> None:

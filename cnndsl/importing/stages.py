@@ -160,7 +160,7 @@ class _Stages:
     def _columns(self, rows: Sequence[Step]) -> dict[str, tuple[list[Any], Any]] | None:
         """For each argument what each row gives, and what a `then` ends in.
 
-        None where no table says it: a `then` that ends differently in each row.
+        None where no table says it: a `then` that ends differently in each row, or equal rows.
         """
         made: dict[str, tuple[list[Any], Any]] = {}
         for name in rows[0].arguments:
@@ -174,7 +174,11 @@ class _Stages:
                         return None
             first = [value.first if isinstance(value, Then) else value for value in values]
             made[name] = (first, ends[0] if ends else ...)
-        return made
+        counts = [row.count[0] for row in rows]
+        differs = any(
+            len(set(map(repr, one))) > 1 for one in (counts, *(v for v, _ in made.values()))
+        )
+        return made if differs else None
 
     def _stage(self, labels: str, sequence: list[Step]) -> list[str]:
         """A line, a table, or a chain over several lines."""

@@ -207,6 +207,27 @@ class Biased(nn.Module):
         return F.interpolate(y * (1.0 - torch.sigmoid(self.gate)), size=(9, 9), mode="bicubic")
 
 
+class Turn(nn.Module):
+    def __init__(self, moved: bool) -> None:
+        super().__init__()
+        self.moved = moved
+        self.conv, self.mix = nn.Conv2d(3, 3, 3, 1, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(torch.tanh(self.conv(x.roll(1, 3) if self.moved else x)))
+
+
+class Turns(nn.Module):
+    """Blocks of which every other one is another: pairs, and no table of equal rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(Turn(bool(n % 2)) for n in range(6)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x)
+
+
 class Scales(nn.Module):
     """A module twice, each time with another number."""
 

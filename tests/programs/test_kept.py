@@ -289,6 +289,11 @@ model M: image[4, H=8, W=8] -> y {
     "norms of both kinds": """
 model M: image[2, H=4, W=4] -> y {
   y: ln(axis=2, init=ones) -> std_conv(2, 3) -> conv(2, 3, init=ones) -> ln }""",
+    "a layer with a weight of its own, begun": """
+block B(c: int): x -> y { y: x -> std_conv(c, 3, gamma=1.5, init=normal(0.5)) -> ln }
+model M: image[2, H=4, W=4] -> y {
+  a: image -> B(3)
+  y: { std_conv(2, 3, gamma=2, init=ones); relu; conv(2, 1, init=zeros) } * 2 }""",
     "an output padding beyond the stride": """
 model M: image[2, H=4, W=3] -> y { y: deconv(3, kernel=2, dilation=2x3, output_pad=1) }""",
     "a view, or a copy, by strides": """

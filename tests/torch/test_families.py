@@ -276,14 +276,3 @@ def test_a_factor_of_a_block_is_no_number_of_its_first_call() -> None:
     found = write(loads(text))
     assert not found.because
     assert "class B2" not in found.text
-
-
-def test_a_condition_on_an_argument_stays_though_all_calls_meet_it() -> None:
-    text = """
-    block B(t: int) { expand: conv(t * in.c, 1x1) when t != 1
-                      conv(4, 3x3) }
-    model M: image[4, H=8, W=8] -> y { a: B(2)
-                                       y: B(3) }"""
-    agree(text)
-    made = write(loads(text)).text
-    assert "nn.Conv2d(c_in, t * c_in, 1) if t != 1 else nn.Identity()" in made

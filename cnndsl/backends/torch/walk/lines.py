@@ -58,10 +58,9 @@ class Lines(Chains):
         known = truth(test)
         if known is None and (not on or (len(on) == len(views) and rest)):
             known = bool(on)  # no instance has the other way
-        asked = python.names_in(test) & unit.arguments.keys()
-        sure = self.firm if operands is not None else not asked
+        sure = operands is None or self.firm
         if known is None and len(on) == len(views) and not rest and sure:
-            known = True  # what decides it is no argument
+            known = True
         if known:
             if not on:
                 raise CannotTranslateError("a line that no instance has")

@@ -111,8 +111,8 @@ def page(found: dict[str, dict[str, str]]) -> str:
             f"PyTorch {torch.__version__}, Python {platform.python_version()}, CPU:"
             f" {done} checks of {len(found)} networks.",
             "",
-            "On a GPU nothing was measured: neither these checks nor the speed, eager or compiled,",
-            "against torchvision's.",
+            "On a GPU nothing was measured: neither these checks nor the speed, eager or",
+            "compiled, against torchvision's.",
             "",
             "- **FX** also at another batch and size than the first, of one trace.",
             "- **`torch.export`**, **ONNX**: free in the batch, and in height and width where",

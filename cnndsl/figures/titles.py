@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnndsl.diagnostics import OpError
 from cnndsl.figures.scene import Box, Frame
 from cnndsl.figures.text import short_formula, spell_argument
 from cnndsl.figures.walk import given
@@ -151,7 +152,7 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
             changes[parameter.name] = _named(values, rows)
     try:
         words = first.with_values(changes).said()
-    except (TypeError, ValueError, ArithmeticError):
+    except (TypeError, ValueError, ArithmeticError, OpError):
         words = Words("")
     names = [text for value in changes.values() for text in _texts(value)]
     if words.title and all(name in str(words) for name in names):

@@ -348,3 +348,16 @@ model M: image[4, H=8, W=8] -> y {
 """
     cut = Program(text).network.outputs_at("a[0]", "y", "g")
     assert picture(cut, options=Options(style="blocks"))
+
+
+def test_a_box_stands_for_anchors_that_are_said_in_two_ways() -> None:
+    text = """
+block A(f: bool): x -> y {
+  y: x -> anchor_grid([1, 2], wh=[[2, 3]], image=[8, 8]) when f
+  else y: x -> anchor_grid([1, 2], sizes=[2, 4], ratios=[1])
+}
+model M: image[4, H=4, W=4] -> (y, z) {
+  y: image -> A(true)
+  z: image -> A(false) }
+"""
+    pictures(Program(text), [("blocks", "svg")])

@@ -840,7 +840,7 @@ def test_a_mean_without_a_photo_is_refused() -> None:
     np.save("x.npy", np.ones((1, 3, 8, 8), np.float32))
     result = run("run", "good.arch", "--input", "x=x.npy", "--mean", "0,0,0")
     assert result.exit_code == 2
-    assert "for a photo" in result.stderr
+    assert "--mean and --std are for photos" in result.stderr
 
 
 def test_a_negative_seed_or_variance_is_refused() -> None:

@@ -256,10 +256,9 @@ class Decode(Op):
                 fixed = 4 * deltas
             case "yolo":
                 own = pairs + (pairs + sizes) * deltas
-                fixed = 2 * deltas
             case "yolov1":
                 own = sizes * deltas + pairs * anchors
-                kept, fixed = (0,) if deltas else (), 2 * deltas
+                kept = (0,) if deltas else ()
         own += 2 * pairs if self.clip is not None else 0
         return Saved(kept, own=BYTES * own, fixed=BYTES * fixed)
 

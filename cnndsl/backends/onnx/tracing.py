@@ -214,7 +214,8 @@ class _Trace:
     def _bound(self, op: Op) -> Op:
         values = {p.name: self._carried(getattr(op, p.name)) for p in op.parameters}
         for parameter in op.parameters:
-            if "float" in parameter.type.split(" | "):  # no number that is worked out later
+            kinds = parameter.type.split(" | ")
+            if "float" in kinds and "Numbers" not in kinds:  # no number worked out later
                 fixed(values[parameter.name])
         return dataclasses.replace(op, **values)  # type: ignore[type-var]
 

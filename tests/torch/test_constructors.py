@@ -23,6 +23,7 @@ from cnndsl.graph import Network
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition
+from cnndsl.network import loads
 from cnndsl.structure import blocks
 from tests.test_zoo import others
 
@@ -198,3 +199,16 @@ def values(cls: Callable[..., nn.Module], given: Mapping[str, Any]) -> object:
     """The first values of a module's weights."""
     torch.manual_seed(0)
     return [tensor.double().sum().item() for tensor in cls(**given).state_dict().values()]
+
+
+def test_a_line_that_every_call_has_goes_where_an_argument_takes_it_away() -> None:
+    network = loads("""
+block Unit(c: int, t: int = 2) {
+  expand: conv(t * in.c, 1x1, norm=bn, act=relu) when t != 1
+  conv(c, 3x3)
+}
+model M: image[4, H=8, W=8] -> y { y: Unit(4) -> Unit(6, t=3) }
+""")
+    unit = execute(network.torch_source(), "M").Unit
+    assert len(list(unit(4, 4, t=1).parameters())) == 2
+    assert len(list(unit(4, 4).parameters())) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
@@ -60,6 +61,13 @@ class Lines(Chains):
             known = bool(on)  # no instance has the other way
         sure = operands is None or self.firm
         if known is None and len(on) == len(views) and not rest and sure:
+            if operands is None and python.names_in(test) & unit.arguments.keys():
+                size = len(unit.init)
+                with suppress(CannotTranslateError):  # another argument takes it away
+                    whole = self.conditional(line, on, test, rest, views, start)
+                    if whole is not None:
+                        return (whole,)
+                del unit.init[size:]
             known = True
         if known:
             if not on:

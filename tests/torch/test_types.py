@@ -30,6 +30,17 @@ block Branches(c: int, k: int, s: int = 1) {
 }
 model M: image[3, 16, 16] -> y { y: Branches(8, 3) -> Branches(8, 3, 2) -> Branches(8, 1) }
 """,
+    "computed_stride.arch": """
+default conv(norm=bn, act=relu)
+block Residual(c: int, t: int, s: int = 1) {
+  let step = [s if t == 3 else 1, s, s]
+  add {
+    conv(c, [t, 3, 3], stride=step) -> conv(c, [t, 3, 3], act=none)
+    conv(c, 1x1x1, stride=step, act=none)
+  }
+}
+model M: image[3, T=4, H=8, W=8] -> y { y: Residual(4, 3) -> Residual(8, 1, s=2) }
+""",
     "chain.arch": """
 model M: image[64, 8, 8] -> y {
   y: rearrange("(chan r1 r2) height width -> chan (height r1) (width r2)", r1=2, r2=2)

@@ -246,23 +246,32 @@ def kind(
     """The type of an argument given as an expression in each of some classes."""
     found = {"int": None} if optional else {}
     for value, scope in zip(values, scopes, strict=True):
-        match value:
-            case ast.Tuple(elts=sizes):
-                found[f"tuple[{', '.join(['int'] * len(sizes))}]"] = None
-            case ast.Name(id=name):
-                # What may be left out is a number by now.
-                types = _annotated(scope, name).split(" | ")
-                found |= dict.fromkeys(one for one in types if one != "None")
-            case _:
-                found["int"] = None
+        found |= dict.fromkeys(_types(value, scope))
     return ast.parse(" | ".join(sorted(found)), mode="eval").body
 
 
-def _annotated(scope: ast.ClassDef, name: str) -> str:
-    """The type of a constructor's argument; another name is a number's."""
+def _types(value: ast.expr, scope: ast.ClassDef) -> list[str]:
+    """The types that an expression of a class's constructor may have."""
+    match value:
+        case ast.Tuple(elts=sizes):
+            return [f"tuple[{', '.join(['int'] * len(sizes))}]"]
+        case ast.IfExp(body=one, orelse=other):
+            return [*_types(one, scope), *_types(other, scope)]
+        case ast.Name(id=name):
+            return _annotated(scope, name)
+    return ["int"]
+
+
+def _annotated(scope: ast.ClassDef, name: str) -> list[str]:
+    """Those of an argument of the constructor, or of a variable that it assigns."""
     for node in scope.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             for argument in node.args.args:
                 if argument.arg == name and argument.annotation is not None:
-                    return ast.unparse(argument.annotation)
-    return "int"
+                    # What may be left out is a number by now.
+                    types = ast.unparse(argument.annotation).split(" | ")
+                    return [one for one in types if one != "None"]
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Assign) and name in map(ast.unparse, inner.targets):
+                    return _types(inner.value, scope)
+    return ["int"]

@@ -237,9 +237,9 @@ def op_inputs(cls: type[Op], operands: Sequence[Flow], span: Span) -> tuple[Tens
     """The tensors that enter an operation.  Raises Fault: too few or too many."""
     tensors = tuple(tensor for flow in operands for tensor in flow.all)
     if len(operands) == 1 and len(tensors) > 1 and cls.ports:
-        # Wiring by name: `topk(…) -> nms(…)`.
+        # Wiring by name: `topk(…) -> nms(…)`; a family's, `qkv[*]`, have none.
         named = [operands[0].tensors.get(name) for name in cls.ports]
-        tensors = tuple(tensor for tensor in named if tensor is not None)
+        tensors = tuple(tensor for tensor in named if tensor is not None) or tensors
     least, most = cls.arity
     if cls.join and len(tensors) == 1:
         return tensors

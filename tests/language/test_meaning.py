@@ -420,3 +420,15 @@ model M: image[3, H=8, W=8] -> y {
         "nothing reads `lost`",
         "nothing reads `gone`",
     ]
+
+
+def test_a_family_enters_an_operation_whose_inputs_have_names() -> None:
+    text = """
+model M: image[N=6, 8] -> y {{
+  qkv: linear(8) each {{ image; image; image }}
+  y: attention(2) {{ {} }}
+}}
+"""
+    whole, apart = (loads(text.format(x)) for x in ("qkv[*]", "qkv[0]; qkv[1]; qkv[2]"))
+    assert whole.graph.edges == apart.graph.edges
+    assert [node.op for node in whole] == [node.op for node in apart]

@@ -270,8 +270,13 @@ def test_a_chain_of_a_thousand_boxes_is_placed() -> None:
     assert svg(blocks(found, detail="full"))
 
 
+ARCS = pytest.mark.xfail(strict=True, reason="as its paper draws it, rises cross the arcs")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=ARCS) if n == "unetpp" else n for n in ZOO]
+)
 def test_edges_cross_no_more_often_than_graphviz_makes_them(name: str) -> None:
     pytest.importorskip("pygraphviz")
     found = shown(name)

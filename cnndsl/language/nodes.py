@@ -60,6 +60,8 @@ class Nodes:
         self.shapes: dict[str, tuple[Shape, ...]] = {}
         self.spans: dict[str, Span] = {}
         self.owners: dict[Path, tuple[Span, Op, dict[str, Weight]]] = {}
+        self.numbers: dict[str, int] = {}
+        """The number that the next layer of a name may have."""
         self.whole: set[tuple[str, int]] = set()
         """The outputs that are whole numbers."""
         self.warnings: list[Diagnostic] = []
@@ -141,9 +143,10 @@ class Nodes:
         """A node's name; two layers without weights may share a path."""
         if name not in self.wires:
             return name
-        number = 2
+        number = self.numbers.get(name, 2)
         while f"{name}_{number}" in self.wires:
             number += 1
+        self.numbers[name] = number + 1
         return f"{name}_{number}"
 
     def _own(

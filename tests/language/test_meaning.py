@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from cnndsl.graph import Wires
 from cnndsl.network import loads
 from tests.language.short import attribute, fault, faults, keys, model, names, net, ops, shape
 
@@ -432,3 +435,20 @@ model M: image[N=6, 8] -> y {{
     whole, apart = (loads(text.format(x)) for x in ("qkv[*]", "qkv[0]; qkv[1]; qkv[2]"))
     assert whole.graph.edges == apart.graph.edges
     assert [node.op for node in whole] == [node.op for node in apart]
+
+
+def test_each_layer_without_a_label_is_named_in_a_few_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+    contains = Wires.__contains__
+
+    def counted(self: Wires, name: object) -> bool:
+        nonlocal asked
+        asked += 1
+        return contains(self, name)
+
+    monkeypatch.setattr(Wires, "__contains__", counted)
+    lines = "\n".join(["conv(2, 1x1)"] * 500)
+    loads(f"model M: image[2, H=2, W=2] -> y {{\n{lines}\ny: relu }}")
+    assert asked < 10 * 500

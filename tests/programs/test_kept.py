@@ -326,6 +326,20 @@ def test_a_kept_program_is_drawn_to_scale(name: str) -> None:
     pictures(Program(KEPT[name]), [("scale", "svg")])
 
 
+def test_a_stage_whose_boxes_are_not_in_order_is_drawn() -> None:
+    text = """
+model M: (image[4, 4], extra[4]) -> y {
+  a: dropout each { extra; image; extra }
+  b: add
+  c: add { div { extra; a[0] }; a[2] }
+  d: a[1] -> { add { conv(4, 3); skip } } * 2
+  e: maxpool(3)
+  y: concat { b -> flatten; e -> flatten; c }
+}
+"""
+    pictures(Program(text), [("scale", "svg")])
+
+
 def test_a_family_beside_an_output_is_written_as_its_blocks() -> None:
     assert not write(Program(KEPT["a family beside an output, or none"]).network).because
 

@@ -16,6 +16,7 @@ from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.paint import Group, Part, Path, Picture, Point, Polygon, Text, extent
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.plan import drawable, plan
+from cnndsl.figures.scale.paths import in_order, longest
 from cnndsl.figures.scale.shelf import (
     Shelf,
     Stages,
@@ -24,12 +25,11 @@ from cnndsl.figures.scale.shelf import (
     hanging,
     hung,
     in_rows,
-    longest,
 )
 from cnndsl.figures.scale.slabs import Slab
 from cnndsl.figures.scale.solid import ANGLE, BAND, TALLEST, UNIT, Law, faces
 from cnndsl.figures.scale.stage import LINE, NAME, SMALL, Placed, Stage, stage
-from cnndsl.figures.scale.volumes import Volume, in_order, volumes
+from cnndsl.figures.scale.volumes import Volume, volumes
 from cnndsl.figures.scene import Scene
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, shape_text

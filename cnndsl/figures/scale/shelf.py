@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from cnndsl.figures.layout.piece import tidy
+from cnndsl.figures.layout.piece import Ends, tidy
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scale.stage import LINE, Stage
 
@@ -19,7 +19,6 @@ BESIDE = 4.0
 INDENT = 12.0
 """Before a row that is not the only one."""
 
-Ends = tuple[str, str]
 Stages = dict[str, Stage]
 
 
@@ -36,18 +35,6 @@ class Shelf:
     wires: dict[Ends, tuple[Point, ...]] = field(default_factory=dict)
     width: float = 0.0
     height: float = 0.0
-
-
-def longest(keys: Sequence[str], edges: Sequence[Ends]) -> list[str]:
-    """The longest path; of equally long ones, that which was written first."""
-    before: dict[str, list[str]] = {}
-    for tail, head in edges:
-        before.setdefault(head, []).append(tail)
-    ways: dict[str, list[str]] = {}
-    for key in keys:
-        best = max((ways[tail] for tail in before.get(key, ())), key=len, default=[])
-        ways[key] = [*best, key]
-    return max(ways.values(), key=len)
 
 
 def broken(chain: Sequence[str], stages: Stages, count: int) -> list[list[str]]:

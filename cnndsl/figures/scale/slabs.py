@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from cnndsl.figures.scale.paths import longest
 from cnndsl.figures.scene import Box, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import sayer
@@ -124,12 +125,11 @@ class Maker:
         """The longest way through a segment; all of it where nothing joins it."""
         if len(segment) == 1:
             return segment
-        keys = {box.key for box in segment}
-        ways: dict[str, list[Box]] = {}
-        for box in segment:
-            before = [ways[key] for key in self.tails.get(box.key, ()) if key in keys]
-            ways[box.key] = [*max(before, key=len, default=[]), box]
-        way = max(ways.values(), key=len)
+        boxes = {box.key: box for box in segment}
+        edges = [
+            (tail, key) for key in boxes for tail in self.tails.get(key, ()) if tail in boxes
+        ]
+        way = [boxes[key] for key in longest([*boxes], edges)]
         beside = [box for box in segment if box.family in OPENED and box not in way]
         if way[-1].family in JOINS and len(segment) - len(way) == len(beside) <= CHAIN:
             return [*way[:-1], *beside, way[-1]]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cnndsl.figures.layout.strides import leaving, strides
+from cnndsl.figures.scale.paths import in_order
 from cnndsl.figures.scale.slabs import Maker, Slab, said_of
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import clean
@@ -285,21 +286,6 @@ def _around(
         several = len({lanes.get(box.key) for box in boxes([item])}) > 1
         inner = outer | {item.key} if several and item.title else outer
         yield from _around(item.children, lanes, inner)
-
-
-def in_order(keys: Sequence[str], after: dict[str, list[str]]) -> list[str]:
-    """Topological, and as written where it may be."""
-    waiting = Counter(head for heads in after.values() for head in set(heads))
-    ready = [key for key in reversed(keys) if not waiting[key]]
-    order: list[str] = []
-    while ready:
-        key = ready.pop()
-        order.append(key)
-        for head in dict.fromkeys(after.get(key, ())):
-            waiting[head] -= 1
-            if not waiting[head]:
-                ready.append(head)
-    return order
 
 
 def _keeps(box: Box, before: Shape, after: Shape) -> bool:

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.importing.onnx import Walk, layers_run
+from cnndsl.importing.onnx import Walk
 from cnndsl.importing.onnx_graph import Data, Known, Reading, UnsayableError
+from cnndsl.importing.onnx_running import layers_run
 from cnndsl.ops.base import Array
 from cnndsl.records import Record, record
 

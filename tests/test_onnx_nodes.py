@@ -16,7 +16,8 @@ from onnx import helper, numpy_helper
 import cnndsl
 from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError
-from cnndsl.importing.onnx import flow_of, from_onnx, layers_run, load
+from cnndsl.importing.onnx import flow_of, from_onnx, load
+from cnndsl.importing.onnx_running import layers_run
 from tests.onnx_nodes import cases, page, tried
 from tests.test_onnx import awkward_weights
 

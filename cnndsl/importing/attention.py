@@ -7,13 +7,14 @@ between them, and of each operand which element of a tensor of tokens stands in 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from cnndsl.importing.axes import order_of
 from cnndsl.importing.flow import Flow, Layer, Value
+from cnndsl.importing.rewriting import uses
 from cnndsl.ops.base import OPS, Array, Shape
 from cnndsl.ops.values import bind
 from cnndsl.records import Record, record
@@ -90,8 +91,7 @@ class Search:
         for layer in flow.layers:
             for name, _ in layer.inputs:
                 self.readers.setdefault(name, []).append(layer)
-        self.count = Counter(value for layer in flow.layers for value in layer.inputs)
-        self.count.update(flow.outputs.values())
+        self.count = uses(flow)
 
     def found(self, layer: Layer) -> Found | None:
         """The attention whose second product this layer is, or None."""
@@ -104,7 +104,7 @@ class Search:
             if weights is None:
                 continue
             order = list(range(len(names)))
-            if weights.word == "rearrange" and (moved := _order(weights)) is not None:
+            if weights.word == "rearrange" and (moved := order_of(weights)) is not None:
                 order, weights = moved, self._alone(weights.inputs[0])
             if weights is None or weights.word != "softmax":
                 continue
@@ -247,12 +247,3 @@ def _pattern(layer: Layer) -> tuple[list[list[str]], list[str]]:
     """The names of an `einsum`'s operands' axes, and of its result's."""
     left, _, right = str(layer.arguments["pattern"]).partition("->")
     return [side.split() for side in left.split(",")], right.split()
-
-
-def _order(layer: Layer) -> list[int] | None:
-    """The permutation that a `rearrange` is."""
-    left, right = (side.split() for side in str(layer.arguments["pattern"]).split("->"))
-    plain = len(left) == len(right) == len(set(left)) and set(left) == set(right)
-    return (
-        [left.index(n) for n in right] if plain and "(" not in "".join(left + right) else None
-    )

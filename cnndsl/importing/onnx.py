@@ -6,30 +6,29 @@ E610 that names it.
 
 from __future__ import annotations
 
-import ast
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnndsl.files import regular
 from cnndsl.importing import onnx_rules  # noqa: F401 - it registers the rules
-from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused, sayable
+from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
+from cnndsl.importing.onnx_constants import folded, fused, moved, place_of
 from cnndsl.importing.onnx_graph import (
     BATCH,
     RULES,
     Call,
     Data,
     Known,
-    Learned,
     Reading,
     UnsayableError,
     unsaid,
 )
+from cnndsl.importing.onnx_running import runner
+from cnndsl.importing.onnx_scopes import opened, scopes_of
 from cnndsl.ops.base import Array, Shape
 
 if TYPE_CHECKING:
@@ -128,10 +127,10 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         outputs={names[port]: _named(value, names, inputs) for port, value in outputs.items()},
         layers=tuple(
             replace(one, inputs=tuple(_named(value, names, inputs) for value in one.inputs))
-            for one in _opened(reading.layers)
+            for one in opened(reading.layers)
         ),
         weights={key: one.array for key, one in learned.items()},
-        run=_runner(model, learned, [*inputs], reading.batch),
+        run=runner(model, learned, [*inputs], reading.batch),
         copies=True,
     )
 
@@ -210,15 +209,17 @@ class Walk:
             return
         tensors = self.reading.tensors
         opset = self.opsets.get("", self.opsets.get("ai.onnx", 1))
-        call = Call(node, self.reading, opset, (*scopes, *_scopes(node)))
+        call = Call(node, self.reading, opset, (*scopes, *scopes_of(node)))
         if node.domain not in STANDARD:
-            raise refused(f"operators of the domain `{node.domain}` are unknown", _where(node))
+            raise refused(
+                f"operators of the domain `{node.domain}` are unknown", place_of(node)
+            )
         constants = [x for x in call.inputs if x is not None]
         if all(isinstance(x, Known) for x in constants):
             arrays = [x.array if isinstance(x, Known) else None for x in call.inputs]
-            found = _folded(node, arrays, opset)
+            found = folded(node, arrays, opset)
             for name, array in zip(node.output, found, strict=False):
-                tensors[name] = _moved(call, array)
+                tensors[name] = moved(call, array)
             return
         if node.op_type in ("Shape", "Size"):
             tensors[node.output[0]] = Known(_sizes(call))
@@ -240,9 +241,9 @@ class Walk:
         """A call of a local function: its nodes, under names of their own."""
         key = (node.domain, node.op_type)
         if key in self.inside:
-            raise refused(f"the function `{node.op_type}` calls itself", _where(node))
+            raise refused(f"the function `{node.op_type}` calls itself", place_of(node))
         if node.attribute or function.attribute or function.attribute_proto:
-            raise refused(f"the function `{node.op_type}` has attributes", _where(node))
+            raise refused(f"the function `{node.op_type}` has attributes", place_of(node))
         self.inside.append(key)
         outer = self.reading.tensors
         inner = dict(zip(function.input, node.input, strict=False))
@@ -265,7 +266,7 @@ def _ordered(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[No
     for number, node in enumerate(nodes):
         for name in filter(None, node.output):
             if name in made or name in known:
-                raise refused(f"two nodes give `{name}`", _where(node))
+                raise refused(f"two nodes give `{name}`", place_of(node))
             made[name] = number
     done: set[int] = set()
     waiting: set[int] = set()
@@ -281,7 +282,7 @@ def _ordered(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[No
             missing = []
             for name in filter(None, nodes[number].input):
                 if name not in made and name not in known:
-                    raise refused(f"nothing gives `{name}`", _where(nodes[number]))
+                    raise refused(f"nothing gives `{name}`", place_of(nodes[number]))
                 if name in made and made[name] not in done:
                     missing.append(made[name])
             if not missing:
@@ -289,15 +290,10 @@ def _ordered(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[No
                 waiting.discard(number)
                 order.append(nodes[stack.pop()])
             elif any(other in waiting for other in missing):
-                raise refused("the graph has a cycle", _where(nodes[number]))
+                raise refused("the graph has a cycle", place_of(nodes[number]))
             else:
                 stack += missing
     return order
-
-
-def _where(node: NodeProto) -> str:
-    name = node.name or (node.output[0] if node.output else "")
-    return f"{name} ({node.op_type})" if name else node.op_type
 
 
 def _sizes(call: Call) -> Array:
@@ -308,314 +304,3 @@ def _sizes(call: Call) -> Array:
     if call.kind == "Size":
         return np.array(np.prod(whole), np.int64)
     return np.array(whole, np.int64)[call.get("start", 0) : call.get("end", None)]
-
-
-def _folded(node: NodeProto, arrays: Sequence[Array | None], opset: int) -> list[Array]:
-    """What a node gives of constants.  Raises ArchError (E610): nobody knows."""
-    import onnx
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
-        raise refused("a graph in a node", _where(node))
-    names = [f"c{number}" if array is not None else "" for number, array in enumerate(arrays)]
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    del copy.input[:]
-    copy.input.extend(names)
-    ports = [
-        helper.make_tensor_value_info(
-            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
-        )
-        for name, array in zip(names, arrays, strict=True)
-        if array is not None
-    ]
-    outputs = [onnx.ValueInfoProto(name=name) for name in copy.output if name]
-    graph = helper.make_graph([copy], "constant", ports, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", max(opset, 1))])
-    feeds = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-    try:
-        found = ReferenceEvaluator(model).run(None, feeds)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise refused(f"a constant cannot be worked out: {reason}", _where(node)) from None
-    return [np.asarray(array) for array in found]
-
-
-def _moved(call: Call, array: Array) -> Known:
-    """A constant that was worked out: the elements of an initializer, or a value of its own."""
-    first = call.inputs[0] if call.inputs else None
-    if not isinstance(first, Known) or not first.name:
-        return Known(array)
-    shape = first.array.shape
-    if call.kind in ("Identity", "Cast"):
-        return Known(array, first.name, first.back)
-    batch = call.reading.batch
-    if call.kind == "Expand" and array.shape[:1] == (batch,) and shape[:1] == (1,):
-        # For each sample the same: it is kept once.
-        return (
-            Known(first.array, first.name, first.back)
-            if array.shape[1:] == shape[1:]
-            else (Known(array[:1]))
-        )
-    if call.kind in ("Reshape", "Squeeze", "Unsqueeze", "Flatten"):
-        return Known(array, first.name, lambda a: first.back(a.reshape(shape)))
-    if call.kind == "Transpose":
-        order = call.get("perm", range(len(shape) - 1, -1, -1))
-        home = np.argsort(list(order))
-        return Known(array, first.name, lambda a: first.back(a.transpose(home)))
-    return Known(array)
-
-
-def fused(nodes: Sequence[NodeProto], known: Mapping[str, object]) -> list[NodeProto]:
-    """Nodes, with `x / √2 → Erf → + 1 → · x → / 2` as the one `Gelu` that they are."""
-    from onnx import helper
-
-    makes = {name: node for node in nodes for name in node.output}
-    reads = Counter(name for node in nodes for name in node.input)
-    readers = {name: node for node in nodes for name in node.input}
-
-    def number(name: str) -> float | None:
-        found = _numbers(name, makes, known)
-        return float(found.reshape(())) if found is not None and found.size == 1 else None
-
-    def times(node: NodeProto | None, by: float) -> str:
-        """What a node multiplies with a number, if it does."""
-        if node is None or node.op_type not in ("Mul", "Div", "Add") or len(node.input) != 2:
-            return ""
-        for one, other in (node.input, [*node.input][::-1]):
-            found = number(other)
-            if found is not None and node.op_type == "Div" and other == node.input[1]:
-                found = 1 / found
-            if found is not None and abs(found - by) < 1e-6:
-                return str(one)
-        return ""
-
-    gone: set[str] = set()
-    new: dict[str, NodeProto] = {}
-    for erf in (node for node in nodes if node.op_type == "Erf"):
-        x = times(makes.get(erf.input[0]), 0.5**0.5)
-        plus = readers.get(erf.output[0])
-        product = readers.get(plus.output[0]) if plus is not None else None
-        if not x or plus is None or product is None or product.op_type != "Mul":
-            continue
-        if plus.op_type != "Add" or times(plus, 1.0) != erf.output[0]:
-            continue
-        (other,) = [n for n in product.input if n != plus.output[0]] or [""]
-        half = makes.get(other)
-        chain = [makes[erf.input[0]], erf, plus, product]
-        if other == x:  # the half comes last
-            end = readers.get(product.output[0])
-            if end is None or times(end, 0.5) != product.output[0]:
-                continue
-            chain.append(end)
-        elif half is not None and times(half, 0.5) == x:
-            chain.insert(0, half)
-        else:
-            continue
-        end = chain[-1]
-        if any(reads[name] != 1 for node in chain if node is not end for name in node.output):
-            continue
-        gone |= {name for node in chain for name in node.output}
-        new[end.output[0]] = helper.make_node("Gelu", [x], [*end.output], name=end.name)
-    kept = [
-        new.get(node.output[0], node) if node.output else node
-        for node in nodes
-        if not node.output or node.output[0] not in gone or node.output[0] in new
-    ]
-    made = [one for node in kept for one in _reread(node, makes, known)]
-    left = Counter(name for node in made for name in node.input)
-    # A reshape that nothing reads any more is not asked what it is.
-    return [
-        node
-        for node in made
-        if node.op_type != "Reshape" or left[node.output[0]] or not reads[node.output[0]]
-    ]
-
-
-def _reread(
-    node: NodeProto, makes: Mapping[str, NodeProto], known: Mapping[str, object]
-) -> list[NodeProto]:
-    """A node; where it takes all of a flat tensor in order, the reshape that this is."""
-    from onnx import helper, numpy_helper
-
-    flat = makes.get(node.input[0]) if node.op_type == "Gather" else None
-    if flat is None or flat.op_type != "Reshape" or any(one.i for one in node.attribute):
-        return [node]
-    to, taken = (_numbers(name, makes, known) for name in (flat.input[1], node.input[1]))
-    if to is None or taken is None or to.tolist() != [-1]:
-        return [node]
-    if (taken.reshape(-1) != np.arange(taken.size)).any():
-        return [node]
-    shape = f"{node.output[0]}.shape"
-    value = numpy_helper.from_array(np.array(taken.shape, np.int64))
-    return [
-        helper.make_node("Constant", [], [shape], value=value),
-        helper.make_node("Reshape", [flat.input[0], shape], [*node.output], name=node.name),
-    ]
-
-
-def _numbers(
-    name: str, makes: Mapping[str, NodeProto], known: Mapping[str, object]
-) -> Array | None:
-    """A constant by its name: an initializer's, or a `Constant`'s."""
-    if name in makes:
-        constant = makes[name].op_type == "Constant"
-        return _folded(makes[name], [], 20)[0] if constant else None
-    found = known.get(name)
-    return found.array if isinstance(found, Known) else None
-
-
-# Where nodes come from
-
-HIERARCHY, SCOPES = "pkg.torch.onnx.class_hierarchy", "pkg.torch.onnx.name_scopes"
-
-
-def _scopes(node: NodeProto) -> tuple[Scope, ...]:
-    """The modules around a node, where PyTorch's exporters say them."""
-    said = {prop.key: prop.value for prop in node.metadata_props}
-    try:
-        classes, paths = (ast.literal_eval(said[key]) for key in (HIERARCHY, SCOPES))
-    except (KeyError, ValueError, SyntaxError):
-        return _named_scopes(node.name)
-    found = []
-    for kind, path in zip(classes[1:-1], paths[1:-1], strict=False):
-        if not kind.startswith("torch.nn.") or ".container." in kind:
-            found.append(Scope(path, kind.rpartition(".")[2], ".container." in kind))
-    return tuple(found)
-
-
-def _named_scopes(name: str) -> tuple[Scope, ...]:
-    """The modules that `/layer1/layer1.0/conv1/Conv` names, of which the class is not said.
-
-    Those of one container are thought to be of one class; the files' blocks show which are.
-    """
-    if not name.startswith("/"):
-        return ()
-    found: list[Scope] = []
-    path = last = ""
-    for segment in name[1:].split("/")[:-1]:
-        child = last and segment.startswith(f"{last}.")
-        path = path[: len(path) - len(last)] + segment if child else f"{path}.{segment}"
-        path = path.lstrip(".")
-        if child:
-            found[-1] = replace(found[-1], transparent=True)
-        word = re.sub(r"[^A-Za-z]+", " ", segment).title().replace(" ", "")
-        found.append(Scope(path, f"{word.removesuffix('Block')}Block" if child else word))
-        last = segment
-    return tuple(found)
-
-
-def _opened(layers: Sequence[Layer]) -> list[Layer]:
-    """Layers without the modules that hold one layer alone."""
-    count = Counter(scope.path for layer in layers for scope in layer.scopes)
-    return [
-        replace(layer, scopes=tuple(s for s in layer.scopes if count[s.path] > 1))
-        for layer in layers
-    ]
-
-
-# Running it
-
-
-def _runner(
-    model: ModelProto, learned: Mapping[str, Learned], inputs: Sequence[str], batch: int
-) -> Any:
-    """ONNX's own evaluator, in double precision."""
-
-    def run(weights: Mapping[str, Array], arrays: Sequence[Array]) -> list[Array]:
-        feeds: dict[str, Array] = {
-            one.name: np.asarray(one.back(np.asarray(weights[key], np.float64)))
-            for key, one in learned.items()
-        }
-        size = batch if batch != BATCH else len(arrays[0])
-        found = []
-        for start in range(0, len(arrays[0]), size):
-            some = {n: a[start : start + size] for n, a in zip(inputs, arrays, strict=True)}
-            try:
-                found.append(_evaluator(model).run(None, {**feeds, **some}))
-            except Exception as error:
-                first = f"{type(error).__name__}: {error}".partition("\n")[0]
-                raise refused(f"ONNX's own evaluator cannot run it: {first}") from None
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
-
-    return run
-
-
-def _evaluator(model: ModelProto) -> Any:
-    """ONNX's evaluator of a model in double precision, with an operator that it lacks."""
-    from onnx.reference import ReferenceEvaluator
-    from onnx.reference.op_run import OpRun
-
-    from cnndsl.backends.numpy import kernels
-
-    class Gelu(OpRun):
-        """By the error function, or its approximation."""
-
-        def _run(self, x: Array, approximate: str = "none") -> tuple[Array]:
-            return (kernels.gelu(x, approximate),)
-
-    class Evaluator(ReferenceEvaluator):
-        """One that knows it in local functions too, which it makes evaluators of."""
-
-        def __init__(self, proto: Any, **options: Any) -> None:
-            super().__init__(proto, **{**options, "new_ops": [Gelu]})
-
-    return Evaluator(_doubled(model))
-
-
-def _doubled(model: ModelProto) -> ModelProto:
-    """The model with its constants in double precision, as its inputs are."""
-    import onnx
-    from onnx import numpy_helper
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-
-    def double(tensor: Any) -> None:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
-            array = numpy_helper.to_array(tensor).astype(np.float64)
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-
-    for tensor in copy.graph.initializer:
-        double(tensor)
-    for nodes in (copy.graph.node, *(function.node for function in copy.functions)):
-        for node in nodes:
-            for attribute in node.attribute:
-                if attribute.type == attribute.TENSOR:
-                    double(attribute.t)
-                if node.op_type == "Constant" and attribute.name == "value_float":
-                    value = np.array(attribute.f, np.float64)
-                    attribute.CopyFrom(
-                        onnx.helper.make_attribute("value", numpy_helper.from_array(value))
-                    )
-                if node.op_type == "Cast" and attribute.name == "to" and attribute.i == 1:
-                    attribute.i = onnx.TensorProto.DOUBLE
-            strides = [a for a in node.attribute if a.name == "strides" and set(a.ints) != {1}]
-            if node.op_type in ("MaxPool", "AveragePool") and not strides:
-                # With steps of 1 nothing is rounded; the evaluator thinks otherwise.
-                kept = [a for a in node.attribute if a.name != "ceil_mode"]
-                del node.attribute[:]
-                node.attribute.extend(kept)
-    return copy
-
-
-def layers_run(
-    layers: Iterable[Layer], weights: Mapping[str, Array], inputs: Mapping[str, Array]
-) -> dict[Value, Array]:
-    """What layers give, one after another, in NumPy: each tensor by its place."""
-    from cnndsl.backends.numpy.interpreter import evaluated
-    from cnndsl.ops.base import OPS
-    from cnndsl.ops.values import bind
-
-    values: dict[Value, Array] = {(name, 0): array for name, array in inputs.items()}
-    for layer in layers:
-        given = [values[value] for value in layer.inputs]
-        shapes = [tuple(array.shape[1:]) for array in given]
-        rank = max(0, len(shapes[0]) - 1)
-        op = bind(OPS[layer.word], dict(layer.arguments), rank).resolved(*shapes)
-        own = {ours: weights[theirs] for ours, theirs in layer.weights.items()}
-        kind = next((a.dtype for a in given if a.dtype.kind == "f"), np.dtype(np.float32))
-        for number, array in enumerate(evaluated(op, given, own, kind)):
-            values[layer.name, number] = array
-    return values

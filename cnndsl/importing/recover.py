@@ -9,7 +9,8 @@ from cnndsl.importing.blocks import Block, block
 from cnndsl.importing.families import gathered
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.grids import grid, threaded
-from cnndsl.importing.parts import Part, Writer, tree
+from cnndsl.importing.lines import Writer
+from cnndsl.importing.parts import Part, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged
 from cnndsl.importing.wording import Wording, usual

@@ -5,303 +5,24 @@ Each rewrite keeps what is computed, exactly; the layers' shapes are checked aga
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
 
 from cnndsl.importing.attention import attentive
+from cnndsl.importing.axes import MOVES, norms_of_channels, one_step, turned
 from cnndsl.importing.flow import Flow, Layer, Value, refused
-from cnndsl.ops.base import Shape
-
-Layers = list[Layer]
+from cnndsl.importing.rewriting import Layers, chained, common, live, renamed, uses
 
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    axes = (_axes, _norms, _turned, attentive, _live, _crops, _splits)
+    axes = (one_step, norms_of_channels, turned, attentive, live, _crops, _splits)
     windows = (_pads, _means, _responses)
-    for rewrite in (_live, *axes, *windows, _vectors, _affines, _sums, _concats, _live):
+    for rewrite in (live, *axes, *windows, _vectors, _affines, _sums, _concats, live):
         flow = rewrite(flow)
     return flow
-
-
-def uses(flow: Flow) -> Counter[Value]:
-    """How often each tensor is read; as an output it is read once more."""
-    found = Counter(value for layer in flow.layers for value in layer.inputs)
-    found.update(flow.outputs.values())
-    return found
-
-
-def _live(flow: Flow) -> Flow:
-    """What an output depends on."""
-    wanted = {name for name, _ in flow.outputs.values()}
-    kept = []
-    for layer in reversed(flow.layers):
-        if layer.name in wanted:
-            kept.append(layer)
-            wanted.update(name for name, _ in layer.inputs)
-    return replace(flow, layers=tuple(reversed(kept)))
-
-
-def _renamed(flow: Flow, layers: Iterable[Layer], names: dict[Value, Value]) -> Flow:
-    """The flow with other layers, where tensors that are gone are others now."""
-
-    def now(value: Value) -> Value:
-        while value in names:
-            value = names[value]
-        return value
-
-    kept = tuple(replace(one, inputs=tuple(map(now, one.inputs))) for one in layers)
-    outputs = {name: now(value) for name, value in flow.outputs.items()}
-    return replace(flow, layers=kept, outputs=outputs)
-
-
-def _chained(flow: Flow, words: frozenset[str]) -> Callable[[Layer], Layer | None]:
-    """The layer that alone feeds another and is read by it alone, if it has such a word."""
-    count, by_name = uses(flow), flow.by_name
-
-    def before(layer: Layer) -> Layer | None:
-        name, output = layer.inputs[0]
-        found = by_name.get(name)
-        alone = found is not None and len(layer.inputs) == 1 and count[name, output] == 1
-        return found if alone and found is not None and found.word in words else None
-
-    return before
-
-
-# Axes
-
-MOVES = frozenset({"reshape", "flatten", "rearrange"})
-
-
-class Moves:
-    """Reshapes and permutations one after another: the pieces of the axes, in order."""
-
-    def __init__(self, shape: Shape) -> None:
-        """Begin with a shape, whose axes are a piece each."""
-        self.sizes: list[int] = list(shape)
-        self.order = list(range(len(shape)))
-        self.left = [[i] for i in range(len(shape))]
-        self.right = [[i] for i in range(len(shape))]
-
-    def permute(self, order: Iterable[int]) -> None:
-        """Axes in another order."""
-        self.right = [self.right[i] for i in order]
-
-    def reshape(self, shape: Shape) -> bool:
-        """Read as another shape; False where an axis would be cut unevenly."""
-        pieces = [piece for axis in self.right for piece in axis]
-        groups: list[list[int]] = []
-        queue = pieces[::-1]
-        for size in shape:
-            group, product = [], 1
-            while product < size:
-                if not queue:
-                    return False
-                piece = queue.pop()
-                need = size // product
-                if size % product or (need % self.sizes[piece] and self.sizes[piece] % need):
-                    return False
-                if self.sizes[piece] > need:
-                    rest = self._cut(piece, need)
-                    queue.append(rest)
-                group.append(piece)
-                product *= self.sizes[piece]
-            groups.append(group)
-        # What is left are axes of size 1, which go with the last.
-        if any(self.sizes[piece] != 1 for piece in queue):
-            return False
-        self.right = groups
-        return True
-
-    def _cut(self, piece: int, first: int) -> int:
-        """Cut a piece in two; the number of the second."""
-        rest = len(self.sizes)
-        self.sizes.append(self.sizes[piece] // first)
-        self.sizes[piece] = first
-        for side in (self.left, self.right):
-            for group in side:
-                if piece in group:
-                    group.insert(group.index(piece) + 1, rest)
-        return rest
-
-    def step(self) -> tuple[str, dict[str, object]] | None:
-        """One step that does it all; None where nothing is done."""
-        left = [[p for p in group if self.sizes[p] != 1] for group in self.left]
-        right = [[p for p in group if self.sizes[p] != 1] for group in self.right]
-        shape = [math.prod(self.sizes[p] for p in group) for group in right]
-        if [p for group in left for p in group] == [p for group in right for p in group]:
-            if left == right:
-                return None
-            if len(shape) == 1:
-                return "flatten", {}
-            starts = {group[0] for group in left if group}
-            if all(group and group[0] in starts for group in right) and all(left):
-                return self._pattern(left, right)  # axes are merged: no size is said
-            return "reshape", {"sizes": tuple(shape)}
-        return self._pattern(left, right)
-
-    def _pattern(
-        self, left: list[list[int]], right: list[list[int]]
-    ) -> tuple[str, dict[str, object]]:
-        names = _names(left, right)
-        named = " -> ".join(
-            " ".join(_group([names[p] for p in group]) for group in side)
-            for side in (left, right)
-        )
-        axes = [(names[p], self.sizes[p]) for group in left for p in _given(group, names)]
-        given: dict[str, object] = {"pattern": named}
-        return "rearrange", given | ({"axes": tuple(axes)} if axes else {})
-
-
-def _given(group: list[int], names: dict[int, str]) -> list[int]:
-    """The pieces of an axis whose sizes must be said: all but one, the one named for it."""
-    if len(group) < 2:
-        return []
-    kept = next((p for p in group if names[p] in "chwd"), group[-1])
-    return [p for p in group if p != kept]
-
-
-def _group(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"({' '.join(names)})" if names else "1"
-
-
-def _names(left: list[list[int]], right: list[list[int]]) -> dict[int, str]:
-    """Names of pieces: an axis keeps its own for one of them; the channels may be the last."""
-    axes = {1: "c", 2: "cl", 3: "chw", 4: "cdhw"}.get(len(left), "abcdefghijkl")[: len(left)]
-    if len(left) > 1 and right[0] == left[-1] and len(left[0]) == 1:
-        axes = axes[1:] + axes[:1]
-    spare = iter([x for x in "gabpqrstuvxyzefijkmno" if x not in axes])
-    names: dict[int, str] = {}
-    for axis, group in zip(axes, left, strict=True):
-        for piece in group[:-1]:
-            names[piece] = next(spare)
-        if group:
-            names[group[-1]] = axis
-    return names
-
-
-def _order(pattern: str) -> list[int] | None:
-    """The permutation that a pattern without parentheses is."""
-    left, right = (side.split() for side in pattern.split("->"))
-    plain = "(" not in pattern and "1" not in left and len(set(left)) == len(left)
-    return [left.index(name) for name in right] if plain and set(left) == set(right) else None
-
-
-def _axes(flow: Flow) -> Flow:
-    """Runs of reshapes and permutations as one step."""
-    count = uses(flow)
-    names: dict[Value, Value] = {}
-    runs: dict[str, tuple[Layer, list[Layer]]] = {}
-    kept: Layers = []
-    for layer in flow.layers:
-        if layer.word not in MOVES:
-            kept.append(layer)
-            continue
-        source = layer.inputs[0]
-        run = runs.pop(source[0], (layer, [])) if count[source] == 1 else (layer, [])
-        if run[1]:
-            kept = [one for one in kept if one.name != run[1][-1].name]
-        chain = [*run[1], layer]
-        runs[layer.name] = (run[0], chain)
-        kept.append(layer)
-    by_name = {layer.name: layer for layer in kept}
-    for name, (first, chain) in runs.items():
-        step = _merged(flow.shape(first.inputs[0]), chain)
-        if step is NotImplemented:
-            # As they were, each on its own.
-            index = kept.index(by_name[name])
-            kept[index:index] = chain[:-1]
-        elif step is None:
-            kept.remove(by_name[name])
-            names[name, 0] = first.inputs[0]
-        else:
-            index = kept.index(by_name[name])
-            scopes = _common([one.scopes for one in chain])
-            word, arguments = step
-            kept[index] = replace(
-                chain[-1], word=word, arguments=arguments, inputs=first.inputs, scopes=scopes
-            )
-    return _renamed(flow, kept, names)
-
-
-def _merged(shape: Shape, chain: Layers) -> Any:
-    """A step, None for nothing, NotImplemented where no single step says it."""
-    moves = Moves(shape)
-    for layer in chain:
-        if layer.word == "rearrange":
-            order = _order(str(layer.arguments["pattern"]))
-            if order is None or "axes" in layer.arguments:
-                return NotImplemented
-            moves.permute(order)
-        elif not moves.reshape(layer.shapes[0]):
-            return NotImplemented
-    return moves.step()
-
-
-def _common(scopes: list[Any]) -> Any:
-    """The scopes that several layers share."""
-    first = scopes[0]
-    length = 0
-    while length < len(first) and all(
-        len(other) > length and other[length] == first[length] for other in scopes
-    ):
-        length += 1
-    return first[:length]
-
-
-def _norms(flow: Flow) -> Flow:
-    """A norm along the last axis, with the channels moved there and back, as one over them."""
-    before = _chained(flow, frozenset({"rearrange"}))
-    inner = _chained(flow, frozenset({"ln"}))
-    names: dict[Value, Value] = {}
-    gone: set[str] = set()
-    made: dict[str, Layer] = {}
-    for layer in flow.layers:
-        norm = inner(layer) if layer.word == "rearrange" else None
-        first = before(norm) if norm is not None else None
-        if norm is None or first is None or norm.arguments.get("axis", 0) == 0:
-            continue
-        there, back = (_order(str(x.arguments["pattern"])) for x in (first, layer))
-        plain = not any("axes" in x.arguments for x in (first, layer))
-        if there is None or back is None or not plain:
-            continue
-        if there[-1] or [there[i] for i in back] != list(range(len(there))):
-            continue
-        gone |= {first.name, layer.name}
-        names[layer.name, 0] = (norm.name, 0)
-        names[first.name, 0] = first.inputs[0]
-        arguments = {n: v for n, v in norm.arguments.items() if n != "axis"}
-        made[norm.name] = replace(norm, arguments=arguments, shapes=layer.shapes)
-    kept = [made.get(x.name, x) for x in flow.layers if x.name not in gone]
-    return _renamed(flow, kept, names)
-
-
-def _turned(flow: Flow) -> Flow:
-    """A norm of a map whose channels were moved to the end as one before they are."""
-    before = _chained(flow, frozenset({"rearrange"}))
-    made: dict[str, Layer] = {}
-    for layer in flow.layers:
-        moved = before(layer) if layer.word == "ln" else None
-        axis = layer.arguments.get("axis", 0)
-        if moved is None or not axis or "axes" in moved.arguments:
-            continue
-        order = _order(str(moved.arguments["pattern"]))
-        if order is None or len(order) < 3 or order != [*range(1, len(order)), 0]:
-            continue
-        arguments = {n: v for n, v in layer.arguments.items() if n != "axis"}
-        shape = flow.shape(moved.inputs[0])
-        inner = f"{layer.name}.before"
-        made[moved.name] = replace(
-            layer, name=inner, arguments=arguments, inputs=moved.inputs, shapes=(shape,)
-        )
-        made[layer.name] = replace(
-            moved, name=layer.name, inputs=((inner, 0),), scopes=layer.scopes[:-1]
-        )
-    return replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers))
 
 
 # Splits
@@ -351,7 +72,7 @@ def _crops(flow: Flow) -> Flow:
             names[used] = (layer.name, 0)
         gone.update(x.name for x in chain)
     kept = [made.get(x.name, x) for x in flow.layers if x.name in made or x.name not in gone]
-    return _renamed(flow, kept, names)
+    return renamed(flow, kept, names)
 
 
 def _all(layer: Layer) -> list[Value]:
@@ -402,7 +123,7 @@ def _splits(flow: Flow) -> Flow:
         shapes = tuple((*shape[:axis], size, *shape[axis + 1 :]) for size in sizes)
         sections: object = len(sizes) if len(set(sizes)) == 1 else tuple(sizes)
         gone.update((layer.name, None) for layer in layers)
-        scopes = _common([layer.scopes for layer in layers])
+        scopes = common([layer.scopes for layer in layers])
         merged = replace(
             first,
             name=f"{first.name}.parts",
@@ -413,7 +134,7 @@ def _splits(flow: Flow) -> Flow:
         gone[first.name] = merged
         names.update((value, (merged.name, parts.index(p))) for value, p in wanted.items())
     kept = [gone.get(layer.name, layer) for layer in flow.layers]
-    return _renamed(flow, [layer for layer in kept if layer is not None], names)
+    return renamed(flow, [layer for layer in kept if layer is not None], names)
 
 
 # Windows
@@ -423,7 +144,7 @@ WINDOWS = ("conv", "dwconv", "std_conv", "maxpool", "avgpool")
 
 def _pads(flow: Flow) -> Flow:
     """Zeros, and −∞, into the padding of the window that alone reads them."""
-    before = _chained(flow, frozenset({"zeropad", "infpad"}))
+    before = chained(flow, frozenset({"zeropad", "infpad"}))
     names: dict[Value, Value] = {}
     gone: set[str] = set()
     kept: Layers = []
@@ -433,7 +154,7 @@ def _pads(flow: Flow) -> Flow:
         if pad is not None and joined:
             gone.add(pad.name)
             names[pad.name, 0] = pad.inputs[0]
-            scopes = _common([pad.scopes, layer.scopes])
+            scopes = common([pad.scopes, layer.scopes])
             kept.append(replace(layer, arguments=joined, scopes=scopes))
         else:
             kept.append(layer)
@@ -441,7 +162,7 @@ def _pads(flow: Flow) -> Flow:
     for layer in kept:
         if layer.word == "infpad":
             raise refused("`pad` with −∞ elsewhere than before a max pool", layer.where)
-    return _renamed(flow, kept, names)
+    return renamed(flow, kept, names)
 
 
 def _joined(pad: Layer, layer: Layer) -> dict[str, object] | None:
@@ -463,7 +184,7 @@ def _joined(pad: Layer, layer: Layer) -> dict[str, object] | None:
 
 def _means(flow: Flow) -> Flow:
     """`gap(keep=true) -> flatten` as `gap`; so a map whose places were put in a row before."""
-    before, rows = _chained(flow, frozenset({"gap"})), _chained(flow, MOVES)
+    before, rows = chained(flow, frozenset({"gap"})), chained(flow, MOVES)
     kept: Layers = []
     names: dict[Value, Value] = {}
     for layer in flow.layers:
@@ -478,7 +199,7 @@ def _means(flow: Flow) -> Flow:
         place = next(n for n, one in enumerate(kept) if one.name == mean.name)
         kept[place] = replace(mean, arguments={}, shapes=layer.shapes)
         names[layer.name, 0] = (mean.name, 0)
-    return _renamed(flow, kept, names)
+    return renamed(flow, kept, names)
 
 
 ROWS = ("c h w -> c (h w)", "c d h w -> c (d h w)")
@@ -516,7 +237,7 @@ def _responses(flow: Flow) -> Flow:
             "k": shift.arguments["by"],
         }
         made[layer.name] = replace(layer, word="lrn", arguments=given, inputs=layer.inputs[:1])
-    return _live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
+    return live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
 
 
 RESPONSE = ("pow", "add", "mul", "reshape", "avgpool", "reshape", "mul")
@@ -551,7 +272,7 @@ def _vectors(flow: Flow) -> Flow:
         ):
             names[value] = layer.inputs[0]
     kept = [layer for layer in flow.layers if (layer.name, 0) not in names]
-    return _renamed(flow, kept, names)
+    return renamed(flow, kept, names)
 
 
 def _affines(flow: Flow) -> Flow:
@@ -575,7 +296,7 @@ def _affines(flow: Flow) -> Flow:
                     layer, word="affine", arguments={}, inputs=scale.inputs, weights=weights
                 )
                 break
-    return _live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
+    return live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
 
 
 def _sums(flow: Flow) -> Flow:
@@ -599,7 +320,7 @@ def _sums(flow: Flow) -> Flow:
             gone.add(inner.name)
             layer = replace(layer, inputs=(*inner.inputs, *layer.inputs[1:]))  # noqa: PLW2901
         kept[layer.name] = layer
-    return _renamed(flow, [x for x in kept.values() if x.name not in gone], {})
+    return renamed(flow, [x for x in kept.values() if x.name not in gone], {})
 
 
 def _concats(flow: Flow) -> Flow:
@@ -635,4 +356,4 @@ def _concats(flow: Flow) -> Flow:
         longest = max(longest, len(inputs))
         flat[layer.name, 0] = inputs
         kept.append(replace(layer, inputs=short))
-    return _renamed(flow, kept, names)
+    return renamed(flow, kept, names)

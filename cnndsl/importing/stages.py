@@ -10,7 +10,7 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
-from cnndsl.importing.parts import label
+from cnndsl.importing.lines import label
 from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
 from cnndsl.importing.wording import WIDTH, Wording
 from cnndsl.ops.base import OPS, Family, Shape

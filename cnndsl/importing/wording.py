@@ -63,7 +63,7 @@ def _literal(column: Column) -> Any:
 
 def _named(all_: Iterable[Step]) -> Iterator[Named]:
     """Norms in a convolution's slot and those that are steps."""
-    from cnndsl.importing.parts import shortened
+    from cnndsl.importing.steps import shortened
 
     for step in all_:
         if step.word in ("bn", "ln", "gn", "avgpool"):

@@ -21,8 +21,9 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.editing.layout import layout
 from cnndsl.graph import Node
 from cnndsl.importing import proof
+from cnndsl.importing.axes import MOVES
 from cnndsl.importing.recover import recovered
-from cnndsl.importing.simplify import MOVES, simplified
+from cnndsl.importing.simplify import simplified
 from cnndsl.importing.tracing import flow_of
 from cnndsl.ops.base import BEGINNINGS
 

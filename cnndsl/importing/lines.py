@@ -1,0 +1,315 @@
+"""The lines of one part: which tensors have labels, and what stands in braces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from cnndsl.importing.flow import RESERVED, Flow, Layer, Value, refused
+from cnndsl.importing.parts import Part, outputs_of
+from cnndsl.importing.steps import arguments, fused, settled
+from cnndsl.importing.terms import Body, Chain, Line, Named, Some, Step, repeated
+from cnndsl.ops.base import OPS, Shape
+
+CallOf = Callable[["Part"], tuple[str, dict[str, Any]]]
+"""The call of a part's block: its name, and the values of its parameters."""
+
+
+class Writer:
+    """One part's lines: which tensors have labels, and what stands in braces."""
+
+    def __init__(
+        self, part: Part, number: int, call: CallOf, flow: Flow, *, fixed: bool = False
+    ) -> None:
+        """Take a part whose inner parts have blocks already; `fixed` to the sizes of now."""
+        self.fixed = fixed
+        self.part, self.number, self.call, self.flow = part, number, call, flow
+        self.some: Some = frozenset((number,))
+        self.makers = {value: item for item in part.items for value in outputs_of(item)}
+        self.count = Counter(value for item in part.items for value in item.inputs)
+        self.count.update(part.outputs)
+        self.begins: dict[int, Value | None] = {}
+        root = not part.scope.path
+        several = len(part.inputs) > 1 or len(part.outputs) > 1
+        self.single = None if root or several else part.inputs[0]
+        self.labelled = self._labelled()
+        self.labels = self._labels()
+
+    # Which tensors have labels
+
+    def _labelled(self) -> set[Value]:
+        """What several lines read, and nothing else."""
+        found = {
+            v for item in self.part.items if len(outputs_of(item)) > 1 for v in outputs_of(item)
+        }
+        found |= {*self.part.outputs, *self.part.inputs} - {self.single}
+        while True:
+            whole = self._regions(found)
+            open_ = {v for v, n in self.count.items() if n > 1} - whole - found
+            open_ &= set(self.makers)
+            if not open_:
+                return found
+            # The first alone: where it has a label, others may need none.
+            found.add(
+                next(v for item in self.part.items for v in outputs_of(item) if v in open_)
+            )
+
+    def _regions(self, labelled: set[Value]) -> set[Value]:
+        """The tensors that one join begins from, all of whose readers are in its braces."""
+        self.begins = {}
+        read: Counter[Value] = Counter()
+        tops: Counter[Value] = Counter()
+        for item in self.part.items:
+            if isinstance(item, Part) and item.calls:
+                self.begins[id(item)] = None
+            if len(item.inputs) < 2 or id(item) in self.begins:
+                continue
+            spines = [self._spine(value, labelled) for value in item.inputs]
+            start = self._start([values for values, _ in spines], labelled)
+            self.begins[id(item)] = start
+            if start is None:
+                continue
+            tops[start] += 1
+            for values, joins in spines:
+                if start in values:
+                    inner = joins[values.index(start)]
+                    read[start] += not inner
+                    tops[start] -= inner
+        return {v for v, n in tops.items() if n == 1 and read[v] == self.count[v]}
+
+    def _start(self, spines: list[list[Value]], labelled: set[Value]) -> Value | None:
+        """What enters a join's braces: what all operands come from that have no label."""
+        entered = [s for s in spines if s[-1] in labelled or s[-1] not in self.makers]
+        free = [s for s in entered if s[-1] not in labelled]
+        for some in (entered, free):
+            for value in some[0] if some else ():
+                if all(value in other for other in some):
+                    return value
+        return None
+
+    def _spine(self, value: Value, labelled: set[Value]) -> tuple[list[Value], list[bool]]:
+        """From an operand up to a label; and whether a join read each of these tensors."""
+        values, joins = [value], [False]
+        while value not in labelled and value in self.makers:
+            item = self.makers[value]
+            joined = len(item.inputs) > 1
+            before = self._before(item)
+            if before is None:
+                break
+            values.append(before)
+            joins.append(joined)
+            value = before
+        return values, joins
+
+    # Their names
+
+    def _labels(self) -> dict[Value, str]:
+        """Names after the modules that make the tensors."""
+        part = self.part
+        names: dict[Value, str] = {}
+        if self.single is not None:
+            names[self.single] = "in"
+        elif part.scope.path:
+            several = len(part.inputs) > 1
+            for number, value in enumerate(part.inputs):
+                names[value] = f"x{number + 1}" if several else "x"
+        else:
+            names.update(((name, 0), name) for name in self.flow.inputs)
+        self.ports = self._ports()
+        taken = Counter([*names.values(), *self.ports.values(), *RESERVED])
+        self.families: dict[tuple[str, str], int] = {}
+        for item in part.items:
+            made = outputs_of(item)
+            if isinstance(item, Part) and item.calls:
+                whole = _free(self._named(item), taken)
+                for number, one in enumerate(item.items):
+                    ends = outputs_of(one)
+                    for place, value in enumerate(ends):
+                        port = f".y{place + 1}" if len(ends) > 1 else ""
+                        names[value] = f"{whole}[{number}]{port}"
+                        self.families[whole, port] = len(item.items)
+            elif len(made) > 1:
+                whole = _free(self._named(item), taken)
+                names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
+                self.families[whole, ""] = len(made)
+            elif made[0] in self.ports and made[0] not in names:
+                names[made[0]] = self.ports[made[0]]
+            elif made[0] in self.labelled and made[0] not in names:
+                names[made[0]] = _free(self._named(item), taken)
+        return names
+
+    def _ports(self) -> dict[Value, str]:
+        """The names of the outputs."""
+        outputs = self.part.outputs
+        if not self.part.scope.path:
+            return {value: name for name, value in self.flow.outputs.items()}
+        several = len(outputs) > 1
+        return {v: f"y{n + 1}" if several else "y" for n, v in enumerate(outputs)}
+
+    def _named(self, item: Layer | Part) -> str:
+        """A label for what an item makes: the last name of its module within this one."""
+        own, maker = self.part.scope.path, item
+        while True:
+            if isinstance(maker, Part):
+                path = maker.scope.path
+            else:
+                path = maker.scopes[-1].path if maker.scopes else ""
+            if path != own:
+                break
+            # What no module of its own makes is called after what it is made of.
+            before = self.makers.get(maker.inputs[0]) if len(maker.inputs) == 1 else None
+            if not isinstance(before, Layer) or self.count[maker.inputs[0]] > 1:
+                word = item.word if isinstance(item, Layer) else "x"
+                return label("parts" if word == "split" else word)
+            maker = before
+        return label(path.removeprefix(f"{own}.") if own else path)
+
+    # Lines
+
+    def body(self) -> Body:
+        """The lines, in an order in which each reads what stands above it."""
+        lines: list[Line] = []
+        previous = self.single if self.part.scope.path else None
+        if not self.part.scope.path and len(self.part.inputs) == 1:
+            previous = self.part.inputs[0]
+        done: set[Value] = set(self.part.inputs)
+        for item in self.part.items:
+            made = outputs_of(item)
+            if not any(value in self.labelled for value in made):
+                continue
+            labels = (self.labels[made[0]].partition("[")[0],)
+            steps, source = self._steps(item, previous)
+            chain = Chain(source, tuple(steps), self.some)
+            lines.append(Line(labels, chain))
+            done.update(made)
+            previous = made[0] if len(made) == 1 else None
+        for value in self.part.outputs:
+            if self.labels[value] != self.ports[value]:
+                chain = Chain(self.labels[value], (), self.some)
+                lines.append(Line((self.ports[value],), chain))
+        if self.single is not None:
+            lines[-1] = replace(lines[-1], labels=())
+        inputs = tuple(self.labels[v] for v in self.part.inputs)
+        outputs = tuple(self.ports[v] for v in self.part.outputs)
+        if self.single is not None:
+            inputs = outputs = ()
+        channels = {}
+        if len(self.part.inputs) == 1:
+            channels = {self.number: self.flow.shape(self.part.inputs[0])[0]}
+        shapes = {self.number: tuple(map(self.flow.shape, self.part.inputs))}
+        return Body(tuple(lines), inputs, outputs, self.some, channels, shapes)
+
+    def _chain(self, value: Value, start: Value | None) -> Chain:
+        """The steps from what enters, or from a label, to a tensor."""
+        if value == start:
+            return Chain(None, (), self.some)
+        if value in self.labels:
+            return Chain(self.labels[value], (), self.some)
+        steps, source = self._steps(self.makers[value], start)
+        return Chain(source, tuple(steps), self.some)
+
+    def _steps(self, item: Layer | Part, start: Value | None) -> tuple[list[Step], str | None]:
+        """The steps up to an item, its own the last, and the label that they begin from."""
+        steps: list[Step] = []
+        while True:
+            before = self._before(item)
+            operands = None
+            if len(item.inputs) > 1:
+                operands = tuple(self._chain(value, before) for value in item.inputs)
+                if isinstance(item, Part) or not OPS[item.word].ports:
+                    operands = self._spread(operands)
+            steps.append(self._step(item, operands))
+            if before is None:
+                source = None
+                break
+            if before == start:
+                source = None
+                break
+            if before in self.labels:
+                source = self.labels[before]
+                break
+            item = self.makers[before]
+        whole = tuple(fused(steps[::-1]))
+        return list(repeated(whole) if self.part.scope.path else whole), source
+
+    def _spread(self, chains: tuple[Chain, ...]) -> tuple[Chain, ...]:
+        """Operands, all that one line gives as `label[*]`."""
+        made: list[Chain] = []
+        names = [one.source if not one.steps else None for one in chains]
+        while len(made) < len(chains) and names:
+            label, _, port = (names[0] or "").partition("[0]")
+            family = [f"{label}[{n}]{port}" for n in range(self.families.get((label, port), 0))]
+            if len(family) > 1 and names[: len(family)] == family:
+                made.append(replace(chains[-len(names)], source=f"{label}[*]{port}"))
+                names = names[len(family) :]
+            else:
+                made.append(chains[-len(names)])
+                names = names[1:]
+        return tuple(made)
+
+    def _before(self, item: Layer | Part) -> Value | None:
+        if len(item.inputs) > 1:
+            return self.begins[id(item)]
+        return item.inputs[0] if item.inputs else None
+
+    def _step(self, item: Layer | Part, operands: tuple[Chain, ...] | None) -> Step:
+        count = {self.number: 1}
+        if isinstance(item, Part) and item.calls:
+            return self._each(item, operands)
+        if isinstance(item, Part):
+            name, values = self.call(item)
+            given = {key: {self.number: value} for key, value in values.items()}
+            return Step(name, given, operands, self.some, count, item.scope.path)
+        path = item.scopes[-1].path if item.scopes else ""
+        values = arguments(item)
+        if item.word == "resize" and not self.fixed:
+            values.update(self._size_of_input(item.shapes[0]))
+        given = {key: {self.number: value} for key, value in values.items()}
+        return Step(item.word, given, operands, self.some, count, path)
+
+    def _each(self, item: Part, operands: tuple[Chain, ...] | None) -> Step:
+        """One step for all calls of a module.  Raises ArchError: they are not alike."""
+        first, *others = [self._step(one, None) for one in item.items]
+        if any((one.word, one.arguments) != (first.word, first.arguments) for one in others):
+            raise refused(
+                f"it is called {len(item.items)} times, with other numbers each time",
+                item.scope.path,
+            )
+        return replace(settled(first), operands=operands, each=True)
+
+    def _size_of_input(self, shape: Shape) -> dict[str, Named]:
+        """`[in.h, in.w]` where a tensor is made as large as what enters."""
+        if len(self.part.inputs) != 1:
+            return {}
+        (value,) = self.part.inputs
+        axes = "dhw"[4 - len(shape) :]
+        if len(shape) < 2 or self.flow.shape(value)[1:] != shape[1:]:
+            return {}
+        name = self.labels[value]
+        return {f"size[{n}]": Named(f"{name}.{axis}") for n, axis in enumerate(axes)}
+
+
+def label(path: str) -> str:
+    """A name in the language for the end of a module's path: `branches.0` is `branches0`."""
+    parts = [part for part in path.split(".") if part]
+    name = ""
+    while parts:
+        name = parts.pop() + name
+        if name[:1].isalpha():
+            break
+    name = "".join(c if c.isalnum() or c == "_" else "_" for c in name).strip("_")
+    return name if name[:1].isalpha() else f"x{name}"
+
+
+def _free(name: str, taken: Counter[str]) -> str:
+    """The name itself, or with a number where it is taken or an operation's."""
+    if name in OPS:
+        name = f"{name}1" if not taken[f"{name}1"] else name
+    free, number = name, 1
+    while taken[free] or free in OPS:
+        number += 1
+        free = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
+    taken[free] += 1
+    return free

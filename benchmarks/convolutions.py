@@ -21,7 +21,7 @@ from cnndsl.backends.numpy.plan.depthwise import Depthwise
 from cnndsl.backends.numpy.plan.product import Im2col
 from cnndsl.backends.numpy.plan.threads import Team, single_threaded_products
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 DENSE = [(224, 64), (112, 128), (56, 256), (28, 512), (14, 512), (7, 512)]
 DEPTHWISE = [(112, 32), (56, 144), (28, 192), (14, 576), (7, 960)]

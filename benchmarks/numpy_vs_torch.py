@@ -35,7 +35,7 @@ import cnndsl
 from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.plan import Plan
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 NETWORKS = (
     "resnet18", "resnet50", "vgg16", "googlenet_bn", "inception_v3", "densenet121",

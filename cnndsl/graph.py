@@ -15,7 +15,8 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.diagnostics import Diagnostic, Span
-from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 from cnndsl.structure import (
     Block,

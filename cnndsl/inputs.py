@@ -11,7 +11,7 @@ import numpy as np
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.files import noted, read_whole
-from cnndsl.ops.base import Array, Shape, spell_shape
+from cnndsl.ops.facts import Array, Shape, spell_shape
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """COCO's IoUs: 0.5, 0.55, …, 0.95."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnndsl import graph, language
 from cnndsl.diagnostics import ArchError
 from cnndsl.language.modules import BlockDefinition, Loader
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -14,7 +14,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnndsl.diagnostics import Span
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import torch
 
 from cnndsl.analysis.weights import random_weights
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 
 def weights_of(network: Network, seed: int = 0) -> dict[str, Array]:

@@ -19,7 +19,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.importing.onnx import Walk
 from cnndsl.importing.onnx_graph import Data, Known, Reading, UnsayableError
 from cnndsl.importing.onnx_running import layers_run
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 from cnndsl.records import Record, record
 
 Inputs = dict[str, Array]

@@ -11,7 +11,7 @@ import cnndsl
 from cnndsl.analysis.weights import random_weights
 from cnndsl.files import zoo
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 NETWORKS = sorted(path.stem for path in zoo().glob("*.arch"))
 SMALL = {

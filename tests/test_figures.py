@@ -25,7 +25,7 @@ from cnndsl.figures.titles import Sayer, title_of, together
 from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import load, loads
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 from cnndsl.structure import Citation
 
 ZOO = sorted(shipped())

@@ -19,7 +19,8 @@ from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError
 from cnndsl.network import Network
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Array, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Array
 from cnndsl.weights import save_weights
 from tests.small_zoo import FEW, NETWORKS, arrays_of, small, weights_of
 

@@ -19,7 +19,8 @@ from cnndsl.analysis.valid import Valid
 from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.graph import Decided, key_of
 from cnndsl.language.nodes import impossible, would_give
-from cnndsl.ops.base import Family, Op, Shape, spell_shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family, Shape, spell_shape
 from cnndsl.ops.values import convert
 from cnndsl.symbolic import Apply, Formula, Sym, formula, symbol
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import BYTES
+from cnndsl.ops.facts import BYTES
 from cnndsl.ops.strides import Laid, fresh
 from cnndsl.structure import blocks, nodes_of
 from cnndsl.symbolic import strip

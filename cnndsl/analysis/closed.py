@@ -14,7 +14,7 @@ from cnndsl.analysis.costs import total
 from cnndsl.analysis.forms import Form, normal, product_of, size_form
 from cnndsl.analysis.propagate import Layer, Propagated, propagate
 from cnndsl.graph import Build, Network
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.symbolic import Sym, formula, symbol
 
 

@@ -11,7 +11,7 @@ from cnndsl.analysis.buffers import layout
 from cnndsl.analysis.costs import Cost
 from cnndsl.diagnostics import did_you_mean
 from cnndsl.graph import Network
-from cnndsl.ops.base import BYTES
+from cnndsl.ops.facts import BYTES
 from cnndsl.ops.words import shape_text
 from cnndsl.symbolic import strip
 

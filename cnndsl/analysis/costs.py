@@ -11,7 +11,8 @@ import math
 from dataclasses import field, replace
 
 from cnndsl.graph import Network
-from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip
 

@@ -19,7 +19,7 @@ from itertools import combinations, product
 
 from cnndsl.analysis.work import Layer, bucket, layers
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 Rule = Callable[[Layer, bool], dict[str, int]]
 """What a tool counts of a layer, which is called as a module or is not."""

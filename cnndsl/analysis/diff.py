@@ -9,7 +9,8 @@ from html import escape
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.receptive import receptive
 from cnndsl.graph import Network, plain
-from cnndsl.ops.base import Auto, Family, Op, Shape, spell_shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto, Family, Shape, spell_shape
 from cnndsl.ops.values import spell
 
 

@@ -22,7 +22,7 @@ from cnndsl.language.build import SUFFIXES
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import BlockDefinition
-from cnndsl.ops.base import Shape, spell_shape
+from cnndsl.ops.facts import Shape, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.structure import labels

@@ -13,7 +13,8 @@ from cnndsl.analysis.measures import find_node
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Auto, Op, Shape, spell_shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto, Shape, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.structure import (
     Block,

@@ -20,7 +20,7 @@ from cnndsl.graph import Network, key_of
 from cnndsl.language import tree
 from cnndsl.language.evaluate import evaluate
 from cnndsl.language.modules import MAX_BYTES, BlockDefinition
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 Keys = dict[str, Shape]
 SHOWN = 3

@@ -18,7 +18,7 @@ from cnndsl.analysis.buffers import Buffer, Key, buffers, held, layout
 from cnndsl.analysis.costs import total
 from cnndsl.analysis.schedule import best_order, timeline
 from cnndsl.graph import Network
-from cnndsl.ops.base import BYTES, Saved
+from cnndsl.ops.facts import BYTES, Saved
 from cnndsl.symbolic import strip
 
 OPTIMIZERS = {"sgd": 0, "momentum": 1, "adam": 2}

@@ -20,7 +20,7 @@ from cnndsl.language.modules import BlockDefinition, FileScope
 from cnndsl.language.names import OpRef
 from cnndsl.language.naming import Modules, Site, Turn, all_labels, is_source
 from cnndsl.language.unread import names_in, values_in
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import (
     Block,
     Item,

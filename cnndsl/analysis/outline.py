@@ -12,7 +12,8 @@ from itertools import groupby
 
 from cnndsl.analysis.costs import Cost
 from cnndsl.graph import Network, plain
-from cnndsl.ops.base import Family, Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.structure import (

@@ -16,7 +16,7 @@ from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 
 FAR = 1009

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from cnndsl.analysis.forms import normal
 from cnndsl.graph import Decided, Network
-from cnndsl.ops.base import Op, Places, Shape, mapped
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Places, Shape, mapped
 from cnndsl.structure import (
     Block,
     Call,

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from cnndsl.diagnostics import Diagnostic
 from cnndsl.graph import Network
-from cnndsl.ops.base import Reading, Taps
+from cnndsl.ops.facts import Reading, Taps
 from cnndsl.symbolic import strip
 
 Place = tuple[str, int]

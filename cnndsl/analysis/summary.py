@@ -15,7 +15,7 @@ from cnndsl.analysis.columns import SCHEMA, USUAL, aligned, figures, known, sigh
 from cnndsl.analysis.costs import Cost, Total, costs, giga, total
 from cnndsl.analysis.outline import Row, outline
 from cnndsl.graph import Network, plain
-from cnndsl.ops.base import Shape, spell_shape
+from cnndsl.ops.facts import Shape, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.symbolic import strip

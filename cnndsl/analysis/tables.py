@@ -16,7 +16,7 @@ from cnndsl.analysis import columns as named
 from cnndsl.analysis.columns import SUMMED, TITLES, USUAL, Figures, aligned, figures, sights
 from cnndsl.analysis.costs import costs
 from cnndsl.graph import Network
-from cnndsl.ops.base import spell_shape
+from cnndsl.ops.facts import spell_shape
 from cnndsl.structure import blocks, nodes_of
 from cnndsl.symbolic import strip
 

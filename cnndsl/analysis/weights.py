@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
 from cnndsl.graph import Network, Node, key_of
-from cnndsl.ops.base import Weight, spell_shape
+from cnndsl.ops.facts import Weight, spell_shape
 
 Array = npt.NDArray[Any]
 

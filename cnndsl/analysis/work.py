@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.analysis.buffers import layout
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 
 BUCKETS = (
     "macs", "bias", "norm", "activation", "pool", "resize", "elementwise", "special", "gather",

@@ -17,7 +17,7 @@ from cnndsl.console import Trouble, network_arguments, sized
 if TYPE_CHECKING:
     from cnndsl.backends.numpy.plan import Compiled, Plan
     from cnndsl.network import Network
-    from cnndsl.ops.base import Array
+    from cnndsl.ops.facts import Array
 
 PEERS = ("torch", "onnxruntime")
 ALONE = "onnxruntime"

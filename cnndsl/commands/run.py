@@ -14,7 +14,7 @@ from cnndsl.files import replacing
 
 if TYPE_CHECKING:
     from cnndsl.network import Network
-    from cnndsl.ops.base import Array
+    from cnndsl.ops.facts import Array
 
 
 @click.command()

@@ -10,7 +10,8 @@ from cnndsl.editing.reading import Checked, Instance
 from cnndsl.editing.symbols import Names, Place, Symbol
 from cnndsl.editing.tokens import Token, tokens
 from cnndsl.language.names import operation, operations
-from cnndsl.ops.base import Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Shape
 from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import spell
 from cnndsl.structure import Call, Line, nodes_of

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from cnndsl.figures.scene import Box, Cluster, Item, boxes
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 LEVELS = 3
 """So many calls on different values are the levels of a pyramid, or two that find boxes."""

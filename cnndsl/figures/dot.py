@@ -12,7 +12,7 @@ from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Frame, Item, Plan, Scene
 from cnndsl.figures.text import clean, elide, label_text
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 if TYPE_CHECKING:
     import graphviz

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.scene import Cluster, Item, Scene, boxes
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame, Item, Plan, Scene
 from cnndsl.figures.text import clean, elide, label_text
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 WIDEST = 60
 SHAPES: dict[Family | None, tuple[str, str]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnndsl.figures import theme
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 THEMES = ("light", "dark", "paper")
 

@@ -20,7 +20,8 @@ from cnndsl.figures.variants import Variants, conditions, identity
 from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family
 from cnndsl.structure import (
     Call,
     Each,

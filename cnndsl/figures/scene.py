@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.diagnostics import Span
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.structure import Call, Tensor
 
 

@@ -15,7 +15,7 @@ from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import clean, shape_text
 from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 
 HEADER = ("stage", "output", "layers", "×", "parameters", "multiply-adds")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 FONT = "Helvetica"
 GREY = "#666666"

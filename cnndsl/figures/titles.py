@@ -10,7 +10,8 @@ from cnndsl.figures.scene import Box, Frame
 from cnndsl.figures.text import short_formula, spell_argument
 from cnndsl.figures.walk import given
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family
 from cnndsl.ops.words import Named, Words, spoken
 from cnndsl.symbolic import Sym, strip
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family
 from cnndsl.structure import (
     Block,
     Call,

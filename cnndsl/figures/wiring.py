@@ -9,7 +9,7 @@ from cnndsl.figures.layout.strides import node_strides
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
 from cnndsl.figures.text import labels_text
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 from cnndsl.structure import Tensor
 
 MANY = 3

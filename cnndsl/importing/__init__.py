@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnndsl.network import Network
-    from cnndsl.ops.base import Array, Shape
+    from cnndsl.ops.facts import Array, Shape
 
 __all__ = ["Imported", "from_flow", "from_torch"]
 
@@ -159,7 +159,7 @@ def _report(
     flow: Flow, first: float, other: Mapping[str, Shape] | None, second: float | None
 ) -> str:
     from cnndsl.importing import proof
-    from cnndsl.ops.base import spell_shape
+    from cnndsl.ops.facts import spell_shape
 
     def at(shapes: Mapping[str, Shape]) -> str:
         return ", ".join(spell_shape(shape) for shape in shapes.values())

@@ -15,7 +15,8 @@ import numpy as np
 from cnndsl.importing.axes import order_of
 from cnndsl.importing.flow import Flow, Layer, Value
 from cnndsl.importing.rewriting import uses
-from cnndsl.ops.base import OPS, Array, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Array, Shape
 from cnndsl.ops.values import bind
 from cnndsl.records import Record, record
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnndsl.importing.flow import Flow, Layer, Value
 from cnndsl.importing.rewriting import Layers, chained, common, renamed, uses
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 MOVES = frozenset({"reshape", "flatten", "rearrange"})
 

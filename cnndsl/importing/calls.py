@@ -8,7 +8,7 @@ from typing import Any
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.importing.flow import Layer, Scope, Value, refused
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 
 BATCH = 2

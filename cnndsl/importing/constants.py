@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.importing.calls import BATCH, Constant
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 if TYPE_CHECKING:
     from torch import fx

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from cnndsl.diagnostics import ArchError, Diagnostic, OpError
-from cnndsl.ops.base import OPS, Array, Op, Shape, spell_shape
+from cnndsl.ops.base import OPS, Op
+from cnndsl.ops.facts import Array, Shape, spell_shape
 from cnndsl.ops.values import bind
 from cnndsl.records import Record, record
 

@@ -11,7 +11,8 @@ from cnndsl.importing.flow import RESERVED, Flow, Layer, Value, refused
 from cnndsl.importing.parts import Part, outputs_of
 from cnndsl.importing.steps import arguments, fused, settled
 from cnndsl.importing.terms import Body, Chain, Line, Named, Some, Step, repeated
-from cnndsl.ops.base import OPS, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Shape
 
 CallOf = Callable[["Part"], tuple[str, dict[str, Any]]]
 """The call of a part's block: its name, and the values of its parameters."""

@@ -29,7 +29,7 @@ from cnndsl.importing.onnx_graph import (
 )
 from cnndsl.importing.onnx_running import runner
 from cnndsl.importing.onnx_scopes import opened, scopes_of
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, ValueInfoProto

@@ -14,7 +14,7 @@ from cnndsl.importing.onnx_graph import (
     Call,
     Known,
 )
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 if TYPE_CHECKING:
     from onnx import NodeProto

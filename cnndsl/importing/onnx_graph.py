@@ -15,7 +15,8 @@ import numpy as np
 
 from cnndsl.diagnostics import OpError
 from cnndsl.importing.flow import Layer, Scope, Value, refused
-from cnndsl.ops.base import OPS, Array, Shape, spell_shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Array, Shape, spell_shape
 from cnndsl.ops.values import bind
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from cnndsl.importing.onnx_graph import (
     BATCH,
     Learned,
 )
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto

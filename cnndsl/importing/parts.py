@@ -12,7 +12,8 @@ from dataclasses import field, replace
 
 from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused
 from cnndsl.importing.rewriting import uses
-from cnndsl.ops.base import OPS, Family
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Family
 from cnndsl.records import Record, record
 
 SMALL = frozenset({Family.NORM, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE})

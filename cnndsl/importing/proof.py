@@ -10,7 +10,8 @@ import numpy as np
 from cnndsl.analysis.weights import expected_weights, weight_name
 from cnndsl.importing.flow import Flow, Layer, Value, refused
 from cnndsl.network import Network
-from cnndsl.ops.base import Array, Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Array, Shape
 
 CLOSE = 1e-6
 """The largest difference, by the largest value, between two runs in double precision."""

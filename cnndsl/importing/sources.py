@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnndsl.importing import Imported
-    from cnndsl.ops.base import Shape
+    from cnndsl.ops.facts import Shape
 
 DEFAULT = (3, 224, 224)
 """The shape of an image where nothing says another."""

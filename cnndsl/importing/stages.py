@@ -13,7 +13,8 @@ from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.lines import label
 from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
 from cnndsl.importing.wording import WIDTH, Wording
-from cnndsl.ops.base import OPS, Family, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Family, Shape
 
 ROWS = 3
 """So many rows make a table."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from cnndsl.importing.flow import Layer
 from cnndsl.importing.terms import Named, Sides, Step
-from cnndsl.ops.base import OPS, Family, Op
+from cnndsl.ops.base import OPS, Op
+from cnndsl.ops.facts import Family
 
 NORMS = frozenset(name for name, op in OPS.items() if op.family is Family.NORM)
 ACTIVATIONS = frozenset(

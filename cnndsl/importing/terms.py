@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import Any
 
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 
 Column = dict[int, Any]

@@ -19,7 +19,7 @@ from cnndsl.importing.aten import COPIES, RULES, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

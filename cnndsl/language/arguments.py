@@ -9,7 +9,8 @@ from cnndsl.language.evaluate import evaluate, is_tensor, show
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import Env, OpRef, kept, reals
 from cnndsl.language.nodes import OpCall
-from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto
 from cnndsl.ops.values import bind, signature
 
 Given = dict[str, tuple[object, Span]]

@@ -6,7 +6,7 @@ from cnndsl.diagnostics import fault
 from cnndsl.language import tree
 from cnndsl.language.evaluate import integer, show
 from cnndsl.language.names import Env, OpRef
-from cnndsl.ops.base import Shape, spell_shape
+from cnndsl.ops.facts import Shape, spell_shape
 from cnndsl.symbolic import Axis, axis
 
 SIZE = "size"

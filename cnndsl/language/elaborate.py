@@ -35,7 +35,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.rows import check_rows
 from cnndsl.language.unread import unread_lines, unused_names
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import Block, Tensor, deep_recursion
 from cnndsl.symbolic import TooManyTermsError
 

@@ -24,7 +24,7 @@ from cnndsl.language.names import (
     operations,
 )
 from cnndsl.language.paths import resolve
-from cnndsl.ops.base import Auto
+from cnndsl.ops.facts import Auto
 from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import divides, initial, spell
 from cnndsl.structure import Tensor

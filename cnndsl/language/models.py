@@ -22,7 +22,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.syntax import check_characters, parse_value
 from cnndsl.language.types import coerce
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.symbolic import Sym
 
 

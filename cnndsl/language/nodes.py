@@ -8,7 +8,8 @@ from dataclasses import replace
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, Wires, key_of
 from cnndsl.language.names import Frame, Place
-from cnndsl.ops.base import OPS, Op, Places, Shape, Weight, spell_shape
+from cnndsl.ops.base import OPS, Op
+from cnndsl.ops.facts import Places, Shape, Weight, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor

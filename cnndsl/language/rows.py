@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Family, Op, Place
+from cnndsl.ops.base import Op
 from cnndsl.ops.composition import CHANNELS, UNKNOWN, Axes, Axis, Part, size_of, unknown
+from cnndsl.ops.facts import Family, Place
 from cnndsl.structure import Block, Tensor, blocks
 from cnndsl.symbolic import strip
 

@@ -27,7 +27,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.language.size import least_work
 from cnndsl.language.translate import Resuming, resume_decided, resume_indexed, translate
-from cnndsl.ops.base import spell_shape
+from cnndsl.ops.facts import spell_shape
 from cnndsl.ops.values import divides
 from cnndsl.structure import Each, Group, Loop, Repeat, Tensor, Term, one_each
 from cnndsl.symbolic import compared

@@ -8,7 +8,7 @@ from cnndsl.language.evaluate import show
 from cnndsl.language.names import (
     OpRef,
 )
-from cnndsl.ops.base import Auto
+from cnndsl.ops.facts import Auto
 from cnndsl.ops.values import divides
 
 

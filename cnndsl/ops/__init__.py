@@ -25,7 +25,8 @@ from cnndsl.ops import (
     whole_pool,
     windows,
 )
-from cnndsl.ops.base import OPS, Family, Op, Shape, Weight, Window
+from cnndsl.ops.base import OPS, Op
+from cnndsl.ops.facts import Family, Shape, Weight, Window
 
 __all__ = [
     "OPS",

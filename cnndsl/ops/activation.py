@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, each_element, op
+from cnndsl.ops.facts import (
     INPUT,
     OUTPUT,
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Reading,
     Shape,
     Template,
     Torch,
     Weight,
-    each_element,
-    op,
 )
 from cnndsl.ops.initial import Constant
 from cnndsl.ops.onnx_steps import Onnx, Value

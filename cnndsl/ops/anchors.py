@@ -18,7 +18,10 @@ from cnndsl.ops.anchors_torch import (
 )
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.box_checks import Numbers, both_axes, check_boxes, check_numbers, check_rows
+from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
+from cnndsl.ops.facts import (
     BYTES,
     NOTHING,
     SAME,
@@ -26,17 +29,13 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Saved,
     Shape,
     Torch,
-    op,
     real,
 )
-from cnndsl.ops.box_checks import Numbers, both_axes, check_boxes, check_numbers, check_rows
-from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
 from cnndsl.ops.onnx_steps import DOUBLE, Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise
 from cnndsl.ops.shapes import spatial

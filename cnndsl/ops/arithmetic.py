@@ -8,21 +8,19 @@ from typing import ClassVar
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, each_element, op
+from cnndsl.ops.facts import (
     INPUT,
     NOTHING,
     OUTPUT,
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Saved,
     Shape,
     Template,
     Torch,
-    each_element,
-    op,
     spell_shape,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value

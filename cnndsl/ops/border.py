@@ -7,14 +7,14 @@ from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     INPUT,
     NOTHING,
     Array,
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Pad,
     Pads,
@@ -24,7 +24,6 @@ from cnndsl.ops.base import (
     Size,
     Torch,
     Window,
-    op,
     spell_shape,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value

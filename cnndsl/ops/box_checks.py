@@ -6,7 +6,7 @@ Boxes are rows of four numbers, x1 y1 x2 y2 in pixels.
 from __future__ import annotations
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Shape, spell_shape
+from cnndsl.ops.facts import Shape, spell_shape
 from cnndsl.ops.values import spell
 
 Numbers = tuple[float, ...]

@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     BYTES,
     INPUT,
     Array,
     Auto,
     Call,
     Family,
-    Op,
     Pad,
     Pads,
     Reading,
@@ -27,7 +27,6 @@ from cnndsl.ops.base import (
     Torch,
     Weight,
     Window,
-    op,
 )
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both

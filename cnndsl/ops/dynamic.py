@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.conv import Conv, conv_of
+from cnndsl.ops.facts import (
     BYTES,
     NOTHING,
     SAME,
@@ -16,7 +18,6 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Pad,
     Pads,
@@ -30,10 +31,8 @@ from cnndsl.ops.base import (
     Weight,
     Window,
     grouped,
-    op,
     spell_shape,
 )
-from cnndsl.ops.conv import Conv, conv_of
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value, both
 from cnndsl.ops.reads import pointwise

@@ -6,12 +6,13 @@ from itertools import accumulate
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.composition import Axes
+from cnndsl.ops.facts import (
     NOTHING,
     Array,
     Family,
     Integers,
-    Op,
     Reading,
     Saved,
     Shape,
@@ -19,10 +20,8 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
-    op,
     spell_shape,
 )
-from cnndsl.ops.composition import Axes
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.pattern import Contraction
 from cnndsl.ops.reads import concatenated, pointwise

@@ -6,7 +6,9 @@ import math
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.box_checks import Numbers
+from cnndsl.ops.facts import (
     BYTES,
     INPUT,
     NOTHING,
@@ -15,7 +17,6 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Saved,
@@ -23,11 +24,9 @@ from cnndsl.ops.base import (
     Taps,
     Torch,
     Weight,
-    op,
     real,
     spell_shape,
 )
-from cnndsl.ops.box_checks import Numbers
 from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position

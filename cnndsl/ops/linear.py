@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     BYTES,
     INPUT,
     NOTHING,
@@ -16,14 +17,12 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Reading,
     Saved,
     Shape,
     Torch,
     Weight,
     Window,
-    op,
 )
 from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value

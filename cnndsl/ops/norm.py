@@ -8,8 +8,8 @@ from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
-    BEGINNINGS,
+from cnndsl.ops.base import BEGINNINGS, Op, each_element, op
+from cnndsl.ops.facts import (
     BYTES,
     INPUT,
     Array,
@@ -17,15 +17,12 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Reading,
     Saved,
     Shape,
     Torch,
     Weight,
-    each_element,
     grouped,
-    op,
     spell_shape,
 )
 from cnndsl.ops.initial import Init, Ones, Zeros

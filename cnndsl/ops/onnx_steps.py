@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Any
 
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import Array, Pads, Shape
+from cnndsl.ops.facts import Array, Pads, Shape
 from cnndsl.records import Record, record
 from cnndsl.symbolic import Formula, Sym, Symbol, formula
 

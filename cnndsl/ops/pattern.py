@@ -11,7 +11,7 @@ import string
 from collections.abc import Sequence
 
 from cnndsl.diagnostics import OpError, listing
-from cnndsl.ops.base import (
+from cnndsl.ops.facts import (
     BYTES,
     SAME,
     Along,

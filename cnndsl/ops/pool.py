@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     BYTES,
     INPUT,
     Array,
     Auto,
     Call,
     Family,
-    Op,
     Operand,
     Pad,
     Pads,
@@ -26,7 +26,6 @@ from cnndsl.ops.base import (
     TfSame,
     Torch,
     Window,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded
 from cnndsl.ops.padded_torch import padded_pool, same_pool

@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from cnndsl.ops.base import SAME, Along, Op, Place, Reading, Shape, Taps
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import SAME, Along, Place, Reading, Shape, Taps
 
 LONGEST = 100_000
 """Units that take turns in a longer period count as read in no order."""

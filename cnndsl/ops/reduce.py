@@ -7,21 +7,20 @@ from typing import ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     NOTHING,
     SAME,
     Array,
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Saved,
     Shape,
     Template,
     Torch,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import check_axis, one

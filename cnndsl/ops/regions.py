@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.box_checks import check_boxes
+from cnndsl.ops.composition import Axes, simple
+from cnndsl.ops.facts import (
     BYTES,
     NOTHING,
     SAME,
@@ -15,7 +18,6 @@ from cnndsl.ops.base import (
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Saved,
@@ -23,11 +25,8 @@ from cnndsl.ops.base import (
     Size,
     Template,
     Torch,
-    op,
     spell_shape,
 )
-from cnndsl.ops.box_checks import check_boxes
-from cnndsl.ops.composition import Axes, simple
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.regions_torch import GATHER, ROI_ALIGN
 from cnndsl.ops.shapes import check_axis, compact, spatial

@@ -7,21 +7,7 @@ import re
 from typing import Any
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import (
-    NOTHING,
-    SAME,
-    Array,
-    Call,
-    Family,
-    Integers,
-    Op,
-    Reading,
-    Shape,
-    Template,
-    Torch,
-    op,
-    spell_shape,
-)
+from cnndsl.ops.base import Op, op
 from cnndsl.ops.composition import (
     CHANNELS,
     Axes,
@@ -31,6 +17,19 @@ from cnndsl.ops.composition import (
     simple,
     size_of,
     unknown,
+)
+from cnndsl.ops.facts import (
+    NOTHING,
+    SAME,
+    Array,
+    Call,
+    Family,
+    Integers,
+    Reading,
+    Shape,
+    Template,
+    Torch,
+    spell_shape,
 )
 from cnndsl.ops.onnx_steps import BATCH, Onnx, Value
 from cnndsl.ops.pattern import Axes as Sizes

@@ -9,19 +9,18 @@ from typing import Any, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     NOTHING,
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Reading,
     Shape,
     Size,
     Torch,
     Window,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import resized

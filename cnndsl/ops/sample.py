@@ -6,20 +6,19 @@ from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     NOTHING,
     SAME,
     Array,
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Saved,
     Shape,
     Torch,
-    op,
     spell_shape,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed

@@ -8,25 +8,24 @@ from dataclasses import replace
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import boxes as arrays
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.box_checks import check_boxes, check_rows
+from cnndsl.ops.composition import Axes, simple, size_of, unknown
+from cnndsl.ops.facts import (
     BYTES,
     SAME,
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Place,
     Reading,
     Saved,
     Shape,
     Torch,
-    op,
     real,
     spell_shape,
 )
-from cnndsl.ops.box_checks import check_boxes, check_rows
-from cnndsl.ops.composition import Axes, simple, size_of, unknown
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.selection_onnx import Table
 from cnndsl.ops.selection_torch import NMS, TOPK

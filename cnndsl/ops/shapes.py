@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Auto, Pad, Pads, Shape, Size, TfSame, spell_shape
+from cnndsl.ops.facts import Auto, Pad, Pads, Shape, Size, TfSame, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.ops.words import spoken
 from cnndsl.symbolic import maximum, minimum

@@ -7,13 +7,13 @@ from typing import Any
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     NOTHING,
     Array,
     Call,
     Family,
     Integers,
-    Op,
     Operand,
     Reading,
     Shape,
@@ -21,7 +21,6 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.reads import pointwise

@@ -6,13 +6,14 @@ import math
 from dataclasses import replace
 
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.conv import Conv, conv_of, padded
+from cnndsl.ops.facts import (
     BYTES,
     Array,
     Auto,
     Call,
     Family,
-    Op,
     Pad,
     Reading,
     Saved,
@@ -21,10 +22,8 @@ from cnndsl.ops.base import (
     Torch,
     Weight,
     Window,
-    op,
     real,
 )
-from cnndsl.ops.conv import Conv, conv_of, padded
 from cnndsl.ops.initial import Init, Ones
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.shapes import even, one, padding, per_stride, spatial, torch_sides, windowed

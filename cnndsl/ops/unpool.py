@@ -9,7 +9,8 @@ from typing import Any
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import op
+from cnndsl.ops.facts import (
     NOTHING,
     SAME,
     Array,
@@ -24,7 +25,6 @@ from cnndsl.ops.base import (
     Size,
     Torch,
     Window,
-    op,
     spell_shape,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, both, unpadded

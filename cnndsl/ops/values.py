@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from cnndsl.diagnostics import OpError, spelling
-from cnndsl.ops.base import Auto, Op, TfSame
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto, TfSame
 from cnndsl.ops.initial import Constant, Init
 
 

@@ -6,20 +6,18 @@ import math
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, each_element, op
+from cnndsl.ops.facts import (
     BYTES,
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Reading,
     Saved,
     Shape,
     Taps,
     Torch,
-    each_element,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, pointwise

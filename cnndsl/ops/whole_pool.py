@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from cnndsl.ops.arrays import kernels, np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import Op, op
+from cnndsl.ops.facts import (
     INPUT,
     NOTHING,
     SAME,
@@ -13,7 +14,6 @@ from cnndsl.ops.base import (
     Array,
     Call,
     Family,
-    Op,
     Operand,
     Reading,
     Saved,
@@ -23,7 +23,6 @@ from cnndsl.ops.base import (
     Template,
     Torch,
     Window,
-    op,
 )
 from cnndsl.ops.onnx_steps import Onnx, Value, fixed
 from cnndsl.ops.shapes import (

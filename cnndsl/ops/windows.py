@@ -6,7 +6,8 @@ import math
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import (
+from cnndsl.ops.base import op
+from cnndsl.ops.facts import (
     SAME,
     Array,
     Call,
@@ -18,7 +19,6 @@ from cnndsl.ops.base import (
     Shape,
     Taps,
     Torch,
-    op,
     real,
     spell_shape,
 )

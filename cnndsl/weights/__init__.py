@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cnndsl.analysis.weights import draw, expected_weights
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
-from cnndsl.ops.base import Weight
+from cnndsl.ops.facts import Weight
 from cnndsl.weights import layers
 from cnndsl.weights.execution import by_execution, unwrapped
 from cnndsl.weights.faults import believed

@@ -19,7 +19,7 @@ from cnndsl.analysis.weights import weight_name
 from cnndsl.backends.numpy.interpreter import last_uses
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Array, Family
+from cnndsl.ops.facts import Array, Family
 from cnndsl.weights.cells import Known
 from cnndsl.weights.layers import Ours, Theirs
 

@@ -14,7 +14,7 @@ from functools import reduce
 from operator import or_
 
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.weights.numbering import Path, numbered
 from cnndsl.weights.sets import bits, several, union
 

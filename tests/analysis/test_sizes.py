@@ -20,7 +20,7 @@ from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.files import shipped
 from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.network import elaborate
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.symbolic import formula, strip
 from tests.ops.cases import CASES, Case, made
 

@@ -20,7 +20,7 @@ from cnndsl.figures.svg import svg
 from cnndsl.figures.write import written
 from cnndsl.files import shipped
 from cnndsl.network import loads
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 from tests.figures.geometry import (
     PAGE,
     crossings,

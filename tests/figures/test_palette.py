@@ -9,7 +9,7 @@ import pytest
 from cnndsl.figures import palette, theme
 from cnndsl.figures.compared.union import KINDS
 from cnndsl.figures.palette import role_of
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 BOXES = [*(role_of(family) for family in (None, *theme.LOOKS)), *KINDS, "page", "band", "frame"]
 HEATS = [f"heat{step}" for step in range(palette.HEAT_STEPS)]

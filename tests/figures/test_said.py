@@ -19,7 +19,8 @@ from cnndsl.figures.values import values
 from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import loads
-from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto
 from tests.figures.geometry import network
 
 ZOO = sorted(shipped())

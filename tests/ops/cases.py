@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Auto, Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto, Shape
 from cnndsl.ops.initial import Constant, Normal, Zeros
 from cnndsl.ops.values import bind
 

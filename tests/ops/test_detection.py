@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.anchors import AnchorGrid
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from tests.ops.cases import made
 from tests.ops.torch_text import forms
 from tests.torchvision_cpu import torchvision

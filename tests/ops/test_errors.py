@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Auto, Shape
+from cnndsl.ops.facts import Auto, Shape
 from tests.ops.cases import made
 
 MAP = (6, 8, 8)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from cnndsl.ops import OPS, Family, Op
-from cnndsl.ops.base import Reading, Saved, Shape, Taps
+from cnndsl.ops.facts import Reading, Saved, Shape, Taps
 from cnndsl.ops.strides import Laid
 from tests.ops.cases import CASES, Case, made
 from tests.ops.test_columns import each_case, inputs_for, outputs_of

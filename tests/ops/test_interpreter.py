@@ -9,7 +9,7 @@ from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.numpy.interpreter import Interpreter
 from cnndsl.diagnostics import ArchError, Source, Span
 from cnndsl.graph import Network, Node, Wires
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import Block, Definition, Tensor
 from tests.ops.cases import made
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from cnndsl.backends.numpy import kernels
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Auto
+from cnndsl.ops.facts import Auto
 from cnndsl.ops.shapes import window_size
 from cnndsl.symbolic import Sym, axis, formula, symbol
 from tests.ops.cases import made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cnndsl.ops.base import Shape, Template
+from cnndsl.ops.facts import Shape, Template
 from tests.ops.cases import made
 
 

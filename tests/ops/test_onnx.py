@@ -13,7 +13,8 @@ from onnx import helper
 from cnndsl.backends.onnx.protos import IR, OPSET, node_proto
 from cnndsl.backends.onnx.sizes import Sizes
 from cnndsl.diagnostics import OpError
-from cnndsl.ops.base import Array, Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Array, Shape
 from cnndsl.ops.onnx_steps import FreeSizeError, Onnx, OnnxNode, Value
 from cnndsl.symbolic import Axis, axis
 from tests.ops.cases import CASES, Case, identifier, made

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, library, nn
 from torch.nn import functional as F  # noqa: N812
 
-from cnndsl.ops.base import Call, Op, Operand, Shape, Template, Torch
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Call, Operand, Shape, Template, Torch
 
 NAMES = ("x", "y", "z", "u", "v")
 

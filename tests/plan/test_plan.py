@@ -23,7 +23,7 @@ from cnndsl.backends.numpy.plan import Plan
 from cnndsl.backends.numpy.plan.threads import Team, single_threaded_products
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 
 def weights_of(network: Network, seed: int = 0) -> dict[str, Array]:

@@ -16,7 +16,7 @@ from cnndsl.analysis.weights import random_weights
 from cnndsl.backends.numpy.plan import Plan, choose, rewrites
 from cnndsl.backends.numpy.plan.rewrites import Affine
 from cnndsl.diagnostics import ArchError
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 
 Outputs = dict[str, Array]
 

@@ -11,7 +11,7 @@ from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.numpy.plan import Plan
 from cnndsl.backends.numpy.plan.arena import lay_out
 from cnndsl.backends.numpy.plan.order import lives, ordered, sizes
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 from tests.small_zoo import NETWORKS, arrays_of, full, small, weights_of
 
 

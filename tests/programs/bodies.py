@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import Block
 from tests.programs.operations import (
     NAMES,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import Block, Call
 from tests.programs.bodies import Body, Callee, Names, Parameter, RefusedError, Value, refused
 from tests.programs.constructs import CONSTRUCTS, Construct, operation_line, own_pattern

@@ -42,7 +42,7 @@ from cnndsl.figures.write import STYLES
 from cnndsl.language import pick
 from cnndsl.language.modules import BlockDefinition, Loader
 from cnndsl.network import Network, elaborate
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 from cnndsl.records import Record, record
 from cnndsl.structure import Tensor, labels
 from cnndsl.symbolic import formula

@@ -12,7 +12,8 @@ from dataclasses import MISSING
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Auto, Op, Parameter, Shape
+from cnndsl.ops.base import Op, Parameter
+from cnndsl.ops.facts import Auto, Shape
 from cnndsl.ops.initial import (
     Bilinear,
     Constant,

@@ -13,7 +13,8 @@ from itertools import chain
 from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from cnndsl.ops import OPS
-from cnndsl.ops.base import Auto, Parameter, Shape
+from cnndsl.ops.base import Parameter
+from cnndsl.ops.facts import Auto, Shape
 from cnndsl.ops.values import spell
 from tests.programs.bodies import refused
 from tests.programs.generate import PARAMETERS

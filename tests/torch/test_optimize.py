@@ -14,7 +14,7 @@ from torch import nn
 from cnndsl.analysis.weights import random_weights
 from cnndsl.graph import Network
 from cnndsl.network import loads
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm
 from tests.small_zoo import NETWORKS, arrays_of, full, small, weights_of
 

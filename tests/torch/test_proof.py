@@ -28,8 +28,9 @@ from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.names import OpRef
 from cnndsl.network import load, loads
-from cnndsl.ops.base import OPS, Family, Op, Operand, Shape, Torch, op
-from cnndsl.ops.base import Call as BaseCall
+from cnndsl.ops.base import OPS, Op, op
+from cnndsl.ops.facts import Call as BaseCall
+from cnndsl.ops.facts import Family, Operand, Shape, Torch
 from tests.torch.mutants import mutants
 
 HEAD = """

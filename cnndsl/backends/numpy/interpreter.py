@@ -11,7 +11,8 @@ import numpy.typing as npt
 from cnndsl.analysis.weights import checked_weights, weight_name
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Family, Op, spell_shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family, spell_shape
 from cnndsl.ops.reshape import Rebatch
 
 Array = npt.NDArray[Any]

@@ -9,7 +9,7 @@ from cnndsl.analysis.weights import checked_weights
 from cnndsl.backends.onnx.tracing import traced
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -10,7 +10,7 @@ import numpy as np
 from cnndsl import __version__
 from cnndsl.backends.onnx.functions import DOMAIN, Function, calls
 from cnndsl.backends.onnx.tracing import Port, Traced
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 from cnndsl.ops.onnx_steps import OnnxNode
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from cnndsl.analysis.weights import weight_name
 from cnndsl.backends.onnx.sizes import Sizes
 from cnndsl.diagnostics import ArchError, Diagnostic, OpError
 from cnndsl.graph import Network, key_of
-from cnndsl.ops.base import Family, Op, Shape
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.onnx_steps import FreeSizeError, Onnx, OnnxNode, Value, fixed
 from cnndsl.symbolic import Apply, Axis, Formula, Sym
 

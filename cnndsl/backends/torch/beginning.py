@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnndsl.backends.torch import python
-from cnndsl.ops.base import BEGINNINGS, Op, Shape
+from cnndsl.ops.base import BEGINNINGS, Op
+from cnndsl.ops.facts import Shape
 from cnndsl.ops.initial import Init
 
 INITIALISED = '''def initialised(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cnndsl.backends.torch.execute import module
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 
 def outputs(

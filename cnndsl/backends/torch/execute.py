@@ -12,7 +12,7 @@ import numpy as np
 
 from cnndsl.backends.torch import write
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,8 @@ import ast
 from cnndsl.backends.torch import beginning, layers, python
 from cnndsl.backends.torch.names import Names
 from cnndsl.graph import Network
-from cnndsl.ops.base import Op, Torch
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Torch
 from cnndsl.structure import Path
 
 Tree = dict[str | int, "Tree | ast.expr"]

@@ -9,7 +9,7 @@ from functools import cache
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.proof.calls import signature
-from cnndsl.ops.base import Call, Operand, Template
+from cnndsl.ops.facts import Call, Operand, Template
 
 Spell = Callable[[object], ast.expr]
 """How a value is written: `python.node_of` in the constructor."""

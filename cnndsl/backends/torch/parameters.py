@@ -14,7 +14,7 @@ from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
-from cnndsl.ops.base import Auto
+from cnndsl.ops.facts import Auto
 
 Parameter = tuple[int, str]
 

@@ -26,7 +26,8 @@ from cnndsl.language.evaluate import named
 from cnndsl.language.functions import FUNCTIONS
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef, operation
-from cnndsl.ops.base import Auto, Family, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto, Family
 from cnndsl.ops.initial import INITS, Init
 from cnndsl.ops.values import bind
 from cnndsl.structure import Step

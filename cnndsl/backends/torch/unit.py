@@ -18,7 +18,8 @@ from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 from cnndsl.language.naming import all_labels
-from cnndsl.ops.base import Auto, Op
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Auto
 from cnndsl.structure import Block, Tensor, labels_in, nodes_of
 
 Identity = tuple[int, str, int]

@@ -20,7 +20,7 @@ from cnndsl.figures.compared.union import (
 )
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 
 def union(before: Network, after: Network) -> Union:

@@ -29,7 +29,7 @@ from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, count_text, label_text, shape_text
 from cnndsl.figures.titles import Sayer, title_of
 from cnndsl.graph import Network
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 MARGIN, GAP = 18.0, 26.0
 TITLE, SMALL, LABEL = 11.0, 9.0, 8.0

@@ -11,7 +11,7 @@ from cnndsl.figures.scene import Box, Frame, Scene
 from cnndsl.figures.text import clean, label_text, labels_text, shape_text
 from cnndsl.figures.titles import sayer
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.shapes import square
 from cnndsl.structure import Tensor
 

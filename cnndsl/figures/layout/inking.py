@@ -20,7 +20,7 @@ from cnndsl.figures.layout.piece import Ends, Piece, Rail, Scope, Spot
 from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 SLANT = 7.0
 BENT, ARCED = 5.0, 16.0

@@ -22,7 +22,7 @@ from cnndsl.figures.scene import Box, Frame, Plan, Scene, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
 from cnndsl.figures.titles import sayer
 from cnndsl.figures.values import Table, values
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 MARGIN = 6.0
 GUTTER = 28.0

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network, Node
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.structure import Tensor
 
 WINDOWED = (Family.CONV, Family.DEPTHWISE)

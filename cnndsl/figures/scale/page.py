@@ -34,7 +34,7 @@ from cnndsl.figures.scene import Scene
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, shape_text
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family
+from cnndsl.ops.facts import Family
 
 MARGIN, OVER = 10.0, 14.0
 """Around all, and over what stands at the foot."""

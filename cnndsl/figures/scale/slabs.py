@@ -10,7 +10,7 @@ from cnndsl.figures.scene import Box, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import sayer
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.words import Words
 
 WEIGHTY = {Family.CONV, Family.DEPTHWISE, Family.LINEAR}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cnndsl.figures.paint import Part, Path, Point, Polygon
 from cnndsl.figures.text import count_text
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 UNIT, TALLEST = 18.0, 158.0
 """Pixels of height a root of a pixel, but never more in all."""

@@ -15,7 +15,7 @@ from cnndsl.figures.text import clean
 from cnndsl.figures.titles import title_of
 from cnndsl.figures.walk import calls_of, labels_of
 from cnndsl.graph import Network
-from cnndsl.ops.base import Family, Shape
+from cnndsl.ops.facts import Family, Shape
 
 IDLE = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE}
 """Families that leave what they are given, in size or in number."""

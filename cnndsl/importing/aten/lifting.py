@@ -10,7 +10,8 @@ import numpy as np
 
 from cnndsl.importing.aten.table import RULES, nothing
 from cnndsl.importing.calls import Call, Constant, Seen
-from cnndsl.ops.base import OPS, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Shape
 
 WHOLE = frozenset(("matmul", "bmm", "einsum", "stack", "scaled_dot_product_attention"))
 """Operations all of whose tensors must flow; the others take parameters beside the first."""

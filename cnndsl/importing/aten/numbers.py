@@ -9,7 +9,8 @@ from typing import Any
 from cnndsl.importing.aten.lifting import flowing, learned, same, uniform
 from cnndsl.importing.aten.table import AXES, RULES, permuted, rule
 from cnndsl.importing.calls import Call, Constant, Seen
-from cnndsl.ops.base import OPS, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Shape
 
 # Functions of each element
 

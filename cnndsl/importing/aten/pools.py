@@ -8,7 +8,7 @@ from typing import Any
 
 from cnndsl.importing.aten.table import rule
 from cnndsl.importing.calls import Call, Constant, Seen
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 # Pools and sizes
 

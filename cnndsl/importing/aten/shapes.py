@@ -9,7 +9,8 @@ from cnndsl.importing.aten.numbers import aligned, constant
 from cnndsl.importing.aten.table import permuted, rule
 from cnndsl.importing.calls import Call, Constant, Seen
 from cnndsl.importing.flow import Value
-from cnndsl.ops.base import OPS, Shape
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Shape
 
 # Parts and joins
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cnndsl.importing.calls import Call, Seen
 from cnndsl.importing.flow import Value
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 Rule = Callable[[Call], Any]
 RULES: dict[str, Rule] = {}

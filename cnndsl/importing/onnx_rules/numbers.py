@@ -17,7 +17,7 @@ from cnndsl.importing.onnx_graph import (
     short,
 )
 from cnndsl.importing.onnx_rules.products import row, shaped
-from cnndsl.ops.base import Shape
+from cnndsl.ops.facts import Shape
 
 # Functions of each element
 

@@ -12,7 +12,7 @@ from cnndsl.importing.onnx_graph import (
     letters,
     rule,
 )
-from cnndsl.ops.base import Array, Shape
+from cnndsl.ops.facts import Array, Shape
 
 # Matrix products
 

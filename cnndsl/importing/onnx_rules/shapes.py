@@ -16,7 +16,8 @@ from cnndsl.importing.onnx_graph import (
     short,
 )
 from cnndsl.importing.onnx_rules.windows import pairs
-from cnndsl.ops.base import OPS, Array
+from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Array
 
 # Axes
 

@@ -12,7 +12,7 @@ from cnndsl.importing.onnx_graph import (
     UnsayableError,
     rule,
 )
-from cnndsl.ops.base import Pads, Shape
+from cnndsl.ops.facts import Pads, Shape
 
 # Windows
 

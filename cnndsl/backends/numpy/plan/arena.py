@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 Name = TypeVar("Name")
 ALIGNMENT = 64

@@ -26,7 +26,8 @@ from cnndsl.ops.activation import (
     SiLU,
 )
 from cnndsl.ops.arithmetic import Arithmetic, Function
-from cnndsl.ops.base import Array, Op, Size
+from cnndsl.ops.base import Op
+from cnndsl.ops.facts import Array, Size
 
 Call = tuple[Callable[..., object], tuple[Any, ...]]
 Phase = list[list[Call]]

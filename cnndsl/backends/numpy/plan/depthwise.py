@@ -27,7 +27,7 @@ from cnndsl.backends.numpy.plan.calls import (
 from cnndsl.backends.numpy.plan.product import _picker, _strips
 from cnndsl.backends.numpy.plan.rewrites import Stage
 from cnndsl.backends.numpy.plan.threads import Team
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 STRIP = 1 << 16
 """Elements of a strip: it and what it is made of stay in the second cache."""

@@ -22,7 +22,7 @@ from cnndsl.backends.numpy.plan.rewrites import Key, Program
 from cnndsl.backends.numpy.plan.threads import Pool, cores, shares, single_threaded_products
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 KEPT = 4
 """Plans of so many batch sizes and types are kept."""

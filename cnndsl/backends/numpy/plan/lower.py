@@ -38,8 +38,8 @@ from cnndsl.backends.numpy.plan.simple import Definition, Each, GlobalMean, Perm
 from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.backends.numpy.plan.winograd import Winograd, transformed_kernel
 from cnndsl.ops.arithmetic import Add, Mul
-from cnndsl.ops.base import Array, Shape
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
+from cnndsl.ops.facts import Array, Shape
 from cnndsl.ops.join import Concat
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm

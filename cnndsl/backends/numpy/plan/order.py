@@ -9,7 +9,7 @@ from cnndsl.analysis.schedule import best_order
 from cnndsl.backends.numpy.plan.arena import live_peak
 from cnndsl.backends.numpy.plan.rewrites import Key, Program, Task, rewrite
 from cnndsl.graph import Network
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 Lives = dict[Key, tuple[int, int]]
 """The first and the last step of each tensor that has memory of its own, inclusive."""

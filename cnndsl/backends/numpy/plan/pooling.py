@@ -12,7 +12,7 @@ import numpy as np
 from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, extreme, space
 from cnndsl.backends.numpy.plan.product import _strips
 from cnndsl.backends.numpy.plan.threads import Team
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 STRIP = 1 << 16
 

@@ -29,7 +29,7 @@ from cnndsl.backends.numpy.plan.calls import (
 )
 from cnndsl.backends.numpy.plan.rewrites import Stage, Times
 from cnndsl.backends.numpy.plan.threads import Team
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 STRIP = 1 << 16
 """Elements of the larger side of a strip: half of what a core's second cache holds."""

@@ -25,8 +25,9 @@ from cnndsl.backends.numpy.interpreter import evaluated
 from cnndsl.graph import Network, Node
 from cnndsl.ops.activation import Elementwise
 from cnndsl.ops.arithmetic import Add, Arithmetic, Mul
-from cnndsl.ops.base import Array, Family, Op, Shape
+from cnndsl.ops.base import Op
 from cnndsl.ops.conv import Conv, Deconv, DepthwiseConv
+from cnndsl.ops.facts import Array, Family, Shape
 from cnndsl.ops.join import Concat, Split
 from cnndsl.ops.linear import Linear
 from cnndsl.ops.norm import BatchNorm, FrozenBatchNorm

@@ -14,7 +14,7 @@ from cnndsl.backends.numpy.plan.calls import Call, Phase, as_view, elementwise, 
 from cnndsl.backends.numpy.plan.product import _merged, _picker, _strips
 from cnndsl.backends.numpy.plan.rewrites import Key, Layer, Stage, Times
 from cnndsl.backends.numpy.plan.threads import Team
-from cnndsl.ops.base import Array, Size
+from cnndsl.ops.facts import Array, Size
 
 STRIP = 1 << 15
 """Elements at a time: small enough that several passes find them in the cache."""

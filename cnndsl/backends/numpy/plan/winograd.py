@@ -24,7 +24,7 @@ from cnndsl.backends.numpy.plan.calls import Call, Geometry, Phase, elementwise,
 from cnndsl.backends.numpy.plan.product import _picker
 from cnndsl.backends.numpy.plan.rewrites import Stage
 from cnndsl.backends.numpy.plan.threads import Team, shares
-from cnndsl.ops.base import Array
+from cnndsl.ops.facts import Array
 
 KERNEL_TRANSFORM = {
     2: ((1, 0, 0), (1 / 2, 1 / 2, 1 / 2), (1 / 2, -1 / 2, 1 / 2), (0, 0, 1)),

@@ -22,7 +22,8 @@ from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Extents, Numbering, Tensor, Term
 from cnndsl.backends.torch.proof.values import Frame, Native
 from cnndsl.graph import Network, Node, key_of
-from cnndsl.ops.base import BEGINNINGS, Call, Operand, Shape, Template, Torch
+from cnndsl.ops.base import BEGINNINGS
+from cnndsl.ops.facts import Call, Operand, Shape, Template, Torch
 from cnndsl.ops.initial import Init
 
 NAMES: Mapping[str, Any] = {name: Native(name) for name in ("torch", "nn", "F", "math")}

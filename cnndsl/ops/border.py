@@ -137,6 +137,17 @@ class Crop(Op):
         return to("Slice", x, to.ints(*starts), to.ints(*ends), axes)
 
 
+def sides_of(name: str, sides: Pad) -> Pads:
+    """What is added before and after each axis.  Raises OpError: no sides are given."""
+    if not isinstance(sides, tuple):
+        raise OpError(
+            f"`{name}` has no kernel, so `same` means nothing",
+            help=f"give the sides: {name}([left, right, top, bottom])",
+            attribute="sides",
+        )
+    return sides
+
+
 @op("zeropad", Family.RESHAPE)
 class ZeroPad(Op):
     """Zeros around the spatial axes.  (C, *S) → (C, *S + before + after).
@@ -158,13 +169,7 @@ class ZeroPad(Op):
     @property
     def pads(self) -> Pads:
         """Zeros before and after each axis.  Raises OpError."""
-        if not isinstance(self.sides, tuple):
-            raise OpError(
-                "`zeropad` has no kernel, so `same` means nothing",
-                help="give the sides: zeropad([left, right, top, bottom])",
-                attribute="sides",
-            )
-        return self.sides
+        return sides_of(self.name, self.sides)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S + before + after)."""
@@ -231,13 +236,7 @@ class FilledPad(Op):
     @property
     def pads(self) -> Pads:
         """What is added before and after each axis.  Raises OpError."""
-        if not isinstance(self.sides, tuple):
-            raise OpError(
-                "`pad` has no kernel, so `same` means nothing",
-                help="give the sides: pad([left, right, top, bottom])",
-                attribute="sides",
-            )
-        return self.sides
+        return sides_of(self.name, self.sides)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S + before + after)."""

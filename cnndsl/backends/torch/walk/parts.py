@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import Instance, T, Unit
+from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
 from cnndsl.language import tree
 from cnndsl.structure import Loop, Repeat, Tensor
 
@@ -87,6 +88,19 @@ class UnrollError(Exception):
         """Take the `id` of the loop."""
         super().__init__()
         self.term = term
+
+
+@contextmanager
+def or_unrolled(term: tree.Term) -> Iterator[None]:
+    """What cannot be one loop is written turn by turn.  Raises UnrollError."""
+    try:
+        yield
+    except (CannotTranslateError, ExposeError):
+        raise UnrollError(id(term)) from None
+    except SplitError as error:
+        if error.turns:
+            raise UnrollError(id(term)) from None
+        raise
 
 
 class CountError(Exception):

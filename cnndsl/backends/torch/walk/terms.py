@@ -8,9 +8,9 @@ from typing import Any
 
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import ExposeError, SplitError, T
+from cnndsl.backends.torch.unit import T
 from cnndsl.backends.torch.walk.families import Families, ranges
-from cnndsl.backends.torch.walk.parts import Flow, Operand, UnrollError, Views
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, or_unrolled
 from cnndsl.language import tree
 from cnndsl.structure import Call, Each, Group, Line, Loop, Repeat
 
@@ -74,14 +74,8 @@ class Walk(Families):
                         term, chain, (term,), [(i, [r]) for i, r in views], flow[0]
                     )
                 if self.loops(term, views, flow):
-                    try:
+                    with or_unrolled(term):
                         return self.again(term, views, flow[0])  # type: ignore[index]
-                    except (CannotTranslateError, ExposeError):
-                        raise UnrollError(id(term)) from None
-                    except SplitError as error:
-                        if error.turns:
-                            raise UnrollError(id(term)) from None
-                        raise
                 self.counted(term, views)
                 outer = unit.repeat
                 for number in range(len(views[0][1].items)):
@@ -120,14 +114,8 @@ class Walk(Families):
         """`for`, turn by turn."""
         unit = self.unit
         if term.rows is None and id(term) not in unit.unrolled and ranges(term):
-            try:
+            with or_unrolled(term):
                 return self.family(term, views, flow, operands)
-            except (CannotTranslateError, ExposeError):
-                raise UnrollError(id(term)) from None
-            except SplitError as error:
-                if error.turns:
-                    raise UnrollError(id(term)) from None
-                raise
         self.counted(term, views)
         outer = dict(unit.meanings)
         for number in range(len(views[0][1].rows)):
@@ -165,14 +153,8 @@ class Walk(Families):
             and len(views[0][1].calls) == len(operands) > 2
             and all(operand.many is None for operand in operands)
         ):
-            try:
+            with or_unrolled(term):
                 return self.called_on_each(term, views, [o.tensor for o in operands], hint)
-            except (CannotTranslateError, ExposeError):
-                raise UnrollError(id(term)) from None
-            except SplitError as error:
-                if error.turns:
-                    raise UnrollError(id(term)) from None
-                raise
         found: list[T] = []
         for number in range(len(views[0][1].calls)):
             inside = [(i, one.calls[number]) for i, one in views]

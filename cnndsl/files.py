@@ -61,7 +61,7 @@ def find(path: str | Path) -> Path:
 
 
 def resolved(path: str | Path) -> Path:
-    """The path without links and `..`; of a link that leads to itself, that link."""
+    """The path without links and `..`; a link that leads to itself stays."""
     return Path(os.path.realpath(path))  # `Path.resolve` raises RuntimeError of a circle
 
 
@@ -78,7 +78,7 @@ def regular(path: Path, limit: int) -> Path:
 
 
 def checked(path: Path) -> os.stat_result:
-    """What the system says of a regular file.  Raises OSError: it is none."""
+    """The status of a regular file.  Raises OSError: it is not one."""
     state = path.stat()
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -106,11 +106,11 @@ def cached(name: str) -> str | None:
 
 
 _read: dict[Path | int, None] = {}
-"""The files that have been read, over which nothing is written; 0 is standard input."""
+"""The files that were read and must not be overwritten; 0 is standard input."""
 
 
 def noted(path: Path) -> Path:
-    """The path of a file that is read from now on: nothing is written over it."""
+    """The path of a file that is about to be read, and must not be overwritten from now on."""
     _read[resolved(path)] = None
     return path
 
@@ -159,7 +159,7 @@ def replacing(path: str | Path, *, source: bool = False) -> Iterator[Path]:
     """
     target = resolved(path)
     if not source and target.is_file() and any(same_file(one, target) for one in _read):
-        message = "this file has been read; choose another output"
+        message = "this file is an input; choose another output"
         raise FileExistsError(errno.EEXIST, message, str(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -27,7 +27,7 @@ MAX_PHOTO = 500_000_000
 MAX_PIXELS = 100_000_000
 """A photo may have no more once its shorter side is resized."""
 PIECES, LEVELS = (56, 40), 31
-"""Rows and columns of a mosaic, and levels of each of its colours."""
+"""Rows and columns of a mosaic, and the number of levels of each colour."""
 
 
 def read_array(path: Path) -> Array:
@@ -36,7 +36,7 @@ def read_array(path: Path) -> Array:
         try:
             array = np.load(file, allow_pickle=False)
         except (ValueError, EOFError) as error:
-            # NumPy takes all that it does not know for a pickle, and advises to trust it.
+            # NumPy takes whatever it does not know for a pickle, and advises trusting it.
             reason = "" if "pickle" in str(error) else f": {error}"
             raise _refused(f"{path} is not an array in NumPy's format{reason}") from None
         except MemoryError:

@@ -108,7 +108,7 @@ def roofline_text(roof: Roof, top: str, width: int = 64, height: int = 12) -> st
 WIDTH, HEIGHT = 800, 280
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 44, 44
 LETTER, ROW = 5.7, 13.0
-"""About the width of a letter, and the height of a line."""
+"""Pixels: about the width of a letter, and the height of a line."""
 STYLE = """
 svg { color: #222; font: 11px system-ui, sans-serif }
 text { fill: currentColor } .title { font-size: 13px; font-weight: 600 }
@@ -155,7 +155,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 
 
 def ticks(most: float, count: int = 5) -> list[float]:
-    """Round values from 0 up to at least the most: steps of 1, 2, 2.5 or 5 times ten."""
+    """Round values from 0 to at least the greatest, in steps of 1, 2, 2.5 or 5 × 10ⁿ."""
     power = 10.0 ** math.floor(math.log10(most / count))
     step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power * count >= most)
     return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
@@ -223,7 +223,7 @@ def _label(words: str, x: float, y: float, taken: list[Box]) -> Label:
 
 
 def peaks(values: Sequence[int]) -> list[int]:
-    """Where values rise before and fall after, the highest first; of a plateau its begin."""
+    """The local maxima, the highest first; of a plateau, where it begins."""
     found = []
     for number, value in enumerate(values):
         before = values[number - 1] if number else 0

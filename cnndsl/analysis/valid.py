@@ -1,4 +1,4 @@
-"""Sets of sizes, and how to say them: `H divisible by 16, at least 32`."""
+"""Sets of sizes, and their wording: `H divisible by 16, at least 32`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 LISTED = 4096
-"""More sizes than these, with others between them, are counted."""
+"""Beyond this many, separate sizes are counted, not listed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ from cnndsl.diagnostics import listing
 @click.option(
     "--detail",
     type=click.Choice(["stages", "blocks", "full"]),
-    help="Blocks closed; each opened once in an inset (the default); or all in their places. "
-    "To scale: stages of layers and blocks (the default), these apart, or stages of layers.",
+    help="Boxes: every block closed, each opened once in an inset (the default), or all opened "
+    "in place. To scale: the layers and blocks of a stage side by side (the default), each "
+    "apart, or every block opened.",
 )
 @click.option(
     "--open",
@@ -42,33 +43,39 @@ from cnndsl.diagnostics import listing
     type=click.Choice(["macs", "params", "memory", "rf"]),
     help="Colour by multiply-adds, parameters, elements or receptive field.",
 )
-@click.option("--width-mm", type=click.FloatRange(10, 2000), help="Width on paper.")
+@click.option(
+    "--width-mm", type=click.FloatRange(10, 2000), help="Width on paper, in millimetres."
+)
 @click.option(
     "--height-mm",
     type=click.FloatRange(10, 2000),
-    help="Height that it must not exceed on paper.",
+    help="Greatest height on paper, in millimetres.",
 )
 @click.option(
     "--direction",
     type=click.Choice(["down", "right"]),
-    help="Where boxes lead to; without it, as they fit a page best.",
+    help="Direction of the flow; by default, the one that fits a page best.",
 )
 @click.option(
     "--angle",
     type=click.FloatRange(5, 85),
-    help="To scale: how steep the depth is, in degrees.",
+    help="To scale: angle of the depth axis, in degrees.",
 )
 @click.option(
     "--unit",
     type=click.FloatRange(0.1, 200),
-    help="To scale: pixels of height a root of a pixel; without it, what fits a page.",
+    help="To scale: pixels of height per √H; by default, as many as the page allows.",
 )
-@click.option("--photo", metavar="PATH", help="To scale: a photo on the first plane.")
-@click.option("--caption/--no-caption", default=True, help="Name and costs at the foot.")
+@click.option("--photo", metavar="PATH", help="To scale: an image to show on the input.")
+@click.option(
+    "--caption/--no-caption",
+    default=True,
+    help="Write the name, sources and costs at the foot.",
+)
 @click.option(
     "--engine",
     type=click.Choice(["graphviz", "dot", "pygraphviz"]),
-    help="Let Graphviz lay out the boxes.",
+    help="Have Graphviz lay out the boxes.",
 )
 def draw(
     file: str,

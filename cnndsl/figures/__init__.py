@@ -39,11 +39,11 @@ class Options:
     captioned: bool = True
     """With the name, the sources and the costs under the picture."""
     angle: float | None = None
-    """To scale: how steep the depth is drawn, in degrees."""
+    """To scale: the angle of the depth axis, in degrees."""
     unit: float | None = None
-    """To scale: pixels of height a root of a pixel; None is what fits a page."""
+    """To scale: pixels of height per √H; None for as many as the page allows."""
     photo: tuple[tuple[str, ...], ...] | None = None
-    """To scale: what stands on the first plane, as rows of colours: `inputs.mosaic`."""
+    """To scale: the image on the input, as rows of colours: `inputs.mosaic`."""
 
 
 def draw(

@@ -17,7 +17,7 @@ HEAD, LINE = 14.0, 13.0
 
 
 def heading(network: Network) -> str:
-    """What a network is called above all that is said of it: its `@title`, else its name."""
+    """The name of a network in its caption: its `@title`, else its own."""
     return clean(network.structure.definition.title or network.name)
 
 

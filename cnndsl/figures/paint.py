@@ -79,7 +79,7 @@ class Group:
     span: Span | None = None
     """Where it is written."""
     facts: tuple[str, ...] = ()
-    """All that a reader may ask of it, a line each."""
+    """Its attributes, arguments and weights, one per line."""
 
 
 Part = Area | Polygon | Path | Text | Group

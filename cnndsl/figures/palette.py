@@ -118,7 +118,7 @@ class Palette(dict[str, Colours]):
     """The colours of every role; a role may be a colour itself, `#rrggbb`."""
 
     def __missing__(self, role: str) -> Colours:
-        """A colour that a photo has.  Raises KeyError: no such role."""
+        """A role that is a colour itself, as a photo's are.  Raises KeyError: no such role."""
         if not role.startswith("#"):
             raise KeyError(role)
         return role, "none"

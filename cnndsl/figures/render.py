@@ -17,7 +17,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean
 from cnndsl.files import replacing
 
 DRAWN = ("svg", "png", "pdf", "dot")
-"""The formats that Graphviz is asked for."""
+"""The formats that Graphviz can be asked for."""
 ENGINES = ("dot", "pygraphviz")
 DPI = "144"
 """Of a PNG: two pixels a point, so that the small print is read on a screen."""

@@ -59,7 +59,7 @@ def written(network: Network, format: str, options: Options) -> bytes:
 
 
 def takes(options: Options, known: Collection[str], what: str) -> None:
-    """Refuse an option that would change nothing.  Raises ArchError (E611)."""
+    """Refuse an option that has no effect.  Raises ArchError (E611)."""
     usual = type(options)()
     for option in (field.name for field in fields(options) if field.name != "style"):
         if option not in known and getattr(options, option) != getattr(usual, option):
@@ -267,7 +267,7 @@ STYLES: dict[str, dict[str, Way]] = {
     },
     "terminal": {"txt": Way(lambda network, _: terminal(network).encode())},
 }
-"""All styles, each in all its formats: a new one is an entry here and nothing else."""
+"""Every style in each of its formats; a new style or format is an entry here."""
 FORMATS = tuple(dict.fromkeys(format for style in STYLES.values() for format in style))
 OPTIONS = {
     "opened": "block to open",
@@ -276,4 +276,4 @@ OPTIONS = {
     "height_mm": "height",
     "captioned": "caption",
 }
-"""How messages call the options, where that is not their names."""
+"""What messages call the options, where it is not their names."""

@@ -21,9 +21,9 @@ from cnndsl.ops.values import bind
 from cnndsl.records import Record, record
 
 MOVES = frozenset({"reshape", "flatten", "rearrange", "split", "slice"})
-"""What moves elements, or takes some."""
+"""The words of steps that only move or select elements."""
 LARGE = 1 << 22
-"""No more elements are looked at."""
+"""The most elements that are compared."""
 
 
 @record

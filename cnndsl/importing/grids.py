@@ -52,7 +52,7 @@ class Grid(Record):
 
 
 def grid(templates: list[Body]) -> Grid | None:
-    """The one grid that all templates of a class are, or None."""
+    """The one grid that all templates of a class form, or None."""
     widest = max((len(one.inputs) for one in templates), default=0)
     if widest < 3 or min(len(one.inputs) for one in templates) < 2:
         return None
@@ -74,7 +74,7 @@ class _Search:
         self.formulas: dict[int, str] = {}
 
     def reads(self, body: Body, instance: int) -> bool:
-        """Sort one instance's lines into the grid; False where they are no grid."""
+        """Sort one instance's lines into the grid; False if they do not form one."""
         shapes = body.shapes[instance]
         count, widths = len(shapes), tuple(shape[0] for shape in shapes)
         self.ranks |= {len(shape) for shape in shapes}
@@ -102,7 +102,7 @@ class _Search:
         return True
 
     def found(self) -> Grid | None:
-        """What all that was read has in common."""
+        """What everything read so far has in common."""
         rows, join = self._common(self.rows), self._common(self.joins)
         cells: dict[str, tuple[Step, ...]] = {}
         for condition, (_, sign) in CLASSES.items():

@@ -159,7 +159,7 @@ class Writer:
                 path = maker.scopes[-1].path if maker.scopes else ""
             if path != own:
                 break
-            # What no module of its own makes is called after what it is made of.
+            # What has no module of its own is named after its operands.
             before = self.makers.get(maker.inputs[0]) if len(maker.inputs) == 1 else None
             if not isinstance(before, Layer) or self.count[maker.inputs[0]] > 1:
                 word = item.word if isinstance(item, Layer) else "x"
@@ -275,7 +275,7 @@ class Writer:
         first, *others = [self._step(one, None) for one in item.items]
         if any((one.word, one.arguments) != (first.word, first.arguments) for one in others):
             raise refused(
-                f"it is called {len(item.items)} times, with other numbers each time",
+                f"it is called {len(item.items)} times, with different numbers each time",
                 item.scope.path,
             )
         return replace(settled(first), operands=operands, each=True)

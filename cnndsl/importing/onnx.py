@@ -104,7 +104,7 @@ def flow_of(model: ModelProto, name: str, shapes: Sequence[Shape] = ()) -> Flow:
         inputs[port.name] = shape
         batches.add(batch)
     if len(batches) > 1:
-        raise refused(f"the inputs have different batches: {sorted(batches)}")
+        raise refused(f"the inputs have different batch sizes: {sorted(batches)}")
     reading = Reading(batch=batches.pop() if batches else BATCH)
     for port_name, shape in inputs.items():
         reading.tensors[port_name] = Data((port_name, 0), shape)

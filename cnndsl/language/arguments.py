@@ -198,7 +198,7 @@ def _value(argument: tree.Argument, env: Env) -> object:
         return evaluate(argument.value, env)
     if env.shared:
         help = "leave out `shared`, or what stands behind `then`"
-        message = "`then` gives one module two arguments"
+        message = "`then` gives a shared module different arguments"
         raise fault("E307", message, argument.span, help=help)
     if env.repeat is None:
         help = "in `step(s=2 then 1) * n` the first repeat gets 2, the others 1"

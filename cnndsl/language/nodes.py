@@ -62,7 +62,7 @@ class Nodes:
         self.spans: dict[str, Span] = {}
         self.owners: dict[Path, tuple[Span, Op, dict[str, Weight]]] = {}
         self.numbers: dict[str, int] = {}
-        """The number that the next layer of a name may have."""
+        """By name, the next number that a layer of that name may take."""
         self.whole: set[tuple[str, int]] = set()
         """The outputs that are whole numbers."""
         self.warnings: list[Diagnostic] = []

@@ -1,4 +1,4 @@
-"""More or less at the borders of the spatial axes: crops and pads."""
+"""Cutting and padding at the borders of the spatial axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Maps brought to other spatial sizes by interpolation."""
+"""Changing spatial sizes by interpolation."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SAID: list[type[nn.Module]] = [
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
     odd.Shared: "`norm.weight` is read by 3 layers, one behind another: a file would give each",
-    odd.Scales: "it is called 2 times, with other numbers each time",
+    odd.Scales: "it is called 2 times, with different numbers each time",
     odd.Gathered: "`argsort` has no word in the language",
     odd.Random: "`randn_like` has no word in the language",
     odd.Statistics: "`seen`, a saved buffer, all 0 now",

@@ -74,7 +74,7 @@ class Panel:
     """With its outline, if it has one."""
 
     def __post_init__(self) -> None:
-        """Measure it: it is tried in many places."""
+        """Measure it once, as it is tried in many places."""
         self.width = self._width()
 
     @classmethod

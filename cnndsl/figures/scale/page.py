@@ -1,4 +1,4 @@
-"""The page of volumes: rows of stages, or a scene where paths fork and join."""
+"""The page of volumes: stages in rows, or below each other where paths fork and join."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ PAGE = (657.0, 868.0)
 """Pixels: 174 by 230 mm, where the smallest text is 6 pt."""
 SCALES = tuple(0.94**n for n in range(38))
 LOW = -0.26
-"""How low on its plane a kernel is drawn: beside the arrow."""
+"""How low on its plane a kernel is drawn: below the arrow."""
 SEEN = 4.5
 """Pixels: the least height of a kernel that is drawn."""
 FEW = 0.5
 """A row is broken rather than drawn at less than so much."""
 SIGNS = {Family.ADD, Family.MATMUL}
-"""Families that their colour says."""
+"""Families that the colour alone tells."""
 SAID = {Family.POOL, Family.ACTIVATION}
-"""Families of which the legend says what all do, where that is short."""
+"""Families whose words stand in the legend where all share them and they are short."""
 LONGEST = 190.0
 LONG, SHORT, MANY = 84.0, 58.0, 14
 """The longest line of words under a stage, and under one of many."""
 HANGING = 20
 """What hangs below is drawn at one of so many scales, or in rows."""
-TIME = "Time is written, not drawn."
+TIME = "Time is given in numbers, not drawn."
 
 
 Photo = tuple[tuple[str, ...], ...]

@@ -1,4 +1,4 @@
-"""Orders and paths of boxes that read each other."""
+"""Topological orders and longest paths of boxes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cnndsl.figures.layout.piece import Ends
 
 
 def in_order(keys: Sequence[str], after: dict[str, list[str]]) -> list[str]:
-    """Topological, and as written where it may be."""
+    """A topological order, as close to the written one as a depth-first walk keeps it."""
     waiting = Counter(head for heads in after.values() for head in set(heads))
     ready = [key for key in reversed(keys) if not waiting[key]]
     order: list[str] = []

@@ -42,16 +42,16 @@ class Slab:
     """The stage that a copy comes from."""
     count: int = 1
     kernel: tuple[int, ...] = ()
-    """Of a window: what one of its places reads."""
+    """The window of a convolution, along each axis."""
 
     @property
     def thin(self) -> bool:
-        """Whether its width says nothing."""
+        """Whether its width has no meaning."""
         return self.family in THIN and not self.copied
 
     @property
     def plane(self) -> bool:
-        """Whether it has places."""
+        """Whether it has spatial axes longer than 1."""
         return len(self.shape) > 1 and any(int(n) > 1 for n in self.shape[1:])
 
 

@@ -1,4 +1,4 @@
-"""A volume's sides by the law of the figure, and its three faces in projection."""
+"""A volume's sides at the figure's scale, and its three faces in projection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cnndsl.figures.text import count_text
 from cnndsl.ops.facts import Shape
 
 UNIT, TALLEST = 18.0, 158.0
-"""Pixels of height a root of a pixel, but never more in all."""
+"""Pixels of height per √H, and the greatest height."""
 LEAST, CHANNEL, THIN = 6.0, 0.95, 4.4
 """Pixels of width: of no channel, a root of a channel, and of what has no weights."""
 BAND = 0.34
@@ -22,7 +22,7 @@ ANGLE = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """How large volumes are drawn: pixels a root, and the slope of the depth in degrees."""
+    """The scale of the volumes: pixels per root, and the angle of the depth axis in degrees."""
 
     height: float = UNIT
     width: float = 1.0
@@ -30,20 +30,20 @@ class Law:
 
     @property
     def slant(self) -> Point:
-        """How far right and up a pixel of depth leads."""
+        """How far right and up one pixel of depth goes."""
         turn = math.radians(self.angle)
         return FORESHORTENED * math.cos(turn), FORESHORTENED * math.sin(turn)
 
     @property
     def words(self) -> str:
-        """The law as the legend says it."""
+        """The scale as the legend states it."""
         root, least, channel = (
             f"{n:.2g}" if n < 10 else f"{n:.3g}"
             for n in (self.height, LEAST * self.width, CHANNEL * self.width)
         )
         return (
             f"Height {root}·√H, depth {root}·√W, width {least} + {channel}·√C px; "
-            "a vector lies along the depth. What has no weights is thin."
+            "vectors lie along the depth. Layers without weights are thin."
         )
 
     def solid(self, shape: Shape, *, thin: bool = False) -> Solid:

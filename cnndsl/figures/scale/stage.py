@@ -203,7 +203,7 @@ def _channels(placed: Placed) -> str:
 
 
 def _spread(texts: Sequence[Text]) -> list[Text]:
-    """Numbers that do not touch; what there is no room for is left out."""
+    """Numbers that do not touch; those without room are left out."""
     texts = [text for text in texts if text.text]
     done: list[Text] = []
     for text in texts:

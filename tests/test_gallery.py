@@ -12,6 +12,7 @@ from tests.conftest import Golden
 
 ROOT = gallery.zoo().parent
 FIGURES = ROOT / "docs" / "figures"
+FEW = ("scale/resnet50.svg", "diff/resnet18_resnet34.svg", "zoo/unet.svg", "fpn_resnet50.svg")
 
 
 def test_the_page_is_what_the_files_give(golden: Golden) -> None:
@@ -40,7 +41,7 @@ def words(path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["scale/resnet50.svg", "diff/resnet18_resnet34.svg", "zoo/unet.svg", "fpn_resnet50.svg"],
+    [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in gallery.figures()],
 )
 def test_a_figure_says_what_is_said_now(name: str, tmp_path: Path) -> None:
     gallery.figures()[name](tmp_path / "x.svg")

@@ -87,7 +87,7 @@ def _operations() -> str:
             else ", without arguments; (*S) → (*S) where no shapes are said"
         )
         about = [f"`{name}` {_about(name).removesuffix(EACH)}" for name in (first, *others)]
-        rows.append(f"| {names}{after} | {' '.join(about)} |")
+        rows.append(f"| {names}{after} | {'<br>'.join(about)} |")
     return "\n".join(rows)
 
 

@@ -75,7 +75,7 @@ def dense(side: int, channels: int) -> dict[str, Callable[[], None]]:
     g = geometry(side, channels)
     x = rng.standard_normal((1, side, side, channels), dtype=np.float32)
     kernels = rng.standard_normal((channels, channels, 3, 3), dtype=np.float32)
-    rows = np.ascontiguousarray(np.moveaxis(kernels, 1, -1)).reshape(1, channels, -1)
+    rows = np.ascontiguousarray(kernels.transpose(2, 3, 1, 0)).reshape(1, -1, channels)
     runs = {"im2col": run_of(Im2col(g, rows, [], Team(1)), x)}
     for m in (2, 4):
         algorithm = Winograd(g, transformed_kernel(kernels, m), m, [], Team(1))

@@ -18,13 +18,11 @@ where they are not installed. `--quick` takes three networks and 5 rounds. On a 
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import platform
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -51,7 +49,7 @@ MISLEADING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 PAUSE = 0.005
 """Seconds between two runs."""
 LIMITS = {"vgg16": 0.6, "resnet50": 0.9}
-MEAN, LARGEST, FASTER, FIRST = 0.85, 1.3, 10, 5
+MEAN, LARGEST, FASTER, FIRST = 0.8, 1.2, 10, 5
 ERROR, EXACT = 1e-4, 1e-5
 
 
@@ -116,18 +114,13 @@ def weights_of(network: Network) -> dict[str, Array]:
     return weights
 
 
-def onnx_bytes(module: torch.nn.Module, x: Array) -> bytes | None:
+def onnx_bytes(network: Network, weights: dict[str, Array]) -> bytes | None:
     """The network as ONNX; None where that is not installed."""
     try:
         import onnx  # noqa: F401
     except ImportError:
         return None
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # The older exporter is deprecated, and needs no package beside onnx.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(module, (torch.from_numpy(x),), buffer, dynamo=False)
-    return buffer.getvalue()
+    return bytes(network.to_onnx(weights).SerializeToString())
 
 
 def onnxruntime(model: bytes, x: Array, threads: int) -> Callable[[], object] | None:
@@ -198,7 +191,7 @@ def measure(name: str, given: argparse.Namespace) -> Row:
         return plan(x)
 
     times = in_turn({"torch": eager, "plan": run}, given.rounds, clock)
-    model = None if given.no_onnx else onnx_bytes(module, x)
+    model = None if given.no_onnx else onnx_bytes(network, weights)
     session = onnxruntime(model, x, threads) if model else None
     if session:
         times |= in_turn({"onnxruntime": session}, given.rounds, clock)

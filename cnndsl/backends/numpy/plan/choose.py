@@ -31,17 +31,17 @@ def choose(g: Geometry, groups: int, choice: Choice) -> str:
         return "im2col"
     if choice.measure:
         return "measured"
-    costs = {name: cost(g, name) * (1 if name == "im2col" else 1.1) for name in CANDIDATES}
+    costs = {name: cost(g, name) for name in CANDIDATES}
     return min(costs, key=lambda name: costs[name])
 
 
-PRODUCT, PASS, WEIGHT = 1 / 80, 1 / 3.5, 1 / 3
-"""Nanoseconds of a thread: a multiply-add and an add in a product (two operations at 160
-for both), an element of an elementwise pass, an element of the weights read."""
+PRODUCT, PASS, WEIGHT = 1 / 200, 1 / 5, 1 / 10
+"""Nanoseconds of a thread for a multiplication or an addition of a product, an element of a
+pass over memory, and an element of the weights, which every product reads."""
 
 
-CALLS = 100_000
-"""Nanoseconds that the calls of one block of Winograd's tiles take by themselves."""
+CALLS = 3_000
+"""Nanoseconds that the calls of one convolution take by themselves."""
 
 
 def cost(g: Geometry, algorithm: str) -> float:
@@ -52,16 +52,10 @@ def cost(g: Geometry, algorithm: str) -> float:
         products = 2 * outputs * 9 * weights
         return products * PRODUCT + outputs * 9 * g.channels * PASS / 2 + 9 * weights * WEIGHT
     m = int(algorithm[-1])
-    n = m + 2
+    places, pixels = (m + 2) ** 2, m * m
     tiles = g.batch * math.prod(-(-size // m) for size in g.out)
-    there, back = (3.0, 3.3) if m == 4 else (1.0, 2.0)
-    # A pass along one axis widens n / m times, and the second again.
-    passes = there * g.channels * (n * m + n * n) + back * g.outputs * (n * m + m * m)
-    products = 2 * tiles * n * n * weights
-    blocks = max(2, tiles * n * n * (g.channels + g.outputs) >> 20)
-    return (
-        products * PRODUCT * 1.15
-        + tiles * passes * PASS
-        + n * n * weights * WEIGHT
-        + blocks * CALLS
-    )
+    transforms = places * (places * g.channels + pixels * g.outputs)
+    products = 2 * tiles * (places * weights + transforms)
+    passes = tiles * (places * g.channels + 2 * pixels * g.outputs)
+    # The accuracy that tiles cost is not given for a gain that may be none.
+    return 1.05 * (products * PRODUCT + passes * PASS + places * weights * WEIGHT + CALLS)

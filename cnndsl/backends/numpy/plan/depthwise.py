@@ -29,8 +29,8 @@ from cnndsl.backends.numpy.plan.rewrites import Stage
 from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.facts import Array
 
-STRIP = 1 << 16
-"""Elements of a strip: it and what it is made of stay in the second cache."""
+STRIP = 1 << 18
+"""Elements of a strip: about what a core's second cache holds."""
 WIDE = 384
 """From so many channels on, one position is a run long enough for the inner loop."""
 

@@ -234,7 +234,7 @@ class Lowering:
 
     def _bare(self, task: Task) -> Draft:
         y = _rows(self.views[task.out])
-        matrix = self._weight(task, "product", lambda w: w.reshape(len(w), -1))
+        matrix = self._weight(task, "product", _transposed)
         before, after = self._cast(task.before), self._after(task)
         product = Product(len(y), y.shape[1], matrix, before, after, self._team(task))
         return self._one(task, product, _rows)
@@ -244,9 +244,7 @@ class Lowering:
         after = self._after(task)
         algorithm = choose(g, int(op.groups), self.choice)
         if algorithm == "depthwise":
-            taps = self._weight(
-                task, algorithm, lambda w: np.ascontiguousarray(w.reshape(len(w), -1).T)
-            ).reshape(*g.kernel, g.channels)
+            taps = self._weight(task, algorithm, _transposed).reshape(*g.kernel, g.channels)
             return self._one(task, Depthwise(g, taps, after, self._team(task)), _image)
         if algorithm == "measured":
             algorithm = self._fastest(task, g)
@@ -273,8 +271,10 @@ class Lowering:
         def rows(weight: Array) -> Array:
             split = weight.reshape(g.outputs, -1, *g.kernel)
             groups = g.channels // split.shape[1]
-            last = np.ascontiguousarray(np.moveaxis(split, 1, -1))
-            return last.reshape(groups, g.outputs // groups, -1)
+            grouped = split.reshape(groups, -1, *split.shape[1:])
+            # The outputs of a group last, before them a window as im2col lays it out.
+            last = np.ascontiguousarray(grouped.transpose(0, 3, 4, 2, 1))
+            return last.reshape(groups, -1, g.outputs // groups)
 
         return Im2col(g, self._weight(task, name, rows), after, self._team(task))
 
@@ -308,9 +308,9 @@ class Lowering:
 
         def columns(weight: Array) -> Array:
             if map_ is None:
-                return weight
+                return weight.T
             split = weight.reshape(len(weight), map_[0], -1)
-            return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1)
+            return np.ascontiguousarray(split.swapaxes(1, 2)).reshape(len(weight), -1).T
 
         weight = self._weight(task, "linear", columns)
         product = Product(1, len(y), weight, [], self._after(task), self._team(task))
@@ -335,11 +335,10 @@ class Lowering:
         kernel, outputs = tuple(map(int, op.kernel)), int(op.out)
 
         def windows(weight: Array) -> Array:
-            last = np.moveaxis(weight, 0, -1)
-            return np.ascontiguousarray(np.moveaxis(last, 0, -2)).reshape(-1, x[0])
+            return np.ascontiguousarray(np.moveaxis(weight, 1, -1)).reshape(x[0], -1)
 
         matrix, after = self._weight(task, "spread", windows), self._after(task)
-        assert len(matrix) == math.prod(kernel) * outputs
+        assert matrix.shape[1] == math.prod(kernel) * outputs
         return self._one(task, Spread(matrix, kernel, after, x[1:], self._team(task)), _image)
 
     # Others
@@ -425,6 +424,11 @@ class Lowering:
 
         whole = frozenset(self.program.integers)
         return Definition(layers, first(task.reads), first(task.outputs), whole)
+
+
+def _transposed(weight: Array) -> Array:
+    """(K, …) → (∏…, K), as one run of memory: BLAS takes it so at up to twice the speed."""
+    return np.ascontiguousarray(weight.reshape(len(weight), -1).T)
 
 
 def _again(suspect: list[bool], definition: Definition) -> None:

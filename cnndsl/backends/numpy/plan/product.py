@@ -31,15 +31,16 @@ from cnndsl.backends.numpy.plan.rewrites import Stage, Times
 from cnndsl.backends.numpy.plan.threads import Team
 from cnndsl.ops.facts import Array
 
-STRIP = 1 << 16
-"""Elements of the larger side of a strip: half of what a core's second cache holds."""
-ROWS = 192
+STRIP = 1 << 18
+"""Elements of the larger side of a strip: about what a core's second cache holds. Longer
+strips are fewer calls, and each call asks for the interpreter's lock."""
+ROWS = 128
 """Fewer rows than this and BLAS copies its other operand too often."""
 
 
 @dataclass(slots=True)
 class Product:
-    """y = stages(before(x) · Wᵀ).  (B, R, C), (K, C) → (B, R, K).
+    """y = stages(before(x) · W).  (B, R, C), (C, K) → (B, R, K).
 
     Each thread has a run of rows; where there are few, a run of output channels.
     """
@@ -55,7 +56,9 @@ class Product:
     @property
     def by_channels(self) -> bool:
         """Whether the threads share the output channels, not the rows."""
-        return self.team.size > 1 and self.batch * self.rows < min(2 * ROWS, len(self.weight))
+        return self.team.size > 1 and self.batch * self.rows < min(
+            2 * ROWS, self.weight.shape[1]
+        )
 
     @property
     def strip(self) -> int:
@@ -68,7 +71,7 @@ class Product:
     @property
     def spaces(self) -> list[int]:
         """For each thread the input of a strip and a spare; for all, the whole input."""
-        outputs, channels = map(int, self.weight.shape)
+        channels, outputs = map(int, self.weight.shape)
         if self.by_channels:
             whole = self.batch * self.rows
             spare = whole * max(outputs, channels)
@@ -99,7 +102,7 @@ class Product:
                     calls += apart(self.before, source, made, spare, pick)
                     source = made
                 target = y[b, start:end]
-                calls.append((np.matmul, (source, self.weight.T, target)))
+                calls.append((np.matmul, (source, self.weight, target)))
                 calls += elementwise(self.after, target, target, spare, pick)
             phase.append(calls)
         return [phase]
@@ -120,13 +123,13 @@ class Product:
             phases.append([calls])
             x = made
         phase: Phase = []
-        for first, last in self.team.shares(len(self.weight), 16):
+        for first, last in self.team.shares(self.weight.shape[1], 16):
             part, calls = slice(first, last), []
             spare = spaces[1][self.batch * self.rows * first :]
             for b in range(batch):
                 target = y[b, :, part]
                 pick = _picker(others, b, everything, part, merged)
-                calls.append((np.matmul, (x[b], self.weight[part].T, target)))
+                calls.append((np.matmul, (x[b], self.weight[:, part], target)))
                 calls += elementwise(self.after, target, target, spare, pick)
             phase.append(calls)
         return [*phases, phase]
@@ -134,7 +137,7 @@ class Product:
 
 @dataclass(slots=True)
 class Im2col:
-    """y = stages(columns(x) · Wᵀ).  (B, H, W, C), (groups, K / groups, kh·kw·C / groups).
+    """y = stages(columns(x) · W).  (B, H, W, C), (groups, kh·kw·C / groups, K / groups).
 
     A strip's columns are (rows · W′, kh·kw·C): with channels last a window's row is one
     run of memory, so that making them is a copy of long runs.
@@ -205,12 +208,12 @@ class Im2col:
                 flat = as_view(target, -1, g.outputs)
                 if self.groups == 1:
                     matrix = space(columns, len(flat), self.depth)
-                    calls.append((np.matmul, (matrix, self.weight[0].T, flat)))
+                    calls.append((np.matmul, (matrix, self.weight[0], flat)))
                     calls += elementwise(self.after, target, target, spare, pick)
                     continue
                 split = space(columns, self.groups, len(flat), self.depth // self.groups)
-                products = space(grouped, self.groups, len(flat), self.weight.shape[1])
-                calls.append((np.matmul, (split, self.weight.swapaxes(1, 2), products)))
+                products = space(grouped, self.groups, len(flat), self.weight.shape[2])
+                calls.append((np.matmul, (split, self.weight, products)))
                 grouped_target = as_view(flat, len(flat), self.groups, -1)
                 calls.append((np.copyto, (grouped_target, products.swapaxes(0, 1))))
                 calls += elementwise(self.after, target, target, spare, pick)
@@ -250,7 +253,7 @@ class Im2col:
             pick = _picker(others, 0, slice(None), part, merged=True)
             phase.append(
                 [
-                    (np.matmul, (matrix, self.weight[0, part].T, target)),
+                    (np.matmul, (matrix, self.weight[0, :, part], target)),
                     *elementwise(self.after, target, target, own, pick),
                 ]
             )

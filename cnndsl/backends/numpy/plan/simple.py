@@ -92,7 +92,7 @@ class Spread:
 
     name = "product, spread"
     weight: Array
-    """(kh · kw · K, C)."""
+    """(C, kh · kw · K)."""
     kernel: Size
     after: list[Stage]
     size: Size
@@ -101,12 +101,14 @@ class Spread:
     @property
     def strip(self) -> int:
         """Input rows at a time."""
-        return max(1, min(self.size[0], STRIP * 4 // (self.size[1] * len(self.weight))))
+        return int(
+            max(1, min(self.size[0], STRIP * 4 // (self.size[1] * self.weight.shape[1])))
+        )
 
     @property
     def spaces(self) -> list[int]:
         """For each thread the windows of a strip and a spare."""
-        return [self.strip * self.size[1] * len(self.weight)] * (2 * self.team.size)
+        return [self.strip * self.size[1] * self.weight.shape[1]] * (2 * self.team.size)
 
     def bind(
         self, x: Array, y: Array, others: Callable[[Any], Array], spaces: list[Array]
@@ -120,9 +122,9 @@ class Spread:
             calls: list[Call] = []
             for b, start, end in _strips(first, last, height, self.strip):
                 count = end - start
-                made = space(windows, count * width, len(self.weight))
+                made = space(windows, count * width, self.weight.shape[1])
                 flat = as_view(x[b, start:end], count * width, x.shape[-1])
-                calls.append((np.matmul, (flat, self.weight.T, made)))
+                calls.append((np.matmul, (flat, self.weight, made)))
                 source = made.reshape(count, width, kh, kw, outputs)
                 rows = y[b, start * kh : end * kh]
                 target = as_view(rows, count, kh, width, kw, outputs).swapaxes(1, 2)

@@ -252,12 +252,18 @@ class Sym(int):
         return _mod(other, self) if isinstance(other, int) else NotImplemented
 
 
+class List(tuple[Any, ...]):
+    """The value of a list: written `[4, 6]`, where a size, a plain tuple, is `4x6`."""
+
+    __slots__ = ()
+
+
 def strip(value: Any) -> Any:
     """A value, or a tuple of values, without the formulas that they carry."""
     if isinstance(value, Sym):
         return int(value)
     if isinstance(value, tuple):
-        return tuple(map(strip, value))
+        return type(value)(map(strip, value))
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from cnndsl.diagnostics import (
     Near,
@@ -330,10 +331,10 @@ class Calls(Budget):
         One at a time: within an iteration a name's value is that of its row.
         """
         if term.rows is not None:
-            rows = [
-                tuple(None if cell is None else evaluate(cell, env) for cell in cells)
+            rows = _filled([
+                [None if cell is None else evaluate(cell, env) for cell in cells]
                 for cells in term.rows
-            ]
+            ], term.rows)  # fmt: skip
         else:
             assert term.range is not None
             values = evaluate(term.range, env)
@@ -348,3 +349,17 @@ class Calls(Budget):
             for (name, span), value in zip(term.header, row, strict=True):
                 inner.bind(name, remembered(name, value, env), span, "loop variable")
             yield row, inner
+
+
+def _filled(
+    values: list[list[Any]], cells: Sequence[Sequence[tree.Expression | None]]
+) -> list[tuple[object, ...]]:
+    """The rows of a table; an empty cell beside `true` or `false` is `false`."""
+    flags = [any(isinstance(value, bool) for value in column) for column in zip(*values, strict=True)]
+    return [
+        tuple(
+            False if flag and cell is None else value
+            for value, cell, flag in zip(row, written, flags, strict=True)
+        )
+        for row, written in zip(values, cells, strict=True)
+    ]

@@ -148,7 +148,7 @@ def kept(value: Any) -> Any:
         case Real():
             return float(value)
         case tuple():
-            return tuple(map(kept, value))
+            return type(value)(map(kept, value))
         case OpRef(positional=positional, named=named):
             items = tuple((name, kept(item)) for name, item in named)
             return OpRef(value.name, value.target, kept(positional), items)

@@ -176,7 +176,8 @@ def bind_parameters(
 def _named_items(name: str, value: object, env: Env) -> object:
     """A list's sizes, each known as `name[i]` in the block."""
     if isinstance(value, tuple):
-        return tuple(_named_items(f"{name}[{i}]", item, env) for i, item in enumerate(value))
+        items = (_named_items(f"{name}[{i}]", item, env) for i, item in enumerate(value))
+        return type(value)(items)
     if not isinstance(value, Sym):
         return value
     env.frame.symbols[Symbol(name)] = int(value)

@@ -10,6 +10,7 @@ from cnndsl.language.names import (
 )
 from cnndsl.ops.facts import Auto
 from cnndsl.ops.values import divides
+from cnndsl.symbolic import List
 
 
 def coerce(param: tree.Param, value: object, span: Span) -> object:
@@ -32,7 +33,7 @@ def coerce(param: tree.Param, value: object, span: Span) -> object:
         message = f"`{param.name}` is {show(value)}, but must be {wanted}"
         help = divides(value) if kind.name in {"int", "size"} else ""
         raise fault("E303", message, span, help=help)
-    return value
+    return List(value) if kind.name == "list" and isinstance(value, tuple) else value
 
 
 _TYPES = {

@@ -11,6 +11,7 @@ from cnndsl.diagnostics import OpError, spelling
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto, TfSame
 from cnndsl.ops.initial import Constant, Init
+from cnndsl.symbolic import List
 
 
 def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
@@ -100,7 +101,8 @@ def spell(value: object) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if isinstance(value, tuple):
-        if len(value) > 1 and all(isinstance(v, int) and v >= 0 for v in value):
+        size = not isinstance(value, List) and len(value) > 1
+        if size and all(isinstance(v, int) and v >= 0 for v in value):
             return "x".join(map(str, value))
         return f"[{', '.join(map(spell, value))}]"
     if isinstance(value, int):
@@ -206,7 +208,7 @@ def _converted(value: object, kind: str, rank: int) -> object:
         case "Numbers" | "Integers" if isinstance(value, tuple):
             wanted = int if kind == "Integers" else int | float
             fits = all(isinstance(v, wanted) and not isinstance(v, bool) for v in value)
-            return value if fits else MISSING
+            return List(value) if fits else MISSING
         case "Pairs" if isinstance(value, tuple):
             fits = all(isinstance(v, tuple) and len(v) == 2 for v in value)
             return value if fits else MISSING

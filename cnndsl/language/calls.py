@@ -257,6 +257,8 @@ class Calls(Budget):
             at = (*path, number) if len(layers) > 1 else path
             outputs = self.nodes.add(layer, outputs, place, slot, env.frame, at)
             added += [outputs[0].node] if outputs else []
+            # What is fused may be a `default`'s: its result comes from the step.
+            self.nodes.spans |= dict.fromkeys(added, term.span)
         flow = Flow(dict(zip(cls.output_names(len(outputs)), outputs, strict=True)))
         if added:  # the number that tells it from others of its name
             name += added[0].removeprefix(place.shown(name))
@@ -355,7 +357,9 @@ def _filled(
     values: list[list[Any]], cells: Sequence[Sequence[tree.Expression | None]]
 ) -> list[tuple[object, ...]]:
     """The rows of a table; an empty cell beside `true` or `false` is `false`."""
-    flags = [any(isinstance(value, bool) for value in column) for column in zip(*values, strict=True)]
+    flags = [
+        any(isinstance(value, bool) for value in column) for column in zip(*values, strict=True)
+    ]
     return [
         tuple(
             False if flag and cell is None else value

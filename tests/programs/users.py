@@ -45,6 +45,7 @@ OTHERS: dict[str, tuple[object, ...]] = {
 
 def alike(one: Network, other: Network) -> None:
     """The same layers, wired alike, with the same outputs and keys."""
+
     def said(network: Network) -> list[object]:
         nodes = [(n.name, str(n.op), n.path, n.rows, n.shared, tuple(network.operands(n.name)))
                  for n in network]  # fmt: skip
@@ -167,7 +168,10 @@ def imported(program: Program) -> None:
         found = cnndsl.from_torch(module, shapes)
     except ArchError as error:
         said = error.diagnostics[0].message
-        wrong = re.search("is faulty|computes something else|is not in the text|is not a layer|is another tensor", said)
+        wrong = re.search(
+            "is faulty|computes something else|is not in the text|is not a layer|is another tensor",
+            said,
+        )
         require(not wrong, said)
         return
     require(found.network.macs <= program.network.macs, "more multiply-adds")

@@ -9,7 +9,7 @@ inputs). Leaving the block evaluates the formula over what the names were bound 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Union
 
@@ -258,12 +258,17 @@ class List(tuple[Any, ...]):
     __slots__ = ()
 
 
+def listed_as(value: tuple[Any, ...], items: Iterable[Any]) -> tuple[Any, ...]:
+    """Other items as a list, if a value is one."""
+    return List(items) if isinstance(value, List) else tuple(items)
+
+
 def strip(value: Any) -> Any:
     """A value, or a tuple of values, without the formulas that they carry."""
     if isinstance(value, Sym):
         return int(value)
     if isinstance(value, tuple):
-        return type(value)(map(strip, value))
+        return listed_as(value, map(strip, value))
     return value
 
 

@@ -11,7 +11,7 @@ from cnndsl.graph import Decided
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
 from cnndsl.structure import Path, Tensor
-from cnndsl.symbolic import Axis, Formula, Sym, Symbol
+from cnndsl.symbolic import Axis, Formula, Sym, Symbol, listed_as
 
 if TYPE_CHECKING:
     from cnndsl.language import tree
@@ -148,7 +148,7 @@ def kept(value: Any) -> Any:
         case Real():
             return float(value)
         case tuple():
-            return type(value)(map(kept, value))
+            return listed_as(value, map(kept, value))
         case OpRef(positional=positional, named=named):
             items = tuple((name, kept(item)) for name, item in named)
             return OpRef(value.name, value.target, kept(positional), items)

@@ -36,7 +36,7 @@ from cnndsl.language.names import (
 from cnndsl.language.types import coerce
 from cnndsl.ops.base import Op
 from cnndsl.structure import Tensor
-from cnndsl.symbolic import Sym, Symbol, compared, symbol
+from cnndsl.symbolic import Sym, Symbol, compared, listed_as, symbol
 
 
 def enter(count: int) -> str:
@@ -177,7 +177,7 @@ def _named_items(name: str, value: object, env: Env) -> object:
     """A list's sizes, each known as `name[i]` in the block."""
     if isinstance(value, tuple):
         items = (_named_items(f"{name}[{i}]", item, env) for i, item in enumerate(value))
-        return type(value)(items)
+        return listed_as(value, items)
     if not isinstance(value, Sym):
         return value
     env.frame.symbols[Symbol(name)] = int(value)

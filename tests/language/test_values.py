@@ -205,3 +205,12 @@ class TestConventions:
         above = f"block B: {text} {{\n  y: x -> reshape(C // 2, 2, *S)\n}}"
         network = net("y: B", "image[4, 8, 8] -> y", above)
         assert shape(network) == (2, 2, 8, 8)
+
+    def test_a_list_is_said_as_a_list_and_a_size_as_a_size(self) -> None:
+        text = """
+block B(ws: list[int], k: size) { l: for w in ws { conv(w, k) } }
+model M(ws: list[int] = [4, 6], k: size = 1x3): image[3, H=8, W=8] -> y { y: B(ws, k) }"""
+        network = loads(text)
+        assert "Parameters: ws=[4, 6], k=1x3." in network.torch_source()
+        assert "B(ws=[4, 6], k=1x3)" in str(network.summary())
+        assert "M ws=[5, 7, 9] k=1x3" in str(loads(text, None, {"ws": [5, 7, 9]}).summary())

@@ -15,12 +15,13 @@ from contextlib import suppress
 
 import torch
 
-from tests.programs import bodies, generate, slots
+from tests.programs import bodies, generate, slots, users
 from tests.programs.harness import COLUMNS, Failure, check
 from tests.programs.shrink import shrink
 from tests.programs.used import Used
 
 SLOW = ("commands", "slow_pictures", "explanations", "pictures", "python_interface")
+SLOW += users.SLOW
 """Columns that are asked of every fifth program: they take longer than all others."""
 
 

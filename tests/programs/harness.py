@@ -172,7 +172,7 @@ class Program:
             return {n: self.named(run(**self.arrays(n))) for n in BATCHES}
 
     def rounding(self, network: Network, arrays: dict[str, Array]) -> dict[str, float]:
-        """What float32 changes in each output, whose functions are right to some last places."""
+        """What float32 changes in each output, its functions right to some last places."""
         single = {name: array.astype(np.float32) for name, array in arrays.items()}
         with np.errstate(all="ignore"):
             rounded = _listed(Rounded(network, self.weights)(**single))

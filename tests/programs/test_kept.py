@@ -126,6 +126,14 @@ block B { relu -> flatten }
 model M: image[4, H=5, W=6] -> (y, z) { l: image -> B * 1
   y: l -> bn
   z: l -> linear(3) }""",
+    "an empty cell beside true": """
+model M: image[3, H=8, W=8] -> y {
+  y: for | c | down | act  |
+    | 4 | -    | -    |
+    | 6 | true | relu |
+  { conv(c, 3, stride=2) when down
+    conv(c, 1) -> relu when not down }
+}""",
     # Figures.
     "a conditional width": """
 model M: image[4, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }""",

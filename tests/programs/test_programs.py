@@ -9,7 +9,7 @@ from itertools import chain
 
 import pytest
 
-from tests.programs import operations, slots
+from tests.programs import operations, slots, users
 from tests.programs.generate import generate
 from tests.programs.harness import COLUMNS, assert_right, check
 from tests.programs.shrink import shrink
@@ -74,4 +74,4 @@ def test_a_failure_is_shrunk_to_what_it_needs() -> None:
 
 
 def test_the_suite_names_columns_that_there_are() -> None:
-    assert {*IN_SUITE, *WRITTEN} <= set(COLUMNS)
+    assert {*IN_SUITE, *WRITTEN, *users.SLOW} <= set(COLUMNS)

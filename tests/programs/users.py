@@ -42,6 +42,9 @@ OTHERS: dict[str, tuple[object, ...]] = {
 }  # fmt: skip
 """Values that a parameter of a model may have besides its default."""
 
+WRONG = "is faulty|computes something else|is not in the text|is not a layer|is another tensor"
+"""Refusals of an import that are faults of ours."""
+
 
 def alike(one: Network, other: Network) -> None:
     """The same layers, wired alike, with the same outputs and keys."""
@@ -168,11 +171,7 @@ def imported(program: Program) -> None:
         found = cnndsl.from_torch(module, shapes)
     except ArchError as error:
         said = error.diagnostics[0].message
-        wrong = re.search(
-            "is faulty|computes something else|is not in the text|is not a layer|is another tensor",
-            said,
-        )
-        require(not wrong, said)
+        require(not re.search(WRONG, said), said)
         return
     require(found.network.macs <= program.network.macs, "more multiply-adds")
 
@@ -225,6 +224,9 @@ def settings(program: Program) -> None:
             continue  # The class says no: it is written for these branches.
         at.same(found, 1)
 
+
+SLOW = ("imported", "edited")
+"""Columns that take longer than all others."""
 
 for column in (formatted, copied, halved, trained, loaded, imported, edited, settings):
     COLUMNS[column.__name__] = column

@@ -302,12 +302,15 @@ class Env:
         known = self.lookup(name)
         if known is not None:
             places = ((known.span, f"the {known.kind}"),) if known.span else ()
+            mend = f"choose another name, for example `{name}_2`"
+            if known.kind == kind == "size":
+                mend = f"write `{name}` alone where the two are equal; else {mend}"
             raise fault(
                 "E201",
                 f"`{name}` is already the name of a {known.kind}",
                 span,
                 related=places,
-                help=f"choose another name, for example `{name}_2`",
+                help=mend,
             )
         self.names[name] = Bound(meaning, span, kind)
 

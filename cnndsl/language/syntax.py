@@ -385,7 +385,7 @@ def _edit(source: Source, span: Span, token: Token, expected: set[str]) -> Edit 
     if {"MODEL", "BLOCK"} <= expected:
         return None
     match token.type:
-        case "EQUAL" if "COLON" in expected:
+        case "EQUAL" if "COLON" in expected and len(expected) > 1:
             return Edit(Span(source, stop, span.stop), ":", certain=True)
         case "IF" if "WHEN" in expected:
             return Edit(span, "when", certain=True)
@@ -423,6 +423,13 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         lambda token, expected: {"MODEL", "BLOCK"} <= expected,
         "{} stands outside every block",
         "a file holds `use`, `default`, `let`, `block` and `model`",
+    ),
+    (
+        lambda token, expected: (
+            token.type in ("COMMA", "RPAR", "EQUAL") and expected == {"COLON"}
+        ),
+        "a parameter needs a type before {}",
+        "write `c: int`, `p: float`, `act: op`; with a default, `c: int = 64`",
     ),
     (
         lambda token, expected: token.type == "EQUAL" and "COLON" in expected,
@@ -467,9 +474,14 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "what enters stands before the repeat: `Cell(4) {{ a; b }} * 3`",
     ),
     (
-        lambda token, expected: token.type == "COLON" and bool({"RSQB", "STAR"} & expected),
+        lambda token, expected: token.type == "COLON" and "RSQB" in expected,
         "{} takes no part of a tensor",
         "write `slice(1, 3)` for channels, `slice(1, 3, axis=2)` for another axis",
+    ),
+    (
+        lambda token, expected: token.type == "COLON" and "STAR" in expected,
+        "{} stands behind a step, and a label begins its line",
+        "write `name: step -> step`; the label names what the whole line gives",
     ),
     (
         lambda token, expected: token.type == "LPAR" and {"_ARROW", "WHEN"} <= expected,

@@ -16,7 +16,8 @@ def same_padding(kernel: Size, dilation: Size) -> Pads:
         if (d * (k - 1)) % 2:
             raise OpError(
                 f"pad=same needs an odd kernel, not {spell(kernel)}",
-                help="give the padding by side: pad=[left, right, top, bottom]",
+                help="pad=0 adds nothing, as for patches; a list gives each side: "
+                "pad=[left, right, top, bottom]",
                 attribute="pad",
                 code="E304",
             )

@@ -411,7 +411,7 @@ def test_what_every_level_hears_of_every_other_is_a_grid() -> None:
     assert len(sums) == 4
     assert [s.x for s in sums] == sorted(s.x for s in sums)
     assert [s.y for s in sums] == sorted(s.y for s in sums)
-    assert crossings(piece.wires) == 15
+    assert crossings(piece.wires) == 6
 
 
 def test_a_level_that_is_read_twice_has_two_names() -> None:

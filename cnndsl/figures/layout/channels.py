@@ -19,6 +19,8 @@ FINE = (6.0, 10.0, 14.0, 18.0, 22.0, 26.0)
 """From a box to the channels beside it, and where these are too few."""
 NEAR, TIGHT = 4.0, 1.0
 RIM = 1e4
+APART = 3.0
+"""Two lines that run beside each other nearer than this look like one."""
 SAME = 0.008
 """Coordinates that differ by no more are one."""
 
@@ -58,8 +60,10 @@ class Channels:
         self.closed = self._closed([(rect, MARGIN) for rect in rects], words)
         self.tight = self._closed([(rect, TIGHT) for rect in rects], ())
         """The same where no other way is: an edge may run close to a box, and over words."""
+        self.twins = _twins(self.xs), _twins(self.ys)
+        """By column and by row: the others that are so near that they look like one line."""
         self.runs: dict[int, list[Ends]] = {}
-        """By edge of the grid: what runs along it."""
+        """By edge of the grid: what runs along it, or along one that looks the same."""
         self.level: dict[int, list[Ends]] = {}
         self.upright: dict[int, list[Ends]] = {}
         """By place: what runs through it, to the side and up or down."""
@@ -117,19 +121,23 @@ class Channels:
                 edge = 2 * (n + self.width * at) + 1 if level else 2 * (at + self.width * n)
                 self.fences.setdefault(edge, []).append(ends)
             where = y1 if level else x1
-            line_at = bisect_left(across, where - SAME)
-            if abs(across[min(line_at, len(across) - 1)] - where) > SAME:
-                continue
-            # It runs on the grid: nothing else may run there.
-            for n in range(max(bisect_left(along, low) - 1, 0), bisect_left(along, high)):
-                place = n + self.width * line_at if level else line_at + self.width * n
-                self.runs.setdefault(2 * place + (not level), []).append(ends)
+            # Nothing else may run there, or so near that it would look like the same line.
+            first = bisect_left(across, where - APART)
+            for line_at in range(first, bisect_left(across, where + APART)):
+                for n in range(max(bisect_left(along, low) - 1, 0), bisect_left(along, high)):
+                    place = n + self.width * line_at if level else line_at + self.width * n
+                    self.runs.setdefault(2 * place + (not level), []).append(ends)
 
     def take(self, ends: Ends, places: Sequence[int]) -> None:
         """What runs through some places, one beside the other."""
         for one, two in pairwise(places):
             upright = abs(two - one) != 1
-            self.runs.setdefault(2 * min(one, two) + upright, []).append(ends)
+            edge = 2 * min(one, two) + upright
+            self.runs.setdefault(edge, []).append(ends)
+            column, row = one % self.width, one // self.width
+            for twin in self.twins[0][column] if upright else self.twins[1][row]:
+                step = twin - column if upright else (twin - row) * self.width
+                self.runs.setdefault(edge + 2 * step, []).append(ends)
             through = self.upright if upright else self.level
             for place in (one, two):
                 through.setdefault(place, []).append(ends)
@@ -137,6 +145,15 @@ class Channels:
 
 def _rimmed(values: list[float]) -> list[float]:
     return [values[0] - RIM, *values, values[-1] + RIM]
+
+
+def _twins(values: list[float]) -> list[tuple[int, ...]]:
+    """Of each of some sorted values, the places of the others that are nearer than `APART`."""
+    found: list[tuple[int, ...]] = []
+    for n, value in enumerate(values):
+        first, last = bisect_left(values, value - APART), bisect_left(values, value + APART)
+        found.append(tuple(m for m in range(first, last) if m != n))
+    return found
 
 
 def _sparse(exact: set[float], others: set[float]) -> list[float]:

@@ -1,13 +1,14 @@
 """A block in which every level hears every other, as a grid of what lies on each way.
 
 A row for each level that comes in and a column for each that goes out: what is read from a
-level runs along its row, what is summed up comes together in its column, and the sums stand
-on the diagonal. It is the exchange of an HRNet.
+level runs along its row, what is summed up comes together in its column. A level and its sum
+stand on the diagonal, one under the other: what goes down lies to the right of it, what goes
+up to the left, and the fewest lines cross. It is the exchange of an HRNet.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.cards import OPTIONAL, Cards, behind
@@ -19,10 +20,12 @@ LEAST = 3
 """So many levels make a grid."""
 GAP, LABELLED = 14.0, 9.0
 """Over a box, and more where it has a label."""
-BUS, BESIDE = 14.0, 22.0
-"""Between what follows a level or a sum, and between columns."""
+BUS, BESIDE = 14.0, 16.0
+"""Between what follows a sum, and between what stands side by side in a row."""
 RUN = 9.0
 """Between a line along a row and what stands under or over it."""
+MERGE, INTO = 10.0, 20.0
+"""From a level down to where what comes down to its sum joins it, and from there to the sum."""
 
 
 @dataclass(slots=True)
@@ -74,111 +77,117 @@ def _chain(key: str, after: dict[str, list[str]], before: dict[str, list[str]]) 
 
 
 @dataclass(slots=True)
-class _Grid:
-    """Where the lines run: over, through and under each row, and beside each column."""
+class _Cell:
+    """A level over its sum: how far each reaches from the level's axis, and up and down."""
 
-    over: list[float] = field(default_factory=list)
-    middle: list[float] = field(default_factory=list)
-    under: list[float] = field(default_factory=list)
-    left: list[float] = field(default_factory=list)
-    centre: list[float] = field(default_factory=list)
-    bus: list[float] = field(default_factory=list)
-    right: list[float] = field(default_factory=list)
+    source: list[Spot]
+    sum: list[Spot]
+    over: float = 0.0
+    """From the top of the first box to the middle of the last one of the level."""
+    under: float = 0.0
+    """From there to the foot of the sum."""
+    into: float = 0.0
+    """From there to where what comes down joins it."""
+    left: float = 0.0
+    right: float = 0.0
+    bus: float = 0.0
+    """What comes down passes it, and what leads there, so far to the right."""
+    rise: float = 0.0
+    """What comes up passes what leads there so far to the left."""
 
 
 def woven(mesh: Mesh, scene: Scene, cards: Cards) -> Piece:
     """The grid in its place, with all its edges."""
     box = {one.key: one for one in scene.boxes()}
-    spots: dict[str, Spot] = {}
-    grid = _Grid()
-    begin = _sources(mesh, box, cards, spots)
-    _columns(mesh, box, cards, grid, begin + BESIDE)
-    _rows(mesh, box, cards, grid)
-    for row, chain in enumerate(mesh.sources):
-        for key in chain:
-            spots[key] = _at(spots[key], grid.middle[row])
-    for column, chain in enumerate(mesh.sums):
-        x = grid.left[column]
-        for key in chain:
-            card = cards[box[key]]
-            spot = Spot(box[key], x + card.width / 2, grid.middle[column], card.width, 0.0)
-            spots[key] = _sized(spot, cards)
-            x += card.width + BUS
+    count = len(mesh.sums)
+    cells = [_cell(mesh, n, box, cards) for n in range(count)]
     wide = [
-        max((cards[box[k]].width for at, way in mesh.ways.items() if at[1] == n for k in way))
-        for n in range(len(mesh.sums))
+        max(cards[box[k]].width for at, way in mesh.ways.items() if at[1] == n for k in way)
+        for n in range(count)
     ]
-    for (row, column), way in mesh.ways.items():
-        up = row > column
-        y = grid.middle[row] - _tall(way, box, cards) / 2
-        for key in reversed(way) if up else way:
-            y += _head(box[key], cards)
-            height = cards[box[key]].height
-            spot = Spot(box[key], grid.centre[column], y + height / 2, wide[column], height)
-            spots[key] = named(spot, cards, wide[column])
-            y += height + GAP
+    for n, cell in enumerate(cells):
+        cell.rise = wide[n] / 2 + OPTIONAL + RUN
+        cell.bus = max(cell.bus, cell.rise)
+    xs = [0.0]
+    for n in range(1, count):
+        before, cell = cells[n - 1], cells[n]
+        # Beside each other in a row: a level with its sum, and what lies on a way.
+        apart = max(
+            before.bus + BESIDE + max(cell.rise, cell.left + RUN),
+            before.right + BESIDE + cell.rise,
+        )
+        xs.append(xs[-1] + apart)
+    spots: dict[str, Spot] = {}
+    middles: list[float] = []
+    feet: list[float] = []
+    y = 0.0
+    for row, cell in enumerate(cells):
+        stacks = [
+            (column, _tall(way, box, cards))
+            for (at, column), way in mesh.ways.items()
+            if at == row and column != row
+        ]
+        up = max((tall for column, tall in stacks if column < row), default=0.0)
+        down = max((tall for column, tall in stacks if column > row), default=0.0)
+        height = max(cell.over + max(cell.under + RUN, RUN + down), RUN + up + GAP)
+        middles.append(y + cell.over)
+        feet.append(y + height)
+        for spot in (*cell.source, *cell.sum):
+            spots[spot.box.key] = replace(spot, x=spot.x + xs[row], y=spot.y + middles[row])
+        for column, tall in stacks:
+            way = mesh.ways[row, column]
+            at = feet[row] - GAP - tall if column < row else middles[row] + RUN
+            for key in reversed(way) if column < row else way:
+                at += _head(box[key], cards)
+                high = cards[box[key]].height
+                spot = Spot(box[key], xs[column], at + high / 2, wide[column], high)
+                spots[key] = named(spot, cards, wide[column])
+                at += high + GAP
+        y += height + 2 * RUN
     done = Piece(4, 4, 0, [spots[key] for key in box], laned=True)
     for (row, column), way in mesh.ways.items():
-        lines = _lines(mesh, grid, begin + RUN, row, column, spots)
         keys = [mesh.sources[row][-1], *way, mesh.sums[column][0]]
+        lines = _lines([spots[key] for key in keys], row, column, xs, middles, feet, cells)
         done.wires |= {
             ends: tidy(line) for ends, line in zip(pairwise(keys), lines, strict=True)
         }
-    for chain in (*mesh.sources, *mesh.sums):
+    for chain in mesh.sources:
+        for one, two in pairwise(chain):
+            x = spots[one].x
+            done.wires[one, two] = ((x, spots[one].bottom), (x, bounds(spots[two])[1]))
+    for chain in mesh.sums:
         for one, two in pairwise(chain):
             y = spots[one].y
             done.wires[one, two] = ((bounds(spots[one])[2], y), (spots[two].left, y))
     return _sided(done)
 
 
-def _sized(spot: Spot, cards: Cards) -> Spot:
-    card = cards[spot.box]
-    tall = Spot(spot.box, spot.x, spot.y, card.width, card.height)
-    return tall if card.round else named(tall, cards, card.width)
-
-
-def _at(spot: Spot, y: float) -> Spot:
-    return Spot(spot.box, spot.x, y, spot.width, spot.height, words=spot.words)
-
-
-def _sources(mesh: Mesh, box: dict[str, Box], cards: Cards, spots: dict[str, Spot]) -> float:
-    """The levels that come in, in columns of their own; where these end."""
-    x = 0.0
-    for n in range(max(map(len, mesh.sources))):
-        keys = [chain[n] for chain in mesh.sources if n < len(chain)]
-        wide = max(cards[box[key]].width for key in keys)
-        for key in keys:
-            card = cards[box[key]]
-            width = wide if card.sized else card.width
-            spot = Spot(box[key], x + wide / 2, 0.0, width, card.height)
-            spots[key] = named(spot, cards, width) if card.sized else spot
-        x += wide + max(behind(box[key]) for key in keys) + BUS
-    return x - BUS
-
-
-def _columns(mesh: Mesh, box: dict[str, Box], cards: Cards, grid: _Grid, x: float) -> None:
-    for column, chain in enumerate(mesh.sums):
-        keys = [k for (_, at), way in mesh.ways.items() if at == column for k in way]
-        wide = max(cards[box[key]].width for key in keys)
-        along = sum(cards[box[key]].width for key in chain) + BUS * (len(chain) - 1)
-        grid.left.append(x)
-        grid.centre.append(x + wide / 2)
-        grid.bus.append(x + wide + max(behind(box[key]) for key in keys) + RUN)
-        grid.right.append(max(x + along, grid.bus[-1]))
-        x = grid.right[-1] + BESIDE
-
-
-def _rows(mesh: Mesh, box: dict[str, Box], cards: Cards, grid: _Grid) -> None:
-    y, last = 0.0, len(mesh.sums) - 1
-    for row, (source, chain) in enumerate(zip(mesh.sources, mesh.sums, strict=True)):
-        stacks = [_tall(way, box, cards) for (at, _), way in mesh.ways.items() if at == row]
-        stacks += [_tall([key], box, cards) for key in (*source, *chain)]
-        grid.over.append(y)
-        y += RUN if row < last else 0.0
-        grid.middle.append(y + max(stacks) / 2)
-        y += max(stacks) + RUN + (GAP if row else 0.0)
-        grid.under.append(y)
-        y += RUN
+def _cell(mesh: Mesh, n: int, box: dict[str, Box], cards: Cards) -> _Cell:
+    """A level downwards, and its sum to the right under it: 0, 0 is the last box's middle."""
+    source: list[Spot] = []
+    y = 0.0
+    for key in mesh.sources[n]:
+        y += (GAP if source else 0.0) + _head(box[key], cards)
+        card = cards[box[key]]
+        spot = Spot(box[key], 0.0, y + card.height / 2, card.width, card.height)
+        source.append(named(spot, cards, card.width) if card.sized else spot)
+        y += card.height
+    last = source[-1]
+    cell = _Cell([replace(spot, y=spot.y - last.y) for spot in source], [], last.y)
+    high = max(cards[box[key]].height for key in mesh.sums[n])
+    cell.into = last.height / 2 + MERGE
+    middle = cell.into + INTO + high / 2
+    x = -cards[box[mesh.sums[n][0]]].width / 2
+    for key in mesh.sums[n]:
+        card = cards[box[key]]
+        spot = Spot(box[key], x + card.width / 2, middle, card.width, card.height)
+        cell.sum.append(spot if card.round or card.bare else named(spot, cards, card.width))
+        x += card.width + BUS
+    cell.under = middle + high / 2
+    cell.left = max(spot.width / 2 for spot in source)
+    cell.right = max(x - BUS, *(bounds(spot)[2] for spot in source))
+    cell.bus = max(bounds(spot)[2] for spot in source) + RUN
+    return cell
 
 
 def _head(box: Box, cards: Cards) -> float:
@@ -193,42 +202,41 @@ def _tall(way: list[str], box: dict[str, Box], cards: Cards) -> float:
 
 
 def _lines(
-    mesh: Mesh, grid: _Grid, first: float, row: int, column: int, spots: dict[str, Spot]
+    spots: list[Spot],
+    row: int,
+    column: int,
+    xs: list[float],
+    middles: list[float],
+    feet: list[float],
+    cells: list[_Cell],
 ) -> list[Line]:
-    """The lines of one way, from its level to its sum; the first turn is at `first`."""
-    tail, head = spots[mesh.sources[row][-1]], spots[mesh.sums[column][0]]
-    start, middle = (bounds(tail)[2], grid.middle[row]), grid.middle[row]
-    before = grid.left[row] - RUN
-    low = [start, (first, middle), (first, grid.under[row])]
+    """The lines of one way, from its level to its sum."""
+    tail, *boxes, head = spots
     if row == column:
-        end = (head.left, middle)
-        if not row:
-            return [(start, end)]
-        return [(*low, (before, grid.under[row]), (before, middle), end)]
-    boxes = [spots[key] for key in mesh.ways[row, column]]
-    x, up = grid.centre[column], row > column
+        return [((head.x, tail.bottom), (head.x, head.top))]
+    middle, bus = middles[row], xs[column] + cells[column].bus
+    up = row > column
     if up:
-        way, level = low, grid.under[row]
+        turn = xs[row] - cells[row].left - RUN
+        way = [(tail.left, middle), (turn, middle), (turn, feet[row])]
+        near, bus = feet[column] + RUN, xs[column] - cells[column].rise
     else:
-        # Past its own sum on the side on which fewer come in.
-        turn = before if 2 * row < len(mesh.sums) else grid.right[row] + RUN
-        level = grid.over[row]
-        way = [*low, (turn, grid.under[row]), (turn, level)]
-        way = way if row else [start, (first, middle), (first, level)]
-    # All that comes into a sum from one side meets just before its row.
-    near = grid.under[column] + RUN / 2 if up else grid.over[column] - RUN / 2
-    ends = ((head.x, near), (head.x, head.bottom if up else head.top))
+        way = [(bounds(tail)[2], middle)]
+        near = middles[column] + cells[column].into
+    level = way[-1][1]
+    # All that comes into a sum from one side meets at its foot, or over its top.
+    ends = ((bus, near), (head.x, near), (head.x, head.bottom if up else head.top))
     if not boxes:
-        return [(*way, (grid.bus[column], level), (grid.bus[column], near), *ends)]
+        return [(*way, (bus, level), *ends)]
+    x = xs[column]
     found: list[Line] = [(*way, (x, level), _ends(boxes[0], x, up)[0])]
     found += [(_ends(one, x, up)[1], _ends(two, x, up)[0]) for one, two in pairwise(boxes)]
     out = _ends(boxes[-1], x, up)[1]
-    if abs(row - column) == 1:
-        return [*found, (out, (x, near), *ends)]
+    if up and row - column == 1:
+        return [*found, (out, *ends[1:])]
     label = boxes[-1].label
     y = min(out[1], label[1] if label else out[1]) - RUN / 2 if up else out[1] + RUN
-    bus = grid.bus[column]
-    return [*found, (out, (x, y), (bus, y), (bus, near), *ends)]
+    return [*found, (out, (x, y), (bus, y), *ends)]
 
 
 def _ends(spot: Spot, x: float, up: bool) -> tuple[Point, Point]:
@@ -243,7 +251,7 @@ def _sided(done: Piece) -> Piece:
     top = min([*(bounds(spot)[1] for spot in done.spots), *(y for _, y in ways)])
     low = done.moved(0, -top)
     low.laned = True
-    low.left = 4 - min(spot.left for spot in low.spots)
+    low.left = 4 - min([*(spot.left for spot in low.spots), *(x for x, _ in ways)])
     low.right = 4 + max([*(bounds(s)[2] for s in low.spots), *(x for x, _ in ways)])
     low.height = max([*(s.bottom for s in low.spots), *(y - top for _, y in ways)])
     return low

@@ -262,19 +262,44 @@ def _sketches(
         return
     yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
     least = scored[0]
-    order = sorted(range(len(frames)), key=lambda n: -_size(tried[narrow][1][n]))
-    for closed in range(1, len(frames) + 1) if limited else ():
-        # The smallest layouts, in which some blocks stay closed.
-        kept = sorted(order[closed:])
-        scored = [
+
+    def some(kept: list[int]) -> list[_Scored]:
+        """The smallest layouts, in which the other blocks stay closed."""
+        found = [
             one
             for mains, every in list(tried.values())[-SMALLEST:]
-            for one in _scored(plan, mains, [every[n] for n in kept], room)
+            for one in _scored(plan, mains, [every[n] for n in sorted(kept)], room)
         ]
-        scored.sort(key=lambda one: one.score)
-        yield from ((one, closed) for one in scored[:TRIES] if one.over == 1)
+        return sorted(found, key=lambda one: one.score)
+
+    for kept in _kept(frames, some) if limited else ():
+        scored = some(kept)
+        yield from ((one, len(frames) - len(kept)) for one in scored[:TRIES] if one.over == 1)
         least = min(least, scored[0], key=lambda one: one.score)
     yield least, len(frames) - len(least.insets)
+
+
+def _kept(
+    frames: list[Frame], some: Callable[[list[int]], list[_Scored]]
+) -> Iterator[list[int]]:
+    """Blocks to open where there is no room for all, by number: the best choices first.
+
+    What shows the most is opened first, and then all that is left room for; or the most
+    blocks, from the smallest on.
+    """
+    shown = [len(list(frame.scene.boxes())) if frame.scene else 0 for frame in frames]
+    largest = sorted(range(len(frames)), key=lambda n: -shown[n])
+    choices: list[list[int]] = []
+    for order in (largest, largest[::-1]):
+        kept: list[int] = []
+        for n in order:
+            if some([*kept, n])[0].over == 1:
+                kept.append(n)
+        choices.append(kept)
+    for kept in sorted(choices, key=lambda kept: -sum(shown[n] for n in kept)):
+        # What is drawn may be larger than what was thought to fit.
+        yield from (kept[:count] for count in range(len(kept), 0, -1))
+    yield []
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +337,6 @@ def _scored(
 
 def _over(done: Page, room: tuple[float, float]) -> float:
     return max(done.width / room[0], done.height / room[1], 1.0)
-
-
-def _size(panels: list[Panel]) -> float:
-    """The area of an opened block, in its smallest layout."""
-    return min(panel.width * panel.height for panel in panels)
 
 
 def _room(plan: Plan, widest: float, tallest: float) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.paint import Area, Group, Text, leaves
 from cnndsl.figures.svg import svg
 from cnndsl.graph import Network
-from tests.figures.geometry import network, overlap
+from tests.figures.geometry import PAGE, network, overlap
 
 PAIRS = {
     "v1 to v1.5": lambda: (load("resnet50", stride_on="v1"), network("resnet50")),
@@ -174,3 +174,11 @@ def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["diff", "resnet18", "resnet34", "-o", str(path)])
     assert done.exit_code != 0
     assert "E611" in str(done.output) or "E611" in str(done.exception)
+
+
+@pytest.mark.parametrize("pair", [("resnet18", "resnet34"), ("vit_tiny", "vit_tiny")])
+def test_what_changes_in_a_few_places_stands_on_a_page(pair: tuple[str, str]) -> None:
+    made = compared(*map(network, pair))
+    assert made.width <= PAGE[0] + 1
+    assert made.height <= PAGE[1] + 1
+    assert min(part.size for part in leaves(made.parts) if isinstance(part, Text)) >= 8

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from cnndsl.analysis.costs import Cost, total
 from cnndsl.analysis.diff import diff
 from cnndsl.figures import font
@@ -18,8 +21,9 @@ from cnndsl.figures.compared.union import (
     Union,
 )
 from cnndsl.figures.layout import inking
-from cnndsl.figures.layout.cards import CARD, Card, Cards, behind
-from cnndsl.figures.layout.piece import Spot
+from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way, behind
+from cnndsl.figures.layout.page import LONG, PAGE
+from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.wrapping import TALLEST, wrapped
 from cnndsl.figures.paint import Area, Group, Path, Picture, Polygon, Text, extent, head
@@ -32,9 +36,19 @@ from cnndsl.graph import Network
 from cnndsl.ops.facts import Shape
 
 MARGIN, GAP = 18.0, 26.0
-TITLE, SMALL, LABEL = 11.0, 9.0, 8.0
-LINE, INSET, MARK = 12.0, 9.0, 15.0
-MOST = 210.0
+SMALL, LABEL, MARK = 9.0, 8.0, 15.0
+MOST = (210.0, 178.0, 128.0, 178.0, 128.0, 98.0)
+"""The longest line of a box, by how narrow the page is."""
+COLUMNS, SHARES = range(1, 7), (1.0, 0.85, 0.7, 0.5)
+"""A tower is tried in so many columns, and in rows of such a part of the page's width."""
+HOPELESS = 2.5
+"""What is so much larger than a page fits none."""
+LEAST = 240.0
+"""The least height of a column."""
+FULL = 0.75
+"""Columns are at most so long, beside the whole."""
+TRIES = 2
+"""So many layouts that may fit a page are drawn with their edges."""
 SIGNS = {SAME: "", ADDED: "+", REMOVED: "−", CHANGED: "~", AFFECTED: "≈"}
 NAMES = {
     ADDED: "added",
@@ -48,25 +62,82 @@ NAMES = {
 def compared(before: Network, after: Network) -> Picture:
     """One picture of two networks: what is added, removed and changed, and what that costs."""
     found = union(before, after)
-    words = {key: _Words(found, key) for key in found.parts}
-    cards = _Cards(found, words)
-    piece = wrapped(
-        placed(found.network, found.scene, cards, main=True), TALLEST, {}, forked=True
-    )
-    parts, _, top = caption(_name(before, after), _said(found), MARGIN, MARGIN)
+    about, kinds = _said(found), {part.kind for part in found.parts.values()}
+    shown = [kind for kind in NAMES if kind in kinds | {*found.edges.values()}]
+    parts, _, top = caption(_name(before, after), about, MARGIN, MARGIN)
+    foot = extent(_legend(shown, 0.0, PAGE[0] - MARGIN))[1]
+    room = (PAGE[0] - 2 * MARGIN, PAGE[1] - top - 2 * GAP - foot - MARGIN)
+    cards, piece = _laid(found, room)
+    words = cards.words
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
     for ends, line in moved.wires.items():
         parts.append(_wire(ends, line, found.edges.get(ends, SAME)))
     tellers = Teller(before), Teller(after)
-    parts += [_box(spot, words[spot.box.key], tellers) for spot in moved.spots]
-    shown = {part.kind for part in found.parts.values()} | set(found.edges.values())
+    parts += [_box(spot, words[spot.box.key], cards.type, tellers) for spot in moved.spots]
     right, bottom = extent(parts)
-    parts += _legend([kind for kind in NAMES if kind in shown], bottom + GAP, right)
+    parts += _legend(shown, bottom + GAP, max(right, PAGE[0] - MARGIN))
     right, bottom = extent(parts)
-    about = "; ".join(_said(found))
-    name = clean(_name(before, after))
-    return Picture(right + MARGIN, bottom + MARGIN, parts, name, about, certificate(found))
+    name, said = clean(_name(before, after)), "; ".join(about)
+    return Picture(right + MARGIN, bottom + MARGIN, parts, name, said, certificate(found))
+
+
+def _laid(found: Union, room: tuple[float, float]) -> tuple[_Cards, Piece]:
+    """The layout that fits a page with the largest text; with room, if none does."""
+
+    def over(piece: Piece) -> float:
+        return max(piece.width / room[0], piece.height / room[1], 1.0)
+
+    for narrow in range(LEVELS):
+        tried: list[tuple[float, float, Way, float]] = []
+        for way, piece in _ways(found, narrow):
+            sides = [LONG]
+            if way.turning:
+                sides = [room[0] * share for share in SHARES]
+            elif not piece.laned:
+                sides = [max(piece.height / n * 1.1, LEAST) for n in COLUMNS]
+            for longest in sides:
+                done = _broken(piece, way, longest)
+                # A column of one or two boxes is none.
+                slight = not piece.laned and FULL * piece.height < done.height < piece.height
+                tried.append((over(done) + slight, done.height, way, longest))
+        tried.sort(key=lambda one: one[:2])
+        for size, _, way, longest in tried[:TRIES]:
+            if size > 1:
+                break
+            cards, piece = _placed(found, replace(way, drawn=True))
+            piece = _broken(piece, way, longest)
+            if over(piece) == 1:
+                return cards, piece
+        if tried[0][0] > HOPELESS:
+            break
+    cards, piece = _placed(found, Way())
+    return cards, _broken(piece, Way(), TALLEST)
+
+
+def _ways(found: Union, narrow: int) -> Iterator[tuple[Way, Piece]]:
+    """The layouts of a union: on lanes, each order of its columns; else down and across."""
+    way = Way(narrow, drawn=False)
+    piece = _placed(found, way)[1]
+    yield way, piece
+    others = [replace(way, turning=True)]
+    if piece.laned:
+        flats = ((False, True), (True, False), (True, True))
+        others = [replace(way, flat=flat, close=close) for flat, close in flats]
+    for way in others:
+        yield way, _placed(found, way)[1]
+
+
+def _placed(found: Union, way: Way) -> tuple[_Cards, Piece]:
+    """A union in one of its layouts, in one column."""
+    cards = _Cards(found, way)
+    return cards, placed(found.network, found.scene, cards, main=True)
+
+
+def _broken(piece: Piece, way: Way, longest: float) -> Piece:
+    """The same, broken where it is longer than that."""
+    done = wrapped(piece, longest, {}, turning=way.turning, forked=True)
+    return done.turned() if way.turning else done
 
 
 def certificate(found: Union) -> dict[str, object]:
@@ -114,12 +185,14 @@ def signed(count: int) -> str:
 
 
 class _Words:
-    """What a box of the union says: a title, its size, and what it changes."""
+    """What a box of the union says in lines: a title, its size, and what it changes."""
 
-    def __init__(self, found: Union, key: str) -> None:
+    titles: list[str]
+
+    def __init__(self, found: Union, key: str, most: float) -> None:
         part = found.parts[key]
         self.part, self.kind = part, part.kind
-        self.title, tags = _title(found, part)
+        self.title, tags = _title(found, part, most)
         shapes = [
             _shape(network, held)
             for network, held in ((found.before, part.before), (found.after, part.after))
@@ -135,7 +208,7 @@ class _Words:
         self.rows = [] if self.round else [row for row in rows if row]
 
 
-def _title(found: Union, part: Part) -> tuple[str, list[str]]:
+def _title(found: Union, part: Part, most: float) -> tuple[str, list[str]]:
     """What a box does on both sides, and below it what is too long, or the same on both."""
     if part.title:
         return part.title, []
@@ -155,7 +228,7 @@ def _title(found: Union, part: Part) -> tuple[str, list[str]]:
     was, now = (clean(" · ".join(words)) for words in both)
     title = f"{was} → {now}"
     below = [clean(" · ".join(tags))] if tags else []
-    if font.width(title, TITLE, bold=True) <= MOST:
+    if font.width(title, TITLE, bold=True) <= most:
         return title, below
     return was, [f"→ {now}", *below]
 
@@ -196,27 +269,35 @@ def _arguments(found: Union, part: Part) -> list[str]:
 class _Cards(Cards):
     """Boxes with room for their rows."""
 
-    def __init__(self, found: Union, words: dict[str, _Words]) -> None:
-        self.words = words
-        super().__init__(found.network, found.scene, None)
+    def __init__(self, found: Union, way: Way) -> None:
+        self.longest = MOST[way.narrow]
+        self.words = {key: _Words(found, key, self.longest) for key in found.parts}
+        super().__init__(found.network, found.scene, None, way)
 
     def _card(self, box: Box) -> Card:
-        words = self.words[box.key]
+        words, face, most = self.words[box.key], self.type, self.longest
         label = clean(label_text(box.labels))
         if words.round:
+            words.titles = [words.title]
             return Card((words.title,), (), "", 22, 22, round=True)
-        if box.count > 1:
-            words.title = f"{words.part.title} ×{box.count}"
+        title = f"{words.part.title} ×{box.count}" if box.count > 1 else words.title
         mark = MARK + 4 if SIGNS[words.kind] else 0.0
-        words.title = font.fitted(clean(words.title), TITLE, MOST, bold=True)
-        words.rows = [font.fitted(row, SMALL, MOST) for row in words.rows]
+        lines = font.lines(clean(title), face.title, most - mark, bold=True)
+        words.titles = [font.fitted(line, face.title, most, bold=True) for line in lines]
+        words.rows = [
+            font.fitted(line, face.small, most)
+            for row in words.rows
+            for line in font.lines(row, face.small, most)
+        ]
         wide = max(
-            font.width(words.title, TITLE, bold=True) + mark,
-            *(font.width(row, SMALL) for row in words.rows),
-            70.0,
+            *(font.width(line, face.title, bold=True) + mark for line in words.titles),
+            *(font.width(row, face.small) for row in words.rows),
+            self.least - 2 * self.inset,
         )
-        height = 24 + LINE * len(words.rows)
-        return Card((words.title,), (), label, wide + 2 * INSET, height)
+        height = face.low + face.bold * (len(lines) - 1) + face.grey * len(words.rows)
+        return Card(
+            tuple(words.titles), (), label, wide + 2 * self.inset, max(height, MARK + 9)
+        )
 
 
 def _wire(ends: tuple[str, str], line: tuple[tuple[float, float], ...], kind: str) -> Group:
@@ -228,7 +309,7 @@ def _wire(ends: tuple[str, str], line: tuple[tuple[float, float], ...], kind: st
     return Group((drawn, Polygon(head(line), tip, stroke=0)), data=data, kind="edge")
 
 
-def _box(spot: Spot, words: _Words, tellers: tuple[Teller, Teller]) -> Group:
+def _box(spot: Spot, words: _Words, face: Type, tellers: tuple[Teller, Teller]) -> Group:
     kind, box = words.kind, spot.box
     children: list[Drawn] = []
     if words.round:
@@ -250,7 +331,7 @@ def _box(spot: Spot, words: _Words, tellers: tuple[Teller, Teller]) -> Group:
             )
             for shift in cards
         ]
-        children += _rows(spot, words)
+        children += _rows(spot, words, face)
     was, now = words.part.nodes
     facts = [NAMES[kind], label_text(box.labels), *words.rows]
     facts += (tellers[1] if now else tellers[0]).facts(now or was)
@@ -263,19 +344,20 @@ def _box(spot: Spot, words: _Words, tellers: tuple[Teller, Teller]) -> Group:
     )
 
 
-def _rows(spot: Spot, words: _Words) -> list[Drawn]:
+def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
     """The sign, the title and the rows below it, and the label over the corner."""
     mark = SIGNS[words.kind]
-    y = spot.top + 16
-    x, anchor = spot.x, "middle"
+    x, y = spot.x, spot.top + (face.low + face.title * 0.7) / 2 - face.bold
     parts: list[Drawn] = []
     if mark:
-        parts.append(sign(spot.left + 5, spot.top + 5, words.kind))
+        parts.append(sign(spot.left + 4.5, spot.top + 4.5, words.kind))
         x += (MARK + 4) / 2
-    parts.append(Text(x, y, words.title, TITLE, bold=True, anchor=anchor))
+    for line in words.titles:
+        y += face.bold
+        parts.append(Text(x, y, line, face.title, bold=True, anchor="middle"))
     for row in words.rows:
-        y += LINE
-        parts.append(Text(spot.x, y, row, SMALL, "grey", anchor=anchor))
+        y += face.grey
+        parts.append(Text(spot.x, y, row, face.small, "grey", anchor="middle"))
     label = clean(label_text(spot.box.labels))
     if label:
         fitted = font.fitted(label, LABEL, spot.width / 2 - 8)

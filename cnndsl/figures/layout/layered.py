@@ -38,9 +38,11 @@ class _Node:
     """The edges of its links to what stands below."""
 
 
-def layered(links: list[Link], leaves: dict[str, Piece], *, drawn: bool = True) -> Piece:
-    """The kernel of a graph in rows."""
-    nodes = _nodes(links, leaves)
+def layered(
+    links: list[Link], leaves: dict[str, Piece], gap: float = GAP, *, drawn: bool = True
+) -> Piece:
+    """The kernel of a graph in rows; between nodes inside a row is a gap."""
+    nodes = _nodes(links, leaves, gap)
     rows = _passed(_rows(nodes), nodes)
     outside = (SOURCE, SINK)
     rows = ordered(
@@ -82,7 +84,7 @@ def layered(links: list[Link], leaves: dict[str, Piece], *, drawn: bool = True) 
     return shifted
 
 
-def _nodes(links: list[Link], leaves: dict[str, Piece]) -> dict[str, _Node]:
+def _nodes(links: list[Link], leaves: dict[str, Piece], gap: float) -> dict[str, _Node]:
     nodes: dict[str, _Node] = {}
 
     def node(key: str) -> _Node:
@@ -104,7 +106,7 @@ def _nodes(links: list[Link], leaves: dict[str, Piece]) -> dict[str, _Node]:
             tail.links.append(link.part.edges)
             continue
         part = node(f"@{number}")
-        part.piece = stacked(link.part, leaves)
+        part.piece = stacked(link.part, leaves, gap)
         tail.below.append(part.key)
         part.above.append(tail.key)
         part.below.append(head.key)

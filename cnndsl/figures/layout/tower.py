@@ -5,8 +5,8 @@ from __future__ import annotations
 from cnndsl.figures.layout.parallel import Chain, Fork, Part, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece
 
-GAP = 22.0
-"""Between a box and the next below it."""
+GAP, TIGHT = 22.0, 16.0
+"""Between a box and the next below it, and where the page is narrow."""
 FORK, JOIN = 9.0, 13.0
 """From a box to the bar of its fork, and from the bar of a join to its box."""
 BESIDE = 16.0
@@ -20,27 +20,27 @@ MAIN = 2.5
 Leaves = dict[str, Piece]
 
 
-def stacked(part: Part, leaves: Leaves) -> Piece:
-    """A part from the foot of one node to the top of another."""
+def stacked(part: Part, leaves: Leaves, gap: float = GAP) -> Piece:
+    """A part from the foot of one node to the top of another, with a gap between nodes."""
     match part:
         case Wire(edges=edges):
-            return _wire(edges, GAP if edges else 0.0)
+            return _wire(edges, gap if edges else 0.0)
         case Chain():
-            return chained(part, leaves)
+            return chained(part, leaves, gap)
         case Fork():
-            return _forked(part, leaves)
+            return _forked(part, leaves, gap)
 
 
 def _wire(edges: list[Ends], height: float) -> Piece:
     return Piece(0, 0, height, through=dict.fromkeys(edges, ((0.0, 0.0), (0.0, height))))
 
 
-def chained(chain: Chain, leaves: Leaves) -> Piece:
+def chained(chain: Chain, leaves: Leaves, gap: float = GAP) -> Piece:
     """Parts and nodes in turn, on one axis."""
-    done = stacked(chain.parts[0], leaves)
+    done = stacked(chain.parts[0], leaves, gap)
     for node, part in zip(chain.nodes, chain.parts[1:], strict=True):
         add_leaf(done, leaves[node])
-        _add_part(done, stacked(part, leaves))
+        _add_part(done, stacked(part, leaves, gap))
     return done
 
 
@@ -87,12 +87,12 @@ def _outer(ends: Ends, closing: dict[Ends, Line]) -> Ends:
     return ends if ends in closing else (ends[0], "@out")
 
 
-def _forked(fork: Fork, leaves: Leaves) -> Piece:
+def _forked(fork: Fork, leaves: Leaves, gap: float) -> Piece:
     """Branches from one bar to another: the last boxes of all stand in one row."""
     branches = [b for b in fork.branches if not isinstance(b, Wire) or b.edges]
     if not branches:
         return _wire([], 0.0)
-    pieces = [stacked(branch, leaves) for branch in branches]
+    pieces = [stacked(branch, leaves, gap) for branch in branches]
     skips = [isinstance(branch, Wire) for branch in branches]
     for piece, skip in zip(pieces, skips, strict=True):
         if skip:

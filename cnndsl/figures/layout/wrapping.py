@@ -11,6 +11,8 @@ TALLEST = 820.0
 """A longer column is broken, where no page says how high it may be."""
 LIFT = 11.0
 """By how much a further column begins higher: its edge comes in over it."""
+LABELLED = 12.0
+"""From where a column is broken to its next box."""
 ROOM = 6.0
 BESIDE = 74.0
 """Between columns: room for the edge, and for the names of the lanes."""
@@ -76,7 +78,8 @@ def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
     foot = -1e9
     for top, bottom in sorted(spans):
         if top - foot > 10 and foot > 0:
-            middle = (top + foot) / 2
+            # Over the label of the box below.
+            middle = max(min((top + foot) / 2, top - LABELLED), foot + 5)
             while begins and reach[begins[-1]][0] < middle:
                 passing.append(begins.pop())
             passing = [ends for ends in passing if reach[ends][1] > middle]

@@ -9,7 +9,6 @@ import click
 
 from cnndsl.commands.opening import elaborated, pick, scope, stem
 from cnndsl.console import network_arguments, output_path, sized
-from cnndsl.diagnostics import listing
 
 
 @click.command()
@@ -119,9 +118,6 @@ def draw(
         style, theme, detail, opened, metrics, width_mm, height_mm, direction, caption,
         angle, unit, pieces,
     )  # fmt: skip
-    if model is None and len(read.models) > 1:
-        others = listing([name for name in read.models if name != definition.name])
-        click.echo(f"drew {definition.name}; --model draws {others}", err=True)
     if output == "-" or (output is None and style in ("table", "terminal")):
         format = {"table": "md", "terminal": "txt"}.get(style, "svg")
         sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))

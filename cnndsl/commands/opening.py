@@ -47,13 +47,17 @@ def scope(file: str) -> FileScope:
 
 
 def pick(opened: FileScope, model: str | None) -> BlockDefinition:
-    """The model that was asked for, else the first."""
+    """The model that was asked for, else the first; where there are others it says so."""
     from cnndsl import language
 
     if model is not None and opened.models and model not in opened.models:
         help = did_you_mean(model, opened.models) or f"there are {listing(opened.models)}"
         raise Trouble(f"{opened.tree.span.source.name} has no model `{model}`; {help}")
-    return language.pick(opened, model)
+    picked = language.pick(opened, model)
+    if model is None and len(opened.models) > 1:
+        others = listing([name for name in opened.models if name != picked.name])
+        click.echo(f"using {picked.name}; --model takes {others}", err=True)
+    return picked
 
 
 def elaborated(

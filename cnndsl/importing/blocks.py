@@ -362,6 +362,8 @@ def spelled(value: object) -> str:
             return "x".join(map(str, value)) if many else str(value[0])
         case Sides(pairs):
             return f"[{', '.join(str(side) for pair in reversed(pairs) for side in pair)}]"
+        case tuple():
+            return f"[{', '.join(map(spelled, value))}]"
         case float():
             return number(value)
         case _:

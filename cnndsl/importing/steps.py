@@ -18,6 +18,8 @@ ACTIVATIONS = frozenset(
 
 LISTS = ("sections", "sizes", "size", "axis", "offset", "places", "shift", "numbers")
 """Arguments that are lists of numbers."""
+LISTED = frozenset(("Numbers", "Integers", "Pairs"))
+"""The types of those that always are."""
 
 
 def arguments(layer: Layer) -> dict[str, Any]:
@@ -26,6 +28,7 @@ def arguments(layer: Layer) -> dict[str, Any]:
     A list is an argument for each of its items, `sections[0]`, since any may be a formula.
     """
     defaults = {p.name: p.default for p in OPS[layer.word].parameters}
+    types = {p.name: p.type.split(" | ") for p in OPS[layer.word].parameters}
     found: dict[str, Any] = {}
     for name, default in defaults.items():
         if name in ("init", "bias_init"):
@@ -39,7 +42,7 @@ def arguments(layer: Layer) -> dict[str, Any]:
             found[name] = layer.arguments["kernel"]
         elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):
             found[name] = value[0] if len(set(value)) == 1 else value
-        elif name in LISTS and isinstance(value, tuple):
+        elif isinstance(value, tuple) and (name in LISTS or not LISTED.isdisjoint(types[name])):
             found.update({f"{name}[{n}]": size for n, size in enumerate(value)})
         else:
             found[name] = value

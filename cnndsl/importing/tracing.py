@@ -19,6 +19,7 @@ from cnndsl.importing.aten import COPIES, RULES, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
+from cnndsl.importing.written import as_written
 from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def exported(module: nn.Module, shapes: Sequence[Shape]) -> ExportedProgram:
     was = module.training
     module.eval()
     try:
-        with _quiet():
+        with _quiet(), as_written(module):
             return export(module, inputs, strict=False)
     except Exception as error:
         lines = str(error).strip().splitlines()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.anchors_torch import (
@@ -18,7 +19,7 @@ from cnndsl.ops.anchors_torch import (
 )
 from cnndsl.ops.arrays import boxes as arrays
 from cnndsl.ops.arrays import np
-from cnndsl.ops.base import Op, op
+from cnndsl.ops.base import Op, by_name, op
 from cnndsl.ops.box_checks import Numbers, both_axes, check_boxes, check_numbers, check_rows
 from cnndsl.ops.composition import CHANNELS, Axes, merged, simple, unknown
 from cnndsl.ops.facts import (
@@ -80,6 +81,11 @@ class AnchorGrid(Op):
     laid = by_repetition
     discrete = ("out",)
     beside = ("stride",)
+    functions = {
+        "anchor_grid": ANCHOR_GRID,
+        "ratio_grid": RATIO_GRID,
+        "default_boxes": DEFAULT_BOXES,
+    }
 
     @property
     def strides(self) -> Numbers:
@@ -161,12 +167,19 @@ class AnchorGrid(Op):
         if self.wh is None:
             arguments = (Operand(0), _plainly(self.sizes or ()), _plainly(self.ratios or ()))
             return Torch(function=Call("ratio_grid", arguments, keywords), helper=RATIO_GRID)
-        name, helper, anchors = (
-            ("anchor_grid", ANCHOR_GRID, tuple(map(_plainly, self.wh)))
+        name, anchors = (
+            ("anchor_grid", tuple(map(_plainly, self.wh)))
             if self.image is None
-            else ("default_boxes", DEFAULT_BOXES, self.wh)
+            else ("default_boxes", self.wh)
         )
-        return Torch(function=Call(name, (Operand(0), anchors), keywords), helper=helper)
+        call = Call(name, (Operand(0), anchors), keywords)
+        return Torch(function=call, helper=self.functions[name])
+
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`wh` by its other names."""
+        sides = given.get("anchors", given.get("shares"))
+        return by_name(cls, given) | ({} if sides is None else {"wh": sides})
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """The grid worked out from the map's size, and the same for each image."""
@@ -224,6 +237,12 @@ class Decode(Op):
 
     ports = ("deltas", "anchors")
     titled = ("form",)
+    functions = {
+        "decode_boxes": DECODE,
+        "decode_yolo": DECODE_YOLO,
+        "decode_yolov1": DECODE_YOLOV1,
+        "decode_ltrb": DECODE_LTRB,
+    }
 
     @property
     def strides(self) -> Numbers:
@@ -305,13 +324,7 @@ class Decode(Op):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
-        helpers = {
-            "rcnn": ("decode_boxes", DECODE),
-            "yolo": ("decode_yolo", DECODE_YOLO),
-            "yolov1": ("decode_yolov1", DECODE_YOLOV1),
-            "ltrb": ("decode_ltrb", DECODE_LTRB),
-        }
-        name, helper = helpers[self.form]
+        name = "decode_boxes" if self.form == "rcnn" else f"decode_{self.form}"
         keywords: dict[str, tuple[object, object]] = {}
         if self.form == "rcnn":
             keywords["divisors"] = (tuple(map(real, self.divisors)), (1.0, 1.0, 1.0, 1.0))
@@ -320,7 +333,14 @@ class Decode(Op):
         if self.form == "yolo":
             keywords["stretch"] = (real(self.stretch), 1.0)
         keywords["clip"] = (self.clip, None)
-        return Torch(function=Call(name, (Operand(0), Operand(1)), keywords), helper=helper)
+        call = Call(name, (Operand(0), Operand(1)), keywords)
+        return Torch(function=call, helper=self.functions[name])
+
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The form is in the name."""
+        form = function.removeprefix("decode_")
+        return {"form": "rcnn" if form == "boxes" else form, **by_name(cls, given)}
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """Plain arithmetic."""

@@ -99,6 +99,9 @@ class Op(Record):
     known: ClassVar[tuple[str, ...]] = ()
     """What PyTorch calls it, the rank left out: `nn.Conv`, `F.conv`.  Counters go by it."""
 
+    functions: ClassVar[Mapping[str, str]] = {}
+    """The functions that a written file carries for it, with their source: `recalled`."""
+
     hints: ClassVar[Mapping[str, str]] = {}
     """The mend for an attribute whose value is of no type that it takes."""
 
@@ -300,6 +303,14 @@ class Op(Record):
         """How PyTorch says it."""
         raise NotImplementedError(type(self))
 
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Its attributes, of a call of one of its `functions`: `torch` backwards.
+
+        Of a tensor its shape is given. By default the arguments of the attributes' names.
+        """
+        return by_name(cls, given)
+
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value | tuple[Value, ...]:
         """How ONNX says it, as in evaluation.  Raises OpError: it has no form there."""
         raise OpError(f"ONNX cannot express `{self.name}`")
@@ -340,6 +351,18 @@ BEGINNINGS = {"weight": "init", "bias": "bias_init"}
 
 PHRASES = {"dilation": "rate {}", "groups": "{} groups"}
 """How attributes that several operations have are said."""
+
+
+def by_name(cls: type[Op], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given of an operation's attributes; equal numbers for both axes as one."""
+    one = ("float | Numbers", "int | Integers")
+    return {
+        p.name: given[p.name][0]
+        if p.type in one and len({*given[p.name]}) == 1
+        else given[p.name]
+        for p in cls.parameters
+        if p.name in given
+    }
 
 
 def each_element(self: Op, *inputs: Shape) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
-from cnndsl.ops.base import Op, op
+from cnndsl.ops.base import Op, by_name, op
 from cnndsl.ops.conv import Conv, conv_of
 from cnndsl.ops.facts import (
     BYTES,
@@ -26,7 +28,6 @@ from cnndsl.ops.facts import (
     Shape,
     Size,
     Taps,
-    Template,
     Torch,
     Weight,
     Window,
@@ -159,6 +160,7 @@ class DeformConv(Op):
     init: Init | Auto = Auto.AUTO
     bias_init: Init | Auto = Auto.AUTO
     titled = ("stride",)
+    functions = {"deform_conv2d": DEFORM_CONV}
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -273,6 +275,14 @@ class DeformConv(Op):
         )
         return Torch(module, helper=DEFORM_CONV)
 
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the filters' shape says, and the same zeros on both sides."""
+        out, _, *kernel = given["weight"]
+        pads = tuple((n, n) for n in given["padding"])
+        own = {"out": out, "kernel": tuple(kernel), "pad": pads}
+        return by_name(cls, given) | own | {"bias": given["bias"] is not None}
+
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`DeformConv`."""
         x, offset, *masks = inputs
@@ -308,6 +318,7 @@ class Involve(Op):
     groups: int = 1
     pad: Pad = Auto.SAME
     titled = ("stride",)
+    functions = {"involve": INVOLVE}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The window of its own channel, and its place of its group's kernels."""
@@ -388,6 +399,13 @@ class Involve(Op):
         call = Call("involve", (Operand(0), Operand(1), self.kernel), keywords)
         return Torch(function=call, helper=INVOLVE)
 
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As many groups as the kernels are for."""
+        kernel, pads = given["size"], tuple((n, n) for n in given["padding"])
+        groups = given["kernel"][0] // math.prod(kernel)
+        return {"kernel": kernel, "stride": given["stride"], "groups": groups, "pad": pads}
+
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """The windows, by a convolution that takes each tap alone; `Mul` and `ReduceSum`."""
         x, kernel = inputs
@@ -430,6 +448,7 @@ class Reorg(Op):
     moves = True
     keeps = NOTHING
     titled = ("stride",)
+    functions = {"reorg": REORG}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Anywhere: the cells that a place of the output gathers lie apart."""
@@ -472,8 +491,7 @@ class Reorg(Op):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
-        text = Template("reorg({0}, {stride})", {"stride": self.stride})
-        return Torch(function=text, helper=REORG)
+        return Torch(function=Call("reorg", (Operand(0), self.stride)), helper=REORG)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Reshape`, `Transpose`, `Reshape`."""

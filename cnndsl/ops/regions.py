@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
@@ -55,6 +56,7 @@ class RoIAlign(Op):
 
     bucket = "resize"
     beside = ("strides",)
+    functions = {"roi_align": ROI_ALIGN}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its box, and its channel of the levels anywhere: a region may lie anywhere."""
@@ -221,6 +223,7 @@ class Gather(Op):
     axis: int
 
     moves = True
+    functions = {"gather": GATHER}
 
     def gives_whole(self, whole: Sequence[bool]) -> bool:
         """As the values, whatever the places are."""
@@ -269,6 +272,11 @@ class Gather(Op):
         """`gather(x, index, 2)`."""
         call = Call("gather", (Operand(0), Operand(1), self.axis + 1))
         return Torch(function=call, helper=GATHER)
+
+    @classmethod
+    def recalled(cls, function: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The axis without the batch."""
+        return {"axis": given["axis"] - 1}
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`GatherND`, in which all axes before the one indexed are a batch."""

@@ -93,6 +93,8 @@ class TopK(Selection):
     score: float = 0.0
     background: int | None = None
 
+    functions = {"topk": TOPK}
+
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Of the scores also the order, 8 bytes, and which are good enough, 1 byte."""
         kept = _taken(self.k, inputs[1], grads)
@@ -162,6 +164,7 @@ class NonMaximumSuppression(Selection):
     background: int | None = None
     min_size: float = 0.0
     titled = ("iou",)
+    functions = {"nms": NMS}
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """With `pre` of the scores the order, 8 bytes, and which are good enough, 1 byte."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from cnndsl import Network, load, loads
+from cnndsl.analysis.weights import weight_name
 from cnndsl.diagnostics import ArchError
 from cnndsl.editing.layout import layout
 from cnndsl.graph import Node
@@ -79,56 +80,72 @@ def _block(path: Path, name: str) -> int:
 def same(one: Network, other: Network) -> bool:
     """Whether two networks have the same layers, joined in the same way, in evaluation.
 
-    What does nothing there (`dropout`, `droppath`), or is read by nothing, is left out; an axis
-    may have another name.
+    Of each layer that an output needs: the operation, all that it is told, the shapes it gives,
+    what feeds it in which order, and with which layers it shares its weights. Left out is what
+    does nothing in evaluation (`dropout`, `droppath`, the first values of weights), and three
+    spellings are one: what moves elements is known by where they go, a mean of all in one bin
+    is `gap`, and the operands of a sum or product have no order.
     """
     return layers_of(one) == layers_of(other)
 
 
 def layers_of(network: Network) -> Counter[object]:
-    """Each layer with all that it depends on."""
-    signs: dict[str, object] = {name: n for n, name in enumerate(network.inputs)}
-    idle: set[str] = set()
+    """Each layer with all that it depends on, and which of them share weights."""
+    signs: dict[str, object] = {
+        name: (n, *map(int, tensor.shape))
+        for n, (name, tensor) in enumerate(network.inputs.items())
+    }
     ends = {tensor.node for tensor in network.outputs.values()}
     read = ends.union(*(nx.ancestors(network.graph, end) for end in ends))
+    found: list[object] = [*signs.values()]
+    owners: dict[str, list[str]] = {}
     for node in network:
         if node.name in signs or node.name not in read:
             continue
         inputs = [(signs[name], output) for name, output in network.operands(node.name)]
         if node.op.name in ("dropout", "droppath"):
             signs[node.name] = inputs[0][0]
-            idle.add(node.name)
             continue
         if node.op.name in ("add", "mul", "maximum", "minimum"):
             inputs.sort(key=str)
-        signs[node.name] = hash((_said(network, node), tuple(inputs)))
-    given = [signs[tensor.node] for tensor in network.outputs.values()]
-    layers = [sign for name, sign in signs.items() if name not in idle]
-    return Counter([*layers, *(("output", n, one) for n, one in enumerate(given))])
+        signs[node.name] = sign = str(hash((_said(network, node), tuple(inputs))))
+        found.append(sign)
+        for name in node.op.weights(*network.input_shapes(node.name)):
+            owners.setdefault(weight_name(node, name), []).append(sign)
+    found += [("shared", *sorted(names)) for names in owners.values()]
+    ends_ = enumerate(network.outputs.values())
+    return Counter([*found, *(("output", n, signs[t.node], t.output) for n, t in ends_)])
 
 
 def _said(network: Network, node: Node) -> object:
-    """What a layer is in evaluation; what only moves elements by where they come from.
-
-    Two spellings of one are one: equal parts in words or in numbers, a mean of all in one bin.
-    """
+    """What a layer is in evaluation; what only moves elements by where they come from."""
     plain = node.op.plain()
     shapes = [tuple(map(int, shape)) for shape in network.shapes[node.name]]
     if plain.name == "split":
         return (plain.name, getattr(plain, "axis", 0), *shapes)
     if plain.name in ("gap", "adaptive_avgpool") and set(shapes[0][1:]) == {1}:
         return ("gap", *shapes)
-    single = len(network.operands(node.name)) == len(network.shapes[node.name]) == 1
-    if single and (plain.moves or plain.name in MOVES) and plain.name != "zeropad":
+    single = len(network.operands(node.name)) == len(shapes) == 1
+    if single and (plain.moves or plain.name in MOVES) and not plain.rows_joined:
         name, output = network.operands(node.name)[0]
         shape = tuple(map(int, network.shapes[name][output]))
-        moved = plain.run(np.arange(math.prod(shape), dtype=float).reshape(1, *shape))
+        places = np.arange(math.prod(shape), dtype=float).reshape(1, *shape)
+        moved = plain.run(places + 1)  # 0 is what a border adds
         return (moved.shape, moved.tobytes())
-    apart = {*BEGINNINGS.values(), "momentum"}
-    return (plain.name, *(_value(getattr(plain, n)) for n in plain.names_ if n not in apart))
+    told = (
+        _value(getattr(plain, p.name), p.type)
+        for p in type(plain).parameters
+        if p.name not in BEGINNINGS.values()
+    )
+    return (plain.name, *told, *shapes)
 
 
-def _value(value: object) -> str:
+def _value(value: object, kind: str) -> str:
+    """A value, a whole number as a real one, the same for both axes as one."""
+    if isinstance(value, tuple):
+        found = [_value(one, "") for one in value]
+        both = kind in ("float | Numbers", "int | Integers") and len({*found}) == 1
+        return found[0] if both else str(found)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return repr(float(value)) if number else str(value)
 

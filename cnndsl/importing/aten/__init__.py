@@ -6,7 +6,7 @@ could not say exactly.
 Importing this package registers them.
 """
 
-from cnndsl.importing.aten import layers, numbers, pools, shapes
+from cnndsl.importing.aten import layers, numbers, ours, pools, shapes
 from cnndsl.importing.aten.lifting import lifted
 from cnndsl.importing.aten.table import COPIES, RULES, VIEWS, nothing
 
@@ -18,6 +18,7 @@ __all__ = [
     "lifted",
     "nothing",
     "numbers",
+    "ours",
     "pools",
     "shapes",
 ]

@@ -76,7 +76,8 @@ class Moves:
             if len(shape) == 1:
                 return "flatten", {}
             starts = {group[0] for group in left if group}
-            if all(group and group[0] in starts for group in right) and all(left):
+            merged = all(not group or group[0] in starts for group in right)
+            if merged and (all(left) and all(right) or any(len(group) > 1 for group in right)):
                 return self._pattern(left, right)  # axes are merged: no size is said
             return "reshape", {"sizes": tuple(shape)}
         return self._pattern(left, right)

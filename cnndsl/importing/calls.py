@@ -57,6 +57,8 @@ class Constant(Record):
     """The arguments that it was made of."""
     buffer: bool = False
     """Whether training leaves it as it is."""
+    each: Shape | None = None
+    """The shape of what it was given to each sample as, where it was."""
     saved: bool = False
     """Whether it is a number that is saved with the weights, which others may replace."""
 

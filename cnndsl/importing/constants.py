@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.importing.calls import BATCH, Constant
@@ -34,7 +35,7 @@ def made(word: str, flows: list[Any], shapes: tuple[Shape, ...]) -> list[Constan
         if not isinstance(first, Constant) or not first.name:
             found.append(Constant("", shape, getattr(first, "made", "") or word))
         elif _each(word, first.shape, shape):
-            found.append(first)
+            found.append(replace(first, each=shape[1:]))
         elif word in ORDERLY or (
             word == "expand" and math.prod(first.shape) == math.prod(shape)
         ):

@@ -139,6 +139,7 @@ class Values(Given):
 
     elsewhere = "arange linspace buffer"
     discrete = ("out",)
+    functions = {"values": VALUES}
 
     def shape(self, *inputs: Shape) -> Shape:
         """(n)."""
@@ -187,6 +188,7 @@ class Full(Given):
 
     elsewhere = "ones zeros"
     discrete = ("out",)
+    functions = {"full": FULL}
 
     def shape(self, *inputs: Shape) -> Shape:
         """(*sizes)."""

@@ -141,13 +141,13 @@ def _said(network: Network, node: Node) -> object:
 
 
 def _value(value: object, kind: str) -> str:
-    """A value, a whole number as a real one, the same for both axes as one."""
+    """A value, a number as single precision holds it, the same for both axes as one."""
     if isinstance(value, tuple):
         found = [_value(one, "") for one in value]
         both = kind in ("float | Numbers", "int | Integers") and len({*found}) == 1
         return found[0] if both else str(found)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return repr(float(value)) if number else str(value)
+    return repr(np.float32(value)) if number else str(value)
 
 
 def back(path: Path) -> Back:

@@ -44,6 +44,9 @@ def flowing(call: Call, constant: Constant, beside: Seen) -> Seen:
     """A parameter, or what is computed of some, as a tensor that all samples share."""
     if constant.value is not None:
         return _numbers(call, constant, beside)
+    if constant.name and constant.each:
+        made = learned(call, constant, beside, constant.each)
+        return call.reader.seen(made.value)
     if constant.name:
         return learned(call, constant, beside, constant.shape or (1,))
     if constant.lift is None:

@@ -19,7 +19,7 @@ from cnndsl.importing.rewriting import Layers, chained, common, live, renamed, u
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
     axes = (one_step, norms_of_channels, turned, attentive, live, _crops, _splits)
-    windows = (_pads, _means, _responses)
+    windows = (_pads, _means, _responses, _lengths)
     for rewrite in (live, *axes, *windows, _vectors, _affines, _sums, _concats, live):
         flow = rewrite(flow)
     return flow
@@ -242,6 +242,30 @@ def _responses(flow: Flow) -> Flow:
 
 RESPONSE = ("pow", "add", "mul", "reshape", "avgpool", "reshape", "mul")
 """The steps to the divisor, from the last."""
+
+
+def _lengths(flow: Flow) -> Flow:
+    """The steps of x / max(‖x‖, ε), as PyTorch records its `normalize`, as `l2norm`."""
+    by_name, count = flow.by_name, uses(flow)
+    made: dict[str, Layer] = {}
+    for layer in flow.layers:
+        if layer.word != "div" or len(layer.inputs) != 2:
+            continue
+        bound = by_name.get(layer.inputs[1][0])
+        length = by_name.get(bound.inputs[0][0]) if bound is not None else None
+        if bound is None or length is None or (bound.word, length.word) != NORMALIZE:
+            continue
+        given, axis = length.arguments, length.arguments["axis"]
+        alone = all(count[one.name, 0] == 1 for one in (bound, length))
+        kept = given.get("keep") and length.inputs == layer.inputs[:1] and isinstance(axis, int)
+        if alone and kept and given.get("p", 2) == 2 and [*bound.arguments] == ["min"]:
+            eps = {"axis": axis, "eps": bound.arguments["min"]}
+            made[layer.name] = replace(layer, word="l2norm", arguments=eps, inputs=length.inputs)
+    return live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
+
+
+NORMALIZE = ("clamp", "vector_norm")
+"""The steps to the divisor of `normalize`, from the last."""
 
 
 # Joins

@@ -29,6 +29,8 @@ class Seen(Record):
     merged: int = 0
     ours: Shape = ()
     """The shape of the value, per sample."""
+    rows: int = 1
+    """How many rows of each sample stand in the batch as samples of their own."""
 
     def axis(self, axis: int) -> int | None:
         """Our axis for one of theirs; None is the batch."""
@@ -103,9 +105,24 @@ class Call(Record):
             )
         if not isinstance(found, Seen):
             raise self.refuse(f"of {found!r}")
+        if plain and found.merged == 1 and not found.batch:
+            found = self.apart(found)
         if plain and (found.merged or found.batch):
             raise self.refuse("of a tensor whose batch is merged with another axis, or moved")
         return found
+
+    def apart(self, found: Seen) -> Seen:
+        """Rows that lie in the batch as samples of their own."""
+        known, rows = self.reader.apart, found.ours[0]
+        if found.value not in known:
+            inner = found.ours[1:]
+            known[found.value] = self.layer("unbatch", [found], [inner], rows=rows)
+        return self.reader.seen(known[found.value], found.shape)
+
+    def together(self, found: Seen) -> Seen:
+        """The rows of a sample that stand in the batch as an axis again."""
+        whole = (found.rows, *found.ours)
+        return self.reader.seen(self.layer("rebatch", [found], [whole], rows=found.rows))
 
     def weight(self, name: str) -> Constant | None:
         """A parameter as it is stored.  Raises ArchError: one that is computed."""
@@ -166,6 +183,9 @@ class Reader:
         self.learned: dict[tuple[str, Shape], Value] = {}
         """The `learned` tensor of each parameter that is read as one."""
         self.batch = BATCH
+        self.apart: dict[Value, Value] = {}
+        """The rows of a tensor as samples of their own."""
+        self.rows: dict[Value, int] = {}
 
     def seen(
         self,
@@ -176,8 +196,9 @@ class Reader:
         merged: int = 0,
     ) -> Seen:
         """A tensor of the flow, by default with the batch first."""
-        ours = self.shapes[value]
-        return Seen(value, (self.batch, *ours) if shape is None else shape, batch, merged, ours)
+        ours, rows = self.shapes[value], self.rows.get(value, 1)
+        whole = (self.batch * rows, *ours) if shape is None else shape
+        return Seen(value, whole, batch, merged, ours, rows)
 
     @property
     def where(self) -> str:
@@ -203,4 +224,7 @@ class Reader:
         layer = Layer(free, word, arguments, inputs, outputs, self.scopes, dict(weights))
         self.layers.append(layer)
         self.shapes.update({(free, number): shape for number, shape in enumerate(outputs)})
+        rows = max((self.rows.get(value, 1) for value in inputs), default=1)
+        rows = {"unbatch": arguments.get("rows"), "rebatch": 1}.get(word) or rows
+        self.rows.update({(free, number): rows for number in range(len(outputs))})
         return (free, 0)

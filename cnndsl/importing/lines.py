@@ -259,6 +259,10 @@ class Writer:
         count = {self.number: 1}
         if isinstance(item, Part) and item.calls:
             return self._each(item, operands)
+        if isinstance(item, Part) and item.rows:
+            return replace(settled(self._step(item.items[0], operands)), each="each row")
+        if isinstance(item, Layer) and not OPS[item.word].written:
+            raise refused("it joins rows to the batch, and not all of them leave it", item.where)
         if isinstance(item, Part):
             name, values = self.call(item)
             given = {key: {self.number: value} for key, value in values.items()}
@@ -278,7 +282,7 @@ class Writer:
                 f"it is called {len(item.items)} times, with different numbers each time",
                 item.scope.path,
             )
-        return replace(settled(first), operands=operands, each=True)
+        return replace(settled(first), operands=operands, each="each")
 
     def _size_of_input(self, shape: Shape) -> dict[str, Named]:
         """`[in.h, in.w]` where a tensor is made as large as what enters."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import field, replace
 
 from cnndsl.importing.flow import Flow, Layer, Scope, Value, refused
-from cnndsl.importing.rewriting import uses
+from cnndsl.importing.rewriting import common, uses
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Family
 from cnndsl.records import Record, record
@@ -30,6 +30,8 @@ class Part(Record):
     outputs: tuple[Value, ...] = ()
     calls: bool = False
     """Whether its items are calls of one module, or layers of one weight."""
+    rows: bool = False
+    """Whether its only item is what becomes of each row of its input."""
 
     def __hash__(self) -> int:
         """By identity: a part changes while the tree is built."""
@@ -56,6 +58,7 @@ def tree(flow: Flow) -> Part:
     """The network as one part, and in it the modules that make blocks."""
     root, known = Part(Scope("", flow.name)), dict[tuple[str, int], Part]()
     scopes = _hoisted(flow)
+    kept = _apart(flow, scopes)
     read = Counter(name for layer in flow.layers for name in layer.weights.values())
     again = {s.path for one in flow.layers for s in one.scopes if s.call and s.transparent}
     for layer in flow.layers:
@@ -72,9 +75,10 @@ def tree(flow: Flow) -> Part:
             part = known[place]
         part.items.append(layer)
     count = uses(flow)
-    _dissolve(root, count, read)
+    _dissolve(root, count, read, kept)
     _gather(root, read)
     _ports(root, flow, count)
+    _rows(root, count)
     _ordered(root, copies=flow.copies)
     return root
 
@@ -97,8 +101,66 @@ def _hoisted(flow: Flow) -> dict[str, tuple[Scope, ...]]:
     return found
 
 
+def _apart(flow: Flow, scopes: dict[str, tuple[Scope, ...]]) -> set[str]:
+    """The paths of the modules that take the rows of a tensor one by one.
+
+    Where no module is just that, the layers between `unbatch` and `rebatch` get one.
+    """
+    found: set[str] = set()
+    for first in (layer for layer in flow.layers if layer.word == "unbatch"):
+        known, inside = {first.name}, list[str]()
+        for layer in flow.layers:
+            if layer.word != "rebatch" and any(name in known for name, _ in layer.inputs):
+                known.add(layer.name)
+                inside.append(layer.name)
+        if not inside:
+            continue
+        shared = common([scopes[name] for name in inside])
+        whole = {name for name, own in scopes.items() if own[: len(shared)] == shared}
+        if not shared or whole != {*inside} or shared[-1].transparent:
+            path = ".".join([*(scope.path for scope in shared[-1:]), "rows"])
+            shared = (*shared, Scope(path, "Rows"))
+            for name in inside:
+                scopes[name] = (*shared, *scopes[name][len(shared) - 1 :])
+        found.add(shared[-1].path)
+    return found
+
+
+def _rows(part: Part, count: Counter[Value]) -> None:
+    """A part between `unbatch` and `rebatch` as what becomes of each row."""
+    makers = {value: item for item in part.items for value in outputs_of(item)}
+    for number, item in enumerate(part.items):
+        if not isinstance(item, Part):
+            continue
+        first = makers.get(item.inputs[0]) if len(item.inputs) == 1 else None
+        ends = {
+            one.inputs[0]: one
+            for one in part.items
+            if isinstance(one, Layer) and one.word == "rebatch"
+        }
+        plain = isinstance(first, Layer) and first.word == "unbatch"
+        if plain and all(count[v] == 1 and v in ends for v in item.outputs):
+            outputs = tuple((ends[value].name, 0) for value in item.outputs)
+            part.items[number] = Part(item.scope, [item], first.inputs, outputs, rows=True)
+    held = [one for one in part.parts() if one.rows]
+    whole = {value for one in held for value in one.outputs}
+    gone = {value for one in held for inner in one.parts() for value in inner.inputs}
+    part.items = [
+        one
+        for one in part.items
+        if isinstance(one, Part) or (one.name, 0) not in whole | gone
+    ]
+    for inner in part.parts():
+        _rows(inner, count)
+
+
 def _dissolve(
-    part: Part, count: Counter[Value], read: Counter[str], *, inside: bool = False
+    part: Part,
+    count: Counter[Value],
+    read: Counter[str],
+    kept: set[str],
+    *,
+    inside: bool = False,
 ) -> None:
     """Put what is too small for a block, or is no block, into the part around it.
 
@@ -109,10 +171,11 @@ def _dissolve(
         if isinstance(item, Part):
             names = [name for layer in item.layers() for name in layer.weights.values()]
             again = not inside and bool(names) and all(read[name] > 1 for name in names)
-            _dissolve(item, count, read, inside=inside or again)
+            _dissolve(item, count, read, kept, inside=inside or again)
             again = again and len(item.items) > 1 and len(_boundary(item, count)[0]) == 1
             holds = item.scope.transparent and not again
-            items += [item] if again or (not holds and _worthy(item, count)) else item.items
+            whole = again or item.scope.path in kept or (not holds and _worthy(item, count))
+            items += [item] if whole else item.items
         else:
             items.append(item)
     part.items = items

@@ -58,7 +58,7 @@ def _blocks(
     kinds: dict[str, list[Part]] = {}
     named = {part.scope.kind for part in depth}
     for part in depth:
-        if part is not root and not part.calls:
+        if part is not root and not part.calls and not part.rows:
             kind = part.scope.kind
             base = kind.rstrip(
                 "0123456789"

@@ -286,7 +286,7 @@ def _vectors(flow: Flow) -> Flow:
         if layer.word != "reshape" or value in ends:
             continue
         before, after = flow.shape(layer.inputs[0]), layer.shapes[0]
-        if len(before) != 1 or after != (*before, *[1] * (len(after) - 1)) or len(after) == 1:
+        if len(before) != 1 or after != (*before, *[1] * (len(after) - 1)) or len(after) < 3:
             continue
         if all(
             reader.word in BOTH

@@ -53,8 +53,10 @@ class Step(Record):
     count: Column
     path: str = ""
     """The module that it comes from."""
-    each: bool = False
-    """Whether it does the same, with the same weights, to each of its operands."""
+    each: str = ""
+    """`each` where it does the same, with the same weights, to each of its operands; or
+    `each row`.
+    """
 
     def __hash__(self) -> int:
         """By identity: columns do not hash."""

@@ -417,7 +417,7 @@ def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:
             what = "a parameter" if isinstance(result, Constant) else repr(result)
             what = "the same numbers for each image" if fixed else what
             raise refused(f"its output `{name}` is {what}, and no tensor that flows")
-        if result.batch or result.merged:
+        if result.batch or result.merged or result.rows > 1:
             raise refused(f"the first axis of its output `{name}` is not the batch")
         found[name] = result.value
     return found

@@ -206,7 +206,7 @@ class Wording:
 
     def step(self, step: Step, block: Block) -> list[str]:
         """A step; with braces of several lines, these."""
-        head = self.call(step, block) + (" each" if step.each else "")
+        head = self.call(step, block) + (f" {step.each}" if step.each else "")
         count = self.place(step.count, block)
         times = "" if count == "1" else f" * {count if count.isalnum() else f'({count})'}"
         if step.operands is None:

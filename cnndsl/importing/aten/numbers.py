@@ -144,7 +144,8 @@ def aligned(call: Call, first: Seen, second: Seen) -> tuple[Seen, Seen]:
     """Two tensors with the batch at one place."""
     if first.batch < 0 or second.batch < 0:
         return same(call, first, second)
-    if (first.batch, first.merged) == (second.batch, second.merged):
+    places = [(one.batch, one.merged, one.rows) for one in (first, second)]
+    if places[0] == places[1]:
         return first, second
     raise call.refuse("of tensors whose batches lie at different places")
 

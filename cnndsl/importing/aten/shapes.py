@@ -184,16 +184,22 @@ def _listed(value: Any) -> list[int]:
 @rule("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze")
 @rule("view_as", "reshape_as")
 def _view(call: Call) -> Seen:
-    x = call.tensor("self")
-    return _reread(call, x, call.shapes[0])
+    x, shape = call.tensor("self"), call.shapes[0]
+    maps = (call["start_dim"], call["end_dim"]) == (0, 1) and len(shape) > 3
+    if call.word == "flatten" and maps and not (x.batch or x.merged) and x.rows == 1:
+        rows = (x.shape[0] * x.shape[1], *x.shape[2:])
+        return call.apart(call.reader.seen(x.value, rows, merged=1))
+    return _reread(call, x, shape)
 
 
 def _reread(call: Call, x: Seen, shape: Shape) -> Seen:
     """The same elements in order as another shape, whose batch is found again."""
     if x.batch < 0:
         return call.reader.seen(_reshaped(call, x, shape or (1,)), shape or (1,), -1)
+    if x.rows > 1 and shape[0] % (call.reader.batch * x.rows):
+        x = call.together(x)
     before, after = math.prod(x.shape[: x.batch]), 1
-    samples = call.reader.batch
+    samples = call.reader.batch * x.rows
     if x.merged == 2:
         before *= x.ours[x.batch]
     for place, size in enumerate(shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -131,8 +132,14 @@ class Writer:
                         port = f".y{place + 1}" if len(ends) > 1 else ""
                         names[value] = f"{whole}[{number}]{port}"
                         self.families[whole, port] = len(item.items)
+            elif len(made) > 1 and self._shared(item):
+                names.update((value, self.ports[value]) for value in made)
             elif len(made) > 1:
                 whole = _free(self._named(item), taken)
+                ends = OPS[item.word].outputs if isinstance(item, Layer) else ()
+                if len(ends) == len(made):
+                    names.update((v, f"{whole}.{end}") for v, end in zip(made, ends, strict=True))
+                    continue
                 names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
                 self.families[whole, ""] = len(made)
             elif made[0] in self.ports and made[0] not in names:
@@ -148,6 +155,17 @@ class Writer:
             return {value: name for name, value in self.flow.outputs.items()}
         several = len(outputs) > 1
         return {v: f"y{n + 1}" if several else "y" for n, v in enumerate(outputs)}
+
+    def _shared(self, item: Layer | Part) -> bool:
+        """Whether all that an item gives leaves the part, by a line without weights."""
+        waiting = [item]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, Part) or one.weights:
+                return False
+            free = (self.makers.get(v) for v in one.inputs if v not in self.labelled)
+            waiting += [maker for maker in free if maker is not None]
+        return all(value in self.ports for value in outputs_of(item))
 
     def _named(self, item: Layer | Part) -> str:
         """A label for what an item makes: the last name of its module within this one."""
@@ -180,7 +198,9 @@ class Writer:
             made = outputs_of(item)
             if not any(value in self.labelled for value in made):
                 continue
-            labels = (self.labels[made[0]].partition("[")[0],)
+            labels = tuple(self.labels[value] for value in made)
+            if not self._shared(item):
+                labels = (re.split(r"[.\[]", labels[0])[0],)
             steps, source = self._steps(item, previous)
             chain = Chain(source, tuple(steps), self.some)
             lines.append(Line(labels, chain))

@@ -13,8 +13,8 @@ from cnndsl.ops.base import OPS
 from cnndsl.ops.initial import Parameter
 
 WIDTH = 96
-INLINE = 60
-"""Braces of several lines where the operands on one line would be longer."""
+INLINE, LONE = 60, 72
+"""Braces of several lines where the operands on one line would be longer; labels alone."""
 
 Defaults = Mapping[str, Mapping[str, Any]]
 """What `default` says of each operation."""
@@ -217,7 +217,8 @@ class Wording:
             len(t) == 1 and " when " not in t[0] and not t[0].startswith("else ") for t in texts
         )
         inline = "; ".join(t[0] for t in texts)
-        if plain and len(inline) <= INLINE:
+        lone = all(not chain.steps for chain in step.operands)
+        if plain and len(inline) <= (LONE if lone else INLINE):
             return [f"{head} {{ {inline} }}{times}"]
         return [
             f"{head} {{",

@@ -7,6 +7,7 @@ and the text not much longer. Nothing is run; the importer's own proof is tested
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -56,25 +57,49 @@ def lines(text: str) -> int:
     return plain
 
 
-def whole(path: Path) -> int:
-    """The lines of a file and, once each, of the blocks that it takes from others."""
-    count, text = 0, path.read_text()
-    count += lines(text)
-    for line in text.splitlines():
-        if line.startswith("use "):
-            name = line.split('"')[1]
-            names = [n.strip() for n in line.partition("(")[2].rstrip(")").split(",")]
-            count += sum(_block(ZOO / name, one) for one in names if one)
-    return count
+def whole(path: Path, model: str) -> int:
+    """The lines of a model, of the blocks that it needs, and of their files' defaults."""
+    taken: dict[tuple[Path, str], None] = {(path, model): None}
+    waiting = [*taken]
+    while waiting:
+        home, name = waiting.pop()
+        words = {*re.findall(r"\w+", "\n".join(_block(home, name)))}
+        known = [*((home, other) for other in _declared(home)), *_uses(home)]
+        inner = [pair for pair in known if pair[1] in words and pair not in taken]
+        waiting += inner
+        taken.update(dict.fromkeys(inner))
+    homes = {home: home.read_text() for home, _ in taken}
+    defaults = sum(len(re.findall("^default ", text, re.MULTILINE)) for text in homes.values())
+    return defaults + sum(lines("\n".join(_block(*pair))) for pair in taken)
 
 
-def _block(path: Path, name: str) -> int:
+def _uses(path: Path) -> list[tuple[Path, str]]:
+    """The blocks that a file takes from others, each with its home."""
+    found = re.findall(r'^use "(.+?)" \((.*?)\)', path.read_text(), re.MULTILINE)
+    places = [path.parent, ZOO]
+    return [
+        (next(place / home for place in places if (place / home).exists()), name.strip())
+        for home, names in found
+        for name in names.split(",")
+    ]
+
+
+def _declared(path: Path) -> list[str]:
+    return re.findall(r"^(?:block|model) (\w+)", path.read_text(), re.MULTILINE)
+
+
+def _block(path: Path, name: str) -> list[str]:
+    """The lines of a declaration."""
     kept = path.read_text().splitlines()
-    starts = [n for n, line in enumerate(kept) if line.startswith(f"block {name}")]
+    begins = re.compile(rf"(block|model) {name}\b")
+    starts = [n for n, line in enumerate(kept) if begins.match(line)]
     if not starts:
-        return 0
+        return []
+    first = kept[starts[0]]
+    if first.rstrip().endswith("}"):
+        return [first]
     stop = next((n for n in range(starts[0], len(kept)) if kept[n].startswith("}")), starts[0])
-    return lines("\n".join(kept[starts[0] : stop + 1]))
+    return kept[starts[0] : stop + 1]
 
 
 def same(one: Network, other: Network) -> bool:
@@ -152,7 +177,8 @@ def _value(value: object, kind: str) -> str:
 
 def back(path: Path) -> Back:
     """One network, there and back."""
-    network, count = load(path), whole(path)
+    network = load(path)
+    count = whole(path.resolve(), network.name)
     torch.manual_seed(0)
     shapes = [tuple(map(int, tensor.shape)) for tensor in network.inputs.values()]
     try:

@@ -77,7 +77,8 @@ class Moves:
                 return "flatten", {}
             starts = {group[0] for group in left if group}
             merged = all(not group or group[0] in starts for group in right)
-            if merged and (all(left) and all(right) or any(len(group) > 1 for group in right)):
+            sized = all(left) and all(right)
+            if merged and (sized or any(len(group) > 1 for group in right)):
                 return self._pattern(left, right)  # axes are merged: no size is said
             return "reshape", {"sizes": tuple(shape)}
         return self._pattern(left, right)

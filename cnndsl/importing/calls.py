@@ -8,6 +8,7 @@ from typing import Any
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.importing.flow import Layer, Scope, Value, refused
+from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 
@@ -225,6 +226,7 @@ class Reader:
         self.layers.append(layer)
         self.shapes.update({(free, number): shape for number, shape in enumerate(outputs)})
         rows = max((self.rows.get(value, 1) for value in inputs), default=1)
-        rows = {"unbatch": arguments.get("rows"), "rebatch": 1}.get(word) or rows
+        if word in OPS and OPS[word].rows_joined:
+            rows = int(str(arguments["rows"])) if word == "unbatch" else 1
         self.rows.update({(free, number): rows for number in range(len(outputs))})
         return (free, 0)

@@ -136,9 +136,10 @@ class Writer:
                 names.update((value, self.ports[value]) for value in made)
             elif len(made) > 1:
                 whole = _free(self._named(item), taken)
-                ends = OPS[item.word].outputs if isinstance(item, Layer) else ()
-                if len(ends) == len(made):
-                    names.update((v, f"{whole}.{end}") for v, end in zip(made, ends, strict=True))
+                said = OPS[item.word].outputs if isinstance(item, Layer) else ()
+                if len(said) == len(made):
+                    pairs = zip(made, said, strict=True)
+                    names.update((value, f"{whole}.{end}") for value, end in pairs)
                     continue
                 names.update((value, f"{whole}[{n}]") for n, value in enumerate(made))
                 self.families[whole, ""] = len(made)
@@ -282,7 +283,9 @@ class Writer:
         if isinstance(item, Part) and item.rows:
             return replace(settled(self._step(item.items[0], operands)), each="each row")
         if isinstance(item, Layer) and not OPS[item.word].written:
-            raise refused("it joins rows to the batch, and not all of them leave it", item.where)
+            raise refused(
+                "it joins rows to the batch, and not all of them leave it", item.where
+            )
         if isinstance(item, Part):
             name, values = self.call(item)
             given = {key: {self.number: value} for key, value in values.items()}

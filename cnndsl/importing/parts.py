@@ -108,11 +108,11 @@ def _apart(flow: Flow, scopes: dict[str, tuple[Scope, ...]]) -> set[str]:
     """
     found: set[str] = set()
     for first in (layer for layer in flow.layers if layer.word == "unbatch"):
-        known, inside = {first.name}, list[str]()
+        inside: list[str] = []
+        ends = [first.name]
         for layer in flow.layers:
-            if layer.word != "rebatch" and any(name in known for name, _ in layer.inputs):
-                known.add(layer.name)
-                inside.append(layer.name)
+            if any(name in (first.name, *inside) for name, _ in layer.inputs):
+                (ends if layer.word == "rebatch" else inside).append(layer.name)
         if not inside:
             continue
         shared = common([scopes[name] for name in inside])
@@ -122,6 +122,7 @@ def _apart(flow: Flow, scopes: dict[str, tuple[Scope, ...]]) -> set[str]:
             shared = (*shared, Scope(path, "Rows"))
             for name in inside:
                 scopes[name] = (*shared, *scopes[name][len(shared) - 1 :])
+        scopes.update(dict.fromkeys(ends, shared[:-1]))
         found.add(shared[-1].path)
     return found
 
@@ -138,17 +139,16 @@ def _rows(part: Part, count: Counter[Value]) -> None:
             for one in part.items
             if isinstance(one, Layer) and one.word == "rebatch"
         }
-        plain = isinstance(first, Layer) and first.word == "unbatch"
-        if plain and all(count[v] == 1 and v in ends for v in item.outputs):
+        if not isinstance(first, Layer) or first.word != "unbatch":
+            continue
+        if all(count[v] == 1 and v in ends for v in item.outputs):
             outputs = tuple((ends[value].name, 0) for value in item.outputs)
             part.items[number] = Part(item.scope, [item], first.inputs, outputs, rows=True)
     held = [one for one in part.parts() if one.rows]
     whole = {value for one in held for value in one.outputs}
     gone = {value for one in held for inner in one.parts() for value in inner.inputs}
     part.items = [
-        one
-        for one in part.items
-        if isinstance(one, Part) or (one.name, 0) not in whole | gone
+        one for one in part.items if isinstance(one, Part) or (one.name, 0) not in whole | gone
     ]
     for inner in part.parts():
         _rows(inner, count)

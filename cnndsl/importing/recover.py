@@ -49,7 +49,7 @@ def _blocks(
     measure(root)
     blocks: list[Block] = []
     calls: dict[Part, tuple[Block, int]] = {}
-    taken: Counter[str] = Counter([*RESERVED, *flow.inputs, *flow.outputs])
+    taken: Counter[str] = Counter([*RESERVED, *flow.inputs, *flow.outputs, _camel(flow.name)])
 
     def call(part: Part) -> tuple[str, dict[str, Any]]:
         found, number = calls[part]

@@ -260,7 +260,9 @@ def _lengths(flow: Flow) -> Flow:
         kept = given.get("keep") and length.inputs == layer.inputs[:1] and isinstance(axis, int)
         if alone and kept and given.get("p", 2) == 2 and [*bound.arguments] == ["min"]:
             eps = {"axis": axis, "eps": bound.arguments["min"]}
-            made[layer.name] = replace(layer, word="l2norm", arguments=eps, inputs=length.inputs)
+            made[layer.name] = replace(
+                layer, word="l2norm", arguments=eps, inputs=length.inputs
+            )
     return live(replace(flow, layers=tuple(made.get(x.name, x) for x in flow.layers)))
 
 

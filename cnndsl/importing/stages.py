@@ -35,7 +35,8 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     texts: list[str] = []
     for number, line in enumerate(top.body.lines):
         source = line.chain.source
-        if not number and len(flow.inputs) == 1 and source == next(iter(flow.inputs)):
+        first = not number and len(flow.inputs) == 1 and bool(line.chain.steps)
+        if first and source == next(iter(flow.inputs)):
             line = replace(line, chain=replace(line.chain, source=None))  # noqa: PLW2901
         if line.turns:
             texts += words.line(line, top)

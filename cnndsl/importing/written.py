@@ -53,7 +53,12 @@ def as_written(module: nn.Module) -> Iterator[None]:
 def functions() -> dict[str, tuple[type[Op], str]]:
     """The functions that files carry: the operation of each, and its text as a tree."""
     return {
-        name: (cls, next(tree for tree in map(_tree, source.split("\n\n\n")) if f"(name='{name}'" in tree))
+        name: (
+            cls,
+            next(
+                tree for tree in map(_tree, source.split("\n\n\n")) if f"(name='{name}'" in tree
+            ),
+        )
         for cls in OPS.values()
         for name, source in cls.functions.items()
     }
@@ -83,7 +88,9 @@ def _recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         bound = signature(function).bind(*given, **named)
         bound.apply_defaults()
         tensors: list[Tensor] = []
-        said = repr((name, {key: _said(value, tensors) for key, value in bound.arguments.items()}))
+        said = repr(
+            (name, {key: _said(value, tensors) for key, value in bound.arguments.items()})
+        )
         try:
             literal_eval(said)
         except (ValueError, SyntaxError):

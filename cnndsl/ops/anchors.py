@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.anchors_torch import (
@@ -81,7 +81,7 @@ class AnchorGrid(Op):
     laid = by_repetition
     discrete = ("out",)
     beside = ("stride",)
-    functions = {
+    functions: ClassVar = {
         "anchor_grid": ANCHOR_GRID,
         "ratio_grid": RATIO_GRID,
         "default_boxes": DEFAULT_BOXES,
@@ -237,7 +237,7 @@ class Decode(Op):
 
     ports = ("deltas", "anchors")
     titled = ("form",)
-    functions = {
+    functions: ClassVar = {
         "decode_boxes": DECODE,
         "decode_yolo": DECODE_YOLO,
         "decode_yolov1": DECODE_YOLOV1,

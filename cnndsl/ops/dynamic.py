@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
@@ -160,7 +160,7 @@ class DeformConv(Op):
     init: Init | Auto = Auto.AUTO
     bias_init: Init | Auto = Auto.AUTO
     titled = ("stride",)
-    functions = {"deform_conv2d": DEFORM_CONV}
+    functions: ClassVar = {"deform_conv2d": DEFORM_CONV}
 
     def resolved(self, *inputs: Shape) -> Op:
         """Padding in numbers, and a bias unless it was said or a norm follows."""
@@ -318,7 +318,7 @@ class Involve(Op):
     groups: int = 1
     pad: Pad = Auto.SAME
     titled = ("stride",)
-    functions = {"involve": INVOLVE}
+    functions: ClassVar = {"involve": INVOLVE}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The window of its own channel, and its place of its group's kernels."""
@@ -448,7 +448,7 @@ class Reorg(Op):
     moves = True
     keeps = NOTHING
     titled = ("stride",)
-    functions = {"reorg": REORG}
+    functions: ClassVar = {"reorg": REORG}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Anywhere: the cells that a place of the output gathers lie apart."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
@@ -139,7 +140,7 @@ class Values(Given):
 
     elsewhere = "arange linspace buffer"
     discrete = ("out",)
-    functions = {"values": VALUES}
+    functions: ClassVar = {"values": VALUES}
 
     def shape(self, *inputs: Shape) -> Shape:
         """(n)."""
@@ -188,7 +189,7 @@ class Full(Given):
 
     elsewhere = "ones zeros"
     discrete = ("out",)
-    functions = {"full": FULL}
+    functions: ClassVar = {"full": FULL}
 
     def shape(self, *inputs: Shape) -> Shape:
         """(*sizes)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import np, sampling
@@ -56,7 +56,7 @@ class RoIAlign(Op):
 
     bucket = "resize"
     beside = ("strides",)
-    functions = {"roi_align": ROI_ALIGN}
+    functions: ClassVar = {"roi_align": ROI_ALIGN}
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its box, and its channel of the levels anywhere: a region may lie anywhere."""
@@ -223,7 +223,7 @@ class Gather(Op):
     axis: int
 
     moves = True
-    functions = {"gather": GATHER}
+    functions: ClassVar = {"gather": GATHER}
 
     def gives_whole(self, whole: Sequence[bool]) -> bool:
         """As the values, whatever the places are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import boxes as arrays
@@ -93,7 +94,7 @@ class TopK(Selection):
     score: float = 0.0
     background: int | None = None
 
-    functions = {"topk": TOPK}
+    functions: ClassVar = {"topk": TOPK}
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """Of the scores also the order, 8 bytes, and which are good enough, 1 byte."""
@@ -164,7 +165,7 @@ class NonMaximumSuppression(Selection):
     background: int | None = None
     min_size: float = 0.0
     titled = ("iou",)
-    functions = {"nms": NMS}
+    functions: ClassVar = {"nms": NMS}
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """With `pre` of the scores the order, 8 bytes, and which are good enough, 1 byte."""

@@ -6,10 +6,19 @@ import pytest
 
 from tests.importing.roundtrip import ZOO, back
 
-SOME = ["lenet5", "resnet18", "mobilenetv2", "unet", "densenet121"]
+SOME = ["lenet5", "resnet18", "mobilenetv2", "unet", "densenet121", "rednet50"]
+LARGE = [
+    "dcnv2_resnet50",
+    "yolov3",
+    "efficientdet_d0",
+    "ssd300_vgg16",
+    "mask_rcnn_resnet50_fpn",
+]
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize(
+    "name", [*SOME, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+)
 def test_what_we_write_is_read_back_as_the_same_network(name: str) -> None:
     found = back(ZOO / f"{name}.arch")
     assert found.said == "the same"

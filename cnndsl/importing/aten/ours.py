@@ -25,7 +25,9 @@ def _deformed(call: Call) -> Seen:
     """torchvision's, in the words of our function."""
     given: dict[str, Any] = {name: call[name] for name in ("offset", *WEIGHTS, "groups")}
     pairs = {"stride": "stride", "padding": "pad", "dilation": "dilation"}
-    given |= {ours: tuple(call[f"{theirs}_{n}"] for n in "hw") for ours, theirs in pairs.items()}
+    given |= {
+        ours: tuple(call[f"{theirs}_{n}"] for n in "hw") for ours, theirs in pairs.items()
+    }
     given |= {"x": call["input"], "mask": call["mask"] if call["use_mask"] else None}
     order = ("x", "offset", *WEIGHTS, "mask")
     given = {name: given[name] for name in order} | given
@@ -36,7 +38,9 @@ def _function(call: Call) -> list[Seen]:
     """A call of one of our functions, as the operation that is written as it."""
     op, _ = functions()[call.word]
     tensors: list[Seen] = []
-    names = {n: w.name for n in WEIGHTS if n in call.given and (w := call.weight(n)) is not None}
+    names = {
+        n: w.name for n in WEIGHTS if n in call.given and (w := call.weight(n)) is not None
+    }
 
     def shape(name: str, value: Any) -> Any:
         if isinstance(value, Seen | Constant):

@@ -121,10 +121,12 @@ def arranged(
     planned = plan(network, folding=False if detail == "full" else None)
     found = paged(planned)
     if detail != "full" and (found.over > 0 or found.closed):
-        # Blocks that are called once are closed too, where the page has no room for them.
-        tighter = plan(network, closed=True)
-        if len(tighter.frames) > len(planned.frames):
-            found = min(found, paged(tighter), key=_bad)
+        # Blocks that are called once are closed too, where the page has no room for them;
+        # backbones and necks last.
+        for pyramids in (True, False) if widest or tallest else (True,):
+            tighter = plan(network, closed=True, pyramids=pyramids)
+            if len(tighter.frames) > len(planned.frames) and (pyramids or found.over > 0):
+                found, planned = min(found, paged(tighter), key=_bad), tighter
     return found
 
 

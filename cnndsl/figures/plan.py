@@ -47,6 +47,8 @@ SHRINKING = 3
 ENDED = 3
 """Post-processing of so many boxes is one until it is opened."""
 JOINS = (Family.ADD, Family.CONCAT)
+PYRAMID = 24
+"""A block whose outputs are the levels of a pyramid is opened in place if it is this small."""
 OPEN_JOIN = 8
 """A block of several inputs and one output is opened in place if it is this small."""
 
@@ -57,16 +59,20 @@ def plan(
     folding: bool | None = None,
     repeats: bool = True,
     closed: bool = False,
+    pyramids: bool = True,
 ) -> Plan:
     """What the picture of a network shows; a small one is not folded, unless it is asked.
 
     Without `repeats`, what follows itself stays apart: each box stands for one of them.
-    Where all is to be `closed`, so is a block that is called once.
+    Where all is to be `closed`, so is a block that is called once, but for `pyramids`:
+    a backbone or a neck, whose levels are the picture's lanes.
     """
     with deep_recursion():
         if folding is not None or closed:
             folds = folding is not False
-            return _Planner(network, folding=folds, repeats=repeats, closed=closed).plan()
+            return _Planner(
+                network, folding=folds, repeats=repeats, closed=closed, pyramids=pyramids
+            ).plan()
         whole = _Planner(network, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
@@ -82,6 +88,11 @@ def drawable(planned: Plan) -> Plan:
         help = "name parts as blocks, which are drawn closed with --detail stages"
         raise ArchError([Diagnostic("E611", message, help=help)])
     return planned
+
+
+def _levels(call: Call) -> int:
+    """In how many sizes a call gives maps: a backbone's or a neck's levels."""
+    return len({tensor.shape[1:] for tensor in call.outputs if len(tensor.shape) > 2})
 
 
 def _named(box: Box) -> str:
@@ -105,9 +116,16 @@ class _Planner:
     """One pass over the structure."""
 
     def __init__(
-        self, network: Network, *, folding: bool, repeats: bool = True, closed: bool = False
+        self,
+        network: Network,
+        *,
+        folding: bool,
+        repeats: bool = True,
+        closed: bool = False,
+        pyramids: bool = True,
     ) -> None:
         self.network = network
+        self.pyramids = pyramids
         self.closed = closed
         self.repeats = repeats
         wires = network.wires
@@ -279,6 +297,8 @@ class _Planner:
             self.sizes[id(first)] = MOST  # one of its own kind within it is closed
             self.sizes[id(first)] = sum(1 for _ in boxes(self._lines(first.block.body)))
         if self.uses[identity(call.block)] < 2:
+            if self.pyramids and self.sizes[id(first)] <= PYRAMID and _levels(call) > 1:
+                return False
             share = len(self.members[id(call)]) / len(self.order)
             return self.sizes[id(first)] > SMALL and share < SHARE
         joins = len(call.block.inputs) > 1 and len(call.block.outputs) == 1

@@ -394,7 +394,12 @@ def _ways(
     if down.piece.laned and planar(plan.network, scene):
         return [down, panel(Way(narrow, flat=True, drawn=False), LONG)]
     turned = Way(narrow, turning=True, drawn=False)
-    return [down, panel(turned, room[0] - 2 * INSET_PAD - TURNED)]
+    found = [down, panel(turned, room[0] - 2 * INSET_PAD - TURNED)]
+    if down.piece.folds:
+        # In one column where the page is high enough.
+        whole = panel(Way(narrow, drawn=False), LONG)
+        found += [whole] if whole.height <= room[1] else []
+    return found
 
 
 def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:

@@ -35,7 +35,7 @@ from cnndsl.console import network_arguments, output_path, sized
     "opened",
     metavar="BLOCK",
     multiple=True,
-    help="With stages: open this block.",
+    help="Open this block, where it is closed: with stages, or post-processing.",
 )
 @click.option(
     "--metrics",

@@ -8,7 +8,7 @@ more, is one box too: heads, anchors, decoding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from cnndsl.figures.scene import Box, Cluster, Item, boxes
 from cnndsl.graph import Network
@@ -50,28 +50,29 @@ def levels(network: Network, items: list[Item]) -> list[Item]:
 
 
 def last(network: Network, items: list[Item]) -> list[Box]:
-    """The boxes that make the network's boxes and scores from its heads, and learn nothing.
+    """The last boxes, which make boxes and scores from what heads give, and learn nothing.
 
     Nothing where none computes boxes: what follows a classifier is no such end.
     """
     wires = network.wires
-    owner = {name: box for box in boxes(items) for name in box.nodes}
+    owner = {name: box.key for box in boxes(items) for name in box.nodes}
     found: dict[str, Box] = {}
     for box in reversed(list(boxes(items))):
-        below = {owner[head].key for name in box.nodes for head in wires.readers(name)}
-        if box.nodes and below - {box.key} <= found.keys() and _after(network, box):
+        heads = {head for name in box.nodes for head in wires.readers(name)}
+        below = {owner[head] for head in heads & owner.keys()}
+        if box.nodes and below - {box.key} <= found.keys() and computes(network, box.nodes):
             found[box.key] = box
     ended = [box for box in boxes(items) if box.key in found]
     known = {network.node(name).op.family for box in ended for name in box.nodes}
     return ended if Family.BOXES in known else []
 
 
-def _after(network: Network, box: Box) -> bool:
-    """Whether all layers of a box only compute on what heads give."""
-    nodes = [network.node(name) for name in box.nodes]
+def computes(network: Network, names: Sequence[str]) -> bool:
+    """Whether some layers only compute on what heads give, and learn nothing."""
     return all(
-        node.op.family in AFTER and not node.op.weights(*network.input_shapes(node.name))
-        for node in nodes
+        network.node(name).op.family in AFTER
+        and not network.node(name).op.weights(*network.input_shapes(name))
+        for name in names
     )
 
 

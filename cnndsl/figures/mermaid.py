@@ -33,7 +33,7 @@ def mermaid(network: Network, *, detail: str = "blocks", colours: str = "light")
     planned = plan(network, folding=False if detail == "full" else None)
     lines = ["flowchart TB", *_scene(planned, planned.main, None)]
     for frame in planned.frames if detail != "stages" else ():
-        if frame.scene is None:
+        if frame.scene is None or frame.quiet:
             continue
         title = frame.title + (f" ×{len(frame.calls)}" if len(frame.calls) > 1 else "")
         lines.append(f"  subgraph {frame.key}[{quoted(title)}]")

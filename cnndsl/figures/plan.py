@@ -8,10 +8,10 @@ each way in which its lines are on or off.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.figures.abreast import abreast, last, levels
+from cnndsl.figures.abreast import abreast, computes, last, levels
 from cnndsl.figures.folding import copied, label_items, merge, nameless
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import labels_text, letter
@@ -152,7 +152,8 @@ class _Planner:
         items = [*inputs, *self._lines(self.network.structure.body)]
         self._strays(items)
         if self.folding:
-            items = self.items = self._ended(abreast(self.network, items))
+            items = self._ended(abreast(self.network, items), self.network.outputs)
+            self.items = items
         main = scene_of(
             self.network, self._key, items, list(self.network.wires), {}, self.network.outputs
         )
@@ -169,8 +170,10 @@ class _Planner:
             frame.nodes = [self.variants.aligned(first, call) for call in frame.calls]
             self._conditions(frame)
         self._titles()
+        self._hush(main)
         opened = [frame for frame in self.frames.values() if frame.scene is not None]
-        scenes = [main, *(frame.scene for frame in opened if frame.scene)]
+        told = [frame.scene for frame in opened if frame.scene and not frame.quiet]
+        scenes = [main, *told]
         drawn = {
             box.nodes[0]
             for scene in scenes
@@ -310,18 +313,26 @@ class _Planner:
         if id(first) not in self.frames:
             frame = Frame(f"f{len(self.frames) + 1}", first.block.definition.name, [first])
             self.frames[id(first)] = frame
+            names, outputs = list(self.members[id(first)]), first.block.outputs
+            items = levels(self.network, self._lines(first.block.body))
+            frame.quiet = self._makes_boxes(names)
+            if not frame.quiet:
+                items = self._ended(items, outputs)
             frame.scene = scene_of(
-                self.network,
-                self._key,
-                levels(self.network, self._lines(first.block.body)),
-                list(self.members[id(first)]),
-                first.block.inputs,
-                first.block.outputs,
+                self.network, self._key, items, names, first.block.inputs, outputs
             )
         return self.frames[id(first)]
 
-    def _ended(self, items: list[Item]) -> list[Item]:
-        """The items with post-processing as one box: what makes boxes of the heads' numbers."""
+    def _makes_boxes(self, names: Sequence[str]) -> bool:
+        """Whether some layers make boxes of what heads give, and only that."""
+        families = {self._op(name).family for name in names}
+        return Family.BOXES in families and computes(self.network, names)
+
+    def _ended(self, items: list[Item], given: Mapping[str, Tensor]) -> list[Item]:
+        """The items with post-processing as one box: what makes boxes of the heads' numbers.
+
+        `given` are the outputs of the network or of the block.
+        """
         ended = last(self.network, items)
         if sum(box.beside for box in ended) < ENDED or len(ended) < 2:
             return items
@@ -329,23 +340,38 @@ class _Planner:
         nodes = [name for name in self.order if any(name in box.nodes for box in ended)]
         inside = set(nodes)
         inputs: dict[str, list[Tensor]] = defaultdict(list)
-        owner = {name: box for box in boxes(items) for name in box.nodes}
+        owner = {name: _named(box) for box in boxes(items) for name in box.nodes}
         for name in nodes:
             for node, output in self.network.operands(name):
                 tensor = Tensor(node, output, self.network.shapes[node][output])
-                if node not in inside and tensor not in inputs[named := _named(owner[node])]:
+                if node not in inside and tensor not in inputs[named := owner.get(node, "in")]:
                     inputs[named].append(tensor)
         inputs = {name: tensors for name, tensors in inputs.items() if tensors}
-        outputs = {n: t for n, t in self.network.outputs.items() if t.node in inside}
-        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [], [tuple(nodes)])
+        outputs = {n: t for n, t in given.items() if t.node in inside}
+        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [], [tuple(nodes)], quiet=True)
         frame.scene = scene_of(self.network, self._key, list(ended), nodes, inputs, outputs)
         self.frames[id(frame)] = frame
-        names = {self._op(name).name for name in nodes if self._op(name).family is Family.BOXES}
-        box = Box(self._key(), "Boxes", None, nodes, ("ended",))
+        box = Box(self._key(), "Boxes", Family.BOXES, nodes, ("ended",))
         box.frame, box.shapes = frame, [t.shape for t in outputs.values()]
-        box.notes = [name.replace("_", " ") for name in sorted(names)]
         box.labels = [", ".join(outputs)]
         return [*_without(items, keys), box]
+
+    def _hush(self, main: Scene) -> None:
+        """Leave closed what is only called in post-processing."""
+        heard: set[str] = set()
+        scenes = [main]
+        while scenes:
+            frames = [box.frame for box in scenes.pop().boxes() if box.frame is not None]
+            for frame in frames:
+                if not frame.quiet and frame.key not in heard and frame.scene is not None:
+                    heard.add(frame.key)
+                    scenes.append(frame.scene)
+        for frame in self.frames.values():
+            frame.quiet = frame.key not in heard
+        for scene in [main, *(frame.scene for frame in self.frames.values() if frame.scene)]:
+            for box in scene.boxes():
+                if box.frame is not None and self._makes_boxes(box.nodes):
+                    box.family = Family.BOXES
 
     def _conditions(self, frame: Frame) -> None:
         """Say of what not every call has when it is there."""
@@ -381,7 +407,8 @@ class _Planner:
         """Tell apart the frames of one block: by the labels of their lines, or a letter."""
         groups: dict[str, list[Frame]] = defaultdict(list)
         for frame in self.frames.values():
-            groups[frame.title].append(frame)
+            if not frame.quiet:
+                groups[frame.title].append(frame)
         marks: dict[str, str] = {}
         for frames in groups.values():
             if len(frames) == 1:

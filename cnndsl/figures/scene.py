@@ -84,6 +84,8 @@ class Frame:
     nodes: list[tuple[str, ...]] = field(default_factory=list)
     scene: Scene | None = None
     notes: list[str] = field(default_factory=list)
+    quiet: bool = False
+    """It only makes boxes and scores of what heads give: it is opened where that is asked."""
 
     @property
     def name(self) -> str:

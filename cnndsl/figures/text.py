@@ -64,10 +64,10 @@ def elide(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def spell_argument(value: object) -> str:
-    """A value as the picture writes it."""
+def spell_argument(value: object, *, whole: bool = True) -> str:
+    """A value as the picture writes it; of a long list, its ends where that is enough."""
     if isinstance(value, tuple) and any(isinstance(one, tuple) for one in value):
-        return listed(value)
+        return listed(value, whole=whole)
     if isinstance(value, int | float | tuple | str) or value is None:
         return spoken(value)
     name = getattr(value, "name", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cnndsl.diagnostics import OpError
@@ -12,13 +12,11 @@ from cnndsl.figures.walk import given
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
-from cnndsl.ops.words import Named, Words, spoken
+from cnndsl.ops.words import FEW, Named, Words, ends, spoken
 from cnndsl.symbolic import Sym, strip
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
-FEW = 4
-"""So many values of an argument are written out."""
 Row = Sequence[tuple[str, object]]
 """The arguments of a call."""
 
@@ -71,6 +69,8 @@ class Sayer:
     def _said(self, box: Box, frame: Frame | None) -> Said:
         times = f"{box.beside} × " if box.beside > 1 else ""
         notes = (*box.notes, *filter(None, [box.condition]))
+        if box.frame is not None and box.frame.quiet:
+            notes = (*self._makes(box, frame), *notes)
         if box.family in (None, Family.INPUT) or not box.parts:
             return Said(times + box.title, arguments_of(box, frame), (), notes)
         every = [self._calls(name, frame) for name in box.parts]
@@ -86,6 +86,17 @@ class Sayer:
         if every[0][0].family in MINOR:
             more = self._unshared(every[0][0], more)
         return Said(times + title, (), more, (*tags[1:], *notes))
+
+    def _makes(self, box: Box, frame: Frame | None) -> Iterator[str]:
+        """What finds and chooses boxes in a box that stays closed: `3 anchors`, `NMS 0.5`."""
+        found: dict[str, list[Op]] = {}
+        for name in box.nodes:
+            if self.network.node(name).op.family is Family.BOXES:
+                ops = self._calls(name, frame)
+                found.setdefault(ops[0].name, []).extend(ops)
+        for name, ops in found.items():
+            titles = {op.figure() for op in ops}
+            yield titles.pop() if len(titles) == 1 else name.replace("_", " ")
 
     def _calls(self, name: str, frame: Frame | None) -> list[Op]:
         """The operation of a node in all the calls of its frame that have it."""
@@ -163,7 +174,7 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
 
 def _texts(value: object) -> list[str]:
     if isinstance(value, tuple):
-        return [text for one in value for text in _texts(one)]
+        return [text for one in ends(value) for text in _texts(one)]
     return [value.text] if isinstance(value, Named) else [str(value)] if value else []
 
 
@@ -251,7 +262,7 @@ def column_text(values: Sequence[object]) -> str | None:
     One for all of them; `2, 1` for the first and the others; `0–0.1` for a rate that
     grows; `3/1` for what takes turns; nothing to say where it is left out everywhere.
     """
-    texts = list(dict.fromkeys(spell_argument(value) for value in values))
+    texts = list(dict.fromkeys(spell_argument(value, whole=False) for value in values))
     if len(texts) == 1:
         if values[0] is None or values[0] is False:
             return None
@@ -259,7 +270,7 @@ def column_text(values: Sequence[object]) -> str | None:
     if any(isinstance(value, float) for value in values):
         numbers = [float(v) for v in values if isinstance(v, int | float)]
         return f"{min(numbers):.2g}–{max(numbers):.2g}"
-    every = [spell_argument(value) for value in values]
+    every = [spell_argument(value, whole=False) for value in values]
     if len(set(every[1:])) == 1:
         return ", ".join(texts)
     if every == [texts[n % len(texts)] for n in range(len(every))]:

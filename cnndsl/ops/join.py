@@ -206,6 +206,7 @@ class Einsum(Op):
 
     pattern: str
 
+    beside = ("pattern",)
     known = ("torch.einsum",)
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
@@ -242,6 +243,13 @@ class Einsum(Op):
         return Window(whole=True) if spatial - set(contraction.output) else None
 
     def figure(self) -> str:
+        """`product over c`."""
+        found = Contraction.parse(self.pattern)
+        summed = dict.fromkeys(n for names in found.operands for n in names)
+        names = " ".join(name for name in summed if name not in found.output)
+        return f"product over {names}" if names else "outer product"
+
+    def phrase(self, name: str) -> str:
         """The pattern."""
         return self.pattern.replace("->", "→")
 

@@ -367,6 +367,54 @@ def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
     return {name: given.get(name, size // product) for name in group}
 
 
+def called(pattern: str) -> tuple[str, bool]:
+    """What a rearrangement does, in words, and whether they say all of the pattern."""
+    left, right = (tuple(_groups(pattern, side)) for side in _sides(pattern))
+    before, after = (tuple(name for group in side for name in group) for side in (left, right))
+    plain = all(len(group) == 1 for group in left)
+    *singles, end = right or ((),)
+    merges = len(end) > 1 or ELLIPSIS in end
+    ends = " ".join("places" if name == ELLIPSIS else name for name in end)
+    match left, right:
+        case _, (whole,) if plain and whole == before:
+            return "flatten", True
+        case _ if (
+            plain
+            and before == after
+            and merges
+            and (*singles, end)
+            == (
+                *left[: len(singles)],
+                end,
+            )
+        ):
+            return f"flatten {ends}", True
+        case ((g, c), *rest), (swapped, *others) if (c, g) == swapped and rest == others:
+            return "channel shuffle", True
+        case ((c, a, b), (h,), (w,)), _ if right == ((c,), (h, a), (w, b)):
+            return "pixel shuffle", True
+        case ((c,), *others), _ if plain and len(before) > 2 and right == (*others, (c,)):
+            return "channels last", True
+        case _, ((c,), *others) if plain and len(before) > 2 and left == (*others, (c,)):
+            return "channels first", True
+        case ((c,), *_), (places, (last,)) if (
+            plain
+            and (len(places) > 1 or ELLIPSIS in places)
+            and (*places, last) == (*before[1:], c)
+        ):
+            return (
+                f"flatten {' '.join(places).replace(ELLIPSIS, 'places')}, channels last",
+                True,
+            )
+        case _, (rows, (name,)) if len(rows) > 1:
+            return f"rows of {name}", False
+        case _ if before == after:
+            return "reshape", False
+        case _ if plain and all(len(group) == 1 for group in right):
+            return "transpose", len(left) == 2
+    return "rearrange", False
+
+
 def _sides(pattern: str) -> tuple[str, str]:
     left, arrow, right = pattern.partition("->")
     if not arrow or "->" in right:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
 from cnndsl.diagnostics import OpError
@@ -33,7 +32,7 @@ from cnndsl.ops.facts import (
 )
 from cnndsl.ops.onnx_steps import BATCH, Onnx, Value
 from cnndsl.ops.pattern import Axes as Sizes
-from cnndsl.ops.pattern import Rearrangement
+from cnndsl.ops.pattern import Rearrangement, called
 from cnndsl.ops.reads import reshaped
 from cnndsl.ops.shapes import compact
 from cnndsl.ops.strides import Laid
@@ -200,6 +199,7 @@ class Rearrange(Op):
     pattern: str
     axes: Any = ()
 
+    beside = ("pattern",)
     moves = True
     keeps = NOTHING
 
@@ -238,11 +238,18 @@ class Rearrange(Op):
         return 0
 
     def figure(self) -> str:
-        """`channel shuffle`, `flatten`, or the pattern."""
-        return _known(self.pattern) or self.pattern.replace("->", "→")
+        """`channel shuffle`, `flatten h w`, `rows of k`."""
+        return called(self.pattern)[0]
+
+    def unusual(self) -> tuple[str, ...]:
+        """The pattern where the title does not say it, and its sizes."""
+        found, told = Op.unusual(self), called(self.pattern)[1]
+        return tuple(name for name in found if name != "pattern" or not told)
 
     def phrase(self, name: str) -> str:
-        """The sizes that the pattern's names have: `g 3`."""
+        """The pattern, or the sizes that its names have: `g 3`."""
+        if name == "pattern":
+            return self.pattern.replace("->", "→")
         return ", ".join(f"{axis} {spoken(size)}" for axis, size in self.axes)
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
@@ -377,18 +384,6 @@ class Rebatch(Reread):
 def _single(groups: tuple[tuple[str, ...], ...]) -> bool:
     """Whether each axis has one name."""
     return all(len(group) == 1 for group in groups)
-
-
-SHUFFLE = re.compile(r"\((\w+) (\w+)\) (.+) -> \(\2 \1\) \3")
-FLATTEN = re.compile(r"([\w. ]+) -> \(\1\)")
-
-
-def _known(pattern: str) -> str:
-    """What papers call a pattern, where they have a name for it."""
-    shown = " ".join(pattern.split())
-    if SHUFFLE.fullmatch(shown):
-        return "channel shuffle"
-    return "flatten" if FLATTEN.fullmatch(shown) else ""
 
 
 def _check_sizes(sizes: Integers) -> None:

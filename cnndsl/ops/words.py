@@ -7,6 +7,9 @@ from enum import Enum
 
 from cnndsl.records import Record, record
 
+FEW = 4
+"""So many values are written out."""
+
 
 @record
 class Words(Record):
@@ -73,17 +76,24 @@ def spoken(value: object) -> str:
     return str(value)
 
 
-def listed(value: object) -> str:
-    """A value that may be a list: `32, 64`, `3×4, 10.5×7`."""
+def ends(values: Sequence[object]) -> Sequence[object]:
+    """The values that are said of some: all, or the first and the last of many."""
+    return values if len(values) <= FEW else (values[0], values[-1])
+
+
+def listed(value: object, *, whole: bool = False) -> str:
+    """A value that may be a list: `32, 64`, `3×4, 10.5×7`; of a long one, its ends."""
     if not isinstance(value, tuple):
         return spoken(value)
-    pairs = [v if isinstance(v, tuple) else (v,) for v in value]
-    return ", ".join("×".join(map(spoken, pair)) for pair in pairs)
+    shown = value if whole else ends(value)
+    pairs = [v if isinstance(v, tuple) else (v,) for v in shown]
+    between = ", " if len(shown) == len(value) else " … "
+    return between.join("×".join(map(spoken, pair)) for pair in pairs)
 
 
 def number(value: float) -> str:
-    """A number, the shortest way: `0.1`, `1e-05`; `0.181818` for one that does not end."""
-    text = f"{value:g}"
+    """A number, the shortest way: `0.1`, `1e-05`; `0.1818` for one that does not end."""
+    text = f"{value:.4g}"
     return text if len(repr(float(value))) > 14 else repr(float(value)).removesuffix(".0")
 
 

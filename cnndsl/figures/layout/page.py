@@ -205,7 +205,9 @@ def page(
     `right`.
     """
     room = _room(plan, widest, tallest)
-    frames = [f for f in plan.frames if f.scene and (insets or f.name in opened)]
+    frames = [
+        f for f in plan.frames if f.scene and (f.name in opened or (insets and not f.quiet))
+    ]
     limited = widest > 0 or tallest > 0
     best: Page | None = None
     for sketch, closed in _sketches(plan, frames, room, direction, limited=limited):

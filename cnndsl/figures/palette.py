@@ -14,8 +14,8 @@ _PLAIN: dict[str, dict[str, Colours]] = {
     "light": {
         "page": ("#ffffff", "none"),
         "band": ("#f7f7f8", "none"),
-        "frame": ("#fcfcfc", "#b4b4b4"),
-        "scope": ("none", "#b4b4b4"),
+        "frame": ("#fcfcfc", "#8e8f93"),
+        "scope": ("none", "#8e8f93"),
         "wire": ("none", "#555555"),
         "rail": ("none", "#85878d"),
         "kernel": ("none", "#555555"),
@@ -23,13 +23,13 @@ _PLAIN: dict[str, dict[str, Colours]] = {
         "ink": ("#1c1c1e", "none"),
         "dim": ("#3a3b3f", "none"),
         "grey": ("#5f6166", "none"),
-        "faint": ("#8a8c91", "none"),
+        "faint": ("#6c6e73", "none"),
     },
     "dark": {
         "page": ("#16181c", "none"),
         "band": ("#1c1f25", "none"),
-        "frame": ("#191c21", "#5a5e66"),
-        "scope": ("none", "#5a5e66"),
+        "frame": ("#191c21", "#6d727b"),
+        "scope": ("none", "#6d727b"),
         "wire": ("none", "#a9adb5"),
         "rail": ("none", "#7b7f87"),
         "kernel": ("none", "#a9adb5"),
@@ -57,21 +57,21 @@ _PLAIN: dict[str, dict[str, Colours]] = {
 
 _CHANGES: dict[str, dict[str, Colours]] = {
     "light": {
-        "same": ("#f7f7f8", "#b4b6bb"),
+        "same": ("#f7f7f8", "#8c8e93"),
         "added": ("#e1f3e3", "#2e7d32"),
         "removed": ("#fdeae8", "#c62828"),
         "changed": ("#fff1cf", "#96690a"),
-        "affected": ("#fffdf6", "#b58a2b"),
+        "affected": ("#fffdf6", "#a87e22"),
     },
     "dark": {
-        "same": ("#1c1f25", "#5a5e66"),
+        "same": ("#1c1f25", "#6d727b"),
         "added": ("#173a1c", "#6fc276"),
         "removed": ("#451d1b", "#ef8a83"),
         "changed": ("#44340d", "#e3b341"),
         "affected": ("#22201a", "#b9923c"),
     },
     "paper": {
-        "same": ("#ffffff", "#8a8a8a"),
+        "same": ("#ffffff", "#888888"),
         "added": ("#cfcfcf", "#000000"),
         "removed": ("#ffffff", "#000000"),
         "changed": ("#e6e6e6", "#000000"),
@@ -82,8 +82,8 @@ _CHANGES: dict[str, dict[str, Colours]] = {
 
 # Boxes of one outline are told apart by their greys: a block is white.
 _GREYS = {
-    Family.INPUT: "#ebebeb",
-    Family.CONV: "#dadada",
+    Family.INPUT: "#e3e3e3",
+    Family.CONV: "#d2d2d2",
     Family.DEPTHWISE: "#c9c9c9",
     Family.POOL: "#b8b8b8",
     Family.LINEAR: "#f1f1f1",
@@ -91,11 +91,11 @@ _GREYS = {
     Family.ADD: "#ffffff",
     Family.MATMUL: "#ffffff",
     Family.UPSAMPLE: "#cacaca",
-    Family.NORM: "#f5f5f5",
-    Family.ACTIVATION: "#f5f5f5",
+    Family.NORM: "#ededed",
+    Family.ACTIVATION: "#f7f7f7",
     Family.RESHAPE: "#ffffff",
     Family.REGULARIZE: "#ffffff",
-    Family.BOXES: "#ececec",
+    Family.BOXES: "#d6d6d6",
 }
 
 
@@ -159,7 +159,7 @@ def colours(name: str) -> Palette:
     for face, colour in (("", strong), ("-top", fill), ("-side", mixed(fill, line, 0.45))):
         found[f"softmax{face}"] = (colour, line)
     fill, line = found["conv"]
-    pale = mixed(line, fill, 0.5)
+    pale = mixed(line, fill, 0.25)
     for face, share in (("", 0.75), ("-top", 0.85), ("-side", 0.35)):
         found[f"copied{face}"] = (mixed(fill, _PLAIN[name]["page"][0], share), pale)
     return found

@@ -32,7 +32,7 @@ from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import each_position
 from cnndsl.ops.strides import Laid, by_elements, shapes_of
-from cnndsl.ops.words import spoken
+from cnndsl.ops.words import FEW, listed, spoken
 
 
 class Given(Op):
@@ -149,8 +149,9 @@ class Values(Given):
         return (len(self.numbers),)
 
     def figure(self) -> str:
-        """`values 0, 1, 2, 3`."""
-        return f"values {', '.join(map(spoken, self.numbers))}"
+        """`values 0, 1, 2, 3`; `16 values, 0 … 15`."""
+        count = f"{len(self.numbers)} values," if len(self.numbers) > FEW else "values"
+        return f"{count} {listed(self.numbers)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """A copy for each sample."""

@@ -40,6 +40,20 @@ def test_words_are_read_on_every_box(name: str) -> None:
         assert contrast(found[f"{kind}-mark"][0], found["page"][0]) >= 3, kind
 
 
+@pytest.mark.parametrize("name", palette.THEMES)
+def test_words_and_lines_are_seen_on_every_ground(name: str) -> None:
+    found = palette.colours(name)
+    for ground in ("page", "band", "frame"):
+        for words in ("ink", "dim", "grey", "faint"):
+            assert contrast(found[words][0], found[ground][0]) >= 4.5, (words, ground)
+        for role, (_, line) in found.items():
+            if line != "none":
+                assert contrast(line, found[ground][0]) >= 3, (role, ground)
+    for role in (*map(role_of, (None, *theme.LOOKS)), *KINDS):
+        fill, line = found[role]
+        assert contrast(line, fill) >= 3, role
+
+
 def test_paper_has_no_colour() -> None:
     for role, pair in palette.colours("paper").items():
         for colour in pair:
@@ -48,13 +62,15 @@ def test_paper_has_no_colour() -> None:
 
 @pytest.mark.parametrize("name", palette.THEMES)
 def test_boxes_of_one_outline_are_told_apart(name: str) -> None:
-    # A block, an input, a convolution and a normalisation are all rounded boxes.
-    families = (None, Family.INPUT, Family.CONV, Family.NORM)
-    pairs = [palette.colours(name)[role_of(family)] for family in families]
-    for one, two in combinations(pairs, 2):
-        fill, line = (abs(luminance(a) - luminance(b)) for a, b in zip(one, two, strict=True))
-        assert one != two
-        assert name != "paper" or max(fill, line) > 0.05
+    rounded = (None, Family.INPUT, Family.CONV, Family.NORM, Family.ACTIVATION)
+    for families in (rounded, (Family.LINEAR, Family.BOXES)):
+        pairs = [palette.colours(name)[role_of(family)] for family in families]
+        for one, two in combinations(pairs, 2):
+            fill, line = (
+                abs(luminance(a) - luminance(b)) for a, b in zip(one, two, strict=True)
+            )
+            assert one != two or name == "dark"
+            assert name != "paper" or max(fill, line) > 0.05
 
 
 @pytest.mark.parametrize("name", palette.THEMES)

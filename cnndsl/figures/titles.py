@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,20 +45,30 @@ class Sayer:
         self.network = network
         self.known: dict[int, tuple[Box, Frame | None, Said]] = {}
         """What was said: a picture's layouts are many, and say the same."""
-        found: dict[str, list[tuple[str, ...]]] = {}
+        found: dict[str, list[Op]] = {}
         for node in network:
             if node.op.family in MINOR:
-                found.setdefault(node.op.name, []).append(node.op.said().more)
-        self.shared = {
-            name: every[0]
-            for name, every in found.items()
-            if len(every) > 1 and every[0] and len(set(every)) == 1
-        }
+                found.setdefault(node.op.name, []).append(node.op)
+        self.shared: dict[str, Op] = {}
+        """By name, one of those that are the most."""
+        self.excepted: set[str] = set()
+        """The names of those of which some differ: these say so."""
+        for name, every in found.items():
+            words = Counter(op.said().more for op in every)
+            ((most, count),) = words.most_common(1)
+            if most and count > 1 and 2 * count > len(every):
+                self.shared[name] = next(op for op in every if op.said().more == most)
+                if len(words) > 1:
+                    self.excepted.add(name)
 
     @property
     def notes(self) -> list[str]:
         """`bn: eps 0.001, momentum 0.03`."""
-        return [f"{name}: {', '.join(more)}" for name, more in self.shared.items()]
+        return [
+            f"{name}: {', '.join(op.said().more)}"
+            + (" if not said otherwise" if name in self.excepted else "")
+            for name, op in self.shared.items()
+        ]
 
     def __call__(self, box: Box, frame: Frame | None = None) -> Said:
         """The words of a box; in a frame, what holds for all the calls that it shows."""
@@ -81,10 +92,10 @@ class Sayer:
         words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
         normed = len(every) > 1 and every[1][0].family is Family.NORM
         main = _biased(every[0][0], words[0]) if normed else words[0]
-        tags = [self._tag(ops[0], said) for ops, said in zip(every, words, strict=True)]
+        tags = [self._tag(ops, said) for ops, said in zip(every, words, strict=True)]
         title, more = main.title, main.more
         if every[0][0].family in MINOR:
-            more = self._unshared(every[0][0], more)
+            more = self._unshared(every[0], more)
         return Said(times + title, (), more, (*tags[1:], *notes))
 
     def _makes(self, box: Box, frame: Frame | None) -> Iterator[str]:
@@ -105,12 +116,22 @@ class Sayer:
         place = frame.nodes[0].index(name)
         return [self.network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
 
-    def _unshared(self, op: Op, more: tuple[str, ...]) -> tuple[str, ...]:
-        shared = self.shared.get(op.name, ())
-        return tuple(word for word in more if word not in shared)
+    def _unshared(self, ops: Sequence[Op], more: tuple[str, ...]) -> tuple[str, ...]:
+        """The words that the note does not say, and what is usual elsewhere but not here."""
+        first, shared = ops[0], self.shared.get(ops[0].name)
+        if shared is None:
+            return more
+        known = shared.said().more
+        usual = [
+            first.phrase(name)
+            for name in shared.unusual()
+            if name not in first.unusual()
+            and len({strip(getattr(op, name, None)) for op in ops}) == 1
+        ]
+        return (*(word for word in more if word not in known), *usual)
 
-    def _tag(self, op: Op, words: Words) -> str:
-        return " ".join((words.title, *self._unshared(op, words.more)))
+    def _tag(self, ops: Sequence[Op], words: Words) -> str:
+        return " ".join((words.title, *self._unshared(ops, words.more)))
 
 
 def sayer(network: Network) -> Sayer:

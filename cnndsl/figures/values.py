@@ -9,13 +9,14 @@ from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Path, Text
 from cnndsl.figures.scene import Box, Frame, Plan
-from cnndsl.figures.text import clean, count_text, label_text, shape_text
+from cnndsl.figures.text import clean, count_text, label_text, shape_text, spell_argument
 from cnndsl.figures.titles import column_text
 from cnndsl.figures.walk import given, varying
 from cnndsl.structure import Call
 
 SIZE, LINE, GAP = 8.5, 12.5, 12.0
 """Of the text, of a row, and between columns."""
+PAIRED = "two numbers: of the first, and of the others"
 MOST = 16
 """A longer table is left to the style `table`."""
 
@@ -26,6 +27,8 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    """What its cells mean."""
 
     @property
     def widths(self) -> list[float]:
@@ -93,7 +96,15 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     drop = {1} if single else set()
     keep = [n for n in range(len(header)) if n not in drop]
     picked = [tuple(clean(row[n]) for n in keep) for row in (header, *cells)]
-    return Table(picked[0], tuple(picked[1:]))
+    paired = any(_paired([rows[id(call)][n] for call in c]) for _, c in groups for n in names)
+    return Table(picked[0], tuple(picked[1:]), PAIRED if paired else "")
+
+
+def _paired(values: Sequence[object]) -> bool:
+    """Whether a cell says the first value and that of the others: `2, 1`."""
+    texts = [spell_argument(value) for value in values]
+    several = len(set(texts)) == 2 and not any(isinstance(value, float) for value in values)
+    return several and len(texts) > 2 and len(set(texts[1:])) == 1
 
 
 def _cell(values: Sequence[object]) -> str:

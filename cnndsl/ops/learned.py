@@ -149,7 +149,7 @@ class Values(Given):
         return (len(self.numbers),)
 
     def figure(self) -> str:
-        """`values 0, 1, 2, 3`; `16 values, 0 … 15`."""
+        """`values 0, 1, 2, 3`; `16 values, 0 to 15`."""
         count = f"{len(self.numbers)} values," if len(self.numbers) > FEW else "values"
         return f"{count} {listed(self.numbers)}"
 

@@ -28,7 +28,7 @@ from cnndsl.ops.initial import Init
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import but, each_position
 from cnndsl.ops.strides import Laid, by_elements
-from cnndsl.ops.words import spoken
+from cnndsl.ops.words import Named, spoken
 
 
 @op("linear", Family.LINEAR, fused=True)
@@ -209,7 +209,8 @@ class DropPath(Op):
 
     def figure(self) -> str:
         """`drop path 0.1`."""
-        return f"drop path {spoken(self.p)}"
+        comma = "," if isinstance(self.p, Named) else ""
+        return f"drop path{comma} {spoken(self.p)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The input: evaluation drops nothing."""

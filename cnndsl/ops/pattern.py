@@ -367,6 +367,10 @@ def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
     return {name: given.get(name, size // product) for name in group}
 
 
+CHANNELS = {"c": "channels"}
+"""What an axis of that name is called in words."""
+
+
 def called(pattern: str) -> tuple[str, bool]:
     """What a rearrangement does, in words, and whether they say all of the pattern."""
     left, right = (tuple(_groups(pattern, side)) for side in _sides(pattern))
@@ -394,9 +398,9 @@ def called(pattern: str) -> tuple[str, bool]:
         case ((c, a, b), (h,), (w,)), _ if right == ((c,), (h, a), (w, b)):
             return "pixel shuffle", True
         case ((c,), *others), _ if plain and len(before) > 2 and right == (*others, (c,)):
-            return "channels last", True
+            return f"{CHANNELS.get(c, c)} last", True
         case _, ((c,), *others) if plain and len(before) > 2 and left == (*others, (c,)):
-            return "channels first", True
+            return f"{CHANNELS.get(c, c)} first", True
         case ((c,), *_), (places, (last,)) if (
             plain
             and (len(places) > 1 or ELLIPSIS in places)

@@ -87,7 +87,7 @@ def listed(value: object, *, whole: bool = False) -> str:
         return spoken(value)
     shown = value if whole else ends(value)
     pairs = [v if isinstance(v, tuple) else (v,) for v in shown]
-    between = ", " if len(shown) == len(value) else " … "
+    between = ", " if len(shown) == len(value) else " to "
     return between.join("×".join(map(spoken, pair)) for pair in pairs)
 
 

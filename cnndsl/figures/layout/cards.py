@@ -56,6 +56,8 @@ NARROW = 88.0
 """The greatest width of a box over several lanes: it has room for lines."""
 MANY = 96.0
 """The same of the words that say several values of one box."""
+BESIDE = 5.5
+"""From a label over a box to the middle, where an arrow comes in."""
 NAMED = 60.0
 """A box is wide enough for so much of its label, which ends before the edge into it."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
@@ -197,8 +199,8 @@ class Cards:
             *map(self._bold, titles), *(font.width(line, face.small) for line in lines), 0.0
         )
         width = text + 2 * self.inset + self._slant(box)
-        if not self.narrow:
-            width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + 8.5))
+        if not self.narrow or self.frame is not None:
+            width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + BESIDE + 0.5))
         height = (
             face.low
             + face.bold * (len(titles) - 1)

@@ -28,7 +28,8 @@ MARGIN = 6.0
 GUTTER = 28.0
 """The width of the lines over a picture."""
 INSET_PAD, INSET_BAR = 14.0, 26.0
-NOTE = 8.0
+NOTE, OVER = 8.0, 3.0
+"""The size of a note under an opened block, and the room over the first."""
 GAP = 6.0
 """Over the caption."""
 PAGE = (657.0, 869.0)
@@ -128,12 +129,14 @@ class Panel:
     def below(self) -> float:
         """The height of what stands under the picture of a block."""
         table = self.table.height + 6 if self.table else 0.0
-        return 12 * len(self.notes) + table
+        return 12 * len(self.notes) + (OVER if self.notes else 0) + table
 
     @property
     def notes(self) -> list[str]:
-        """When an opened block has what is dashed."""
-        return list(dict.fromkeys(self.frame.notes)) if self.frame else []
+        """When an opened block has what is dashed, and what its table's cells mean."""
+        found = [*self.frame.notes] if self.frame else []
+        found += [self.table.note] if self.table and self.table.note else []
+        return list(dict.fromkeys(found))
 
     @property
     def heading(self) -> str:
@@ -531,7 +534,7 @@ def _inset(panel: Panel, x: float, y: float) -> Part:
     aside = left + 16 + font.width(panel.heading, 11, bold=True)
     words = (Text(aside, top + 17, panel.said, 9, "faint"),) if panel.said else ()
     area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
-    foot = y + panel.y + panel.piece.height
+    foot = y + panel.y + panel.piece.height + (OVER if panel.notes else 0)
     more: list[Part] = []
     for note in panel.notes:
         foot += 12

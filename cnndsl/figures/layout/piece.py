@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import LABEL, Cards, behind
+from cnndsl.figures.layout.cards import BESIDE, LABEL, Cards, behind
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scene import Box
 
@@ -86,7 +86,7 @@ def named(spot: Spot, cards: Cards, width: float, room: float = 0.0) -> Spot:
     """A box of a width, with its label; without `room`, it ends before the middle."""
     label = cards[spot.box].label
     # No edge comes in beside the label of a box over several lanes.
-    room = room or (width - 2 if spot.box.key in cards.spans else width / 2 - 8)
+    room = room or (width - 2 if spot.box.key in cards.spans else width / 2 - BESIDE)
     words = font.width(font.fitted(label, LABEL, room), LABEL) if label else 0.0
     return replace(spot, width=width, words=words)
 

@@ -226,8 +226,49 @@ def test_a_stride_is_said_of_blocks_that_have_one(name: str) -> None:
 
 
 def test_one_anchor_is_one() -> None:
-    made = svg(drawn(network("fcos_resnet50_fpn")))
-    assert "5 × 1 anchor<" in made
+    found = network("fcos_resnet50_fpn")
+    assert "5 × 1 anchor<" in svg(drawn(found, opened=("Boxes",)))
+    closed = svg(drawn(found))
+    assert "5 × 1 anchor<" not in closed
+    assert ">1 anchor<" in closed
+
+
+def test_what_makes_boxes_of_a_heads_numbers_is_closed_and_says_what_it_does() -> None:
+    found = network("yolov5s")
+    planned, say = plan(found), Sayer(found)
+    (detect,) = (frame for frame in planned.frames if frame.name == "Detect")
+    assert detect.scene is not None
+    titles = [say(box, detect).title for box in detect.scene.boxes() if box.nodes]
+    assert titles == ["1×1, 255", "Boxes"]
+    assert [frame.quiet for frame in planned.frames if frame.name == "Boxes"] == [True]
+    found = network("mask_rcnn_resnet50_fpn")
+    (box,) = (b for b in plan(found, closed=True).main.boxes() if b.title == "Detect")
+    assert box.frame is not None
+    assert box.frame.quiet
+    assert Sayer(found)(box).tags == ("decode rcnn", "NMS 0.5, 100")
+
+
+def test_what_most_norms_share_is_said_once_and_the_others_say_theirs() -> None:
+    norms = ["bn(eps=0.001)"] * 3 + ["bn", "bn(momentum=0.3)", "bn(eps=0.001, momentum=0.3)"]
+    found = flat(
+        "y: " + " -> ".join(f"conv(8, 3x3) -> {norm}" for norm in ["bn(eps=0.001)", *norms])
+    )
+    say = Sayer(found)
+    assert say.notes == ["bn: eps 0.001 if not said otherwise"]
+    tags = [say(box).tags[-1] for box in plan(found).main.boxes() if box.parts]
+    assert tags == ["bn", "bn eps 1e-05", "bn momentum 0.3 eps 1e-05", "bn momentum 0.3"]
+
+
+def test_a_small_backbone_is_opened_where_it_stands() -> None:
+    planned = plan(network("faster_rcnn_resnet50_fpn"), closed=True)
+    assert "Bottleneck" in {box.title for box in planned.main.boxes()}
+    tighter = plan(network("faster_rcnn_resnet50_fpn"), closed=True, pyramids=False)
+    assert "FPN" in {box.title for box in tighter.main.boxes()}
+
+
+def test_a_table_says_what_a_cell_of_two_numbers_means() -> None:
+    made = svg(drawn(network("resnet50")))
+    assert "two numbers: of the first, and of the others" in made
 
 
 def test_a_block_within_itself_is_one_picture() -> None:

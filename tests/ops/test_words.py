@@ -86,6 +86,35 @@ def test_attributes_are_said_as_papers_do(
     assert str(made(name, arguments, (4, 30, 30)).said()) == text
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("c h w -> (c h w)", "flatten"),
+        ("c ... -> c (...)", "flatten places"),
+        ("c h w -> c (h w)", "flatten h w"),
+        ("c h w -> (h w) c", "flatten h w, channels last"),
+        ("k h w -> (h w) k", "flatten h w, k last"),
+        ("c h w -> h w c", "channels last"),
+        ("h w v -> v h w", "v first"),
+        ("a b -> b a", "transpose"),
+        ("a b c -> c b a", "transpose · a b c → c b a"),
+        ("c -> c 1 1", "reshape · c → c 1 1"),
+        ("h w c -> (h w) c", "rows of c · h w c → (h w) c"),
+        ("(a b) c -> c (a b)", "rearrange · (a b) c → c (a b)"),
+    ],
+)
+def test_a_rearrangement_is_said_in_words(pattern: str, text: str) -> None:
+    assert str(made("rearrange", {"pattern": pattern}).said()) == text
+
+
+def test_of_a_long_list_the_ends_are_said() -> None:
+    assert str(made("values", {"numbers": (0.0, 1.0, 2.0, 3.0)}).said()) == "values 0, 1, 2, 3"
+    assert (
+        str(made("values", {"numbers": (*map(float, range(16)),)}).said())
+        == "16 values, 0 to 15"
+    )
+
+
 def test_a_kernel_of_one_axis_says_what_it_is_of() -> None:
     assert str(made("conv", {"out": 64, "kernel": 1}, (3, 30)).said()) == "conv 1, 64"
 

@@ -279,6 +279,14 @@ def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> d
         for one, two in pairwise(keys):
             apart = leaves[one].right + leaves[two].left + gap
             bounds_.append((root(one), root(two), apart))
+    for tall in roles.spans:
+        # What stands beside it in other rows of its lanes.
+        over, column = roles.over(tall), grid.cells[tall][2]
+        for key, (lane, row, at) in grid.cells.items():
+            if (over[0], 0) < (lane, row) <= (over[-1], 0) and at != column:
+                one, two = (tall, key) if column < at else (key, tall)
+                apart = leaves[one].right + leaves[two].left + gap
+                bounds_.append((root(one), root(two), apart))
     wide = max([0.0, *(leaves[key].right for key in grid.spine)])
     for key in grid.cells if grid.spine else ():
         if grid.cells[key][2]:

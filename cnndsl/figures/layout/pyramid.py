@@ -358,14 +358,15 @@ def _put(key: str, cell: Cell, grid: Grid, taken: dict[Cell, str]) -> None:
 
 
 def _column(key: str, roles: Roles, grid: Grid) -> int:
-    """The first column to the right of all that feeds a node in its lane."""
+    """The first column to the right of all that feeds a node in its lane, or from several."""
     least = 1
     for tail in roles.above[key]:
         if tail not in grid.cells:
             continue
         column = grid.cells[tail][2]
         beside = 1 + len(roles.again.get(key, ()))
-        least = max(least, column + (beside if roles.level(tail, key) else 0))
+        right = roles.level(tail, key) or tail in roles.spans
+        least = max(least, column + (beside if right else 0))
     return least
 
 

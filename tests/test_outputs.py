@@ -204,7 +204,7 @@ def test_commands_see_no_more_than_the_outputs_need(words: tuple[str, ...]) -> N
 def test_the_command_line_refuses_what_is_no_label() -> None:
     result = CliRunner().invoke(cli, ["summary", "resnet18", "--outputs", "c2,laye4"])
     assert result.exit_code == 2
-    assert "resnet18.arch:7:7" in result.output
+    assert "resnet18.arch:8:7" in result.output
     result = CliRunner().invoke(cli, ["summary", "resnet18", "--outputs", "c2,,c3"])
     assert result.exit_code == 2
     assert "`c2,,c3` is not a list of labels: write c2,c3,c4" in result.output

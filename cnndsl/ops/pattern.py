@@ -406,10 +406,8 @@ def called(pattern: str) -> tuple[str, bool]:
             and (len(places) > 1 or ELLIPSIS in places)
             and (*places, last) == (*before[1:], c)
         ):
-            return (
-                f"flatten {' '.join(places).replace(ELLIPSIS, 'places')}, channels last",
-                True,
-            )
+            said = " ".join(places).replace(ELLIPSIS, "places")
+            return f"flatten {said}, {CHANNELS.get(c, c)} last", True
         case _, (rows, (name,)) if len(rows) > 1:
             return f"rows of {name}", False
         case _ if before == after:

@@ -397,7 +397,7 @@ def test_what_has_no_room_is_told_how_large_it_would_be() -> None:
 def test_a_caption_may_be_left_out() -> None:
     with_it, without = (blocks(network("lenet5"), captioned=c) for c in (True, False))
     assert without.height < with_it.height
-    assert "LeNet5" not in {part.text for part in without.parts if isinstance(part, Text)}
+    assert "LeNet-5" not in {part.text for part in without.parts if isinstance(part, Text)}
 
 
 def test_what_every_level_hears_of_every_other_is_a_grid() -> None:

@@ -182,3 +182,14 @@ def test_what_changes_in_a_few_places_stands_on_a_page(pair: tuple[str, str]) ->
     assert made.width <= PAGE[0] + 1
     assert made.height <= PAGE[1] + 1
     assert min(part.size for part in leaves(made.parts) if isinstance(part, Text)) >= 8
+
+
+def test_many_outputs_in_one_list_of_words_are_each_found() -> None:
+    text = """
+model Net: image[3, H=8, W=8] -> (a, b, c, d) {
+  y: conv(8, %s)
+  a, b, c, d: y -> split(4)
+}
+"""
+    one, two = (loads(text % kernel) for kernel in ("3x3", "5x5"))
+    assert ">a, b, c, d<" in svg(compared(one, two))

@@ -141,7 +141,12 @@ class Matcher:
 
 def _names(item: Item) -> set[str]:
     """What an item is known by: its layers, and the outputs that it names."""
-    return {name for box in boxes([item]) for name in box.nodes or [f"@{box.title}"]}
+    return {name for box in boxes([item]) for name in _held(box)}
+
+
+def _held(box: Box) -> list[str]:
+    """The layers of a box; of outputs, which may be one list of words, their names."""
+    return box.nodes or [f"@{name}" for name in box.title.split(", ")]
 
 
 def _matched(first: Sequence[Item], then: Sequence[Item]) -> list[tuple[int, int]]:
@@ -216,7 +221,7 @@ def _owner(parts: dict[str, Part], side: str) -> dict[str, str]:
     owner: dict[str, str] = {}
     for key, part in parts.items():
         for box in part.after if side == ADDED else part.before:
-            owner |= dict.fromkeys(box.nodes or [f"@{box.title}"], key)
+            owner |= dict.fromkeys(_held(box), key)
     return owner
 
 

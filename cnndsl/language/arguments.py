@@ -183,8 +183,11 @@ def _place_positional(
     if len(positional) > len(names):
         cls = ref.target
         takes = signature(cls) if isinstance(cls, type) else ", ".join(names)
-        message = f"`{callee}` takes {len(names)} arguments, but {len(positional)} are given"
-        raise fault("E310", message, positional[len(names)][1], help=f"write {callee}({takes})")
+        count = f"{len(names)} argument{'s' * (len(names) > 1)}" if names else "no arguments"
+        verb = "is" if len(positional) == 1 else "are"
+        message = f"`{callee}` takes {count}, but {len(positional)} {verb} given"
+        whole = f"{callee}({takes})" if names else callee
+        raise fault("E310", message, positional[len(names)][1], help=f"write `{whole}`")
     for name, (value, span) in zip(names, positional, strict=False):
         if name in written:
             message = f"`{name}` is given both by position and by name"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cnndsl.diagnostics import (
+    Fault,
     Near,
     Span,
     fault,
@@ -14,7 +16,7 @@ from cnndsl.diagnostics import (
 from cnndsl.language import ports, tree
 from cnndsl.language.arguments import block_arguments, op_arguments, refuse_tensors
 from cnndsl.language.budget import Budget
-from cnndsl.language.elsewhere import step_help
+from cnndsl.language.elsewhere import step_help, torch_order
 from cnndsl.language.evaluate import condition, evaluate, last_name, show
 from cnndsl.language.flows import (
     is_step,
@@ -247,6 +249,8 @@ class Calls(Budget):
             return step, Flow({"": tensors[0]})
         call.places.update(operand_places(lines or [], len(tensors)))
         path = place.path(site, name)
+        names = [parameter.name for parameter in cls.parameters]
+        meant = torch_order(term, names, int(tensors[0].shape[0]) if tensors else 0)
         layers = [(call, name)]
         layers += [
             (f, slot) for f, slot in zip(call.fused, FUSED, strict=False) if f is not None
@@ -255,10 +259,18 @@ class Calls(Budget):
         for number, (layer, slot) in enumerate(layers):
             # What is fused makes a sequence of the step: the layers are numbered.
             at = (*path, number) if len(layers) > 1 else path
-            outputs = self.nodes.add(layer, outputs, place, slot, env.frame, at)
+            try:
+                outputs = self.nodes.add(layer, outputs, place, slot, env.frame, at)
+            except Fault as refused:
+                raise self._reordered(refused, meant) from None
             added += [outputs[0].node] if outputs else []
             # What is fused may be a `default`'s: its result comes from the step.
             self.nodes.spans |= dict.fromkeys(added, term.span)
+        if meant:
+            self.nodes.warn(
+                "W204", f"`{name}` is given arguments in PyTorch's order", term.span,
+                f"the channels that enter are not written: `{meant}`",
+            )  # fmt: skip
         flow = Flow(dict(zip(cls.output_names(len(outputs)), outputs, strict=True)))
         if added:  # the number that tells it from others of its name
             name += added[0].removeprefix(place.shown(name))
@@ -266,6 +278,12 @@ class Calls(Budget):
         named = tuple(flow.tensors) if len(outputs) > 1 else ()
         step = Step(key, name, tuple(added), slots, tensors, outputs, lines, term.span, named)
         return step, flow
+
+    @staticmethod
+    def _reordered(refused: Fault, meant: str) -> Fault:
+        """A refusal of arguments that stand in PyTorch's order, if they do."""
+        help = f"the channels that enter are not written: `{meant}`"
+        return Fault(replace(refused.diagnostic, help=help)) if meant else refused
 
     def _block(
         self,

@@ -7,11 +7,12 @@ is no slip for `relu`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 
 from cnndsl.diagnostics import Near, spelling
 from cnndsl.files import zoo
+from cnndsl.language import tree
 from cnndsl.ops.base import OPS
 
 STEPS = {
@@ -162,6 +163,29 @@ def argument_help(name: str, known: Collection[str]) -> str:
         return UNWRITTEN[key]
     meant = [word for word in known if key in ARGUMENTS.get(word, "").split()]
     return Near(f"write `{meant[0]}`", name, meant[0]) if meant else spelling(name, known)
+
+
+def torch_order(term: tree.CallTerm, names: Sequence[str], channels: int) -> str:
+    """A step whose arguments stand in PyTorch's order, as it is written here; else empty.
+
+    There the channels that enter come first: `Conv2d(3, 64, 7, 2, 3)` is
+    `conv(64, 7, stride=2)`. It is certain where they are the number that enters, and what
+    would be the kernel is even, as no kernel with an odd stride is.
+    """
+    numbers: list[int] = []
+    for argument in term.arguments:
+        value = argument.value
+        if argument.name is not None or argument.rest or not isinstance(value, tree.Number):
+            break
+        numbers.append(int(value.value))
+    given = len(numbers)
+    if [*names[:4]] != ["out", "kernel", "stride", "pad"] or given < 3:
+        return ""
+    entering, out, kernel, stride, pad = [*numbers, *(1, 0)[given - 3 :]][:5]
+    if entering != channels or out % 2 or out <= kernel or not kernel % 2:
+        return ""
+    more = [f"stride={stride}"] * (stride != 1) + [f"pad={pad}"] * (2 * pad != kernel - 1)
+    return f"{term.path.name}({', '.join([str(out), str(kernel), *more])})"
 
 
 def _key(name: str) -> str:

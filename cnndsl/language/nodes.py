@@ -135,10 +135,12 @@ class Nodes:
 
     def warn_hidden(self, name: str, span: Span) -> None:
         """A label bears the name of an operation, which it hides."""
-        known = any(w.span == span for w in self.warnings)
-        if not known:
-            message = f"the label `{name}` hides the operation of that name"
-            self.warnings.append(Diagnostic("W201", message, span))
+        self.warn("W201", f"the label `{name}` hides the operation of that name", span)
+
+    def warn(self, code: str, message: str, span: Span, help: str = "") -> None:
+        """Warn of a place once."""
+        if not any(w.span == span for w in self.warnings):
+            self.warnings.append(Diagnostic(code, message, span, help=help))
 
     def _unique(self, name: str) -> str:
         """A node's name; two layers without weights may share a path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from cnndsl.diagnostics import Diagnostic, Edit, Span
 from cnndsl.graph import Network
@@ -13,9 +13,9 @@ from cnndsl.structure import Call, Item, Line, inside, nodes_of
 
 
 def unread_lines(
-    network: Network, definitions: Iterable[BlockDefinition], asked: set[str]
+    network: Network, definitions: Collection[BlockDefinition], asked: set[str]
 ) -> Iterator[Diagnostic]:
-    """The lines that nothing reads, wherever their block is called.
+    """The lines that nothing reads, wherever their block is called, its outputs among them.
 
     `asked` are the nodes of which an expression reads the size. What a line names that a
     condition has removed is read under other values.
@@ -36,10 +36,12 @@ def unread_lines(
                 continue
             read.add(item.span)
         if isinstance(item, Call):
-            inner = kept | {tensor.node for tensor in item.block.outputs.values()}
+            own = {*nodes_of(item.block.body)}
+            left = {tensor.node for tensor in item.block.outputs.values()}
+            inner = kept | {node for node in left if _leaves(network, own & {node}, own)}
             stack += [(line, inner) for line in item.block.body]
         stack += [(other, kept) for other in inside(item, into_blocks=False)]
-    declarations = [(d.declaration.span, _names(d.declaration)) for d in definitions if dead]
+    declarations = [(d.declaration.span, _read_in(d)) for d in definitions if dead]
     for span in sorted(dead.keys() - read, key=lambda s: (s.source.name, s.start)):
         labels = dead[span].labels
         if any(_within(span, around) and names & {*labels} for around, names in declarations):
@@ -47,6 +49,10 @@ def unread_lines(
         label = ", ".join(labels)
         message = f"nothing reads `{label}`" if label else "nothing reads this line"
         help = "leave it out, or use it: in another line, or as an output of the block"
+        for block in (d.declaration for d in definitions if _within(span, d.declaration.span)):
+            if {port.name for port in block.outputs or ()} & {*labels}:
+                message = f"nothing reads the output `{label}` of `{block.name}`"
+                help = f"leave it out, or use it where `{block.name}` is called"
         yield Diagnostic("W202", message, span, help=help)
 
 
@@ -54,9 +60,10 @@ def _within(span: Span, around: Span) -> bool:
     return span.source is around.source and around.start <= span.start < around.stop
 
 
-def _leaves(network: Network, nodes: set[str]) -> bool:
-    """Whether something outside some nodes reads one of them."""
-    return any(user not in nodes for name in nodes for user in network.wires.readers(name))
+def _leaves(network: Network, nodes: set[str], within: set[str] | None = None) -> bool:
+    """Whether something outside some nodes, or others that they are in, reads one of them."""
+    around = nodes if within is None else within
+    return any(user not in around for name in nodes for user in network.wires.readers(name))
 
 
 def unused_names(
@@ -142,6 +149,21 @@ def _unused(
         message = f"the default for {shown} applies to no step"
         edit = Edit(statement.span, "")
         yield Diagnostic("W203", message, statement.span, help="leave it out", edit=edit)
+
+
+def _read_in(definition: BlockDefinition) -> set[str]:
+    """Every name that its lines read, and its outputs that others may read.
+
+    Those of a file with a model are read there, by name, by an input's name, or not at all.
+    """
+    declaration, file = definition.declaration, definition.file.tree
+    if declaration.kind == "model" or all(one.kind != "model" for one in file.declarations):
+        return _names(declaration)
+    taken = {port.name for one in file.declarations for port in one.inputs or ()}
+    taken |= {part.name for part in _inside(file.declarations) if isinstance(part, tree.Member)}
+    outputs = {port.name for port in declaration.outputs or ()}
+    lines = names_in(declaration.params, declaration.inputs, declaration.body)
+    return lines | (outputs & taken)
 
 
 def _names(declaration: tree.Declaration) -> set[str]:

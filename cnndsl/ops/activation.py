@@ -324,6 +324,7 @@ class PReLU(Op):
     init: float = 0.25
 
     known = ("nn.PReLU", "F.prelu")
+    hints: ClassVar = {"per": '`prelu(per="channel")` has as many as channels enter'}
     elsewhere = "parametricrelu"
     reads, laid = each_position, by_elements
     keeps = INPUT

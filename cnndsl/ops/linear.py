@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels
@@ -48,6 +49,7 @@ class Linear(Op):
     bias_init: Init | Auto = Auto.AUTO
 
     known = ("nn.Linear", "F.linear")
+    hints: ClassVar = {"bias": "the features that enter are not written: `linear(10)`"}
     keeps = INPUT
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:

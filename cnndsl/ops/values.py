@@ -112,6 +112,13 @@ def spell(value: object) -> str:
 
 def convert(name: str, value: object, kind: str, rank: int) -> object:
     """A value as the type `kind` of an attribute.  Raises OpError (E303)."""
+    if name == "eps" and isinstance(value, int) and value > 1:
+        raise OpError(
+            f"`eps` is {spell(value)}, but must be a small number, such as 1e-5",
+            help="the number of channels is not written",
+            attribute=name,
+            code="E303",
+        )
     for alternative in kind.split(" | "):
         done = _converted(value, alternative, rank)
         if done is not MISSING:

@@ -410,6 +410,25 @@ model M: image[3, H=8, W=8] -> y { one: B
     assert not loads(text).warnings
 
 
+OUTPUTS = """
+block P: x -> (p, q) { p: x -> conv(3, 1x1)
+  q: x -> conv(3, 1x1) }
+block Q: x -> (p, r) { p: x -> conv(3, 1x1)
+  r: p -> conv(3, 1x1) }
+block R: (p, q) -> y { y: add { p; q } }
+model M(more: bool = false): image[3, H=8, W=8] -> y { a: P
+  b: image -> Q
+  c: a -> R when more
+  y: add { a.p; b.p } }"""
+
+
+def test_an_output_that_no_call_of_its_block_reads_is_named() -> None:
+    assert [w.message for w in loads(OUTPUTS).warnings] == [
+        "nothing reads the output `r` of `Q`"
+    ]
+    assert not loads(OUTPUTS.replace("a.p; b.p", "a.p; b.r")).warnings
+
+
 def test_a_line_is_unread_in_braces_and_loops_too() -> None:
     text = """
 model M: image[3, H=8, W=8] -> y {

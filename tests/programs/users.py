@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import cnndsl
-from cnndsl.analysis.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights, weight_name
 from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import execute
 from cnndsl.diagnostics import ArchError
@@ -119,11 +119,15 @@ def trained(program: Program) -> None:
     sums = [one.sum() for one in several if one.requires_grad]
     if sums:
         torch.stack(sums).sum().backward()
-    read = program.network.read()
-    owners = {key: node.name for key, (node, _) in expected_weights(program.network).items()}
+    network = program.network
+    read = {
+        weight_name(network.node(name), weight)
+        for name in network.read()
+        for weight in network.node(name).op.weights(*network.input_shapes(name))
+    }
     for key, parameter in module.named_parameters():
         if parameter.grad is not None:
-            require(owners[key] in read, "a gradient where nothing reads")
+            require(key in read, "a gradient where nothing reads")
 
 
 def loaded(program: Program) -> None:

@@ -72,7 +72,7 @@ def regular(path: Path, limit: int) -> Path:
     """
     state = checked(path)
     if state.st_size > limit:
-        message = f"it has {state.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
+        message = f"it is {state.st_size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
         raise OSError(errno.EFBIG, message, str(path))
     return noted(path)
 

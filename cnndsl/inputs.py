@@ -125,7 +125,7 @@ def mosaic(path: Path, network: Network) -> tuple[tuple[str, ...], ...]:
 def _sizes(shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3 or shape[0] not in (1, 3):
         message = (
-            f"a photo has 1 or 3 channels and 2 axes, and the input is {spell_shape(shape)}"
+            f"a photo has 1 or 3 channels and 2 axes, but the input is {spell_shape(shape)}"
         )
         raise _refused(message, "give an array: --input name=x.npy")
     channels, height, width = (int(n) for n in shape)

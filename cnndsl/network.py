@@ -122,7 +122,7 @@ class Network(graph.Network):
         weights = random_weights(self, seed) if weights is None else weights
         if not optimize:
             if verify:
-                raise ValueError("verify=True is about a plan, and optimize=False makes none")
+                raise ValueError("verify=True checks a plan, but optimize=False makes none")
             return Interpreter(self, weights)
         from cnndsl.backends.numpy.plan import Plan
 

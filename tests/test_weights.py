@@ -182,7 +182,7 @@ def test_limits_hold_before_anything_is_read(tmp_path: Path) -> None:
     assert "the limit is 1,000 MB" in message(small(), tmp_path / "large.safetensors")
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(10**7, np.float32))
     assert (tmp_path / "bomb.npz").stat().st_size < 10**5
-    with pytest.raises(cnndsl.ArchError, match="40 MB are packed in it; the limit is 10 MB"):
+    with pytest.raises(cnndsl.ArchError, match="it unpacks to 40 MB; the limit is 10 MB"):
         read_weights(tmp_path / "bomb.npz", 10**7)
 
 
@@ -229,8 +229,8 @@ def test_wrong_shapes_and_types_are_said_with_both() -> None:
     weights["stem.0.weight"] = np.zeros((4, 3, 5, 5), np.float32)
     weights["logits.bias"] = np.zeros(5, np.int64)
     text = message(small(), weights)
-    assert "`stem.0.weight` is [4, 3, 5, 5], and must be [4, 3, 3, 3]" in text
-    assert "`logits.bias` is int64, and must be floats" in text
+    assert "`stem.0.weight` is [4, 3, 5, 5], but must be [4, 3, 3, 3]" in text
+    assert "`logits.bias` is int64, but must be floats" in text
 
 
 # Foreign names

@@ -173,7 +173,10 @@ class Acceptance:
             return known or self.refused[key]
         network = self.found.network
         if network.again is None:
-            return Blame(network.name, "a size decides here, and a copy has no file to ask")
+            return Blame(
+                network.name,
+                "a size decides which layers there are; a copy cannot read its file again",
+            )
         whole = {**self.sizes, **sizes}
         values: dict[str, object] = {
             name: symbol(name, whole[name]) if isinstance(value, Sym) else value

@@ -71,10 +71,10 @@ def checked_weights(network: Network, weights: Mapping[str, Array]) -> dict[str,
             continue
         checked[name] = value = np.asarray(weights[name])
         if value.shape != weight.shape:
-            shapes = f"{spell_shape(value.shape)}, and must be {spell_shape(weight.shape)}"
+            shapes = f"{spell_shape(value.shape)}, but must be {spell_shape(weight.shape)}"
             faults.append(Diagnostic("E603", f"the weight `{name}` is {shapes}", node.span))
         elif value.dtype not in (np.float32, np.float64):
-            kind = f"{value.dtype}, and must be float32 or float64"
+            kind = f"{value.dtype}, but must be float32 or float64"
             faults.append(Diagnostic("E603", f"the weight `{name}` is {kind}", node.span))
         elif name.endswith(".running_var") and (value < 0).any():
             below = f"is {value.min():.3g} somewhere, and a variance is never negative"

@@ -86,8 +86,13 @@ def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall
     if value is None:
         return None
     if not isinstance(value, OpRef) or not isinstance(value.target, type):
-        help = "write an operation, `norm=bn` or `act=relu`, or `none`"
-        raise fault("E303", f"`{slot}` is {show(value)}", place, help=help)
+        help = "write `norm=bn` or `act=relu`, for example"
+        raise fault(
+            "E303",
+            f"`{slot}` is {show(value)}, but must be an operation or none",
+            place,
+            help=help,
+        )
     if value.target.arity != (1, 1):
         message = f"`{value.name}` takes several inputs, so it cannot be fused"
         raise fault("E303", message, place)

@@ -233,7 +233,9 @@ def _power(left: Any, right: Any, span: Span) -> Any:
 def _bounded(value: Any, span: Span) -> Any:
     """The value.  Raises Fault: it is too large to be a size or a factor of anything."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise fault("E305", f"the number needs {value.bit_length()} bits", span)
+        raise fault(
+            "E305", f"the number needs {value.bit_length()} bits; the limit is {MAX_BITS}", span
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise fault("E305", "the number is too large", span)
     return value
@@ -483,7 +485,9 @@ def named(
         if argument.rest is not None or argument.spread:
             raise fault("E307", f"`{cls.name}` takes plain values", argument.span)
         if argument.name is None and number >= len(names):
-            message = f"`{cls.name}` takes {len(names)} arguments"
+            message = (
+                f"`{cls.name}` takes {len(names)} arguments, but {len(arguments)} are given"
+            )
             raise fault("E310", message, argument.span)
         yield argument.name or names[number], argument
 

@@ -155,10 +155,10 @@ def label_index(label: tree.NamePath, env: Env) -> tuple[int, ...]:
     found = []
     for item in part.items:
         if isinstance(item, tree.Every):
-            raise fault("E216", "a label's index is a number", item.span)
+            raise fault("E216", "a label's index must be a number", item.span)
         value = env.decide(integer(item, env, "a label's index"), item.span)
         if value < 0:
-            raise fault("E216", f"a label's index is {value}", item.span)
+            raise fault("E216", f"a label's index is {value}, below 0", item.span)
         found.append(value)
     return tuple(found)
 

@@ -340,7 +340,7 @@ def _read(path: Path, name: str) -> Source:
     except OSError as error:
         if error.errno != errno.EFBIG:
             raise
-        message = f"{name} has more than {MAX_BYTES / 1e6:.0f} MB"
+        message = f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB"
         raise ArchError([Diagnostic("E105", message, help="is it an .arch file?")]) from None
 
 

@@ -271,7 +271,7 @@ def outputs(declaration: tree.Declaration, env: Env, end: Value) -> Flow:
                 "E210", message, end.span, help="end with a line that has its own source"
             )
         if not isinstance(end, Flow) or not end.tensors:
-            message = f"`{declaration.name}` has no last line to yield"
+            message = f"`{declaration.name}` has no line that gives its output"
             raise fault("E223", message, declaration.name_span)
         tensors = end.all
         found = {"out": tensors[0]} if len(tensors) == 1 else end.tensors

@@ -79,12 +79,13 @@ class Crop(Op):
             offsets = (self.offset,) * len(axes)
         if len(offsets) != len(axes):
             raise OpError(
-                f"{len(offsets)} offsets for {len(axes)} spatial axes", attribute="offset"
+                f"`offset` has {len(offsets)} numbers for {len(axes)} spatial axes",
+                attribute="offset",
             )
         for n, m, start in zip(axes, self.size, offsets, strict=True):
             if start < 0 or start + m > n:
                 raise OpError(
-                    f"{int(m)} from {int(start)} on is not within {int(n)}"
+                    f"{int(m)} from {int(start)} on do not fit in {int(n)}"
                     if self.offset is not None
                     else f"cannot crop {spell_shape(x)} to {spell_shape(self.size)}",
                     help="a crop cannot be larger than its input",

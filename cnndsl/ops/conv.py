@@ -238,8 +238,7 @@ class DepthwiseConv(Op):
         """The grouped convolution that it is.  Raises OpError: no channel is left."""
         if self.multiplier < 1:
             raise OpError(
-                f"multiplier={int(self.multiplier)} leaves no channel",
-                help="at least 1 is needed",
+                f"`multiplier` is {int(self.multiplier)}, but must be at least 1",
                 attribute="multiplier",
             )
         return Conv(
@@ -367,7 +366,7 @@ class Deconv(Op):
     def extra(self) -> Size:
         """Rows added after each axis.  Raises OpError: not one number an axis."""
         if not isinstance(self.output_pad, tuple) or not even(self.output_pad):
-            raise OpError("`output_pad` is one number an axis", attribute="output_pad")
+            raise OpError("`output_pad` takes one number for each axis", attribute="output_pad")
         return tuple(after for _, after in self.output_pad)
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -381,7 +380,7 @@ class Deconv(Op):
             extra = self.extra[axis]
             if extra and extra >= max(self.stride[axis], self.dilation[axis]):
                 raise OpError(
-                    f"output_pad={int(extra)} with stride {int(self.stride[axis])}",
+                    f"`output_pad` is {int(extra)}, and the stride {int(self.stride[axis])}",
                     help="it must be less than the stride or the dilation",
                     attribute="output_pad",
                 )
@@ -519,13 +518,10 @@ def _resolved(layer: Layer, x: Shape) -> Layer:
 
 def _check_groups(channels: int, out: int, groups: int) -> None:
     if out < 1:
-        raise OpError(
-            f"{int(out)} output channels", help="at least 1 is needed", attribute="out"
-        )
+        raise OpError(f"`out` is {int(out)}, but must be at least 1", attribute="out")
     if groups < 1:
         raise OpError(
-            f"groups={int(groups)} makes no group",
-            help="at least 1 is needed",
+            f"`groups` is {int(groups)}, but must be at least 1",
             attribute="groups",
         )
     for count, what in ((channels, "input"), (out, "output")):

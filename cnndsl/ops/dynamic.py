@@ -188,7 +188,7 @@ class DeformConv(Op):
         fits = parts > 0 and offset[0] == 2 * taps * parts and x[0] % parts == 0
         if not fits or offset[1:] != shape[1:]:
             raise OpError(
-                f"the offsets {spell_shape(offset)} are not of {taps} taps",
+                f"the offsets are {spell_shape(offset)}, but the kernel has {taps} taps",
                 help=f"give {spell_shape((2 * taps, *shape[1:]))}, two numbers a tap",
                 operand=1,
             )

@@ -68,9 +68,7 @@ class Linear(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """(*L, K)."""
         if self.out < 1:
-            raise OpError(
-                f"{int(self.out)} output features", help="at least 1 is needed", attribute="out"
-            )
+            raise OpError(f"`out` is {int(self.out)}, but must be at least 1", attribute="out")
         return (*inputs[0][:-1], self.out)
 
     def weights(self, *inputs: Shape) -> dict[str, Weight]:
@@ -133,7 +131,7 @@ class Dropout(Op):
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
         if not 0 <= self.p <= 1:
-            raise OpError(f"p={self.p}", help="p must be from 0 to 1", attribute="p")
+            raise OpError(f"`p` is {self.p}, but must be from 0 to 1", attribute="p")
         return inputs[0]
 
     def macs(self, *inputs: Shape) -> int:
@@ -201,7 +199,7 @@ class DropPath(Op):
         """The input's."""
         if not 0 <= self.p < 1:
             raise OpError(
-                f"p={self.p}", help="p must be at least 0 and less than 1", attribute="p"
+                f"`p` is {self.p}, but must be at least 0 and less than 1", attribute="p"
             )
         return inputs[0]
 

@@ -60,7 +60,7 @@ class Contraction(Record):
         """The size of each name.  Raises OpError: the inputs do not fit."""
         if len(inputs) != len(self.operands):
             raise OpError(
-                f"the pattern has {len(self.operands)} operands, and the step {len(inputs)}",
+                f"the pattern names {len(self.operands)} inputs, but {len(inputs)} enter",
                 attribute="pattern",
             )
         sizes: dict[str, int] = {}
@@ -74,8 +74,8 @@ class Contraction(Record):
             for name, size in zip(names, x, strict=True):
                 if sizes.setdefault(name, size) != size:
                     raise OpError(
-                        f"`{name}` is {int(sizes[name])} and {int(size)}",
-                        help="an index can have only one size",
+                        f"`{name}` is {int(sizes[name])} before, and {int(size)} here",
+                        help="an index has one size, in whatever input it stands",
                         operand=number,
                     )
         return sizes
@@ -236,7 +236,8 @@ class Rearrangement(Record):
             if name not in known:
                 raise OpError(f"`{name}` is not in the pattern", attribute=name, code="E301")
             if size < 1:
-                raise OpError(f"{name}={int(size)}", help="at least 1", attribute=name)
+                message = f"`{name}` is {int(size)}, but must be at least 1"
+                raise OpError(message, attribute=name)
         sizes: dict[str, int] = {}
         for group, size in zip(self.left, x, strict=True):
             sizes.update(_factors(group, size, given))
@@ -361,7 +362,7 @@ def _factors(group: Names, size: int, given: dict[str, int]) -> dict[str, int]:
         raise OpError(
             f"`({' '.join(group)})` with {shown} does not make up an axis of {int(size)}"
             if group
-            else f"`1` stands for an axis of {int(size)}",
+            else f"`1` stands for an axis of size 1, and this one has {int(size)}",
             attribute=next((name for name in group if name in given), "pattern"),
         )
     return {name: given.get(name, size // product) for name in group}

@@ -110,14 +110,16 @@ class RoIAlign(Op):
         power = self.strides[0] > 0 and math.log2(self.strides[0]).is_integer()
         if self.strides != wanted or not power:
             raise OpError(
-                f"the strides are {spell_shape(self.strides)}",
-                help="give powers of two, each twice the one before: [4, 8, 16, 32]",
+                f"`strides` is {spell_shape(self.strides)}, but must be powers of 2, each"
+                " twice the one before",
+                help="write [4, 8, 16, 32]",
                 attribute="strides",
             )
         for name in ("sampling_ratio", "canonical_scale"):
             if getattr(self, name) < 1:
                 raise OpError(
-                    f"{name}={int(getattr(self, name))} is not positive", attribute=name
+                    f"`{name}` is {int(getattr(self, name))}, but must be at least 1",
+                    attribute=name,
                 )
         for number, level in enumerate(levels, 1):
             spatial(level, self.name, (2,))
@@ -134,7 +136,8 @@ class RoIAlign(Op):
         # The first input has no spatial axes, so that `size` is read here.
         size = self.size if isinstance(self.size, tuple) else (self.size, self.size)
         if len(size) != 2 or any(n < 1 for n in size):
-            raise OpError(f"`size` is {spell_shape(size)}", help="write 7x7", attribute="size")
+            message = f"`size` is {spell_shape(size)}, but must be a height and a width"
+            raise OpError(message, help="write 7x7", attribute="size")
         return size
 
     def macs(self, *inputs: Shape) -> int:

@@ -57,8 +57,8 @@ class AffineGrid(Op):
             message = f"an affine map is [2, 3], not {spell_shape(inputs[0])}"
             raise OpError(message, help="linear(6) -> reshape(2, 3)", operand=0)
         if len(self.size) != 2 or any(n < 1 for n in self.size):
-            message = f"size={spell_shape(self.size)}"
-            raise OpError(message, help="two sizes: affine_grid([28, 28])", attribute="size")
+            message = f"`size` is {spell_shape(self.size)}, but must be a height and a width"
+            raise OpError(message, help="write affine_grid([28, 28])", attribute="size")
         return (*self.size, 2)
 
     def macs(self, *inputs: Shape) -> int:

@@ -181,7 +181,9 @@ class NonMaximumSuppression(Selection):
         """(k, 4), (k), (k), (k)."""
         _check_selection(self.k, *inputs)
         if self.pre is not None and self.pre < 0:
-            raise OpError(f"pre={int(self.pre)} is negative", attribute="pre")
+            raise OpError(
+                f"`pre` is {int(self.pre)}, but must not be negative", attribute="pre"
+            )
         return ((self.k, 4), (self.k,), (self.k,), (self.k,))
 
     def macs(self, *inputs: Shape) -> int:
@@ -238,7 +240,7 @@ class NonMaximumSuppression(Selection):
 def _check_selection(k: int, boxes: Shape, scores: Shape, labels: Shape | None = None) -> None:
     """Raises OpError: what enters a selection does not agree."""
     if k < 0:
-        raise OpError(f"k={int(k)} is negative", attribute="k")
+        raise OpError(f"`k` is {int(k)}, but must not be negative", attribute="k")
     check_boxes(boxes, 0, (2, 3))
     if len(scores) not in (1, 2):
         raise OpError(f"scores must be [N] or [N, K], not {spell_shape(scores)}", operand=1)

@@ -272,7 +272,7 @@ class Roll(Moved):
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
         shifts = self.shift if isinstance(self.shift, tuple) else (self.shift,) * len(axes)
         if len(shifts) != len(axes):
-            message = f"{len(shifts)} shifts along {len(axes)} axes"
+            message = f"`shift` has {len(shifts)} numbers, and `axis` {len(axes)}"
             raise OpError(message, attribute="shift")
         return dict(zip(axes, shifts, strict=True))
 
@@ -347,7 +347,9 @@ class Slice(Moved):
         size = x[self.axis]
         stop = size if self.stop is None else self.stop
         if self.step < 1:
-            raise OpError(f"step={int(self.step)} is not positive", attribute="step")
+            raise OpError(
+                f"`step` is {int(self.step)}, but must be at least 1", attribute="step"
+            )
         if not 0 <= self.start < stop <= size:
             raise OpError(
                 f"{int(self.start)} to {int(stop)} is outside an axis of {int(size)}",

@@ -59,7 +59,7 @@ class MaxPoolIndices(MaxPool):
     def shape(self, *inputs: Shape) -> Shape:
         """(C, *S′)."""
         if not even(self.pads):
-            raise OpError("the sides of the padding differ", attribute="pad")
+            raise OpError("both sides must have the same padding", attribute="pad")
         return MaxPool.shape(self, *inputs)
 
     def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
@@ -159,7 +159,7 @@ class MaxUnpool(Windowed):
                 operand=1,
             )
         if not even(self.pads):
-            raise OpError("the sides of the padding differ", attribute="pad")
+            raise OpError("both sides must have the same padding", attribute="pad")
         axes = zip(x[1:], self.kernel, self.strides, self.pads, strict=True)
         least = tuple((n - 1) * s - 2 * before + k for n, k, s, (before, _) in axes)
         for n, m, s in zip(self.size or least, least, self.strides, strict=True):

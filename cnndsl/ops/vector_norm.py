@@ -68,7 +68,7 @@ class LocalResponseNorm(Op):
         """The input's."""
         spatial(inputs[0], self.name)
         if self.n < 1:
-            raise OpError(f"n={int(self.n)}", help="it must be at least 1", attribute="n")
+            raise OpError(f"`n` is {int(self.n)}, but must be at least 1", attribute="n")
         return inputs[0]
 
     def macs(self, *inputs: Shape) -> int:

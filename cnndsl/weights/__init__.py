@@ -194,11 +194,11 @@ def _values(
         shown = f"the weight `{names[name]}`"
         kinds = "iu" if weight.integer else "f"
         if value.shape != shape:
-            message = f"{shown} is {list(value.shape)}, and must be {list(shape)}"
+            message = f"{shown} is {list(value.shape)}, but must be {list(shape)}"
             faults.append(Diagnostic("E603", message))
         elif value.dtype.kind not in kinds:
             wanted = "integers" if weight.integer else "floats"
-            faults.append(Diagnostic("E603", f"{shown} is {value.dtype}, and must be {wanted}"))
+            faults.append(Diagnostic("E603", f"{shown} is {value.dtype}, but must be {wanted}"))
         else:
             # The kernels compute in single and double precision.
             half = value.dtype == np.float16

@@ -171,7 +171,7 @@ class _Search:
         names = list(self.network.outputs)
         if len(names) != len(self.expected):
             message = (
-                f"the module gives {len(self.expected)} tensors, and the network {len(names)}"
+                f"the module gives {len(self.expected)} tensors, but the network {len(names)}"
             )
             raise ArchError([Diagnostic("E605", message)])
         if set(names) != self.expected.keys():

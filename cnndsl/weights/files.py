@@ -140,9 +140,7 @@ def _check_unpacked(path: Path, limit: int) -> None:
         except zipfile.BadZipFile:
             return  # its reader says what is wrong
         if size > limit:
-            message = (
-                f"{size / 1e6:,.0f} MB are packed in it; the limit is {limit / 1e6:,.0f} MB"
-            )
+            message = f"it unpacks to {size / 1e6:,.0f} MB; the limit is {limit / 1e6:,.0f} MB"
             raise OSError(errno.EFBIG, message, str(path))
 
 

@@ -147,8 +147,8 @@ GOOD = np.zeros((1, 4, 5, 5), "float32")
         ((GOOD, GOOD), {}, "takes 1 inputs, but 2 were given"),
         ((GOOD,), {"image": GOOD}, "`image` is given twice"),
         ((GOOD[0],), {}, "`image` has 3 axes, and must have 4"),
-        ((GOOD[:, :3],), {}, r"`image` is \[3, 5, 5\] a sample, and must be \[4, 5, 5\]"),
-        ((GOOD.astype(int),), {}, "`image` is int64, and must be float32 or float64"),
+        ((GOOD[:, :3],), {}, r"`image` is \[3, 5, 5\] a sample, but must be \[4, 5, 5\]"),
+        ((GOOD.astype(int),), {}, "`image` is int64, but must be float32 or float64"),
         ((GOOD.astype("float16"),), {}, "`image` is float16"),
     ],
 )
@@ -186,8 +186,8 @@ def test_every_wrong_weight_is_named_with_its_layer(network: Network) -> None:
         "no layer owns the weight `stem.bn.bia`",
         "did you mean `stem.bn.bias`?",
         "`stem.bn.weight` is missing",
-        "`head.conv.bias` is [4], and must be [3]",
-        "`head.conv.weight` is int64, and must be float32 or float64",
+        "`head.conv.bias` is [4], but must be [3]",
+        "`head.conv.weight` is int64, but must be float32 or float64",
         "hand.arch:1:1",
     ):
         assert message in text

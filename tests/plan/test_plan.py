@@ -237,7 +237,7 @@ def test_a_wrong_input_is_named(small: Network) -> None:
         plan()
     with pytest.raises(ArchError, match=r"the input `image` is \[8, 14, 13\] a sample"):
         plan(np.zeros((1, 8, 14, 13), np.float32))
-    with pytest.raises(ArchError, match="the input `image` is int64, and must be float32"):
+    with pytest.raises(ArchError, match="the input `image` is int64, but must be float32"):
         plan(np.zeros((1, 8, 14, 12), np.int64))
     with pytest.raises(ArchError, match="`image` has 3 axes, and must have 4"):
         plan(np.zeros((8, 14, 12), np.float32))

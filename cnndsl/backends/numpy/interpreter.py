@@ -138,12 +138,12 @@ def checked_inputs(
 def _wrong(array: Array, shape: tuple[int, ...]) -> str:
     """What keeps an array from being the input of that shape, or nothing."""
     if array.dtype not in (np.float32, np.float64):
-        return f"is {array.dtype}, and must be float32 or float64"
+        return f"is {array.dtype}, but must be float32 or float64"
     if array.ndim != len(shape) + 1:
         wanted = f"the batch and {spell_shape(shape)}"
         return f"has {array.ndim} axes, and must have {len(shape) + 1}: {wanted}"
     if array.shape[1:] != shape:
-        return f"is {spell_shape(array.shape[1:])} a sample, and must be {spell_shape(shape)}"
+        return f"is {spell_shape(array.shape[1:])} a sample, but must be {spell_shape(shape)}"
     return ""
 
 

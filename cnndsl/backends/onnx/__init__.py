@@ -31,7 +31,7 @@ def model(
     checked = checked_weights(network, weights)
     size = 4 * sum(array.size for array in checked.values())
     if size > LIMIT:
-        message = f"the weights have {size / 2**30:.1f} GiB, and an ONNX file holds 2"
+        message = f"the weights take {size / 2**30:.1f} GiB, but an ONNX file holds at most 2"
         raise ArchError([Diagnostic("E609", message, network.structure.definition.span)])
     from cnndsl.backends.onnx.protos import proto
 

@@ -209,7 +209,7 @@ class Plan(Interpreter):
         """Check the weights, and rewrite the graph.  Raises ArchError, ValueError."""
         super().__init__(network, weights)
         if threads is not None and threads < 1:
-            raise ValueError(f"threads={threads}, and at least 1 is needed")
+            raise ValueError(f"`threads` is {threads}, but must be at least 1")
         self.threads = cores() if threads is None else threads
         self.choice = Choice(winograd, measure)
         self.program = ordered(network, self.weights)

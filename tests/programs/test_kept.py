@@ -383,3 +383,15 @@ model M: image[4, H=4, W=4] -> (y, z) {
   z: image -> A(false) }
 """
     pictures(Program(text), [("blocks", "svg")])
+
+
+def test_one_tensor_that_enters_twice_is_read_by_the_name_that_the_line_says() -> None:
+    text = """
+block Two: *p[C, *S] -> y { a: p[0] -> conv(C, 1)
+  b: p[1] -> conv(C, 3)
+  y: add { a; b; p[0] } }
+model M: image[4, H=8, W=8] -> y { f: relu
+  y: Two { f; f } }"""
+    source = Program(text).network.torch_source()
+    assert "return self.a(p[0]) + self.b(p[1]) + p[0]" in source
+    assert_right(text, ["pytorch", "keys"])

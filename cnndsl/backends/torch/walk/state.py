@@ -199,15 +199,22 @@ class State(ABC):
 
     def named(self, line: tree.LineStatement, views: Views[Line]) -> Flow | None:
         """What a line's source says: one tensor may enter by two ports, or have two labels."""
+        flow: Flow = ()
         match line.terms[0]:
             case tree.CallTerm(path=tree.NamePath(name=name, parts=())):
                 flow = self.unit.tensors.get(name, {}).get((), ())
-                if len(flow) == 1 and all(
-                    (id(i.block), t.node, t.output) in flow[0].ids
-                    for i, view in views
-                    for t in view.source or ()
-                ):
-                    return flow
+            case tree.CallTerm(
+                path=tree.NamePath(name=name, parts=[tree.Index() as at]) as path
+            ):
+                if name in self.unit.tensors:
+                    with suppress(CannotTranslateError):
+                        flow = (self.unit.tensor(name, self.unit.numbers_of(at, path)),)
+        if len(flow) == 1 and all(
+            (id(i.block), t.node, t.output) in flow[0].ids
+            for i, view in views
+            for t in view.source or ()
+        ):
+            return flow
         return None
 
     def terms(self, line: tree.LineStatement) -> tuple[tree.Term, ...]:

@@ -124,7 +124,8 @@ def _from_outside(param: tree.Param, value: object, env: Env) -> object:
         return tuple(value)
     if not isinstance(value, str):
         return value
-    if value in param.type.words or param.type.name == "str":
+    word = param.type.words and '"' not in value
+    if word or param.type.name == "str":
         check_characters(value, f"--set {param.name}")
         return value
     return evaluate(parse_value(value, f"--set {param.name}"), env)

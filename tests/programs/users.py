@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import cnndsl
-from cnndsl.analysis.weights import expected_weights, weight_name
+from cnndsl.analysis.weights import draw, expected_weights, weight_name
 from cnndsl.backends.torch import write
 from cnndsl.backends.torch.execute import execute
 from cnndsl.diagnostics import ArchError
@@ -42,6 +42,8 @@ OTHERS: dict[str, tuple[object, ...]] = {
 }  # fmt: skip
 """Values that a parameter of a model may have besides its default."""
 
+ENOUGH = 100
+"""A weight of so many elements shows how large its first values are."""
 WRONG = "is faulty|computes something else|is not in the text|is not a layer|is another tensor"
 """Refusals of an import that are faults of ours."""
 
@@ -128,6 +130,22 @@ def trained(program: Program) -> None:
     for key, parameter in module.named_parameters():
         if parameter.grad is not None:
             require(key in read, "a gradient where nothing reads")
+
+
+def begun(program: Program) -> None:
+    """A fresh module's weights are what `init=` says, exactly or in their size."""
+    _ = program.module
+    made = program.network.to_torch().state_dict()
+    rng = np.random.default_rng(0)
+    for key, (_, weight) in expected_weights(program.network).items():
+        found = made[key].double().numpy()
+        if weight.init.value is not None and not weight.integer:
+            begins = np.float32(weight.init.value)
+            require((found == begins).all(), f"`{key}` does not begin with {begins}")
+        elif found.size >= ENOUGH:
+            sizes = [np.square(draw(weight, rng)).mean() for _ in range(4)]
+            ratio = np.square(found).mean() / np.mean(sizes)
+            require(0.4 < ratio < 2.5, f"`{key}` begins {ratio:.2g} times as large")
 
 
 def loaded(program: Program) -> None:
@@ -232,5 +250,5 @@ def settings(program: Program) -> None:
 SLOW = ("imported", "edited")
 """Columns that take longer than all others."""
 
-for column in (formatted, copied, halved, trained, loaded, imported, edited, settings):
+for column in (formatted, copied, halved, trained, begun, loaded, imported, edited, settings):
     COLUMNS[column.__name__] = column

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 
 from cnndsl.diagnostics import Diagnostic, Edit, Span
 from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
+from cnndsl.records import Record
 from cnndsl.structure import Call, Item, Line, inside, nodes_of
 
 
@@ -182,19 +182,20 @@ def values_in(*parts: object) -> set[str]:
     return {value.path.name for value in _inside(parts) if isinstance(value, tree.Value)}
 
 
-def _inside(part: object) -> Iterator[object]:
+def _inside(part: object) -> Iterator[Record]:
     """Every node of a tree."""
     stack = [part]
     while stack:
         part = stack.pop()
-        yield part
         if isinstance(part, tuple | list):
             stack += part
-        elif isinstance(part, tree.LineStatement):
-            # Its labels are given here; their indices are read.
-            stack += [part.terms, part.condition, *(label.parts for label in part.labels)]
-        elif dataclasses.is_dataclass(part) and not isinstance(part, Span):
-            stack += [getattr(part, field.name) for field in dataclasses.fields(part)]
+        elif isinstance(part, Record) and not isinstance(part, Span):
+            yield part
+            if isinstance(part, tree.LineStatement):
+                # Its labels are given here; their indices are read.
+                stack += [part.terms, part.condition, *(label.parts for label in part.labels)]
+            else:
+                stack.append(type(part).values_(part))
 
 
 def _place(found: Diagnostic) -> tuple[str, int]:

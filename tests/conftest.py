@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the goldens anew; read the difference before you commit it",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector rest, as `python -m cnndsl` does.
+
+    It would walk PyTorch, all tests and every network that is kept again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture

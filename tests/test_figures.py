@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,16 +16,19 @@ import pytest
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import dot, draw, picture, plan, render
+from cnndsl.figures.blocks import drawn
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.plan import _Planner
 from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
+from cnndsl.figures.svg import svg
 from cnndsl.figures.text import clean, elide, label_text, shape_text
 from cnndsl.figures.titles import Sayer, title_of, together
 from cnndsl.files import shipped
 from cnndsl.graph import Network
-from cnndsl.network import load, loads
+from cnndsl.network import loads
 from cnndsl.ops.facts import Family
 from cnndsl.structure import Citation
+from tests.figures.geometry import planned, shown
 
 ZOO = sorted(shipped())
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,10 +58,9 @@ def no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
 
 
-@cache
 def zoo(name: str) -> Plan:
-    """A shipped network with its plan: several tests look at each."""
-    return plan(load(shipped()[name]))
+    """A shipped network's plan: several tests look at each."""
+    return planned(name)
 
 
 def times(items: Sequence[Item], around: int = 1) -> dict[str, int]:
@@ -487,9 +488,8 @@ def test_the_source_depends_on_no_hash_seed() -> None:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_the_zoos_pictures_are_well_formed_and_no_strips(name: str, no_dot: None) -> None:
-    pytest.importorskip("pygraphviz")
-    root = ElementTree.fromstring(picture(zoo(name).network, "svg"))
+def test_the_zoos_pictures_are_well_formed_and_no_strips(name: str) -> None:
+    root = ElementTree.fromstring(svg(drawn(zoo(name).network, shown(name))))
     width, height = (
         float(root.attrib[side].removesuffix("pt")) for side in ("width", "height")
     )

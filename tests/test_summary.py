@@ -17,6 +17,7 @@ from cnndsl.analysis.summary import summary
 from cnndsl.analysis.tables import table
 from cnndsl.cli import cli
 from cnndsl.files import shipped
+from tests.small_zoo import full
 
 NETWORKS = list(shipped())
 
@@ -70,7 +71,7 @@ def test_macs_are_split_by_operation_the_largest_first() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_row_counts_what_is_below_it_and_the_rows_count_the_network(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     found = summary(network)
     whole = total(network)
     assert sum((row.cost for row in found.tree), Cost()) == Cost(
@@ -86,7 +87,7 @@ def test_a_row_counts_what_is_below_it_and_the_rows_count_the_network(name: str)
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_column_sums_to_the_total_in_the_tree_and_in_every_table(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     whole = table(network, "layer", SUMMED).total
     assert (whole.parameters, whole.macs) == (network.parameters, network.macs)
     for depth in (1, 2, 99):
@@ -142,7 +143,7 @@ def test_options_of_the_command_go_together_or_say_that_they_do_not() -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_nodes_of_the_data_add_up_and_name_each_other(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     data = json.loads(network.summary().json())
     assert (
         data["parameters"]

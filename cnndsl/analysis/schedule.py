@@ -124,24 +124,23 @@ class _Search:
             for n in names
         ]
         sizes = [self.found[n].size if self.found[n].node == n else 0 for n in names]
-        frees: list[list[tuple[int, int]]] = []
-        for name in names:
+        moves: list[_Move] = []
+        for number, name in enumerate(names):
             found = []
             for buffer in self.touched[name]:
                 waiting = {*self.left[buffer.node]} | {buffer.node} & inside.keys()
                 if not buffer.kept and buffer.size and waiting <= inside.keys():
                     found.append((sum(1 << inside[n] for n in waiting), buffer.size))
-            frees.append(found)
-        return _searched(names, before, sizes, frees, self.alive, self.peak)
+            moves.append((number, 1 << number, before[number], sizes[number], found))
+        return _searched(names, moves, self.alive, self.peak)
+
+
+_Move = tuple[int, int, int, int, list[tuple[int, int]]]
+"""A node: its number, its bit, those of its producers, its bytes, and what is freed by whom."""
 
 
 def _searched(
-    names: list[str],
-    before: list[int],
-    sizes: list[int],
-    frees: list[list[tuple[int, int]]],
-    alive: int,
-    least: int,
+    names: list[str], moves: list[_Move], alive: int, least: int
 ) -> tuple[list[str], bool]:
     """Best first over the sets of nodes that have run, then a narrow search."""
     whole = (1 << len(names)) - 1
@@ -149,6 +148,7 @@ def _searched(
     start = (least, alive, 0, next(ticket), ())
     queue: list[tuple[int, int, int, int, tuple[object, ...]]] = [start]
     seen: set[int] = set()
+    known: dict[int, int] = {}
     while queue and len(seen) < MOST_STATES:
         top, now, done, _, path = heapq.heappop(queue)
         if done == whole:
@@ -156,33 +156,32 @@ def _searched(
         if done in seen:
             continue
         seen.add(done)
-        for step in _steps(top, now, done, before, sizes, frees):
-            highest, after, ran, number = step
-            if ran not in seen:
+        for highest, after, ran, number in _steps(top, now, done, moves):
+            # What is alive behind a set is the same by all ways; the least peak is wanted.
+            if ran not in seen and highest < known.get(ran, highest + 1):
+                known[ran] = highest
                 heapq.heappush(queue, (highest, after, ran, next(ticket), (path, number)))
-    return [names[n] for n in _beam(start, whole, before, sizes, frees)], False
+    return [names[n] for n in _beam(start, whole, moves)], False
 
 
 def _steps(
-    top: int,
-    now: int,
-    done: int,
-    before: list[int],
-    sizes: list[int],
-    frees: list[list[tuple[int, int]]],
+    top: int, now: int, done: int, moves: list[_Move]
 ) -> list[tuple[int, int, int, int]]:
     """The nodes that may run next: (peak then, bytes after, nodes run, its number).
 
     One that makes room, or takes none, below the peak so far is the only one to try.
     """
     found = []
-    for number, needed in enumerate(before):
-        if done >> number & 1 or needed & ~done:
+    missing = ~done
+    for number, bit, needed, size, frees in moves:
+        if needed & missing or done & bit:
             continue
-        ran = done | 1 << number
-        during = now + sizes[number]
-        after = during - sum(size for mask, size in frees[number] if not mask & ~ran)
-        step = (max(top, during), after, ran, number)
+        during = after = now + size
+        waiting = missing ^ bit
+        for mask, freed in frees:
+            if not mask & waiting:
+                after -= freed
+        step = (during if during > top else top, after, done | bit, number)
         if during <= top and after <= now:
             return [step]
         found.append(step)
@@ -198,18 +197,14 @@ def _unwound(path: tuple[object, ...]) -> list[int]:
 
 
 def _beam(
-    start: tuple[int, int, int, int, tuple[object, ...]],
-    whole: int,
-    before: list[int],
-    sizes: list[int],
-    frees: list[list[tuple[int, int]]],
+    start: tuple[int, int, int, int, tuple[object, ...]], whole: int, moves: list[_Move]
 ) -> list[int]:
     """A search that keeps the most promising states of each length."""
     states = {start[2]: (start[0], start[1], start[4])}
     while whole not in states:
         following: dict[int, tuple[int, int, tuple[object, ...]]] = {}
         for done, (top, now, path) in states.items():
-            for highest, after, ran, number in _steps(top, now, done, before, sizes, frees):
+            for highest, after, ran, number in _steps(top, now, done, moves):
                 known = following.get(ran)
                 if known is None or (highest, after) < known[:2]:
                     following[ran] = (highest, after, (path, number))

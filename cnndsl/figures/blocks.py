@@ -41,6 +41,18 @@ def blocks(
         tallest=tallest,
         direction=direction,
     )
+    return drawn(network, found, metric=metric, wide=bool(widest), captioned=captioned)
+
+
+def drawn(
+    network: Network,
+    found: Page,
+    *,
+    metric: str | None = None,
+    wide: bool = False,
+    captioned: bool = True,
+) -> Picture:
+    """The picture of a page of a network; a legend is as wide as one that is `wide`."""
     planned = found.plan
     tell = Teller(network)
 
@@ -63,7 +75,7 @@ def blocks(
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
     heat.spread([box.nodes for scene in scenes for box in scene.boxes()])
     legend = heat.legend(
-        found.width if widest else max(found.width, 320), insets=bool(found.insets)
+        found.width if wide else max(found.width, 320), insets=bool(found.insets)
     )
     made = picture(
         found,

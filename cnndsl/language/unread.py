@@ -96,8 +96,10 @@ def _unused_in(
 def _unused_inputs(declaration: tree.Declaration) -> Iterator[Diagnostic]:
     """Of several inputs those that no line names, nor any of their sizes."""
     inputs = declaration.inputs or ()
+    if len(inputs) < 2:
+        return
     names = names_in(declaration.params, declaration.outputs, declaration.body)
-    for port in inputs if len(inputs) > 1 else ():
+    for port in inputs:
         sizes = {dim.name for dim in port.shape or ()} | names_in(port.shape)
         if port.name not in names and not sizes & names:
             message = f"nothing in `{declaration.name}` reads its input `{port.name}`"

@@ -5,6 +5,7 @@ import pytest
 import cnndsl
 from cnndsl.analysis.counts import CALLED, TOOLS, counts, read_figure, reconcile
 from cnndsl.analysis.work import work
+from tests.small_zoo import full
 
 # What torchvision calls as functions: hooks on modules do not see it.
 FUNCTIONAL = {
@@ -49,7 +50,7 @@ CASES = [(name, tool) for name, told in MEASURED.items() for tool in told]
 
 @pytest.mark.parametrize(("name", "tool"), CASES)
 def test_a_preset_equals_what_the_tool_counted(name: str, tool: str) -> None:
-    found = counts(cnndsl.load(name), tool, FUNCTIONAL.get(name, ()))
+    found = counts(full(name), tool, FUNCTIONAL.get(name, ()))
     assert found.total == MEASURED[name][tool]
     assert found.exact + sum(found.gap.values()) == found.total
     assert sum(sum(parts.values()) for parts in found.nodes.values()) == found.total
@@ -87,7 +88,7 @@ def test_a_preset_equals_what_the_tool_printed_of_a_detectors_body(tool: str) ->
 )
 def test_a_gap_is_explained_by_buckets_to_the_unit(name: str, tool: str) -> None:
     figure = f"{MEASURED[name][tool] / 1e6:.3f}M"
-    found = reconcile(cnndsl.load(name), tool, figure)
+    found = reconcile(full(name), tool, figure)
     assert found.found
     told = found.exact + sum(found.parts.values())
     assert told == MEASURED[name][tool]

@@ -10,6 +10,7 @@ import pytest
 import cnndsl
 from cnndsl.analysis.memory import arena, memory, saved, source_peak
 from cnndsl.analysis.schedule import best_order, buffers, peak
+from tests.small_zoo import full
 
 
 def model(lines: str) -> cnndsl.Network:
@@ -63,7 +64,7 @@ def measured(name: str, *, inplace: bool | None) -> int:
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_the_peak_is_what_pytorch_holds_of_torchvisions_network_to_the_byte(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     for inplace in (False, True):
         found = source_peak(network, inplace=inplace)
         assert found == measured(TORCHVISION[name], inplace=inplace)
@@ -125,7 +126,7 @@ ZOO = [
 
 @pytest.mark.parametrize("name", ZOO)
 def test_what_training_saves_is_what_autograd_keeps_to_the_byte(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     assert saved(network, 2) == autograd_keeps(network, 2)
 
 
@@ -178,7 +179,7 @@ def test_the_best_order_equals_brute_force_on_small_graphs(seed: int) -> None:
 
 @pytest.mark.parametrize("name", ["unet", "densenet121", "xception", "fpn_resnet50", "unetpp"])
 def test_buffers_alive_together_never_overlap_in_the_arena(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     order, _ = best_order(network)
     found = buffers(network)
     slots = arena(order, found)
@@ -192,7 +193,7 @@ def test_buffers_alive_together_never_overlap_in_the_arena(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["unet", "xception", "googlenet"])
 def test_the_best_order_is_an_order_and_never_worse(name: str) -> None:
-    network = cnndsl.load(name)
+    network = full(name)
     order, _ = best_order(network)
     place = {node: number for number, node in enumerate(order)}
     assert sorted(order) == sorted(node.name for node in network)

@@ -10,25 +10,32 @@ from cnndsl.figures import dot, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
+from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
-from cnndsl.files import shipped
 from cnndsl.graph import Network
-from cnndsl.network import load
+from tests.small_zoo import full
 
 NEAR = 0.5
 PAGE = (174 / MILLIMETRES, 230 / MILLIMETRES)
 Segment = tuple[tuple[float, float], tuple[float, float]]
 
 
-@cache
 def network(name: str) -> Network:
-    return load(shipped()[name])
+    return full(name)
+
+
+@cache
+def planned(name: str) -> Plan:
+    return plan(network(name))
 
 
 @cache
 def placed(name: str, detail: str = "blocks") -> Page:
-    planned = plan(network(name), folding=False if detail == "full" else None)
-    return page(planned, insets=detail != "stages")
+    """The page with no more closed than is folded: the one that is drawn, if that is so."""
+    found = shown(name, detail)
+    if detail == "full" or len(found.plan.frames) == len(planned(name).frames):
+        return found
+    return page(planned(name), insets=detail != "stages")
 
 
 @cache

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from cnndsl.diagnostics import ArchError
-from cnndsl.network import loads
+from cnndsl.network import Network, loads
 from cnndsl.ops.facts import Shape
 from cnndsl.structure import Block, Call
 from tests.programs.bodies import Body, Callee, Names, Parameter, RefusedError, Value, refused
 from tests.programs.constructs import CONSTRUCTS, Construct, operation_line, own_pattern
+
+
+@lru_cache(1)
+def loaded(text: str) -> Network:
+    """The network of a finished model, which is asked for twice."""
+    return loads(text, "M")
 
 
 class Writer(Names):
@@ -26,7 +33,7 @@ class Writer(Names):
     def _finished(self, model: str) -> str:
         """The file, with what stands above the model, and perhaps a second one."""
         chance = self.chance
-        network = loads("\n".join([*self.above(model), model]), "M")
+        network = loaded("\n".join([*self.above(model), model]))
         metas = [
             f"@expect(params={network.parameters:_}, macs={network.macs})",
             f"@expect(macs <= {network.macs + 1}, params <= {network.parameters})",
@@ -441,7 +448,7 @@ class ModelBody(Body):
             lines.append(f"{name}: concat {{ {'; '.join(read)} }}")
         self.outputs = ports[0] if len(ports) == 1 else f"({', '.join(ports)})"
         try:
-            loads(self.whole(lines), "M")
+            loaded(self.whole(lines))
         except ArchError as error:
             refused[error.diagnostics[0].code] += 1
             self.lines, self.outputs = [], "y"
@@ -466,6 +473,7 @@ def grow(body: Body, count: int, *first: Construct) -> None:
                 break
 
 
+@lru_cache(1000)
 def generate(seed: int) -> str:
-    """The program of a seed."""
+    """The program of a seed: several tests ask for the same."""
     return Writer(seed).text()

@@ -179,8 +179,8 @@ def test_a_unit_and_an_angle_are_kept_to() -> None:
 
 
 def test_a_figure_without_a_caption_has_no_name() -> None:
-    assert "VGG16" in words(drawn("vgg16"))
-    assert "VGG16" not in words(scaled(network("vgg16"), captioned=False))
+    assert "VGG-16" in words(drawn("vgg16"))
+    assert "VGG-16" not in words(scaled(network("vgg16"), captioned=False))
 
 
 @pytest.mark.parametrize("format", ["svg", "pdf", "tikz"])

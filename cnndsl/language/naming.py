@@ -149,7 +149,7 @@ class _Naming:
             return
         single = label if label and self.weighty(terms) == 1 else ""
         for term in terms:
-            self.term(term, label or outer, single, turns)
+            self.term(term, label or outer, single, turns, join=join)
 
     def terms(self, line: tree.LineStatement) -> tuple[tree.Term, ...]:
         """The terms of a line behind its source."""
@@ -158,7 +158,13 @@ class _Naming:
         return line.terms[1:] if sourced else line.terms
 
     def term(
-        self, term: tree.Term, label: str, single: str, turns: tuple[Position, ...]
+        self,
+        term: tree.Term,
+        label: str,
+        single: str,
+        turns: tuple[Position, ...],
+        *,
+        join: bool,
     ) -> None:
         match term:
             case tree.CallTerm():
@@ -168,18 +174,18 @@ class _Naming:
             case tree.GroupTerm(body=body):
                 self.inside(body, label, single, turns, join=False)
             case tree.RepeatTerm(term=inner, shared=True):
-                self.term(inner, label, single, turns)
+                self.term(inner, label, single, turns, join=join)
             case tree.RepeatTerm() if self.plain(term):
                 steps = list(self.calls((term,)))
                 first = next((s for s in steps if self.owns(s)), None)
                 if first is not None:
                     self.chain(term, (term,), self.base(first, label, single), turns)
             case tree.RepeatTerm(term=inner):
-                self.term(inner, label, single, (*turns, Turn(id(term))))
+                self.term(inner, label, single, (*turns, Turn(id(term))), join=join)
             case tree.ForTerm(body=body):
-                self.inside(body, label, single, (*turns, Turn(id(term))))
+                self.inside(body, label, single, (*turns, Turn(id(term))), join=join)
             case tree.EachTerm(term=inner, operands=operands):
-                self.term(inner, label, single, turns)
+                self.term(inner, label, single, turns, join=False)
                 self.inside(operands or (), label, single, turns)
 
     def inside(
@@ -198,7 +204,7 @@ class _Naming:
                 self.line(statement, label, turns, join=join)
                 continue
             for term in self.terms(statement):
-                self.term(term, label, single, turns)
+                self.term(term, label, single, turns, join=join)
 
     def base(self, term: tree.CallTerm, label: str, single: str) -> str:
         """The name that a step asks for."""

@@ -145,6 +145,8 @@ class Unit:
         self.lost: dict[Identity, int] = {}
         """Tensors that a loop's turns leave behind, by the loop's `id`."""
         self.unrolled: set[int] = set()
+        self.passing = True
+        """Whether loops of `forward` may hand on a tensor over lists of modules."""
         self.counted: dict[str, tuple[str, str]] = {}
         """Families of a number that the instances differ in: in `forward`, and their widths."""
         self.lengths: dict[str, int] = {}

@@ -74,6 +74,10 @@ class Turning:
     """The lists that it makes, by label."""
     shared: bool = False
     """Its turns are one module."""
+    lists: dict[str, str] | None = None
+    """Of a loop of the constructor too: the variables that list each turn's modules."""
+    whole: set[str] = field(default_factory=set)
+    """Those of these lists that `forward` calls as one module."""
 
 
 def turns_in(term: Repeat | Loop) -> Sequence[Any]:

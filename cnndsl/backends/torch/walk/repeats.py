@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnndsl.backends.torch import python, steps
@@ -190,8 +190,12 @@ class Repeats(Modules):
         columns, over, last = self.table(term, some)
         new = {identifier(name) for name in columns} - unit.locals
         unit.locals |= new
-        variable = self.local("c_in")
-        self.threads[variable] = None
+        entry = unit.ctor(python.node_of(entered.shape[0]))
+        if isinstance(entry, ast.Name) and entry.id in self.threads:
+            variable = entry.id
+        else:
+            variable = self.local("c_in")
+            self.threads[variable] = None
         outer_meanings = dict(unit.meanings)
         before = len(unit.init)
         unit.meanings |= columns
@@ -207,26 +211,9 @@ class Repeats(Modules):
         del unit.init[before:]
         unit.meanings = outer_meanings
         unit.locals -= new
-        names = [identifier(name) for name in columns]
         used = {n for node in (*statements, *items) for n in python.names_in(node)}
         used |= python.names_in(python.node_of(out.shape[0]))
-        kept = [n for n, name in enumerate(names) if name in used]
-        target: ast.expr = python.name("_")
-        if kept:
-            cells = [python.name(names[n]) for n in kept]
-            target = cells[0] if len(cells) == 1 else ast.Tuple(list(cells), ast.Load())
-        rows = over
-        if isinstance(over, ast.Tuple) and self.cells(term) is not None:
-            picked = []
-            for row in over.elts:
-                assert isinstance(row, ast.Tuple)
-                left = [row.elts[n] for n in kept]
-                picked.append(left[0] if len(left) == 1 else ast.Tuple(list(left), ast.Load()))
-            rows = (
-                ast.Tuple(picked, ast.Load())
-                if kept
-                else python.call("range", python.constant(len(over.elts)))
-            )
+        target, rows = self.picked(term, columns, over, used)
         if statements:
             return self.nested(
                 variable, entered, out, items, target, rows, some, statements, last
@@ -234,6 +221,27 @@ class Repeats(Modules):
         return self.loop_of(
             variable, entered, out, sequential(items), target, rows, some, None, last
         )
+
+    def picked(
+        self, term: tree.ForTerm, columns: Mapping[str, Any], over: ast.expr, used: set[str]
+    ) -> tuple[ast.expr, ast.expr]:
+        """A loop's target and what it goes over, the columns left out that nothing uses."""
+        names = [identifier(name) for name in columns]
+        kept = [n for n, name in enumerate(names) if name in used]
+        target: ast.expr = python.name("_")
+        if kept:
+            cells = [python.name(names[n]) for n in kept]
+            target = cells[0] if len(cells) == 1 else ast.Tuple(list(cells), ast.Load())
+        if not isinstance(over, ast.Tuple) or self.cells(term) is None:
+            return target, over
+        if not kept:
+            return target, python.call("range", python.constant(len(over.elts)))
+        picked = []
+        for row in over.elts:
+            assert isinstance(row, ast.Tuple)
+            left = [row.elts[n] for n in kept]
+            picked.append(left[0] if len(left) == 1 else ast.Tuple(list(left), ast.Load()))
+        return target, ast.Tuple(picked, ast.Load())
 
     def nested(
         self,

@@ -383,6 +383,15 @@ class State(ABC):
             offset = python.constant(-loop.low)
             index = python.binary("+", python.name(loop.variable), offset)
             access = python.item(access, index)
+        for loop in loops:
+            if isinstance(loop, Turning) and loop.lists is not None:
+                if turns or len(loops) > 1 or name in loop.lists:
+                    raise CannotTranslateError("a list in a list of a loop")
+                unit.attributes.add(name)
+                loop.lists[name] = self.local(name)
+                append = python.attribute(python.name(loop.lists[name]), "append")
+                unit.init.append(ast.Expr(python.call(append, module)))
+                return access
         for loop in reversed(loops):
             assert isinstance(loop, Turning)
             comprehension = over_family(loop, module)

@@ -75,7 +75,7 @@ class Walk(Families):
                     )
                 if self.loops(term, views, flow):
                     with or_unrolled(term):
-                        return self.again(term, views, flow[0])  # type: ignore[index]
+                        return self.again(term, views, flow or ())
                 self.counted(term, views)
                 outer = unit.repeat
                 for number in range(len(views[0][1].items)):
@@ -94,14 +94,13 @@ class Walk(Families):
         raise CannotTranslateError("a term")
 
     def loops(self, term: tree.RepeatTerm, views: Views[Repeat], flow: Flow | None) -> bool:
-        """Whether a repeat may be a loop of `forward`: several turns, of one tensor."""
+        """Whether a repeat may be a loop of `forward`: several turns, of as many tensors."""
         turns = [item for _, one in views for item in one.items]
         return (
             id(term) not in self.unit.unrolled
-            and flow is not None
-            and len(flow) == 1
+            and bool(flow)
             and any(len(one.items) > 1 for _, one in views)
-            and all(len(item.outputs) == 1 for item in turns)
+            and all(len(item.outputs) == len(flow or ()) for item in turns)
         )
 
     def loop(
@@ -116,6 +115,9 @@ class Walk(Families):
         if term.rows is None and id(term) not in unit.unrolled and ranges(term):
             with or_unrolled(term):
                 return self.family(term, views, flow, operands)
+        if operands is None and flow is not None and len(flow) == 1 and self.passes(term, views):
+            with or_unrolled(term):
+                return self.passing(term, views, flow)
         self.counted(term, views)
         outer = dict(unit.meanings)
         for number in range(len(views[0][1].rows)):
@@ -132,6 +134,17 @@ class Walk(Families):
             if name not in outer:
                 unit.meanings.pop(name, None)
         return flow
+
+    def passes(self, term: tree.ForTerm, views: Views[Loop]) -> bool:
+        """Whether a loop of modules may be one of `forward`: its lines follow each other."""
+        lines = [line for line in term.body if isinstance(line, tree.LineStatement)]
+        return (
+            self.unit.passing
+            and id(term) not in self.unit.unrolled
+            and not self.stack
+            and any(len(one.bodies) > 1 for _, one in views)
+            and not any(line.alternative or len(line.labels) > 1 for line in lines)
+        )
 
     def each(
         self, term: tree.EachTerm, views: Views[Each], flow: Flow | None, hint: str

@@ -53,13 +53,17 @@ class Classes(Parameters, ABC):
         recursive.shorten(unit)
         if "round8" in used:
             self.help(ROUND8)
-        doc = file.described(definition.about)
+        signature = file.arguments(unit.signature)
+        names = {one.arg for one in (*signature.args, *forward.args.args)}
+        for node in (*unit.init, forward):
+            names |= python.names_in(node)
+        names |= self.names.taken | {site.name for site in definition.modules.sites.values()}
+        doc = file.described(definition.about, names)
         if model:
             taken = {unit.arguments.get(name, "") for name, _, _ in unit.signature}
-            doc += file.settings(self.networks[0], taken if definition.apart else None)
-        unit.cls = file.module_class(
-            unit.name, doc, unit.init, file.arguments(unit.signature), forward
-        )
+            unsaid = {*self.networks[0].arguments} if definition.apart else taken
+            doc += file.settings(self.networks[0], unsaid)
+        unit.cls = file.module_class(unit.name, doc, unit.init, signature, forward)
 
     def result(self, unit: Unit) -> tuple[ast.expr, ast.expr]:
         """What `forward` returns at its end, and its type."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from cnndsl.backends.torch import printing, python
 from cnndsl.backends.torch.names import identifier, plain_port
@@ -76,26 +76,41 @@ def docstring(parts: Sequence[str], indent: int) -> ast.Expr:
     return ast.Expr(ast.Constant(f"{whole}\n{margin}" if len(lines) > 1 else whole))
 
 
-def described(about: Definition) -> list[str]:
-    """What the file says of a block: its own words, citations, deviations."""
-    parts = [about.doc] if about.doc else []
+def described(about: Definition, names: Container[str] | None = None) -> list[str]:
+    """What the file says of a block: its own words, citations, deviations.
+
+    With a class's `names` no sentence is left that speaks of a parameter which that lacks.
+    """
+    parts = [_spoken(about.doc, names)] if about.doc else []
     if about.citations:
         parts.append(f"Source: {'; '.join(map(str, about.citations))}.")
-    return [*parts, *(f"Deviation: {found}." for found in about.deviations)]
+    deviations = [_spoken(f"{found}.", names) for found in about.deviations]
+    return [*parts, *(f"Deviation: {found}" for found in deviations if found)]
 
 
-def settings(network: Network, among: set[str] | None = None) -> list[str]:
-    """For which inputs a file was written, and with which parameters, or which of these."""
+def _spoken(text: str, names: Container[str] | None) -> str:
+    """The sentences of a text that quote nothing but names that are there."""
+    sentences = re.split(r"(?<=[.!?])\s+", text.strip())
+    return " ".join(
+        sentence
+        for sentence in sentences
+        if names is None
+        or all(identifier(word) in names for word in re.findall(r"`(\w+)`", sentence))
+    )
+
+
+def settings(network: Network, given: Container[str] = ()) -> list[str]:
+    """For which inputs a file was written, and with which parameters but those `given`."""
     shown = ", ".join(
         f"{name}={spell(value)}"
         for name, value in network.arguments.items()
-        if among is None or name in among
+        if name not in given
     )
     inputs = ", ".join(
-        f"{name} {[int(n) for n in tensor.shape]}" for name, tensor in network.inputs.items()
+        f"{name} (N, {', '.join(str(int(n)) for n in tensor.shape)})"
+        for name, tensor in network.inputs.items()
     )
-    parts = [f"Parameters: {shown}."] if shown else []
-    return [*parts, f"Written for {inputs} (sizes per image)."]
+    return [*([f"Parameters: {shown}."] if shown else []), f"Written for {inputs}."]
 
 
 def fields(ports: Iterable[str]) -> list[str]:

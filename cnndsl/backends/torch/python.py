@@ -169,19 +169,32 @@ def terms(node: ast.expr, sign: int) -> list[tuple[int, ast.expr]]:
 
 
 def summed(found: list[tuple[int, ast.expr]]) -> ast.expr:
-    """A sum, in which what is added and subtracted again is gone, its numbers last."""
+    """A sum, in which what is added and subtracted again is gone, its numbers last.
+
+    What is added several times is multiplied.
+    """
     total: int | float = 0
-    left: list[tuple[int, ast.expr]] = []
+    counts: list[tuple[int, ast.expr]] = []
     for sign, node in found:
         value = number(node)
         if value is not None:
             total += sign * value
             continue
-        opposite = next((t for t in left if t[0] == -sign and same(t[1], node)), None)
-        if opposite is not None:
-            left.remove(opposite)
+        count = sign
+        match node:
+            case ast.BinOp(left=times, op=ast.Mult(), right=right):
+                if isinstance(many := number(times), int):
+                    count, node = sign * many, right
+        place = next((n for n, (_, one) in enumerate(counts) if same(one, node)), None)
+        if place is None:
+            counts.append((count, node))
         else:
-            left.append((sign, node))
+            counts[place] = (counts[place][0] + count, node)
+    left = [
+        (1 if n > 0 else -1, node if abs(n) == 1 else operation(constant(abs(n)), "*", node))
+        for n, node in counts
+        if n
+    ]
     left.sort(key=lambda term: term[0] < 0)
     if not left:
         return constant(total)
@@ -384,6 +397,8 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
             if isinstance(value, ast.Tuple | ast.List) and isinstance(where, int):
                 return value.elts[where]
             return ast.Subscript(value, index, ast.Load())
+        case ast.IfExp():
+            return ast.IfExp(*(replace(n, mapping) for n in (node.test, node.body, node.orelse)))
     whole: ast.expr = _Replace(mapping).visit(clone(node))
     return whole
 

@@ -240,14 +240,13 @@ class Chains(Repeats):
         return last
 
     def widths(self, link: Link, number: int, out: T) -> int:
-        """The channels behind one turn of a loop."""
-        values = []
+        """The channels behind one turn of a loop: those of the last turn, if all have these."""
+        values, last = [], []
         for instance, term in link.views:
-            outputs = turns_of(term)[number]
-            values.append(
-                (instance, int(instance.network.shapes[outputs.node][outputs.output][0]))
-            )
-        if number == len(turns_of(link.views[0][1])) - 1:
+            turns = turns_of(term)
+            for found, one in ((values, turns[number]), (last, turns[-1])):
+                found.append((instance, int(instance.network.shapes[one.node][one.output][0])))
+        if [n for _, n in values] == [n for _, n in last]:
             return out.shape[0]
         self.agree(values)
         return values[0][1]

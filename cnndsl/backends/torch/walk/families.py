@@ -7,6 +7,7 @@ family is generalised over the turns: `x[0]`, `x[1]`, … are `x[i]`.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -468,6 +469,8 @@ class _Modules(ast.NodeTransformer):
             key = ast.dump(node.value)
             if key not in self.found:
                 word = _word(node.value)
+                # `head_block2` is a name of a place, not of what stands there.
+                word = re.sub(r"^\w+_(block)\d*$", r"\1", word)
                 hint = "layer" if word in self.families else word
                 name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
                 self.found[key] = (node.value, name)

@@ -166,10 +166,11 @@ class Repeats(Modules):
             return [starred], self.outside(
                 out, views, python.carry(int(out.shape[0]), channels)
             )
-        if not python.same(entry, python.name(variable)):
-            unit.init.append(python.assign(variable, entry))
-        else:  # the loop around this one threads the same channels
+        if python.same(entry, python.name(variable)):
+            # The loop around this one threads the same channels.
             self.threads[variable] = end
+        elif not left_by(unit.init, variable, entry):
+            unit.init.append(python.assign(variable, entry))
         unit.init.append(no_modules(layers_))
         append = python.call(python.attribute(python.name(layers_), "append"), module)
         body += [ast.Expr(append), python.assign(variable, end)]
@@ -403,6 +404,17 @@ class Repeats(Modules):
                 return nodes
             found.append(python.constant(value[0][0]))
         return found
+
+
+def left_by(init: Sequence[ast.stmt], variable: str, value: ast.expr) -> bool:
+    """Whether the constructor's last statement is a loop that leaves this value."""
+    match init[-1:]:
+        case [ast.For(iter=over, body=[*_, ast.Assign() as last])]:
+            turns = isinstance(over, ast.Tuple) or bool(
+                isinstance(over, ast.Call) and len(over.args) == 1 and python.number(over.args[0])
+            )
+            return turns and python.same(last, python.assign(variable, value))
+    return False
 
 
 def known_row(row: Sequence[object]) -> tuple[object, ...]:

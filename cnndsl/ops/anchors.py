@@ -395,4 +395,4 @@ def _plainly(numbers: Numbers) -> Numbers:
 def _side(side: float) -> float:
     if hasattr(side, "key"):
         return side
-    return int(side) if float(side).is_integer() else round(float(side), 6)
+    return int(side) if float(side).is_integer() else float(side)

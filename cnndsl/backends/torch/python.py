@@ -180,16 +180,16 @@ def summed(found: list[tuple[int, ast.expr]]) -> ast.expr:
         if value is not None:
             total += sign * value
             continue
-        count = sign
+        many, base = 1, node
         match node:
             case ast.BinOp(left=times, op=ast.Mult(), right=right):
-                if isinstance(many := number(times), int):
-                    count, node = sign * many, right
-        place = next((n for n, (_, one) in enumerate(counts) if same(one, node)), None)
+                if isinstance(known := number(times), int):
+                    many, base = known, right
+        place = next((n for n, (_, one) in enumerate(counts) if same(one, base)), None)
         if place is None:
-            counts.append((count, node))
+            counts.append((sign * many, base))
         else:
-            counts[place] = (counts[place][0] + count, node)
+            counts[place] = (counts[place][0] + sign * many, base)
     left = [
         (1 if n > 0 else -1, node if abs(n) == 1 else operation(constant(abs(n)), "*", node))
         for n, node in counts
@@ -233,6 +233,10 @@ def binary(operator: str, left: ast.expr, right: ast.expr) -> ast.expr:
         case "+" | "-":
             return summed([*terms(left, 1), *terms(right, 1 if operator == "+" else -1)])
         case "//":
+            if isinstance(b, int) and b and isinstance(left, ast.BinOp):
+                many = number(left.left) if isinstance(left.op, ast.Mult) else None
+                if isinstance(many, int) and many % b == 0:
+                    return binary("*", constant(many // b), left.right)
             match left:  # (x * k) // k
                 case ast.BinOp(op=ast.Mult()) if b and same(left.right, right):
                     return left.left
@@ -398,7 +402,9 @@ def replace(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
                 return value.elts[where]
             return ast.Subscript(value, index, ast.Load())
         case ast.IfExp():
-            return ast.IfExp(*(replace(n, mapping) for n in (node.test, node.body, node.orelse)))
+            return ast.IfExp(
+                *(replace(n, mapping) for n in (node.test, node.body, node.orelse))
+            )
     whole: ast.expr = _Replace(mapping).visit(clone(node))
     return whole
 

@@ -32,10 +32,12 @@ class Translation(Classes):
     The first network gives the arguments' defaults; the others have lines that it has not.
     """
 
-    def __init__(self, networks: Sequence[Network], *, frozen_lists: bool = False) -> None:
+    def __init__(
+        self, networks: Sequence[Network], *, frozen_lists: bool = False, loops: bool = True
+    ) -> None:
         """Collect the instances, and translate until nothing new is learned."""
         super().__init__(networks)
-        self.frozen_lists = frozen_lists
+        self.frozen_lists, self.loops = frozen_lists, loops
         self.instances: dict[int, Instance] = {}
         self.of: dict[int, list[Instance]] = {}
         self.definitions: dict[int, BlockDefinition] = {}
@@ -266,7 +268,7 @@ class Translation(Classes):
         """One class."""
         unit = Unit(definition, group)
         unit.exploded, unit.frozen_lists = self.exploded, self.frozen_lists
-        unit.unrolled = self.unrolled
+        unit.unrolled, unit.looped = self.unrolled, self.loops
         unit.helpers = self.helpers
         self.open.append(unit)
         written = len(self.order)

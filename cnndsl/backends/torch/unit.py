@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import (
@@ -99,6 +99,12 @@ class Unit:
     """What enters the step of which the arguments are read."""
     cls: ast.ClassDef | None = None
     results: ast.ClassDef | None = None
+    exploded: Set[int] = frozenset()
+    unrolled: Set[int] = frozenset()
+    frozen_lists = False
+    """Whether lists are written as they are: an operation works them out in NumPy."""
+    looped = True
+    """Whether loops of `forward` may go over tables, and hand on a tensor."""
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
@@ -127,14 +133,11 @@ class Unit:
         self.arguments: dict[str, str] = {}
         self.fallback: dict[str, ast.expr] = {}
         self.locals: set[str] = set()
-        self.frozen_lists = False
-        """Whether lists are written as they are: an operation works them out in NumPy."""
         self._inside: dict[int, set[str]] = {}
         self._inner: dict[int, dict[str, Tensor]] = {}
         self._labels = all_labels(definition.declaration.body)
         self.wide: dict[str, int] = {}
         """Parameters that are a size with unlike sides, with their number."""
-        self.exploded: set[int] = set()
         self.helpers: dict[str, None] = {}
         self.loops: dict[str, ast.expr] = {}
         """The variables of loops in `forward`, and what they go over."""
@@ -142,11 +145,12 @@ class Unit:
         """In which turns of the loops around a tensor is made."""
         self.items: dict[str, T] = {}
         """What turns of loops gave, by the label."""
+        self.columns: dict[str, str] = {}
+        """The names of a table's columns, by what stands in them."""
+        self.turn_lets: set[str] = set()
+        """What loops of `forward` give values: the constructor has none of these."""
         self.lost: dict[Identity, int] = {}
         """Tensors that a loop's turns leave behind, by the loop's `id`."""
-        self.unrolled: set[int] = set()
-        self.passing = True
-        """Whether loops of `forward` may hand on a tensor over lists of modules."""
         self.counted: dict[str, tuple[str, str]] = {}
         """Families of a number that the instances differ in: in `forward`, and their widths."""
         self.lengths: dict[str, int] = {}
@@ -483,13 +487,28 @@ class Unit:
             found = [({"turn·": number}, tensor) for number, tensor in enumerate(flow)]
         if not found:
             raise CannotTranslateError(f"{name} is not a family")
-        whole = self.generalised(found)
+        whole = self.generalised(self.together(found))
         whole.run = python.replace(whole.run, {"turn·": index})
         first, *rest = whole.shape
         if isinstance(first, python.Int):
             first = python.Int(int(first), python.replace(first.node, {"turn·": index}))
         whole.shape = (first, *rest)
         return whole
+
+    def together(
+        self, found: Sequence[tuple[dict[str, int], T]]
+    ) -> list[tuple[dict[str, int], T]]:
+        """Tensors of several turns, as items of one list where each has a name of its own."""
+        numbers = [turns["turn·"] for turns, _ in found]
+        runs = [tensor.run for _, tensor in found]
+        names = self.looped and len(runs) > 1 and all(isinstance(r, ast.Name) for r in runs)
+        if not names or numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
+            return [*found]
+        whole = python.listed(runs)
+        return [
+            (turns, replace(tensor, run=python.item(whole, python.constant(number))))
+            for number, (turns, tensor) in enumerate(found)
+        ]
 
     def labelled(self, name: str) -> bool:
         """Whether a name is a label or a port of this block."""

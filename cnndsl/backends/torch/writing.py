@@ -46,10 +46,10 @@ def written(network: Network) -> Written:
         others = dict(alternatives(network))
         because, fault, span = "", None, None
         for chosen in ([others] if others else []) + [{}]:
-            for frozen in (False, True):
+            for frozen, loops in ((False, True), (True, True), (False, False), (True, False)):
                 try:
                     networks = [network, *chosen.values()]
-                    text = Translation(networks, frozen_lists=frozen).text()
+                    text = Translation(networks, frozen_lists=frozen, loops=loops).text()
                     tree = ast.parse(text)
                     prove(tree, network)
                     for (parameter, value), other in chosen.items():

@@ -207,8 +207,8 @@ class Chains(Repeats):
         family = unit.variable(hint)
         value = unit.variable()
         layer = unit.variable("layer")
-        unit.fwd.append(python.assign(family, python.listed([])))
         unit.fwd.append(python.assign(value, entered.run))
+        unit.fwd.append(python.assign(family, python.listed([])))
         append = python.call(
             python.attribute(python.name(family), "append"), python.name(value)
         )
@@ -241,15 +241,16 @@ class Chains(Repeats):
 
     def widths(self, link: Link, number: int, out: T) -> int:
         """The channels behind one turn of a loop: those of the last turn, if all have these."""
-        values, last = [], []
+        values: list[tuple[Instance, int]] = []
+        last: list[tuple[Instance, int]] = []
         for instance, term in link.views:
             turns = turns_of(term)
             for found, one in ((values, turns[number]), (last, turns[-1])):
                 found.append((instance, int(instance.network.shapes[one.node][one.output][0])))
-        if [n for _, n in values] == [n for _, n in last]:
-            return out.shape[0]
-        self.agree(values)
-        return values[0][1]
+        if [n for _, n in values] != [n for _, n in last]:
+            self.agree(values)
+            return values[0][1]
+        return out.shape[0]
 
     @abstractmethod
     def loop(

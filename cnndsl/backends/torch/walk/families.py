@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.general import folded
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Identity, Instance, T, Unit
+from cnndsl.backends.torch.unit import T, Unit
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.backends.torch.walk.parts import (
     Family,
@@ -26,10 +25,9 @@ from cnndsl.backends.torch.walk.parts import (
     Parts,
     Turning,
     Views,
-    no_modules,
 )
 from cnndsl.language import tree
-from cnndsl.structure import Each, Loop, Repeat, Tensor
+from cnndsl.structure import Each, Loop
 
 
 class Families(Lines):
@@ -42,16 +40,16 @@ class Families(Lines):
         flow: Flow | None,
         operands: list[Operand] | None,
     ) -> Flow | None:
-        """`for i in a..b`, as a loop of `forward`.  Raises CannotTranslateError."""
+        """`for i in a..b`, or a table of such a column, as a loop of `forward`.
+
+        Raises CannotTranslateError.
+        """
         unit = self.unit
-        if term.rows is not None or term.range is None or len(term.header) != 1:
-            raise CannotTranslateError("a loop over a table")
-        over = unit.ctor(translate(term.range, unit))
+        name, column, over = self.turned_by(term, views)
         low = _first(over)
-        ((name, _),) = term.header
         variable = self.local(identifier(name))
         inside = [
-            (replace(i, turns={**i.turns, variable: _number(row[0])}), body)
+            (replace(i, turns={**i.turns, variable: _number(row[column])}), body)
             for i, one in views
             for row, body in zip(one.rows, one.bodies, strict=True)
         ]
@@ -59,10 +57,21 @@ class Families(Lines):
             raise CannotTranslateError("a loop that no instance has")
         parts = Parts(python.name(unit.variable("parts"))) if operands is not None else None
         turning = Turning(id(term), variable, low, over, len(unit.conditions))
+        counts = {len(one.rows) for _, one in views}
+        turning.count = counts.pop() if len(counts) == 1 else 0
         if parts is not None:
             unit.fwd.append(python.assign(parts.run.id, python.listed([])))
         outer = dict(unit.meanings)
         unit.meanings[name] = python.name(variable)
+        index = python.binary("+", python.name(variable), python.constant(-low))
+        for number, (other, _) in enumerate(term.header):
+            if number != column:
+                cells = [self.cell(row[number], None) for row in term.rows or ()]
+                if not all(isinstance(cell, ast.expr) for cell in cells):
+                    raise CannotTranslateError("a loop over a table of operations")
+                whole = ast.Tuple(cells, ast.Load())
+                unit.columns[ast.dump(whole)] = identifier(other)
+                unit.meanings[other] = python.item(whole, index)
         self.stack.append(turning)
         around, unit.fwd = unit.fwd, []
         unit.loops[variable] = over
@@ -86,181 +95,24 @@ class Families(Lines):
         self.ended = id(term)
         return ()
 
-    def again(self, term: tree.RepeatTerm, views: Views[Repeat], entered: Flow) -> Flow:
-        """`term * n` of no module of its own: a loop that gives each turn what the last made.
+    def turned_by(self, term: tree.ForTerm, views: Views[Loop]) -> tuple[str, int, ast.expr]:
+        """The column that numbers a loop's turns, and the numbers.
 
-        Raises CannotTranslateError: a turn changes the channels.
+        Raises CannotTranslateError: there is none.
         """
-        unit = self.unit
-        times = unit.ctor(translate(term.times, unit))
-        variable = self.local("i")
-        turning = Turning(
-            id(term), variable, 0, python.call("range", times), len(unit.conditions)
-        )
-        turning.shared = term.shared
-        inside = [
-            (replace(i, turns={**i.turns, variable: number}), item)
-            for i, one in views
-            for number, item in enumerate(one.items)
-        ]
-        widths = [python.node_of(tensor.shape[0]) for tensor in entered]
-        outer, unit.repeat = (
-            unit.repeat,
-            ast.Compare(python.name(variable), [ast.Eq()], [python.constant(0)]),
-        )
-        ends = [(i, one.outputs if one.items else one.inputs) for i, one in views]
-        made = [(i, item.outputs) for i, item in inside]
-        with self.handing(turning, entered, widths, made, ends) as (leaves, given):
-            given += self.term(term.term, inside, leaves, "") or ()
-            after = [python.node_of(out.shape[0]) for out in given]
-            if len(after) != len(widths) or not all(map(python.same, after, widths)):
-                raise CannotTranslateError("a repeat that changes the channels")
-        unit.repeat = outer
-        return tuple(given)
-
-    def passing(self, term: tree.ForTerm, views: Views[Loop], entered: Flow) -> Flow:
-        """`for` whose turns hand on one tensor: the constructor lists each turn's modules.
-
-        Raises CannotTranslateError: `forward` would need a turn's row.
-        """
-        unit = self.unit
-        if any(not one.bodies for _, one in views) or not unit.passing:
-            raise CannotTranslateError("a loop that not all instances have")
-        (first,) = entered
-        columns, over, last = self.table(term, views)
-        new = {identifier(name) for name in columns} - unit.locals
-        unit.locals |= new
-        width, index = self.local("c_in"), self.local("turn")
-        self.threads[width] = None
-        turning = Turning(id(term), index, 0, over, len(unit.conditions), lists={})
-        inside = [
-            (replace(i, turns={**i.turns, index: number}), body)
-            for i, one in views
-            for number, body in enumerate(one.bodies)
-        ]
-        ends = [(i, one.outputs) for i, one in views]
-        made = [(i, found) for i, one in views for found in turns_made(one)]
-        outer, before = dict(unit.meanings), len(unit.init)
-        unit.meanings |= columns
-        with self.handing(turning, entered, [python.name(width)], made, ends) as (flow, given):
-            given += self.body(term.body, inside, flow) or ()
-            if len(given) != 1:
-                raise CannotTranslateError("a loop that hands on several")
-            end = unit.ctor(python.node_of(given[0].shape[0]))
-            read = {name for node in unit.fwd for name in python.names_in(node)}
-            if read & {width, *map(identifier, columns)} or not turning.lists:
-                raise CannotTranslateError("a turn that needs its row")
-        unit.meanings = outer
-        unit.locals -= new
-        statements = unit.init[before:]
-        del unit.init[before:]
-        self.filled(turning, term, columns, statements, (width, first, end))
-        channels = python.replace(end, last)
-        if python.names_in(channels) & {width, *map(identifier, columns)}:
-            channels = python.name(width)
-        (result,) = given
-        sizes = [python.carry(int(result.shape[0]), channels), *result.shape[1:]]
-        unit.shaped(result, sizes)
-        return (result,)
-
-    def filled(
-        self,
-        turning: Turning,
-        term: tree.ForTerm,
-        columns: Mapping[str, Any],
-        statements: list[ast.stmt],
-        threaded: tuple[str, T, ast.expr],
-    ) -> None:
-        """The constructor's loop that lists the modules of each turn."""
-        unit, (width, entered, end) = self.unit, threaded
-        assert turning.lists is not None
-        if any(
-            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute)
-            for node in statements
-        ):
-            raise CannotTranslateError("a turn that needs its row")
-        entry = unit.ctor(python.node_of(entered.shape[0]))
-        threads = any(width in python.names_in(node) for node in statements)
-        if threads and not python.same(entry, python.name(width)):
-            unit.init.append(python.assign(width, entry))
-        done = self.threads.get(width)
-        if threads and done is None and not python.same(end, python.name(width)):
-            statements = [*statements, python.assign(width, end)]
-        elif done is not None and not python.same(end, done):
-            raise CannotTranslateError("channels that an inner loop has changed")
-        used = {name for node in statements for name in python.names_in(node)}
-        target, rows = self.picked(term, columns, turning.over, used)
-        unit.init += [no_modules(name) for name in turning.lists.values()]
-        unit.init.append(ast.For(python.stored(target), rows, statements, []))
-        for attribute, name in turning.lists.items():
-            kind = "nn.Sequential" if attribute in turning.whole else "nn.ModuleList"
-            given = python.name(name)
-            listed = ast.Starred(given, ast.Load()) if attribute in turning.whole else given
-            unit.init.append(python.assign(f"self.{attribute}", python.call(kind, listed)))
-
-    @contextmanager
-    def handing(
-        self,
-        turning: Turning,
-        entered: Flow,
-        widths: Sequence[ast.expr],
-        made: Views[Sequence[Tensor]],
-        ends: Views[Sequence[Tensor]],
-    ) -> Iterator[tuple[Flow, list[T]]]:
-        """Around the walk of a turn that takes what the last one made, and gives the next its.
-
-        What it gives is replaced by what the loop leaves.
-        """
-        unit = self.unit
-        if any(len(outputs) != len(entered) for _, outputs in made):
-            raise CannotTranslateError("a turn that hands on other tensors than it takes")
-        names = [unit.variable() for _ in entered]
-        outside: dict[Identity, T | None] = {}
-        leaves: list[T] = []
-        for number, (tensor, name) in enumerate(zip(entered, names, strict=True)):
-            found = [(id(i.block), t[number].node, t[number].output) for i, t in made]
-            leaf = T((), python.name(name), [*tensor.ids, *found])
-            width = python.carry(int(tensor.shape[0]), widths[number])
-            free = [python.Int(int(size), python.name("§")) for size in tensor.shape[1:]]
-            unit.shaped(leaf, [width, *free])
-            for identity in leaf.ids:
-                outside[identity] = unit.known.get(identity)
-                unit.known[identity] = leaf
-            leaves.append(leaf)
-            unit.fwd.append(python.assign(name, tensor.run))
-        inner = {(id(i.block), t.node, t.output) for i, found in made for t in found}
-        self.stack.append(turning)
-        around, unit.fwd = unit.fwd, []
-        unit.loops[turning.variable] = turning.over
-        given: list[T] = []
-        yield tuple(leaves), given
-        body, unit.fwd = handed(unit.fwd, names, [one.run for one in given]), around
-        self.stack.pop()
-        loop = self.turning_loop(turning, body)
-        at_once = whole_list(loop, turning)
-        if at_once is not None:
-            unit.fwd[-1] = python.assign(names[0], python.call(at_once, entered[0].run))
-        else:
-            unit.fwd.append(loop)
-        unit.locals.discard(turning.variable)
-        for identity, turns in [*unit.turns_of.items()]:
-            if turning.variable in turns:
-                unit.known.pop(identity, None)
-                del unit.turns_of[identity]
-                unit.lost[identity] = turning.term
-        for identity, known in outside.items():
-            if identity in inner:
-                unit.known.pop(identity, None)
-                unit.lost[identity] = turning.term
-            elif known is not None:
-                unit.known[identity] = known
-        for number, (name, out) in enumerate(zip(names, given, strict=True)):
-            result = T((), python.name(name))
-            unit.shaped(result, out.shape)
-            last = [(i, outputs[number]) for i, outputs in ends]
-            for i, end in last:
-                unit.lost.pop((id(i.block), end.node, end.output), None)
-            given[number] = unit.bind(result, last)
+        if term.rows is None:
+            assert term.range is not None
+            ((name, _),) = term.header
+            return name, 0, self.unit.ctor(translate(term.range, self.unit))
+        for column, (name, _) in enumerate(term.header):
+            numbers = [python.plain(row[column]) for row in views[0][1].rows]
+            low = numbers[0]
+            if not isinstance(low, int) or isinstance(low, bool):
+                continue
+            if numbers == [*range(low, low + len(numbers))]:
+                ends = [low, low + len(numbers)] if low else [len(numbers)]
+                return name, column, python.call("range", *map(python.constant, ends))
+        raise CannotTranslateError("a loop over a table")
 
     def called_on_each(
         self, term: tree.EachTerm, views: Views[Each], entered: Sequence[T], hint: str
@@ -329,7 +181,10 @@ class Families(Lines):
             for name in ast.walk(loop.target)
             if isinstance(name, ast.Name)
         }
-        put = _Modules(index, found, unit, inner, set(turning.families))
+        whole = {name for name, count in unit.lengths.items() if count == turning.count}
+        if any(map(_has_module, body)):
+            whole = set()  # TorchScript knows no loop over modules and tensors at once
+        put = _Modules(index, found, unit, inner, set(turning.families), whole)
         body = [put.visit(node) for node in body]
         target: ast.expr = python.name(turning.variable)
         counted = any(turning.variable in python.names_in(node) for node in body)
@@ -368,6 +223,8 @@ class Families(Lines):
     def item(self, family: Family, turning: Turning, number: int) -> T:
         """What one turn appended to a list."""
         unit, variable = self.unit, turning.variable
+        if turning.count:
+            unit.lengths[family.variable] = turning.count
         position = python.constant(number - turning.low)
         item = T((), python.item(python.name(family.variable), position))
         outputs = [(i, t) for i, t in family.outputs if i.turns[variable] == number]
@@ -395,60 +252,6 @@ class Families(Lines):
         return item
 
 
-def handed(
-    body: list[ast.stmt], names: Sequence[str], given: Sequence[ast.expr]
-) -> list[ast.stmt]:
-    """A turn's statements, at whose end what it gives has the names of what it takes."""
-    if len(names) == 1:
-        return [*body, python.assign(names[0], given[0])]
-    match body[-1:]:
-        case [ast.Assign(targets=[ast.Tuple(elts=targets)])]:
-            stored = [node.id for node in targets if isinstance(node, ast.Name)]
-            if all(isinstance(node, ast.Name) and node.id in stored for node in given):
-                new = {node.id: name for node, name in zip(given, names, strict=True)}  # type: ignore[attr-defined]
-                if len(new) == len(names):
-                    for node in targets:
-                        if isinstance(node, ast.Name):
-                            node.id = new.get(node.id, node.id)
-                    return body
-    raise CannotTranslateError("a turn that makes its tensors one by one")
-
-
-def whole_list(loop: ast.For, turning: Turning) -> ast.expr | None:
-    """`self.layers`, where a loop does no more than call each of these."""
-    match loop:
-        case ast.For(
-            target=ast.Name(id=layer),
-            iter=ast.Attribute(value=ast.Name(id="self"), attr=attribute) as layers,
-            body=[
-                ast.Assign(
-                    targets=[ast.Name(id=made)],
-                    value=ast.Call(func=ast.Name(id=called), args=[argument]),
-                ),
-                ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=last)),
-            ],
-        ) if (
-            turning.lists is not None
-            and layer == called
-            and made == last
-            and python.same(argument, python.name(name))
-        ):
-            turning.whole.add(attribute)
-            return layers
-    return None
-
-
-def turns_made(loop: Loop) -> list[tuple[Tensor, ...]]:
-    """What each turn of a loop hands on."""
-    found: list[tuple[Tensor, ...]] = []
-    for body in loop.bodies:
-        last = next((line.outputs for line in reversed(body) if line.on), None)
-        if last is None:
-            raise CannotTranslateError("a turn without a line")
-        found.append(tuple(last))
-    return found
-
-
 class _Modules(ast.NodeTransformer):
     """The module of a turn has a name of its own: `layer` for `self.layers[i]`."""
 
@@ -459,12 +262,22 @@ class _Modules(ast.NodeTransformer):
         unit: Unit,
         inner: set[str],
         families: set[str],
+        whole: set[str],
     ) -> None:
-        self.index, self.found, self.unit = index, found, unit
+        self.index, self.found, self.unit, self.whole = index, found, unit, whole
         self.inner, self.families = inner, families
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
+        listed = isinstance(node.value, ast.List | ast.Tuple) or (
+            isinstance(node.value, ast.Name) and node.value.id in self.whole
+        )
+        if python.same(node.slice, self.index) and listed:
+            key = ast.dump(node.value)
+            if key not in self.found:
+                hint = self.unit.columns.get(key, "")
+                self.found[key] = (node.value, self.unit.variable(hint))
+            return python.name(self.found[key][1])
         if python.same(node.slice, self.index) and _is_module(node.value):
             key = ast.dump(node.value)
             if key not in self.found:
@@ -476,6 +289,12 @@ class _Modules(ast.NodeTransformer):
                 self.found[key] = (node.value, name)
             return python.name(self.found[key][1])
         return node
+
+
+def _has_module(node: ast.AST) -> bool:
+    return any(
+        isinstance(one, ast.Subscript) and _is_module(one.value) for one in ast.walk(node)
+    )
 
 
 def _is_module(node: ast.expr) -> bool:
@@ -501,6 +320,13 @@ def ranges(term: tree.ForTerm) -> bool:
         case tree.Binary(operator=".."):
             return len(term.header) == 1
     return False
+
+
+def by_rows(term: tree.ForTerm) -> bool:
+    """Whether a loop over a table makes families: each of its lines has an index."""
+    lines = [line for line in term.body if isinstance(line, tree.LineStatement)]
+    labels = [label for line in lines for label in line.labels or (None,)]
+    return term.rows is not None and all(label and label.parts for label in labels)
 
 
 def _number(value: object) -> int:

@@ -259,7 +259,7 @@ class Lines(Chains):
         if any(line.source is not None for _, line in views):
             flow = self.turn_of(statement) or self.named(statement, views)
             flow = flow or self.flow_of([(i, line.source or ()) for i, line in views])
-        if flow == () and self.ended and not isinstance(terms[0], tree.ForTerm):
+        if flow == () and self.ended and not _without_flow(terms[0]):
             raise UnrollError(self.ended)
         pairs = [(i, line.terms) for i, line in views]
         if operands is not None and len(terms) == 1 and isinstance(terms[0], tree.ForTerm):
@@ -282,6 +282,13 @@ class Lines(Chains):
         if operands is not None:
             self.offered(operands, flow)
         return flow
+
+
+def _without_flow(term: tree.Term) -> bool:
+    """Whether a line's first term reads nothing of the line before."""
+    return isinstance(term, tree.ForTerm) or (
+        isinstance(term, tree.CallTerm) and term.operands is not None
+    )
 
 
 def holds(views: Views[Line]) -> bool:

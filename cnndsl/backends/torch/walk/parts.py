@@ -74,6 +74,8 @@ class Turning:
     """The lists that it makes, by label."""
     shared: bool = False
     """Its turns are one module."""
+    count: int = 0
+    """How many turns there are, where all instances have as many."""
     lists: dict[str, str] | None = None
     """Of a loop of the constructor too: the variables that list each turn's modules."""
     whole: set[str] = field(default_factory=set)

@@ -411,7 +411,9 @@ def left_by(init: Sequence[ast.stmt], variable: str, value: ast.expr) -> bool:
     match init[-1:]:
         case [ast.For(iter=over, body=[*_, ast.Assign() as last])]:
             turns = isinstance(over, ast.Tuple) or bool(
-                isinstance(over, ast.Call) and len(over.args) == 1 and python.number(over.args[0])
+                isinstance(over, ast.Call)
+                and len(over.args) == 1
+                and python.number(over.args[0])
             )
             return turns and python.same(last, python.assign(variable, value))
     return False

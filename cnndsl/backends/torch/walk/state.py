@@ -169,7 +169,15 @@ class State(ABC):
         node = unit.ctor(said)
         # What a turn of a loop calls so, the next one calls otherwise.
         plain = isinstance(node, ast.Name) or bool(self.stack)
-        if literal(node) is None and not plain:
+        turning = self.stack[-1] if self.stack else None
+        turned = isinstance(turning, Turning) and turning.lists is None
+        if turned and python.names_in(node) & unit.loops.keys():
+            known = self.local(identifier(name))
+            unit.fwd.append(python.assign(known, unit.run(node)))
+            unit.loops[known] = node
+            unit.turn_lets.add(known)
+            node = python.name(known)
+        elif literal(node) is None and not plain:
             known = identifier(name)
             unit.init.append(python.assign(known, node))
             unit.lets[known] = node
@@ -238,7 +246,7 @@ class State(ABC):
         if not line.labels or not last or len(line.labels) > 1:
             return ""
         if any(isinstance(turn, Turning) for turn in self.stack):
-            return line.labels[0].name
+            return "" if line.labels[0].parts else line.labels[0].name
         index = self.index(line.labels[0])
         return "_".join([line.labels[0].name, *map(str, index)])
 
@@ -368,6 +376,11 @@ class State(ABC):
     def register(self, name: str, module: ast.expr) -> ast.expr:
         """Register a module at its place; the text that reaches it."""
         unit = self.unit
+        if python.names_in(module) & unit.turn_lets or any(
+            isinstance(node, ast.Subscript) and isinstance(node.value, ast.Tuple)
+            for node in ast.walk(module)
+        ):
+            raise CannotTranslateError("a module that depends on a turn's row")
         stack = [t for t in self.stack if not (isinstance(t, Turning) and t.shared)]
         turns = tuple(turn for turn in stack if isinstance(turn, int))
         loops = stack[len(turns) :]

@@ -9,13 +9,14 @@ from typing import Any
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import T
-from cnndsl.backends.torch.walk.families import Families, ranges
+from cnndsl.backends.torch.walk.families import by_rows, ranges
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, or_unrolled
+from cnndsl.backends.torch.walk.passing import Passing
 from cnndsl.language import tree
 from cnndsl.structure import Call, Each, Group, Line, Loop, Repeat
 
 
-class Walk(Families):
+class Walk(Passing):
     """The walk through one block; `called` gives the unit of a block that it calls."""
 
     def body(
@@ -99,6 +100,7 @@ class Walk(Families):
         return (
             id(term) not in self.unit.unrolled
             and bool(flow)
+            and (self.unit.looped or len(flow or ()) == 1)
             and any(len(one.items) > 1 for _, one in views)
             and all(len(item.outputs) == len(flow or ()) for item in turns)
         )
@@ -112,10 +114,15 @@ class Walk(Families):
     ) -> Flow | None:
         """`for`, turn by turn."""
         unit = self.unit
-        if term.rows is None and id(term) not in unit.unrolled and ranges(term):
+        if id(term) not in unit.unrolled and (ranges(term) or (unit.looped and by_rows(term))):
             with or_unrolled(term):
                 return self.family(term, views, flow, operands)
-        if operands is None and flow is not None and len(flow) == 1 and self.passes(term, views):
+        if (
+            operands is None
+            and flow is not None
+            and len(flow) == 1
+            and self.passes(term, views)
+        ):
             with or_unrolled(term):
                 return self.passing(term, views, flow)
         self.counted(term, views)
@@ -139,7 +146,7 @@ class Walk(Families):
         """Whether a loop of modules may be one of `forward`: its lines follow each other."""
         lines = [line for line in term.body if isinstance(line, tree.LineStatement)]
         return (
-            self.unit.passing
+            self.unit.looped
             and id(term) not in self.unit.unrolled
             and not self.stack
             and any(len(one.bodies) > 1 for _, one in views)

@@ -69,12 +69,14 @@ def test_a_check_says_what_failed_and_the_page_numbers_it(lenet: Subject) -> Non
     assert "| `lenet5` |  | ✓ |" in written
     assert "1. TypeError: no" in written
     assert "2. `torch.jit.script` has no type" in written
+    assert "✗ [1](#notes)" in written
+    assert "✓ [1](#notes)" in page({"wavenet": {"ddp": ""}})
 
 
 def test_results_are_kept_by_the_files_text(tmp_path: Path) -> None:
     results = Results(tmp_path / "build" / "found.json")
-    results.of("a", "text")["fx"] = ""
+    results.of("a", "x = 1")["fx"] = ""
     results.write()
     again = Results.read(results.path)
-    assert "fx" in again.of("a", "text")
-    assert "fx" not in again.of("a", "another text")
+    assert "fx" in again.of("a", '"""Words, which no tool reads."""\n\nx = 1  # one')
+    assert "fx" not in again.of("a", "x = 2")

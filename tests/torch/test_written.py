@@ -189,6 +189,98 @@ model M: image[4, H=8, W=8] -> (a, b) {
 }
 
 
+TWO = """
+block Two: x -> (a, b) { a: x -> conv(4, 3x3)
+                         b: conv(4, 3x3, stride=2) }
+"""
+LOOPS = {
+    "a table whose rows have an inner loop": (
+        """
+block Unit(c: int, drop: float) { conv(c, 3x3, norm=bn, act=relu) -> droppath(drop) }
+model M: image[3, H=16, W=16] -> y {
+  stages:
+  for | c | n | first |
+      | 4 | 1 |   0   |
+      | 6 | 3 |   1   |
+  { down: bn -> conv(c, 2x2, stride=2, pad=valid) when first > 0
+    unit: for i in 0..n { Unit(c, 0.1 * (first + i) / 4) } }
+  y: gap
+}""",
+        "for down, unit in zip(self.down, self.unit):",
+    ),
+    "a table of sequences between functions": (
+        """
+model M: image[3, H=16, W=16] -> y {
+  stages:
+  for | c | n |
+      | 4 | 2 |
+      | 6 | 1 |
+  { convs: conv(c, 3x3, act=relu) * n
+    maxpool(2x2) }
+  y: gap -> linear(5)
+}""",
+        "for convs in self.convs:",
+    ),
+    "a table of which each turn is a sequence is one": (
+        """
+model M: image[3, H=16, W=16] -> y {
+  stages:
+  for | c | n |
+      | 4 | 2 |
+      | 6 | 1 |
+  { unit: for i in 0..n { conv(c, 3x3, act=relu) } }
+  y: gap -> linear(5)
+}""",
+        "self.unit(image)",
+    ),
+    "several tensors go through the same blocks": (
+        """
+block Mix: *x[C, _, _] -> *y {
+  for i in 0..len(x) { y[i]: add { x[i]; x[0] -> conv(C, 1x1) } -> tanh }
+}
+model M: image[4, H=8, W=8] -> y {
+  a: conv(4, 3x3)
+  b: conv(4, 3x3)
+  m: Mix { image; a; b } -> Mix * 3
+  y: concat { m[*] }
+}""",
+        "for block in self.m_block2:",
+    ),
+    "a table of anchors over levels": (
+        TWO
+        + """
+model M: image[3, H=16, W=16] -> y[N, 4] {
+  f: image -> Two
+  for | i |  sizes  |
+      | 0 | [ 2, 3] |
+      | 1 | [ 4, 7] |
+  { grid[i]: f[i] -> anchor_grid([H // f[i].h, W // f[i].w], sizes=sizes, ratios=[0.5, 1]) }
+  y: concat { grid[*] }
+}""",
+        "for x, sizes in zip([a, b], ((2, 3), (4, 7))):",
+    ),
+    "a loop with values of its own": (
+        TWO
+        + """
+model M(q: float = 1.5): image[3, H=16, W=16] -> y[N, 4] {
+  f: image -> Two
+  for i in 0..2 {
+    let s = 3 * 2 ** i
+    grid[i]: f[i] -> anchor_grid([2, 2], wh=[[s, s], [s * q, s / q]])
+  }
+  y: concat { grid[*] }
+}""",
+        "s = 3 * 2**i",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), LOOPS.values(), ids=LOOPS)
+def test_a_loop_is_a_loop_of_forward(text: str, said: str) -> None:
+    assert said in loads(text).torch_source()
+    agree(text)
+
+
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_what_is_written_is_the_network(text: str) -> None:
     agree(text)

@@ -1,13 +1,14 @@
 """What PyTorch's own tools make of each written file: the page `docs/torch-checks.md`.
 
-    python -m tools.torch_checks [NAME …] [--check NAME …] [--limit 300] [--again]
+    python -m tools.torch_checks [NAME …] [--check NAME …] [--limit 300] [--again] [--stale]
 
 Each shipped network, with random weights and norm statistics, over small maps, in a process
 of its own, a check after the other; a check that takes longer than `--limit` seconds counts
-as failed. What was found is kept in `build/torch-checks.json` by the file's text, so that
-the script goes on where it was stopped; `--again` forgets it. At the end the page is written,
-and what failed is printed: then the exit status is 1. What cannot pass is in `EXCEPTIONS`,
-with its reason.
+as failed. What was found is kept in `tools/torch_checks/found.json` by the file's code, so
+that only what has changed since is checked, and the script goes on where it was stopped;
+`--again` forgets it, `--stale` only names what would be checked. At the end the page is
+written, and what failed is printed: then the exit status is 1. What cannot pass is in
+`EXCEPTIONS`, with its reason.
 
 `onnx` needs onnxscript and onnxruntime, `inductor` a C++ compiler.
 """
@@ -27,7 +28,7 @@ from tools.torch_checks.results import Results, page, wanted
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "torch-checks.md"
-KEPT = ROOT / "build" / "torch-checks.json"
+KEPT = Path(__file__).parent / "found.json"
 
 
 def run(name: str, checks: list[str], limit: int, keep: Callable[[str, str], None]) -> None:
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--check", action="append", choices=list(CHECKS), default=[])
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--stale", action="store_true")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -81,7 +83,10 @@ def main() -> None:
         text = subject_of(name).text
         known = Results.read(KEPT).of(name, text)
         asked = [c for c in wanted(name) if not options.check or c in options.check]
-        checks = [c for c in asked if options.again or c not in known]
+        checks = [c for c in asked if options.again or known.get(c) != ""]
+        if options.stale:
+            print(f"{name:26} {' '.join(checks)}" if checks else f"{name:26} -")
+            continue
 
         def keep(which: str, answer: str, name: str = name, text: str = text) -> None:
             # Another run of this script may have written meanwhile.
@@ -91,6 +96,8 @@ def main() -> None:
             print(f"{name:26} {which:14} {answer or 'ok'}", flush=True)
 
         run(name, checks, options.limit, keep)
+    if options.stale:
+        return
     found = Results.read(KEPT).found
     PAGE.write_text(page({n: found[n] for n in NETWORKS if n in found}), encoding="utf-8")
     failed = [f"{n}: {which}" for n in found for which in wanted(n) if found[n].get(which)]

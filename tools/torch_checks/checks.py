@@ -22,6 +22,17 @@ from typing import Any
 STEPS = (32, 64, 16, 8, 4, 2, 1)
 """By how much another size may be larger."""
 
+UNUSED = {
+    "mask_rcnn_resnet50_fpn": """With `find_unused_parameters=True`: what it gives is
+detections, and no gradient goes from these to the scores that only rank proposals
+(`rpn.head.objectness`).""",
+    "wavenet": """With `find_unused_parameters=True`: the last layer's residual convolution
+feeds no output, as in the paper's figure 4.""",
+}
+"""Networks in which a parameter has no gradient, and why."""
+MULTIPLES = {"stacked_hourglass": 64}
+"""What the sizes must be multiples of, where `torch.export` does not find it itself."""
+
 
 @dataclass
 class Subject:
@@ -110,9 +121,11 @@ class Subject:
         import torch
 
         auto = torch.export.Dim.AUTO
+        step = MULTIPLES.get(self.name)
+        side = step * torch.export.Dim("side", min=1, max=64) if step else auto
         return tuple(
             {
-                axis: auto
+                axis: side if axis else auto
                 for axis, n in enumerate((0, *shape))
                 if axis == 0 or self.sizes[-1][name][axis - 1] != n
             }
@@ -339,13 +352,19 @@ def _trained(rank: int, subject: Subject, meeting: str, queue: Any) -> None:
         )
         made = subject.made().train()
         # A fresh norm of one value for each channel has nothing to train on.
-        parallel = torch.nn.parallel.DistributedDataParallel(made)
+        unused = subject.name in UNUSED
+        parallel = torch.nn.parallel.DistributedDataParallel(
+            made, find_unused_parameters=unused
+        )
         torch.manual_seed(rank)
         for _ in range(2):
             made.zero_grad()
             images = [torch.randn_like(image) for image in subject.images()]
             found = [t.float().mean() for t in tensors(parallel(*images)) if t.requires_grad]
             torch.stack(found).sum().backward()
+        without = [name for name, p in made.named_parameters() if p.grad is None]
+        if without and not unused:
+            raise AssertionError(f"no gradient: {', '.join(without)}")
         queue.put(
             [float(p.grad.double().sum()) for p in made.parameters() if p.grad is not None]
         )

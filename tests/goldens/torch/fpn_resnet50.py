@@ -16,10 +16,8 @@ class FPNResNet50Output(NamedTuple):
 
 
 class Bottleneck(nn.Module):
-    """`width` and `groups` are what ResNeXt and Wide ResNet change, `d` is the 3x3's
-    dilation.
+    """Source: arXiv:1512.03385, figure 5.
 
-    Source: arXiv:1512.03385, figure 5.
     Deviation: the paper strides the first 1x1 (v1); v1_5 strides the 3x3, as
     torchvision does.
     """
@@ -120,8 +118,7 @@ class FPNResNet50(nn.Module):
     (`norm=frozen_bn`).
 
     Source: arXiv:1612.03144, section 4.
-    Parameters: norm=bn.
-    Written for image [3, 224, 224] (sizes per image).
+    Written for image (N, 3, 224, 224).
     """
 
     def __init__(

@@ -21,11 +21,7 @@ class GoogLeNetOutput(NamedTuple):
 
 
 class Inception(nn.Module):
-    """`norm` and `five` are what later forms change: batch normalisation, and 3x3 for
-    5x5.
-
-    Source: arXiv:1409.4842, figure 2.
-    """
+    """Source: arXiv:1409.4842, figure 2."""
 
     def __init__(
         self, c_in: int, c1: int, r3: int, c3: int, r5: int, c5: int, pool: int
@@ -67,8 +63,7 @@ class GoogLeNet(nn.Module):
     Source: arXiv:1409.4842, table 1.
     Deviation: the paper has 12 times fewer parameters than AlexNet: 60,965,224 /
     6,998,552 is 8.7.
-    Parameters: channels=3, classes=1000, aux=false.
-    Written for image [3, 224, 224] (sizes per image).
+    Written for image (N, 3, 224, 224).
     """
 
     def __init__(
@@ -127,9 +122,8 @@ class GoogLeNet(nn.Module):
         x = self.conv3(self.conv2(F.local_response_norm(x, 5)))
         x = F.local_response_norm(x, 5)
         i3 = self.i3(F.max_pool2d(x, 3, stride=2, ceil_mode=True))
-        maxpool3 = F.max_pool2d(i3, 3, stride=2, ceil_mode=True)
+        x = F.max_pool2d(i3, 3, stride=2, ceil_mode=True)
         i4 = []
-        x = maxpool3
         for layer in self.i4:
             x = layer(x)
             i4.append(x)

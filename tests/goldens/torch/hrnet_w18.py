@@ -34,10 +34,8 @@ class ConvBNReLU2(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """`width` and `groups` are what ResNeXt and Wide ResNet change, `d` is the 3x3's
-    dilation.
+    """Source: arXiv:1512.03385, figure 5.
 
-    Source: arXiv:1512.03385, figure 5.
     Deviation: the paper strides the first 1x1 (v1); v1_5 strides the 3x3, as
     torchvision does.
     """
@@ -126,8 +124,7 @@ class HRNet(nn.Module):
     """High-resolution representations are kept from the first stage to the last.
 
     Source: arXiv:1908.07919, section 3.
-    Parameters: channels=3, w=18, classes=1000.
-    Written for image [3, 224, 224] (sizes per image).
+    Written for image (N, 3, 224, 224).
     """
 
     def __init__(self, channels: int = 3, w: int = 18, classes: int = 1000) -> None:
@@ -173,13 +170,12 @@ class HRNet(nn.Module):
         stage2, stage2_2 = self.stage2([self.t1(stage1), self.t2(stage1)])
         t3 = self.t3(stage2_2)
         x, y, z = self.stage3_block1([stage2, stage2_2, t3])
-        x, y, z = self.stage3_block2[0]([x, y, z])
-        x, y, z = self.stage3_block2[1]([x, y, z])
-        x, y, z = self.stage3_block2[2]([x, y, z])
+        for block in self.stage3_block2:
+            x, y, z = block([x, y, z])
         t4 = self.t4(z)
         x, y, z, u = self.stage4_block1([x, y, z, t4])
-        x, y, z, u = self.stage4_block2[0]([x, y, z, u])
-        x, y, z, u = self.stage4_block2[1]([x, y, z, u])
+        for block in self.stage4_block2:
+            x, y, z, u = block([x, y, z, u])
         head_0 = self.head(x)
         head_1 = self.head_block[0](y) + self.head_conv[0](head_0)
         head_2 = self.head_block[1](z) + self.head_conv[1](head_1)

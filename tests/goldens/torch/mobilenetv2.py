@@ -40,8 +40,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Source: arXiv:1801.04381, table 2.
 
-    Parameters: channels=3, width=1.0, classes=1000.
-    Written for image [3, 224, 224] (sizes per image).
+    Written for image (N, 3, 224, 224).
     """
 
     def __init__(

@@ -21,10 +21,8 @@ class ConvBN(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """`width` and `groups` are what ResNeXt and Wide ResNet change, `d` is the 3x3's
-    dilation.
+    """Source: arXiv:1512.03385, figure 5.
 
-    Source: arXiv:1512.03385, figure 5.
     Deviation: the paper strides the first 1x1 (v1); v1_5 strides the 3x3, as
     torchvision does.
     """
@@ -47,8 +45,7 @@ class ResNet50(nn.Module):
 
     Deviation: v1_5, the default, strides the 3x3 of a bottleneck; the paper (v1) its
     first 1x1.
-    Parameters: channels=3, classes=1000, stride_on="v1_5".
-    Written for image [3, 224, 224] (sizes per image).
+    Written for image (N, 3, 224, 224).
     """
 
     def __init__(

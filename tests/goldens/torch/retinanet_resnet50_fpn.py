@@ -92,10 +92,8 @@ class RetinaNetOutput(NamedTuple):
 
 
 class Bottleneck(nn.Module):
-    """`width` and `groups` are what ResNeXt and Wide ResNet change, `d` is the 3x3's
-    dilation.
+    """Source: arXiv:1512.03385, figure 5.
 
-    Source: arXiv:1512.03385, figure 5.
     Deviation: the paper strides the first 1x1 (v1); v1_5 strides the 3x3, as
     torchvision does.
     """
@@ -204,8 +202,7 @@ class RetinaFPN(nn.Module):
 
 
 class RetinaHead(nn.Module):
-    """Two towers that share nothing; every level shares both. At first every anchor's
-    score is `prior`.
+    """Two towers that share nothing; every level shares both.
 
     Source: arXiv:1708.02002, section 4, figure 3.
     """
@@ -249,8 +246,7 @@ class RetinaNet(nn.Module):
     predicted; the paper's K is 80.
     Deviation: anchors' sides are whole pixels, and the grid's step is floor(image /
     level), 61 and 114 and not 64 and 128 on P6 and P7 at 800, as torchvision.
-    Parameters: classes=91, norm=frozen_bn, p6_from="p5".
-    Written for image [3, 800, 800] (sizes per image).
+    Written for image (N, 3, 800, 800).
     """
 
     def __init__(
@@ -274,37 +270,23 @@ class RetinaNet(nn.Module):
             cls, reg = self.head(x)
             all_cls.append(cls)
             all_reg.append(reg)
-        grid_0 = ratio_grid(
-            p3,
-            (32, 40, 50),
-            (0.5, 1, 2),
-            stride=(image.shape[2] // p3.shape[2], image.shape[3] // p3.shape[3]),
-        )
-        grid_1 = ratio_grid(
-            p4,
-            (64, 80, 101),
-            (0.5, 1, 2),
-            stride=(image.shape[2] // p4.shape[2], image.shape[3] // p4.shape[3]),
-        )
-        grid_2 = ratio_grid(
-            p5,
-            (128, 161, 203),
-            (0.5, 1, 2),
-            stride=(image.shape[2] // p5.shape[2], image.shape[3] // p5.shape[3]),
-        )
-        grid_3 = ratio_grid(
-            p6,
-            (256, 322, 406),
-            (0.5, 1, 2),
-            stride=(image.shape[2] // p6.shape[2], image.shape[3] // p6.shape[3]),
-        )
-        grid_4 = ratio_grid(
-            p7,
-            (512, 645, 812),
-            (0.5, 1, 2),
-            stride=(image.shape[2] // p7.shape[2], image.shape[3] // p7.shape[3]),
-        )
+        grid = []
+        for x, sizes in zip(
+            [p3, p4, p5, p6, p7],
+            (
+                (32, 40, 50),
+                (64, 80, 101),
+                (128, 161, 203),
+                (256, 322, 406),
+                (512, 645, 812),
+            ),
+        ):
+            y = ratio_grid(
+                x,
+                sizes,
+                (0.5, 1, 2),
+                stride=(image.shape[2] // x.shape[2], image.shape[3] // x.shape[3]),
+            )
+            grid.append(y)
         cls = torch.cat(all_cls, 1)
-        reg = torch.cat(all_reg, 1)
-        anchors = torch.cat([grid_0, grid_1, grid_2, grid_3, grid_4], 1)
-        return RetinaNetOutput(cls, reg, anchors)
+        return RetinaNetOutput(cls, torch.cat(all_reg, 1), torch.cat(grid, 1))

@@ -47,8 +47,7 @@ class UNet(nn.Module):
     """Every convolution loses its border: 572 pixels in, 388 out.
 
     Source: arXiv:1505.04597, figure 1.
-    Parameters: channels=1, classes=2.
-    Written for image [1, 572, 572] (sizes per image).
+    Written for image (N, 1, 572, 572).
     """
 
     def __init__(self, channels: int = 1, classes: int = 2) -> None:

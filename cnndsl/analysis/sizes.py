@@ -101,9 +101,14 @@ class Sizes:
     def __str__(self) -> str:
         """What `cnndsl sizes` prints."""
         lines = [self.name]
+        alike: dict[str, list[str]] = {}
         for where, forms in self.pieces.items():
-            lines += [f"where {where}"] if where else []
-            lines += [str(forms), ""]
+            alike.setdefault(str(forms), []).append(where)
+        for said, (first, *others) in alike.items():
+            # Where all have one form, nothing but the accepted sizes is to be said of them.
+            if first and len(alike) > 1:
+                lines += [f"where {first}", *(f"or    {where}" for where in others)]
+            lines += [said, ""]
         lines.append(f"accepts    {self.words()}")
         if not self.rules.complete:
             lines.append(

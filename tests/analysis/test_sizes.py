@@ -441,3 +441,15 @@ def test_no_attribute_that_is_no_integer_decides_a_size(case: Case) -> None:
     assert other.macs(*inputs) == op.macs(*inputs)
     shapes = [[w.shape for w in one.weights(*inputs).values()] for one in (op, other)]
     assert shapes[0] == shapes[1]
+
+
+def test_networks_of_one_form_are_told_once() -> None:
+    text = """
+model M: image[3, H=8, W=8] -> y {
+  rows: values(0..H) -> reshape(1, H, 1)
+  y: add { image; rows } -> conv(2, 1x1)
+}"""
+    found = sizes(cnndsl.loads(text))
+    assert len(found.pieces) > 1
+    assert "where" not in str(found)
+    assert str(found).count("MACs") == 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from cnndsl.analysis.forms import normal
+from cnndsl.analysis.forms import normal, spell_formula
 from cnndsl.analysis.propagate import Atom, Layer, Propagated, propagate, size_attributes
 from cnndsl.analysis.valid import Valid
 from cnndsl.diagnostics import ArchError, OpError
@@ -80,6 +80,22 @@ class Piece:
             )
         except ZeroDivisionError:
             return False
+
+    def decides(self, other: Piece) -> bool:
+        """Whether a branch, and not only a repeated operand, tells it from another."""
+        return {(o.formula, o.value) for o in self.branches} != {
+            (o.formula, o.value) for o in other.branches
+        }
+
+    def repeats(self, names: Mapping[Atom, str]) -> list[str]:
+        """Which sizes are 1 here, and which are not: `W = 1`."""
+        found = [
+            f"{spell_formula(size, names)} {'=' if one else '>'} 1"
+            for sizes, ones in self.repeated
+            for size, one in zip(sizes, ones, strict=True)
+            if size.atoms()
+        ]
+        return [*dict.fromkeys(found)]
 
     def blame(self, atoms: Mapping[Atom, int], *, weights: bool = True) -> Blame | None:
         """The first layer or contract that refuses these sizes; None where none does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from cnndsl.analysis.accepts import Acceptance, Blame
+from cnndsl.analysis.accepts import Acceptance, Blame, Piece
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.forms import spell_decided
 from cnndsl.analysis.propagate import propagate
@@ -30,15 +30,34 @@ class Sizes:
     def pieces(self) -> dict[str, ClosedForms]:
         """The forms by the sizes at which they hold, the network's own first.
 
-        One entry, under an empty string, where no size decides anything.
+        One entry, under an empty string, where no size decides anything. Where a size of 1
+        repeats an operand, and the network's own forms say what that gives, they stand for it.
         """
+        first, *others = self.rules.pieces
+        apart = [(first, self.forms)]
+        for piece in others:
+            forms = closed_forms(piece.found.network, piece.found)
+            if piece.decides(first) or not self._covers(piece, forms):
+                apart.append((piece, forms))
+        names = self.rules.names
+        several = [one for one, _ in apart if not one.decides(first)]
         found = {}
-        for piece in self.rules.pieces:
-            where = [spell_decided(one, self.rules.names) for one in piece.branches]
-            own = piece is self.rules.pieces[0]
-            forms = self.forms if own else closed_forms(piece.found.network, piece.found)
+        for piece, forms in apart:
+            where = [spell_decided(one, names) for one in piece.branches]
+            if len(several) > 1 and piece in several:
+                where += piece.repeats(names)
             found[" and ".join(where)] = forms
         return found
+
+    def _covers(self, piece: Piece, forms: ClosedForms) -> bool:
+        """Whether the network's own forms give another's figures, at all sizes tried."""
+        for times in (1, 2, 3):
+            sizes = {name: n * times if n > 1 else n for name, n in piece.found.sizes.items()}
+            if not piece.holds(piece.found.bound(sizes)):
+                continue
+            if self.forms.at(**sizes) != forms.at(**sizes):
+                return False
+        return True
 
     def at(self, **sizes: int) -> dict[str, object]:
         """The figures of the network that the file gives at these sizes.

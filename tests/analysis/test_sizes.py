@@ -453,3 +453,21 @@ model M: image[3, H=8, W=8] -> y {
     assert len(found.pieces) > 1
     assert "where" not in str(found)
     assert str(found).count("MACs") == 1
+
+
+@pytest.mark.parametrize(
+    ("gate", "told"),
+    [
+        ("mean(2, keep=true)", {"": "6H·W"}),
+        ("gap(keep=true)", {"": "6H·W"}),
+        ("learned([1, 8, 1])", {"H > 1 and W > 1": "6H·W", "H = 1 and W > 1": "48W"}),
+    ],
+)
+def test_a_size_of_one_that_repeats_an_operand_does_not_stand_for_all(
+    gate: str, told: dict[str, str]
+) -> None:
+    text = f"""
+model M: image[3, H=8, W=8] -> y {{ y: mul {{ image; {gate} }} -> conv(2, 1x1) }}"""
+    found = sizes(cnndsl.loads(text))
+    assert {where: str(forms.macs) for where, forms in found.pieces.items()} == told
+    assert str(found.forms) in str(found)

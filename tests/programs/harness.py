@@ -438,7 +438,7 @@ def input_sizes(program: Program) -> None:
     network = program.network
     free = free_parameters(partial(elaborate, program.definition), network)
     found = sizes(free)
-    str(found)
+    require(str(found.forms) in str(found), "its own forms are not told")
     chance = np.random.default_rng(program.seed)
     for name in found.valid:
         own = found.forms.sizes[name]

@@ -36,6 +36,8 @@ NAMES = {
     "pad": "pad",
 }
 """How a parameter is called after the argument that it is first used as."""
+WINDOW = frozenset({"kernel", "stride", "dilation", "pad", "factor", "k", "s", "d"})
+"""Arguments about places; one parameter is not both such a number and one of channels."""
 
 
 @record(frozen=False)
@@ -45,6 +47,8 @@ class Parameter(Record):
     name: str
     column: Column
     default: Any = ...
+    window: bool = False
+    """Whether it says something about places, not channels."""
 
     def __hash__(self) -> int:
         """By name, which is unique in a block."""
@@ -164,18 +168,20 @@ class _Finder:
     def formula(self, name: str, column: Column) -> str:
         """A parameter that has these values, a multiple of one, or a new one."""
         for parameter in self.found.parameters:
-            if _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
+            fits = parameter.window == _window(name)
+            if fits and _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
                 parameter.column.update(column)
                 return parameter.name
         numbers = all(isinstance(v, int) and not isinstance(v, bool) for v in column.values())
         if numbers and name not in ("stride", "dilation", "*"):
-            formula = self._multiple(column)
+            formula = self._multiple(name, column)
             if formula is not None:
                 return formula
         return self._new(name, dict(column)).name
 
-    def _multiple(self, column: Column) -> str | None:
-        sources = [(p.name, p.column) for p in self.found.parameters]
+    def _multiple(self, name: str, column: Column) -> str | None:
+        window = _window(name)
+        sources = [(p.name, p.column) for p in self.found.parameters if p.window == window]
         if self.channels:
             sources.insert(0, (self.entered, self.channels))
         for text, source in sources:
@@ -191,7 +197,12 @@ class _Finder:
                     return f"{int(ratio)} * {text}"
                 if ratio and 1 / ratio == int(1 / ratio) and 1 < 1 / ratio <= 4 * MOST:
                     return f"{text} // {int(1 / ratio)}"
-        return self._expansion(column)
+        return None if name == "out" and self._leaves(column) else self._expansion(column)
+
+    def _leaves(self, column: Column) -> bool:
+        """Whether the block has so many channels at its end: its width, no expansion."""
+        whole = [one for one in self._outs() if one.keys() >= self.body.present]
+        return bool(whole) and whole[-1] == column
 
     def _expansion(self, column: Column) -> str | None:
         """`t * in.c`, where the factors are few and the numbers are not."""
@@ -210,15 +221,16 @@ class _Finder:
         return f"{parameter.name} * {self.entered}"
 
     def _new(self, name: str, column: Column) -> Parameter:
-        return self._added(NAMES.get(name, name if name.isidentifier() else "p"), column)
+        wanted = NAMES.get(name, name if name.isidentifier() else "p")
+        return self._added(wanted, column, window=_window(name))
 
-    def _added(self, wanted: str, column: Column) -> Parameter:
+    def _added(self, wanted: str, column: Column, *, window: bool = False) -> Parameter:
         name, number = wanted, 1
         while self.taken[name]:
             number += 1
             name = f"{wanted}{number}"
         self.taken[name] += 1
-        parameter = Parameter(name, column)
+        parameter = Parameter(name, column, window=window)
         self.found.parameters.append(parameter)
         return parameter
 
@@ -285,18 +297,25 @@ class _Finder:
     def _widths(self) -> Iterator[tuple[str, Column]]:
         """Numbers of channels in the block: the last ones first, which leave it."""
         places: list[tuple[str, Column]] = []
+        for column in self._outs():
+            constant = set(column.values())
+            text = self.found.formulas.get(id(column))
+            if text is None and len(constant) == 1:
+                text = str(constant.pop())
+            if text is not None and "in.c" not in text:
+                places.append((text, column))
+        yield from dict(reversed(places)).items()
+
+    def _outs(self) -> Iterator[Column]:
+        """The widths that its layers give, in the order of the text."""
         for line in self.body.lines:
             for step in steps(line.chain):
-                for name, column in step.arguments.items():
-                    if name != "out":
-                        continue
-                    constant = set(column.values())
-                    text = self.found.formulas.get(id(column))
-                    if text is None and len(constant) == 1:
-                        text = str(constant.pop())
-                    if text is not None and "in.c" not in text:
-                        places.append((text, column))
-        yield from dict(reversed(places)).items()
+                if "out" in step.arguments:
+                    yield step.arguments["out"]
+
+
+def _window(name: str) -> bool:
+    return name.rstrip("0123456789") in WINDOW
 
 
 def _fits(known: Column, column: Column, same: Any) -> bool:
@@ -326,7 +345,7 @@ def _flag(step: Step) -> str:
 def kind(values: Iterable[Any]) -> str:
     """The type of a parameter."""
     found = list(values)
-    words = ("same", "valid")
+    words = ("same", "valid", "causal")
     if any(isinstance(v, Sides) or (isinstance(v, Named) and v.word in words) for v in found):
         return "pad"
     if all(isinstance(value, bool) for value in found):

@@ -51,11 +51,14 @@ def _run(lines: list[Line], start: int) -> list[Line]:
 
 def _name(run: list[Line], lines: list[Line], body: Body) -> str | None:
     """What the labels have in common, where it is free."""
-    bases = {line.labels[0].rstrip("0123456789_") for line in run}
-    inside = {line.labels[0] for line in run} & {*body.inputs, *body.outputs}
-    if len(bases) > 1 or inside:
+    labels = [line.labels[0] for line in run]
+    bases = {label.rstrip("0123456789_") for label in labels}
+    if len(bases) > 1 or {*labels} & {*body.inputs, *body.outputs}:
         return None
     base = bases.pop()
+    first = labels[0].removeprefix(base)
+    if first.isdigit() and int(first) and labels == _counted(base, int(first), len(run)):
+        return None  # `down1`, `down2`, `down3`: `down[0]` would be another than `down0`
     taken = {
         *OPS,
         *RESERVED,
@@ -64,6 +67,10 @@ def _name(run: list[Line], lines: list[Line], body: Body) -> str | None:
         *(x for o in lines for x in o.labels),
     }
     return next((name for name in (base, f"{base}s") if name and name not in taken), None)
+
+
+def _counted(base: str, first: int, times: int) -> list[str]:
+    return [f"{base}{number}" for number in range(first, first + times)]
 
 
 def _renamed(line: Line, names: dict[str, str]) -> Line:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from cnndsl.importing.flow import RESERVED, Flow, Layer, Value, refused
+from cnndsl.importing.labels import Labelled, heavy, kind_of, path_of
 from cnndsl.importing.parts import Part, outputs_of
-from cnndsl.importing.steps import arguments, fused, settled
+from cnndsl.importing.steps import NORMS, arguments, fused, settled
 from cnndsl.importing.terms import Body, Chain, Line, Named, Some, Step, repeated
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Shape
@@ -29,81 +30,13 @@ class Writer:
         self.fixed = fixed
         self.part, self.number, self.call, self.flow = part, number, call, flow
         self.some: Some = frozenset((number,))
-        self.makers = {value: item for item in part.items for value in outputs_of(item)}
-        self.count = Counter(value for item in part.items for value in item.inputs)
-        self.count.update(part.outputs)
-        self.begins: dict[int, Value | None] = {}
         root = not part.scope.path
         several = len(part.inputs) > 1 or len(part.outputs) > 1
         self.single = None if root or several else part.inputs[0]
-        self.labelled = self._labelled()
+        places = Labelled(part, self.single)
+        self.makers, self.count, self.labelled = places.makers, places.count, places.values
+        self.before = places.before
         self.labels = self._labels()
-
-    # Which tensors have labels
-
-    def _labelled(self) -> set[Value]:
-        """What several lines read, and nothing else."""
-        found = {
-            v for item in self.part.items if len(outputs_of(item)) > 1 for v in outputs_of(item)
-        }
-        found |= {*self.part.outputs, *self.part.inputs} - {self.single}
-        while True:
-            whole = self._regions(found)
-            open_ = {v for v, n in self.count.items() if n > 1} - whole - found
-            open_ &= set(self.makers)
-            if not open_:
-                return found
-            # The first alone: where it has a label, others may need none.
-            found.add(
-                next(v for item in self.part.items for v in outputs_of(item) if v in open_)
-            )
-
-    def _regions(self, labelled: set[Value]) -> set[Value]:
-        """The tensors that one join begins from, all of whose readers are in its braces."""
-        self.begins = {}
-        read: Counter[Value] = Counter()
-        tops: Counter[Value] = Counter()
-        for item in self.part.items:
-            if isinstance(item, Part) and item.calls:
-                self.begins[id(item)] = None
-            if len(item.inputs) < 2 or id(item) in self.begins:
-                continue
-            spines = [self._spine(value, labelled) for value in item.inputs]
-            start = self._start([values for values, _ in spines], labelled)
-            self.begins[id(item)] = start
-            if start is None:
-                continue
-            tops[start] += 1
-            for values, joins in spines:
-                if start in values:
-                    inner = joins[values.index(start)]
-                    read[start] += not inner
-                    tops[start] -= inner
-        return {v for v, n in tops.items() if n == 1 and read[v] == self.count[v]}
-
-    def _start(self, spines: list[list[Value]], labelled: set[Value]) -> Value | None:
-        """What enters a join's braces: what all operands come from that have no label."""
-        entered = [s for s in spines if s[-1] in labelled or s[-1] not in self.makers]
-        free = [s for s in entered if s[-1] not in labelled]
-        for some in (entered, free):
-            for value in some[0] if some else ():
-                if all(value in other for other in some):
-                    return value
-        return None
-
-    def _spine(self, value: Value, labelled: set[Value]) -> tuple[list[Value], list[bool]]:
-        """From an operand up to a label; and whether a join read each of these tensors."""
-        values, joins = [value], [False]
-        while value not in labelled and value in self.makers:
-            item = self.makers[value]
-            joined = len(item.inputs) > 1
-            before = self._before(item)
-            if before is None:
-                break
-            values.append(before)
-            joins.append(joined)
-            value = before
-        return values, joins
 
     # Their names
 
@@ -172,19 +105,36 @@ class Writer:
         """A label for what an item makes: the last name of its module within this one."""
         own, maker = self.part.scope.path, item
         while True:
-            if isinstance(maker, Part):
-                path = maker.scope.path
-            else:
-                path = maker.scopes[-1].path if maker.scopes else ""
+            path = path_of(maker)
             if path != own:
                 break
             # What has no module of its own is named after its operands.
             before = self.makers.get(maker.inputs[0]) if len(maker.inputs) == 1 else None
-            if not isinstance(before, Layer) or self.count[maker.inputs[0]] > 1:
+            if before is None or self.count[maker.inputs[0]] > 1:
                 word = item.word if isinstance(item, Layer) else "x"
                 return label("parts" if word == "split" else word)
             maker = before
-        return label(path.removeprefix(f"{own}.") if own else path)
+        return label(self._whole(path, maker))
+
+    def _whole(self, path: str, maker: Layer | Part) -> str:
+        """The path, within this module, of what an item is all of, or the last of a row."""
+        own = self.part.scope.path
+        start = len(own) + 1 if own else 0
+        while "." in path[start:]:
+            around, _, last = path.rpartition(".")
+            inside = [
+                one for one in self.part.items if f"{path_of(one)}.".startswith(f"{around}.")
+            ]
+            others = (value for one in inside if one is not maker for value in outputs_of(one))
+            heavy = sum(heavy(one) and kind_of(one) not in NORMS for one in inside)
+            if (
+                not (last.isdigit() or heavy <= 1)
+                or inside[-1] is not maker
+                or not self.labelled.isdisjoint(others)
+            ):
+                break
+            path = around
+        return path[start:]
 
     # Lines
 
@@ -236,7 +186,7 @@ class Writer:
         """The steps up to an item, its own the last, and the label that they begin from."""
         steps: list[Step] = []
         while True:
-            before = self._before(item)
+            before = self.before(item)
             operands = None
             if len(item.inputs) > 1:
                 operands = tuple(self._chain(value, before) for value in item.inputs)
@@ -270,11 +220,6 @@ class Writer:
                 made.append(chains[-len(names)])
                 names = names[1:]
         return tuple(made)
-
-    def _before(self, item: Layer | Part) -> Value | None:
-        if len(item.inputs) > 1:
-            return self.begins[id(item)]
-        return item.inputs[0] if item.inputs else None
 
     def _step(self, item: Layer | Part, operands: tuple[Chain, ...] | None) -> Step:
         count = {self.number: 1}

@@ -12,7 +12,7 @@ from cnndsl.importing.grids import grid, threaded
 from cnndsl.importing.lines import Writer
 from cnndsl.importing.parts import Part, tree
 from cnndsl.importing.stages import model
-from cnndsl.importing.terms import Apart, Body, merged
+from cnndsl.importing.terms import Apart, Body, merged, relabelled
 from cnndsl.importing.wording import Wording, usual
 
 
@@ -111,8 +111,14 @@ def _templates(bodies: list[Body]) -> list[Body]:
     """As few templates as the bodies allow: the same steps, or most of them."""
     alike: dict[object, Body] = {}
     for body in bodies:
-        key = skeleton(body)
-        alike[key] = merged(alike[key], body) if key in alike else body
+        labels = [name for line in body.lines for name in line.labels]
+        key = skeleton(relabelled(body, map(str, range(len(labels)))))
+        if key in alike:
+            # The same under other names: `conv_s1` here is `conv_s2` there.
+            labels = [name for line in alike[key].lines for name in line.labels]
+            alike[key] = merged(alike[key], relabelled(body, labels))
+        else:
+            alike[key] = body
     found: list[Body] = []
     for body in alike.values():
         for number, other in enumerate(found):

@@ -5,136 +5,23 @@ Each rewrite keeps what is computed, exactly; the layers' shapes are checked aga
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
-from itertools import accumulate, pairwise
 from typing import Any
 
 from cnndsl.importing.attention import attentive
 from cnndsl.importing.axes import MOVES, norms_of_channels, one_step, turned
+from cnndsl.importing.cuts import crops, splits, trimmed
 from cnndsl.importing.flow import Flow, Layer, Value, refused
 from cnndsl.importing.rewriting import Layers, chained, common, live, renamed, uses
 
 
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
-    axes = (one_step, norms_of_channels, turned, attentive, live, _crops, _splits)
-    windows = (_pads, _means, _responses, _lengths)
+    axes = (one_step, norms_of_channels, turned, attentive, live, crops, splits)
+    windows = (_pads, trimmed, _means, _responses, _lengths)
     for rewrite in (live, *axes, *windows, _vectors, _affines, _sums, _concats, live):
         flow = rewrite(flow)
     return flow
-
-
-# Splits
-
-
-def _crops(flow: Flow) -> Flow:
-    """Parts of two spatial axes or more, one after another, as one `crop`."""
-    count, by_name = uses(flow), flow.by_name
-    names: dict[Value, Value] = {}
-    gone: set[str] = set()
-    made: dict[str, Layer] = {}
-    for layer in reversed(flow.layers):
-        cuts: dict[int, tuple[int, int]] = {}
-        chain: list[Layer] = []
-        one: Layer | None = layer
-        while one is not None and layer.name not in gone:
-            cut = _cut(one, count)
-            value = one.inputs[0]
-            if (
-                cut is None
-                or cut[0] in cuts
-                or (chain and sum(count[v] for v in _all(one)) > 1)
-            ):
-                break
-            cuts[cut[0]] = cut[1:]
-            chain.append(one)
-            one = by_name.get(value[0])
-        if len(cuts) < 2:
-            continue
-        shape = flow.shape(chain[-1].inputs[0])
-        whole = [(0, n) for n in shape]
-        wanted = [cuts.get(axis, pair) for axis, pair in enumerate(whole)][1:]
-        size = tuple(n for _, n in wanted)
-        arguments: dict[str, object] = {"size": size}
-        middle = [(n - m) // 2 for n, m in zip(shape[1:], size, strict=True)]
-        if [start for start, _ in wanted] != middle:
-            arguments["offset"] = tuple(start for start, _ in wanted)
-        made[layer.name] = replace(
-            chain[-1],
-            name=layer.name,
-            word="crop",
-            arguments=arguments,
-            shapes=((shape[0], *size),),
-        )
-        used = next(value for value in _all(layer) if count[value])
-        if used != (layer.name, 0):
-            names[used] = (layer.name, 0)
-        gone.update(x.name for x in chain)
-    kept = [made.get(x.name, x) for x in flow.layers if x.name in made or x.name not in gone]
-    return renamed(flow, kept, names)
-
-
-def _all(layer: Layer) -> list[Value]:
-    return [(layer.name, number) for number in range(len(layer.shapes))]
-
-
-def _cut(layer: Layer, count: Counter[Value]) -> tuple[int, int, int] | None:
-    """The spatial axis of which a layer leaves one part, where it begins and how long it is."""
-    used = [number for _, number in _all(layer) if count[layer.name, number]]
-    axis = layer.arguments.get("axis", 0)
-    if len(used) != 1 or not isinstance(axis, int) or axis < 1 or len(layer.shapes[0]) < 3:
-        return None
-    if layer.word == "split":
-        sizes = [shape[axis] for shape in layer.shapes]
-        return axis, sum(sizes[: used[0]]), sizes[used[0]]
-    plain = layer.word == "slice" and layer.arguments.get("step", 1) == 1
-    start = layer.arguments.get("start", 0)
-    return (axis, start, layer.shapes[0][axis]) if plain and isinstance(start, int) else None
-
-
-def _splits(flow: Flow) -> Flow:
-    """Slices of one tensor along one axis as one `split`."""
-    found: dict[tuple[Value, int], Layers] = {}
-    for layer in flow.layers:
-        if layer.word == "split":
-            axis = layer.arguments.get("axis", 0)
-            assert isinstance(axis, int)
-            found.setdefault((layer.inputs[0], axis), []).append(layer)
-    count = uses(flow)
-    names: dict[Value, Value] = {}
-    gone: dict[str, Layer | None] = {}
-    for (_, axis), layers in found.items():
-        if len(layers) < 2:
-            continue
-        edges = [list(accumulate([0, *(s[axis] for s in one.shapes)])) for one in layers]
-        wanted = {
-            (layer.name, number): (cut[number], cut[number + 1])
-            for layer, cut in zip(layers, edges, strict=True)
-            for number in range(len(layer.shapes))
-            if count[layer.name, number]
-        }
-        cuts = sorted({0, edges[0][-1]} | {edge for pair in wanted.values() for edge in pair})
-        parts = list(pairwise(cuts))
-        if not all(pair in parts for pair in wanted.values()):
-            continue
-        first, sizes = layers[0], [b - a for a, b in parts]
-        shape = first.shapes[0]
-        shapes = tuple((*shape[:axis], size, *shape[axis + 1 :]) for size in sizes)
-        sections: object = len(sizes) if len(set(sizes)) == 1 else tuple(sizes)
-        gone.update((layer.name, None) for layer in layers)
-        scopes = common([layer.scopes for layer in layers])
-        merged = replace(
-            first,
-            name=f"{first.name}.parts",
-            arguments={**first.arguments, "sections": sections},
-            shapes=shapes,
-            scopes=scopes,
-        )
-        gone[first.name] = merged
-        names.update((value, (merged.name, parts.index(p))) for value, p in wanted.items())
-    kept = [gone.get(layer.name, layer) for layer in flow.layers]
-    return renamed(flow, [layer for layer in kept if layer is not None], names)
 
 
 # Windows

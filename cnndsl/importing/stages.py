@@ -18,7 +18,9 @@ from cnndsl.ops.facts import Family, Shape
 
 ROWS = 3
 """So many rows make a table."""
-LIGHT = frozenset({Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE})
+LIGHT = frozenset(
+    {Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE, Family.UPSAMPLE}
+)
 """Steps that stand in front of the stage that follows."""
 
 
@@ -75,9 +77,9 @@ class _Stages:
         groups = self._groups(list(self.line.chain.steps), 0)
         for number, (path, sequence) in enumerate(groups):
             last = number == len(groups) - 1
-            alone = len(set(map(_path, sequence))) == 1
-            if alone and self.taken[f"{label(path)}0"]:
-                path = _path(sequence[-1])  # noqa: PLW2901 - one of several that are counted
+            alone = {_path(step) for step in sequence if not _light(step)}
+            if len(alone) == 1 and self._counted(label(path)):
+                path = alone.pop()  # noqa: PLW2901 - one of several that are counted
             labels = ", ".join(self.line.labels) if last else self._label(path)
             made += self._stage(labels, sequence)
             self.source = None
@@ -85,8 +87,15 @@ class _Stages:
             made.append(f"{', '.join(self.line.labels)}: {self.source}")
         return made
 
+    def _counted(self, name: str) -> bool:
+        """Whether there are others of that name with a number."""
+        ends = (one.removeprefix(name) for one in self.taken if one.startswith(name))
+        return any(end.isdigit() for end in ends)
+
     def _label(self, path: str) -> str:
         name = label(path)
+        if name in OPS and "." in path:
+            name = label(path.rpartition(".")[0])  # `down.conv` is `down`
         free, number = name, 1
         while self.taken[free] or free in OPS:
             number += 1
@@ -121,8 +130,9 @@ class _Stages:
         return made
 
     def _short(self, group: list[Step]) -> bool:
-        """Whether a stage fits on a line."""
-        run = folded(tuple(group))
+        """Whether a stage fits on a line, without a join that it begins with."""
+        joins = bool(group[0].operands) and _light(group[0])
+        run = folded(tuple(group[joins:]))
         calls = sum(step.word not in OPS for step in run)
         stages = {_path(step).rpartition(".")[0] for step in run if not _light(step)}
         if calls > 1 and len(run) <= 3 and len(stages) == 1:
@@ -247,7 +257,9 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _path(step: Step) -> str:
-    """Where a step comes from; a join is where what it joins is."""
+    """Where a step comes from; a join that is no module is where what it joins is."""
+    if step.word not in OPS:
+        return step.path
     inner = [s.path for chain in step.operands or () for s in steps(chain) if s.path]
     return inner[-1] if inner else step.path
 
@@ -257,5 +269,8 @@ def _prefix(path: str, depth: int) -> str:
 
 
 def _light(step: Step) -> bool:
-    """Whether a step has no weights."""
-    return step.operands is None and step.word in OPS and OPS[step.word].family in LIGHT
+    """Whether a step has no weights; a join of labels, that is, reads what stands above it."""
+    if step.operands is not None:
+        plain = all(one.source and not one.steps for one in step.operands)
+        return plain and step.word in OPS and not step.each
+    return step.word in OPS and step.word != "deconv" and OPS[step.word].family in LIGHT

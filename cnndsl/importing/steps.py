@@ -60,6 +60,8 @@ def _pad(layer: Layer, value: Any) -> object:
             return Named("same")
         if not any(map(any, value)):
             return Named("valid")
+        if value == ((same[0], 0),):
+            return Named("causal")
     if all(a == b for a, b in value):
         sides = {a for a, _ in value}
         return sides.pop() if len(sides) == 1 else tuple(a for a, _ in value)

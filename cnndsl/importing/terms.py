@@ -6,7 +6,7 @@ place, by the instance's number; a step or a chain that only some have says whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
 from typing import Any
 
@@ -136,6 +136,27 @@ def merged(first: Body, second: Body) -> Body:
     channels = {**first.channels, **second.channels}
     shapes = {**first.shapes, **second.shapes}
     return Body(tuple(lines), first.inputs, first.outputs, present, channels, shapes)
+
+
+def relabelled(body: Body, labels: Iterable[str]) -> Body:
+    """A body whose lines, in their order, have other labels."""
+    own = [name for line in body.lines for name in line.labels]
+    names = dict(zip(own, labels, strict=True))
+
+    def chain(one: Chain) -> Chain:
+        name, bracket, rest = (one.source or "").partition("[")
+        source = names.get(name, name) + bracket + rest or None
+        return replace(one, source=source, steps=tuple(map(step, one.steps)))
+
+    def step(one: Step) -> Step:
+        operands = None if one.operands is None else tuple(map(chain, one.operands))
+        return replace(one, operands=operands)
+
+    lines = tuple(
+        replace(line, labels=tuple(names[x] for x in line.labels), chain=chain(line.chain))
+        for line in body.lines
+    )
+    return replace(body, lines=lines)
 
 
 def _chain(first: Chain, second: Chain) -> Chain:

@@ -37,7 +37,7 @@ def usual(blocks: Iterable[Block]) -> Defaults:
                 found.setdefault(word, {})[slot] = value
     for word in ("bn", "ln", "gn", "avgpool"):
         given = [dict(named.arguments) for named in _named(all_) if named.word == word]
-        for name in {n for one in given for n in one}:
+        for name in sorted({n for one in given for n in one}):
             values = Counter(one.get(name, _MISSING) for one in given)
             (value, times) = values.most_common(1)[0]
             if value is not _MISSING and times > len(given) / 2 and times > 1:

@@ -323,6 +323,7 @@ class Roll(Moved):
 class Slice(Moved):
     """A part of one axis: `start`, then each `step`-th before `stop`.  (*S) → (*S′).
 
+    What is negative counts from the end: `slice(stop=-2)` leaves out the last two.
     Raises OpError: no such axis; nothing is left, or `stop` is beyond the end.
     Source: convention (Python's slices).
     """
@@ -345,18 +346,20 @@ class Slice(Moved):
         """The first place, and that before which it ends.  Raises OpError."""
         check_axis(self.axis, x, self.name)
         size = x[self.axis]
+        start = self.start + size if self.start < 0 else self.start
         stop = size if self.stop is None else self.stop
+        stop = stop + size if stop < 0 else stop
         if self.step < 1:
             raise OpError(
                 f"`step` is {int(self.step)}, but must be at least 1", attribute="step"
             )
-        if not 0 <= self.start < stop <= size:
+        if not 0 <= start < stop <= size:
             raise OpError(
-                f"{int(self.start)} to {int(stop)} is outside an axis of {int(size)}",
+                f"{int(start)} to {int(stop)} is outside an axis of {int(size)}",
                 help="places count from 0, and `stop` is not one of them",
                 attribute="start" if self.stop is None else "stop",
             )
-        return self.start, stop
+        return start, stop
 
     def shape(self, *inputs: Shape) -> Shape:
         """Of that axis ⌈(stop − start) / step⌉."""
@@ -368,7 +371,7 @@ class Slice(Moved):
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """Its place."""
         axes = list(pointwise(inputs, inputs[0]).axes)
-        start = int(self.start)
+        start = int(self.bounds(inputs[0])[0])
         axes[self.axis] = {(0, int(self.axis)): Taps((start,), (start,), int(self.step))}
         return (Reading(tuple(axes)),)
 

@@ -112,43 +112,39 @@ def _select(call: Call) -> Seen:
     axis = x.axis(dim)
     if axis is None or (x.merged and dim == x.batch):
         raise call.refuse("of the batch")
-    size = x.shape[dim]
-    index = call["index"] % size
-    sizes = [n for n in (index, 1, size - index - 1) if n]
-    value = _parts(call, x, axis, sizes)[1 if index else 0]
-    return _squeezed(call, value, x, dim, call.shapes[0])
+    index = call["index"]
+    stop = index + 1 if index != -1 else None
+    made = _cut(call, x, axis, index, stop, 1)
+    return _squeezed(call, made.value, x, dim, call.shapes[0])
 
 
 @rule("slice", "narrow")
 def _slice(call: Call) -> Seen:
     x = call.tensor("self")
     dim = call["dim"] % len(x.shape)
-    size = x.shape[dim]
     start, end, step = call["start"] or 0, call["end"], call["step"] or 1
     if call.word == "narrow":
-        end = start % size + call["length"]
-    start = max(0, start + size if start < 0 else start)
-    end = size if end is None else min(size, end + size if end < 0 else end)
-    if (start, end, step) == (0, size, 1):
-        return x
+        end = start % x.shape[dim] + call["length"]
     axis = x.axis(dim)
     if axis is None or (x.merged and dim == x.batch):
+        if range(x.shape[dim])[start:end:step] == range(x.shape[dim]):
+            return x
         raise call.refuse("of the batch")
-    if step != 1:
-        return _strided(call, x, axis, size, start, end, step)
-    sizes = [n for n in (start, end - start, size - end) if n]
-    value = _parts(call, x, axis, sizes)[1 if start else 0]
-    return call.like(value, x)
+    return _cut(call, x, axis, start, end, step)
 
 
-def _strided(
-    call: Call, x: Seen, axis: int, size: int, start: int, end: int, step: int
-) -> Seen:
-    """`x[start:end:step]`."""
-    given: dict[str, Any] = {"start": start, "axis": axis, "step": step}
-    if end < size:
+def _cut(call: Call, x: Seen, axis: int, start: int, end: int | None, step: int) -> Seen:
+    """`x[start:end:step]` along our axis; what counts from the end still does."""
+    size = x.ours[axis]
+    places = range(size)[start:end:step]
+    if places == range(size):
+        return x
+    given: dict[str, Any] = _along(axis) | ({"step": step} if step != 1 else {})
+    if places.start:
+        given["start"] = start if start < 0 else places.start
+    if places.stop < size or (end is not None and end < size):
         given["stop"] = end
-    ours = (*x.ours[:axis], len(range(start, end, step)), *x.ours[axis + 1 :])
+    ours = (*x.ours[:axis], len(places), *x.ours[axis + 1 :])
     return call.like(call.layer("slice", [x], [ours], **given), x)
 
 

@@ -1,0 +1,185 @@
+"""Which tensors of a part have lines of their own, and which stand in braces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cnndsl.importing.flow import Layer, Value
+from cnndsl.importing.parts import Part, outputs_of
+from cnndsl.importing.steps import NORMS
+
+SAME, NESTED = 2, 3
+"""More joins of one kind, or of any, do not stand in one another's braces."""
+STAGES = 3
+"""More modules with weights are no operand."""
+
+
+class Labelled:
+    """The tensors of a part that have labels, and what enters the braces of each join."""
+
+    def __init__(self, part: Part, single: Value | None) -> None:
+        """Take a part, and its input where it needs no name."""
+        self.part, self.single = part, single
+        self.makers = {value: item for item in part.items for value in outputs_of(item)}
+        self.count = Counter(value for item in part.items for value in item.inputs)
+        self.count.update(part.outputs)
+        self.begins: dict[int, Value | None] = {}
+        self.values = self._found()
+
+    def before(self, item: Layer | Part) -> Value | None:
+        """What an item comes from: its input, or what enters its braces."""
+        if len(item.inputs) > 1:
+            return self.begins[id(item)]
+        return item.inputs[0] if item.inputs else None
+
+    def _found(self) -> set[Value]:
+        """What several lines read, and nothing else."""
+        found = {
+            v for item in self.part.items if len(outputs_of(item)) > 1 for v in outputs_of(item)
+        }
+        found |= {*self.part.outputs, *self.part.inputs} - {self.single}
+        found |= {v for item in self.part.items for v in self._handed(item)}
+        while True:
+            whole = self._regions(found)
+            open_ = {v for v, n in self.count.items() if n > 1} - whole - found
+            open_ &= set(self.makers)
+            if not open_:
+                deep = self._deep(found)
+                if not deep:
+                    return found
+                found |= deep
+                continue
+            # The first alone: where it has a label, others may need none.
+            found.add(
+                next(v for item in self.part.items for v in outputs_of(item) if v in open_)
+            )
+
+    def _handed(self, item: Layer | Part) -> Iterator[Value]:
+        """What a call of several inputs is handed, where a module with weights made it."""
+        if isinstance(item, Part) and not item.calls and len(item.inputs) > 1:
+            for value in item.inputs:
+                maker = self.makers.get(value)
+                while maker is not None and not heavy(maker) and len(maker.inputs) == 1:
+                    (before,) = maker.inputs
+                    maker = self.makers.get(before) if self.count[before] == 1 else None
+                if maker is not None and heavy(maker):
+                    yield value
+
+    def _deep(self, labelled: set[Value]) -> set[Value]:
+        """Operands that read better on lines of their own: joins in joins, several stages."""
+        within: dict[Value, list[Layer | Part]] = {}
+        depths: dict[int, tuple[int, int]] = {}
+        found: set[Value] = set()
+        for item in self.part.items:
+            if len(item.inputs) < 2 or (isinstance(item, Part) and item.calls):
+                continue
+            inner: list[Layer | Part] = []
+            for value in item.inputs:
+                items = within[value] = self._within(value, item, labelled)
+                inner += (one for one in items if id(one) in depths)
+                many = not self.part.scope.path and self._stages(items) > STAGES
+                deep = any(depths[id(one)][1] >= NESTED for one in items if id(one) in depths)
+                found |= {value} if many or deep else set()
+            alike = [one for one in inner if kind_of(one) == kind_of(item)]
+            same = 1 + max((depths[id(one)][0] for one in alike), default=0)
+            depth = 1 + max((depths[id(one)][1] for one in inner), default=0)
+            depths[id(item)] = same, depth
+            if same > SAME:
+                found.update(self._cut(item, within))
+        return found - labelled
+
+    def _cut(
+        self, item: Layer | Part, within: dict[Value, list[Layer | Part]]
+    ) -> Iterator[Value]:
+        """The operands in which a join like this one stands, and theirs."""
+        for value in item.inputs:
+            joins = [one for one in within.get(value, ()) if len(one.inputs) > 1]
+            if any(kind_of(one) == kind_of(item) for one in joins):
+                yield value
+            for one in joins:
+                yield from self._cut(one, within)
+
+    def _within(
+        self, value: Value, join: Layer | Part, labelled: set[Value]
+    ) -> list[Layer | Part]:
+        """The steps of an operand, up to what enters the braces."""
+        start = self.begins[id(join)]
+        items: list[Layer | Part] = []
+        while value != start and value not in labelled and value in self.makers:
+            items.append(self.makers[value])
+            before = self.before(items[-1])
+            if before is None:
+                break
+            value = before
+        return items
+
+    def _stages(self, items: list[Layer | Part]) -> int:
+        """How many modules' work stands in a chain; a block counts twice."""
+        blocks = {path_of(one).partition(".")[0] for one in items if isinstance(one, Part)}
+        layers = (one for one in items if heavy(one) and kind_of(one) not in NORMS)
+        plain = {path_of(one).partition(".")[0] for one in layers}
+        return 2 * len(blocks) + len(plain - blocks)
+
+    def _regions(self, labelled: set[Value]) -> set[Value]:
+        """The tensors that one join begins from, all of whose readers are in its braces."""
+        self.begins = {}
+        read: Counter[Value] = Counter()
+        tops: Counter[Value] = Counter()
+        for item in self.part.items:
+            if isinstance(item, Part) and item.calls:
+                self.begins[id(item)] = None
+            if len(item.inputs) < 2 or id(item) in self.begins:
+                continue
+            spines = [self._spine(value, labelled) for value in item.inputs]
+            start = self._start([values for values, _ in spines], labelled)
+            self.begins[id(item)] = start
+            if start is None:
+                continue
+            tops[start] += 1
+            for values, joins in spines:
+                if start in values:
+                    inner = joins[values.index(start)]
+                    read[start] += not inner
+                    tops[start] -= inner
+        return {v for v, n in tops.items() if n == 1 and read[v] == self.count[v]}
+
+    def _start(self, spines: list[list[Value]], labelled: set[Value]) -> Value | None:
+        """What enters a join's braces: what all operands come from that have no label."""
+        entered = [s for s in spines if s[-1] in labelled or s[-1] not in self.makers]
+        free = [s for s in entered if s[-1] not in labelled]
+        for some in (entered, free):
+            for value in some[0] if some else ():
+                if all(value in other for other in some):
+                    return value
+        return None
+
+    def _spine(self, value: Value, labelled: set[Value]) -> tuple[list[Value], list[bool]]:
+        """From an operand up to a label; and whether a join read each of these tensors."""
+        values, joins = [value], [False]
+        while value not in labelled and value in self.makers:
+            item = self.makers[value]
+            joined = len(item.inputs) > 1
+            before = self.before(item)
+            if before is None:
+                break
+            values.append(before)
+            joins.append(joined)
+            value = before
+        return values, joins
+
+
+def heavy(item: Layer | Part) -> bool:
+    """Whether it has weights."""
+    layers = item.layers() if isinstance(item, Part) else (item,)
+    return any(layer.weights for layer in layers)
+
+
+def path_of(item: Layer | Part) -> str:
+    """The path of the module that an item is, or is in."""
+    return item.scope.path if isinstance(item, Part) else item.where
+
+
+def kind_of(item: Layer | Part) -> str:
+    """The class of a module, or a layer's word."""
+    return item.scope.kind if isinstance(item, Part) else item.word

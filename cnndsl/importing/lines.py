@@ -126,9 +126,9 @@ class Writer:
                 one for one in self.part.items if f"{path_of(one)}.".startswith(f"{around}.")
             ]
             others = (value for one in inside if one is not maker for value in outputs_of(one))
-            heavy = sum(heavy(one) and kind_of(one) not in NORMS for one in inside)
+            layers = sum(heavy(one) and kind_of(one) not in NORMS for one in inside)
             if (
-                not (last.isdigit() or heavy <= 1)
+                not (last.isdigit() or layers <= 1)
                 or inside[-1] is not maker
                 or not self.labelled.isdisjoint(others)
             ):

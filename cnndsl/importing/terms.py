@@ -6,6 +6,7 @@ place, by the instance's number; a step or a chain that only some have says whic
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
 from typing import Any
@@ -144,8 +145,8 @@ def relabelled(body: Body, labels: Iterable[str]) -> Body:
     names = dict(zip(own, labels, strict=True))
 
     def chain(one: Chain) -> Chain:
-        name, bracket, rest = (one.source or "").partition("[")
-        source = names.get(name, name) + bracket + rest or None
+        name = re.split(r"[.\[]", one.source or "")[0]
+        source = names.get(name, name) + (one.source or "").removeprefix(name) or None
         return replace(one, source=source, steps=tuple(map(step, one.steps)))
 
     def step(one: Step) -> Step:

@@ -219,3 +219,133 @@ class Tokens(nn.Module):
         x = self.patch(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.pos
         return self.head((self.layers(x) * self.gamma)[:, 0])
+
+
+class DoubleConv(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.double_conv = nn.Sequential(
+            *(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)),
+            nn.ReLU(inplace=True),
+            *(nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.double_conv(x)
+        return out
+
+
+class Down(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.maxpool_conv = nn.Sequential(nn.MaxPool2d(2), DoubleConv(before, after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.maxpool_conv(x)
+        return out
+
+
+class Up(nn.Module):
+    """The deeper map is padded to the size of the other, by nothing where they are even."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(before, before // 2, 2, 2)
+        self.conv = DoubleConv(before, after)
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        x1 = self.up(x1)
+        h, w = x2.shape[2] - x1.shape[2], x2.shape[3] - x1.shape[3]
+        x1 = F.pad(x1, [w // 2, w - w // 2, h // 2, h - h // 2])
+        out: Tensor = self.conv(torch.cat([x2, x1], dim=1))
+        return out
+
+
+class UNet(nn.Module):
+    """Each module is named, and its map read at two depths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inc = DoubleConv(3, 4)
+        self.down1, self.down2, self.down3 = Down(4, 8), Down(8, 16), Down(16, 32)
+        self.up1, self.up2, self.up3 = Up(32, 16), Up(16, 8), Up(8, 4)
+        self.outc = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x1 = self.inc(x)
+        x2 = self.down1(x1)
+        x3 = self.down2(x2)
+        x = self.up1(self.down3(x3), x3)
+        x = self.up2(x, x2)
+        x = self.up3(x, x1)
+        out: Tensor = self.outc(x)
+        return out
+
+
+class Causal(nn.Module):
+    """Convolutions that lose what reads ahead, and parts that count from the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv1d(8 if n else 4, 8, 3, dilation=2**n, padding=2 ** (n + 1))
+            for n in range(3)
+        )
+        self.out = nn.Conv1d(8, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            y = F.relu(conv(x))[:, :, : -conv.padding[0]]
+            x = x + y if x.shape == y.shape else y
+        return self.out(x) + x[:, :2, 2:] - x[:, 2:4, :-2]
+
+
+class Flat(nn.Module):
+    """Skips over three scales, without a class for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enc1, self.enc2 = DoubleConv(3, 4), DoubleConv(4, 8)
+        self.enc3, self.middle = DoubleConv(8, 16), DoubleConv(16, 32)
+        self.up3, self.dec3 = nn.ConvTranspose2d(32, 16, 2, 2), DoubleConv(32, 16)
+        self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), DoubleConv(16, 8)
+        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), DoubleConv(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = self.enc1(x)
+        two = self.enc2(F.max_pool2d(one, 2))
+        three = self.enc3(F.max_pool2d(two, 2))
+        x = self.middle(F.max_pool2d(three, 2))
+        x = self.dec3(torch.cat([three, self.up3(x)], 1))
+        x = self.dec2(torch.cat([two, self.up2(x)], 1))
+        out: Tensor = self.dec1(torch.cat([one, self.up1(x)], 1))
+        return out
+
+
+class Basic(nn.Module):
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.append(nn.Conv2d(before, after, 1, stride, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn1(self.conv1(x)) + self.shortcut(x))
+
+
+class Doubling(nn.Module):
+    """The stride is what the width grows by, and yet another thing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.layer1 = nn.Sequential(Basic(4, 4, 1), Basic(4, 4, 1))
+        self.layer2 = nn.Sequential(Basic(4, 8, 2), Basic(8, 8, 1))
+        self.layer3 = nn.Sequential(Basic(8, 16, 2), Basic(16, 16, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layer3(self.layer2(self.layer1(self.conv(x))))
+        return out

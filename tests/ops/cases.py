@@ -252,6 +252,7 @@ CASES: list[Case] = [
     ("slice", {"start": 2}, (MAP,)),
     ("slice", {"stop": 4, "axis": 2}, (MAP,)),
     ("slice", {"start": 1, "stop": 8, "axis": 1, "step": 3}, (MAP,)),
+    ("slice", {"start": -3, "stop": -1, "axis": 1}, (MAP,)),
     ("slice", {}, (VECTOR,)),
     ("crop", {"size": (4, 4)}, (MAP,)),
     ("crop", {"size": (4, 4), "offset": 2}, (MAP,)),

@@ -11,7 +11,7 @@ from cnndsl.importing.steps import NORMS
 
 SAME, NESTED = 2, 3
 """More joins of one kind, or of any, do not stand in one another's braces."""
-STAGES = 3
+STAGES = 2
 """More modules with weights are no operand."""
 
 

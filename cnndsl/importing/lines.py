@@ -58,7 +58,7 @@ class Writer:
         for item in part.items:
             made = outputs_of(item)
             if isinstance(item, Part) and item.calls:
-                whole = _free(self._named(item), taken)
+                whole = free(self._named(item), taken)
                 for number, one in enumerate(item.items):
                     ends = outputs_of(one)
                     for place, value in enumerate(ends):
@@ -68,7 +68,7 @@ class Writer:
             elif len(made) > 1 and self._shared(item):
                 names.update((value, self.ports[value]) for value in made)
             elif len(made) > 1:
-                whole = _free(self._named(item), taken)
+                whole = free(self._named(item), taken)
                 said = OPS[item.word].outputs if isinstance(item, Layer) else ()
                 if len(said) == len(made):
                     pairs = zip(made, said, strict=True)
@@ -79,7 +79,7 @@ class Writer:
             elif made[0] in self.ports and made[0] not in names:
                 names[made[0]] = self.ports[made[0]]
             elif made[0] in self.labelled and made[0] not in names:
-                names[made[0]] = _free(self._named(item), taken)
+                names[made[0]] = free(self._named(item), taken)
         return names
 
     def _ports(self) -> dict[Value, str]:
@@ -109,12 +109,20 @@ class Writer:
             if path != own:
                 break
             # What has no module of its own is named after its operands.
-            before = self.makers.get(maker.inputs[0]) if len(maker.inputs) == 1 else None
-            if before is None or self.count[maker.inputs[0]] > 1:
+            before = self._source(maker)
+            if before is None:
                 word = item.word if isinstance(item, Layer) else "x"
                 return label("parts" if word == "split" else word)
             maker = before
         return label(self._whole(path, maker))
+
+    def _source(self, item: Layer | Part) -> Layer | Part | None:
+        """What alone feeds an item; for a join, the last module whose work is in its braces."""
+        alone = [v for v in item.inputs if self.count[v] == 1 and v not in self.labelled]
+        makers = [self.makers[value] for value in alone if value in self.makers]
+        if len(item.inputs) == 1:
+            return makers[0] if makers else None
+        return next((one for one in makers[::-1] if heavy(one)), None)
 
     def _whole(self, path: str, maker: Layer | Part) -> str:
         """The path, within this module, of what an item is all of, or the last of a row."""
@@ -276,13 +284,13 @@ def label(path: str) -> str:
     return name if name[:1].isalpha() else f"x{name}"
 
 
-def _free(name: str, taken: Counter[str]) -> str:
+def free(name: str, taken: Counter[str]) -> str:
     """The name itself, or with a number where it is taken or an operation's."""
     if name in OPS:
         name = f"{name}1" if not taken[f"{name}1"] else name
-    free, number = name, 1
-    while taken[free] or free in OPS:
+    found, number = name, 1
+    while taken[found] or found in OPS:
         number += 1
-        free = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
-    taken[free] += 1
-    return free
+        found = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
+    taken[found] += 1
+    return found

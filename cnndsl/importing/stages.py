@@ -10,7 +10,7 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
-from cnndsl.importing.lines import label
+from cnndsl.importing.lines import free, label
 from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
 from cnndsl.importing.wording import WIDTH, Wording
 from cnndsl.ops.base import OPS
@@ -96,12 +96,7 @@ class _Stages:
         name = label(path)
         if name in OPS and "." in path:
             name = label(path.rpartition(".")[0])  # `down.conv` is `down`
-        free, number = name, 1
-        while self.taken[free] or free in OPS:
-            number += 1
-            free = f"{name}{'_' if name[-1:].isdigit() else ''}{number}"
-        self.taken[free] += 1
-        return free
+        return free(name, self.taken)
 
     def _groups(self, sequence: list[Step], depth: int) -> list[tuple[str, list[Step]]]:
         """Steps by the module that they come from, as far as it makes lines that read well."""

@@ -117,12 +117,13 @@ class Writer:
         return label(self._whole(path, maker))
 
     def _source(self, item: Layer | Part) -> Layer | Part | None:
-        """What alone feeds an item; for a join, the last module whose work is in its braces."""
+        """What alone feeds an item; for a join, the one module whose work is in its braces."""
         alone = [v for v in item.inputs if self.count[v] == 1 and v not in self.labelled]
         makers = [self.makers[value] for value in alone if value in self.makers]
         if len(item.inputs) == 1:
             return makers[0] if makers else None
-        return next((one for one in makers[::-1] if heavy(one)), None)
+        makers = [one for one in makers if heavy(one)]
+        return makers[0] if len(makers) == 1 else None
 
     def _whole(self, path: str, maker: Layer | Part) -> str:
         """The path, within this module, of what an item is all of, or the last of a row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable
 from functools import cache, lru_cache
@@ -15,8 +16,13 @@ FILES = (FONTS / "figure-regular.ttf", FONTS / "figure-bold.ttf")
 
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
-    """The width of a line of text in pixels; a character the font has not is one em."""
+    """The width of a line of text in pixels; a character that the font has not is a guess."""
     return _units(text, bold) * size / _advances(bold)[1]
+
+
+def knows(text: str) -> bool:
+    """Whether the font has all characters of a text."""
+    return all(ord(c) in _advances(bold=False)[0] for c in text)
 
 
 def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
@@ -53,7 +59,14 @@ def _cut(text: str, kept: int) -> str:
 @lru_cache(maxsize=4096)
 def _units(text: str, bold: bool) -> int:
     advances, whole = _advances(bold)
-    return sum(advances.get(ord(c), whole) for c in text)
+    return sum(advances.get(ord(c)) or _guessed(c, whole) for c in text)
+
+
+def _guessed(character: str, whole: int) -> int:
+    """One em for a wide character, none for what stands over another, and less for others."""
+    if unicodedata.east_asian_width(character) in "WF":
+        return whole
+    return 0 if unicodedata.combining(character) else round(0.64 * whole)
 
 
 @cache

@@ -17,6 +17,8 @@ from cnndsl.structure import Call
 SIZE, LINE, GAP = 8.5, 12.5, 12.0
 """Of the text, of a row, and between columns."""
 PAIRED = "two numbers: of the first, and of the others"
+CELL = 110.0
+"""The widest cell."""
 MOST = 16
 """A longer table is left to the style `table`."""
 
@@ -95,7 +97,10 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     single = all(row[1] == "1" for row in cells)
     drop = {1} if single else set()
     keep = [n for n in range(len(header)) if n not in drop]
-    picked = [tuple(clean(row[n]) for n in keep) for row in (header, *cells)]
+    picked = [
+        tuple(font.fitted(clean(row[n]), SIZE, CELL, bold=not n or row is header) for n in keep)
+        for row in (header, *cells)
+    ]
     paired = any(_paired([rows[id(call)][n] for call in c]) for _, c in groups for n in names)
     return Table(picked[0], tuple(picked[1:]), PAIRED if paired else "")
 

@@ -16,6 +16,7 @@ from cnndsl.figures.heat import METRICS
 from cnndsl.figures.html import html
 from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.mermaid import mermaid
+from cnndsl.figures.paint import Text, leaves
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.scale.page import Look, scaled
 from cnndsl.figures.svg import svg
@@ -215,11 +216,13 @@ def _png(picture: Picture, options: Options) -> bytes:
         import resvg_py
     except ImportError:
         raise _missing("png", "resvg_py") from None
+    texts = (part for part in leaves(picture.parts) if isinstance(part, Text))
     made = resvg_py.svg_to_bytes(
         svg_string=svg(picture, options.theme),
         width=round(picture.width * PIXELS),
         font_files=[str(path) for path in font.FILES],
-        skip_system_fonts=True,
+        # What the shipped font has not is looked for in those of the system.
+        skip_system_fonts=all(font.knows(part.text) for part in texts),
         font_family=font.FAMILY,
         sans_serif_family=font.FAMILY,
     )

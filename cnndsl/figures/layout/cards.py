@@ -185,6 +185,7 @@ class Cards:
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
         shapes = self._shapes(box, each=tall)
         if box.family is Family.INPUT and not box.nodes:
+            title = font.fitted(title, face.title, self.most, bold=True)
             width = font.width(title, face.title, bold=True) + 8
             below = tuple(shapes) if self.frame is None else ()
             if len(box.shapes) > 1:
@@ -215,6 +216,7 @@ class Cards:
         names = font.lines(title, face.title, MANY, bold=True)
         texts = list(dict.fromkeys(map(shape_text, box.shapes))) if not self.frame else []
         sizes = font.lines(", ".join(texts), face.small, MANY) if texts else []
+        names = [font.fitted(name, face.title, self.most, bold=True) for name in names]
         wide = [font.width(name, face.title, bold=True) for name in names]
         wide += [font.width(line, face.small) for line in sizes]
         height = face.port + face.bold * (len(names) - 1) + face.grey * len(sizes)

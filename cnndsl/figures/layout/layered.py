@@ -191,7 +191,8 @@ def _straighten(row: list[str], nodes: dict[str, _Node]) -> None:
         node = nodes[key]
         near = [nodes[o].x for o in node.above if o not in (SOURCE, SINK)]
         wish = min(near, key=lambda x: abs(x - node.x), default=node.x)
-        if abs(wish - node.x) > JOG:
+        alone = len(node.above) == 1 and nodes[node.above[0]].below == [key]
+        if abs(wish - node.x) > JOG and not alone:
             continue
         left = nodes[row[n - 1]].x + _room(row[n - 1], key, nodes) if n else wish
         last = n + 1 == len(row)

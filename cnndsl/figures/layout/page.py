@@ -44,6 +44,8 @@ TURNED = 20.0
 ASIDE = Way(turning=True, drawn=False)
 FAR = 1.3
 """What is so much larger than a page with the most and the least room fits none."""
+CROWDED = 3.25
+"""With the least room a panel takes two fifths of the area at best that it takes with the most."""
 VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP = 2.7
@@ -254,7 +256,9 @@ def _sketches(
         return min(one.over for one in found[narrow])
 
     hopeless = not limited and least_over(0) > FAR
-    hopeless = hopeless and (least_over(0) > VAST or least_over(LEVELS - 1) > FAR)
+    if hopeless:
+        vast = least_over(0) > VAST or _crowded(*tried[0], room)
+        hopeless = vast or least_over(LEVELS - 1) > FAR
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted(
@@ -282,6 +286,12 @@ def _sketches(
         yield from ((one, len(frames) - len(kept)) for one in scored[:TRIES] if one.over == 1)
         least = min(least, scored[0], key=lambda one: one.score)
     yield least, len(frames) - len(least.insets)
+
+
+def _crowded(mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]) -> bool:
+    """Whether panels with the most room are so large that with the least none would fit."""
+    area = sum(min(panel.width * panel.height for panel in some) for some in (mains, *ways))
+    return area > CROWDED * room[0] * room[1]
 
 
 def _kept(
@@ -377,9 +387,13 @@ def _mains(
         flats = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
         return [tower, *(panel(way, LONG) for way in flats[1:])]
     found: list[Panel] = [] if direction == "right" else [tower]
-    for columns in range(2, COLUMNS + 1) if direction != "right" else ():
+    square = round((tower.piece.height / tower.piece.width) ** 0.5)
+    tries = [*range(2, COLUMNS + 1), *([square] if square > 2 * COLUMNS else [])]
+    for columns in tries if direction != "right" else ():
         longest = max(tower.piece.height / columns * 1.1, 4 * BOX)
-        found.append(panel(Way(narrow), longest))
+        made = panel(Way(narrow), longest)
+        if made.piece.full:
+            found.append(made)
     for share in (1.0, 0.85, 0.7, 0.5) if direction != "down" else ():
         found.append(panel(Way(narrow, turning=True), room[0] * share - TURNED))
     return found

@@ -165,6 +165,15 @@ class Piece:
         """From the left to the right side."""
         return self.left + self.right
 
+    @property
+    def full(self) -> bool:
+        """Whether no column but the last is shorter than half of the longest."""
+        feet = [
+            max(spot.bottom for spot in self.spots if left <= spot.x < right)
+            for left, right in self.folds
+        ]
+        return all(foot > max(feet) / 2 for foot in feet[:-1])
+
     def moved(self, dx: float, dy: float) -> Piece:
         """The same, elsewhere; `left` and `right` are still of its own axis."""
         return Piece(

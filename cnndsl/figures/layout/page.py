@@ -45,7 +45,7 @@ ASIDE = Way(turning=True, drawn=False)
 FAR = 1.3
 """What is so much larger than a page with the most and the least room fits none."""
 CROWDED = 3.25
-"""With the least room a panel takes two fifths of the area at best that it takes with the most."""
+"""With the least room a panel takes at best two fifths of what it takes with the most."""
 VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP = 2.7

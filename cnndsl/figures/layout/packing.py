@@ -13,19 +13,69 @@ STEPS = 12
 
 
 @dataclass(frozen=True, slots=True)
+class Hole:
+    """A part of the main picture where nothing stands: its upper left corner and its sides."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def bottom(self) -> float:
+        """The lower side."""
+        return self.top + self.height
+
+    def moved(self, x: float, y: float) -> Hole:
+        """The same, elsewhere."""
+        return Hole(self.left + x, self.top + y, self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
 class Packed:
     """The upper left corner of each inset, and the size of all, the main picture at 0, 0."""
 
     places: tuple[tuple[float, float], ...]
     width: float
     height: float
+    hole: int | None = None
+    """Which of the holes holds some of them."""
 
 
-def packed(main: Size, insets: Sequence[Size], *, widest: float, tallest: float) -> Packed:
+def packed(
+    main: Size, insets: Sequence[Size], holes: Sequence[Hole], room: tuple[float, float]
+) -> Packed:
     """Some insets in columns beside the main picture, in order, and the rest below it.
 
-    The page is as low as can be in that width, and within that height if it can be.
+    Some of them in one of its holes, if that makes the page lower. The page is as low as
+    can be in a width, and within a height if it can be.
     """
+    found = [_around(main, insets, *room)]
+    for number, hole in enumerate(holes):
+        inside: list[int] = []
+        for n in range(len(insets)):
+            tried = columns([insets[k] for k in (*inside, n)], hole.height)
+            if tried.width <= hole.width and tried.height <= hole.height:
+                inside.append(n)
+        if not inside:
+            continue
+        held = columns([insets[n] for n in inside], hole.height)
+        rest = [n for n in range(len(insets)) if n not in inside]
+        filled = (main[0], max(main[1], hole.top + held.height))
+        others = _around(filled, [insets[n] for n in rest], *room)
+        places = dict(zip(rest, others.places, strict=True))
+        places |= {
+            n: (hole.left + x, hole.top + y)
+            for n, (x, y) in zip(inside, held.places, strict=True)
+        }
+        wide = max(others.width, hole.left + held.width)
+        ordered = tuple(places[n] for n in range(len(insets)))
+        found.append(Packed(ordered, wide, others.height, number))
+    return min(found, key=lambda page: _badness(page, *room))
+
+
+def _around(main: Size, insets: Sequence[Size], widest: float, tallest: float) -> Packed:
+    """All of them beside and below the main picture."""
     if not insets:
         return Packed((), *main)
     found: list[Packed] = []

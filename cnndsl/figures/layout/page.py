@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from cnndsl.analysis.costs import costs, total
 from cnndsl.figures import font, theme
@@ -11,8 +12,9 @@ from cnndsl.figures.caption import HEAD, LINE, about, caption, heading
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
-from cnndsl.figures.layout.packing import packed
-from cnndsl.figures.layout.piece import Piece, Spot, crossings
+from cnndsl.figures.layout.packing import APART, Hole, packed
+from cnndsl.figures.layout.packing import GAP as PACKED
+from cnndsl.figures.layout.piece import Piece, Spot, bounds, crossings
 from cnndsl.figures.layout.scene import placed, planar
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.layout.wrapping import LIFT, wrapped
@@ -38,6 +40,8 @@ SMALLEST = 3
 """So many kinds of layout are tried again with blocks closed."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
+SLIGHT = 60.0
+"""A hole that is smaller holds no inset."""
 COLUMNS, BOX, LONG = 6, 60.0, 1e9
 TURNED = 20.0
 """The sides of a picture that runs to the right, where its rows return."""
@@ -49,8 +53,9 @@ CROWDED = 3.25
 VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP = 2.7
-SLIM, UNEVEN = 0.02, 30.0
-"""How much of its width counts against a layout, and that its columns are not one."""
+SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
+"""How much of its width counts against a layout, that its columns are not one, and that one
+of them is short."""
 
 Said = Callable[[Box], str]
 """What is said of a box in its description, one line."""
@@ -343,7 +348,7 @@ def _scored(
             if over > 1:
                 # What does not fit a page is at least no strip.
                 over *= max(1.0, done.height / done.width / STRIP)
-            uneven = UNEVEN if main.cards.way.close else 0.0
+            uneven = UNEVEN if main.cards.way.close else 0.0 if main.piece.full else SHORT
             flat = float(done.width > STRIP * (done.height + PAGE[1] - room[1]))
             score = (over, flat, done.height + SLIM * done.width + uneven)
             found.append(_Scored(score, main, chosen))
@@ -391,9 +396,7 @@ def _mains(
     tries = [*range(2, COLUMNS + 1), *([square] if square > 2 * COLUMNS else [])]
     for columns in tries if direction != "right" else ():
         longest = max(tower.piece.height / columns * 1.1, 4 * BOX)
-        made = panel(Way(narrow), longest)
-        if made.piece.full:
-            found.append(made)
+        found.append(panel(Way(narrow), longest))
     for share in (1.0, 0.85, 0.7, 0.5) if direction != "down" else ():
         found.append(panel(Way(narrow, turning=True), room[0] * share - TURNED))
     return found
@@ -444,11 +447,47 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     main.x, main.y = done.gutter + main.piece.left + (LIFT + 1 if aside else 0), edge
     sizes = [(panel.width, panel.height) for panel in done.insets]
     whole = (main.x + main.piece.right + 4, main.piece.height + 2 * edge)
-    found = packed(whole, sizes, widest=room[0], tallest=room[1])
+    holes = _holes(main, *room) if sizes else []
+    found = packed(whole, sizes, [h.moved(main.x, main.y) for h in holes], room)
+    if found.hole is not None:
+        hole = holes[found.hole]
+        done.bands = [
+            replace(band, right=hole.left - APART + WORDS)
+            if hole.top < 0 and band.bottom <= hole.bottom + GAP
+            else band
+            for band in main.bands
+        ]
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
         slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
         panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
     done.width, done.height = found.width, found.height
+
+
+def _holes(main: Panel, widest: float, tallest: float) -> list[Hole]:
+    """Where nothing stands over the lanes at the right, or under them at the left."""
+    piece, found = main.piece, list[Hole]()
+    if not piece.laned or len(main.bands) < 2:
+        return found
+    rects = [bounds(spot) for spot in piece.spots]
+    rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in piece.scopes]
+    lines = [*piece.wires.values(), *(line for more in piece.more.values() for line in more)]
+    for (x1, y1), (x2, y2) in (ends for line in lines for ends in pairwise(line)):
+        rects.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
+    # A hole ends where something reaches further to the right: each is lower and narrower.
+    reach = 0.0
+    for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
+        if right > reach:
+            left, foot = reach + APART, top - PACKED - EDGE
+            found.append(Hole(left, -EDGE, widest - main.x - left, foot + EDGE))
+            reach = right
+    reach, edge = piece.right, -piece.left - main.x
+    for left, _, _, foot in sorted(rects, key=lambda rect: -rect[3]):
+        if left < reach:
+            top = foot + PACKED + EDGE
+            for height in (piece.height + EDGE - top, tallest - main.y - top):
+                found.append(Hole(edge, top, reach - APART - edge, height))
+            reach = left
+    return [hole for hole in found if hole.width > SLIGHT and hole.height > SLIGHT]
 
 
 def picture(

@@ -169,10 +169,10 @@ class Piece:
     def full(self) -> bool:
         """Whether no column but the last is shorter than half of the longest."""
         feet = [
-            max(spot.bottom for spot in self.spots if left <= spot.x < right)
-            for left, right in self.folds
+            max((spot.bottom for spot in self.spots if left <= spot.x < right), default=0.0)
+            for left, right in self.folds[:-1]
         ]
-        return all(foot > max(feet) / 2 for foot in feet[:-1])
+        return all(foot > self.height / 2 for foot in feet)
 
     def moved(self, dx: float, dy: float) -> Piece:
         """The same, elsewhere; `left` and `right` are still of its own axis."""

@@ -348,7 +348,8 @@ def _scored(
             if over > 1:
                 # What does not fit a page is at least no strip.
                 over *= max(1.0, done.height / done.width / STRIP)
-            uneven = UNEVEN if main.cards.way.close else 0.0 if main.piece.full else SHORT
+            way = main.cards.way
+            uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
             flat = float(done.width > STRIP * (done.height + PAGE[1] - room[1]))
             score = (over, flat, done.height + SLIM * done.width + uneven)
             found.append(_Scored(score, main, chosen))

@@ -9,9 +9,9 @@ import pytest
 
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
-from cnndsl.figures.blocks import blocks
+from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
-from cnndsl.figures.layout.page import page, picture
+from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page, picture
 from cnndsl.figures.layout.piece import Line, Piece, Spot
 from cnndsl.figures.paint import Group, Text, leaves
 from cnndsl.figures.plan import plan
@@ -33,6 +33,7 @@ from tests.figures.geometry import (
     shared,
     shown,
 )
+from tests.programs.generate import generate
 
 ZOO = sorted(shipped())
 FEW = {
@@ -67,17 +68,75 @@ def test_no_two_boxes_overlap(name: str, detail: str) -> None:
             assert not overlap(one, two), (one.box.title, two.box.title)
 
 
+def outline(panel: Panel, page: Page) -> Spot:
+    """The frame of an inset, where the main picture has its axis."""
+    slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
+    left = panel.x - panel.piece.left - INSET_PAD - slack - page.main.x
+    top = panel.y - INSET_BAR - page.main.y
+    middle = left + panel.width / 2, top + panel.height / 2
+    return Spot(page.main.piece.spots[0].box, *middle, panel.width, panel.height)
+
+
+def stand_apart(found: Page) -> None:
+    piece, frames = found.main.piece, [outline(panel, found) for panel in found.insets]
+    for one, two in combinations(frames, 2):
+        assert not overlap(one, two)
+    for frame in frames:
+        assert frame.right + found.main.x <= found.width + 1
+        assert not any(overlap(frame, spot) for spot in piece.spots)
+        assert not any(enters(line, frame) for line in piece.wires.values())
+        for scope in piece.scopes:
+            x, y = scope.x + scope.width / 2, scope.y + scope.height / 2
+            around = replace(frame, x=x, y=y, width=scope.width, height=scope.height)
+            assert not overlap(frame, around)
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_insets_stand_apart(name: str) -> None:
-    found = placed(name)
-    areas = []
-    for panel in panels(name):
-        left = panel.x - panel.piece.left
-        areas.append((left, panel.y, left + panel.piece.width, panel.y + panel.piece.height))
-    for a, b in combinations(areas, 2):
-        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
-        assert apart
-    assert all(area[2] <= found.width + 1 for area in areas)
+    stand_apart(placed(name))
+    stand_apart(paged(name))
+
+
+def test_an_inset_stands_where_no_lane_has_anything() -> None:
+    found = paged("fcos_resnet50_fpn")
+    inside = [panel for panel in found.insets if panel.y < found.main.piece.height / 2]
+    assert inside
+    assert found.main.bands[0].right > found.bands[0].right
+
+
+@pytest.mark.parametrize(
+    ("seed", "detail", "direction"),
+    [
+        (7000027, "full", "down"),
+        (7000032, "full", "right"),
+        (7000036, "blocks", None),
+    ],
+)
+def test_a_random_program_is_drawn_as_cleanly(
+    seed: int, detail: str, direction: str | None
+) -> None:
+    found = arranged(loads(generate(seed)), detail=detail, direction=direction)
+    for panel in (found.main, *found.insets):
+        assert not shared(panel.piece)
+        assert not any(overlap(*pair) for pair in combinations(panel.piece.spots, 2))
+        for line in panel.piece.wires.values():
+            assert not any(enters(line, spot) for spot in panel.piece.spots)
+
+
+def test_names_of_any_length_and_script_keep_to_the_page() -> None:
+    name = "a_very_long_name_" * 6
+    text = f"""
+        block Имя({name}: int) {{ conv({name}, 3x3) -> relu }}
+        model 名: {name}image[3, H=8, W=8] -> {name}y {{
+          {name}a: Имя(4)
+          {name}b: Имя(8)
+          {name}y: concat {{ {name}a; {name}b }}
+        }}"""
+    made = blocks(loads(text))
+    assert made.width <= PAGE[0]
+    assert font.width("名", 10) == 10
+    assert not font.knows("名")
+    assert font.width("и", 10) < 8
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -87,7 +87,7 @@ def read(unit: Unit, init: Sequence[ast.stmt]) -> set[str]:
                 stack += [k.value for k in node.keywords if k.arg in used]
             else:
                 stack += ast.iter_child_nodes(node)
-        if len(used) == before:
+        if len(used) == before or not calls:
             return used
 
 

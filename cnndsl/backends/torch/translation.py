@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from functools import cache
 
 from cnndsl.backends.torch import file, python
 from cnndsl.backends.torch.beginning import spread
@@ -24,6 +25,13 @@ from cnndsl.structure import Block, Call, Item, Tensor, blocks, inside, nodes_of
 from cnndsl.structure import walk as walked
 
 ROUNDS = 40
+
+
+@cache
+def _defined(text: str) -> tuple[str, ...]:
+    """What a helper's text defines."""
+    found = ast.parse(text).body
+    return tuple(n.name for n in found if isinstance(n, ast.ClassDef | ast.FunctionDef))
 
 
 class Translation(Classes):
@@ -116,12 +124,7 @@ class Translation(Classes):
     @property
     def helper_names(self) -> set[str]:
         """What the helpers define."""
-        found = set()
-        for text in self.helpers:
-            for node in ast.parse(text).body:
-                if isinstance(node, ast.ClassDef | ast.FunctionDef):
-                    found.add(node.name)
-        return found
+        return {name for text in self.helpers for name in _defined(text)}
 
     # --- units
 
@@ -143,9 +146,10 @@ class Translation(Classes):
 
     def unit_of(self, definition: BlockDefinition, wanted: list[Instance]) -> Unit:
         """The class of an instance, translated now if it is not yet."""
-        groups = self.groups.setdefault(id(definition), self.first_groups(definition))
+        if id(definition) not in self.groups:
+            self.groups[id(definition)] = self.first_groups(definition)
         try:
-            return self.grouped(definition, wanted, groups)
+            return self.grouped(definition, wanted, self.groups[id(definition)])
         except CannotTranslateError as error:
             error.final = True
             raise

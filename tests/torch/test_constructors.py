@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,16 +18,16 @@ from torch import nn
 
 from cnndsl import zoo
 from cnndsl.analysis.weights import expected_weights
-from cnndsl.backends.torch import write
-from cnndsl.backends.torch.execute import execute
+from cnndsl.backends.torch import Written, write
+from cnndsl.backends.torch.execute import execute, instance
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.proof import prove, reparse
+from cnndsl.backends.torch.proof import reparse
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import Network
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.modules import BlockDefinition
-from cnndsl.network import loads
+from cnndsl.network import load, loads
 from cnndsl.structure import blocks
 from tests.test_zoo import others
 
@@ -37,20 +41,24 @@ FROZEN |= {"StackedHourglass": "stacks"}
 which one class does not say."""
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+MODELS = [(name, model) for name in zoo() for model in read(name).models]
+
+
+@cache
+def shipped(name: str, model: str) -> tuple[Network, Written]:
+    """A network of the zoo and its file, proved as it is written: the tests here share them."""
+    network = load(name, model)
+    return network, write(network)
 
 
 @pytest.mark.parametrize("name", zoo())
 def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) -> None:
     for definition in read(name).models.values():
-        network = elaborate(definition)
-        written = write(network)
-        text = written.text
-        tree = ast.parse(text)
-        prove(tree, network)
-        reparse(text, tree)
-        if written.because:
-            continue  # layer by layer: its constructor takes nothing
-        made = execute(text, network.name)
+        network, written = shipped(name, definition.name)
+        assert not written.because
+        assert written.fault is None
+        reparse(written.text, ast.parse(written.text))
+        made = execute(written.text, network.name)
         calls = recorded(made)
         cls = getattr(made, identifier(network.name))
         with torch.device("meta"):
@@ -60,6 +68,35 @@ def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) 
         for block, known in calls.items():
             if block is not cls:
                 each_argument_changes_the_module(block, known, words)
+
+
+@pytest.mark.parametrize(("name", "model"), MODELS)
+def test_state_dict_has_the_languages_keys_and_shapes(name: str, model: str) -> None:
+    network, written = shipped(name, model)
+    with torch.device("meta"):
+        made = instance(written, network)
+    found, expected = made.state_dict(), expected_weights(network)
+    assert set(found) == set(expected)
+    for key, (_, weight) in expected.items():
+        assert tuple(found[key].shape) == weight.shape, key
+    trained = {key for key, (_, weight) in expected.items() if weight.trainable}
+    assert {key for key, _ in made.named_parameters()} == trained
+
+
+def test_source_is_clean_and_formatted_as_ruff_leaves_it(tmp_path: Path) -> None:
+    for name, model in MODELS:
+        _, found = shipped(name, model)
+        (tmp_path / f"{name}_{model.lower()}.py").write_text(found.text, encoding="utf-8")
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["check"], ["format", "--check", "--diff"]):
+        done = subprocess.run(
+            [*ruff, *command, "--isolated", "."],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", [name for name in zoo() if name not in DETECTORS])

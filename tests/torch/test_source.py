@@ -15,17 +15,14 @@ from click.testing import CliRunner
 from torch import nn
 
 import cnndsl
-from cnndsl import files
 from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.torch import write
-from cnndsl.backends.torch.execute import module
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.proof import ProofError
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError
 from cnndsl.graph import MODULE_ATTRIBUTES
-from cnndsl.language import read
 from cnndsl.language.tree import LineStatement
 from cnndsl.network import load, loads
 from tests.both import difference, inputs_of, outputs, weights_of
@@ -33,43 +30,6 @@ from tests.conftest import Golden
 
 SMALL = {"unet": {"image": (1, 188, 188)}}
 """Sizes that give the same layers in less time."""
-
-
-def models() -> list[tuple[str, str]]:
-    paths = sorted(files.zoo().glob("*.arch"))
-    return [(path.stem, model) for path in paths for model in read(path).models]
-
-
-@pytest.mark.parametrize(("name", "model"), models())
-def test_state_dict_has_the_languages_keys_and_shapes(name: str, model: str) -> None:
-    network = load(name, model)
-    with torch.device("meta"):
-        found = module(network).state_dict()
-    expected = expected_weights(network)
-    assert set(found) == set(expected)
-    for key, (_, weight) in expected.items():
-        assert tuple(found[key].shape) == weight.shape, key
-    trained = {key for key, (_, weight) in expected.items() if weight.trainable}
-    with torch.device("meta"):
-        assert {key for key, _ in module(network).named_parameters()} == trained
-
-
-def test_source_is_clean_and_formatted_as_ruff_leaves_it(tmp_path: Path) -> None:
-    for name, model in models():
-        found = write(load(name, model))
-        assert not found.because, (name, found.because)
-        assert found.fault is None
-        (tmp_path / f"{name}_{model.lower()}.py").write_text(found.text, encoding="utf-8")
-    ruff = [sys.executable, "-m", "ruff"]
-    for command in (["check"], ["format", "--check", "--diff"]):
-        done = subprocess.run(
-            [*ruff, *command, "--isolated", "."],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

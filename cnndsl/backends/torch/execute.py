@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cnndsl.backends.torch import write
+from cnndsl.backends.torch import Written, write
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Array
 
@@ -29,9 +29,15 @@ def module(
     With `optimize` it is for inference, as `optimize.optimized` writes it.
     Raises ImportError: torch is not installed. ArchError: weights of another network.
     """
+    return instance(write(network, optimize=optimize), network, weights)
+
+
+def instance(
+    written: Written, network: Network, weights: Mapping[str, Array] | None = None
+) -> nn.Module:
+    """The same of a file that is written already."""
     import torch
 
-    written = write(network, optimize=optimize)
     made: type[nn.Module] = getattr(execute(written.text, network.name), written.name)
     if weights is None:
         return made()

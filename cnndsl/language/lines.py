@@ -11,6 +11,7 @@ from cnndsl.diagnostics import (
     Fault,
     Span,
     fault,
+    short,
     spell_tensors,
 )
 from cnndsl.language import tree
@@ -193,8 +194,9 @@ class Lines(Terms):
         entered = current
         terms: list[Term] = []
         members: dict[str, Entry] = {}
-        owners = len(self.nodes.owners)
+        owners = before_last = len(self.nodes.owners)
         for term in statement.terms[1:] if source is not None else statement.terms:
+            before_last = len(self.nodes.owners)
             found, current = self.term(term, env, current, inner, definition, labelled=labelled)
             if found is not None:
                 terms.append(found)
@@ -204,6 +206,10 @@ class Lines(Terms):
                 "a line with weights can have only one label, because a module has one path"
             )
             help = "label it once, and use its outputs as `label.name` or `label[0]`"
+            if len(self.nodes.owners) == before_last:
+                last = short(statement.terms[-1].span.text)
+                names = ", ".join(map(str, statement.labels))
+                help = f"give the last step a line of its own: `{names}: {last}`"
             raise fault("E215", message, labels_span(statement), help=help)
         result = needed(current, statement.span)
         result = Flow(result.tensors, members or result.members, result.family)

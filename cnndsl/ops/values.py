@@ -112,7 +112,7 @@ def spell(value: object) -> str:
 
 def convert(name: str, value: object, kind: str, rank: int) -> object:
     """A value as the type `kind` of an attribute.  Raises OpError (E303)."""
-    if name == "eps" and isinstance(value, int) and value > 1:
+    if name == "eps" and isinstance(value, int) and value >= 1 and value is not True:
         raise OpError(
             f"`eps` is {spell(value)}, but must be a small number, such as 1e-5",
             help="the number of channels is not written",

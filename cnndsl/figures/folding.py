@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnndsl.figures.scene import Box, Cluster, Item
+from cnndsl.figures.scene import Box, Cluster, Item, boxes
 
 
 def copied(item: Item) -> Item:
@@ -41,8 +41,18 @@ def nameless(first: Item, then: Item) -> bool:
 
 
 def label_items(items: list[Item], label: str) -> None:
-    """Name iterations, and the last item: a label stands for its line's value."""
+    """Name iterations, and the last item: a label stands for its line's value.
+
+    What leads to an item with a label is of its line.
+    """
     for item in items:
         item.labels = [f"{label}{own}" if own.startswith("[") else own for own in item.labels]
     if not items[-1].labels:
         items[-1].labels = [label]
+    line = ""
+    for item in reversed(items):
+        line = item.labels[0] if item.labels else line
+        for box in boxes([item]):
+            # The innermost of its lines with a name.
+            if not box.line or box.line.startswith("["):
+                box.line = line

@@ -142,6 +142,8 @@ class _Planner:
         self.nested = nested(network.structure.body)
         self.frames: dict[int, Frame] = {}
         self.values: dict[int, tuple[tuple[str, object], ...]] = {}
+        self.strides: dict[int, int] = {}
+        self.strided: dict[tuple[object, str], bool] = {}
         self.number = 0
 
     def plan(self) -> Plan:
@@ -241,8 +243,11 @@ class _Planner:
                 return self._series([self._lines(body) for body in term.bodies])
             case Each():
                 items = self._lines(term.lines or [])
-                calls = [item for call in term.calls for item in self._term(call)]
-                return items + self._noted(calls, "each row" if term.row else "shared")
+                calls = [self._term(call) for call in term.calls]
+                for number, call in enumerate(calls if len(calls) > 1 else ()):
+                    label_items(call, f"[{number}]")
+                made = [item for call in calls for item in call]
+                return items + self._noted(made, "each row" if term.row else "shared")
 
     def _noted(self, items: list[Item], note: str) -> list[Item]:
         """Items with a note on what holds weights; `each row` is of all."""
@@ -277,9 +282,9 @@ class _Planner:
                 return children[0]
             return Cluster(self._key(), title, children, inputs, span=call.span)
         arguments = self._arguments(call)
-        stride = ratio(self.network, sorted(members, key=self.order.__getitem__), call)
+        stride = self._stride(call)
         title = call.block.definition.name
-        if stride and not any(value == stride for _, value in arguments):
+        if stride and not any(self._strided(call, name) for name, _ in arguments):
             title += f" /{stride}"
         signature = (title, self._form(call))
         box = Box(self._key(), title, None, list(members), signature)
@@ -402,6 +407,23 @@ class _Planner:
             for one, row in zip(calls, rows, strict=True):
                 self.values[id(one)] = tuple((name, row[name]) for name in names)
         return self.values[id(call)]
+
+    def _stride(self, call: Call) -> int:
+        """The whole stride of a call; 0 where it has none."""
+        if id(call) not in self.strides:
+            nodes = sorted(self.members[id(call)], key=self.order.__getitem__)
+            self.strides[id(call)] = ratio(self.network, nodes, call)
+        return self.strides[id(call)]
+
+    def _strided(self, call: Call, name: str) -> bool:
+        """Whether an argument is the stride of all calls of a block."""
+        block = identity(call.block)
+        if (block, name) not in self.strided:
+            calls = [one for one in self.calls if identity(one.block) == block]
+            self.strided[block, name] = all(
+                dict(self._arguments(one))[name] == max(self._stride(one), 1) for one in calls
+            )
+        return self.strided[block, name]
 
     def _titles(self) -> None:
         """Tell apart the frames of one block: by the labels of their lines, or a letter."""

@@ -28,6 +28,8 @@ class Box:
     nodes: list[str]
     signature: object
     labels: list[str] = field(default_factory=list)
+    line: str = ""
+    """The label of the line that it is written on, which the line's last box has."""
     parts: list[str] = field(default_factory=list)
     others: list[list[str]] = field(default_factory=list)
     """The `parts` of those that stand beside it."""
@@ -91,6 +93,13 @@ class Frame:
     def name(self) -> str:
         """The block's name, without what tells its frames apart."""
         return self.calls[0].block.definition.name if self.calls else self.title
+
+    def always(self, name: str) -> bool:
+        """Whether all the calls have a layer of the first."""
+        if not self.nodes or name not in self.nodes[0]:
+            return True
+        place = self.nodes[0].index(name)
+        return all(nodes[place] for nodes in self.nodes)
 
     @property
     def placed(self) -> dict[int, tuple[str, ...]]:

@@ -22,7 +22,8 @@ def short_formula(value: Sym) -> str:
 
 
 def label_text(labels: Sequence[str]) -> str:
-    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`."""
+    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`; the turns of a line without a name have none."""
+    labels = [label for label in labels if not label.startswith("[")]
     if len(labels) < 2:
         return labels[0] if labels else ""
     first, last = labels[0], labels[-1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cnndsl.diagnostics import OpError
 from cnndsl.figures.scene import Box, Frame
 from cnndsl.figures.text import short_formula, spell_argument
-from cnndsl.figures.walk import given
+from cnndsl.figures.walk import given, varying
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
@@ -166,7 +166,8 @@ def _biased(op: Op, words: Words) -> Words:
 def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> Words:
     """The words of what several calls have in one place: what differs by its name."""
     distinct = list(dict.fromkeys(op.plain() for op in ops))
-    if len(distinct) == 1:
+    differing = _differing(frame, name)
+    if len(distinct) == 1 and not differing:
         return ops[0].said()
     rows = _rows(frame, name)
     if len({op.name for op in distinct}) > 1:
@@ -181,7 +182,10 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
         same = len(set(map(strip, values))) == 1
         if len({len(value) for value in values if isinstance(value, tuple)}) > 1:
             return Words(first.name.replace("_", " "))
-        if not same and (parameter.name in spoken_of or first.in_title(parameter)):
+        read = {str(atom) for number in _numbers(values[0]) for atom in number.formula.atoms()}
+        if same and differing & read:
+            changes[parameter.name] = _named(values[:1], [])
+        elif not same and (parameter.name in spoken_of or first.in_title(parameter)):
             changes[parameter.name] = _named(values, rows)
     try:
         words = first.with_values(changes).said()
@@ -191,6 +195,23 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
     if words.title and all(name in str(words) for name in names):
         return words
     return Words(" | ".join(dict.fromkeys(str(op.said()) for op in distinct)))
+
+
+def _differing(frame: Frame | None, name: str) -> set[str]:
+    """The arguments of a frame's calls that differ, for a layer that only some of them have.
+
+    It says them as its neighbours do, though they may be the same in those calls.
+    """
+    if frame is None or not frame.calls or frame.always(name):
+        return set()
+    return set(varying(given([call.block for call in frame.calls])))
+
+
+def _numbers(value: object) -> list[Sym]:
+    """The numbers of an attribute that remember their formula."""
+    if isinstance(value, tuple):
+        return [number for one in value for number in _numbers(one)]
+    return [value] if isinstance(value, Sym) else []
 
 
 def _texts(value: object) -> list[str]:

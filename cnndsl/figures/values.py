@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Path, Text
 from cnndsl.figures.scene import Box, Frame, Plan
 from cnndsl.figures.text import clean, count_text, label_text, shape_text, spell_argument
-from cnndsl.figures.titles import column_text
+from cnndsl.figures.titles import arguments_of, column_text
 from cnndsl.figures.walk import given, varying
 from cnndsl.structure import Call
 
@@ -93,7 +94,7 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
         out = shape_text(shapes[-1]) if shapes else ""
         counted = (count_text(cost.parameters), count_text(cost.macs))
         cells.append((label, str(len(calls)), *texts, out, *counted))
-    header = ("", "n", *names, "out", "params", "MACs")
+    header = ("", "×" if "n" in names else "n", *names, "out", "params", "MACs")
     single = all(row[1] == "1" for row in cells)
     drop = {1} if single else set()
     keep = [n for n in range(len(header)) if n not in drop]
@@ -118,7 +119,11 @@ def _cell(values: Sequence[object]) -> str:
 
 
 def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
-    """The calls of each box of the main picture, in its order, with the box's label."""
+    """The calls of each line of the main picture, in its order, with the line's label.
+
+    Without one they are of a box, which says its block and, if others do so too, with what it
+    is called; nothing where a row's own values say so.
+    """
     order = {name: number for number, name in enumerate(plan.network.wires)}
     owner: dict[str, Box] = {name: box for box in plan.main.boxes() for name in box.nodes}
     found: dict[str, tuple[Box, list[Call]]] = {}
@@ -129,6 +134,22 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     ]
     for _, call, first in sorted(placed, key=lambda one: one[0]):
         box = owner[first]
-        found.setdefault(box.key, (box, []))[1].append(call)
+        key = box.key if box.line.startswith("[") else box.line or box.key
+        found.setdefault(key, (box, []))[1].append(call)
+    own = all(box.frame is frame and not _line(box) for box, _ in found.values())
+    kinds = Counter(_block(box) for box, _ in found.values() if not _line(box))
     for box, calls in found.values():
-        yield label_text(box.labels).partition("[0–")[0] or box.title, calls
+        name = "" if own else _line(box) or _block(box)
+        if not own and not _line(box) and kinds[name] > 1:
+            name = " ".join([name, *arguments_of(box)])
+        yield name, calls
+
+
+def _line(box: Box) -> str:
+    """The label of a box's line, without the turns of its own repeats."""
+    return label_text(box.labels or [box.line]).partition("[0–")[0]
+
+
+def _block(box: Box) -> str:
+    """A box's block, without the stride of its call."""
+    return box.title.partition(" /")[0]

@@ -277,3 +277,76 @@ def test_a_block_within_itself_is_one_picture() -> None:
     pools = [box for box in found.scene.boxes() if "maxpool" in str(box.nodes)]
     assert len(pools) == 4
     assert len(found.calls) == 8
+
+
+TWINS = """
+block Tower(w: int) { conv(w, 7x7, stride=2, norm=bn, act=relu) -> conv(w, 3x3) -> gap -> linear(64) }
+model Twins: (a[3, H=64, W=64], b[3, H, W]) -> (score, one) {
+  tower: Tower(32) each { a; b }
+  one: tower[0]
+  score: sub { tower[0]; tower[1] } -> abs -> linear(1)
+}
+"""
+
+
+def test_the_members_of_a_family_have_the_same_kind_of_name() -> None:
+    found = loads(TWINS)
+    for folding in (True, False):
+        items = plan(found, folding=folding).main.items
+        named = [item.labels for item in items if item.labels and "tower" in item.labels[0]]
+        assert named == [["tower[0]"], ["tower[1]"]], folding
+    text = mermaid(found) + terminal(found)
+    assert all(f"tower[{n}]" in text for n in (0, 1))
+    assert {row.stage for row in rows(found) if row.layers[0] == "Tower:"} == {"tower"}
+
+
+RES = """
+block Res(c: int, s: int = 1) {
+  add {
+    { conv(c, 3x3, stride=s) -> conv(c, 3x3) }
+    skip when s == 1 and in.c == c
+    else conv(c, 1x1, stride=s)
+  } -> relu
+}
+block Stage(c: int, n: int) { conv(c, 3x3, stride=2) -> conv(c, 3x3) * n }
+model M: image[3, H=64, W=64] -> y[10] {
+  stem: conv(16, 3x3)
+  c1: Res(16) -> Res(16)
+  c2: Res(32, 2) -> Res(32) -> Res(32)
+  Stage(64, 2) -> Stage(64, 1)
+  y: gap -> linear(10)
+}
+"""
+
+
+def test_what_some_calls_have_is_said_as_what_all_have() -> None:
+    found = loads(RES)
+    frame = plan(found, folding=True).frames[0]
+    assert frame.scene is not None
+    cards = Cards(found, frame.scene, frame)
+    shown = [(cards[box].title, cards[box].small) for box in frame.scene.boxes() if box.nodes]
+    assert shown[:3] == [
+        ("3×3, c /s", ""),
+        ("3×3, c", ""),
+        ("1×1, c /s", "unless s = 1 and in.c = c"),
+    ]
+
+
+def test_a_row_of_a_table_is_a_line_of_the_source() -> None:
+    found = loads(RES)
+    planned = plan(found, folding=True)
+    table = values(planned, planned.frames[0])
+    assert table is not None
+    assert [row[:4] for row in table.rows] == [
+        ("c1", "2", "16", "1"),
+        ("c2", "3", "32", "2, 1"),
+    ]
+
+
+def test_only_an_argument_that_is_the_stride_of_all_calls_says_it() -> None:
+    found = loads(RES)
+    stages = [box for box in plan(found, folding=True).main.boxes() if box.frame]
+    assert [box.title for box in stages if box.frame and box.frame.name == "Stage"] == [
+        "Stage /2",
+        "Stage /2",
+    ]

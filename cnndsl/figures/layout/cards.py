@@ -283,4 +283,7 @@ class Cards:
         place = self.frame.nodes[0].index(node)
         shapes = self.network.shapes
         every = [nodes[place] for nodes in self.frame.nodes if nodes[place]]
-        return len({shapes[name][output] for name in every}) == 1
+        one = len({shapes[name][output] for name in every}) == 1
+        # What only some calls have says its size where all the others do.
+        given = {tuple(t.shape for t in call.outputs) for call in self.frame.calls}
+        return one and (len(every) == len(self.frame.nodes) or len(given) == 1)

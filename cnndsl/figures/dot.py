@@ -57,9 +57,8 @@ def _items(graph: graphviz.Digraph, items: Sequence[Item], cards: Cards) -> None
         if isinstance(item, Box):
             _box(graph, item, cards)
             continue
-        count = f" ×{item.count}" if item.count > 1 else ""
         with graph.subgraph(name=f"cluster_{item.key}") as inner:
-            title = f"{item.title or 'repeat'}{count}"
+            title = f"{item.title or 'repeat'}{cards.times(item)}"
             inner.attr(label=_rows(title, label_text(item.labels)), labeljust="l")
             inner.attr(color=theme.FRAME, style="rounded" if item.count > 1 else "dashed")
             _items(inner, item.children, cards)

@@ -61,8 +61,7 @@ def _items(items: Sequence[Item], cards: Cards, indent: str) -> Iterator[str]:
         if isinstance(item, Box):
             yield indent + _box(item, cards)
             continue
-        count = f" ×{item.count}" if item.count > 1 else ""
-        title = f"{item.title or 'repeat'}{count} {label_text(item.labels)}"
+        title = f"{item.title or 'repeat'}{cards.times(item)} {label_text(item.labels)}"
         yield f"{indent}subgraph {item.key}[{quoted(title.strip())}]"
         yield f"{indent}direction TB"
         yield from _items(item.children, cards, indent + "  ")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cnndsl.diagnostics import OpError
-from cnndsl.figures.scene import Box, Frame
+from cnndsl.figures.scene import Box, Frame, Item, boxes
 from cnndsl.figures.text import short_formula, spell_argument
 from cnndsl.figures.walk import given, varying
 from cnndsl.graph import Network
@@ -272,6 +272,22 @@ def _plain(value: object) -> str:
     if isinstance(value, tuple) and value and len(set(map(strip, value))) == 1:
         value = value[0]
     return spell_argument(strip(value))
+
+
+def times(item: Item, frame: Frame | None = None) -> str:
+    """` ×3`: how often an item repeats; ` ×n` where the calls of a frame differ in that."""
+    if item.count == 1:
+        return ""
+    nodes = next(boxes([item])).nodes
+    size, rest = divmod(len(nodes), item.count)
+    if rest or frame is None or not frame.calls or not {*nodes} <= {*frame.nodes[0]}:
+        return f" ×{item.count}"
+    places = [frame.nodes[0].index(name) for name in nodes[::size]]
+    counts = [sum(bool(call[place]) for place in places) for call in frame.nodes]
+    if len(set(counts)) == 1:
+        return f" ×{item.count}"
+    named = _parameter(counts, given([call.block for call in frame.calls]))
+    return f" ×{named or f'{min(counts)}–{max(counts)}'}"
 
 
 def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
 from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page, picture
 from cnndsl.figures.layout.piece import Line, Piece, Spot
+from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.paint import Group, Text, leaves
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
@@ -475,3 +476,48 @@ def test_a_level_that_is_read_twice_has_two_names() -> None:
     ports = [s.box for s in piece.spots if s.box.signature == ("in", "p4")]
     assert len(ports) == 2
     assert not crossings(piece.wires)
+
+
+ZONES = {
+    "towers": """
+block Tower(w: int) { conv(w, 7x7, stride=2) -> conv(w, 3x3) -> gap -> linear(64) }
+model M: (a[3, H=64, W=64], b[20, H, W]) -> y {
+  one: a -> Tower(32)
+  two: b -> Tower(32)
+  y: concat { one; two } -> linear(10)
+}
+""",
+    "heads": """
+block Head(k: int) { conv(64, 3x3) -> gap -> linear(k) }
+model M: image[3, H=64, W=64] -> (age[1], ids[100], mask[1, 32, 32]) {
+  x: conv(32, 3x3, stride=2)
+  age: x -> Head(1)
+  ids: x -> Head(100)
+  mask: x -> conv(32, 3x3) -> conv(1, 1x1)
+}
+""",
+}
+
+
+@pytest.mark.parametrize("name", [*sorted(FEW), *ZONES])
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_a_zone_cuts_no_box(name: str, direction: str) -> None:
+    found = loads(ZONES[name]) if name in ZONES else network(name)
+    main = arranged(found, direction=direction).main
+    piece = main.piece
+    turned = main.cards.way.turning
+    lanes = strides(found, main.scene)
+    for band in main.bands if not piece.laned else ():
+        sides = (band.left, band.right) if turned else (band.top, band.bottom)
+        across = (band.top, band.bottom) if turned else (band.left, band.right)
+        for spot in piece.spots:
+            ends = (spot.left, spot.right) if turned else (spot.top, spot.bottom)
+            at = spot.y if turned else spot.x
+            here = across[0] < at < across[1]
+            assert not here or not any(ends[0] + 2 < side < ends[1] - 2 for side in sides)
+        for scope in piece.scopes:
+            low, long = (scope.x, scope.width) if turned else (scope.y, scope.height)
+            at = scope.y if turned else scope.x
+            held = {lanes[key] for key in scope.keys if key in lanes}
+            if len(held) < 2 and across[0] < at < across[1]:
+                assert not any(low + 2 < side < low + long - 2 for side in sides)

@@ -280,7 +280,7 @@ def test_a_block_within_itself_is_one_picture() -> None:
 
 
 TWINS = """
-block Tower(w: int) { conv(w, 7x7, stride=2, norm=bn, act=relu) -> conv(w, 3x3) -> gap -> linear(64) }
+block Tower(w: int) { conv(w, 7x7, stride=2, norm=bn) -> conv(w, 3x3) -> gap -> linear(64) }
 model Twins: (a[3, H=64, W=64], b[3, H, W]) -> (score, one) {
   tower: Tower(32) each { a; b }
   one: tower[0]
@@ -349,4 +349,15 @@ def test_only_an_argument_that_is_the_stride_of_all_calls_says_it() -> None:
     assert [box.title for box in stages if box.frame and box.frame.name == "Stage"] == [
         "Stage /2",
         "Stage /2",
+    ]
+
+
+def test_a_repeat_that_is_an_argument_is_said_by_its_name() -> None:
+    found = loads(RES)
+    frame = next(f for f in plan(found, folding=True).frames if f.name == "Stage")
+    assert frame.scene is not None
+    cards = Cards(found, frame.scene, frame)
+    assert [cards[box].title for box in frame.scene.boxes() if box.nodes] == [
+        "3×3, 64 /2",
+        "3×3, 64 ×n",
     ]

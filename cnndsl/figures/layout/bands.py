@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from cnndsl.figures.layout.piece import Piece, Spot
+from cnndsl.figures.layout.piece import Piece, Scope, Spot, bounds
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network
@@ -40,6 +41,10 @@ class Band:
 
 WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
 """Room for a name in a band's corner, half of what parts two bands, and beside a box."""
+SIDE = 4.0
+"""The least of the last, where it has no more room."""
+Run = tuple[int, float, float]
+"""A lane with its upper and its lower side."""
 
 
 def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
@@ -49,13 +54,53 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         found_in = kept(lanes, scene).items()
         lanes = {key: lane for key, lane in found_in if key not in piece.between}
     found: list[Band] = []
+    number = 0
     for left, right, spots in columns(piece):
         runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(spots, lanes)
-        for n, (lane, top, bottom) in enumerate(runs):
-            above = (runs[n - 1][2] + top) / 2 if n else top - EDGE
-            below = (bottom + runs[n + 1][1]) / 2 if n + 1 < len(runs) else bottom + EDGE
+        scopes = [scope for scope in piece.scopes if left <= scope.x < right]
+        seams = _seams(runs, spots, scopes, {} if piece.laned else lanes)
+        for (lane, _, _), (above, below) in zip(runs, pairwise(seams), strict=True):
+            number += 1
+            if above is None or below is None:
+                continue
             text = f"1/{2**lane}" if lane >= 0 else f"{2**-lane}×"
-            found.append(Band(left, right, above, below, text, len(found) % 2 == 0))
+            found.append(Band(left, right, above, below, text, number % 2 == 1))
+    return found
+
+
+def _seams(
+    runs: list[Run], spots: list[Spot], scopes: list[Scope], lanes: dict[str, int]
+) -> list[float | None]:
+    """Where each lane begins and the last one ends: nothing where that would cut a box.
+
+    It cuts no outline either, but of what stands in both of the lanes that meet there. What
+    holds boxes of a lane and goes on over its end is all in it.
+    """
+    ends = [(bounds(spot)[1], bounds(spot)[3]) for spot in spots]
+    held = [(s, {lanes[key] for key in s.keys if key in lanes}) for s in scopes]
+    found: list[float | None] = []
+    for above, below in pairwise([None, *runs, None]):
+        both = {run[0] for run in (above, below) if run is not None}
+        inner = [(s.y, s.y + s.height) for s, of in held if both <= of]
+        if above is None or below is None:
+            low, high = (below[1],) * 2 if below else (above[2],) * 2 if above else (0.0, 0.0)
+            over = [side for side in inner if side[0] < low < side[1]]
+            wish = low - EDGE if below else high + EDGE
+            low = min([low, *(top for top, _ in over)]) - EDGE if below else low
+            high = max([high, *(foot for _, foot in over)]) + EDGE if above else high
+            inner = []
+        else:
+            low, high = above[2], below[1]
+            wish = (low + high) / 2
+        walls = [*ends, *((s.y, s.y + s.height) for s, _ in held)] if lanes else []
+        walls = [wall for wall in walls if wall not in inner]
+        asked = [wish, *(y for top, foot in walls for y in (top - SIDE, foot + SIDE))]
+        free = [
+            y
+            for y in asked
+            if low <= y <= high and not any(t - SEAM < y < f + SEAM for t, f in walls)
+        ]
+        found.append(min(free, key=lambda y: abs(y - wish), default=None))
     return found
 
 
@@ -69,9 +114,9 @@ def columns(piece: Piece) -> list[tuple[float, float, list[Spot]]]:
     return found
 
 
-def _runs(spots: list[Spot], lanes: dict[str, int]) -> list[tuple[int, float, float]]:
+def _runs(spots: list[Spot], lanes: dict[str, int]) -> list[Run]:
     """Lanes from the top, each with its upper and lower side; none where they overlap."""
-    runs: list[tuple[int, float, float]] = []
+    runs: list[Run] = []
     for spot in sorted(spots, key=lambda s: (s.top, s.bottom)):
         lane = lanes.get(spot.box.key)
         if lane is None:

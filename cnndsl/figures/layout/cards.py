@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving, spans
-from cnndsl.figures.scene import Box, Frame, Scene
+from cnndsl.figures.scene import Box, Frame, Item, Scene, repeated
 from cnndsl.figures.text import clean, label_text, labels_text, shape_text
-from cnndsl.figures.titles import sayer
+from cnndsl.figures.titles import sayer, times
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.shapes import square
@@ -150,6 +150,7 @@ class Cards:
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
+        self.turns = repeated(scene.items)
         self.say = sayer(network)
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
@@ -158,6 +159,11 @@ class Cards:
     def __getitem__(self, box: Box) -> Card:
         """The card of a box."""
         return self.cards[box.key]
+
+    def times(self, item: Item) -> str:
+        """` ×3`: how often an item repeats; within what repeats itself, in each turn."""
+        inner = isinstance(item, Box) and item.key in self.turns
+        return times(item, None if inner else self.frame)
 
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
@@ -177,8 +183,7 @@ class Cards:
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:
             return Card((title,), (), label, face.round, face.round, round=True)
-        if box.count > 1:
-            title = f"{title} ×{box.count}"
+        title += self.times(box)
         tall = box.key in self.spans and not self.way.turning
         room = (NARROW if tall else self.most) - 2 * self.inset - self._slant(box)
         titles = font.lines(title, face.title, room, bold=True)

@@ -355,7 +355,7 @@ def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
         if t in keys or h in keys
     ]
     level = _level(item.children, list(dict.fromkeys(inner)), cards)
-    return _scoped(item, level, turning=cards.way.turning)
+    return _scoped(item, level, cards.times(item), turning=cards.way.turning)
 
 
 def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> list[Link]:
@@ -453,11 +453,9 @@ def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
     )
 
 
-def _scoped(cluster: Cluster, inner: Piece, *, turning: bool = False) -> Piece:
+def _scoped(cluster: Cluster, inner: Piece, times: str, *, turning: bool = False) -> Piece:
     """A cluster with its outline around it."""
-    title = clean(cluster.title)
-    if cluster.count > 1:
-        title = f"{title} ×{cluster.count}".strip()
+    title = f"{clean(cluster.title)}{times}".strip()
     small = clean(label_text(cluster.labels))
     words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
     over = PAD if turning else BAR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnndsl.figures.scene import Box, Cluster, Item, boxes
+from cnndsl.figures.scene import Box, Cluster, Item
 
 
 def copied(item: Item) -> Item:
@@ -52,7 +52,6 @@ def label_items(items: list[Item], label: str) -> None:
     line = ""
     for item in reversed(items):
         line = item.labels[0] if item.labels else line
-        for box in boxes([item]):
-            # The innermost of its lines with a name.
-            if not box.line or box.line.startswith("["):
-                box.line = line
+        # The innermost of its lines with a name.
+        if isinstance(item, Box) and (not item.line or item.line.startswith("[")):
+            item.line = line

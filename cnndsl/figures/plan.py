@@ -278,7 +278,7 @@ class _Planner:
             children = self._lines(call.block.body)
             title = call.block.definition.name
             if len(children) == 1 and isinstance(children[0], Box) and len(inputs) == 1:
-                children[0].labels = []
+                children[0].labels, children[0].line = [], ""
                 return children[0]
             return Cluster(self._key(), title, children, inputs, span=call.span)
         arguments = self._arguments(call)

@@ -282,8 +282,9 @@ def times(item: Item, frame: Frame | None = None) -> str:
     size, rest = divmod(len(nodes), item.count)
     if rest or frame is None or not frame.calls or not {*nodes} <= {*frame.nodes[0]}:
         return f" ×{item.count}"
-    places = [frame.nodes[0].index(name) for name in nodes[::size]]
-    counts = [sum(bool(call[place]) for place in places) for call in frame.nodes]
+    places = [frame.nodes[0].index(name) for name in nodes]
+    turns = [places[n : n + size] for n in range(0, len(places), size)]
+    counts = [sum(any(call[n] for n in turn) for turn in turns) for call in frame.nodes]
     if len(set(counts)) == 1:
         return f" ×{item.count}"
     named = _parameter(counts, given([call.block for call in frame.calls]))

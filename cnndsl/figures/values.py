@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Path, Text
-from cnndsl.figures.scene import Box, Frame, Plan
+from cnndsl.figures.scene import Box, Frame, Plan, Scene
 from cnndsl.figures.text import clean, count_text, label_text, shape_text, spell_argument
 from cnndsl.figures.titles import arguments_of, column_text
 from cnndsl.figures.walk import given, varying
@@ -125,7 +125,8 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     is called; nothing where a row's own values say so.
     """
     order = {name: number for number, name in enumerate(plan.network.wires)}
-    owner: dict[str, Box] = {name: box for box in plan.main.boxes() for name in box.nodes}
+    ends = _ends(plan.main)
+    owner = {name: ends[box.key] for box in plan.main.boxes() for name in box.nodes}
     found: dict[str, tuple[Box, list[Call]]] = {}
     placed = [
         (min(order[name] for name in nodes if name), call, next(filter(None, nodes)))
@@ -134,20 +135,29 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     ]
     for _, call, first in sorted(placed, key=lambda one: one[0]):
         box = owner[first]
-        key = box.key if box.line.startswith("[") else box.line or box.key
-        found.setdefault(key, (box, []))[1].append(call)
-    own = all(box.frame is frame and not _line(box) for box, _ in found.values())
-    kinds = Counter(_block(box) for box, _ in found.values() if not _line(box))
+        found.setdefault(box.key, (box, []))[1].append(call)
+    nameless = [box for box, _ in found.values() if not label_text(box.labels)]
+    own = len(nameless) == len(found) and all(box.frame is frame for box in nameless)
+    kinds = Counter(_block(box) for box in nameless)
     for box, calls in found.values():
-        name = "" if own else _line(box) or _block(box)
-        if not own and not _line(box) and kinds[name] > 1:
-            name = " ".join([name, *arguments_of(box)])
+        name = label_text(box.labels).partition("[0–")[0]
+        if not name and not own:
+            several = kinds[_block(box)] > 1
+            name = " ".join([_block(box), *(arguments_of(box) if several else ())])
         yield name, calls
 
 
-def _line(box: Box) -> str:
-    """The label of a box's line, without the turns of its own repeats."""
-    return label_text(box.labels or [box.line]).partition("[0–")[0]
+def _ends(scene: Scene) -> dict[str, Box]:
+    """By box the last of its line, which has its label."""
+    found: dict[str, Box] = {}
+    line: list[Box] = []
+    for box in scene.boxes():
+        line.append(box)
+        if label_text(box.labels):
+            found |= {one.key: box for one in line if one.line == box.line}
+            line = []
+        found.setdefault(box.key, box)
+    return found
 
 
 def _block(box: Box) -> str:

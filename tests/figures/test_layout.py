@@ -521,3 +521,14 @@ def test_a_zone_cuts_no_box(name: str, direction: str) -> None:
             held = {lanes[key] for key in scope.keys if key in lanes}
             if len(held) < 2 and across[0] < at < across[1]:
                 assert not any(low + 2 < side < low + long - 2 for side in sides)
+
+
+def test_a_column_is_added_only_where_it_saves_a_quarter() -> None:
+    towers = loads(ZONES["towers"])
+    assert not arranged(towers, direction="down").main.piece.folds
+    long = loads(
+        "model M: x[8, H=32, W=32] -> y {\n"
+        + "\n".join(f"  conv(8, {3 + 2 * (n % 2)}x{3 + 2 * (n % 2)})" for n in range(16))
+        + "\n  y: conv(4, 1x1)\n}"
+    )
+    assert arranged(long, direction="down").main.piece.folds

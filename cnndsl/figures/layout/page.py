@@ -53,6 +53,8 @@ CROWDED = 3.25
 VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP = 2.7
+WORTH = 0.75
+"""A further column makes the page at least so much lower, where it fits one without that."""
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
@@ -340,7 +342,9 @@ def _scored(
     plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
 ) -> list[_Scored]:
     found: list[_Scored] = []
-    for main in mains:
+    lowest: dict[int, tuple[float, ...]] = {}
+    for main in sorted(mains, key=lambda main: len(main.piece.folds)):
+        made: list[_Scored] = []
         for chosen in _choices(ways, room[0] - main.width):
             done = Page(plan, main, chosen, main.bands)
             _arrange(done, room)
@@ -352,7 +356,14 @@ def _scored(
             uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
             flat = float(done.width > STRIP * (done.height + PAGE[1] - room[1]))
             score = (over, flat, done.height + SLIM * done.width + uneven)
-            found.append(_Scored(score, main, chosen))
+            made.append(_Scored(score, main, chosen))
+        best = min(one.score for one in made)
+        columns = 0 if main.cards.way.turning else len(main.piece.folds)
+        fewer = [low for count, low in lowest.items() if count < columns]
+        if not any(low[:2] <= best[:2] and best[2] > WORTH * low[2] for low in fewer):
+            found += made
+            if not main.cards.way.turning:
+                lowest[columns] = min(best, lowest.get(columns, best))
     return found
 
 

@@ -118,10 +118,9 @@ class Matcher:
             sums[1].macs - sums[0].macs,
         )
         self.parts[key] = part
-        labels = list(shown.labels)
-        return Box(
-            key, shown.title, shown.family, list(now or was), None, labels, [*shown.parts]
-        )
+        made = Box(key, shown.title, shown.family, list(now or was), None, [*shown.labels])
+        made.parts = [*shown.parts]
+        return made
 
     def _kind(self, first: Box, then: Box) -> str:
         if not first.nodes:

@@ -6,18 +6,19 @@ nodes of it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cnndsl.figures.layout.channels import FINE, STEPS
 from cnndsl.figures.layout.ordering import ordered
-from cnndsl.figures.layout.parallel import SINK, SOURCE, Link, Wire, edges_in
+from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Link, Wire, edges_in
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
 from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
 
-BETWEEN = 34.0
-"""Between rows: room for edges that run across."""
+BETWEEN, FEW, TRACK = 34.0, 4, 6.0
+"""Between rows: room for a few edges that run across, and for each one more."""
 SWEEPS = 4
 JOG = 9.0
 _PASSAGE = Piece(3, 3, 0)
@@ -36,6 +37,13 @@ class _Node:
     below: list[str] = field(default_factory=list)
     links: list[list[Ends]] = field(default_factory=list)
     """The edges of its links to what stands below."""
+    late: bool = False
+    """It is of a chain from an input, and may stand further down."""
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What is equal for two nodes with the same boxes."""
+        return tuple(spot.box.signature for spot in self.piece.spots)
 
 
 def layered(
@@ -58,7 +66,7 @@ def layered(
     )
     _place(rows, nodes)
     done = Piece(0, 0, 0)
-    y = 0.0
+    y = between = 0.0
     tops: dict[str, float] = {}
     for row in rows:
         height = max(nodes[key].piece.height for key in row)
@@ -66,14 +74,17 @@ def layered(
             piece = nodes[key].piece
             tops[key] = y + (height - piece.height) / 2
             done.take(piece.moved(nodes[key].x, tops[key]))
-        y += height + BETWEEN
-    done.height = max(y - BETWEEN, GAP)
+        across = sum(not _straight(nodes[key], nodes) for key in row)
+        between = BETWEEN + TRACK * max(across - FEW, 0) if across else gap
+        y += height + between
+    done.height = max(y - between, GAP)
     if drawn:
         _lead(done, nodes, tops)
     else:
         ends_of = [edge for link in links for edge in edges_in(link.part)]
         done.opening = {edge: ((0.0, 0.0),) for edge in ends_of if edge[0] == SOURCE}
         done.closing = {edge: ((0.0, done.height),) for edge in ends_of if edge[1] == SINK}
+    _enclose(done)
     xs = [x for spot in done.spots for x in (spot.left, spot.right)]
     xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]
     xs += [x for line in done.wires.values() for x, _ in line]
@@ -84,16 +95,35 @@ def layered(
     return shifted
 
 
+def _enclose(done: Piece) -> None:
+    """Make room for edges that run over the first row and under the last."""
+    ys = [y for line in done.wires.values() for _, y in line]
+    over, under = JOG - min([JOG, *ys]), max([0.0, *ys]) + JOG - done.height
+    if over > JOG:
+        moved = done.moved(0, over)
+        done.spots, done.scopes, done.wires = moved.spots, moved.scopes, moved.wires
+        done.closing = moved.closing
+        done.opening = {e: ((line[0][0], 0.0), *line) for e, line in moved.opening.items()}
+        done.height += over
+    if under > JOG:
+        done.height += under
+        done.closing = {
+            e: (*line, (line[-1][0], done.height)) for e, line in done.closing.items()
+        }
+
+
 def _nodes(links: list[Link], leaves: dict[str, Piece], gap: float) -> dict[str, _Node]:
     nodes: dict[str, _Node] = {}
 
     def node(key: str) -> _Node:
         if key not in nodes:
             empty = Piece(0, 0, 0)
-            nodes[key] = _Node(key, leaves.get(key, empty))
+            nodes[key] = _Node(key, leaves.get(key, empty), late=key in late)
         return nodes[key]
 
-    for number, link in enumerate(sorted(links, key=lambda link: link.order)):
+    every = [one for link in links for one in _apart(link)]
+    late = {one.tail for link in links for one in _apart(link) if one is not link}
+    for number, link in enumerate(sorted(every, key=lambda link: link.order)):
         outside = SOURCE in (link.tail, link.head) or SINK in (link.tail, link.head)
         if outside and isinstance(link.part, Wire) and not link.part.edges:
             # Only an order: nothing is drawn.
@@ -107,11 +137,25 @@ def _nodes(links: list[Link], leaves: dict[str, Piece], gap: float) -> dict[str,
             continue
         part = node(f"@{number}")
         part.piece = stacked(link.part, leaves, gap)
-        tail.below.append(part.key)
-        part.above.append(tail.key)
-        part.below.append(head.key)
-        head.above.append(part.key)
-    return nodes
+        begins, *_, ends = link.part.parts if isinstance(link.part, Chain) else [link.part] * 2
+        if tail.key != SOURCE or edges_in(begins):
+            tail.below.append(part.key)
+            part.above.append(tail.key)
+        if head.key != SINK or edges_in(ends):
+            part.below.append(head.key)
+            head.above.append(part.key)
+    outside = (SOURCE, SINK)
+    return {k: n for k, n in nodes.items() if k not in outside or n.above or n.below}
+
+
+def _apart(link: Link) -> list[Link]:
+    """A chain that begins with an input link by link, as its boxes stand in rows."""
+    chain = link.part
+    if link.tail != SOURCE or not isinstance(chain, Chain) or edges_in(chain.parts[0]):
+        return [link]
+    ends = pairwise([link.tail, *chain.nodes, link.head])
+    pairs = zip(ends, chain.parts, strict=True)
+    return [Link(tail, head, part, link.order) for (tail, head), part in pairs]
 
 
 def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
@@ -128,10 +172,13 @@ def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
             if not count[below]:
                 ready.append(below)
     last = max(node.rank for node in nodes.values())
+    kinds = Counter((node.kind, node.rank) for node in nodes.values())
     for key in reversed(order):
         node = nodes[key]
-        # What nothing above holds comes down to what it feeds.
-        if node.below and node.above in ([], [SOURCE]) and key != SOURCE:
+        # What nothing above holds comes down to what it feeds, but from beside its twin.
+        free = node.above in ([], [SOURCE]) and key != SOURCE
+        late = node.late and kinds[node.kind, node.rank] == 1
+        if node.below and (free or late):
             node.rank = min(nodes[below].rank for below in node.below) - 1
         if node.below == [SINK]:
             node.rank = min(node.rank, last - 1)
@@ -183,6 +230,14 @@ def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
         node.x -= axis
         if node in ends and abs(node.x) <= JOG:
             node.x = 0.0
+
+
+def _straight(node: _Node, nodes: dict[str, _Node]) -> bool:
+    """Whether it alone leads to one node, which stands under it."""
+    below = [nodes[key] for key in node.below]
+    return not below or (
+        len(below) == len(below[0].above) == 1 and abs(node.x - below[0].x) < 0.01
+    )
 
 
 def _straighten(row: list[str], nodes: dict[str, _Node]) -> None:

@@ -323,11 +323,16 @@ def _segments(
             continue
         for number in range(max(first, 0), min(last, len(items))):
             crossing[number] += 1
+    fed = {owner[head] for _, head in edges if head in owner}
+    read = {owner[tail] for tail, _ in edges if tail in owner}
     found: list[list[Item]] = [[]]
-    for number, item in enumerate(items):
+    for number, (item, then) in enumerate(pairwise(items)):
         found[-1].append(item)
-        if crossing[number] == 1 and number + 1 < len(items):
+        # Inputs stand beside each other, and so do outputs.
+        alike = any({item.key, then.key}.isdisjoint(known) for known in (fed, read))
+        if crossing[number] == 1 and not alike:
             found.append([])
+    found[-1] += items[-1:]
     return found
 
 

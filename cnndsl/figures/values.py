@@ -126,8 +126,8 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     """
     order = {name: number for number, name in enumerate(plan.network.wires)}
     ends = _ends(plan.main)
-    owner = {name: ends[box.key] for box in plan.main.boxes() for name in box.nodes}
-    found: dict[str, tuple[Box, list[Call]]] = {}
+    owner = {name: box for box in plan.main.boxes() for name in box.nodes}
+    found: dict[object, tuple[Box, list[Call]]] = {}
     placed = [
         (min(order[name] for name in nodes if name), call, next(filter(None, nodes)))
         for call, nodes in zip(frame.calls, frame.nodes, strict=True)
@@ -135,12 +135,21 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     ]
     for _, call, first in sorted(placed, key=lambda one: one[0]):
         box = owner[first]
-        found.setdefault(box.key, (box, []))[1].append(call)
-    nameless = [box for box, _ in found.values() if not label_text(box.labels)]
+        # Calls of one block on one line are a row.
+        key = (ends[box.key].key, _block(box))
+        found.setdefault(key, (box, []))[1].append(call)
+    lines = Counter(ends[box.key].key for box, _ in found.values())
+    named = {
+        box.key: label_text(
+            ends[box.key].labels if lines[ends[box.key].key] == 1 else box.labels
+        )
+        for box, _ in found.values()
+    }
+    nameless = [box for box, _ in found.values() if not named[box.key]]
     own = len(nameless) == len(found) and all(box.frame is frame for box in nameless)
-    kinds = Counter(_block(box) for box in nameless)
+    kinds = Counter(map(_block, nameless))
     for box, calls in found.values():
-        name = label_text(box.labels).partition("[0–")[0]
+        name = named[box.key].partition("[0–")[0]
         if not name and not own:
             several = kinds[_block(box)] > 1
             name = " ".join([_block(box), *(arguments_of(box) if several else ())])

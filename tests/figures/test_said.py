@@ -361,3 +361,17 @@ def test_a_repeat_that_is_an_argument_is_said_by_its_name() -> None:
         "3×3, 64 /2",
         "3×3, 64 ×n",
     ]
+
+
+def test_blocks_on_one_line_have_rows_of_their_own() -> None:
+    found = loads(
+        "block A(c: int) { conv(c, 3x3) -> conv(c, 1x1) -> relu }\n"
+        "block B { A(8) -> A(16) -> conv(8, 1x1) -> conv(4, 5x5) }\n"
+        "block C { A(8) -> conv(4, 3x3) -> A(32) -> conv(4, 5x5) }\n"
+        "model M: x[4, H=32, W=32] -> y {\n  neck: B -> C -> B -> C\n  y: conv(1, 1x1)\n}"
+    )
+    planned = plan(found, folding=True)
+    frame = next(frame for frame in planned.frames if frame.name == "A")
+    table = values(planned, frame)
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [("B", "4"), ("C", "4")]

@@ -284,10 +284,12 @@ def times(item: Item, frame: Frame | None = None) -> str:
         return f" ×{item.count}"
     places = [frame.nodes[0].index(name) for name in nodes]
     turns = [places[n : n + size] for n in range(0, len(places), size)]
-    counts = [sum(any(call[n] for n in turn) for turn in turns) for call in frame.nodes]
+    every = [sum(any(call[n] for n in turn) for turn in turns) for call in frame.nodes]
+    pairs = [(call, count) for call, count in zip(frame.calls, every, strict=True) if count]
+    counts = [count for _, count in pairs]
     if len(set(counts)) == 1:
         return f" ×{item.count}"
-    named = _parameter(counts, given([call.block for call in frame.calls]))
+    named = _parameter(counts, given([call.block for call, _ in pairs]))
     return f" ×{named or f'{min(counts)}–{max(counts)}'}"
 
 

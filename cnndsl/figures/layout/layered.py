@@ -137,15 +137,15 @@ def _nodes(links: list[Link], leaves: dict[str, Piece], gap: float) -> dict[str,
             continue
         part = node(f"@{number}")
         part.piece = stacked(link.part, leaves, gap)
-        begins, *_, ends = link.part.parts if isinstance(link.part, Chain) else [link.part] * 2
-        if tail.key != SOURCE or edges_in(begins):
+        parts = link.part.parts if isinstance(link.part, Chain) else [link.part]
+        if tail.key != SOURCE or edges_in(parts[0]):
             tail.below.append(part.key)
             part.above.append(tail.key)
-        if head.key != SINK or edges_in(ends):
+        if head.key != SINK or edges_in(parts[-1]):
             part.below.append(head.key)
             head.above.append(part.key)
-    outside = (SOURCE, SINK)
-    return {k: n for k, n in nodes.items() if k not in outside or n.above or n.below}
+    ends = (SOURCE, SINK)
+    return {k: n for k, n in nodes.items() if k not in ends or n.above or n.below}
 
 
 def _apart(link: Link) -> list[Link]:

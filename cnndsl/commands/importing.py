@@ -51,6 +51,11 @@ def importing(
     """
     from cnndsl.importing.sources import read
 
+    if source.endswith((".pth", ".pt", ".safetensors", ".ckpt")):
+        raise Trouble(
+            f"{source}: these are weights, and no network: name what makes it, as in"
+            " model.py:Net; `cnndsl run --weights` reads them afterwards"
+        )
     if not foreign(source):
         raise Trouble(
             f"{source}: write torchvision.models:resnet50, timm:NAME, model.py:Net,"

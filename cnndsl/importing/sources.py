@@ -98,7 +98,7 @@ def _built(made: Any, source: str) -> nn.Module:
     except (Exception, SystemExit) as error:
         raise refused(f"making `{source}` raised {type(error).__name__}: {error}") from None
     if not isinstance(module, nn.Module):
-        raise refused(f"`{source}` makes a `{type(module).__name__}`, and no module")
+        raise refused(f"`{source}` does not make a module: it makes `{type(module).__name__}`")
     return module
 
 

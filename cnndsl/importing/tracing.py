@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import operator
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
+from inspect import signature
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.importing.aten import COPIES, RULES, VIEWS, lifted, nothing
+from cnndsl.importing.aten import COPIES, RULES, SAME, VIEWS, lifted, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
@@ -24,7 +28,6 @@ from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import torch
     from torch import fx, nn
@@ -57,17 +60,61 @@ def exported(module: nn.Module, shapes: Sequence[Shape]) -> ExportedProgram:
     devices = {tensor.device for tensor in module.state_dict().values()}
     device = devices.pop() if len(devices) == 1 else torch.device("cpu")
     inputs = tuple(torch.zeros(BATCH, *shape, device=device) for shape in shapes)
-    was = module.training
+    _check_inputs(module, len(shapes))
+    was, said = module.training, StringIO()
     module.eval()
     try:
-        with _quiet(), as_written(module):
+        with _quiet(), as_written(module), redirect_stdout(said), redirect_stderr(said):
             return export(module, inputs, strict=False)
     except Exception as error:
-        lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
-        raise refused(f"PyTorch cannot record what it does: {reason[:300]}") from None
+        raise refused(_reason(error), _raised(error)) from None
     finally:
         module.train(was)
+
+
+def _check_inputs(module: nn.Module, count: int) -> None:
+    """Raises ArchError (E610): `forward` takes more inputs, or fewer; a weight has no shape."""
+    from torch.nn.parameter import is_lazy
+
+    lazy = next((name for name, weight in module.named_parameters() if is_lazy(weight)), None)
+    if lazy is not None:
+        raise refused(f"`{lazy}` has no shape yet: call the module once before it is imported")
+    try:
+        takes = [*signature(module.forward).parameters.values()]
+    except (TypeError, ValueError):
+        return
+    plain = [
+        one for one in takes if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    needed = [one.name for one in plain if one.default is one.empty]
+    most = len(takes) if any(one.kind is one.VAR_POSITIONAL for one in takes) else len(plain)
+    if len(needed) > count:
+        names = " and ".join(f"`{name}`" for name in needed)
+        raise refused(f"its `forward` needs {names}: give a shape for each (--input)")
+    if count > most and most == len(plain):
+        said = f"{most} input{'s' if most != 1 else ''}"
+        raise refused(f"its `forward` takes {said}, and {count} shapes are given")
+
+
+def _reason(error: Exception) -> str:
+    """Why PyTorch could not record a module, in a line."""
+    lines = str(error).strip().splitlines()
+    said = (lines[0] if lines else type(error).__name__)[:300]
+    if "data-dependent" in said:
+        return "what it does depends on the data, and a file has one way for all"
+    if "Long, Int" in said:
+        return "it takes whole numbers, and a file's inputs are real ones"
+    return f"PyTorch cannot record what it does: {said}"
+
+
+def _raised(error: BaseException) -> str:
+    """The line of the user's own that raised it, `model.py:12`; empty where none did."""
+    import torch
+
+    apart = [str(Path(torch.__file__).parent), str(Path(__file__).parents[1])]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if not one.filename.startswith((*apart, "<"))]
+    return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
 
 
 def flow_of(module: nn.Module, shapes: Sequence[Shape], name: str) -> Flow:
@@ -321,6 +368,8 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader, numbers: Numbers)
     rule = RULES.get(word)
     if nothing(call):
         seen[node] = flows[0]
+    elif word in SAME:
+        raise call.refuse(f"in another precision ({call['dtype']})".replace("torch.", ""))
     elif rule is None:
         raise call.refuse("has no word in the language")
     else:
@@ -420,6 +469,8 @@ def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:
         if result.batch or result.merged or result.rows > 1:
             raise refused(f"the first axis of its output `{name}` is not the batch")
         found[name] = result.value
+    if not found:
+        raise refused("it gives no tensor")
     return found
 
 

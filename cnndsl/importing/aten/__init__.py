@@ -8,11 +8,12 @@ Importing this package registers them.
 
 from cnndsl.importing.aten import layers, numbers, ours, pools, shapes
 from cnndsl.importing.aten.lifting import lifted
-from cnndsl.importing.aten.table import COPIES, RULES, VIEWS, nothing
+from cnndsl.importing.aten.table import COPIES, RULES, SAME, VIEWS, nothing
 
 __all__ = [
     "COPIES",
     "RULES",
+    "SAME",
     "VIEWS",
     "layers",
     "lifted",

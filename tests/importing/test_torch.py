@@ -70,7 +70,7 @@ def test_the_text_reads_like_a_paper(name: str, golden: Callable[[str, str], Non
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (models.Asks, "cannot record what it does: Could not guard on data-dependent"),
+        (models.Asks, "what it does depends on the data, and a file has one way for all"),
         (models.Standardised, "`conv2d` whose weight is computed from parameters by `sub`"),
     ],
 )

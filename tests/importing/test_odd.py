@@ -14,7 +14,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
-    *(odd.Biased, odd.Turns),
+    *(odd.Biased, odd.Turns, odd.Voting),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",

@@ -46,15 +46,16 @@ def _stack(call: Call) -> Seen:
         aligned(call, parts[0], part)
     first, rank = parts[0], len(parts[0].shape)
     place = call["dim"] % (rank + 1)
-    if first.merged or place <= first.batch:
-        raise call.refuse("before the batch")
-    axis = place - (first.batch >= 0)
+    if first.merged:
+        raise call.refuse("of tensors whose batch is merged with another axis")
+    before = place <= first.batch
+    axis = place - (first.batch >= 0 and not before)
     shape = first.ours
     one = (*shape[:axis], 1, *shape[axis:])
     grown = [call.reader.seen(call.layer("reshape", [p], [one], sizes=one)) for p in parts]
     whole = (*shape[:axis], len(parts), *shape[axis:])
     made = call.layer("concat", grown, [whole], **_along(axis))
-    return call.like(made, first)
+    return call.reader.seen(made, call.shapes[0], first.batch + before)
 
 
 def _parts(call: Call, x: Seen, axis: int, sizes: list[int]) -> list[Value]:

@@ -187,6 +187,8 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
             changes[parameter.name] = _named(values[:1], [])
         elif not same and (parameter.name in spoken_of or first.in_title(parameter)):
             changes[parameter.name] = _named(values, rows)
+    if "pad" in changes and all(op.causal for op in ops):
+        changes["pad"] = ((Named("causal"), Named("causal")),)
     try:
         words = first.with_values(changes).said()
     except (TypeError, ValueError, ArithmeticError, OpError):

@@ -279,12 +279,21 @@ class Op(Record):
         wide = [int(d) * (int(k) - 1) for d, k in zip(rates, kernel, strict=True)]
         return tuple((n // 2, n // 2) for n in wide) if not any(n % 2 for n in wide) else None
 
+    @property
+    def causal(self) -> bool:
+        """Whether its one axis is padded before what it reads, so that nothing reads ahead."""
+        kernel, pad = getattr(self, "kernel", ()), getattr(self, "pad", ())
+        (rate,) = getattr(self, "dilation", (1,)) if len(kernel) == 1 else (1,)
+        return len(kernel) == 1 and kernel[0] > 1 and pad == ((rate * (kernel[0] - 1), 0),)
+
     def phrase(self, name: str) -> str:
         """An attribute as it is said beside the title: `rate 2`, `no bias`."""
         value = getattr(self, name)
         parameter = next(p for p in type(self).parameters if p.name == name)
         if parameter.default is Auto.SAME and spoken(value) == "0":
             return "valid"
+        if parameter.default is Auto.SAME and (self.causal or spoken(value) == CAUSAL):
+            return CAUSAL
         said = type(self).phrases.get(name) or PHRASES.get(name)
         if said is None or (isinstance(value, bool) and "{" in said):
             plain = name.replace("_", " ")
@@ -349,6 +358,8 @@ BEGINNINGS = {"weight": "init", "bias": "bias_init"}
 """A weight, and the attribute that says what it begins with."""
 
 
+CAUSAL = "causal"
+"""How zeros are said that stand before what is read, and nowhere else."""
 PHRASES = {"dilation": "rate {}", "groups": "{} groups"}
 """How attributes that several operations have are said."""
 

@@ -375,3 +375,20 @@ def test_blocks_on_one_line_have_rows_of_their_own() -> None:
     table = values(planned, frame)
     assert table is not None
     assert [row[:2] for row in table.rows] == [("B", "4"), ("C", "4")]
+
+
+def test_padding_before_what_is_read_is_causal() -> None:
+    found = loads(
+        "block T(d: int) { conv(8, 3, dilation=d, pad=causal) -> conv(8, 1) -> relu }\n"
+        "model M: x[8, L=64] -> y {\n  t: for d in [1, 2] { T(d) }\n"
+        "  y: conv(1, 3, pad=causal) -> conv(1, 3, pad=[1, 0])\n}"
+    )
+    planned = plan(found, folding=True)
+    frame = planned.frames[0]
+    assert frame.scene is not None
+    cards = Cards(found, frame.scene, frame)
+    shown = [cards[box].small for box in frame.scene.boxes() if box.nodes]
+    assert shown[0].startswith("causal · rate d")
+    said = [Sayer(found)(box).small for box in planned.main.boxes() if box.labels == ["y"]]
+    assert said == [("pad 1+0",)]
+    assert "causal" in terminal(found)

@@ -97,7 +97,11 @@ def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
         words: list[Part] = [Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")]
         if card.label:
             label = font.fitted(card.label, LABEL, 60)
-            words.append(Text(spot.left - 2, spot.top + 3, label, LABEL, "faint", anchor="end"))
+            # Where edges come in from the left, it stands over the circle.
+            x, y, anchor = spot.left - 2, spot.top + 3, "end"
+            if spot.aside:
+                x, y, anchor = spot.x, spot.top - 3, "middle"
+            words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
         return words
     words = []
     high = face.bold * len(card.titles) + face.grey * len(card.lines)

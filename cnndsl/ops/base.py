@@ -282,9 +282,11 @@ class Op(Record):
     @property
     def causal(self) -> bool:
         """Whether its one axis is padded before what it reads, so that nothing reads ahead."""
-        kernel, pad = getattr(self, "kernel", ()), getattr(self, "pad", ())
-        (rate,) = getattr(self, "dilation", (1,)) if len(kernel) == 1 else (1,)
-        return len(kernel) == 1 and kernel[0] > 1 and pad == ((rate * (kernel[0] - 1), 0),)
+        kernel: tuple[int, ...] = getattr(self, "kernel", ())
+        rates: tuple[int, ...] = getattr(self, "dilation", (1,))
+        if len(kernel) != 1 or kernel[0] == 1:
+            return False
+        return bool(getattr(self, "pad", ()) == ((rates[0] * (kernel[0] - 1), 0),))
 
     def phrase(self, name: str) -> str:
         """An attribute as it is said beside the title: `rate 2`, `no bias`."""

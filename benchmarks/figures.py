@@ -4,9 +4,10 @@
 
 A row a network: the CPU milliseconds from the network to SVG with `--detail` `stages`,
 `blocks` and `full` (each the least of three), the longer side of `blocks` over the
-shorter, and how often two of its edges without a common end cross: here, in the opened
-blocks too, and in what Graphviz's `dot` makes of the same plan. Then all of them together,
-and a chain and a ladder of 1,000 nodes. Without pygraphviz the last column is empty.
+shorter, and how often two of its edges without a common end cross, but for the dots where
+levels join a rail: here, in the opened blocks too, and in what Graphviz's `dot` makes of the
+same plan. Then all of them together, and a chain and a ladder of 1,000 nodes. Without
+pygraphviz the last column is empty.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from cnndsl.figures.blocks import blocks
 from cnndsl.figures.svg import svg
 from cnndsl.figures.write import DETAILS
+from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import loads
 
@@ -67,13 +69,13 @@ def main() -> None:
     print(f"{'shape':>8}{'crossings':>11}{'Graphviz':>10}")
     slowest = dict.fromkeys(DETAILS, (0.0, ""))
     ours = theirs = 0
-    for name in geometry.shipped():
+    for name in shipped():
         network = geometry.network(name)
         times = {detail: milliseconds(network, detail) for detail in DETAILS}
         slowest = {d: max(slowest[d], (times[d], name)) for d in DETAILS}
-        made, placed = blocks(network), geometry.placed(name)
-        panels = (placed.main, *placed.insets)
-        here = sum(geometry.crossings(panel.piece.wires) for panel in panels)
+        made, shown = blocks(network), geometry.shown(name)
+        panels = (shown.main, *shown.insets)
+        here = sum(geometry.crossings(p.piece.wires, p.piece.rails) for p in panels)
         there = geometry.graphviz_crossings(name) if peer else 0
         ours, theirs = ours + here, theirs + there
         shape = max(made.width / made.height, made.height / made.width)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations, pairwise
 
 from cnndsl.figures import dot, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot
 from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.graph import Network
@@ -97,8 +98,12 @@ def enters(line: Line, spot: Spot) -> bool:
     return False
 
 
-def crossings(lines: dict[Ends, Line]) -> int:
-    """Pairs of edges without a common end that cross."""
+def crossings(lines: dict[Ends, Line], rails: Sequence[Rail] = ()) -> int:
+    """Pairs of edges without a common end that cross, but where a level joins a rail.
+
+    There is a dot: what comes in there runs on with what runs there already.
+    """
+    joints = {point for rail in rails for point in rail.joints}
     items = list(lines.items())
     count = 0
     for n, (ends, line) in enumerate(items):
@@ -107,8 +112,20 @@ def crossings(lines: dict[Ends, Line]) -> int:
                 continue
             if {ends[0], ends[1]} & {other[0], other[1]}:
                 continue
-            count += any(_cross(a, b) for a in pairwise(line) for b in pairwise(second))
+            count += any(
+                _cross(a, b) and not any(_on(at, a) and _on(at, b) for at in joints)
+                for a in pairwise(line)
+                for b in pairwise(second)
+            )
     return count
+
+
+def _on(point: tuple[float, float], segment: Segment) -> bool:
+    """Whether a point lies on an upright or level segment."""
+    within = (sorted(side) for side in zip(*segment, strict=True))
+    return all(
+        low - NEAR < at < high + NEAR for at, (low, high) in zip(point, within, strict=True)
+    )
 
 
 def _cross(a: Segment, b: Segment) -> bool:

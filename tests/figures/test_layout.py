@@ -340,7 +340,8 @@ ARCS = pytest.mark.xfail(strict=True, reason="as its paper draws it, rises cross
 def test_edges_cross_no_more_often_than_graphviz_makes_them(name: str) -> None:
     pytest.importorskip("pygraphviz")
     found = shown(name)
-    ours = sum(crossings(panel.piece.wires) for panel in (found.main, *found.insets))
+    pieces = [panel.piece for panel in (found.main, *found.insets)]
+    ours = sum(crossings(piece.wires, piece.rails) for piece in pieces)
     assert ours <= graphviz_crossings(name)
 
 

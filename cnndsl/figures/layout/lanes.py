@@ -9,6 +9,7 @@ from itertools import pairwise
 from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import NEAR
+from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
@@ -327,6 +328,10 @@ def _beside(
     entered = [places[head].y for _, head in beside.edges]
     fed = [spot_of(leaves[owner[tail]], tail).y for tail, _ in beside.edges]
     y = sum(fed) / len(fed) - sum(entered) / len(entered)
+    levels = [{tail for tail, head in beside.edges if head == one} for _, one in beside.edges]
+    if len({frozenset(some) for some in levels if len(some) >= LEAST}) > 1:
+        # What leads to the highest reader passes over the rails of the others.
+        y = min(y, min(fed) - min(entered) - TALL)
     y = max(min(y, foot - piece.height), 0.0)
     return piece.moved(right + APART + piece.left, y)
 

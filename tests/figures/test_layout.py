@@ -533,3 +533,51 @@ def test_a_column_is_added_only_where_it_saves_a_quarter() -> None:
         + "\n  y: conv(4, 1x1)\n}"
     )
     assert arranged(long, direction="down").main.piece.folds
+
+
+PAIR = """
+block Tower(w: int) { conv(w, 7x7, stride=2) -> conv(w, 3x3) -> gap -> linear(64) }
+model M: (a[3, H=64, W=64], b[3, H, W], noise[64]) -> (score, one) {
+  tower: Tower(32) each { a; b }
+  one: tower[0]
+  late: sub { tower[0]; tower[1] } -> abs -> linear(64)
+  score: add { late; noise } -> linear(1)
+}
+"""
+
+
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_twins_and_their_inputs_stand_beside_each_other(direction: str) -> None:
+    piece = page(plan(loads(PAIR), closed=True), direction=direction).main.piece
+    spots = {spot.box.title: spot for spot in piece.spots if not spot.box.parts}
+    towers = [spot for spot in piece.spots if spot.box.title == "Tower"]
+
+    def along(spot: Spot) -> float:
+        return round(spot.x if direction == "right" else spot.y, 2)
+
+    assert along(towers[0]) == along(towers[1])
+    assert along(spots["a"]) == along(spots["b"])
+    if not piece.folds:
+        # Another input stands before what reads it, an output beside what goes on.
+        assert along(spots["noise"]) > along(towers[0])
+        assert along(spots["one"]) < along(spots["score"])
+    (line,) = (line for ends, line in piece.wires.items() if ends[1] == spots["one"].box.key)
+    assert len(line) <= 4
+
+
+def test_no_edge_leaves_the_page() -> None:
+    names = "abcdef"
+    inputs = ", ".join(f"{n}[3, H=64, W=64]" if n == "a" else f"{n}[3, H, W]" for n in names)
+    convs = "\n".join(f"  {n}1: {n} -> conv(8, 3x3)" for n in names)
+    found = loads(
+        "block Fuse: (a, b, c, d, e, f) -> y {\n"
+        "  y: concat { a; b; c; d; e; f } -> conv(8, 1x1)\n}\n"
+        f"model M: ({inputs}) -> y {{\n{convs}\n"
+        "  one: Fuse { a1; b1; c1; d1; e1; f1 }\n  y: Fuse { one; a1; b1; c1; d1; e1 }\n}"
+    )
+    for direction in ("down", "right"):
+        main = page(plan(found, closed=True), direction=direction).main
+        if not main.piece.folds:
+            for x, y in (point for line in main.piece.wires.values() for point in line):
+                assert -main.piece.left <= x <= main.piece.right
+                assert 0 <= y <= main.piece.height

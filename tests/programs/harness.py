@@ -478,7 +478,9 @@ def _at_size(program: Program, found: Any, name: str, size: int) -> None:
         runs = False
     if accepted:
         # Where a size decides another network, the file is of the first.
-        same = all(int(one.formula.evaluate(bound)) == one.value for one in network.decided)
+        same = all(
+            int(one.formula.evaluate(bound)) == one.value for one in found.rules.found.decided
+        )
         require(runs or not same, f"accepted {where}, and PyTorch refuses")
     elif runs and other is not None:
         alike = {k: w.shape for k, (_, w) in expected_weights(other).items()} == {

@@ -55,7 +55,9 @@ def _pad(layer: Layer, value: Any) -> object:
     given: Any = layer.arguments
     if layer.word in ("conv", "dwconv", "std_conv"):
         same = [d * (k - 1) for d, k in zip(given["dilation"], given["kernel"], strict=True)]
-        pairs = zip(same, value, strict=True)
+        pairs = [*zip(same, value, strict=True)]
+        if len(pairs) == 1 and any(same) and all(pair == (n, 0) for n, pair in pairs):
+            return Named("causal")
         if all(n % 2 == 0 and pair == (n // 2, n // 2) for n, pair in pairs):
             return Named("same")
         if not any(map(any, value)):

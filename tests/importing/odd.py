@@ -425,6 +425,17 @@ class Described(nn.Module):
         return {"in": mean, "conv": best, "3": place / 2, "image": back.repeat(1, 2, 1, 1)}
 
 
+class Causal(nn.Module):
+    """A line that is read from behind alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 4, 3, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x.flatten(2), (4, 0)))
+
+
 class Voting(nn.Module):
     """The mean of several answers, put together before the batch."""
 

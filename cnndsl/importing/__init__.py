@@ -77,17 +77,23 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
     from cnndsl.editing.layout import layout
     from cnndsl.importing import proof
     from cnndsl.importing.recover import recovered
-    from cnndsl.importing.simplify import simplified
+    from cnndsl.importing.simplify import global_pools, simplified
     from cnndsl.network import loads
 
     flow = simplified(flow)
     flow.operations()
-    text = layout(recovered(flow))
     try:
-        network = loads(text)
-        names = proof.weight_names(network, proof.matched(network, flow), copies=flow.copies)
         other = _other(flow) if again is not None else None
-        second = None if other is None else _second(text, flow, other, names)
+        whole = global_pools(flow)
+        for tried in (flow,) if whole is flow or other is None else (whole, flow):
+            text = layout(recovered(tried))
+            network = loads(text)
+            where = proof.matched(network, tried)
+            names = proof.weight_names(network, where, copies=flow.copies)
+            second = None if other is None else _second(text, tried, other, names)
+            if second is not None:
+                break
+        flow = tried
         batch = 2 if second is None else 1
         first = proof.difference(network, names, flow, flow.inputs, batch)
     except ArchError as error:

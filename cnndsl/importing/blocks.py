@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import field
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any
 
 from cnndsl.importing.flow import RESERVED
@@ -21,6 +21,8 @@ from cnndsl.records import Record, record
 
 MOST = 16
 """The largest factor between two numbers that is taken for a rule."""
+PRIMES = (2, 3, 5, 7)
+"""What the numbers that people divide channels by are made of: 17 is none's idea."""
 NAMES = {
     "out": "c",
     "kernel": "k",
@@ -193,10 +195,11 @@ class _Finder:
             ups = {a / b for a, b in ratios}
             if len(ups) == 1:
                 (ratio,) = ups
-                if ratio == int(ratio) and 1 < ratio <= MOST:
+                if ratio == int(ratio) and 1 < ratio <= MOST and _smooth(int(ratio)):
                     return f"{int(ratio)} * {text}"
-                if ratio and 1 / ratio == int(1 / ratio) and 1 < 1 / ratio <= 4 * MOST:
-                    return f"{text} // {int(1 / ratio)}"
+                part = 1 / ratio if ratio else 0.5
+                if part == int(part) and 1 < part <= 4 * MOST and _smooth(int(part)):
+                    return f"{text} // {int(part)}"
         return None if name == "out" and self._leaves(column) else self._expansion(column)
 
     def _leaves(self, column: Column) -> bool:
@@ -248,8 +251,9 @@ class _Finder:
         atoms = list(self._atoms(around))
         text: str | None = next((t for t, true in atoms if true & around == some), None)
         if text is None:
-            plain = [(t, true) for t, true in atoms if " == " in t]
-            pairs = combinations(plain, 2)
+            equal = [(t, true) for t, true in atoms if " == " in t]
+            any_ = [(t, true) for t, true in atoms if "= " in t]
+            pairs = chain(combinations(equal, 2), combinations(any_, 2))
             text = next(
                 (f"{t} and {u}" for (t, a), (u, b) in pairs if a & b & around == some), None
             )
@@ -314,6 +318,13 @@ class _Finder:
                     yield step.arguments["out"]
 
 
+def _smooth(number: int) -> bool:
+    for prime in PRIMES:
+        while number % prime == 0:
+            number //= prime
+    return number == 1
+
+
 def _window(name: str) -> bool:
     return name.rstrip("0123456789") in WINDOW
 
@@ -336,8 +347,11 @@ def _negated(text: str) -> str:
 
 def _flag(step: Step) -> str:
     """A flag named after the module that it brings, or the operation."""
-    name = step.path.rpartition(".")[2].lower()
-    if not name[:1].isalpha():
+    parts = step.path.split(".")
+    while len(parts) > 2 and parts[-1].isdigit():
+        parts.pop()  # `shortcut.0`
+    name = parts[-1].lower()
+    if not name[:1].isalpha() or name in OPS:
         name = f"with_{step.word.lower()}"
     return "".join(c if c.isalnum() or c == "_" else "_" for c in name).rstrip("_0123456789")
 

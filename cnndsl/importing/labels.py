@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from cnndsl.importing.flow import Layer, Value
+from cnndsl.importing.flow import Flow, Layer, Value
 from cnndsl.importing.parts import Part, outputs_of
 from cnndsl.importing.steps import NORMS
+from cnndsl.ops.facts import Shape
 
 SAME, NESTED = 2, 3
 """More joins of one kind, or of any, do not stand in one another's braces."""
@@ -18,13 +19,15 @@ STAGES = 2
 class Labelled:
     """The tensors of a part that have labels, and what enters the braces of each join."""
 
-    def __init__(self, part: Part, single: Value | None) -> None:
-        """Take a part, and its input where it needs no name."""
-        self.part, self.single = part, single
+    def __init__(self, part: Part, single: Value | None, flow: Flow, *, fixed: bool) -> None:
+        """Take a part, and its input where it needs no name; `fixed` to the sizes of now."""
+        self.part, self.single, self.flow = part, single, flow
         self.makers = {value: item for item in part.items for value in outputs_of(item)}
         self.count = Counter(value for item in part.items for value in item.inputs)
         self.count.update(part.outputs)
         self.begins: dict[int, Value | None] = {}
+        self.sizes: dict[str, Value] = {} if fixed else dict(self._sizes())
+        """The tensor that each `resize` makes its own as large as."""
         self.values = self._found()
 
     def before(self, item: Layer | Part) -> Value | None:
@@ -39,6 +42,7 @@ class Labelled:
             v for item in self.part.items if len(outputs_of(item)) > 1 for v in outputs_of(item)
         }
         found |= {*self.part.outputs, *self.part.inputs} - {self.single}
+        found |= {*self.sizes.values()} - {self.single}
         found |= {v for item in self.part.items for v in self._handed(item)}
         while True:
             whole = self._regions(found)
@@ -54,6 +58,36 @@ class Labelled:
             found.add(
                 next(v for item in self.part.items for v in outputs_of(item) if v in open_)
             )
+
+    def _sizes(self) -> Iterator[tuple[str, Value]]:
+        """What each `resize` is as large as: what enters, or what it is joined with."""
+        readers: dict[Value, Layer | Part] = {
+            v: one for one in self.part.items for v in one.inputs
+        }
+        above = {*self.part.inputs}
+        for item in self.part.items:
+            if isinstance(item, Layer) and item.word == "resize":
+                size, value = item.shapes[0][1:], outputs_of(item)[0]
+                found = [v for v in self.part.inputs if self.flow.shape(v)[1:] == size]
+                while value in readers and len(readers[value].inputs) == 1:
+                    value = outputs_of(readers[value])[0]
+                join = readers.get(value)
+                for other in join.inputs if join is not None else ():
+                    found += [v for v in self._alike(other, size) if v in above]
+                if found:
+                    yield item.name, found[0]
+            above.update(outputs_of(item))
+
+    def _alike(self, value: Value, size: Shape) -> list[Value]:
+        """The tensors of a size from which an operand comes, the first of them first."""
+        found: list[Value] = []
+        while self.flow.shape(value)[1:] == size:
+            found.insert(0, value)
+            maker = self.makers.get(value)
+            if maker is None or len(maker.inputs) != 1 or self.count[value] > 1:
+                break
+            (value,) = maker.inputs
+        return found
 
     def _handed(self, item: Layer | Part) -> Iterator[Value]:
         """What a call of several inputs is handed, where a module with weights made it."""

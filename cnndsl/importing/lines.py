@@ -14,7 +14,6 @@ from cnndsl.importing.parts import Part, outputs_of
 from cnndsl.importing.steps import NORMS, arguments, fused, settled
 from cnndsl.importing.terms import Body, Chain, Line, Named, Some, Step, repeated
 from cnndsl.ops.base import OPS
-from cnndsl.ops.facts import Shape
 
 CallOf = Callable[["Part"], tuple[str, dict[str, Any]]]
 """The call of a part's block: its name, and the values of its parameters."""
@@ -27,15 +26,14 @@ class Writer:
         self, part: Part, number: int, call: CallOf, flow: Flow, *, fixed: bool = False
     ) -> None:
         """Take a part whose inner parts have blocks already; `fixed` to the sizes of now."""
-        self.fixed = fixed
         self.part, self.number, self.call, self.flow = part, number, call, flow
         self.some: Some = frozenset((number,))
         root = not part.scope.path
         several = len(part.inputs) > 1 or len(part.outputs) > 1
         self.single = None if root or several else part.inputs[0]
-        places = Labelled(part, self.single)
+        places = Labelled(part, self.single, flow, fixed=fixed)
         self.makers, self.count, self.labelled = places.makers, places.count, places.values
-        self.before = places.before
+        self.before, self.sizes = places.before, places.sizes
         self.labels = self._labels()
 
     # Their names
@@ -246,8 +244,9 @@ class Writer:
             return Step(name, given, operands, self.some, count, item.scope.path)
         path = item.scopes[-1].path if item.scopes else ""
         values = arguments(item)
-        if item.word == "resize" and not self.fixed:
-            values.update(self._size_of_input(item.shapes[0]))
+        if item.name in self.sizes:
+            values = {name: value for name, value in values.items() if name[:5] != "size["}
+            values["size"] = Named(f"{self.labels[self.sizes[item.name]]}.size")
         given = {key: {self.number: value} for key, value in values.items()}
         return Step(item.word, given, operands, self.some, count, path)
 
@@ -260,17 +259,6 @@ class Writer:
                 item.scope.path,
             )
         return replace(settled(first), operands=operands, each="each")
-
-    def _size_of_input(self, shape: Shape) -> dict[str, Named]:
-        """`[in.h, in.w]` where a tensor is made as large as what enters."""
-        if len(self.part.inputs) != 1:
-            return {}
-        (value,) = self.part.inputs
-        axes = "dhw"[4 - len(shape) :]
-        if len(shape) < 2 or self.flow.shape(value)[1:] != shape[1:]:
-            return {}
-        name = self.labels[value]
-        return {f"size[{n}]": Named(f"{name}.{axis}") for n, axis in enumerate(axes)}
 
 
 def label(path: str) -> str:

@@ -5,7 +5,9 @@ Each rewrite keeps what is computed, exactly; the layers' shapes are checked aga
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cnndsl.importing.attention import attentive
@@ -18,7 +20,7 @@ from cnndsl.importing.rewriting import Layers, chained, common, live, renamed, u
 def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
     axes = (one_step, norms_of_channels, turned, attentive, live, crops, splits)
-    windows = (_pads, trimmed, _means, _responses, _lengths)
+    windows = (_pads, trimmed, partial(global_pools, sure=True), _means, _responses, _lengths)
     for rewrite in (live, *axes, *windows, _vectors, _affines, _sums, _concats, live):
         flow = rewrite(flow)
     return flow
@@ -87,6 +89,34 @@ def _means(flow: Flow) -> Flow:
         kept[place] = replace(mean, arguments={}, shapes=layer.shapes)
         names[layer.name, 0] = (mean.name, 0)
     return renamed(flow, kept, names)
+
+
+def global_pools(flow: Flow, *, sure: bool = False) -> Flow:
+    """Means of whole maps by a kernel of their size as `gap`; the flow itself where none is.
+
+    So `avg_pool2d(x, x.shape[2:])` is recorded, and `avg_pool2d(x, 7)` of a map of 7×7 as well:
+    a second size tells, or a class in which kernels differ as the maps do; `sure` of these.
+    """
+    kernels: dict[str, set[object]] = {}
+    whole: dict[str, str] = {}
+    for layer in flow.layers:
+        if layer.word == "avgpool" and layer.scopes:
+            given: Any = layer.arguments
+            size, kind = flow.shape(layer.inputs[0])[1:], layer.scopes[-1].kind
+            plain = given["kernel"] == size and not any(map(any, given["pad"]))
+            if plain and math.prod(layer.shapes[0][1:]) == 1 < math.prod(size):
+                whole[layer.name] = kind
+            kernels.setdefault(kind, set()).add(given["kernel"] if plain else None)
+    if sure:
+        varied = {kind for kind, of in kernels.items() if len(of) > 1 and None not in of}
+        whole = {name: kind for name, kind in whole.items() if kind in varied}
+    if not whole:
+        return flow
+    kept = (
+        replace(one, word="gap", arguments={"keep": True}) if one.name in whole else one
+        for one in flow.layers
+    )
+    return _means(replace(flow, layers=tuple(kept)))
 
 
 ROWS = ("c h w -> c (h w)", "c d h w -> c (d h w)")

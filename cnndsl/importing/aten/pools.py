@@ -36,6 +36,8 @@ def _avgpool(call: Call) -> Seen:
     rank = len(x.shape) - 2
     if call["divisor_override"]:
         raise call.refuse("with a divisor of its own")
+    if call.shapes[0] == x.shape and set(call.sizes("kernel_size", rank)) == {1}:
+        return x
     kernel, pads = call.sizes("kernel_size", rank), call.sizes("padding", rank)
     given: dict[str, Any] = {"kernel": kernel, "pad": tuple((p, p) for p in pads)}
     given["stride"] = call.sizes("stride", rank) if call["stride"] else kernel

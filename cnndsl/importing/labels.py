@@ -12,6 +12,7 @@ from cnndsl.ops.facts import Shape
 
 SAME, NESTED = 2, 3
 """More joins of one kind, or of any, do not stand in one another's braces."""
+LARGER = ("upsample", "resize")
 STAGES = 2
 """More modules with weights are no operand."""
 
@@ -91,14 +92,26 @@ class Labelled:
 
     def _handed(self, item: Layer | Part) -> Iterator[Value]:
         """What a call of several inputs is handed, where a module with weights made it."""
-        if isinstance(item, Part) and not item.calls and len(item.inputs) > 1:
-            for value in item.inputs:
-                maker = self.makers.get(value)
-                while maker is not None and not heavy(maker) and len(maker.inputs) == 1:
-                    (before,) = maker.inputs
-                    maker = self.makers.get(before) if self.count[before] == 1 else None
-                if maker is not None and heavy(maker):
-                    yield value
+        several, root = isinstance(item, Part) and not item.calls, not self.part.scope.path
+        for value in item.inputs if len(item.inputs) > 1 else ():
+            core = self._core(value)
+            maker = self.makers.get(core)
+            calls = isinstance(maker, Part) and len(maker.inputs) > 1 and not maker.calls
+            while maker is not None and not heavy(maker) and len(maker.inputs) == 1:
+                (before,) = maker.inputs
+                maker = self.makers.get(before) if self.count[before] == 1 else None
+            if maker is not None and heavy(maker) and (several or (calls and root)):
+                yield core
+
+    def _core(self, value: Value) -> Value:
+        """The tensor of which an operand is only made larger: its module's own."""
+        maker = self.makers.get(value)
+        while maker is not None and kind_of(maker) in LARGER and len(maker.inputs) == 1:
+            (before,) = maker.inputs
+            if self.count[before] > 1 or before not in self.makers:
+                break
+            value, maker = before, self.makers[before]
+        return value
 
     def _deep(self, labelled: set[Value]) -> set[Value]:
         """Operands that read better on lines of their own: joins in joins, several stages."""
@@ -109,12 +122,23 @@ class Labelled:
             if len(item.inputs) < 2 or (isinstance(item, Part) and item.calls):
                 continue
             inner: list[Layer | Part] = []
+            bare = kind_of(item) == "concat" and any(
+                value == self.begins[id(item)] or value in labelled for value in item.inputs
+            )
             for value in item.inputs:
                 items = within[value] = self._within(value, item, labelled)
                 inner += (one for one in items if id(one) in depths)
-                many = not self.part.scope.path and self._stages(items) > STAGES
-                deep = any(depths[id(one)][1] >= NESTED for one in items if id(one) in depths)
-                found |= {value} if many or deep else set()
+                joins = [one for one in items if id(one) in depths]
+                many = not self.part.scope.path and (
+                    self._stages(items) > STAGES
+                    or (bare and self._returns(items))
+                    or (
+                        any(map(heavy, items))
+                        and any(self.before(one) is None for one in joins)
+                    )
+                )
+                deep = any(depths[id(one)][1] >= NESTED for one in joins)
+                found |= {self._core(value)} if many or deep else set()
             alike = [one for one in inner if kind_of(one) == kind_of(item)]
             same = 1 + max((depths[id(one)][0] for one in alike), default=0)
             depth = 1 + max((depths[id(one)][1] for one in inner), default=0)
@@ -123,6 +147,11 @@ class Labelled:
                 found.update(self._cut(item, within))
         return found - labelled
 
+    def _returns(self, items: list[Layer | Part]) -> bool:
+        """Whether an operand's blocks work at another size, from which it comes back."""
+        larger = any(kind_of(one) in (*LARGER, "deconv") for one in items)
+        return larger and any(isinstance(one, Part) for one in items)
+
     def _cut(
         self, item: Layer | Part, within: dict[Value, list[Layer | Part]]
     ) -> Iterator[Value]:
@@ -130,7 +159,7 @@ class Labelled:
         for value in item.inputs:
             joins = [one for one in within.get(value, ()) if len(one.inputs) > 1]
             if any(kind_of(one) == kind_of(item) for one in joins):
-                yield value
+                yield self._core(value)
             for one in joins:
                 yield from self._cut(one, within)
 

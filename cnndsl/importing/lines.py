@@ -104,8 +104,11 @@ class Writer:
         own, maker = self.part.scope.path, item
         while True:
             path = path_of(maker)
-            if path != own:
-                break
+            again = (
+                not heavy(maker) and sum(path_of(one) == path for one in self.part.items) > 1
+            )
+            if path != own and not (again and self._source(maker)):
+                break  # what has no weights, and is called again, names nothing
             # What has no module of its own is named after its operands.
             before = self._source(maker)
             if before is None:

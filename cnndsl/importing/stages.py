@@ -78,14 +78,22 @@ class _Stages:
         for number, (path, sequence) in enumerate(groups):
             last = number == len(groups) - 1
             alone = {_path(step) for step in sequence if not _light(step)}
-            if len(alone) == 1 and self._counted(label(path)):
-                path = alone.pop()  # noqa: PLW2901 - one of several that are counted
+            own = alone.pop() if len(alone) == 1 else ""
+            key = own[-1:].isalpha() or own[-2:-1].isalpha()
+            if own and (self._counted(label(path)) or (key and self._shared(path, sequence))):
+                path = own  # noqa: PLW2901 - one of several that are counted, or have keys
             labels = ", ".join(self.line.labels) if last else self._label(path)
             made += self._stage(labels, sequence)
             self.source = None
         if not groups:
             made.append(f"{', '.join(self.line.labels)}: {self.source}")
         return made
+
+    def _shared(self, path: str, sequence: list[Step]) -> bool:
+        """Whether other lines have steps of the same module."""
+        all_ = (step for line in self.top.body.lines for step in steps(line.chain))
+        inside = sum(_path(step).startswith(f"{path}.") for step in sequence)
+        return sum(step.path.startswith(f"{path}.") for step in all_) > inside
 
     def _counted(self, name: str) -> bool:
         """Whether there are others of that name with a number."""
@@ -266,6 +274,7 @@ def _prefix(path: str, depth: int) -> str:
 def _light(step: Step) -> bool:
     """Whether a step has no weights; a join of labels, that is, reads what stands above it."""
     if step.operands is not None:
-        plain = all(one.source and not one.steps for one in step.operands)
-        return plain and step.word in OPS and not step.each
+        inner = [one for chain in step.operands for one in chain.steps]
+        joins = step.word == "concat" or (step.word in OPS and all(map(_light, inner)))
+        return joins and not step.each and all(chain.source for chain in step.operands)
     return step.word in OPS and step.word != "deconv" and OPS[step.word].family in LIGHT

@@ -119,7 +119,6 @@ def _deconv(call: Call) -> Seen:
     def pads(name: str) -> object:
         return tuple((p, p) for p in call.sizes(name, rank))
 
-    after = tuple((0, p) for p in call.sizes("output_padding", rank))
     names = {"weight": weight.name} | ({"bias": bias.name} if bias else {})
     made = call.layer(
         "deconv",
@@ -129,7 +128,7 @@ def _deconv(call: Call) -> Seen:
         kernel=tuple(kernel),
         stride=call.sizes("stride", rank),
         pad=pads("padding"),
-        output_pad=after if any(p for _, p in after) else ((0, 0),) * rank,
+        output_pad=pads("output_padding"),
         dilation=call.sizes("dilation", rank),
         groups=groups,
         bias=bias is not None,

@@ -143,7 +143,11 @@ def _unpool(call: Call) -> Seen:
     ):
         raise call.refuse("to places that no max pool gives")
     given: dict[str, Any] = {n: pool.arguments[n] for n in ("kernel", "stride", "pad")}
-    given["size"] = tuple(call.shapes[0][2:])
+    size = tuple(call.shapes[0][2:])
+    given["size"] = size
+    steps = zip(x.shape[2:], *(given[n] for n in ("kernel", "stride", "pad")), strict=True)
+    if size == tuple((n - 1) * s - sum(pad) + k for n, k, s, pad in steps):
+        del given["size"]
     return call.gives(call.layer("max_unpool", [x, places], **given))
 
 

@@ -310,7 +310,8 @@ class Flat(nn.Module):
         self.enc3, self.middle = DoubleConv(8, 16), DoubleConv(16, 32)
         self.up3, self.dec3 = nn.ConvTranspose2d(32, 16, 2, 2), DoubleConv(32, 16)
         self.up2, self.dec2 = nn.ConvTranspose2d(16, 8, 2, 2), DoubleConv(16, 8)
-        self.up1, self.dec1 = nn.ConvTranspose2d(8, 4, 2, 2), DoubleConv(8, 4)
+        self.up1 = nn.ConvTranspose2d(8, 4, 3, 2, 1, output_padding=1)
+        self.dec1 = DoubleConv(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         one = self.enc1(x)
@@ -349,3 +350,24 @@ class Doubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer3(self.layer2(self.layer1(self.conv(x))))
         return out
+
+
+class Pyramid(nn.Module):
+    """Maps made as large as others, means of whole maps, and modules by keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c3, self.c4 = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 8, 3, 2, 1)
+        self.c5 = nn.Conv2d(8, 16, 3, 2, 1)
+        widths = {"p3": 4, "p4": 8, "p5": 16}
+        self.lateral = nn.ModuleDict({name: nn.Conv2d(n, 4, 1) for name, n in widths.items()})
+        self.smooth, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        c3 = F.relu(self.c3(x))
+        c4 = F.relu(self.c4(c3))
+        p5 = self.lateral["p5"](F.relu(self.c5(c4)))
+        p4 = self.lateral["p4"](c4) + F.interpolate(p5, size=c4.shape[-2:])
+        p3 = self.lateral["p3"](c3) + F.interpolate(p4, size=c3.shape[-2:])
+        out = self.last(self.smooth(p3)) * F.avg_pool2d(p4, p4.shape[2:])[:, :2]
+        return F.interpolate(out, x.shape[2:], mode="bilinear")

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "Tokens": (models.Tokens, (3, 16, 16)),
     "UNet": (models.UNet, (3, 32, 32)),
     "Flat": (models.Flat, (3, 32, 32)),
+    "Pyramid": (models.Pyramid, (3, 32, 32)),
     "Causal": (models.Causal, (4, 24)),
     "Doubling": (models.Doubling, (3, 18, 18)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),

@@ -372,7 +372,12 @@ class Translation(Classes):
         helpers = list(self.helpers)
         results = [unit.results for unit in self.order if unit.results is not None]
         small = fusing.classes()
-        return file.text(self.networks[0], helpers, [*small, *results, *classes])
+        # What the model returns stands before it; what a block returns is a tuple.
+        before, last = (
+            [c for c in classes if c is not model],
+            [c for c in classes if c is model],
+        )
+        return file.text(self.networks[0], helpers, [*small, *before, *results, *last])
 
 
 def once(classes: Sequence[ast.ClassDef]) -> list[ast.ClassDef]:

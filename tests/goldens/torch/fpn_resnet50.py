@@ -7,14 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class FPNResNet50Output(NamedTuple):
-    p2: Tensor
-    p3: Tensor
-    p4: Tensor
-    p5: Tensor
-    p6: Tensor
-
-
 class Bottleneck(nn.Module):
     """Source: arXiv:1512.03385, figure 5.
 
@@ -111,6 +103,14 @@ class FPN(nn.Module):
         m3 = self.m3(c3) + F.interpolate(m4, c3.shape[2:])
         m2 = self.m2(c2) + F.interpolate(m3, c2.shape[2:])
         return self.p2(m2), self.p3(m3), self.p4(m4), self.p5(m5)
+
+
+class FPNResNet50Output(NamedTuple):
+    p2: Tensor
+    p3: Tensor
+    p4: Tensor
+    p5: Tensor
+    p6: Tensor
 
 
 class FPNResNet50(nn.Module):

@@ -14,12 +14,6 @@ class ConvReLU(nn.Sequential):
         )
 
 
-class GoogLeNetOutput(NamedTuple):
-    logits: Tensor
-    aux1: Tensor
-    aux2: Tensor
-
-
 class Inception(nn.Module):
     """Source: arXiv:1409.4842, figure 2."""
 
@@ -55,6 +49,12 @@ class Aux(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.fc1(self.reduce(F.avg_pool2d(x, 5, stride=3)).flatten(1))
         return self.fc2(self.dropout(x))
+
+
+class GoogLeNetOutput(NamedTuple):
+    logits: Tensor
+    aux1: Tensor
+    aux2: Tensor
 
 
 class GoogLeNet(nn.Module):

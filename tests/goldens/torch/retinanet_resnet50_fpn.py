@@ -85,12 +85,6 @@ class ConvReLU(nn.Sequential):
         )
 
 
-class RetinaNetOutput(NamedTuple):
-    cls: Tensor
-    reg: Tensor
-    anchors: Tensor
-
-
 class Bottleneck(nn.Module):
     """Source: arXiv:1512.03385, figure 5.
 
@@ -176,7 +170,7 @@ class RetinaFPN(nn.Module):
         self.p3 = nn.Conv2d(256, 256, 3, padding=1)
         self.p4 = nn.Conv2d(256, 256, 3, padding=1)
         self.p5 = nn.Conv2d(256, 256, 3, padding=1)
-        self.has_p6 = p6_from == "p5"
+        self.p6_from = p6_from
         self.p6 = (
             nn.Conv2d(256, 256, 3, stride=2, padding=1)
             if p6_from == "p5"
@@ -197,7 +191,7 @@ class RetinaFPN(nn.Module):
         p3 = self.p3(self.m3(c3) + F.interpolate(m4, c3.shape[2:]))
         p4 = self.p4(m4)
         p5 = self.p5(m5)
-        p6 = self.p6(p5) if self.has_p6 else self.p6(c5)
+        p6 = self.p6(p5) if self.p6_from == "p5" else self.p6(c5)
         return p3, p4, p5, p6, self.p7(F.relu(p6))
 
 
@@ -234,6 +228,12 @@ class RetinaHead(nn.Module):
         )
         reg = torch.unflatten(box_map, 1, (9, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
         return cls, reg
+
+
+class RetinaNetOutput(NamedTuple):
+    cls: Tensor
+    reg: Tensor
+    anchors: Tensor
 
 
 class RetinaNet(nn.Module):

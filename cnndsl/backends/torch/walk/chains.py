@@ -167,6 +167,13 @@ class Chains(Repeats):
         with self.under(link.test) as then:
             (found,) = self.term(link.term, link.views, (entered,), "") or ()
         unit.defaults = outer
+        if self.stands_in(link.test, then, entered):
+            unit.fwd += then
+            joined = T(merged(unit, link.test, found, entered), found.run)
+            joined.ids = [*found.ids, *entered.ids]
+            for identity in found.ids:
+                unit.known[identity] = joined
+            return joined
         name = unit.variable()
         flag = unit.run(link.test, "has_branch")
         then.append(python.assign(name, found.run))
@@ -176,6 +183,19 @@ class Chains(Repeats):
         for identity in found.ids:
             unit.known[identity] = joined
         return joined
+
+    def stands_in(self, test: ast.expr, then: list[ast.stmt], entered: T) -> bool:
+        """Whether a link is one module, in whose place an identity stands otherwise."""
+        match then:
+            case [ast.Assign(value=ast.Call(func=ast.Attribute(attr=name), args=[given]))] if (
+                name in self.single and python.same(given, entered.run)
+            ):
+                module = self.single[name].value
+                nothing = python.call("nn.Identity")
+                return isinstance(module, ast.IfExp) and (
+                    python.same(module.test, test) and python.same(module.orelse, nothing)
+                )
+        return False
 
     def exploded(
         self,

@@ -115,6 +115,9 @@ class Lines(Chains):
         with self.under(test) as then:
             first: list[Operand] | None = None if operands is None else []
             taken = self.line(line, on, start, first)
+        alone = operands is None and not rest
+        if alone and (whole := self.replaced(line, on, test, then, taken, start)) is not None:
+            return (whole,)
         with self.under(python.negated(test)) as other:
             second: list[Operand] | None = None if operands is None else []
             left = self.alternatives(rest, views, start, second) if rest else start
@@ -157,6 +160,27 @@ class Lines(Chains):
         if operands is not None:
             self.offered(operands, flow)
         return flow
+
+    def replaced(
+        self,
+        line: tree.LineStatement,
+        on: Views[Line],
+        test: ast.expr,
+        then: list[ast.stmt],
+        taken: Flow | None,
+        start: Flow | None,
+    ) -> T | None:
+        """A line that is one module in `forward`, in whose place an identity may stand."""
+        if taken is None or start is None or len(taken) != 1 or len(start) != 1:
+            return None
+        if not self.stands_in(test, then, start[0]):
+            return None
+        self.unit.fwd += then
+        joined = T(merged(self.unit, test, taken[0], start[0]), taken[0].run)
+        joined.ids = [*taken[0].ids, *elsewhere(start[0], on)]
+        self.unit.known |= dict.fromkeys(taken[0].ids, joined)
+        self.label(line, (joined,), on)
+        return joined
 
     def conditional(
         self,

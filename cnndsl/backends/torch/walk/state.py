@@ -370,6 +370,9 @@ class State(ABC):
             hint = {"skip": "residual"}.get(word, word.lower())
         if isinstance(test, ast.Name):
             return self.unit.run(test)
+        match test:
+            case ast.Compare(left=ast.Name() as left, comparators=[ast.Constant(value=str())]):
+                return ast.Compare(self.unit.run(left), test.ops, test.comparators)
         residual = hint == "residual" and not line.labels
         return self.unit.run(test, hint if residual else f"has_{hint}")
 

@@ -19,7 +19,7 @@ from torch import nn
 from cnndsl import zoo
 from cnndsl.analysis.weights import expected_weights
 from cnndsl.backends.torch import Written, write
-from cnndsl.backends.torch.execute import execute, instance
+from cnndsl.backends.torch.execute import execute, instance, shapes_alone
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.proof import reparse
 from cnndsl.diagnostics import ArchError
@@ -61,7 +61,7 @@ def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) 
         made = execute(written.text, network.name)
         calls = recorded(made)
         cls = getattr(made, identifier(network.name))
-        with torch.device("meta"):
+        with shapes_alone():
             cls()
         each_parameter_builds_its_network(definition, cls)
         words = words_of(network)
@@ -73,7 +73,7 @@ def test_a_shipped_file_is_proved_and_its_arguments_do_what_they_say(name: str) 
 @pytest.mark.parametrize(("name", "model"), MODELS)
 def test_state_dict_has_the_languages_keys_and_shapes(name: str, model: str) -> None:
     network, written = shipped(name, model)
-    with torch.device("meta"):
+    with shapes_alone():
         made = instance(written, network)
     found, expected = made.state_dict(), expected_weights(network)
     assert set(found) == set(expected)
@@ -125,7 +125,7 @@ def each_parameter_builds_its_network(
         except ArchError:
             network = None  # such a network is not there
         if network is not None:
-            with torch.device("meta"):
+            with shapes_alone():
                 module = cls(**{identifier(n): value for n, value in settings.items()})
             wanted = {k: tuple(w.shape) for k, (_, w) in expected_weights(network).items()}
             assert {k: tuple(w.shape) for k, w in module.state_dict().items()} == wanted
@@ -220,7 +220,7 @@ def other_values(value: Any, words: tuple[str, ...]) -> Iterator[Any]:
 def state(cls: Callable[..., nn.Module], given: Mapping[str, Any]) -> object:
     """All that a module is but its numbers; the error, where there is none."""
     try:
-        with torch.device("meta"):
+        with shapes_alone():
             module = cls(**given)
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
 
 import cnndsl
-from cnndsl.analysis.weights import expected_weights
+from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.torch import write
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.proof import ProofError
@@ -44,6 +45,18 @@ def test_source_is_the_golden(name: str, golden: Golden) -> None:
 @pytest.mark.parametrize("name", ["mobilenetv2", "unet", "fpn_resnet50"])
 def test_keys_are_the_golden(name: str, golden: Golden) -> None:
     golden(f"goldens/keys/{name}.txt", "\n".join(expected_weights(load(name))) + "\n")
+
+
+def test_a_module_holds_the_weights_that_it_is_given_and_its_counters() -> None:
+    network = loads("model M: image[3, H=8, W=8] -> y { y: conv(4, 3x3, norm=bn) }")
+    weights = random_weights(network, 0)
+    (counter,) = (name for name in weights if name.endswith("num_batches_tracked"))
+    for given in ({**weights, counter: np.array(7)}, weights):
+        state = network.to_torch(given).state_dict()
+        assert state.keys() == given.keys()
+        assert all((tensor.numpy() == given[name]).all() for name, tensor in state.items())
+    del weights[counter]
+    assert network.to_torch(weights).state_dict()[counter] == 0
 
 
 def lines_of(text: str) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import linecache
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,15 +45,38 @@ def instance(
     from cnndsl.analysis.weights import checked_weights
 
     checked = checked_weights(network, weights)
-    # Initial values, which these weights replace, would take longer than all the rest.
-    with torch.device("meta"):
+    with shapes_alone():
         found = made()
     found.to_empty(device="cpu")
     # A copy: the arrays may be read-only, and training would write into them.
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in checked.items()}
+    for name, tensor in found.state_dict().items():
+        if name not in tensors:  # a counter of batches, which evaluation does not need
+            tensor.fill_(int(weights.get(name, 0)))
     load = found.fold if written.folds else None
     (load or found.load_state_dict)(tensors)  # type: ignore[operator]
     return found
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Modules that are made here have shapes and no numbers, on the device `meta`.
+
+    Initial values would take longer than all the rest, even where none are kept.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Unfilled(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if func is torch.Tensor.normal_ or func is torch.Tensor.uniform_:
+                return args[0]
+            return func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Unfilled():
+        yield
 
 
 def execute(text: str, name: str) -> ModuleType:

@@ -12,6 +12,7 @@ from cnndsl.figures.scene import Box
 from cnndsl.figures.text import count_text, shape_text, spell_argument
 from cnndsl.figures.walk import calls_of
 from cnndsl.graph import Network
+from cnndsl.ops.facts import Family
 from cnndsl.structure import Call, nodes_of
 from cnndsl.symbolic import strip
 
@@ -66,8 +67,12 @@ class Teller:
     def attributes(self, box: Box) -> tuple[str, ...]:
         """All that a block is given or names, of several calls each; or all of each layer.
 
-        Of a layer these are its attributes and the sizes of its inputs, weights and outputs.
+        Of a layer these are its attributes and the sizes of its inputs, weights and outputs;
+        of post-processing, which is closed, those of the layers that make boxes.
         """
+        if box.frame is not None and box.frame.quiet:
+            makes = (n for n in box.nodes if self.network.node(n).op.family is Family.BOXES)
+            return tuple(line for name in makes for line in self._layer(name))
         if box.frame is not None:
             whole = set(box.nodes)
             known = self.calls.get(box.frame.name, [])

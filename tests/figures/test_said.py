@@ -13,6 +13,7 @@ from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.table import rows
 from cnndsl.figures.terminal import terminal
+from cnndsl.figures.telling import Teller
 from cnndsl.figures.tikz import tikz
 from cnndsl.figures.titles import Sayer
 from cnndsl.figures.values import values
@@ -246,6 +247,12 @@ def test_what_makes_boxes_of_a_heads_numbers_is_closed_and_says_what_it_does() -
     assert box.frame is not None
     assert box.frame.quiet
     assert Sayer(found)(box).tags == ("decode rcnn", "NMS 0.5, 100")
+
+
+def test_a_closed_box_tells_of_what_makes_boxes_in_it() -> None:
+    found = network("yolov1")
+    (box,) = (box for box in plan(found, folding=True).main.boxes() if box.title == "Boxes")
+    assert {"wh 448×448", "form yolov1"} <= set(Teller(found).attributes(box))
 
 
 def test_what_most_norms_share_is_said_once_and_the_others_say_theirs() -> None:

@@ -230,7 +230,7 @@ class Op(Record):
 
     def figure(self) -> str:
         """The title of its box in a figure: `3×3, 64`."""
-        return self.name
+        return self.name.replace("_", " ")
 
     def said(self) -> Words:
         """What is said of it: its title, and beside it what that does not say.
@@ -362,7 +362,7 @@ BEGINNINGS = {"weight": "init", "bias": "bias_init"}
 
 CAUSAL = "causal"
 """How zeros are said that stand before what is read, and nowhere else."""
-PHRASES = {"dilation": "rate {}", "groups": "{} groups"}
+PHRASES = {"dilation": "rate {}", "groups": "{} groups", "keep": "axes kept"}
 """How attributes that several operations have are said."""
 
 

@@ -12,8 +12,8 @@ from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.table import rows
-from cnndsl.figures.terminal import terminal
 from cnndsl.figures.telling import Teller
+from cnndsl.figures.terminal import terminal
 from cnndsl.figures.tikz import tikz
 from cnndsl.figures.titles import Sayer
 from cnndsl.figures.values import values

@@ -124,6 +124,25 @@ def test_a_random_program_is_drawn_as_cleanly(
             assert not any(enters(line, spot) for spot in panel.piece.spots)
 
 
+def test_a_block_that_forks_at_its_edge_is_entered_upright_or_level() -> None:
+    found = loads("""
+        block Dual(c: int, inc: int) {
+          body: in -> bn -> relu -> conv(c + inc, 3x3)
+          residual, dense: in -> split([c, in.c - c])
+          update, grown: body -> split([c, inc])
+          concat { add { residual; update }; dense; grown }
+        }
+        model M: image[3, H=32, W=32] -> y { conv(64, 3x3) -> Dual(32, 8) * 3
+          y: gap -> linear(10)
+        }""")
+    for direction in ("down", "right"):
+        for line in arranged(
+            found, detail="full", direction=direction
+        ).main.piece.wires.values():
+            for (x1, y1), (x2, y2) in pairwise(line):
+                assert abs(x1 - x2) < 0.01 or abs(y1 - y2) < 0.01
+
+
 def test_names_of_any_length_and_script_keep_to_the_page() -> None:
     name = "a_very_long_name_" * 6
     text = f"""

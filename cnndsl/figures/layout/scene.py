@@ -491,8 +491,8 @@ def _scoped(cluster: Cluster, inner: Piece, times: str, *, turning: bool = False
         low.spots,
         [scope, *low.scopes],
         low.wires,
-        {("@in", head): ((0.0, 0.0), *line[1:]) for (_, head), line in low.opening.items()},
-        {(tail, "@out"): (*line[:-1], *foot) for (tail, _), line in low.closing.items()},
+        {("@in", head): tidy(((0.0, 0.0), *line)) for (_, head), line in low.opening.items()},
+        {(tail, "@out"): tidy((*line, *foot)) for (tail, _), line in low.closing.items()},
     )
 
 

@@ -43,11 +43,11 @@ def nameless(first: Item, then: Item) -> bool:
 def label_items(items: list[Item], label: str) -> None:
     """Name iterations, and the last item: a label stands for its line's value.
 
-    What leads to an item with a label is of its line.
+    What leads to an item with a label is of its line. A line may draw nothing.
     """
     for item in items:
         item.labels = [f"{label}{own}" if own.startswith("[") else own for own in item.labels]
-    if not items[-1].labels:
+    if items and not items[-1].labels:
         items[-1].labels = [label]
     line = ""
     for item in reversed(items):

@@ -291,7 +291,7 @@ class Wording:
     def _is_default(self, step: Step, name: str, text: str, default: Any) -> bool:
         if "MISSING" in repr(default):
             return False
-        if name == "stride" and step.word in ("maxpool", "avgpool"):
+        if name == "stride" and step.word in ("maxpool", "avgpool") and default is None:
             kernel = self.place(step.arguments["kernel"], Block("", None))  # type: ignore[arg-type]
             return text == kernel or "x".join([text] * len(kernel.split("x"))) == kernel
         if name == "bias" and text == "auto":

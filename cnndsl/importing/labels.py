@@ -131,7 +131,7 @@ class Labelled:
                 joins = [one for one in items if id(one) in depths]
                 many = not self.part.scope.path and (
                     self._stages(items) > STAGES
-                    or (bare and self._returns(items))
+                    or self._returns(items, bare=bare)
                     or (
                         any(map(heavy, items))
                         and any(self.before(one) is None for one in joins)
@@ -147,10 +147,12 @@ class Labelled:
                 found.update(self._cut(item, within))
         return found - labelled
 
-    def _returns(self, items: list[Layer | Part]) -> bool:
-        """Whether an operand's blocks work at another size, from which it comes back."""
-        larger = any(kind_of(one) in (*LARGER, "deconv") for one in items)
-        return larger and any(isinstance(one, Part) for one in items)
+    def _returns(self, items: list[Layer | Part], *, bare: bool) -> bool:
+        """Whether an operand comes back from work at another size, as decoders do."""
+        kinds = {kind_of(one) for one in items}
+        blocks = any(isinstance(one, Part) for one in items)
+        larger = not kinds.isdisjoint(LARGER)
+        return (larger and any(map(heavy, items))) or (bare and blocks and "deconv" in kinds)
 
     def _cut(
         self, item: Layer | Part, within: dict[Value, list[Layer | Part]]

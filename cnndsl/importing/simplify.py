@@ -100,15 +100,18 @@ def global_pools(flow: Flow, *, sure: bool = False) -> Flow:
     kernels: dict[str, set[object]] = {}
     whole: dict[str, str] = {}
     for layer in flow.layers:
-        if layer.word == "avgpool" and layer.scopes:
+        if layer.word == "avgpool":
             given: Any = layer.arguments
-            size, kind = flow.shape(layer.inputs[0])[1:], layer.scopes[-1].kind
+            size = flow.shape(layer.inputs[0])[1:]
+            kind = layer.scopes[-1].kind if layer.scopes else ""
             plain = given["kernel"] == size and not any(map(any, given["pad"]))
             if plain and math.prod(layer.shapes[0][1:]) == 1 < math.prod(size):
                 whole[layer.name] = kind
             kernels.setdefault(kind, set()).add(given["kernel"] if plain else None)
     if sure:
-        varied = {kind for kind, of in kernels.items() if len(of) > 1 and None not in of}
+        varied = {
+            kind for kind, of in kernels.items() if kind and len(of) > 1 and None not in of
+        }
         whole = {name: kind for name, kind in whole.items() if kind in varied}
     if not whole:
         return flow

@@ -351,7 +351,8 @@ class Deconv(Op):
             whole, more = _beyond(span, s), _beyond(s, span)
             pads.append((whole // 2, whole - whole // 2))
             extra.append((more, more))
-        if any(map(any, sides_of(self.output_pad))) and self.output_pad != tuple(extra):
+        own = self.output_pad if isinstance(self.output_pad, tuple) else None
+        if own is None or (any(map(any, own)) and own != tuple(extra)):
             message = "pad=tf_same has an `output_pad` of its own"
             raise OpError(message, help="leave it out", attribute="output_pad")
         return replace(self, pad=tuple(pads), output_pad=tuple(extra))

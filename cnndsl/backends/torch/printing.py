@@ -313,6 +313,8 @@ def _bracketed(
         node = items[0][1]
         if isinstance(node, ast.GeneratorExp):
             return [first, *_comprehension(node, inner), last]
+        if isinstance(node, ast.IfExp | ast.BinOp | ast.BoolOp):
+            return [first, *_operators(node, inner), last]
         return [first, *lines(node, inner), last]
     together = f"{' ' * inner}{', '.join(before + flat(node) for before, node in items)}"
     if joinable and len(together) <= WIDTH:

@@ -151,7 +151,8 @@ class _Finder:
         values = list(column.values())
         if len(set(map(_key, values))) == 1:
             # What few instances have follows the others: a projection has the block's width.
-            known = self._followed(name, column) if set(column) < self.body.present else None
+            few = set(column) < self.body.present and values[0] != 1  # 1 is said by nothing
+            known = self._followed(name, column) if few else None
             if known is not None:
                 self.found.formulas[id(column)] = known.name
             return

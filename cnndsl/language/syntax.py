@@ -489,12 +489,12 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "what enters stands before the repeat: `Cell(4) {{ a; b }} * 3`",
     ),
     (
-        lambda token, expected: token.type == "COLON" and "RSQB" in expected,
+        lambda token, expected: token.type == "COLON" and bool({"RSQB", "NUMBER"} & expected),
         "{} takes no part of a tensor",
         "write `slice(1, 3)` for channels, `slice(1, 3, axis=2)` for another axis",
     ),
     (
-        lambda token, expected: token.type == "COLON" and "STAR" in expected,
+        lambda token, expected: token.type == "COLON" and {"_ARROW", "STAR"} <= expected,
         "{} stands behind a step, and a label begins its line",
         "write `name: step -> step`; the label names what the whole line gives",
     ),

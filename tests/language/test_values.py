@@ -212,7 +212,9 @@ class TestConventions:
 block B(ws: list[int], k: size) { l: for w in ws { conv(w, k) } }
 model M(ws: list[int] = [4, 6], k: size = 1x3): image[3, H=8, W=8] -> y { y: B(ws, k) }"""
         network = loads(text)
-        assert "Parameters: ws=[4, 6], k=1x3." in network.torch_source()
+        assert (
+            "ws: Sequence[int] = (4, 6), k: tuple[int, int] = (1, 3)" in network.torch_source()
+        )
         assert "B(ws=[4, 6], k=1x3)" in str(network.summary())
         assert "M ws=[5, 7, 9] k=1x3" in str(loads(text, None, {"ws": [5, 7, 9]}).summary())
 

@@ -291,7 +291,7 @@ def test_calls_from_several_threads_do_not_mix(small: Network) -> None:
 
 
 def test_a_plan_needs_a_thread(small: Network) -> None:
-    with pytest.raises(ValueError, match="threads=0"):
+    with pytest.raises(ValueError, match="`threads` is 0, but must be at least 1"):
         small.to_numpy(threads=0)
 
 

@@ -355,6 +355,17 @@ model M: image[4, H=8, W=8] -> a { p: Same -> Pair(3) * 3
     )
 
 
+def test_a_size_is_handed_on_whole() -> None:
+    text = """
+block One(k: size, c: int = 8) { conv(c, k) }
+block Two(k: size) { One(k) -> One(k, c=4) -> maxpool(k, pad=same, stride=1) }
+model M(k: size = 1x3): image[3, H=8, W=8] -> y { y: Two(k) -> Two(3x3) }"""
+    agree(text)
+    source = loads(text).torch_source()
+    assert "One(c_in, k)" in source
+    assert "Two(channels, k)" in source
+
+
 def test_a_block_within_itself_is_one_class_at_the_depth_that_there_may_be() -> None:
     network = loads("""
 block R(d: int) { conv(4, 3x3)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal
+from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import T, Unit
 from cnndsl.backends.torch.walk.parts import Together
 from cnndsl.language import tree
@@ -41,7 +42,7 @@ class Arguments:
                     node = known[0] if known is not None else python.constant(None)
                     self.nodes[name] = node
             elif name in said.nodes:
-                self.nodes[name] = sized(said.nodes[name], param, callee)
+                self.nodes[name] = handed_on(sized(said.nodes[name], param, callee), unit)
 
     def mapping(self) -> dict[str, ast.expr]:
         """The constructor's arguments in the caller's terms."""
@@ -87,6 +88,16 @@ class Arguments:
     def place(self, name: str) -> int:
         """An argument's position."""
         return [n for n, _, _ in self.callee.signature].index(name)
+
+
+def handed_on(node: ast.expr, unit: Unit) -> ast.expr:
+    """`k` for `(k[0], k[1])`, where that is all of a size that the caller itself was given."""
+    match node:
+        case ast.Tuple(elts=[ast.Subscript(value=ast.Name(id=name)), *_] as items) if any(
+            identifier(size) == name and rank == len(items) for size, rank in unit.wide.items()
+        ):
+            return python.whole(items)
+    return node
 
 
 def sized(node: ast.expr, param: tree.Param, callee: Unit) -> ast.expr:

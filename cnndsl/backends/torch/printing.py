@@ -175,6 +175,14 @@ def lines(node: ast.expr, indent: int, before: str = "", after: str = "") -> lis
     if len(pieces) > 2:
         return _fluent(pieces, whole, indent, before, after)
     match node:
+        case ast.Call(func=ast.Subscript(value=value, slice=index)) if (
+            len(f"{margin}{before}{flat(node.func, _ATOM)}(") > WIDTH
+        ):
+            return [
+                f"{margin}{before}{flat(value, _ATOM)}[",
+                f"{' ' * (indent + 4)}{_index(index)}",
+                f"{margin}]({', '.join(_arguments(node))}){after}",
+            ]
         case ast.Call() if node.args or node.keywords:
             inside = _doc_arguments(node)
             return _bracketed(

@@ -355,6 +355,21 @@ model M: image[4, H=8, W=8] -> a { p: Same -> Pair(3) * 3
     )
 
 
+@pytest.mark.parametrize(
+    "lines", ["skip when c > 2; conv(c, 1x1)", "conv(c, 1x1); skip when c > 2"]
+)
+def test_a_constructor_refuses_what_would_take_lines_that_are_not_written(lines: str) -> None:
+    text = f"""
+block One(c: int) {{ concat {{ {lines} }} }}
+model M(c: int = 1): image[3, H=8, W=8] -> y {{ y: One(c) -> One(2) }}"""
+    agree(text)
+    found = write(loads(text))
+    made = type(instance(found, loads(text), weights_of(loads(text))))
+    assert made(c=2).y[0].conv.out_channels == 2
+    with pytest.raises(ValueError, match="this class is not written for c > 2"):
+        made(c=3)
+
+
 def test_a_size_is_handed_on_whole() -> None:
     text = """
 block One(k: size, c: int = 8) { conv(c, k) }

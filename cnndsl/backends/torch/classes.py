@@ -49,6 +49,7 @@ class Classes(Parameters, ABC):
         forward = file.function("forward", file.arguments(ports), body, kind)
         unit.init = reusing(needed(unit, body))
         used = recursive.read(unit, unit.init)
+        unit.init = [*refusals(unit.refused, used), *unit.init]
         self.sign(unit, used, model)
         recursive.shorten(unit)
         if "round8" in used:
@@ -291,3 +292,15 @@ def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
                     continue
         body.append(node)
     return live(body)
+
+
+def refusals(tests: list[ast.expr], used: set[str]) -> list[ast.stmt]:
+    """`raise` where arguments ask for what the class does not have."""
+    found: dict[str, ast.stmt] = {}
+    for test in tests:
+        if python.names_in(test) <= used:
+            text = ast.unparse(test)
+            said = python.constant(f"this class is not written for {text}")
+            error = python.call("ValueError", said)
+            found[text] = ast.If(test, [ast.Raise(error)], [])
+    return [*found.values()]

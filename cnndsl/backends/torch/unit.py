@@ -105,6 +105,10 @@ class Unit:
     """Whether lists are written as they are: an operation works them out in NumPy."""
     looped = True
     """Whether loops of `forward` may go over tables, and hand on a tensor."""
+    conditions: list[ast.expr]
+    """Those around what is being written."""
+    refused: list[ast.expr]
+    """What arguments must not be: a line would be there, or not, as in no instance."""
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
@@ -124,7 +128,7 @@ class Unit:
         self.attributes: set[str] = set()
         self.kept: dict[str, ast.expr] = {}
         self.repeat: ast.expr | bool | None = None
-        self.conditions: list[ast.expr] = []
+        self.conditions, self.refused = [], []
         self.skip: tuple[T, ...] = ()
         self.outputs: list[tuple[str, T | None]] = []
         self.extras: list[T] = []

@@ -56,6 +56,8 @@ class BasicBlock(nn.Module):
 
     def __init__(self, c_in: int, c: int) -> None:
         super().__init__()
+        if c_in != c:
+            raise ValueError("this class is not written for c_in != c")
         self.conv1 = ConvBNReLU(c_in, c, 3)
         self.conv2 = ConvBN(c, c, 3)
 

@@ -133,6 +133,11 @@ def asserted(machine: Machine, node: ast.Assert, frame: Frame) -> Any:
     return END
 
 
+def raised(machine: Machine, node: ast.Raise, frame: Frame) -> Any:
+    """`raise`."""
+    raise ProofError("an error is raised")
+
+
 def imported(machine: Machine, node: ast.Import, frame: Frame) -> Any:
     """`import torch`."""
     for alias in node.names:
@@ -288,6 +293,7 @@ STATEMENTS: dict[type[ast.AST], Rule] = {
     ast.With: within,
     ast.Return: returned,
     ast.Assert: asserted,
+    ast.Raise: raised,
     ast.Import: imported,
     ast.ImportFrom: imported_from,
     ast.FunctionDef: defined,

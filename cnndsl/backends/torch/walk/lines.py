@@ -59,6 +59,7 @@ class Lines(Chains):
         known = truth(test)
         if known is None and (not on or (len(on) == len(views) and rest)):
             known = bool(on)  # no instance has the other way
+            self.decided(test, known)
         sure = operands is None or self.firm
         if known is None and len(on) == len(views) and not rest and sure:
             if operands is None and python.names_in(test) & unit.arguments.keys():
@@ -69,6 +70,7 @@ class Lines(Chains):
                         return (whole,)
                 del unit.init[size:]
             known = True
+            self.decided(test, known)
         if known:
             if not on:
                 raise CannotTranslateError("a line that no instance has")
@@ -92,6 +94,15 @@ class Lines(Chains):
             operands += [Operand(one.tensor, both(flag, one.test)) for one in inside]
             return None
         return self.either(line, on, test, rest, views, start, operands)
+
+    def decided(self, test: ast.expr, known: bool) -> None:
+        """Note that the class is right only where a condition on its arguments is so."""
+        unit = self.unit
+        names = python.names_in(test)
+        if names & unit.arguments.keys() and names <= {
+            *unit.arguments, *unit.channel_names.values()
+        }:  # fmt: skip
+            unit.refused.append(python.negated(test) if known else test)
 
     def either(
         self,

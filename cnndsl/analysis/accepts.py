@@ -30,7 +30,7 @@ PERIOD = 1024
 """A longer period than this is not followed to its end."""
 TRIES = 12
 """So many other networks of a file are tried, where sizes decide what it gives."""
-PASSES = (Family.ACTIVATION, Family.NORM, Family.REGULARIZE)
+PASSES = (Family.ACTIVATION, Family.REGULARIZE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -443,6 +443,14 @@ def test_no_attribute_that_is_no_integer_decides_a_size(case: Case) -> None:
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.parametrize("norm", ["instance_norm", "conv(2, 1) -> gn(2)"])
+def test_a_norm_of_one_value_is_no_size_that_is_accepted(norm: str) -> None:
+    text = f"model M: image[1, H=4] -> y {{ y: {norm} }}"
+    assert "smallest   H=2" in str(sizes(cnndsl.loads(text)))
+    with pytest.raises(ArchError):
+        cnndsl.loads(text, inputs={"image": (1, 1)})
+
+
 def test_networks_of_one_form_are_told_once() -> None:
     text = """
 model M: image[3, H=8, W=8] -> y {

@@ -176,7 +176,8 @@ def _in_series(network: Network, owner: dict[str, str]) -> set[tuple[str, str]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+# The same examples at each run, until the expected failure below is mended.
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(
     st.randoms(use_true_random=False),
     st.sampled_from(["modules", "modules", "kinds", "any"]),

@@ -354,9 +354,12 @@ class Slice(Moved):
                 f"`step` is {int(self.step)}, but must be at least 1", attribute="step"
             )
         if not 0 <= start < stop <= size:
+            inside = 0 <= start <= size and 0 <= stop <= size
+            last = size if self.stop is None else self.stop
+            fault = "leaves nothing of" if inside else "is outside"
             raise OpError(
-                f"{int(start)} to {int(stop)} is outside an axis of {int(size)}",
-                help="places count from 0, and `stop` is not one of them",
+                f"{int(self.start)} to {int(last)} {fault} an axis of {int(size)}",
+                help="places count from 0, negative ones from the end; `stop` is left out",
                 attribute="start" if self.stop is None else "stop",
             )
         return start, stop

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnndsl.figures.heat import Heat
-from cnndsl.figures.layout.page import Page, page, picture
+from cnndsl.figures.layout.page import Page, page
+from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Group, Part, Picture
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Plan

@@ -11,7 +11,8 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
-from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page, picture
+from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
+from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Line, Piece, Spot
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.paint import Group, Text, leaves

@@ -1,0 +1,178 @@
+"""A page as parts to paint: lanes, boxes, edges, insets, legend and caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cnndsl.analysis.costs import total
+from cnndsl.figures import font, theme
+from cnndsl.figures.caption import about, caption, heading
+from cnndsl.figures.layout import inking
+from cnndsl.figures.layout.bands import Band
+from cnndsl.figures.layout.page import (
+    GAP,
+    INSET_BAR,
+    INSET_PAD,
+    MARGIN,
+    NOTE,
+    OVER,
+    Page,
+    Panel,
+    caption_height,
+)
+from cnndsl.figures.layout.piece import Spot
+from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
+from cnndsl.figures.palette import role_of
+from cnndsl.figures.scene import Box, Plan, repeated
+from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.ops.facts import Family
+
+Said = Callable[[Box], str]
+"""What is said of a box in its description, one line."""
+
+
+def picture(
+    done: Page,
+    *,
+    said: Said | None = None,
+    role: Callable[[Box], str] | None = None,
+    legend: list[Part] | None = None,
+    captioned: bool = True,
+) -> Picture:
+    """The page as parts to paint."""
+    plan = done.plan
+    parts: list[Part] = []
+    x, y = MARGIN, MARGIN
+    for band in done.bands:
+        parts += _band(band, x, y, done.gutter, done.main)
+    families: dict[Family | None, None] = {}
+    for panel in (done.main, *done.insets):
+        if panel.frame is not None:
+            parts.append(_inset(panel, x, y))
+        moved = panel.piece.moved(x + panel.x, y + panel.y)
+        parts += [inking.scope(found) for found in moved.scopes]
+        dashed = {(edge.tail, edge.head) for edge in panel.scene.edges if edge.dashed}
+        turns = repeated(panel.scene.items)
+        several = {
+            (e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > turns.get(e.tail, 1)
+        }
+        parts += inking.wires(moved, dashed, several)
+        for spot in moved.spots:
+            families[spot.box.family] = None
+            parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
+    width, foot = done.width, y + done.height
+    if captioned or legend is not None:
+        room = max(done.widest - 2 * MARGIN, width, 200.0)
+        keys = legend if legend is not None else _legend(list(families), max(width, 320.0))
+        end = extent(_shifted(keys, x, foot + 18))[1]
+        if (
+            legend is not None
+            or not done.widest
+            or end + caption_height(plan, room) + MARGIN <= done.tallest
+        ):
+            parts += _shifted(keys, x, foot + 18)
+            width, foot = max(width, extent(keys)[0]), end
+    if captioned:
+        lines = about(plan.network, room, done.main.cards.say.notes)
+        words, title_width, foot = caption(heading(plan.network), lines, x, foot + GAP, room)
+        parts += words
+        width = max(width, title_width)
+    height = foot + MARGIN
+    counted = certificate(plan)
+    return Picture(
+        width + 2 * MARGIN, height, parts, heading(plan.network), _about(plan), counted
+    )
+
+
+def certificate(plan: Plan) -> dict[str, object]:
+    """How every node of the graph is accounted for, with the totals of the summary."""
+    cost = total(plan.network)
+    return {
+        "nodes": len(plan.network.wires),
+        "drawn": len(plan.drawn),
+        "folded": len(plan.folded),
+        "left_out": 0,
+        "parameters": int(cost.parameters),
+        "macs": int(cost.macs),
+    }
+
+
+def _about(plan: Plan) -> str:
+    cost = total(plan.network)
+    return (
+        f"{len(plan.network.wires)} layers, {cost.parameters:,} parameters, "
+        f"{cost.macs:,} multiply-adds; {len(plan.drawn)} layers drawn, "
+        f"{len(plan.folded)} folded"
+    )
+
+
+def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Part]:
+    left, top = x + main.x + band.left - gutter, y + main.y + band.top
+    width, height = band.right - band.left + gutter, band.bottom - band.top
+    parts: list[Part] = []
+    if band.tinted:
+        parts.append(Area(left, top, width, height, "band", 0, stroke=0))
+    if band.aside:
+        parts.append(Text(left + width - 4, top + 8, band.text, 8, "faint", anchor="end"))
+    else:
+        parts.append(Text(left + 6, top + height / 2 + 3, band.text, 9, "faint"))
+    return [Group(tuple(parts), kind="lane")]
+
+
+def _inset(panel: Panel, x: float, y: float) -> Part:
+    assert panel.frame is not None
+    slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
+    left = x + panel.x - panel.piece.left - INSET_PAD - slack
+    top = y + panel.y - INSET_BAR
+    title = Text(left + 10, top + 17, panel.heading, 11, bold=True)
+    aside = left + 16 + font.width(panel.heading, 11, bold=True)
+    words = (Text(aside, top + 17, panel.said, 9, "faint"),) if panel.said else ()
+    area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
+    foot = y + panel.y + panel.piece.height + (OVER if panel.notes else 0)
+    more: list[Part] = []
+    for note in panel.notes:
+        foot += 12
+        more.append(Text(left + 14, foot - 2, note, NOTE, "faint"))
+    if panel.table is not None:
+        more += panel.table.parts(left + INSET_PAD, foot + 4, panel.width - 2 * INSET_PAD)
+    return Group(
+        (area, title, *words, *more), title=panel.heading, key=panel.frame.key, kind="inset"
+    )
+
+
+def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:
+    card = panel.cards[spot.box]
+    shape = panel.cards.shape(spot.box)
+    words = [label_text(spot.box.labels), shape_text(shape) if shape else ""]
+    count = len(spot.box.nodes)
+    words.append(f"{count} layers" if count > 1 else "")
+    if spot.box.nodes:
+        words.append(spot.box.nodes[0])
+    if not spot.box.nodes:
+        where = "the block begins or ends" if panel.frame else "the network ends"
+        words.append(f"where {where}")
+    words.append(said(spot.box) if said and spot.box.nodes else "")
+    desc = clean(" · ".join(word for word in words if word))
+    return inking.box(spot, panel.cards, role, title=card.title, desc=desc)
+
+
+def _legend(families: list[Family | None], width: float) -> list[Part]:
+    """The families that are in the picture, in rows."""
+    looks: list[tuple[str, str, Family | None]] = []
+    if None in families:
+        looks.append((role_of(None), "block, opened in its frame", None))
+    looks += [(role_of(f), look.name, f) for f, look in theme.LOOKS.items() if f in families]
+    parts: list[Part] = []
+    x, y = 0.0, 0.0
+    for role, name, family in looks:
+        wide = font.width(name, 9) + 38
+        if x and x + wide > width:
+            x, y = 0.0, y + 18
+        parts.append(inking.swatch(x, y, role, family))
+        parts.append(Text(x + 24, y + 9.5, name, 9, "grey"))
+        x += wide
+    return parts
+
+
+def _shifted(parts: list[Part], dx: float, dy: float) -> list[Part]:
+    return [inking.shifted(part, dx, dy) for part in parts]

@@ -17,8 +17,8 @@ import pytest
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures import dot, draw, picture, plan, render
 from cnndsl.figures.blocks import drawn
+from cnndsl.figures.folding import Runs
 from cnndsl.figures.lanes import lanes
-from cnndsl.figures.plan import _Planner
 from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.text import clean, elide, label_text, shape_text
@@ -498,13 +498,13 @@ def test_the_zoos_pictures_are_well_formed_and_no_strips(name: str) -> None:
 
 def test_folding_is_linear_in_the_number_of_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[int] = []
-    chained = _Planner._chained
+    chained = Runs.chained
 
-    def counted(self: _Planner, first: Item, then: Item) -> bool:
+    def counted(self: Runs, first: Item, then: Item) -> bool:
         looked_at.append(len(first.nodes) + len(then.nodes))
         return chained(self, first, then)
 
-    monkeypatch.setattr(_Planner, "_chained", counted)
+    monkeypatch.setattr(Runs, "chained", counted)
     for count in (50, 400):
         looked_at.clear()
         assert titles(plan(flat(f"y: conv(3, 1x1) * {count}")))[1] == f"1×1, 3 ×{count}"

@@ -1,8 +1,15 @@
-"""Items that repeat: whether two are one, and what the one stands for then."""
+"""Items that follow each other: whether they are one, and what the one stands for then."""
 
 from __future__ import annotations
 
 from cnndsl.figures.scene import Box, Cluster, Item
+from cnndsl.figures.titles import MINOR
+from cnndsl.graph import Network
+from cnndsl.ops.facts import Family
+
+SHRINKING = 3
+"""So many steps whose maps differ in size may be one box, which says the sizes."""
+JOINS = (Family.ADD, Family.CONCAT)
 
 
 def copied(item: Item) -> Item:
@@ -55,3 +62,132 @@ def label_items(items: list[Item], label: str) -> None:
         # The innermost of its lines with a name.
         if isinstance(item, Box) and (not item.line or item.line.startswith("[")):
             item.line = line
+
+
+class Runs:
+    """What follows a box of a network as its tag, or as one more of its kind."""
+
+    def __init__(self, network: Network, *, repeats: bool) -> None:
+        """Without `repeats`, what follows itself stays apart."""
+        self.network, self.repeats = network, repeats
+        wires = network.wires
+        self.users = {name: set(wires.readers(name)) for name in wires}
+        self.sources = {name: set(wires.producers(name)) for name in wires}
+
+    def tagged(self, items: list[Item]) -> list[Item]:
+        """Write what follows a box, and only it, as tags: dropout, `relu`."""
+        done: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                isinstance(item, Box)
+                and isinstance(last, Box)
+                and item.family in MINOR
+                and last.count == item.count == 1
+                and self.chained(last, item)
+                and (last.family in MINOR or _takes_tags(last))
+                and not last.labels
+            ):
+                last.parts += item.parts
+                last.nodes += item.nodes
+                last.shapes = item.shapes
+                last.signature = (last.signature, item.signature)
+                last.labels += item.labels
+                continue
+            done.append(item)
+        return done
+
+    def folded(self, items: list[Item]) -> list[Item]:
+        """Fold runs of equal items, each fed by the one before it alone."""
+        done: list[Item] = []
+        ends: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                self.repeats
+                and last is not None
+                and type(last) is type(item)
+                and item.count == 1
+                and (item.signature == last.signature or _alike(last, item))
+                and self._sized(last, item)
+                and nameless(last, item)
+                and (self.chained(ends[-1], item) or self._tapped(ends[-1], item))
+            ):
+                ends[-1] = copied(item)
+                merge(last, item)
+                continue
+            done.append(item)
+            ends.append(copied(item))
+        return done
+
+    def continued(self, items: list[Item]) -> list[Item]:
+        """The items of a line, a call and those like it that follow as one."""
+        done: list[Item] = []
+        for item in items:
+            last = done[-1] if done else None
+            if (
+                self.repeats
+                and isinstance(last, Box)
+                and isinstance(item, Box)
+                and last.frame is not None
+                and last.count == 1 < item.count
+                and last.signature == item.signature
+                and last.values[0] == item.values[0]
+                and self.chained(last, item)
+            ):
+                merge(last, item)
+                last.labels = []
+                continue
+            done.append(item)
+        return done
+
+    def chained(self, first: Item, then: Item) -> bool:
+        """Whether all that enters `then` leaves `first`, and goes nowhere else."""
+        before, after = set(first.nodes), set(then.nodes)
+        if not before or not after:
+            return False
+        entering = {source for name in after for source in self.sources[name]} - after
+        leaving = {user for name in before for user in self.users[name]} - before
+        final = {tensor.node for tensor in self.network.outputs.values()}
+        return bool(entering) and entering <= before and leaving <= after and not before & final
+
+    def _tapped(self, first: Item, then: Item) -> bool:
+        """Whether `first` leads to `then`, and both to one join that sums up all of a chain."""
+        if not isinstance(first, Box) or first.frame is None:
+            return False
+        before, after = set(first.nodes), set(then.nodes)
+        entering = {source for name in after for source in self.sources[name]} - after
+        leaving = {user for name in before for user in self.users[name]} - before - after
+        both = {user for name in after for user in self.users[name]} & leaving
+        joins = all(self.network.node(name).op.family in JOINS for name in leaving)
+        return bool(entering) and entering <= before and leaving == both != set() and joins
+
+    def _sized(self, last: Item, item: Item) -> bool:
+        """Whether a map keeps its size: what it is in between would be said nowhere else.
+
+        Two steps without padding are said: `570² → 568²`.
+        """
+        if isinstance(last, Box) and isinstance(item, Box):
+            sizes = [shape[1:] for shape in (*last.shapes, *item.shapes)]
+            shrunk = len(sizes) <= SHRINKING and last.frame is None
+            near = all(2 * b > a for a, b in zip(sizes[0], sizes[-1], strict=False))
+            return len(set(sizes)) == 1 or (shrunk and near)
+        ends = [self.network.shapes[one.nodes[-1]][0] for one in (last, item) if one.nodes]
+        return len(set(ends)) == 1
+
+
+def _takes_tags(box: Box) -> bool:
+    small = (Family.ADD, Family.CONCAT, Family.INPUT, Family.RESHAPE, None)
+    return box.family not in small
+
+
+def _alike(last: Item, item: Item) -> bool:
+    """Whether calls of one block differ in no more than a rate and one argument."""
+    if not isinstance(last, Box) or not isinstance(item, Box):
+        return False
+    if last.frame is None or last.frame is not item.frame or last.shapes[-1:] != item.shapes:
+        return False
+    rows = [*last.values, *item.values]
+    columns = [[value for _, value in column] for column in zip(*rows, strict=True)]
+    other = [c for c in columns if len(set(map(str, c))) > 1]
+    return sum(not isinstance(c[0], float) for c in other) <= 1

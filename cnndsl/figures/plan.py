@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, computes, last, levels
-from cnndsl.figures.folding import copied, label_items, merge, nameless
+from cnndsl.figures.folding import Runs, label_items
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import labels_text, letter
-from cnndsl.figures.titles import MINOR
 from cnndsl.figures.variants import Variants, conditions, identity
 from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
@@ -42,11 +41,8 @@ MOST = 10_000
 """Boxes in a figure: laying out so many takes ten seconds, and nobody reads them."""
 SMALL, SHARE = 3, 0.7
 """A block that is called once is closed if it has more boxes, and is not nearly all."""
-SHRINKING = 3
-"""So many steps whose maps differ in size may be one box, which says the sizes."""
 ENDED = 3
 """Post-processing of so many boxes is one until it is opened."""
-JOINS = (Family.ADD, Family.CONCAT)
 PYRAMID = 24
 """A block whose outputs are the levels of a pyramid is opened in place if it is this small."""
 OPEN_JOIN = 8
@@ -127,12 +123,10 @@ class _Planner:
         self.network = network
         self.pyramids = pyramids
         self.closed = closed
-        self.repeats = repeats
         wires = network.wires
         self.folding = folding
         self.order = {name: number for number, name in enumerate(wires)}
-        self.users: dict[str, set[str]] = {n: set(wires.readers(n)) for n in wires}
-        self.sources: dict[str, set[str]] = {n: wires.producers(n) for n in wires}
+        self.runs = Runs(network, repeats=repeats)
         self.calls = list(calls_of(network.structure.body))
         self.uses = Counter(identity(call.block) for call in self.calls)
         self.members = {id(call): tuple(nodes_of(call.block.body)) for call in self.calls}
@@ -200,33 +194,13 @@ class _Planner:
         """The items of a body, what repeats folded."""
         items: list[Item] = []
         for line in lines:
-            found = self._again([item for term in line.terms for item in self._term(term)])
+            terms = [item for term in line.terms for item in self._term(term)]
+            found = self.runs.continued(terms)
             if line.labels and found:
                 index = "".join(f"[{i}]" for i in line.index)
                 label_items(found, ", ".join(line.labels) + index)
             items += found
-        return self._fold(self._tag(items))
-
-    def _again(self, items: list[Item]) -> list[Item]:
-        """The items of a line, a call and those like it that follow as one."""
-        done: list[Item] = []
-        for item in items:
-            last = done[-1] if done else None
-            if (
-                self.repeats
-                and isinstance(last, Box)
-                and isinstance(item, Box)
-                and last.frame is not None
-                and last.count == 1 < item.count
-                and last.signature == item.signature
-                and last.values[0] == item.values[0]
-                and self._chained(last, item)
-            ):
-                merge(last, item)
-                last.labels = []
-                continue
-            done.append(item)
-        return done
+        return self.runs.folded(self.runs.tagged(items))
 
     def _term(self, term: Term) -> list[Item]:
         match term:
@@ -477,113 +451,12 @@ class _Planner:
             elif part:
                 label_items(part, f"[{number}]")
                 items.append(Cluster(self._key(), "", part))
-        folded = self._fold(items)
+        folded = self.runs.folded(items)
         flat: list[Item] = []
         for item in folded:
             alone = isinstance(item, Cluster) and not item.title and item.count == 1
             flat += item.children if alone and isinstance(item, Cluster) else [item]
         return flat
-
-    def _tag(self, items: list[Item]) -> list[Item]:
-        """Write what follows a box, and only it, as tags: dropout, `relu`."""
-        done: list[Item] = []
-        for item in items:
-            last = done[-1] if done else None
-            if (
-                isinstance(item, Box)
-                and isinstance(last, Box)
-                and item.family in MINOR
-                and last.count == item.count == 1
-                and self._chained(last, item)
-                and (last.family in MINOR or self._takes_tags(last))
-                and not last.labels
-            ):
-                last.parts += item.parts
-                last.nodes += item.nodes
-                last.shapes = item.shapes
-                last.signature = (last.signature, item.signature)
-                last.labels += item.labels
-                continue
-            done.append(item)
-        return done
-
-    @staticmethod
-    def _takes_tags(box: Box) -> bool:
-        small = (Family.ADD, Family.CONCAT, Family.INPUT, Family.RESHAPE, None)
-        return box.family not in small
-
-    def _fold(self, items: list[Item]) -> list[Item]:
-        """Fold runs of equal items, each fed by the one before it alone."""
-        done: list[Item] = []
-        ends: list[Item] = []
-        for item in items:
-            last = done[-1] if done else None
-            if (
-                self.repeats
-                and last is not None
-                and type(last) is type(item)
-                and item.count == 1
-                and (item.signature == last.signature or self._alike(last, item))
-                and self._sized(last, item)
-                and nameless(last, item)
-                and (self._chained(ends[-1], item) or self._tapped(ends[-1], item))
-            ):
-                ends[-1] = copied(item)
-                merge(last, item)
-                continue
-            done.append(item)
-            ends.append(copied(item))
-        return done
-
-    @staticmethod
-    def _alike(last: Item, item: Item) -> bool:
-        """Whether calls of one block differ in no more than a rate and one argument."""
-        if not isinstance(last, Box) or not isinstance(item, Box):
-            return False
-        if (
-            last.frame is None
-            or last.frame is not item.frame
-            or last.shapes[-1:] != item.shapes
-        ):
-            return False
-        rows = [*last.values, *item.values]
-        columns = [[value for _, value in column] for column in zip(*rows, strict=True)]
-        other = [c for c in columns if len(set(map(str, c))) > 1]
-        return sum(not isinstance(c[0], float) for c in other) <= 1
-
-    def _sized(self, last: Item, item: Item) -> bool:
-        """Whether a map keeps its size: what it is in between would be said nowhere else.
-
-        Two steps without padding are said: `570² → 568²`.
-        """
-        if isinstance(last, Box) and isinstance(item, Box):
-            sizes = [shape[1:] for shape in (*last.shapes, *item.shapes)]
-            shrunk = len(sizes) <= SHRINKING and last.frame is None
-            near = all(2 * b > a for a, b in zip(sizes[0], sizes[-1], strict=False))
-            return len(set(sizes)) == 1 or (shrunk and near)
-        ends = [self.network.shapes[one.nodes[-1]][0] for one in (last, item) if one.nodes]
-        return len(set(ends)) == 1
-
-    def _chained(self, first: Item, then: Item) -> bool:
-        """Whether all that enters `then` leaves `first`, and goes nowhere else."""
-        before, after = set(first.nodes), set(then.nodes)
-        if not before or not after:
-            return False
-        entering = {source for name in after for source in self.sources[name]} - after
-        leaving = {user for name in before for user in self.users[name]} - before
-        final = {tensor.node for tensor in self.network.outputs.values()}
-        return bool(entering) and entering <= before and leaving <= after and not before & final
-
-    def _tapped(self, first: Item, then: Item) -> bool:
-        """Whether `first` leads to `then`, and both to one join that sums up all of a chain."""
-        if not isinstance(first, Box) or first.frame is None:
-            return False
-        before, after = set(first.nodes), set(then.nodes)
-        entering = {source for name in after for source in self.sources[name]} - after
-        leaving = {user for name in before for user in self.users[name]} - before - after
-        both = {user for name in after for user in self.users[name]} & leaving
-        joins = all(self._op(name).family in JOINS for name in leaving)
-        return bool(entering) and entering <= before and leaving == both != set() and joins
 
     # Equality
 
@@ -621,8 +494,8 @@ class _Planner:
             if name in owner:
                 continue
             near = [
-                *sorted(self.users[name], key=self.order.__getitem__),
-                *sorted(self.sources[name], key=self.order.__getitem__, reverse=True),
+                *sorted(self.runs.users[name], key=self.order.__getitem__),
+                *sorted(self.runs.sources[name], key=self.order.__getitem__, reverse=True),
             ]
             box = next((owner[n] for n in near if n in owner), None)
             if box is None:

@@ -157,7 +157,7 @@ def _searched(
             continue
         seen.add(done)
         for highest, after, ran, number in _steps(top, now, done, moves):
-            # What is alive behind a set is the same by all ways; the least peak is wanted.
+            # What is alive after a set does not depend on its order: the least peak is kept.
             if ran not in seen and highest < known.get(ran, highest + 1):
                 known[ran] = highest
                 heapq.heappush(queue, (highest, after, ran, next(ticket), (path, number)))

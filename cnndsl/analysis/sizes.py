@@ -124,7 +124,7 @@ class Sizes:
         for where, forms in self.pieces.items():
             alike.setdefault(str(forms), []).append(where)
         for said, (first, *others) in alike.items():
-            # Where all have one form, nothing but the accepted sizes is to be said of them.
+            # Where all have one form, only the accepted sizes differ.
             if first and len(alike) > 1:
                 lines += [f"where {first}", *(f"or    {where}" for where in others)]
             lines += [said, ""]

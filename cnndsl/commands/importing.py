@@ -53,7 +53,7 @@ def importing(
 
     if source.endswith((".pth", ".pt", ".safetensors", ".ckpt")):
         raise Trouble(
-            f"{source}: these are weights, and no network: name what makes it, as in"
+            f"{source}: this file holds weights, not a network; name what builds it, as in"
             " model.py:Net; `cnndsl run --weights` reads them afterwards"
         )
     if not foreign(source):

@@ -50,7 +50,7 @@ def levels(network: Network, items: list[Item]) -> list[Item]:
 
 
 def last(network: Network, items: list[Item]) -> list[Box]:
-    """The last boxes, which make boxes and scores from what heads give, and learn nothing.
+    """The post-processing at the end: boxes and scores from what the heads give, no weights.
 
     Nothing where none computes boxes: what follows a classifier is no such end.
     """
@@ -68,7 +68,7 @@ def last(network: Network, items: list[Item]) -> list[Box]:
 
 
 def computes(network: Network, names: Sequence[str]) -> bool:
-    """Whether some layers only compute on what heads give, and learn nothing."""
+    """Whether some layers only compute on what the heads give, without weights."""
     return all(
         network.node(name).op.family in AFTER
         and not network.node(name).op.weights(*network.input_shapes(name))

@@ -16,7 +16,7 @@ FILES = (FONTS / "figure-regular.ttf", FONTS / "figure-bold.ttf")
 
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
-    """The width of a line of text in pixels; a character that the font has not is a guess."""
+    """The width of a line of text in pixels; a character missing from the font is estimated."""
     return _units(text, bold) * size / _advances(bold)[1]
 
 

@@ -303,7 +303,7 @@ class _Planner:
         return self.frames[id(first)]
 
     def _makes_boxes(self, names: Sequence[str]) -> bool:
-        """Whether some layers make boxes of what heads give, and only that."""
+        """Whether some layers are post-processing alone: boxes from what the heads give."""
         families = {self._op(name).family for name in names}
         return Family.BOXES in families and computes(self.network, names)
 

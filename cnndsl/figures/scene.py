@@ -87,7 +87,7 @@ class Frame:
     scene: Scene | None = None
     notes: list[str] = field(default_factory=list)
     quiet: bool = False
-    """It only makes boxes and scores of what heads give: it is opened where that is asked."""
+    """It is post-processing, which stays closed until it is opened."""
 
     @property
     def name(self) -> str:

@@ -221,7 +221,7 @@ def _png(picture: Picture, options: Options) -> bytes:
         svg_string=svg(picture, options.theme),
         width=round(picture.width * PIXELS),
         font_files=[str(path) for path in font.FILES],
-        # What the shipped font has not is looked for in those of the system.
+        # Characters missing from the shipped font come from the system's.
         skip_system_fonts=all(font.knows(part.text) for part in texts),
         font_family=font.FAMILY,
         sans_serif_family=font.FAMILY,

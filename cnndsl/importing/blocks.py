@@ -22,7 +22,7 @@ from cnndsl.records import Record, record
 MOST = 16
 """The largest factor between two numbers that is taken for a rule."""
 PRIMES = (2, 3, 5, 7)
-"""What the numbers that people divide channels by are made of: 17 is none's idea."""
+"""Prime factors of the numbers that people divide channels by: nobody divides by 17."""
 NAMES = {
     "out": "c",
     "kernel": "k",
@@ -151,7 +151,7 @@ class _Finder:
         values = list(column.values())
         if len(set(map(_key, values))) == 1:
             # What few instances have follows the others: a projection has the block's width.
-            few = set(column) < self.body.present and values[0] != 1  # 1 is said by nothing
+            few = set(column) < self.body.present and values[0] != 1  # every size divides by 1
             known = self._followed(name, column) if few else None
             if known is not None:
                 self.found.formulas[id(column)] = known.name

@@ -14,7 +14,7 @@ SAME, NESTED = 2, 3
 """More joins of one kind, or of any, do not stand in one another's braces."""
 LARGER = ("upsample", "resize")
 STAGES = 2
-"""More modules with weights are no operand."""
+"""An operand with more modules with weights has a line of its own."""
 
 
 class Labelled:
@@ -55,7 +55,7 @@ class Labelled:
                     return found
                 found |= deep
                 continue
-            # The first alone: where it has a label, others may need none.
+            # Only the first: once it has a label, others may need none.
             found.add(
                 next(v for item in self.part.items for v in outputs_of(item) if v in open_)
             )

@@ -109,7 +109,7 @@ class Writer:
             )
             if path != own and not (again and self._source(maker)):
                 break  # what has no weights, and is called again, names nothing
-            # What has no module of its own is named after its operands.
+            # A layer without a module of its own is named after its operands.
             before = self._source(maker)
             if before is None:
                 word = item.word if isinstance(item, Layer) else "x"

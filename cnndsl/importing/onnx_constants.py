@@ -27,7 +27,7 @@ def place_of(node: NodeProto) -> str:
 
 
 def folded(node: NodeProto, arrays: Sequence[Array | None], opset: int) -> list[Array]:
-    """What a node gives of constants.  Raises ArchError (E610): nobody knows."""
+    """What a node computes from constants.  Raises ArchError (E610): it cannot be run."""
     import onnx
     from onnx import helper
     from onnx.reference import ReferenceEvaluator

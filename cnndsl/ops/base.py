@@ -361,7 +361,7 @@ BEGINNINGS = {"weight": "init", "bias": "bias_init"}
 
 
 CAUSAL = "causal"
-"""How zeros are said that stand before what is read, and nowhere else."""
+"""What zeros before what is read, and nowhere else, are called."""
 PHRASES = {"dilation": "rate {}", "groups": "{} groups", "keep": "axes kept"}
 """How attributes that several operations have are said."""
 

@@ -112,7 +112,7 @@ SOURCES = {
     "leaves.py": ("raise SystemExit(3)", "running it raised SystemExit: 3"),
     "empty.pt2": ("", "PyTorch cannot read it"),
     "text.pt2": ("no program", "PyTorch cannot read it"),
-    "weights.pth": ("", "these are weights, and no network"),
+    "weights.pth": ("", "this file holds weights, not a network"),
     "model.h5": ("", "write torchvision.models:resnet50"),
 }
 

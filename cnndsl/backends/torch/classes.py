@@ -295,7 +295,7 @@ def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
 
 
 def refusals(tests: list[ast.expr], used: set[str]) -> list[ast.stmt]:
-    """`raise` where arguments ask for what the class does not have."""
+    """A `ValueError` for each condition that the class was not written for."""
     found: dict[str, ast.stmt] = {}
     for test in tests:
         if python.names_in(test) <= used:

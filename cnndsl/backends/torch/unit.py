@@ -108,7 +108,7 @@ class Unit:
     conditions: list[ast.expr]
     """Those around what is being written."""
     refused: list[ast.expr]
-    """What arguments must not be: a line would be there, or not, as in no instance."""
+    """Conditions on arguments under which lines would come or go that no instance has so."""
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""

@@ -98,7 +98,7 @@ def _laid(found: Union, room: tuple[float, float]) -> tuple[_Cards, Piece]:
                 sides = [max(piece.height / n * 1.1, LEAST) for n in COLUMNS]
             for longest in sides:
                 done = _broken(piece, way, longest)
-                # A column of one or two boxes is none.
+                # One or two boxes are too few for a column.
                 slight = not piece.laned and FULL * piece.height < done.height < piece.height
                 tried.append((over(done) + slight, done.height, way, longest))
         tried.sort(key=lambda one: one[:2])

@@ -38,7 +38,7 @@ class _Node:
     links: list[list[Ends]] = field(default_factory=list)
     """The edges of its links to what stands below."""
     late: bool = False
-    """It is of a chain from an input, and may stand further down."""
+    """It belongs to a chain from an input, and may move down."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -175,7 +175,7 @@ def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
     kinds = Counter((node.kind, node.rank) for node in nodes.values())
     for key in reversed(order):
         node = nodes[key]
-        # What nothing above holds comes down to what it feeds, but from beside its twin.
+        # A chain from an input moves down to what it feeds, unless it stands beside its twin.
         free = node.above in ([], [SOURCE]) and key != SOURCE
         late = node.late and kinds[node.kind, node.rank] == 1
         if node.below and (free or late):

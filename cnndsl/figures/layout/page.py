@@ -134,7 +134,7 @@ class Panel:
 
     @property
     def notes(self) -> list[str]:
-        """When an opened block has what is dashed, and what its table's cells mean."""
+        """Under what condition dashed parts are there, and what the table's cells mean."""
         found = [*self.frame.notes] if self.frame else []
         found += [self.table.note] if self.table and self.table.note else []
         return list(dict.fromkeys(found))

@@ -57,5 +57,5 @@ def cost(g: Geometry, algorithm: str) -> float:
     transforms = places * (places * g.channels + pixels * g.outputs)
     products = 2 * tiles * (places * weights + transforms)
     passes = tiles * (places * g.channels + 2 * pixels * g.outputs)
-    # The accuracy that tiles cost is not given for a gain that may be none.
+    # Tiles cost accuracy, so they must win clearly.
     return 1.05 * (products * PRODUCT + passes * PASS + places * weights * WEIGHT + CALLS)

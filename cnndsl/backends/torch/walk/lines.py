@@ -96,7 +96,7 @@ class Lines(Chains):
         return self.either(line, on, test, rest, views, start, operands)
 
     def decided(self, test: ast.expr, known: bool) -> None:
-        """Note that the class is right only where a condition on its arguments is so."""
+        """Note a condition on the arguments that the class takes as settled."""
         unit = self.unit
         names = python.names_in(test)
         if names & unit.arguments.keys() and names <= {

@@ -92,7 +92,7 @@ def _contained(
     """Each name is the one on the other side in which it is contained, or that it contains.
 
     A number alone says something only in one list: `d.0`, `d.1` and `u.2` are not `y.0`, `.1`
-    and `.2`.
+    and `.2`; `1.1` and `2.0` are not `y.1` and `y.0`.
     """
     found = [
         (x, y)
@@ -102,7 +102,9 @@ def _contained(
     ]
     short, long = (theirs, ours) if len(theirs[0]) < len(ours[0]) else (ours, theirs)
     stems = {tuple(stem for stem, _ in path) for path in long}
-    if len(stems) > 1 and any(not stem for path in short for stem, _ in path):
+    varying = sum(len(set(words)) > 1 for words in zip(*long, strict=False))
+    lists = len(stems) > 1 or varying > 1
+    if lists and any(not stem for path in short for stem, _ in path):
         return []
     once = len(found) == len(theirs) == len({x for x, _ in found}) == len({y for _, y in found})
     return found if once else []

@@ -398,7 +398,7 @@ def test_run_says_what_it_left_and_what_order_decided() -> None:
     assert run(*command).exit_code == 2
     result = run(*command, "--partial")
     assert result.exit_code == 0, result.output
-    assert "told apart by their order alone:\n  a -> " in result.stderr
+    assert "told apart by their place alone:\n  a -> " in result.stderr
     assert "not used:\n  head.weight\n  head.bias" in result.stderr
     assert run("run", "good.arch", "--input", "x=x.npy", "--partial").exit_code == 2
 

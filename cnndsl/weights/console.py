@@ -29,7 +29,7 @@ def loaded(
     notes = []
     if found.by_order:
         pairs = (f"{theirs} -> {ours}" for ours, theirs in found.by_order.items())
-        notes += [f"{path}: told apart by their order alone:", *_listed(pairs)]
+        notes += [f"{path}: told apart by their place alone:", *_listed(pairs)]
     if found.left:
         notes += [f"{path}: not loaded, with first values:", *_listed(found.left.ours)]
         notes += [f"{path}: not used:", *_listed(found.left.theirs)]

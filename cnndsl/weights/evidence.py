@@ -11,7 +11,7 @@ from itertools import combinations, permutations, product
 
 from cnndsl.weights import order
 from cnndsl.weights.cells import Cell, Key, Known, Pairs
-from cnndsl.weights.numbering import Family, families
+from cnndsl.weights.numbering import Family, families, is_counted
 from cnndsl.weights.sets import all_of, disjoint, first
 
 Sides = tuple[list[int], list[int]]
@@ -125,7 +125,10 @@ def _sizes(keyed: Mapping[Key, list[int]]) -> dict[Key, int]:
 
 
 def by_numbers(known: Known, cell: Cell) -> Pairs:
-    """Layers that differ in one number, as their settled siblings do."""
+    """Layers that differ in one number, as their settled siblings do.
+
+    Where our number only counts the layers of an operation, it says no more than their order.
+    """
     their_paths = [layer.path for layer in known.theirs.layers]
     our_paths = [layer.path for layer in known.ours.layers]
     pairs: Pairs = []
@@ -138,7 +141,10 @@ def by_numbers(known: Known, cell: Cell) -> Pairs:
             and not _against_the_flow(known, a, result)
         }
         if len(found) == 1:
-            pairs += [(1 << x, 1 << y) for x, y in found.pop()]
+            settled = [(1 << x, 1 << y) for x, y in found.pop()]
+            pairs += settled
+            if any(is_counted(our_paths[m]) for m in b):
+                known.by_order |= all_of(x for x, _ in settled)
     return pairs
 
 

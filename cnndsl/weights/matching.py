@@ -60,7 +60,7 @@ SURE = (by_names, by_numbers, by_containers, by_likeness, by_gaps)
 def match(
     theirs: Theirs, ours: Ours, given: Mapping[str, str]
 ) -> tuple[dict[int, int], list[int]]:
-    """Our layer → their layer, by number, and those of ours that order alone decided.
+    """Our layer → their layer, by number, and those of ours that their place alone decided.
 
     `given` are names, prefixes or patterns, theirs → ours.
 
@@ -78,8 +78,21 @@ def match(
     faults = faults or _interchangeable(known)
     if faults:
         raise ArchError(faults)
-    ordered = [m for n, m in known.settled.items() if known.by_order >> n & 1]
-    return {m: n for n, m in known.settled.items()}, sorted(ordered)
+    uncertain = [known.settled[n] for n in _by_place(known)]
+    return {m: n for n, m in known.settled.items()}, sorted(uncertain)
+
+
+def _by_place(known: Known) -> set[int]:
+    """Those of theirs that order alone told apart, or hierarchy where a file lost its order."""
+    found = {n for n in known.settled if known.by_order >> n & 1}
+    if known.theirs.trusted:
+        return found
+    classes: dict[int, int] = defaultdict(int)
+    for n in known.settled:
+        classes[known.kinds[0][n]] |= 1 << n
+    return found | {
+        n for n in known.settled if classes[known.kinds[0][n]] & ~known.apart[n] & ~(1 << n)
+    }
 
 
 def _interchangeable(known: Known) -> list[Diagnostic]:

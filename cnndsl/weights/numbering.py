@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cnndsl.ops.base import OPS
+
 Path = tuple[str, ...]
 
 
@@ -69,6 +71,12 @@ def families(paths: Sequence[Path], side: Sequence[Path]) -> Iterator[Family]:
             whole = present[stem]
             stems = frozenset(other for other, found in present.items() if found == whole)
             yield Family(parent, depth, numbers, stems)
+
+
+def is_counted(path: Path) -> bool:
+    """Whether a segment counts the layers of one operation: `s0_conv2`."""
+    words = {re.sub(r"_?\d+$", "", segment).rpartition("_")[2] for segment in path}
+    return not words.isdisjoint(OPS)
 
 
 def common(paths: Sequence[Path]) -> int:

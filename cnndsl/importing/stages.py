@@ -12,12 +12,14 @@ from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.lines import free, label
 from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
-from cnndsl.importing.wording import WIDTH, Wording
+from cnndsl.importing.wording import WIDTH, Wording, declared
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Family, Shape
 
 ROWS = 3
 """So many rows make a table."""
+LONGEST = 6
+"""The most steps that are repeated together, as `{ a -> b } * 4`."""
 LIGHT = frozenset(
     {Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE, Family.UPSAMPLE}
 )
@@ -31,7 +33,7 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     outputs = ", ".join(flow.outputs)
     ins = f"({inputs})" if len(flow.inputs) > 1 else inputs
     outs = f"({outputs})" if len(flow.outputs) > 1 else outputs
-    head = f"model {top.name}: {ins} -> {outs} {{"
+    head = f"model {top.name}: {ins} -> {outs}"
     taken = Counter([*RESERVED, *flow.inputs, *(x for w in top.body.lines for x in w.labels)])
     taken.update(list(words.blocks))
     texts: list[str] = []
@@ -44,7 +46,7 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
             texts += words.line(line, top)
             continue
         texts += _Stages(line, top, words, taken).texts()
-    return [head, *(f"  {text}" for text in texts), "}"]
+    return declared(head, texts)
 
 
 def _sizes(shape: Shape, known: dict[str, int], *, fixed: bool) -> str:
@@ -68,6 +70,8 @@ class _Stages:
     """One labelled line of the root, cut into stages."""
 
     def __init__(self, line: Line, top: Block, words: Wording, taken: Counter[str]) -> None:
+        steps = tuple(map(_folded, line.chain.steps))
+        line = replace(line, chain=replace(line.chain, steps=steps))
         self.line, self.top, self.words, self.taken = line, top, words, taken
         self.source = line.chain.source
 
@@ -135,7 +139,7 @@ class _Stages:
     def _short(self, group: list[Step]) -> bool:
         """Whether a stage fits on a line, without a join that it begins with."""
         joins = bool(group[0].operands) and _light(group[0])
-        run = folded(tuple(group[joins:]))
+        run = folded(tuple(group[joins:]), longest=LONGEST)
         calls = sum(step.word not in OPS for step in run)
         stages = {_path(step).rpartition(".")[0] for step in run if not _light(step)}
         if calls > 1 and len(run) <= 3 and len(stages) == 1:
@@ -197,15 +201,16 @@ class _Stages:
 
     def _stage(self, labels: str, sequence: list[Step]) -> list[str]:
         """A line, a table, or a chain over several lines."""
-        run = folded(tuple(sequence))
+        rows = folded(tuple(sequence))
         if (
-            len(run) >= ROWS
-            and len({step.word for step in run}) == 1
-            and not any(step.operands for step in run)
+            len(rows) >= ROWS
+            and len({step.word for step in rows}) == 1
+            and not any(step.operands for step in rows)
         ):
-            columns = self._columns(run) if run[0].word not in OPS else None
+            columns = self._columns(rows) if rows[0].word not in OPS else None
             if columns is not None:
-                return self._rows(labels, run, columns)
+                return self._rows(labels, rows, columns)
+        run = folded(tuple(sequence), longest=LONGEST)
         chain = Chain(self.source, run, self.line.chain.present)
         lines = self.words.chain(chain, self.top, WIDTH - 4 - len(labels))
         return [f"{labels}: {lines[0]}", *lines[1:]]
@@ -253,6 +258,15 @@ class _Stages:
         if self.source:
             raise AssertionError("a table continues the line above")
         return lines
+
+
+def _folded(step: Step) -> Step:
+    """A step in whose braces each chain is as short as it can be said."""
+    chains = (
+        replace(one, steps=folded(tuple(map(_folded, one.steps)), longest=LONGEST))
+        for one in step.operands or ()
+    )
+    return step if step.operands is None else replace(step, operands=tuple(chains))
 
 
 def _row(cells: Sequence[str]) -> str:

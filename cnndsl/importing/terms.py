@@ -43,6 +43,10 @@ class Sides(Record):
     pairs: tuple[tuple[int, int], ...]
 
 
+GROUP = ""
+"""The word of a step that is a sequence in braces."""
+
+
 @record
 class Step(Record):
     """An operation or a call of a block, with operands in its braces, `count` times."""
@@ -301,15 +305,16 @@ def repeated(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
-def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
+def folded(sequence: tuple[Step, ...], *, longest: int = 1) -> tuple[Step, ...]:
     """Equal steps as one with a count, the first of which may differ: `s=2 then 1`.
 
-    Of all ways the one with the fewest words.
+    Of all ways the one with the fewest words. Up to `longest` steps are repeated together.
     """
-    best: list[tuple[float, int, tuple[str, ...]]] = [(0.0, 0, ())]
+    best: list[tuple[float, int, tuple[str, ...], int]] = [(0.0, 0, (), 1)]
+    rows = _periods(sequence, longest)
     for end in range(1, len(sequence) + 1):
-        choices: list[tuple[float, int, tuple[str, ...]]] = [
-            (best[end - 1][0] + 1, end - 1, ())
+        choices: list[tuple[float, int, tuple[str, ...], int]] = [
+            (best[end - 1][0] + 1, end - 1, (), 1)
         ]
         for start in range(end - 2, -1, -1):
             first, second = sequence[start], sequence[start + 1]
@@ -319,15 +324,45 @@ def folded(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
             if differing is not None and len(differing) <= 2:
                 odd = sum(not _easy(name, first) for name in differing)
                 cost = 1 + 0.3 * len(differing) + 1.1 * odd
-                choices.append((best[start][0] + cost, start, tuple(differing)))
+                choices.append((best[start][0] + cost, start, tuple(differing), 1))
+        for period, lengths in rows.items():
+            for start in range(end - 2 * period, end - period - lengths[end] - 1, -period):
+                cost = period + 0.5
+                choices.append((best[start][0] + cost, start, (), period))
         best.append(min(choices, key=lambda choice: choice[0]))
     made: list[Step] = []
     end = len(sequence)
     while end:
-        _, start, names = best[end]
-        made.append(_repeated(sequence[start:end], names))
+        _, start, names, period = best[end]
+        run = sequence[start:end]
+        made.append(_grouped(run, period) if period > 1 else _repeated(run, names))
         end = start
     return tuple(made[::-1])
+
+
+def _periods(sequence: tuple[Step, ...], longest: int) -> dict[int, list[int]]:
+    """For each period how many steps before each place equal those a period before them."""
+    kinds: list[Step] = []
+    numbers: list[int] = []
+    for step in sequence if longest > 1 else ():
+        known = (n for n, one in enumerate(kinds) if _same(one, step, ()))
+        numbers.append(next(known, len(kinds)))
+        kinds += [step] * (numbers[-1] == len(kinds))
+    found: dict[int, list[int]] = {}
+    for period in range(2, min(longest, len(numbers) // 2) + 1):
+        lengths = [0] * (len(numbers) + 1)
+        for end in range(period + 1, len(numbers) + 1):
+            again = numbers[end - 1] == numbers[end - 1 - period]
+            lengths[end] = lengths[end - 1] + 1 if again else 0
+        found[period] = lengths
+    return found
+
+
+def _grouped(run: tuple[Step, ...], period: int) -> Step:
+    """Several steps in braces, with a count."""
+    (number,) = run[0].present
+    some, count = run[0].present, {number: len(run) // period}
+    return Step(GROUP, {}, (Chain(None, run[:period], some),), some, count, run[-1].path)
 
 
 def _easy(name: str, step: Step) -> bool:

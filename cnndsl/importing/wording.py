@@ -8,13 +8,15 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
 from cnndsl.importing.grids import CLASSES, ONE, Grid
-from cnndsl.importing.terms import Chain, Column, Line, Named, Step, Then, steps
+from cnndsl.importing.terms import GROUP, Chain, Column, Line, Named, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.ops.initial import Parameter
 
 WIDTH = 96
 INLINE, LONE = 60, 72
-"""Braces of several lines where the operands on one line would be longer; labels alone."""
+"""Braces of several lines where the operands on one line would be longer; where at most one
+of them is more than a label or `skip`.
+"""
 
 Defaults = Mapping[str, Mapping[str, Any]]
 """What `default` says of each operation."""
@@ -110,9 +112,7 @@ class Wording:
         if body.inputs:
             head += f": {_ports(body.inputs)} -> {_ports(body.outputs)}"
         lines = [text for line in body.lines for text in self.line(line, block)]
-        if len(lines) == 1 and len(head) + len(lines[0]) + 5 < WIDTH - 16:
-            return [f"{head} {{ {lines[0]} }}"]
-        return [f"{head} {{", *(f"  {text}" for text in lines), "}"]
+        return declared(head, lines)
 
     def _grid(self, block: Block, grid: Grid) -> list[str]:
         """A block of any number of inputs: a `for` over them, and one over the outputs."""
@@ -206,6 +206,12 @@ class Wording:
 
     def step(self, step: Step, block: Block) -> list[str]:
         """A step; with braces of several lines, these."""
+        if step.word == GROUP:
+            (inner,) = step.operands or ()
+            lines, times = self.chain(inner, block, WIDTH - 8), self.place(step.count, block)
+            if len(lines) == 1:
+                return [f"{{ {lines[0]} }} * {times}"]
+            return ["{", *(f"  {line}" for line in lines), f"}} * {times}"]
         head = self.call(step, block) + (f" {step.each}" if step.each else "")
         count = self.place(step.count, block)
         times = "" if count == "1" else f" * {count if count.isalnum() else f'({count})'}"
@@ -217,8 +223,8 @@ class Wording:
             len(t) == 1 and " when " not in t[0] and not t[0].startswith("else ") for t in texts
         )
         inline = "; ".join(t[0] for t in texts)
-        lone = all(not chain.steps for chain in step.operands)
-        if plain and len(inline) <= (LONE if lone else INLINE):
+        few = [chain for chain in step.operands if chain.steps]
+        if plain and len(inline) <= (LONE if len(few) < 2 else INLINE):
             return [f"{head} {{ {inline} }}{times}"]
         return [
             f"{head} {{",
@@ -328,6 +334,13 @@ class Wording:
                 given += [(n, default[n]) for n in usual_ if n not in have]
             return spelled(Named(value.word, tuple(given)))
         return spelled(value)
+
+
+def declared(head: str, lines: list[str]) -> list[str]:
+    """A declaration, on one line where it is short."""
+    if len(lines) == 1 and len(head) + len(lines[0]) + 5 < WIDTH - 16:
+        return [f"{head} {{ {lines[0]} }}"]
+    return [f"{head} {{", *(f"  {text}" for text in lines), "}"]
 
 
 def _regrouped(given: Mapping[str, Column]) -> dict[str, Column | list[Column]]:

@@ -371,3 +371,24 @@ class Pyramid(nn.Module):
         p3 = self.lateral["p3"](c3) + F.interpolate(p4, size=c3.shape[-2:])
         out = self.last(self.smooth(p3)) * F.avg_pool2d(p4, p4.shape[2:])[:, :2]
         return F.interpolate(out, x.shape[2:], mode="bilinear")
+
+
+class Alternating(nn.Module):
+    """Convolutions in turn, as Darknet has them, and what is twice the size twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 8, 3, padding=1)
+        turns = [(nn.Conv2d(8, 4, 1), nn.Conv2d(4, 8, 3, padding=1)) for _ in range(3)]
+        self.turns = nn.Sequential(nn.MaxPool2d(2), *(one for turn in turns for one in turn))
+        self.up = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(8, 32, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
+                for _ in range(2)
+            )
+        )
+        self.last = nn.Conv2d(8, 3, 9, padding=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.head(x)
+        return self.last(self.up(F.max_pool2d(x, 2) + self.turns(x)))

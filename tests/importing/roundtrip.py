@@ -107,9 +107,10 @@ def same(one: Network, other: Network) -> bool:
 
     Of each layer that an output needs: the operation, all that it is told, the shapes it gives,
     what feeds it in which order, and with which layers it shares its weights. Left out is what
-    does nothing in evaluation (`dropout`, `droppath`, the first values of weights), and three
-    spellings are one: what moves elements is known by where they go, a mean of all in one bin
-    is `gap`, and the operands of a sum or product have no order.
+    does nothing in evaluation (`dropout`, `droppath`, the first values of weights), and four
+    spellings are one: what moves elements is known by where they go, a part of a `split` as a
+    `slice` would be, a mean of all in one bin is `gap`, and the operands of a sum or product
+    have no order.
     """
     return layers_of(one) == layers_of(other)
 
@@ -124,10 +125,20 @@ def layers_of(network: Network) -> Counter[object]:
     read = ends.union(*(nx.ancestors(network.graph, end) for end in ends))
     found: list[object] = [*signs.values()]
     owners: dict[str, list[str]] = {}
+    wanted = {tensor for name in read for tensor in network.operands(name)}
+    wanted |= {(tensor.node, tensor.output) for tensor in network.outputs.values()}
+    parts: dict[tuple[str, int], tuple[object, int]] = {}
     for node in network:
         if node.name in signs or node.name not in read:
             continue
-        inputs = [(signs[name], output) for name, output in network.operands(node.name)]
+        inputs = [parts.get(t, (signs[t[0]], t[1])) for t in network.operands(node.name)]
+        if node.op.name == "split":
+            for number, moved in enumerate(_moved(network, node)):
+                if (tensor := (node.name, number)) in wanted:
+                    parts[tensor] = (str(hash((moved, tuple(inputs)))), 0)
+                    found.append(parts[tensor][0])
+            signs[node.name] = inputs[0][0]
+            continue
         if node.op.name in ("dropout", "droppath"):
             signs[node.name] = inputs[0][0]
             continue
@@ -138,29 +149,35 @@ def layers_of(network: Network) -> Counter[object]:
         for name in node.op.weights(*network.input_shapes(node.name)):
             owners.setdefault(weight_name(node, name), []).append(sign)
     found += [("shared", *sorted(names)) for names in owners.values()]
-    ends_ = enumerate(network.outputs.values())
-    return Counter([*found, *(("output", n, signs[t.node], t.output) for n, t in ends_)])
+    for n, tensor in enumerate(network.outputs.values()):
+        place = (tensor.node, tensor.output)
+        found.append(("output", n, *parts.get(place, (signs[tensor.node], tensor.output))))
+    return Counter(found)
+
+
+def _moved(network: Network, node: Node) -> list[object]:
+    """Where the elements of each output come from; 0 is what a border adds."""
+    name, output = network.operands(node.name)[0]
+    shape = tuple(map(int, network.shapes[name][output]))
+    places = np.arange(1, math.prod(shape) + 1, dtype=float).reshape(1, *shape)
+    given = node.op.plain().run(places)
+    parts = given if isinstance(given, tuple) else (given,)
+    return [(part.shape, part.tobytes()) for part in parts]
 
 
 def _said(network: Network, node: Node) -> object:
     """What a layer is in evaluation; what only moves elements by where they come from."""
     plain = node.op.plain()
     shapes = [tuple(map(int, shape)) for shape in network.shapes[node.name]]
-    if plain.name == "split":
-        return (plain.name, getattr(plain, "axis", 0), *shapes)
     if plain.name in ("gap", "adaptive_avgpool") and set(shapes[0][1:]) == {1}:
         return ("gap", *shapes)
     single = len(network.operands(node.name)) == len(shapes) == 1
     if single and (plain.moves or plain.name in MOVES) and not plain.rows_joined:
-        name, output = network.operands(node.name)[0]
-        shape = tuple(map(int, network.shapes[name][output]))
-        places = np.arange(math.prod(shape), dtype=float).reshape(1, *shape)
-        moved = plain.run(places + 1)  # 0 is what a border adds
-        return (moved.shape, moved.tobytes())
+        return _moved(network, node)[0]
     told = (
         _value(getattr(plain, p.name), p.type)
         for p in type(plain).parameters
-        if p.name not in BEGINNINGS.values()
+        if p.name not in BEGINNINGS.values() and (plain.name, p.name) != ("max_unpool", "size")
     )
     return (plain.name, *told, *shapes)
 

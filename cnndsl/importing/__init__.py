@@ -10,6 +10,7 @@ by layer, and both are run: only then is it given away.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.importing.flow import Flow, refused
@@ -45,15 +46,22 @@ def from_torch(
 
     `inputs` is the shape of its image without the batch, `(3, 224, 224)`; a list of such
     shapes; or tensors as the module takes them. Training is not compared: dropout and norms
-    stand in the file as they stand in the module.
+    stand in the file as they stand in the module; a weight that it computes at each call, as
+    weight norm does, is one that is stored.
     Raises ArchError (E610): a module does what a file cannot say, or not surely.
     ImportError: torch is not installed.
     """
+    from cnndsl.importing.parametrised import plain
     from cnndsl.importing.tracing import flow_of
 
     shapes = _shapes(inputs)
-    flow = flow_of(module, shapes, name or type(module).__name__)
-    return from_flow(flow, lambda sizes: flow_of(module, sizes, flow.name))
+    made, computed = plain(module)
+    flow = flow_of(made, shapes, name or type(module).__name__)
+    found = from_flow(flow, lambda sizes: flow_of(made, sizes, flow.name))
+    if not computed:
+        return found
+    note = f"weights that the module computes at each call, stored here: {_some(computed)}"
+    return replace(found, report=f"{found.report}\n{note}")
 
 
 def _shapes(inputs: Any) -> list[Shape]:
@@ -180,6 +188,10 @@ def _report(
         lines.append("the file takes no other size: at another, the two are not the same")
     left = proof.unused(flow)
     if left:
-        shown = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-        lines.append(f"weights that evaluation does not read, left out: {shown}")
+        lines.append(f"weights that evaluation does not read, left out: {_some(left)}")
     return "\n".join(lines)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everybody writes it
+from torch.nn import utils
+from torch.nn.utils import parametrizations, parametrize, prune
 
 
 class Window(nn.Module):
@@ -434,6 +438,41 @@ class Causal(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x.flatten(2), (4, 0)))
+
+
+class Normed(nn.Module):
+    """Weights that are computed at each call: by hooks, by parametrisations, by a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.first = utils.weight_norm(nn.Conv2d(3, 4, 3))
+        self.second = utils.spectral_norm(nn.Conv2d(4, 4, 3))
+        self.third = parametrizations.weight_norm(nn.ConvTranspose2d(4, 4, 2))
+        self.fourth = parametrizations.spectral_norm(nn.Linear(4, 4))
+        self.fifth = prune.l1_unstructured(nn.Linear(4, 4), "weight", 0.5)
+        self.last = parametrizations.orthogonal(nn.Linear(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.third(self.second(self.first(x).relu()).relu()).amax((2, 3))
+        return self.last(self.fifth(self.fourth(x).relu()))
+
+
+class Restless(nn.Module):
+    """A parametrisation that gives other weights at each call."""
+
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.randn_like(x)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(3, 4, 3))
+        parametrize.register_parametrization(self.inner[0], "weight", self.Noisy())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
 
 
 class Voting(nn.Module):

@@ -24,6 +24,7 @@ REFUSED: dict[type[nn.Module], str] = {
     odd.Random: "`randn_like` has no word in the language",
     odd.Statistics: "`seen`, a saved buffer, all 0 now",
     odd.Learns: "the buffer `kernel`: a file would learn it",
+    odd.Restless: "inner.0: its `weight` is different at each call",
 }
 
 
@@ -42,6 +43,25 @@ def test_an_odd_module_is_imported_and_equal(kind: type[nn.Module]) -> None:
     read = {*found.names.values()}
     used = sum(p.numel() for name, p in module.named_parameters() if name in read)
     assert found.network.parameters == used
+
+
+def test_a_weight_that_is_computed_at_each_call_is_stored() -> None:
+    torch.manual_seed(0)
+    module = odd.Normed()
+    names, image = [*module.state_dict()], torch.randn(2, 3, 16, 16)
+    module(image).sum().backward()  # which leaves weights that have a history
+    module.eval()
+    with torch.inference_mode():
+        theirs = module(image)
+    found = from_torch(module, (3, 16, 16))
+    computed = ["first.weight", "second.weight", "third.weight"]
+    assert f"at each call, stored here: {', '.join(computed)} and 3 more" in found.report
+    assert set(computed) < {*found.names.values()}
+    with torch.inference_mode():
+        ours = found.network.to_torch(found.weights).eval()(image)
+        assert torch.equal(module(image), theirs)  # the module itself is as it was
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+    assert [*module.state_dict()] == names
 
 
 def test_what_is_recorded_in_steps_is_one_step() -> None:

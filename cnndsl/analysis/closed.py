@@ -79,9 +79,7 @@ def closed_forms(network: Network, known: Propagated | None = None) -> ClosedFor
         if layer.kind not in macs:
             macs[layer.kind] = _macs(layer, found)
             weights[layer.kind] = _parameters(layer, found)
-        form = macs[layer.kind]
-        if layer.rows != 1:
-            form = _product(layer.rows, form)
+        form = _product(layer.rows, macs[layer.kind])
         by_node[layer.name] = form
         total_macs = total_macs + form
         if not network.node(layer.name).shared:

@@ -156,8 +156,7 @@ class _Work:
         times = 1
         for count in rows:
             times = times * count
-        # A layer that is counted once outside its rows, as a constant, stays that.
-        return Layer(name, op, inputs, outputs, times if node.rows != 1 else 1, kind)
+        return Layer(name, op, inputs, outputs, times, kind)
 
     def _kind(
         self, op: Op, inputs: tuple[Shape, ...], outputs: tuple[Shape, ...] | None = None

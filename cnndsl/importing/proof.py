@@ -178,6 +178,7 @@ def difference(
     """How far both are apart on random weights and inputs, by the largest value.
 
     Raises whatever the foreign program raises where it takes no inputs of these shapes.
+    ArchError (E610): an output is 0 everywhere, which would prove nothing.
     """
     rng = np.random.default_rng(1)
     inputs = [rng.normal(size=(batch, *shapes[name])) for name in flow.inputs]
@@ -191,6 +192,8 @@ def difference(
         nudged = [x * (1 + 2.0**-50 * rng.choice((-1, 1), x.shape)) for x in inputs]
         if _apart(theirs, list(flow.run(weights, nudged))) <= CLOSE / 1e3:
             break
+    if not all(np.any(output) for output in theirs):
+        raise refused("an output is 0 everywhere at random weights: nothing can be compared")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from cnndsl.diagnostics import OpError
@@ -337,9 +337,8 @@ class InstanceNorm(Op):
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`InstanceNormalization`, where a missing weight is 1 and a missing bias 0."""
-        (x,), channels = inputs, int(inputs[0].shape[0])
-        weight = weights.get("weight") or to.floats([1.0] * channels)
-        bias = weights.get("bias") or to.floats([0.0] * channels)
+        (x,) = inputs
+        weight, bias = _factors(to, x, weights)
         return to("InstanceNormalization", x, weight, bias, epsilon=float(self.eps))
 
 
@@ -349,6 +348,17 @@ CHANNEL_LAYER_NORM = '''class ChannelLayerNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:
         x, axis = input.movedim(1, -1), [input.shape[1]]
         return F.layer_norm(x, axis, self.weight, self.bias, self.eps).movedim(-1, 1)
+'''
+
+LAST_LAYER_NORM = '''class LastLayerNorm(nn.Module):
+    """Layer normalisation along the last axis, of any size, without factors."""
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], eps=self.eps)
 '''
 
 
@@ -424,6 +434,9 @@ class LayerNorm(Op):
             "elementwise_affine": (self.affine, True),
         }
         if self.axis == len(x) - 1:
+            if not self.affine:  # `nn.LayerNorm` takes one size alone
+                module = Call("LastLayerNorm", (), {"eps": (self.eps, 1e-5)})
+                return Torch(module, helper=LAST_LAYER_NORM)
             return Torch(Call("nn.LayerNorm", (x[-1],), keywords))
         return Torch(Call("ChannelLayerNorm", (x[0],), keywords), helper=CHANNEL_LAYER_NORM)
 
@@ -432,7 +445,7 @@ class LayerNorm(Op):
         (x,) = inputs
         axes, last = range(len(x.shape)), self.axis == len(x.shape) - 1
         moved = x if last else to.transpose(x, (*axes[1:], 0))
-        ones = to.floats([1.0] * int(x.shape[self.axis])) if not self.affine else None
+        ones = to.repeated(1.0, x.shape[self.axis]) if not self.affine else None
         scale, bias = ones or weights["weight"], weights.get("bias")
         y = to("LayerNormalization", moved, scale, bias, axis=-1, epsilon=float(self.eps))
         if last:
@@ -508,11 +521,15 @@ class Scale(Op):
         return x * to.channelwise(weights["weight"], len(x.shape) - 1)
 
 
+def _factors(to: Onnx, x: Value, weights: dict[str, Value]) -> Iterator[Value]:
+    """`weight` and `bias` of each channel: a missing one is 1 or 0."""
+    for name, number in (("weight", 1.0), ("bias", 0.0)):
+        yield weights.get(name) or to.repeated(number, x.shape[0])
+
+
 def _batch_norm(to: Onnx, x: Value, weights: dict[str, Value], eps: float) -> Value:
     """`BatchNormalization`, where a missing weight is 1 and a missing bias 0."""
-    channels = int(x.shape[0])
-    weight = weights.get("weight") or to.floats([1.0] * channels)
-    bias = weights.get("bias") or to.floats([0.0] * channels)
+    weight, bias = _factors(to, x, weights)
     statistics = weights["running_mean"], weights["running_var"]
     return to("BatchNormalization", x, weight, bias, *statistics, epsilon=float(eps))
 

@@ -156,6 +156,13 @@ class Onnx:
                 parts.append(self.ints(*some))
         return parts[0] if len(parts) == 1 else self("Concat", *parts, axis=0)
 
+    def repeated(self, number: float, count: int) -> Value:
+        """A list of one number, as often as is said, which may be free."""
+        if not isinstance(count, Sym):
+            return self.floats([number] * count)
+        value = np.full(1, number, np.float32)
+        return self("ConstantOfShape", self.ints(count), integer=False, value=value)
+
     def like(self, value: Value, other: Value | float) -> Value:
         """A number as a tensor of the type of another; a tensor as it is."""
         if isinstance(other, Value):

@@ -73,6 +73,11 @@ class Nothing(nn.Module):
         return None
 
 
+class Dead(Net):
+    def forward(self, x):
+        return self.conv(x) * 0
+
+
 class Sized(Net):
     def __init__(self, width):
         super().__init__(width)
@@ -94,6 +99,7 @@ SAID = {
     "Lazy": "`conv.weight` has no shape yet: call the module once",
     "Half": "`to` in another precision (float16)",
     "Nothing": "it gives no tensor",
+    "Dead": "an output is 0 everywhere at random weights: nothing can be compared",
     "Sized": "is not made without arguments: ",
     "number": "does not make a module: it makes `int`",
     "constant": "is neither a module nor a function that makes one",

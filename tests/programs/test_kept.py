@@ -30,6 +30,14 @@ model M: image[4, 3, 3, 3] -> y { y: bn -> relu -> conv(2, 1) }""",
 model M: image[4, 3, 3, 3] -> y { y: frozen_bn -> conv(2, 1) }""",
     "a pool before one, in three dimensions": """
 model M: image[4, 3, 3, 3] -> y { y: maxpool(2) -> bn -> conv(2, 1) }""",
+    # A figure, or a file, was right at the written sizes alone.
+    "rows that are one at the written size": """
+model M: (image[W=4], extra[1, 1, 1, 1]) -> y { let c = W
+  extra -> conv(c, 1) -> max(1) -> pixel_shuffle
+  y: dwconv(1) each row }""",
+    "norms without factors over a free number of channels": """
+model M: image[C=4, H=3, W=2] -> y { y: ln(affine=false) -> relu -> instance_norm
+  -> ln(axis=2, affine=false) }""",
     # What was written computed something else, or did not run.
     "an activation that the first turn has not": """
 model M: image[2, 8, 8] -> y { y: conv(2, 1, act=none then relu) * 2 }""",

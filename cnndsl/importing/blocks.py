@@ -70,6 +70,8 @@ class Block(Record):
     """What tells some instances from the others of a chain."""
     grid: Grid | None = None
     """Its lines, where it takes any number of inputs."""
+    leaves: dict[str, str] = field(default_factory=dict)
+    """The outputs that have the name of an input outside, since the next call takes them."""
 
     def call(self, instance: int) -> dict[str, Any]:
         """What an instance gives for each parameter."""
@@ -126,7 +128,7 @@ class _Finder:
         self.entered = "in.c" if not self.body.inputs else f"{self.body.inputs[0]}.c"
         self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS, *RESERVED])
         for line in self.body.lines:
-            self.taken.update(line.labels)
+            self.taken.update([*line.labels, *(line.turns or ())[:1]])
         self.asked: list[tuple[Some, Some, str]] = []
         """What needs a condition; all parameters are known when one is looked for."""
 

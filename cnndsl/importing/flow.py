@@ -116,6 +116,11 @@ class Flow(Record):
     together by what writes a file, and are nobody's intention.
     """
 
+    unread: dict[Value, str] = field(default_factory=dict)
+    """What nothing reads of a module, though others of its class give it to somebody; with the
+    path of the outermost module that it leaves.
+    """
+
     def shape(self, value: Value) -> Shape:
         """The shape of a tensor."""
         name, number = value

@@ -32,6 +32,8 @@ class Part(Record):
     """Whether its items are calls of one module, or layers of one weight."""
     rows: bool = False
     """Whether its only item is what becomes of each row of its input."""
+    unread: list[Value] = field(default_factory=list)
+    """What leaves a part within, and nothing reads."""
 
     def __hash__(self) -> int:
         """By identity: a part changes while the tree is built."""
@@ -63,6 +65,7 @@ def tree(flow: Flow) -> Part:
     again = {s.path for one in flow.layers for s in one.scopes if s.call and s.transparent}
     for layer in flow.layers:
         part = root
+        left = flow.unread.get((layer.name, 0))
         for scope in scopes[layer.name]:
             if scope.transparent and (scope.path not in again or part.scope.call):
                 continue
@@ -72,6 +75,8 @@ def tree(flow: Flow) -> Part:
             if place not in known:
                 known[place] = Part(scope)
                 part.items.append(known[place])
+            if left is not None and not f"{part.scope.path}.".startswith(f"{left}."):
+                part.unread.append((layer.name, 0))
             part = known[place]
         part.items.append(layer)
     count = uses(flow)
@@ -235,6 +240,7 @@ def _boundary(part: Part, count: Counter[Value]) -> tuple[tuple[Value, ...], tup
     made = {layer.name for layer in layers}
     read = Counter(value for layer in layers for value in layer.inputs)
     inputs = dict.fromkeys(value for value in read if value[0] not in made)
+    read.update(part.unread)
     outputs = [
         (layer.name, number)
         for layer in layers

@@ -27,8 +27,9 @@ def recovered(flow: Flow, *, fixed: bool = False) -> str:
 
     written = Writer(root, 0, call, flow, fixed=fixed)
     grids = frozenset(one.name for one in blocks if one.grid is not None)
-    top = block(_camel(flow.name), gathered(threaded(written.body(), grids)))
-    words = Wording({b.name: b for b in blocks}, usual([*blocks, top]))
+    known = {one.name: one for one in blocks}
+    top = block(_camel(flow.name), gathered(threaded(written.body(), grids), known))
+    words = Wording(known, usual([*blocks, top]))
     texts = [words.block(one) for one in blocks]
     texts.append(model(flow, top, words, fixed=fixed))
     heading = words.heading()
@@ -93,7 +94,7 @@ def _blocks(
                     number += 1
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
-                made = block(free, gathered(body))
+                made = block(free, gathered(body, {one.name: one for one in blocks}))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

@@ -13,15 +13,15 @@ Layers = list[Layer]
 
 
 def uses(flow: Flow) -> Counter[Value]:
-    """How often each tensor is read; as an output it is read once more."""
+    """How often each tensor is read; as an output it is read once more, and so is `unread`."""
     found = Counter(value for layer in flow.layers for value in layer.inputs)
-    found.update(flow.outputs.values())
+    found.update([*flow.outputs.values(), *flow.unread])
     return found
 
 
 def live(flow: Flow) -> Flow:
-    """What an output depends on."""
-    wanted = {name for name, _ in flow.outputs.values()}
+    """What an output depends on, and what is `unread`."""
+    wanted = {name for name, _ in (*flow.outputs.values(), *flow.unread)}
     kept = []
     for layer in reversed(flow.layers):
         if layer.name in wanted:
@@ -40,7 +40,8 @@ def renamed(flow: Flow, layers: Iterable[Layer], names: dict[Value, Value]) -> F
 
     kept = tuple(replace(one, inputs=tuple(map(now, one.inputs))) for one in layers)
     outputs = {name: now(value) for name, value in flow.outputs.items()}
-    return replace(flow, layers=kept, outputs=outputs)
+    unread = {now(value): path for value, path in flow.unread.items()}
+    return replace(flow, layers=kept, outputs=outputs, unread=unread)
 
 
 def chained(flow: Flow, words: frozenset[str]) -> Callable[[Layer], Layer | None]:

@@ -86,7 +86,8 @@ class _Stages:
             key = own[-1:].isalpha() or own[-2:-1].isalpha()
             if own and (self._counted(label(path)) or (key and self._shared(path, sequence))):
                 path = own  # noqa: PLW2901 - one of several that are counted, or have keys
-            labels = ", ".join(self.line.labels) if last else self._label(path)
+            labels = ", ".join(self.line.labels) if last else ""
+            labels = labels or self._label(path)
             made += self._stage(labels, sequence)
             self.source = None
         if not groups:

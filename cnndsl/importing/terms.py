@@ -79,11 +79,14 @@ class Chain(Record):
 
 @record
 class Line(Record):
-    """A line of a block: what it is called, and its chain, repeated for so many `turns`."""
+    """A line of a block: what it is called, and its chain.
+
+    With `turns` it is repeated, `for i in 0..3 { … }`: the name of the turn and its values.
+    """
 
     labels: tuple[str, ...]
     chain: Chain
-    turns: int = 0
+    turns: tuple[str, str] | None = None
 
 
 @record

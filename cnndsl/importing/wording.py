@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
@@ -110,7 +111,11 @@ class Wording:
         head = f"block {block.name}" + (f"({', '.join(shown)})" if shown else "")
         body = block.body
         if body.inputs:
-            head += f": {_ports(body.inputs)} -> {_ports(body.outputs)}"
+            left = [
+                f"{name} as {block.leaves[name]}" if name in block.leaves else name
+                for name in body.outputs
+            ]
+            head += f": {_ports(body.inputs)} -> {_ports(left)}"
         lines = [text for line in body.lines for text in self.line(line, block)]
         return declared(head, lines)
 
@@ -145,7 +150,9 @@ class Wording:
         label = f"{', '.join(line.labels)}: " if line.labels else ""
         chain = line.chain
         if line.turns:
-            return self._turns(f"{label}for _ in 0..{line.turns} {{", chain, block)
+            (name, values), source = line.turns, f"{chain.source} -> " if chain.source else ""
+            head = f"{label}{source}for {name} in {values} {{"
+            return self._turns(head, replace(chain, source=None), block)
         optional = any(step.present != chain.present for step in chain.steps)
         if optional and not label and chain.source is None:
             return list(self._pieces(chain, block))
@@ -357,5 +364,5 @@ def _regrouped(given: Mapping[str, Column]) -> dict[str, Column | list[Column]]:
     return made
 
 
-def _ports(names: tuple[str, ...]) -> str:
+def _ports(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"({', '.join(names)})"

@@ -392,3 +392,47 @@ class Alternating(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(x)
         return self.last(self.up(F.max_pool2d(x, 2) + self.turns(x)))
+
+
+class Wave(nn.Module):
+    """A layer that hands on one tensor, and taps another."""
+
+    def __init__(self, rate: int) -> None:
+        super().__init__()
+        self.filter = nn.Conv1d(4, 4, 3, padding=rate, dilation=rate)
+        self.gate = nn.Conv1d(4, 4, 3, padding=rate, dilation=rate)
+        self.next, self.tap = nn.Conv1d(4, 4, 1), nn.Conv1d(4, 6, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.filter(x).tanh() * self.gate(x).sigmoid()
+        return self.next(y) + x, self.tap(y)
+
+
+class Waves(nn.Module):
+    """Several of them in a loop; of the last one only the tap is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Wave(2**n) for n in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        taps: list[Tensor] = []
+        for layer in self.layers:
+            x, tap = layer(x)
+            taps.append(tap)
+        return F.relu(sum(taps[1:], taps[0]))
+
+
+class WaveNet(nn.Module):
+    """Stacks that give what their layers tap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(3, 4, 1)
+        self.long, self.short = Waves(), Waves()
+        self.last = nn.Conv1d(6, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        out: Tensor = self.last(self.long(x) + self.short(x))
+        return out

@@ -32,6 +32,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "Causal": (models.Causal, (4, 24)),
     "Doubling": (models.Doubling, (3, 18, 18)),
     "Alternating": (models.Alternating, (3, 16, 16)),
+    "WaveNet": (models.WaveNet, (3, 32)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

@@ -25,6 +25,7 @@ PRIMES = (2, 3, 5, 7)
 """Prime factors of the numbers that people divide channels by: nobody divides by 17."""
 NAMES = {
     "out": "c",
+    "sections": "c",
     "kernel": "k",
     "stride": "s",
     "dilation": "d",
@@ -137,6 +138,8 @@ class _Finder:
         for step in chain.steps:
             for operand in step.operands or ():
                 self.chain(operand, step.present)
+            if step.word == "split":
+                self._sections(step.arguments)
             for name, column in step.arguments.items():
                 self.place(name, column)
             self.place("*", step.count)
@@ -148,8 +151,29 @@ class _Finder:
 
     # Formulas
 
+    def _sections(self, given: dict[str, Column]) -> None:
+        """The parts of a split: how many, where all are equal; the last as what is left."""
+        parts = {name: column for name, column in given.items() if name[:8] == "sections"}
+        *first, last = parts.values()
+        if all(column == last for column in first):
+            for name in parts:
+                del given[name]
+            given["sections"] = dict.fromkeys(last, len(parts))
+        elif len(set(last.values())) > 1 and set(given["axis"].values()) == {0}:
+            for name in [*parts][:-1]:
+                self.place(name, parts[name])
+            shown = [
+                self.found.formulas.get(id(column), str(next(iter(column.values()))))
+                for column in first
+            ]
+            taken = " + ".join(shown)
+            taken = f"({taken})" if len(first) > 1 else taken
+            self.found.formulas[id(last)] = f"it.c - {taken}"
+
     def place(self, name: str, column: Column) -> None:
         """The formula of one place, where it varies."""
+        if id(column) in self.found.formulas:
+            return
         values = list(column.values())
         if len(set(map(_key, values))) == 1:
             # What few instances have follows the others: a projection has the block's width.

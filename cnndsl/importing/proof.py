@@ -75,10 +75,12 @@ def _colours(flow: Flow, ops: Mapping[str, Op]) -> dict[str, int]:
 
 
 def _sign(op: Op) -> int:
-    """A number for an operation with its attributes."""
+    """A number for an operation with its attributes; equal parts are known by how many."""
     plain = op.plain()
-    values = [getattr(plain, name) for name in plain.names_]
-    return hash((plain.name, *map(_number, values)))
+    values = [_number(getattr(plain, name)) for name in plain.names_]
+    if plain.name == "split" and isinstance(values[0], tuple) and len({*values[0]}) == 1:
+        values[0] = len(values[0])
+    return hash((plain.name, *values))
 
 
 def _number(value: object) -> object:

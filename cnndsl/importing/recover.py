@@ -116,8 +116,7 @@ def _templates(bodies: list[Body]) -> list[Body]:
         key = skeleton(relabelled(body, map(str, range(len(labels)))))
         if key in alike:
             # The same under other names: `conv_s1` here is `conv_s2` there.
-            labels = [name for line in alike[key].lines for name in line.labels]
-            alike[key] = merged(alike[key], relabelled(body, labels))
+            alike[key] = merged(alike[key], body)
         else:
             alike[key] = body
     found: list[Body] = []

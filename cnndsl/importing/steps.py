@@ -38,6 +38,9 @@ def arguments(layer: Layer) -> dict[str, Any]:
             found.update(value)
         elif name in ("pad", "output_pad", "sides"):
             found[name] = _pad(layer, value)
+        elif name == "sections":
+            axis: Any = layer.arguments.get("axis", 0)
+            found.update((f"{name}[{n}]", one[axis]) for n, one in enumerate(layer.shapes))
         elif name == "stride" and value is None:
             found[name] = layer.arguments["kernel"]
         elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):

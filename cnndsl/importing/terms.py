@@ -135,6 +135,9 @@ def merged(first: Body, second: Body) -> Body:
     same = (first.inputs, first.outputs, len(first.lines))
     if same != (second.inputs, second.outputs, len(second.lines)):
         raise Apart
+    labels = [name for line in first.lines for name in line.labels]
+    if [len(one.labels) for one in first.lines] == [len(one.labels) for one in second.lines]:
+        second = relabelled(second, labels)
     lines = []
     for one, other in zip(first.lines, second.lines, strict=True):
         if one.labels != other.labels or one.chain.source != other.chain.source:

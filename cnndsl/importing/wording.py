@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
 from cnndsl.importing.grids import CLASSES, ONE, Grid
-from cnndsl.importing.terms import GROUP, Chain, Column, Line, Named, Step, Then, steps
+from cnndsl.importing.terms import GROUP, Chain, Column, Line, Named, Some, Step, Then, steps
 from cnndsl.ops.base import OPS
 from cnndsl.ops.initial import Parameter
 
@@ -168,21 +169,17 @@ class Wording:
         return [f"{label}{lines[0]}", *lines[1:]]
 
     def _pieces(self, chain: Chain, block: Block) -> Iterator[str]:
-        """What is always there on lines of its own, and each optional step on one."""
-        run: list[Step] = []
-        for step in chain.steps:
-            if step.present == chain.present:
-                run.append(step)
-                continue
-            if run:
-                yield from self.chain(Chain(None, tuple(run), chain.present), block, WIDTH - 4)
-            run = []
-            alone = Chain(None, (step,), step.present)
-            *before, last = self.chain(alone, block, WIDTH - 4)
-            yield from before
-            yield f"{last} when {block.conditions[step.present, chain.present]}"
-        if run:
-            yield from self.chain(Chain(None, tuple(run), chain.present), block, WIDTH - 4)
+        """What is always there on lines of its own, and what only some have on one."""
+        before: Some = chain.present
+        for some, run in groupby(chain.steps, key=lambda step: step.present):
+            always, other = some == chain.present, some == chain.present - before
+            condition = "" if always or other else block.conditions[some, chain.present]
+            end = f" when {condition}" if condition else ""
+            width = WIDTH - 8 - len(end) if end else WIDTH - 4
+            first, *rest = self.chain(Chain(None, tuple(run), some), block, width)
+            lines = [f"else {first}" if other and not always else first, *rest]
+            yield from (*lines[:-1], f"{lines[-1]}{end}")
+            before = some
 
     # Chains
 

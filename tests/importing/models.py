@@ -436,3 +436,39 @@ class WaveNet(nn.Module):
         x = self.first(x)
         out: Tensor = self.last(self.long(x) + self.short(x))
         return out
+
+
+class Dual(nn.Module):
+    """Some channels are added, the others grow; the first of a stage widens what enters."""
+
+    def __init__(self, before: int, width: int, grown: int, *, first: bool) -> None:
+        super().__init__()
+        self.cut, self.grown = width, grown
+        if first:
+            self.widen = nn.Sequential(
+                nn.BatchNorm2d(before), nn.ReLU(), nn.Conv2d(before, width + grown, 1)
+            )
+        self.body = nn.Conv2d(before, width + grown, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.widen(x) if hasattr(self, "widen") else x
+        kept, dense = y[:, : self.cut], y[:, self.cut :]
+        change, grown = self.body(x).split([self.cut, self.grown], 1)
+        return torch.cat([kept + change, dense, grown], 1)
+
+
+class DualPath(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        before, stages = 3, []
+        for width, grown in ((4, 4), (8, 2)):
+            blocks = []
+            for n in range(3):
+                blocks.append(Dual(before, width, grown, first=not n))
+                before = (width if not n else before) + (2 if not n else 1) * grown
+            stages.append(nn.Sequential(*blocks))
+        self.stage1, self.stage2 = stages
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.stage2(self.stage1(x))
+        return out

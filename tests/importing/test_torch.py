@@ -33,6 +33,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "Doubling": (models.Doubling, (3, 18, 18)),
     "Alternating": (models.Alternating, (3, 16, 16)),
     "WaveNet": (models.WaveNet, (3, 32)),
+    "DualPath": (models.DualPath, (3, 8, 8)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

@@ -79,10 +79,37 @@ class Block(Record):
         return {p.name: p.column[instance] for p in self.parameters}
 
 
+@record
+class Turns(Record):
+    """How a block calls itself: how often, by a parameter, and which instance each calls."""
+
+    name: str
+    count: Column
+    inner: dict[int, int]
+
+
 def block(name: str, body: Body) -> Block:
     """The block of a template: formulas, parameters and conditions."""
-    found = Block(name, body)
-    finder = _Finder(found)
+    return _settled(_Finder(Block(name, body)))
+
+
+def recursive(name: str, body: Body, turns: Turns) -> Block | None:
+    """The block of a template that calls itself; None where its parameters follow no rule."""
+    found = Block(name, body, [Parameter(turns.name, turns.count)])
+    finder = _Finder(found, turns)
+    own = [one for line in body.lines for one in steps(line.chain) if one.word == name]
+    found.formulas.update((id(one.arguments[turns.name]), f"{turns.name} - 1") for one in own)
+    _settled(finder)
+    for parameter in (known := [*found.parameters]):
+        for step in own if parameter.name != turns.name else ():
+            column = {n: parameter.column[turns.inner[n]] for n in step.present}
+            step.arguments[parameter.name] = column
+            finder.place(parameter.name, column)
+    return found if found.parameters == known else None
+
+
+def _settled(finder: _Finder) -> Block:
+    found, body = finder.found, finder.body
     for line in body.lines:
         finder.chain(line.chain, body.present)
     for some, around, flag in finder.asked:
@@ -120,8 +147,8 @@ def _key(value: object) -> object:
 class _Finder:
     """The search for the formulas of one block."""
 
-    def __init__(self, found: Block) -> None:
-        self.found = found
+    def __init__(self, found: Block, turns: Turns | None = None) -> None:
+        self.found, self.turns = found, turns
         self.body = found.body
         entering = self.body.channels
         several = len(set(entering.values())) > 1 or len(entering) == 1
@@ -130,6 +157,7 @@ class _Finder:
         self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS, *RESERVED])
         for line in self.body.lines:
             self.taken.update([*line.labels, *(line.turns or ())[:1]])
+        self.taken.update(one.name for one in found.parameters)
         self.asked: list[tuple[Some, Some, str]] = []
         """What needs a condition; all parameters are known when one is looked for."""
 
@@ -305,6 +333,8 @@ class _Finder:
     def _atoms(self, around: Some) -> Iterator[tuple[str, Some]]:
         """Comparisons that the block can make, with the instances where they hold."""
         known = [p for p in self.found.parameters if around <= set(p.column)]
+        if self.turns is not None:
+            yield f"{self.turns.name} > 1", frozenset(self.turns.inner)
         for parameter in known:
             if all(isinstance(v, bool) for v in parameter.column.values()):
                 true = frozenset(i for i in around if parameter.column[i])

@@ -23,9 +23,20 @@ class Writer:
     """One part's lines: which tensors have labels, and what stands in braces."""
 
     def __init__(
-        self, part: Part, number: int, call: CallOf, flow: Flow, *, fixed: bool = False
+        self,
+        part: Part,
+        number: int,
+        call: CallOf,
+        flow: Flow,
+        *,
+        fixed: bool = False,
+        apart: bool = False,
     ) -> None:
-        """Take a part whose inner parts have blocks already; `fixed` to the sizes of now."""
+        """Take a part whose inner parts have blocks already.
+
+        `fixed` to the sizes of now; with `apart` equal calls are not yet written as one.
+        """
+        self.repeats = bool(part.scope.path) and not apart
         self.part, self.number, self.call, self.flow = part, number, call, flow
         self.some: Some = frozenset((number,))
         root = not part.scope.path
@@ -214,7 +225,7 @@ class Writer:
                 break
             item = self.makers[before]
         whole = tuple(fused(steps[::-1]))
-        return list(repeated(whole) if self.part.scope.path else whole), source
+        return list(repeated(whole) if self.repeats else whole), source
 
     def _spread(self, chains: tuple[Chain, ...]) -> tuple[Chain, ...]:
         """Operands, all that one line gives as `label[*]`."""

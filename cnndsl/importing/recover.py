@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from cnndsl.importing.blocks import Block, block
+from cnndsl.importing.blocks import Block, Turns, block, recursive
 from cnndsl.importing.families import gathered
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.grids import grid, threaded
-from cnndsl.importing.lines import Writer
+from cnndsl.importing.lines import CallOf, Writer
 from cnndsl.importing.parts import Part, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged, relabelled
@@ -70,6 +70,12 @@ def _blocks(
         parts = kinds[name]
         levels = sorted({depth[part] for part in parts})
         nested = _nested(parts)
+        found = _recursive(_camel(name), parts, call, flow, fixed=fixed) if nested else None
+        if found is not None and not taken[found[0].name]:
+            taken[found[0].name] += 1
+            blocks.append(found[0])
+            calls.update((part, (found[0], number)) for number, part in enumerate(found[1]))
+            continue
         groups = (
             [parts]
             if not nested
@@ -100,6 +106,45 @@ def _blocks(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present
                 )
     return blocks, calls
+
+
+def _recursive(
+    name: str, parts: list[Part], call: CallOf, flow: Flow, *, fixed: bool
+) -> tuple[Block, list[Part]] | None:
+    """A block that calls itself, and its instances; None where no one template says them all.
+
+    In each but the innermost is one other, and so on for at least `DEEP` of them.
+    """
+    kind = frozenset(parts)
+    inner = {part: [one for one in part.parts() if one in kind] for part in parts}
+    whole = sum(map(len, inner.values())) == len(
+        {one for held in inner.values() for one in held}
+    )
+    if not whole or any(len(held) > 1 for held in inner.values()):
+        return None
+
+    def level(part: Part) -> int:
+        return 1 + sum(map(level, inner[part]))
+
+    def own(part: Part) -> tuple[str, dict[str, Any]]:
+        return (name, {"n": level(part)}) if part in inner else call(part)
+
+    order = sorted(parts, key=level, reverse=True)
+    if level(order[0]) < DEEP:
+        return None
+    writers = (
+        Writer(one, n, own, flow, fixed=fixed, apart=True) for n, one in enumerate(order)
+    )
+    templates = _templates([writer.body() for writer in writers])
+    turns = {n: order.index(inner[part][0]) for n, part in enumerate(order) if inner[part]}
+    if len(templates) > 1:
+        return None
+    found = recursive(name, templates[0], Turns("n", dict(enumerate(map(level, order))), turns))
+    return None if found is None else (found, order)
+
+
+DEEP = 3
+"""So many modules of a class in one another are a block that calls itself."""
 
 
 def _nested(parts: list[Part]) -> bool:

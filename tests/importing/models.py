@@ -472,3 +472,29 @@ class DualPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.stage2(self.stage1(x))
         return out
+
+
+class Nest(nn.Module):
+    """Half the size and twice the width, and so again within; then back, beside what stayed."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.stay = nn.Conv2d(width, width, 3, padding=1)
+        self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        wide = 2 * width
+        self.inner = Nest(wide, depth - 1) if depth > 1 else nn.Conv2d(wide, wide, 1)
+        self.up = nn.ConvTranspose2d(wide, width, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.stay(x) + self.up(self.inner(F.relu(self.down(x))))
+        return out
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), Nest(4, 3), Nest(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.two(self.one(self.first(x)))
+        return out

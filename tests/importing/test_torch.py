@@ -34,6 +34,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "Alternating": (models.Alternating, (3, 16, 16)),
     "WaveNet": (models.WaveNet, (3, 32)),
     "DualPath": (models.DualPath, (3, 8, 8)),
+    "Nested": (models.Nested, (3, 16, 16)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

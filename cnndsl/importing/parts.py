@@ -83,6 +83,7 @@ def tree(flow: Flow) -> Part:
     _dissolve(root, count, read, kept)
     _gather(root, read)
     _ports(root, flow, count)
+    _sorted(root, flow)
     _rows(root, count)
     _ordered(root, copies=flow.copies)
     return root
@@ -257,6 +258,57 @@ def _ports(part: Part, flow: Flow, count: Counter[Value]) -> None:
         part.outputs = tuple(flow.outputs.values())
     for inner in part.parts():
         _ports(inner, flow, count)
+
+
+def _sorted(root: Part, flow: Flow) -> None:
+    """Of three and more inputs, those made first before the others, as pyramids are written.
+
+    Outputs that are as large as the inputs have their order. All modules of a class agree;
+    where they would not, they keep the order in which they read and give.
+    """
+    kinds: dict[tuple[str, int, int], list[Part]] = {}
+    around: dict[Part, Part] = {}
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        waiting += part.parts()
+        around.update((inner, part) for inner in part.parts())
+        if part is not root and len(part.inputs) > 2:
+            key = (part.scope.kind, len(part.inputs), len(part.outputs))
+            kinds.setdefault(key, []).append(part)
+    whole = [parts for parts in kinds.values() if not any(around[one].calls for one in parts)]
+    for _ in range(len(whole)):  # what one class gives is what another takes
+        before = [(part.inputs, part.outputs) for parts in whole for part in parts]
+        for parts in whole:
+            orders = {_order(part, around[part]) for part in parts}
+            if len(orders) == 1:
+                (order,) = orders
+                for part in parts:
+                    part.inputs = tuple(part.inputs[n] for n in order)
+            ends = {_levels(part, flow) for part in parts}
+            if len(ends) == 1:
+                (order,) = ends
+                for part in parts:
+                    part.outputs = tuple(part.outputs[n] for n in order)
+        if before == [(part.inputs, part.outputs) for parts in whole for part in parts]:
+            break
+
+
+def _order(part: Part, around: Part) -> tuple[int, ...]:
+    """A part's inputs in the order in which they are made around it."""
+    places = {value: (-1, n) for n, value in enumerate(around.inputs)}
+    for number, item in enumerate(around.items):
+        places.update((value, (number, n)) for n, value in enumerate(outputs_of(item)))
+    return tuple(sorted(range(len(part.inputs)), key=lambda n: places[part.inputs[n]]))
+
+
+def _levels(part: Part, flow: Flow) -> tuple[int, ...]:
+    """A part's outputs in the order of the inputs that are as large, where each has its own."""
+    sizes = [flow.shape(value)[1:] for value in part.inputs]
+    given = [flow.shape(value)[1:] for value in part.outputs]
+    if len({*sizes}) < len(sizes) or sorted(sizes) != sorted(given):
+        return tuple(range(len(given)))
+    return tuple(map(given.index, sizes))
 
 
 def _ordered(part: Part, *, copies: bool) -> None:

@@ -12,7 +12,7 @@ from cnndsl.importing.grids import grid, threaded
 from cnndsl.importing.lines import CallOf, Writer
 from cnndsl.importing.parts import Part, tree
 from cnndsl.importing.stages import model
-from cnndsl.importing.terms import Apart, Body, merged, relabelled
+from cnndsl.importing.terms import Apart, Body, merged, relabelled, shortened
 from cnndsl.importing.wording import Wording, usual
 
 
@@ -100,7 +100,8 @@ def _blocks(
                     number += 1
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
-                made = block(free, gathered(body, {one.name: one for one in blocks}))
+                known = {one.name: one for one in blocks}
+                made = block(free, shortened(gathered(body, known)))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

@@ -11,15 +11,13 @@ from typing import Any
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.lines import free, label
-from cnndsl.importing.terms import Chain, Line, Step, Then, folded, steps
+from cnndsl.importing.terms import LONGEST, Chain, Line, Step, Then, folded, steps
 from cnndsl.importing.wording import WIDTH, Wording, declared
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Family, Shape
 
 ROWS = 3
 """So many rows make a table."""
-LONGEST = 6
-"""The most steps that are repeated together, as `{ a -> b } * 4`."""
 LIGHT = frozenset(
     {Family.POOL, Family.ACTIVATION, Family.REGULARIZE, Family.RESHAPE, Family.UPSAMPLE}
 )

@@ -311,8 +311,26 @@ def repeated(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
-def folded(sequence: tuple[Step, ...], *, longest: int = 1) -> tuple[Step, ...]:
-    """Equal steps as one with a count, the first of which may differ: `s=2 then 1`.
+def shortened(body: Body) -> Body:
+    """A body in which what is repeated in a chain is written once."""
+
+    def chain(one: Chain) -> Chain:
+        return replace(one, steps=folded(tuple(map(step, one.steps)), longest=LONGEST, most=0))
+
+    def step(one: Step) -> Step:
+        operands = None if one.operands is None else tuple(map(chain, one.operands))
+        return one if operands is None else replace(one, operands=operands)
+
+    lines = tuple(replace(line, chain=chain(line.chain)) for line in body.lines)
+    return replace(body, lines=lines)
+
+
+LONGEST = 6
+"""The most steps that are repeated together, as `{ a -> b } * 4`."""
+
+
+def folded(sequence: tuple[Step, ...], *, longest: int = 1, most: int = 2) -> tuple[Step, ...]:
+    """Equal steps as one with a count; the first may differ in `most` places: `s=2 then 1`.
 
     Of all ways the one with the fewest words. Up to `longest` steps are repeated together.
     """
@@ -327,7 +345,7 @@ def folded(sequence: tuple[Step, ...], *, longest: int = 1) -> tuple[Step, ...]:
             if not _same(second, sequence[end - 1], ()):
                 break
             differing = _differing(first, second)
-            if differing is not None and len(differing) <= 2:
+            if differing is not None and len(differing) <= most:
                 odd = sum(not _easy(name, first) for name in differing)
                 cost = 1 + 0.3 * len(differing) + 1.1 * odd
                 choices.append((best[start][0] + cost, start, tuple(differing), 1))
@@ -366,8 +384,8 @@ def _periods(sequence: tuple[Step, ...], longest: int) -> dict[int, list[int]]:
 
 def _grouped(run: tuple[Step, ...], period: int) -> Step:
     """Several steps in braces, with a count."""
-    (number,) = run[0].present
-    some, count = run[0].present, {number: len(run) // period}
+    some = run[0].present
+    count = dict.fromkeys(some, len(run) // period)
     return Step(GROUP, {}, (Chain(None, run[:period], some),), some, count, run[-1].path)
 
 
@@ -380,11 +398,10 @@ def _easy(name: str, step: Step) -> bool:
 def _repeated(run: tuple[Step, ...], differing: tuple[str, ...]) -> Step:
     if len(run) == 1:
         return run[0]
-    (number,) = run[0].present
-    given = dict(run[0].arguments)
+    given, later = dict(run[0].arguments), run[1].arguments
     for name in differing:
-        given[name] = {number: Then(given[name][number], run[1].arguments[name][number])}
-    return replace(run[0], arguments=given, count={number: len(run)})
+        given[name] = {n: Then(value, later[name][n]) for n, value in given[name].items()}
+    return replace(run[0], arguments=given, count=dict.fromkeys(run[0].present, len(run)))
 
 
 def _differing(one: Step, other: Step) -> list[str] | None:
@@ -403,6 +420,8 @@ def _same(one: Step, other: Step, but: tuple[str, ...]) -> bool:
     if one.each or other.each:
         return False
     if any(c != other.arguments[n] for n, c in one.arguments.items() if n not in but):
+        return False
+    if one.present != other.present:
         return False
     if one.count != other.count or (one.operands is None) != (other.operands is None):
         return False

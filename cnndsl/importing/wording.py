@@ -10,7 +10,7 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block, flat, kind, spelled
 from cnndsl.importing.grids import CLASSES, ONE, Grid
-from cnndsl.importing.terms import GROUP, Chain, Column, Line, Named, Some, Step, Then, steps
+from cnndsl.importing.terms import GROUP, Chain, Column, Line, Named, Some, Step, Then
 from cnndsl.ops.base import OPS
 from cnndsl.ops.initial import Parameter
 
@@ -26,7 +26,7 @@ Defaults = Mapping[str, Mapping[str, Any]]
 
 def usual(blocks: Iterable[Block]) -> Defaults:
     """What most steps of the file say, so that it is said once."""
-    all_ = [step for block in blocks for line in block.body.lines for step in steps(line.chain)]
+    all_ = [step for block in blocks for line in block.body.lines for step in _all(line.chain)]
     found: dict[str, dict[str, Any]] = {}
     for word in ("conv", "dwconv", "std_conv", "deconv", "linear"):
         mine = [step for step in all_ if step.word == word]
@@ -47,6 +47,13 @@ def usual(blocks: Iterable[Block]) -> Defaults:
             if value is not _MISSING and times > len(given) / 2 and times > 1:
                 found.setdefault(word, {})[name] = value
     return found
+
+
+def _all(chain: Chain) -> Iterator[Step]:
+    """The steps of a chain, as often as it repeats them."""
+    for step in chain.steps:
+        inner = [one for operand in step.operands or () for one in _all(operand)]
+        yield from (*inner, step) * min(step.count.values())
 
 
 class _Varies:

@@ -498,3 +498,55 @@ class Nested(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.two(self.one(self.first(x)))
         return out
+
+
+class Body(nn.Module):
+    """Three maps, each half as large as the one before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c3, self.c4 = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1)
+        self.c5 = nn.Conv2d(4, 4, 3, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        c3 = self.c3(x)
+        c4 = self.c4(c3)
+        return c3, c4, self.c5(c4)
+
+
+class Neck(nn.Module):
+    """The smallest map is read first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.smooth = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        p5 = self.smooth[2](c5)
+        p4 = self.smooth[1](c4 + F.interpolate(p5, scale_factor=2.0))
+        p3 = self.smooth[0](c3 + F.interpolate(p4, scale_factor=2.0))
+        return p3, p4, p5
+
+
+class Heads(nn.Module):
+    """One tower for all levels, and for each its own norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tower = [one for _ in range(3) for one in (nn.Conv2d(4, 4, 3, padding=1), nn.ReLU())]
+        self.tower = nn.Sequential(*tower)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
+        rows = [norm(self.tower(x)) for norm, x in zip(self.norms, maps, strict=True)]
+        return torch.cat([x.flatten(2).transpose(1, 2) for x in rows], 1)
+
+
+class Detector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.neck, self.heads = Body(), Neck(), Heads()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.heads(self.neck(*self.body(x)))
+        return out

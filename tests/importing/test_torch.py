@@ -35,6 +35,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "WaveNet": (models.WaveNet, (3, 32)),
     "DualPath": (models.DualPath, (3, 8, 8)),
     "Nested": (models.Nested, (3, 16, 16)),
+    "Detector": (models.Detector, (3, 32, 32)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

@@ -36,6 +36,24 @@ def general(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
     raise CannotTranslateError("turns of a loop that differ")
 
 
+def tabled(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
+    """The same, or the item of a table of all turns: `(64, 128, 256)[i]`.
+
+    Raises CannotTranslateError: one variable does not decide it.
+    """
+    try:
+        return general(found)
+    except CannotTranslateError:
+        for variable in reversed(found[0][0]):
+            rows = {turns[variable]: node for turns, node in found}
+            if all(python.same(rows[turns[variable]], node) for turns, node in found):
+                low, values = min(rows), [rows[number] for number in sorted(rows)]
+                if [*rows] and sorted(rows) == [*range(low, low + len(rows))]:
+                    at = python.binary("+", python.name(variable), python.constant(-low))
+                    return python.item(ast.Tuple(values, ast.Load()), at)
+        raise
+
+
 def _general_field(found: Sequence[tuple[dict[str, int], Any]]) -> Any:
     first = found[0][1]
     if isinstance(first, ast.expr):
@@ -89,6 +107,13 @@ class _Fold(ast.NodeTransformer):
         if python.same(node.body, node.orelse):
             return node.body
         return node if known is None else node.body if known else node.orelse
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        at = python.number(node.slice)
+        if isinstance(node.value, ast.Tuple) and isinstance(at, int):
+            return node.value.elts[at]
+        return node
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         self.generic_visit(node)

@@ -203,6 +203,12 @@ def lines(node: ast.expr, indent: int, before: str = "", after: str = "") -> lis
             return [first, *_comprehension(node, indent + 4), f"{margin}{sides[1]}{after}"]
         case ast.Starred(value=value):
             return lines(value, indent, f"{before}*", after)
+        case ast.BinOp(left=ast.Tuple() | ast.Name() as left, op=operator, right=right) if (
+            _flat(right)[1] <= _BINARY[type(operator)][1]
+            and len(f"{margin}{before}{flat(left)} + (") <= WIDTH
+        ):
+            first = f"{margin}{before}{flat(left)} {_BINARY[type(operator)][0]} ("
+            return [first, *_operators(right, indent + 4), f"{margin}){after}"]
         case ast.IfExp() | ast.BinOp() | ast.BoolOp() | ast.Compare():
             inner = _operators(node, indent + 4)
             return [f"{margin}{before}(", *inner, f"{margin}){after}"]
@@ -259,30 +265,36 @@ def _operators(node: ast.expr, indent: int) -> list[str]:
         return [whole]
     match node:
         case ast.IfExp(test=test, body=then, orelse=other):
-            first = lines(then, indent)
-            if isinstance(then, ast.IfExp) and len(first) == 1:  # Python would read another
-                first = [f"{margin}({flat(then)})"]
-                if len(first[0]) > WIDTH:
-                    inside = _operators(then, indent + 4)
-                    first = [f"{margin}(", *inside, f"{margin})"]
             return [
-                *first,
-                *lines(test, indent, "if "),
-                *lines(other, indent, "else "),
+                *_operand(then, indent, "", _OR),
+                *_operand(test, indent, "if ", _OR),
+                *_operand(other, indent, "else ", _CHOICE),
             ]
         case ast.BoolOp(op=operator, values=values):
-            word = "or " if isinstance(operator, ast.Or) else "and "
-            parts = [lines(v, indent, word if n else "") for n, v in enumerate(values)]
+            word, level = ("or ", _OR) if isinstance(operator, ast.Or) else ("and ", _AND)
+            parts = [_operand(v, indent, word if n else "", level + 1) for n, v in enumerate(values)]
             return [line for part in parts for line in part]
         case ast.BinOp(left=left, op=operator, right=right):
             sign, level = _BINARY[type(operator)]
             inner = isinstance(left, ast.BinOp) and _BINARY[type(left.op)][1] == level
-            first = _operators(left, indent) if inner else lines(left, indent)
+            first = _operators(left, indent) if inner else _operand(left, indent, "", level)
             if inner and len(first) == 1:
                 assert isinstance(left, ast.BinOp)
                 first = _split_chain(left, indent)
-            return [*first, *lines(right, indent, f"{sign} ")]
+            return [*first, *_operand(right, indent, f"{sign} ", level + 1)]
     return lines(node, indent)
+
+
+def _operand(node: ast.expr, indent: int, head: str, at: int) -> list[str]:
+    """An operand on lines of its own, in parentheses where it binds less tightly than `at`."""
+    text, level = _flat(node)
+    if level >= at:
+        return lines(node, indent, head)
+    margin = " " * indent
+    whole = f"{margin}{head}({text})"
+    if len(whole) <= WIDTH:
+        return [whole]
+    return [f"{margin}{head}(", *_operators(node, indent + 4), f"{margin})"]
 
 
 def _split_chain(node: ast.expr, indent: int) -> list[str]:
@@ -290,8 +302,8 @@ def _split_chain(node: ast.expr, indent: int) -> list[str]:
         sign, level = _BINARY[type(node.op)]
         left = node.left
         chain = isinstance(left, ast.BinOp) and _BINARY[type(left.op)][1] == level
-        first = _split_chain(left, indent) if chain else lines(left, indent)
-        return [*first, *lines(node.right, indent, f"{sign} ")]
+        first = _split_chain(left, indent) if chain else _operand(left, indent, "", level)
+        return [*first, *_operand(node.right, indent, f"{sign} ", level + 1)]
     return lines(node, indent)
 
 

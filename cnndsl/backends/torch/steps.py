@@ -282,15 +282,16 @@ def carried(
             values[name] = _begun(unit, seen, beginning.nodes)
             continue
         node = said.nodes.get(name)
+        listed = parameter.type.split(" | ")[0] in ("Numbers", "Pairs")
         lengths = [(i, len(v) if isinstance(v, tuple) else -1) for i, v in seen]
-        if len({length for _, length in lengths}) > 1:
+        if len({length for _, length in lengths}) > 1 and (unit.frozen_lists or not listed):
             raise SplitError(lengths)
         if name == "stride" and node is None and parameter.default is None:
             values[name] = None  # a pool's: its kernel
             continue
         plain = python.plain(first)
-        listed = parameter.type.split(" | ")[0] in ("Numbers", "Pairs") and unit.frozen_lists
-        if node is not None and literal(node) is None and _numeric(plain) and not listed:
+        frozen = listed and unit.frozen_lists
+        if node is not None and literal(node) is None and _numeric(plain) and not frozen:
             if parameter.type == "Pad":
                 node = _sides(plain, node)
             values[name] = _carry(plain, node, axes=parameter.type in ("Size", "Pad"))

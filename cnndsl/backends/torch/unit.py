@@ -11,7 +11,7 @@ from cnndsl.backends.torch.expressions import (
     CannotTranslateError,
     translate,
 )
-from cnndsl.backends.torch.general import folded, general
+from cnndsl.backends.torch.general import folded, general, tabled
 from cnndsl.backends.torch.names import identifier
 from cnndsl.graph import Network
 from cnndsl.language import tree
@@ -69,6 +69,10 @@ class T:
     shape: tuple[int, ...]
     run: ast.expr
     ids: list[Identity] = field(default_factory=list)
+    turns: Sequence[tuple[dict[str, int], T]] = ()
+    """Of an item of a family: what it is in each turn."""
+    at: ast.expr | None = None
+    """The item's index, for the variable `turn·` of these."""
 
 
 @dataclass
@@ -151,6 +155,8 @@ class Unit:
         """What turns of loops gave, by the label."""
         self.columns: dict[str, str] = {}
         """The names of a table's columns, by what stands in them."""
+        self.labels: dict[str, str] = {}
+        """The labels of tensors that stand together, by the list."""
         self.turn_lets: set[str] = set()
         """What loops of `forward` give values: the constructor has none of these."""
         self.lost: dict[Identity, int] = {}
@@ -208,12 +214,12 @@ class Unit:
             raise CannotTranslateError("turns with tensors of unlike ranks")
         run = general([(turns, tensor.run) for turns, tensor in found])
         widths = [(turns, python.node_of(tensor.shape[0])) for turns, tensor in found]
-        shape: list[int] = [python.carry(int(first.shape[0]), general(widths))]
+        shape: list[int] = [python.carry(int(first.shape[0]), tabled(widths))]
         for axis in range(1, len(first.shape)):
             sizes = [tensor.shape[axis] for _, tensor in found]
             free = any(isinstance(size, python.Int) for size in sizes) or len({*sizes}) > 1
             shape.append(python.Int(int(sizes[0]), python.name("§")) if free else sizes[0])
-        whole = T((), run)
+        whole = T((), run, turns=found)
         self.shaped(whole, shape)
         whole.ids = list(dict.fromkeys(i for _, tensor in found for i in tensor.ids))
         return whole
@@ -276,6 +282,11 @@ class Unit:
         for instance, one in owners:
             found.append((instance, int(instance.network.shapes[one[1]][one[2]][axis])))
         if len({value for _, value in found}) > 1:
+            if tensor.turns:
+                node = tabled([(turns, self.frozen(t, axis)) for turns, t in tensor.turns])
+                if isinstance(node, ast.Subscript):
+                    self.columns.setdefault(ast.dump(node.value), "n")
+                return python.replace(node, {"turn·": tensor.at} if tensor.at else {})
             raise SplitError(found)
         return python.constant(found[0][1] if found else int(tensor.shape[axis]))
 
@@ -491,7 +502,8 @@ class Unit:
             found = [({"turn·": number}, tensor) for number, tensor in enumerate(flow)]
         if not found:
             raise CannotTranslateError(f"{name} is not a family")
-        whole = self.generalised(self.together(found))
+        whole = self.generalised(self.together(found, name))
+        whole.at = index
         whole.run = python.replace(whole.run, {"turn·": index})
         first, *rest = whole.shape
         if isinstance(first, python.Int):
@@ -500,7 +512,7 @@ class Unit:
         return whole
 
     def together(
-        self, found: Sequence[tuple[dict[str, int], T]]
+        self, found: Sequence[tuple[dict[str, int], T]], label: str
     ) -> list[tuple[dict[str, int], T]]:
         """Tensors of several turns, as items of one list where each has a name of its own."""
         numbers = [turns["turn·"] for turns, _ in found]
@@ -509,6 +521,7 @@ class Unit:
         if not names or numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
             return [*found]
         whole = python.listed(runs)
+        self.labels[ast.dump(whole)] = identifier(label)
         return [
             (turns, replace(tensor, run=python.item(whole, python.constant(number))))
             for number, (turns, tensor) in enumerate(found)

@@ -57,8 +57,9 @@ class Calls(Operations):
         entered: dict[str, T | list[T]] = {}
         for number, port in enumerate(views[0][1].block.inputs):
             inside = [(i, one.inputs[number]) for i, one in views]
-            tensor = self.lookup(inside)
-            if len(operands) == len(views[0][1].inputs):
+            if len(operands) != len(views[0][1].inputs):
+                tensor = self.lookup(inside)
+            else:
                 ids = {(id(i.block), one.node, one.output) for i, one in inside}
                 # By its place, or by its name: then another's.
                 near = [operands[number], *operands]

@@ -182,9 +182,10 @@ class Families(Lines):
             if isinstance(name, ast.Name)
         }
         whole = {name for name, count in unit.lengths.items() if count == turning.count}
-        if any(map(_has_module, body)):
+        modules = {ast.dump(one) for node in body for one in _modules(node, index)}
+        if modules:
             whole = set()  # TorchScript knows no loop over modules and tensors at once
-        put = _Modules(index, found, unit, inner, set(turning.families), whole)
+        put = _Modules(index, found, unit, inner, set(turning.families), whole, len(modules))
         body = [put.visit(node) for node in body]
         target: ast.expr = python.name(turning.variable)
         counted = any(turning.variable in python.names_in(node) for node in body)
@@ -211,7 +212,8 @@ class Families(Lines):
         for name, family in turning.families.items():
             for number in dict.fromkeys(i.turns[turning.variable] for i, _ in inside):
                 item = self.item(family, turning, number)
-                unit.tensors.setdefault(name, {})[number,] = (item,)
+                entries = unit.tensors.setdefault(family.label, {})
+                entries[number,] = (*entries.get((number,), ()), item)
                 unit.items[f"{name}[{number}]"] = item
         held = [family.tensor for family in turning.families.values()]
         for identity, found in [*unit.turns_of.items()]:
@@ -263,9 +265,11 @@ class _Modules(ast.NodeTransformer):
         inner: set[str],
         families: set[str],
         whole: set[str],
+        modules: int,
     ) -> None:
         self.index, self.found, self.unit, self.whole = index, found, unit, whole
-        self.inner, self.families = inner, families
+        self.inner, self.families, self.modules = inner, families, modules
+        self.lists: dict[str, str] = {}
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
@@ -274,6 +278,11 @@ class _Modules(ast.NodeTransformer):
         )
         if python.same(node.slice, self.index) and listed:
             key = ast.dump(node.value)
+            if self.modules and _tensors(node.value):
+                if key not in self.lists:
+                    self.lists[key] = self.unit.variable(self.unit.labels.get(key, ""))
+                    self.unit.fwd.append(python.assign(self.lists[key], node.value))
+                return python.item(python.name(self.lists[key]), self.index)
             if key not in self.found:
                 hint = self.unit.columns.get(key, "")
                 self.found[key] = (node.value, self.unit.variable(hint))
@@ -284,17 +293,29 @@ class _Modules(ast.NodeTransformer):
                 word = _word(node.value)
                 # `head_block2` is a name of a place, not of what stands there.
                 word = re.sub(r"^\w+_(block)\d*$", r"\1", word)
-                hint = "layer" if word in self.families else word
+                if word in self.families:
+                    word = f"{word}_layer" if self.modules > 1 else "layer"
+                hint = word
                 name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
                 self.found[key] = (node.value, name)
             return python.name(self.found[key][1])
         return node
 
 
-def _has_module(node: ast.AST) -> bool:
-    return any(
-        isinstance(one, ast.Subscript) and _is_module(one.value) for one in ast.walk(node)
-    )
+def _modules(node: ast.AST, index: ast.expr) -> list[ast.expr]:
+    """The lists of modules of which a turn takes its own."""
+    return [
+        one.value
+        for one in ast.walk(node)
+        if isinstance(one, ast.Subscript)
+        and _is_module(one.value)
+        and python.same(one.slice, index)
+    ]
+
+
+def _tensors(node: ast.expr) -> bool:
+    """Whether a list is one of tensors."""
+    return isinstance(node, ast.List) and all(isinstance(e, ast.Name) for e in node.elts)
 
 
 def _is_module(node: ast.expr) -> bool:

@@ -58,6 +58,7 @@ class Family:
     variable: str
     tensor: T
     outputs: Sequence[tuple[Instance, Tensor]]
+    label: str
 
 
 @dataclass
@@ -156,42 +157,71 @@ def equal_where(test: ast.expr, x: ast.expr, y: ast.expr) -> bool:
     return False
 
 
-def over_family(loop: Turning, module: ast.expr) -> tuple[ast.expr, list[ast.comprehension]]:
-    """A module for each turn of a loop: a comprehension's item, and what it goes over."""
-    over = python.clone(loop.over)
-    match over:
-        case ast.Call(
-            func=ast.Name(id="range"), args=[ast.Call(func=ast.Name(id="len"), args=[widths])]
-        ):
-            width = python.item(widths, python.name(loop.variable))
-            names = python.names_in(module)
-            item = next(n for n in ("c", "c_in", f"c_{loop.variable}") if n not in names)
-            put = _Put(width, python.name(item))
-            module = put.visit(python.clone(module))
-            names = python.names_in(module)
-            if put.done and loop.variable in names:
-                pair = ast.Tuple([python.name(loop.variable), python.name(item)], ast.Load())
-                over = python.call("enumerate", widths)
-                return module, [ast.comprehension(python.stored(pair), over, [], 0)]
-            if put.done:
-                target = python.stored(python.name(item))
-                return module, [ast.comprehension(target, widths, [], 0)]
-    plain = loop.variable if loop.variable in python.names_in(module) else "_"
-    return module, [ast.comprehension(python.stored(python.name(plain)), over, [], 0)]
+def over_family(
+    loop: Turning, module: ast.expr, columns: Mapping[str, str]
+) -> tuple[ast.expr, list[ast.comprehension]]:
+    """A module for each turn of a loop: a comprehension's item, and what it goes over.
+
+    `columns` are names for what stands in a table.
+    """
+    put = _Items(loop, module, columns)
+    module = put.visit(python.clone(module))
+    counts = loop.variable in python.names_in(module)
+    target, over = python.name(loop.variable if counts else "_"), python.clone(loop.over)
+    found: ast.expr = target
+    if put.found:
+        names = [python.name(name) for name, _ in put.found.values()]
+        lists = [items for _, items in put.found.values()]
+        found, over = names[0], lists[0]
+        if len(names) > 1:
+            tables = [one.elts for one in lists if isinstance(one, ast.Tuple)]
+            found = ast.Tuple([*names], ast.Load())
+            over = ast.Tuple(
+                [ast.Tuple([*row], ast.Load()) for row in zip(*tables, strict=True)],
+                ast.Load(),
+            )
+            if len(tables) < len(lists):
+                over = python.call("zip", *lists)
+        if counts:
+            start = [python.constant(loop.low)] if loop.low else []
+            over = python.call("enumerate", over, *start)
+            found = ast.Tuple([target, found], ast.Load())
+    return module, [ast.comprehension(python.stored(found), over, [], 0)]
 
 
-class _Put(ast.NodeTransformer):
-    """An expression in another's place."""
+class _Items(ast.NodeTransformer):
+    """Names for the items of lists that a loop goes over."""
 
-    def __init__(self, old: ast.expr, new: ast.expr) -> None:
-        self.old, self.new, self.done = old, new, False
+    def __init__(self, loop: Turning, module: ast.expr, columns: Mapping[str, str]) -> None:
+        self.columns, self.taken = columns, python.names_in(module)
+        self.index = python.binary(
+            "+", python.name(loop.variable), python.constant(-loop.low)
+        )
+        self.variable, self.widths = loop.variable, ""
+        self.found: dict[str, tuple[str, ast.expr]] = {}
+        match loop.over:
+            case ast.Call(
+                func=ast.Name(id="range"),
+                args=[ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=widths)])],
+            ):
+                self.widths = widths
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
-        if python.same(node, self.old):
-            self.done = True
-            return python.clone(self.new)
         self.generic_visit(node)
-        return node
+        whole = isinstance(node.value, ast.Tuple) or (
+            isinstance(node.value, ast.Name) and node.value.id == self.widths
+        )
+        if not whole or not python.same(node.slice, self.index):
+            return node
+        key = ast.dump(node.value)
+        if key not in self.found:
+            first = self.columns.get(key, "c")
+            words = [first, *(["c_in"] if first == "c" else []), f"{first}_{self.variable}"]
+            words += [f"{first}{n}" for n in range(2, 99)]
+            name = next(word for word in words if word not in self.taken)
+            self.taken.add(name)
+            self.found[key] = (name, node.value)
+        return python.name(self.found[key][0])
 
 
 def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:

@@ -270,9 +270,9 @@ class State(ABC):
         turning = self.stack[-1] if self.stack else None
         if isinstance(turning, Turning):
             for number, label in enumerate(line.labels):
-                entry = flow[number : number + 1] if many else flow
-                outputs = [(i, one.outputs[number]) for i, one in views]
-                self.turned(label, entry, turning, outputs)
+                which = [number] if many else range(len(flow))
+                outputs = [[(i, one.outputs[n]) for i, one in views] for n in which]
+                self.turned(label, [flow[n] for n in which], turning, outputs, views[0][1])
             return
         for number, label in enumerate(line.labels):
             entry = flow[number : number + 1] if many else flow
@@ -281,11 +281,15 @@ class State(ABC):
     def turned(
         self,
         label: tree.NamePath,
-        entry: Flow,
+        entry: Sequence[T],
         turning: Turning,
-        outputs: Sequence[tuple[Instance, Tensor]],
+        outputs: Sequence[Sequence[tuple[Instance, Tensor]]],
+        line: Line,
     ) -> None:
-        """Bind a label in a loop of `forward`: one more item of its family, or a local."""
+        """Bind a label in a loop of `forward`: one more item of its family, or a local.
+
+        A block of several outputs makes a family of each.
+        """
         unit = self.unit
         indices = [
             translate(one, unit)  # type: ignore[arg-type]
@@ -295,20 +299,28 @@ class State(ABC):
         ]
         match indices:
             case []:
-                unit.tensors.setdefault(label.name, {})[()] = entry
+                unit.tensors.setdefault(label.name, {})[()] = tuple(entry)
                 return
-            case [ast.Name(id=name)] if name == turning.variable and len(entry) == 1:
+            case [ast.Name(id=name)] if name == turning.variable:
                 pass
             case _:
                 raise CannotTranslateError(f"{label} in a loop")
-        if label.name in turning.families or label.name in unit.tensors:
+        known = {family.label for family in turning.families.values()}
+        if label.name in known or label.name in unit.tensors:
             raise CannotTranslateError(f"{label} on two lines of a loop")
         if len(unit.conditions) > turning.conditions:
             return  # a turn may have none: nothing finds its place in a list
-        variable = unit.variable(label.name)
-        turning.families[label.name] = Family(variable, entry[0], outputs)
-        append = python.attribute(python.name(variable), "append")
-        unit.fwd.append(ast.Expr(python.call(append, entry[0].run)))
+        names = [label.name]
+        if len(entry) > 1:
+            block = getattr(line.terms[-1], "block", None)
+            words = [*getattr(block, "outputs", ())] or [label.name] * len(entry)
+            names = [f"{label.name}.{word}" for word in words[: len(entry)]]
+        for number, (name, one) in enumerate(zip(names, entry, strict=True)):
+            word = f"all_{name.rpartition('.')[2]}" if len(entry) > 1 else name
+            variable = unit.variable(word if word.isidentifier() else label.name)
+            turning.families[name] = Family(variable, one, outputs[number], label.name)
+            append = python.attribute(python.name(variable), "append")
+            unit.fwd.append(ast.Expr(python.call(append, one.run)))
 
     def turn_of(self, statement: tree.LineStatement) -> Flow | None:
         """What a line of a loop reads where it says `x[i]`, an item of a family."""
@@ -379,11 +391,8 @@ class State(ABC):
     def register(self, name: str, module: ast.expr) -> ast.expr:
         """Register a module at its place; the text that reaches it."""
         unit = self.unit
-        if python.names_in(module) & unit.turn_lets or any(
-            isinstance(node, ast.Subscript) and isinstance(node.value, ast.Tuple)
-            for node in ast.walk(module)
-        ):
-            raise CannotTranslateError("a module that depends on a turn's row")
+        while lets := python.names_in(module) & unit.turn_lets:
+            module = python.replace(module, {name: unit.loops[name] for name in lets})
         stack = [t for t in self.stack if not (isinstance(t, Turning) and t.shared)]
         turns = tuple(turn for turn in stack if isinstance(turn, int))
         loops = stack[len(turns) :]
@@ -410,8 +419,13 @@ class State(ABC):
                 return access
         for loop in reversed(loops):
             assert isinstance(loop, Turning)
-            comprehension = over_family(loop, module)
+            comprehension = over_family(loop, module, unit.columns)
             module = python.call("nn.ModuleList", ast.GeneratorExp(*comprehension))
+        if loops and any(
+            isinstance(node, ast.Subscript) and isinstance(node.value, ast.Tuple)
+            for node in ast.walk(module)
+        ):
+            raise CannotTranslateError("a module that depends on a turn's row")
         if turns:
             known = self.lists.setdefault(name, {})
             if turns in known:

@@ -165,6 +165,8 @@ class Unit:
         """Families of a number that the instances differ in: in `forward`, and their widths."""
         self.lengths: dict[str, int] = {}
         """How many tensors lists of `forward` have, and the constructor's of their widths."""
+        self.counts: dict[str, ast.expr] = {}
+        """The number of tensors of lists that loops of `forward` make."""
         self.listed = False
         """Whether it returns the list of a family."""
 

@@ -227,6 +227,8 @@ class Families(Lines):
         unit, variable = self.unit, turning.variable
         if turning.count:
             unit.lengths[family.variable] = turning.count
+            if turning.times is not None:
+                unit.counts[family.variable] = turning.times
         position = python.constant(number - turning.low)
         item = T((), python.item(python.name(family.variable), position))
         outputs = [(i, t) for i, t in family.outputs if i.turns[variable] == number]
@@ -293,6 +295,7 @@ class _Modules(ast.NodeTransformer):
                 word = _word(node.value)
                 # `head_block2` is a name of a place, not of what stands there.
                 word = re.sub(r"^\w+_(block)\d*$", r"\1", word)
+                word = re.sub(r"(?<=[^s]{2})s$", "", word)
                 if word in self.families:
                     word = f"{word}_layer" if self.modules > 1 else "layer"
                 hint = word

@@ -15,6 +15,7 @@ from cnndsl.backends.torch.walk.parts import (
     Turning,
     UnrollError,
     Views,
+    family_of,
     fused,
     python_choice,
 )
@@ -35,6 +36,8 @@ class Operations(State):
         ref = steps.callee(unit, term.path.name)
         cls = ref.target if isinstance(ref, OpValue) else None
         join = isinstance(cls, type) and issubclass(cls, Op) and cls.join
+        if join and term.path.name in ("add", "concat"):
+            operands = self.gathered(operands)
         if join and any(o.test is not None or o.many is not None for o in operands):
             return (self.joined(term, views, operands, hint),)
         if any(operand.test is not None for operand in operands):
@@ -66,6 +69,28 @@ class Operations(State):
             for number in range(1, len(modules)):
                 run = python.call(python.item(access, python.constant(number)), run)
         return self.results(run, [tensors[-1].shape], outputs, hint)
+
+    def gathered(self, operands: list[Operand]) -> list[Operand]:
+        """Operands, where all of a list that a loop made stand together as one."""
+        unit, found, position = self.unit, [], 0
+        while position < len(operands):
+            one = operands[position]
+            match one.tensor.run:
+                case ast.Subscript(value=ast.Name(id=name)) if name in unit.counts:
+                    count = unit.lengths[name]
+                    together = operands[position : position + count]
+                    plain = all(o.test is None and o.many is None for o in together)
+                    whole = family_of([o.tensor.run for o in together])
+                    free = python.number(unit.counts[name]) is None
+                    if plain and whole is not None and len(together) == count and (
+                        free or count > SPELT
+                    ):
+                        found.append(Operand(one.tensor, many=whole, each=together))
+                        position += count
+                        continue
+            found.append(one)
+            position += 1
+        return found
 
     def joins(self, term: tree.CallTerm) -> bool:
         """Whether a step takes as many operands as there are."""
@@ -162,12 +187,12 @@ class Operations(State):
                 if loop in python.names_in(python.node_of(shape[0])) and not self.within(loop):
                     raise UnrollError(next(o.term for o in operands if o.term))
             return self.made(total_, shape, outputs, hint)
-        if name == "concat" and all(o.many is None for o in operands):
+        if name == "concat" and all(o.many is None or o.each for o in operands):
             said = steps.given(unit, name, steps.callee(unit, name), term.arguments)  # type: ignore[arg-type]
             axis = python.number(said.nodes.get("axis", python.constant(0)))
             total: ast.expr | None = None
             for operand in operands:
-                width = python.node_of(operand.tensor.shape[axis])  # type: ignore[index]
+                width = self.width(operand, axis)  # type: ignore[arg-type]
                 if operand.test is not None:
                     test = self.tests.get(ast.dump(operand.test))
                     if test is None:
@@ -178,12 +203,49 @@ class Operations(State):
             values = views[0][0].network.shapes[views[0][1].outputs[0].node][0]
             sizes = list(always[0].tensor.shape)
             sizes[axis] = python.carry(int(values[axis]), total)  # type: ignore[index]
-            run = python.call("torch.cat", self.list_of(operands), python.constant(axis + 1))  # type: ignore[operator]
+            run = python.call("torch.cat", self.listed(operands), python.constant(axis + 1))  # type: ignore[operator]
             return self.made(run, sizes, outputs, hint)
         for operand in operands:
             if operand.many is not None:
                 raise UnrollError(operand.term)
         raise CannotTranslateError(f"{name} of lines that come and go")
+
+    def width(self, operand: Operand, axis: int) -> ast.expr:
+        """How much of a concatenation an operand is, of a list all of its tensors."""
+        widths = [python.node_of(o.tensor.shape[axis]) for o in operand.each]
+        width = python.node_of(operand.tensor.shape[axis])
+        if not widths:
+            return width
+        assert isinstance(operand.many, ast.Name)
+        count = self.unit.counts[operand.many.id]
+        if all(python.same(one, width) for one in widths):
+            return python.binary("*", count, width)
+        if python.number(count) is None:
+            raise UnrollError(operand.term)
+        total = widths[0]
+        for one in widths[1:]:
+            total = python.binary("+", total, one)
+        return total
+
+    def listed(self, operands: list[Operand]) -> ast.expr:
+        """The operands of a concatenation: lists are added, as TorchScript has no stars."""
+        if any(o.test is not None for o in operands) or all(o.many is None for o in operands):
+            return self.list_of(operands)
+        parts: list[ast.expr] = []
+        last: list[ast.expr] | None = None
+        for operand in operands:
+            if operand.many is not None:
+                parts.append(operand.many)
+                last = None
+                continue
+            if last is None:
+                last = []
+                parts.append(ast.List(last, ast.Load()))
+            last.append(operand.tensor.run)
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = ast.BinOp(whole, ast.Add(), part)
+        return whole
 
     @property
     def tests(self) -> dict[str, ast.expr]:
@@ -361,6 +423,10 @@ class Operations(State):
                 tensors.append(self.inner(op.shape(*shapes), node_views))
             shapes = [tensors[-1].shape]
         return modules, tensors
+
+
+SPELT = 3
+"""So many tensors of a list are written one by one where they are added."""
 
 
 def _words(cls: object) -> Sequence[str]:

@@ -39,6 +39,8 @@ class Operand:
     """The list of a loop's operands, of which `tensor` is one."""
     term: int = 0
     """The `id` of that loop."""
+    each: Sequence[Operand] = ()
+    """Of a list that a loop has made, the operands that it is."""
 
 
 class Parts(list[Operand]):
@@ -81,6 +83,14 @@ class Turning:
     """Of a loop of the constructor too: the variables that list each turn's modules."""
     whole: set[str] = field(default_factory=set)
     """Those of these lists that `forward` calls as one module."""
+
+    @property
+    def times(self) -> ast.expr | None:
+        """How many turns there are, as it is written."""
+        match self.over:
+            case ast.Call(func=ast.Name(id="range"), args=[high]):
+                return high
+        return None
 
 
 def turns_in(term: Repeat | Loop) -> Sequence[Any]:

@@ -13,9 +13,9 @@ from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.unit import Identity, T
 from cnndsl.backends.torch.walk.families import Families
-from cnndsl.backends.torch.walk.parts import Flow, Turning, Views, no_modules
+from cnndsl.backends.torch.walk.parts import Family, Flow, Turning, Views, no_modules
 from cnndsl.language import tree
-from cnndsl.structure import Loop, Repeat, Tensor
+from cnndsl.structure import Call, Loop, Repeat, Step, Tensor, walk
 
 
 class Passing(Families):
@@ -56,31 +56,45 @@ class Passing(Families):
     def passing(self, term: tree.ForTerm, views: Views[Loop], entered: Flow) -> Flow:
         """`for` whose turns hand on one tensor: the constructor lists each turn's modules.
 
+        What else a turn gives is collected in lists.
         Raises CannotTranslateError: `forward` would need a turn's row.
         """
         unit = self.unit
         if any(not one.bodies for _, one in views):
             raise CannotTranslateError("a loop that not all instances have")
         (first,) = entered
+        turns = [(i, turns_made(one)) for i, one in views]
+        on = handed_on(views, turns)
         columns, over, last = self.table(term, views)
         new = {identifier(name) for name in columns} - unit.locals
         unit.locals |= new
         width, index = self.local("c_in"), self.local("turn")
         self.threads[width] = None
         turning = Turning(id(term), index, 0, over, len(unit.conditions), lists={})
+        counts = {len(one.bodies) for _, one in views}
+        turning.count = counts.pop() if len(counts) == 1 else 0
         inside = [
             (replace(i, turns={**i.turns, index: number}), body)
             for i, one in views
             for number, body in enumerate(one.bodies)
         ]
-        ends = [(i, one.outputs) for i, one in views]
-        made = [(i, found) for i, one in views for found in turns_made(one)]
+        given_on = [(i, found) for i, each in turns for found in each]
+        made = [(i, (found[on],)) for i, found in given_on if on in found]
+        ends = [(i, (each[-1][on],)) for i, each in turns if on in each[-1]]
         outer, before = dict(unit.meanings), len(unit.init)
         unit.meanings |= columns
         with self.handing(turning, entered, [python.name(width)], made, ends) as (flow, given):
-            given.extend(self.body(term.body, inside, flow) or ())
-            if len(given) != 1:
-                raise CannotTranslateError("a loop that hands on several")
+            results = self.body(term.body, inside, flow) or ()
+            names = dict.fromkeys(name for _, found in given_on for name in found)
+            if len(results) != len(names):
+                raise CannotTranslateError("a loop that hands on others than its turns give")
+            for name, one in zip(names, results, strict=True):
+                if name == on:
+                    given.append(one)
+                elif all(name in found for _, found in given_on):
+                    pairs = zip((i for i, _ in inside), given_on, strict=True)
+                    outputs = [(i, found[name]) for i, (_, found) in pairs]
+                    self.collected(turning, name, one, outputs)
             end = unit.ctor(python.node_of(given[0].shape[0]))
             read = {name for node in unit.fwd for name in python.names_in(node)}
             if read & {width, *map(identifier, columns)} or not turning.lists:
@@ -96,7 +110,23 @@ class Passing(Families):
         (result,) = given
         sizes = [python.carry(int(result.shape[0]), channels), *result.shape[1:]]
         unit.shaped(result, sizes)
-        return (result,)
+        if not turning.families:
+            return (result,)
+        return self.flow_of([(i, one.outputs) for i, one in views])
+
+    def collected(
+        self,
+        turning: Turning,
+        name: str,
+        one: T,
+        outputs: Views[Tensor],
+    ) -> None:
+        """Append what a turn gives beside what it hands on to a list."""
+        unit = self.unit
+        variable = unit.variable(f"all_{name}" if name.isidentifier() else "")
+        turning.families[name] = Family(variable, one, outputs, "")
+        append = python.attribute(python.name(variable), "append")
+        unit.fwd.append(ast.Expr(python.call(append, one.run)))
 
     def filled(
         self,
@@ -115,6 +145,10 @@ class Passing(Families):
         ):
             raise CannotTranslateError("a turn that needs its row")
         entry = unit.ctor(python.node_of(entered.shape[0]))
+        if python.same(end, entry) and self.threads.get(width) is None:
+            put = _Put({width: entry})
+            statements = [put.visit(node) for node in statements]
+            end = python.name(width)
         threads = any(width in python.names_in(node) for node in statements)
         if threads and not python.same(entry, python.name(width)):
             unit.init.append(python.assign(width, entry))
@@ -125,6 +159,16 @@ class Passing(Families):
             raise CannotTranslateError("channels that an inner loop has changed")
         used = {name for node in statements for name in python.names_in(node)}
         target, rows = self.picked(term, columns, turning.over, used)
+        if not threads and len(turning.lists) == 1 and (one := only_module(statements)):
+            ((attribute, _),) = turning.lists.items()
+            made: ast.expr = ast.GeneratorExp(
+                one, [ast.comprehension(python.stored(target), rows, [], 0)]
+            )
+            kind = "nn.ModuleList"
+            if attribute in turning.whole:
+                kind, made = "nn.Sequential", ast.Starred(made, ast.Load())
+            unit.init.append(python.assign(f"self.{attribute}", python.call(kind, made)))
+            return
         unit.init += [no_modules(name) for name in turning.lists.values()]
         unit.init.append(ast.For(python.stored(target), rows, statements, []))
         for attribute, name in turning.lists.items():
@@ -179,6 +223,8 @@ class Passing(Families):
         yield tuple(leaves), given
         body, unit.fwd = handed(unit.fwd, names, [one.run for one in given]), around
         self.stack.pop()
+        families = turning.families.values()
+        unit.fwd += [python.assign(one.variable, python.listed([])) for one in families]
         loop = self.turning_loop(turning, body)
         at_once = whole_list(loop, turning)
         if at_once is not None:
@@ -186,6 +232,9 @@ class Passing(Families):
         else:
             unit.fwd.append(loop)
         unit.locals.discard(turning.variable)
+        for family in families:
+            for number in range(turning.count):
+                self.item(family, turning, number)
         for identity, turns in [*unit.turns_of.items()]:
             if turning.variable in turns:
                 unit.known.pop(identity, None)
@@ -211,7 +260,7 @@ def handed(
 ) -> list[ast.stmt]:
     """A turn's statements, at whose end what it gives has the names of what it takes."""
     if len(names) == 1:
-        return [*body, python.assign(names[0], given[0])]
+        return taking(body, names[0], given[0])
     match body[-1:]:
         case [ast.Assign(targets=[ast.Tuple(elts=targets)])]:
             stored = [node.id for node in targets if isinstance(node, ast.Name)]
@@ -223,6 +272,36 @@ def handed(
                             node.id = new.get(node.id, node.id)
                     return body
     raise CannotTranslateError("a turn that makes its tensors one by one")
+
+
+def taking(body: list[ast.stmt], name: str, given: ast.expr) -> list[ast.stmt]:
+    """The same for one tensor: `x, tap = layer(x)` where nothing reads the old `x` later."""
+    for number, statement in enumerate(body):
+        match statement, given:
+            case ast.Assign(targets=[ast.Tuple(elts=targets)]), ast.Name(id=made):
+                later = {n for one in body[number + 1 :] for n in python.names_in(one)}
+                names = {one.id for one in targets if isinstance(one, ast.Name)}
+                if made in names and name not in later:
+                    put = _Renamed(made, name)
+                    return [*body[:number], *(put.visit(python.clone(s)) for s in body[number:])]
+    return [*body, python.assign(name, given)]
+
+
+class _Put(ast.NodeTransformer):
+    def __init__(self, mapping: Mapping[str, ast.expr]) -> None:
+        self.mapping = mapping
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        found = self.mapping.get(node.id)
+        return node if found is None or isinstance(node.ctx, ast.Store) else python.clone(found)
+
+
+class _Renamed(ast.NodeTransformer):
+    def __init__(self, old: str, new: str) -> None:
+        self.old, self.new = old, new
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.Name(self.new, node.ctx) if node.id == self.old else node
 
 
 def whole_list(loop: ast.For, turning: Turning) -> ast.expr | None:
@@ -249,12 +328,41 @@ def whole_list(loop: ast.For, turning: Turning) -> ast.expr | None:
     return None
 
 
-def turns_made(loop: Loop) -> list[tuple[Tensor, ...]]:
-    """What each turn of a loop hands on."""
-    found: list[tuple[Tensor, ...]] = []
+def turns_made(loop: Loop) -> list[dict[str, Tensor]]:
+    """What each turn of a loop gives, by the names that a block gives its outputs."""
+    found: list[dict[str, Tensor]] = []
     for body in loop.bodies:
-        last = next((line.outputs for line in reversed(body) if line.on), None)
+        last = next((line for line in reversed(body) if line.on), None)
         if last is None:
             raise CannotTranslateError("a turn without a line")
-        found.append(tuple(last))
+        names = [str(number) for number in range(len(last.outputs))]
+        if last.terms and isinstance(last.terms[-1], Call) and len(names) > 1:
+            names = [*last.terms[-1].block.outputs]
+        found.append(dict(zip(names, last.outputs, strict=True)))
     return found
+
+
+def handed_on(views: Views[Loop], turns: Views[list[dict[str, Tensor]]]) -> str:
+    """Of what a turn gives the name of the one that the next turn takes.
+
+    Raises CannotTranslateError: that is not one.
+    """
+    found: set[str] = set()
+    for (_, loop), (_, given) in zip(views, turns, strict=True):
+        for made, body in zip(given, loop.bodies[1:], strict=False):
+            taken = (item for item in walk(body) if isinstance(item, Step | Call))
+            read = {(t.node, t.output) for item in taken for t in item.inputs}
+            found |= {name for name, one in made.items() if (one.node, one.output) in read}
+        if len(loop.bodies) == 1 and len(given[0]) == 1:
+            found |= {*given[0]}
+    if len(found) != 1:
+        raise CannotTranslateError("a loop that hands on several")
+    return found.pop()
+
+
+def only_module(statements: Sequence[ast.stmt]) -> ast.expr | None:
+    """What a loop of the constructor appends, where that is all it does."""
+    match statements:
+        case [ast.Expr(value=ast.Call(func=ast.Attribute(attr="append"), args=[module]))]:
+            return module
+    return None

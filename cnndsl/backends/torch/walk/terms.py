@@ -114,7 +114,9 @@ class Walk(Passing):
     ) -> Flow | None:
         """`for`, turn by turn."""
         unit = self.unit
-        if id(term) not in unit.unrolled and (ranges(term) or (unit.looped and by_rows(term))):
+        on = operands is None and flow is not None and len(flow) == 1 and hands_on(views)
+        looped = ranges(term) or (unit.looped and by_rows(term))
+        if id(term) not in unit.unrolled and looped and not on:
             with or_unrolled(term):
                 return self.family(term, views, flow, operands)
         if (
@@ -235,3 +237,15 @@ class Walk(Passing):
         if isinstance(views[0][1], Call):
             return self.block_call(term, views, operands, hint)
         return self.step(term, views, operands, hint)
+
+
+def hands_on(views: Views[Loop]) -> bool:
+    """Whether a turn of a loop takes what the one before it made, in any instance."""
+    for _, loop in views:
+        made: set[tuple[str, int]] = set()
+        for body in loop.bodies:
+            read = {(t.node, t.output) for line in body[:1] for t in line.inputs}
+            if read & made:
+                return body[0].source is None
+            made = {(t.node, t.output) for line in body for t in line.outputs}
+    return False

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from cnndsl.backends.torch import file, python, recursive, steps
 from cnndsl.backends.torch.expressions import ROUND8, literal, translate
+from cnndsl.backends.torch.general import compact
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import Parameters, is_cube
 from cnndsl.backends.torch.tidy import live, reusing, tidy
@@ -47,7 +48,7 @@ class Classes(Parameters, ABC):
         unit.fwd = [together.visit(python.clone(node)) for node in unit.fwd]
         body = tidy([*unit.fwd, ast.Return(value)], [name for name, _, _ in ports])
         forward = file.function("forward", file.arguments(ports), body, kind)
-        unit.init = reusing(needed(unit, body))
+        unit.init = compact(reusing(needed(unit, body)))
         used = recursive.read(unit, unit.init)
         unit.init = [*refusals(unit.refused, used), *unit.init]
         self.sign(unit, used, model)
@@ -70,9 +71,11 @@ class Classes(Parameters, ABC):
         """What `forward` returns at its end, and its type."""
         tensor = python.name("Tensor")
         results = [t.run for _, t in unit.outputs if t is not None]
+        nothing = absent(unit.fwd)
         optional = [
             len([i for i in unit.instances if name in i.block.outputs]) < len(unit.instances)
-            for name, _ in unit.outputs
+            and (t is None or bool(nothing & python.names_in(t.run)))
+            for name, t in unit.outputs
         ]
         model = unit.definition is self.model
         before = alone(unit.fwd, results, optional) if model else None
@@ -192,6 +195,19 @@ class Classes(Parameters, ABC):
         return ast.BinOp(kind, ast.BitOr(), python.constant(None)), python.constant(None)
 
 
+def absent(body: Sequence[ast.stmt]) -> set[str]:
+    """The names that a branch gives no tensor."""
+    found: set[str] = set()
+    for statement in body:
+        for node in ast.walk(statement):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Name(id=name)], value=ast.Constant(value=None)
+                ):
+                    found.add(name)
+    return found
+
+
 def alone(
     body: Sequence[ast.stmt], results: Sequence[ast.expr], optional: Sequence[bool]
 ) -> list[ast.stmt] | None:
@@ -298,7 +314,7 @@ def refusals(tests: list[ast.expr], used: set[str]) -> list[ast.stmt]:
     """A `ValueError` for each condition that the class was not written for."""
     found: dict[str, ast.stmt] = {}
     for test in tests:
-        if python.names_in(test) <= used:
+        if python.names_in(test) - {"len"} <= used:
             text = ast.unparse(test)
             said = python.constant(f"this class is not written for {text}")
             error = python.call("ValueError", said)

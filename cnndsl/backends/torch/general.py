@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cnndsl.backends.torch import python
@@ -27,6 +28,12 @@ def general(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
             }
             if len(offsets) == 1:
                 return python.binary("+", python.name(variable), python.constant(*offsets))
+            sums = {
+                int(value) + one[variable]  # type: ignore[arg-type]
+                for value, (one, _) in zip(numbers, found, strict=True)
+            }
+            if len(sums) == 1:
+                return python.binary("-", python.constant(*sums), python.name(variable))
     if all(type(node) is type(first) for _, node in others) and first._fields:
         kept = {}
         for name in first._fields:
@@ -125,3 +132,55 @@ def folded(node: ast.expr) -> ast.expr:
     """An expression with what is decided worked out."""
     found: ast.expr = _Fold().visit(python.clone(node))
     return found
+
+
+def compact(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Lists of modules that a variable tells apart as comprehensions: `… for i in range(4)`."""
+    return [_Compact().visit(statement) for statement in body]
+
+
+FEW = 3
+"""So many modules are written one by one, though a variable would tell them apart."""
+
+
+class _Compact(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        items = _listed(node)
+        rows = [_listed(item) for item in items or ()]
+        taken = python.names_in(node)
+        i, j = [n for n in ("i", "j", "k", "m", "n") if n not in taken][:2]
+        made: ast.expr | None = None
+        with suppress(CannotTranslateError):
+            if items and all(rows):
+                cells = [
+                    ({j: y, i: x}, cell)
+                    for y, row in enumerate(rows)
+                    for x, cell in enumerate(row or ())
+                ]
+                counts = [({j: y}, python.constant(len(row or ()))) for y, row in enumerate(rows)]
+                if len(cells) > FEW:
+                    inner = _over(node.func, general(cells), i, general(counts))
+                    made = _over(node.func, inner, j, python.constant(len(rows)))
+            elif items and len(items) > FEW:
+                turns = [({i: x}, item) for x, item in enumerate(items)]
+                made = _over(node.func, general(turns), i, python.constant(len(items)))
+        if made is not None:
+            return made
+        self.generic_visit(node)
+        return node
+
+
+def _listed(node: ast.expr) -> list[ast.expr] | None:
+    """The modules of `nn.ModuleList([…])`."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="ModuleList"), args=[ast.List(elts=items)]):
+            return items
+    return None
+
+
+def _over(function: ast.expr, module: ast.expr, variable: str, count: ast.expr) -> ast.expr:
+    """`nn.ModuleList(module for variable in range(count))`."""
+    target = variable if variable in python.names_in(module) else "_"
+    over = python.call("range", count)
+    comprehension = ast.comprehension(ast.Name(target, ast.Store()), over, [], 0)
+    return python.call(function, ast.GeneratorExp(module, [comprehension]))

@@ -310,7 +310,22 @@ class Translation(Classes):
         )
         unit.outputs = []
         self.leave(unit, walk, end or None)
+        self.counts(unit)
         self.finish(unit)
+
+    def counts(self, unit: Unit) -> None:
+        """Raise CountError where one tensor is read of a list that an argument counts."""
+        results = [tensor.run for _, tensor in unit.outputs if tensor is not None]
+        single = results if unit.definition is self.model else []
+        for body in (*unit.fwd, *single):
+            for node in ast.walk(body):
+                match node:
+                    case ast.Subscript(
+                        value=ast.Name(id=name), slice=ast.Constant(value=int() as at)
+                    ) if at > 0 and name in unit.counts:
+                        counted = unit.counting(unit.counts[name])
+                        if counted:
+                            raise CountError(counted)
 
     def help(self, text: str) -> None:
         """Definitions that the file needs."""

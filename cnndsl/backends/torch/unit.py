@@ -261,6 +261,27 @@ class Unit:
                 shape.append(size)
         tensor.shape = tuple(shape)
 
+    def counting(self, count: ast.expr) -> set[str]:
+        """The parameters that are arguments, on which a number of turns depends.
+
+        Where this is a list's length alone, the constructor refuses lists of another.
+        """
+        for _ in range(8):
+            count = python.replace(count, self.lets)
+        lengths = _Lists()
+        read = python.names_in(lengths.visit(python.clone(count)))
+        for name in lengths.found & self.arguments.keys() - read:
+            values = [i.block.names.get(self.arguments[name]) for i in self.instances]
+            found = {len(value) if isinstance(value, tuple) else -1 for value in values}
+            if len(found) > 1:
+                read.add(name)
+                continue
+            size = python.call("len", python.name(name))
+            self.refused.append(
+                ast.Compare(size, [ast.NotEq()], [python.constant(found.pop())])
+            )
+        return {param for name, param in self.arguments.items() if name in read}
+
     def ctor(self, node: ast.expr) -> ast.expr:
         """An expression in the constructor: sizes of tensors are their values."""
         mapping: dict[str, ast.expr] = {}
@@ -558,6 +579,21 @@ class _Lengths(ast.NodeTransformer):
             case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
                 if name in self.names:
                     return python.call("len", python.name(self.names[name]))
+        return node
+
+
+class _Lists(ast.NodeTransformer):
+    """The lists of which only the length is read."""
+
+    def __init__(self) -> None:
+        self.found: set[str] = set()
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        match node:
+            case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
+                self.found.add(name)
+                return python.constant(0)
+        self.generic_visit(node)
         return node
 
 

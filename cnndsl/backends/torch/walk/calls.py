@@ -93,7 +93,8 @@ class Calls(Operations):
                 for n, (_, tensor) in enumerate(results[: len(views[0][1].outputs)])
             ]
             return self.results(run, shapes, given_outputs, hint)
-        self.agree([(i, tuple(one.block.outputs)) for i, one in views if len(results) > 1])
+        if len(results) > 1 and not self.stack:
+            self.agree([(i, tuple(one.block.outputs)) for i, one in views])
         if len(results) == 1 and not callee.extras:
             outputs = [(i, one.outputs) for i, one in views]
             shape = self.left(callee, arguments, results[0][1], 0, views)
@@ -134,15 +135,16 @@ class Calls(Operations):
         target = nodes[0] if len(nodes) == 1 else ast.Tuple(nodes, ast.Load())
         unit.fwd.append(ast.Assign([python.stored(target)], run))
         found: list[T] = []
-        there = {name: n for n, name in enumerate(views[0][1].block.outputs)}
         for variable, (name, inner) in zip(names, given, strict=False):
-            if name not in there:
+            have = [(i, one) for i, one in views if name in one.block.outputs]
+            if not have:
                 continue
-            number = there[name]
+            places = [[*one.block.outputs].index(name) for _, one in have]
             tensor = T((), python.name(variable))
-            shape = self.left(callee, arguments, inner, number, views)
+            shape = self.left(callee, arguments, inner, places[0], have)
             unit.shaped(tensor, shape)
-            unit.bind(tensor, [(i, one.outputs[number]) for i, one in views])
+            pairs = zip(have, places, strict=True)
+            unit.bind(tensor, [(i, one.outputs[number]) for (i, one), number in pairs])
             found.append(tensor)
         for number, extra in enumerate(callee.extras):
             tensor = T((), python.name(names[count + number]))

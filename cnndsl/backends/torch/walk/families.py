@@ -295,7 +295,7 @@ class _Modules(ast.NodeTransformer):
                 word = _word(node.value)
                 # `head_block2` is a name of a place, not of what stands there.
                 word = re.sub(r"^\w+_(block)\d*$", r"\1", word)
-                word = re.sub(r"(?<=[^s]{2})s$", "", word)
+                word = {"layers": "layer", "blocks": "block", "stages": "stage"}.get(word, word)
                 if word in self.families:
                     word = f"{word}_layer" if self.modules > 1 else "layer"
                 hint = word

@@ -138,6 +138,8 @@ class Lines(Chains):
             if any(one.test is not None for one in (*first, *second)):
                 raise CannotTranslateError("a condition in a condition of a join")
             taken, left = tuple(o.tensor for o in first), tuple(o.tensor for o in second)
+        if operands is None and (through := self.through(line)) is not None:
+            left = (through,)
         absent = not rest and sourced
         if taken is None or (not absent and (left is None or len(left) != len(taken))):
             raise CannotTranslateError("two ways that give unlike values")
@@ -171,6 +173,17 @@ class Lines(Chains):
         if operands is not None:
             self.offered(operands, flow)
         return flow
+
+    def through(self, line: tree.LineStatement) -> T | None:
+        """What entered, where a block's last line gives the next of its kind its input."""
+        declaration, unit = self.unit.definition.declaration, self.unit
+        if line is not declaration.body[-1] or len(line.labels) != 1:
+            return None
+        for port in declaration.outputs or ():
+            if port.condition is not None and port.name == line.labels[0].name:
+                entered = unit.ports.get(port.outside)
+                return entered if isinstance(entered, T) else None
+        return None
 
     def replaced(
         self,

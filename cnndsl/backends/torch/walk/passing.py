@@ -145,7 +145,8 @@ class Passing(Families):
         ):
             raise CannotTranslateError("a turn that needs its row")
         entry = unit.ctor(python.node_of(entered.shape[0]))
-        if python.same(end, entry) and self.threads.get(width) is None:
+        stays = python.same(end, entry) or python.same(end, python.name(width))
+        if stays and self.threads.get(width) is None:
             put = _Put({width: entry})
             statements = [put.visit(node) for node in statements]
             end = python.name(width)
@@ -336,8 +337,9 @@ def turns_made(loop: Loop) -> list[dict[str, Tensor]]:
         if last is None:
             raise CannotTranslateError("a turn without a line")
         names = [str(number) for number in range(len(last.outputs))]
-        if last.terms and isinstance(last.terms[-1], Call) and len(names) > 1:
-            names = [*last.terms[-1].block.outputs]
+        called = last.terms[-1] if last.terms else None
+        if isinstance(called, Call) and len(called.block.outputs) == len(names):
+            names = [*called.block.outputs]
         found.append(dict(zip(names, last.outputs, strict=True)))
     return found
 

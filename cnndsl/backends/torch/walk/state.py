@@ -131,8 +131,7 @@ class State(ABC):
         if count is None or isinstance(count, tree.ListLiteral):
             return
         with suppress(CannotTranslateError):
-            read = python.names_in(self.unit.ctor(translate(count, self.unit)))
-            if found := {p for name, p in self.unit.arguments.items() if name in read}:
+            if found := self.unit.counting(self.unit.ctor(translate(count, self.unit))):
                 raise CountError(found)
 
     def made(

@@ -35,8 +35,7 @@ DETECTORS = {"ssd300_vgg16", "ssdlite320_mobilenetv3", "retinanet_resnet50_fpn",
 DETECTORS |= {"yolov2", "yolov3", "yolov4", "faster_rcnn_resnet50_fpn"}
 DETECTORS |= {"mask_rcnn_resnet50_fpn", "efficientdet_d0", "fcos_resnet50_fpn"}
 DETECTORS |= {"yolov5s", "yolov8n"}
-FROZEN = {"NonLocalResNet50": "form", "ShuffleNetV1": "bias", "WaveNet": "n stacks"}
-FROZEN |= {"StackedHourglass": "stacks"}
+FROZEN = {"NonLocalResNet50": "form", "ShuffleNetV1": "bias"}
 """By models the parameters that are no arguments: each of their values makes other layers,
 which one class does not say."""
 

@@ -201,9 +201,7 @@ def absent(body: Sequence[ast.stmt]) -> set[str]:
     for statement in body:
         for node in ast.walk(statement):
             match node:
-                case ast.Assign(
-                    targets=[ast.Name(id=name)], value=ast.Constant(value=None)
-                ):
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=None)):
                     found.add(name)
     return found
 

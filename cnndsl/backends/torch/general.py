@@ -157,7 +157,9 @@ class _Compact(ast.NodeTransformer):
                     for y, row in enumerate(rows)
                     for x, cell in enumerate(row or ())
                 ]
-                counts = [({j: y}, python.constant(len(row or ()))) for y, row in enumerate(rows)]
+                counts = [
+                    ({j: y}, python.constant(len(row or ()))) for y, row in enumerate(rows)
+                ]
                 if len(cells) > FEW:
                     inner = _over(node.func, general(cells), i, general(counts))
                     made = _over(node.func, inner, j, python.constant(len(rows)))

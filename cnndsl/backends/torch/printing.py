@@ -272,7 +272,9 @@ def _operators(node: ast.expr, indent: int) -> list[str]:
             ]
         case ast.BoolOp(op=operator, values=values):
             word, level = ("or ", _OR) if isinstance(operator, ast.Or) else ("and ", _AND)
-            parts = [_operand(v, indent, word if n else "", level + 1) for n, v in enumerate(values)]
+            parts = [
+                _operand(v, indent, word if n else "", level + 1) for n, v in enumerate(values)
+            ]
             return [line for part in parts for line in part]
         case ast.BinOp(left=left, op=operator, right=right):
             sign, level = _BINARY[type(operator)]

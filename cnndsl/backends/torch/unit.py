@@ -113,6 +113,10 @@ class Unit:
     """Those around what is being written."""
     refused: list[ast.expr]
     """Conditions on arguments under which lines would come or go that no instance has so."""
+    labels: dict[str, str]
+    """The labels of tensors that stand together, by the list."""
+    counts: dict[str, ast.expr]
+    """The number of tensors of lists that loops of `forward` make."""
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
@@ -132,7 +136,7 @@ class Unit:
         self.attributes: set[str] = set()
         self.kept: dict[str, ast.expr] = {}
         self.repeat: ast.expr | bool | None = None
-        self.conditions, self.refused = [], []
+        self.conditions, self.refused, self.labels, self.counts = [], [], {}, {}
         self.skip: tuple[T, ...] = ()
         self.outputs: list[tuple[str, T | None]] = []
         self.extras: list[T] = []
@@ -155,8 +159,6 @@ class Unit:
         """What turns of loops gave, by the label."""
         self.columns: dict[str, str] = {}
         """The names of a table's columns, by what stands in them."""
-        self.labels: dict[str, str] = {}
-        """The labels of tensors that stand together, by the list."""
         self.turn_lets: set[str] = set()
         """What loops of `forward` give values: the constructor has none of these."""
         self.lost: dict[Identity, int] = {}
@@ -165,8 +167,6 @@ class Unit:
         """Families of a number that the instances differ in: in `forward`, and their widths."""
         self.lengths: dict[str, int] = {}
         """How many tensors lists of `forward` have, and the constructor's of their widths."""
-        self.counts: dict[str, ast.expr] = {}
-        """The number of tensors of lists that loops of `forward` make."""
         self.listed = False
         """Whether it returns the list of a family."""
 

@@ -53,6 +53,8 @@ class Calls(Operations):
         if any(operand.test is not None for operand in operands):
             raise CannotTranslateError("an operand that is not always there")
         unit = self.unit
+        for operand in operands:
+            self.agree(operand.counts)
         self.agree([(i, tuple(one.block.inputs)) for i, one in views])
         entered: dict[str, T | list[T]] = {}
         for number, port in enumerate(views[0][1].block.inputs):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from cnndsl.backends.torch import python
-from cnndsl.backends.torch.expressions import CannotTranslateError, truth
-from cnndsl.backends.torch.unit import Instance, T
+from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
+from cnndsl.backends.torch.unit import Instance, SplitError, T
 from cnndsl.backends.torch.walk.parts import (
     Flow,
     Link,
@@ -221,7 +222,11 @@ class Chains(Repeats):
                 if number == len(turns):
                     turns.append([])
                 turns[number].append((instance, output))
-        self.agree([(i, len(turns_of(term))) for i, term in link.views])
+        counts = [(i, len(turns_of(term))) for i, term in link.views]
+        times = self.times(link.term)
+        ragged = len({count for _, count in counts}) > 1
+        if ragged and (times is None or not isinstance(owner, tree.LineStatement)):
+            raise SplitError(counts)
         unit = self.unit
         hint = owner.labels[0].name if isinstance(owner, tree.LineStatement) else "results"
         family = unit.variable(hint)
@@ -243,6 +248,12 @@ class Chains(Repeats):
                 [],
             )
         )
+        if times is not None:
+            unit.counts[family] = times
+            unit.lengths[family] = len(turns)
+        if ragged:
+            del unit.lengths[family]
+            return self.counted_turns(link, owner, out, (family, value), counts)
         last = entered
         for number, found in enumerate(turns):
             run = python.item(python.name(family), python.constant(number))
@@ -257,6 +268,47 @@ class Chains(Repeats):
             if isinstance(owner, tree.LineStatement) and owner.labels:
                 unit.tensors.setdefault(owner.labels[0].name, {})[number,] = (tensor,)
             last = tensor
+        return last
+
+    def times(self, term: tree.Term) -> ast.expr | None:
+        """How many turns a loop has, as it is written."""
+        with suppress(CannotTranslateError):
+            match term:
+                case tree.RepeatTerm(times=times):
+                    return self.unit.ctor(translate(times, self.unit))
+                case tree.ForTerm(range=tree.Binary(operator="..") as over):
+                    match self.unit.ctor(translate(over, self.unit)):
+                        case ast.Call(args=[high]):
+                            return high
+        return None
+
+    def counted_turns(
+        self,
+        link: Link,
+        owner: tree.LineStatement | tree.Term,
+        out: T,
+        names: tuple[str, str],
+        counts: Sequence[tuple[Instance, int]],
+    ) -> T:
+        """What is left of a sequence that an argument counts: its last tensor, and the list.
+
+        Raises SplitError: its turns differ in their channels, or there are none.
+        """
+        assert isinstance(owner, tree.LineStatement)
+        unit, (family, value) = self.unit, names
+        for instance, term in link.views:
+            shapes = {
+                tuple(map(int, instance.network.shapes[t.node][t.output]))
+                for t in turns_of(term)
+            }
+            if len(shapes) != 1:
+                raise SplitError(counts)
+        last = T((), python.name(value))
+        unit.shaped(last, out.shape)
+        unit.bind(last, [(i, turns_of(term)[-1]) for i, term in link.views])
+        one = Operand(last, many=python.name(family), each=[Operand(last)], counts=counts)
+        for label in owner.labels:
+            self.ragged[label.name] = one
         return last
 
     def widths(self, link: Link, number: int, out: T) -> int:

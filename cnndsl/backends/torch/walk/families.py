@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -215,12 +216,29 @@ class Families(Lines):
                 entries = unit.tensors.setdefault(family.label, {})
                 entries[number,] = (*entries.get((number,), ()), item)
                 unit.items[f"{name}[{number}]"] = item
+        self.left_ragged(turning, inside)
         held = [family.tensor for family in turning.families.values()]
         for identity, found in [*unit.turns_of.items()]:
             if turning.variable in found and unit.known[identity] not in held:
                 del unit.known[identity]
                 del unit.turns_of[identity]
                 unit.lost[identity] = turning.term
+
+    def left_ragged(self, turning: Turning, inside: Views[Any]) -> None:
+        """The families of a loop whose turns the instances differ in: lists, for a join."""
+        counts = Counter(id(i.block) for i, _ in inside)
+        if len({*counts.values()}) < 2:
+            return
+        owners = {id(i.block): i for i in self.unit.instances}
+        said = [(owners[block], count) for block, count in counts.items()]
+        for family in turning.families.values():
+            widths = python.names_in(python.node_of(family.tensor.shape[0]))
+            if family.label:
+                first = self.unit.tensors[family.label][turning.low,][0]
+                alike = [] if turning.variable in widths else [Operand(first)]
+                many = python.name(family.variable)
+                one = Operand(first, None, many, turning.term, alike, said)
+                self.ragged[family.label] = one
 
     def item(self, family: Family, turning: Turning, number: int) -> T:
         """What one turn appended to a list."""

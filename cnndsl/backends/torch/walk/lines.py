@@ -138,15 +138,13 @@ class Lines(Chains):
             if any(one.test is not None for one in (*first, *second)):
                 raise CannotTranslateError("a condition in a condition of a join")
             taken, left = tuple(o.tensor for o in first), tuple(o.tensor for o in second)
-        if operands is None and (through := self.through(line)) is not None:
-            left = (through,)
+        left = self.through(line, operands) or left
         absent = not rest and sourced
         if taken is None or (not absent and (left is None or len(left) != len(taken))):
             raise CannotTranslateError("two ways that give unlike values")
         joined: list[T] = []
         for number, tensor in enumerate(taken):
-            hint = line.labels[0].name if line.labels else ""
-            name = unit.variable(hint)
+            name = unit.variable(line.labels[0].name if line.labels else "")
             then.append(python.assign(name, tensor.run))
             other_value = python.constant(None) if absent else left[number].run  # type: ignore[index]
             other.append(python.assign(name, other_value))
@@ -174,15 +172,15 @@ class Lines(Chains):
             self.offered(operands, flow)
         return flow
 
-    def through(self, line: tree.LineStatement) -> T | None:
+    def through(self, line: tree.LineStatement, operands: object) -> Flow | None:
         """What entered, where a block's last line gives the next of its kind its input."""
         declaration, unit = self.unit.definition.declaration, self.unit
-        if line is not declaration.body[-1] or len(line.labels) != 1:
+        if operands is not None or line is not declaration.body[-1] or len(line.labels) != 1:
             return None
         for port in declaration.outputs or ():
             if port.condition is not None and port.name == line.labels[0].name:
                 entered = unit.ports.get(port.outside)
-                return entered if isinstance(entered, T) else None
+                return (entered,) if isinstance(entered, T) else None
         return None
 
     def replaced(
@@ -304,6 +302,11 @@ class Lines(Chains):
         """One line that is on."""
         terms = self.terms(statement)
         flow = start
+        if operands is not None and not isinstance(operands, Parts):
+            whole = self.counted_list(statement)
+            if whole is not None:
+                operands.append(whole)
+                return None
         if any(line.source is not None for _, line in views):
             flow = self.turn_of(statement) or self.named(statement, views)
             flow = flow or self.flow_of([(i, line.source or ()) for i, line in views])

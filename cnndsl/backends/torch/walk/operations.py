@@ -10,6 +10,7 @@ from cnndsl.backends.torch import beginning, layers, python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.unit import Instance, Layer, OpValue, T
 from cnndsl.backends.torch.walk.parts import (
+    CountError,
     Flow,
     Operand,
     Turning,
@@ -42,6 +43,8 @@ class Operations(State):
             return (self.joined(term, views, operands, hint),)
         if any(operand.test is not None for operand in operands):
             raise CannotTranslateError("an operand that is not always there")
+        for operand in operands:
+            self.agree(operand.counts)
         self.agree([(i, len(one.nodes)) for i, one in views])
         if not views[0][1].nodes:
             if join and len(operands) != 1:
@@ -82,8 +85,11 @@ class Operations(State):
                     plain = all(o.test is None and o.many is None for o in together)
                     whole = family_of([o.tensor.run for o in together])
                     free = python.number(unit.counts[name]) is None
-                    if plain and whole is not None and len(together) == count and (
-                        free or count > SPELT
+                    if (
+                        plain
+                        and whole is not None
+                        and len(together) == count
+                        and (free or count > SPELT)
                     ):
                         found.append(Operand(one.tensor, many=whole, each=together))
                         position += count
@@ -149,7 +155,10 @@ class Operations(State):
         """Name what a step gives: several by the words of the operation, if it has them."""
         if len(outputs[0][1]) == 1:
             return (self.made(run, shapes[0], [(i, o[0]) for i, o in outputs], hint),)
-        self.agree([(i, len(o)) for i, o in outputs])
+        counts = [(i, len(o)) for i, o in outputs]
+        if self.unit.counted and "len" in python.names_in(run):
+            return self.counted_results(run, shapes[0], outputs, hint)
+        self.agree(counts)
         unit = self.unit
         count = len(outputs[0][1])
         words = words if len(words) == count else [hint] * count
@@ -161,6 +170,24 @@ class Operations(State):
             tensor = T((), python.name(name))
             unit.shaped(tensor, shape)
             found.append(unit.bind(tensor, [(i, o[number]) for i, o in outputs]))
+        return tuple(found)
+
+    def counted_results(
+        self,
+        run: ast.expr,
+        shape: tuple[int, ...],
+        outputs: Views[tuple[Tensor, ...]],
+        hint: str,
+    ) -> Flow:
+        """The parts of a tensor, as many as a list of inputs has: items of one list."""
+        unit, found = self.unit, []
+        name = unit.variable(hint)
+        unit.fwd.append(python.assign(name, run))
+        for number in range(max(len(o) for _, o in outputs)):
+            tensor = T((), python.item(python.name(name), python.constant(number)))
+            unit.shaped(tensor, shape)
+            have = [(i, o[number]) for i, o in outputs if number < len(o)]
+            found.append(unit.bind(tensor, have))
         return tuple(found)
 
     def joined(
@@ -220,8 +247,8 @@ class Operations(State):
         count = self.unit.counts[operand.many.id]
         if all(python.same(one, width) for one in widths):
             return python.binary("*", count, width)
-        if python.number(count) is None:
-            raise UnrollError(operand.term)
+        if counting := self.unit.counting(count):
+            raise CountError(counting)
         total = widths[0]
         for one in widths[1:]:
             total = python.binary("+", total, one)
@@ -278,7 +305,8 @@ class Operations(State):
 
     def added(self, total: ast.Name, many: ast.expr) -> ast.For:
         """`for part in many: total = total + part`."""
-        part = python.name(self.unit.variable("part"))
+        names = {name.partition("§")[0] for name in python.names_in(many)}
+        part = python.name(self.unit.variable("term" if "part" in names else "part"))
         more = python.assign(total, python.operation(total, "+", part))
         return ast.For(python.stored(part), many, [more], [])
 

@@ -41,6 +41,8 @@ class Operand:
     """The `id` of that loop."""
     each: Sequence[Operand] = ()
     """Of a list that a loop has made, the operands that it is."""
+    counts: Sequence[tuple[Instance, object]] = ()
+    """How many these are in each instance, where they differ."""
 
 
 class Parts(list[Operand]):
@@ -204,9 +206,7 @@ class _Items(ast.NodeTransformer):
 
     def __init__(self, loop: Turning, module: ast.expr, columns: Mapping[str, str]) -> None:
         self.columns, self.taken = columns, python.names_in(module)
-        self.index = python.binary(
-            "+", python.name(loop.variable), python.constant(-loop.low)
-        )
+        self.index = python.binary("+", python.name(loop.variable), python.constant(-loop.low))
         self.variable, self.widths = loop.variable, ""
         self.found: dict[str, tuple[str, ast.expr]] = {}
         match loop.over:

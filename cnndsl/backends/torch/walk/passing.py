@@ -284,7 +284,10 @@ def taking(body: list[ast.stmt], name: str, given: ast.expr) -> list[ast.stmt]:
                 names = {one.id for one in targets if isinstance(one, ast.Name)}
                 if made in names and name not in later:
                     put = _Renamed(made, name)
-                    return [*body[:number], *(put.visit(python.clone(s)) for s in body[number:])]
+                    return [
+                        *body[:number],
+                        *(put.visit(python.clone(s)) for s in body[number:]),
+                    ]
     return [*body, python.assign(name, given)]
 
 

@@ -52,6 +52,8 @@ class State(ABC):
         self.single: dict[str, ast.Assign] = {}
         self.threads: dict[str, ast.expr | None] = {}
         """The running channels of the loops around, and what an inner loop leaves in them."""
+        self.ragged: dict[str, Operand] = {}
+        """Lists of tensors of which the instances differ in the number, by their labels."""
         self.ended = 0
         """The loop of `forward` that was left last: its value is in its families alone."""
         self.firm = False
@@ -92,6 +94,12 @@ class State(ABC):
 
     def flow_of(self, found: Views[tuple[Tensor, ...]]) -> Flow:
         """The tensors that several are."""
+        if len({len(tensors) for _, tensors in found}) > 1:
+            for instance, tensors in found:
+                for tensor in tensors:
+                    identity = (id(instance.block), tensor.node, tensor.output)
+                    if not {identity} & (self.unit.known.keys() | self.unit.lost.keys()):
+                        raise ExposeError(instance, tensor)
         self.agree([(i, len(tensors)) for i, tensors in found])
         return tuple(
             self.lookup([(i, tensors[n]) for i, tensors in found])
@@ -338,6 +346,14 @@ class State(ABC):
                 return (turn.families[name].tensor,)
         known = python.names_in(node) & unit.loops.keys() and name in unit.tensors
         return (unit.item(name, node),) if known else None
+
+    def counted_list(self, statement: tree.LineStatement) -> Operand | None:
+        """The list that `units[*]` is, where an argument counts its tensors."""
+        match statement.terms:
+            case [tree.CallTerm(path=tree.NamePath(name=name, parts=[tree.Index(items=[at])]))]:
+                if isinstance(at, tree.Every):
+                    return self.ragged.get(name)
+        return None
 
     def offered(self, operands: list[Operand], flow: Flow) -> None:
         """Give a join what a line of it makes."""

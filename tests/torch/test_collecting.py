@@ -1,4 +1,4 @@
-"""Loops that hand on a tensor and collect others, over levels unlike each other, and counted."""
+"""Loops that hand on a tensor and collect others, go over unlike levels, and are counted."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ def _sorted(root: Part, flow: Flow) -> None:
         part = waiting.pop()
         waiting += part.parts()
         around.update((inner, part) for inner in part.parts())
-        if part is not root and len(part.inputs) > 2:
+        if part is not root and len(part.inputs) > 2 and not part.calls:
             key = (part.scope.kind, len(part.inputs), len(part.outputs))
             kinds.setdefault(key, []).append(part)
     whole = [parts for parts in kinds.values() if not any(around[one].calls for one in parts)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import combinations, pairwise
 
-from cnndsl.figures import dot, plan
+from cnndsl.figures import dot, font, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Rect, Spot
+from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves
 from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.graph import Network
@@ -173,3 +174,91 @@ def _bezier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         y = sum(w * p[1] for w, p in zip(weights, points, strict=True))
         found.append((x, y))
     return found
+
+
+def faults(picture: Picture) -> list[tuple[str, str, str]]:
+    """What is painted over something else: boxes, words and lines of a page of boxes.
+
+    A word is no wider or higher than its letters; a line may run close by.
+    """
+    groups = list(_groups(picture.parts))
+    nodes = [group for group in groups if group.kind == "node"]
+    boxes = [(node, _around(map(_bounds, _solid(node)))) for node in nodes]
+    owner = {id(part): node for node in nodes for part in leaves(node.children)}
+    words = [
+        (part, _bounds(part))
+        for part in leaves(picture.parts)
+        if isinstance(part, Text) and part.text.strip()
+    ]
+    found = []
+    for (one, first), (two, second) in combinations(boxes, 2):
+        if _meet(first, second):
+            found.append(("a box on a box", one.title, two.title))
+    for word, at in words:
+        for node, around in boxes:
+            if owner.get(id(word)) is not node and _meet(at, around):
+                found.append(("a word on a box", word.text, node.title))
+        if at[0] < -1 or at[1] < -1 or at[2] > picture.width + 1 or at[3] > picture.height + 1:
+            found.append(("a word off the page", word.text, ""))
+    for (one, first), (two, second) in combinations(words, 2):
+        if _meet(first, second):
+            found.append(("a word on a word", one.text, two.text))
+    for group in groups:
+        ends = {value for _, value in group.data}
+        lines = [part for part in leaves(group.children) if isinstance(part, Path)]
+        for segment in (s for line in lines if line.role != "scope" for s in _legs(line)):
+            if group.kind == "node":
+                continue
+            for word, at in words:
+                if _meet(segment, at):
+                    found.append(("a line through a word", word.text, str(group.data)))
+            for node, around in boxes:
+                if node.key not in ends and _meet(segment, around):
+                    found.append(("a line through a box", node.title, str(group.data)))
+    return found
+
+
+def _groups(parts: Sequence[Part]) -> Iterator[Group]:
+    """The boxes, edges and rails of a picture."""
+    for part in parts:
+        if isinstance(part, Group):
+            yield from (
+                [part] if part.kind in ("node", "edge", "rail") else _groups(part.children)
+            )
+
+
+def _solid(node: Group) -> list[Part]:
+    """A box without the label over it."""
+    parts = list(leaves(node.children))
+    return [p for p in parts if not (isinstance(p, Text) and p.role == "faint")] or parts
+
+
+def _legs(line: Path) -> list[Rect]:
+    return [_around([(*one, *one), (*two, *two)]) for one, two in pairwise(line.points)]
+
+
+def _bounds(part: Part) -> Rect:
+    match part:
+        case Area():
+            return (part.x, part.y, part.x + part.width, part.y + part.height)
+        case Text():
+            wide = font.width(part.text, part.size, bold=part.bold)
+            left = part.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[part.anchor] * wide
+            high, low = 0.72 * part.size, 0.15 * part.size
+            return (left, part.y - high, left + wide, part.y + low)
+    return _around((x, y, x, y) for x, y in part.points)
+
+
+def _around(rects: Iterable[Rect]) -> Rect:
+    lefts, tops, rights, feet = zip(*rects, strict=True)
+    return (min(lefts), min(tops), max(rights), max(feet))
+
+
+def _meet(one: Rect, two: Rect) -> bool:
+    """Whether two rectangles overlap, or a line runs into one."""
+    return (
+        one[0] < two[2] - NEAR
+        and two[0] + NEAR < one[2] + (one[0] == one[2]) * NEAR
+        and one[1] < two[3] - NEAR
+        and two[1] + NEAR < one[3] + (one[1] == one[3]) * NEAR
+    )

@@ -11,6 +11,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
+from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Line, Piece, Spot
@@ -27,6 +28,7 @@ from tests.figures.geometry import (
     PAGE,
     crossings,
     enters,
+    faults,
     graphviz_crossings,
     network,
     overlap,
@@ -167,6 +169,20 @@ def test_no_edge_runs_through_a_box(name: str, detail: str) -> None:
         for ends, line in panel.piece.wires.items():
             for spot in panel.piece.spots:
                 assert not enters(line, spot), (ends, spot.box.key, line)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_nothing_is_painted_over_anything_else(name: str) -> None:
+    for found in (shown(name, "stages"), shown(name), paged(name)):
+        assert not faults(picture(found))
+
+
+def test_a_fault_on_the_page_is_seen() -> None:
+    made = picture(shown("fpn_resnet50"))
+    boxes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]
+    made.parts.append(inking.shifted(boxes[3], 0, 20))
+    seen = {kind for kind, _, _ in faults(made)}
+    assert {"a box on a box", "a word on a box", "a word on a word"} <= seen
 
 
 @pytest.mark.parametrize("name", ZOO)

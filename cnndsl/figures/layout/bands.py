@@ -15,7 +15,7 @@ from cnndsl.graph import Network
 class Band:
     """A lane's place, from the piece's axis and top; every second one is tinted.
 
-    One that is `aside` runs down: its name stands in its upper right corner.
+    One that is `aside` runs down: its name stands in its upper right corner, or the `low`.
     """
 
     left: float
@@ -25,10 +25,11 @@ class Band:
     text: str
     tinted: bool
     aside: bool = False
+    low: bool = False
 
     def cornered(self, piece: Piece) -> bool:
-        """Whether its upper right corner is free for its name."""
-        left, foot = self.right - 28, self.top + 12
+        """Whether its right corner is free for its name."""
+        left, foot = self.right - CORNER, self.bottom - 2 if self.low else self.top + 12
         return not any(
             s.right > left and s.top - 10 < foot < s.bottom + 12 for s in piece.spots
         )
@@ -39,6 +40,8 @@ class Band:
         return Band(self.top + SEAM, self.bottom - SEAM, top, bottom, self.text, True, True)
 
 
+CORNER = 28.0
+"""The width of a name in a lane's corner."""
 WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
 """Room for a name in a band's corner, half of what parts two bands, and beside a box."""
 SIDE = 4.0

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from cnndsl.figures.layout.piece import Ends, Line
+from cnndsl.figures.layout.piece import Ends, Line, Rect
 from cnndsl.figures.paint import Point
 
 MARGIN = 5.5
@@ -26,9 +26,6 @@ SAME = 0.008
 
 INSIDE = 0.4
 """What is nearer to a box's side than this is not inside it."""
-
-Rect = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
 
 
 class Channels:
@@ -69,6 +66,10 @@ class Channels:
         """By place: what runs through it, to the side and up or down."""
         self.fences: dict[int, list[Ends]] = {}
         """By edge of the grid: what is crossed there."""
+        for left, top, right, bottom in words:
+            # What is so narrow that no channel runs there.
+            middle = (left + right) / 2
+            self.fence(("", ""), ((middle, top), (middle, bottom)))
 
     def place(self, x: float, y: float) -> int:
         """The place of a point that is on the grid."""

@@ -185,8 +185,7 @@ def _led(
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    words = [spot.label for spot in done.spots if spot.label]
-    router = Router(rects, ports, ways.tracks, ways.levels, words)
+    router = Router(rects, ports, ways.tracks, ways.levels, done.words)
     router.fence(done.wires)
     for bus in buses:
         bus.reserve(router)

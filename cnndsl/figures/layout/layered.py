@@ -335,10 +335,9 @@ def _join(
         for (ends, leg), (begin, end) in legs.items()
     }
     ports = [port for want in asked.values() for port in (*want.tails, *want.heads)]
-    words = [spot.label for spot in done.spots if spot.label]
     first: set[Ends] = set()
     for steps in (STEPS, FINE, FINE):
-        router = Router(rects, ports, words=words, steps=steps)
+        router = Router(rects, ports, words=done.words, steps=steps)
         for lines in fences:
             router.fence(lines)
         ways = router.all(list(asked.values()), first)

@@ -26,6 +26,11 @@ class Hole:
         """The lower side."""
         return self.top + self.height
 
+    @property
+    def right(self) -> float:
+        """The right side."""
+        return self.left + self.width
+
     def moved(self, x: float, y: float) -> Hole:
         """The same, elsewhere."""
         return Hole(self.left + x, self.top + y, self.width, self.height)
@@ -61,7 +66,10 @@ def packed(
             continue
         held = columns([insets[n] for n in inside], hole.height)
         rest = [n for n in range(len(insets)) if n not in inside]
-        filled = (main[0], max(main[1], hole.top + held.height))
+        filled = (
+            max(main[0], hole.left + held.width),
+            max(main[1], hole.top + held.height),
+        )
         others = _around(filled, [insets[n] for n in rest], *room)
         places = dict(zip(rest, others.places, strict=True))
         places |= {

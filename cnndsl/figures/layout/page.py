@@ -9,7 +9,7 @@ from itertools import pairwise
 from cnndsl.analysis.costs import costs
 from cnndsl.figures import font
 from cnndsl.figures.caption import HEAD, LINE, about
-from cnndsl.figures.layout.bands import EDGE, WORDS, Band, bands
+from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.packing import APART, Hole, packed
 from cnndsl.figures.layout.packing import GAP as PACKED
@@ -451,24 +451,34 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     main.x, main.y = done.gutter + main.piece.left + (LIFT + 1 if aside else 0), edge
     sizes = [(panel.width, panel.height) for panel in done.insets]
     whole = (main.x + main.piece.right + 4, main.piece.height + 2 * edge)
-    holes = _holes(main, *room) if sizes else []
+    holes = _holes(main, *room, done.gutter) if sizes else []
     found = packed(whole, sizes, [h.moved(main.x, main.y) for h in holes], room)
     if found.hole is not None:
         hole = holes[found.hole]
-        done.bands = [
-            replace(band, right=hole.left - APART + WORDS)
-            if hole.top < 0 and band.bottom <= hole.bottom + GAP
-            else band
-            for band in main.bands
-        ]
+        done.bands = [_trimmed(band, hole, main.piece, done.gutter) for band in main.bands]
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
         slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
         panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
     done.width, done.height = found.width, found.height
 
 
-def _holes(main: Panel, widest: float, tallest: float) -> list[Hole]:
-    """Where nothing stands over the lanes at the right, or under them at the left."""
+def _trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
+    """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
+    if hole.top < 0 and band.bottom <= hole.bottom + GAP:
+        return replace(band, right=hole.left - APART + WORDS)
+    if hole.top < 0 and band.aside and band.top < hole.bottom:
+        low = replace(band, low=True)
+        return low if low.cornered(piece) else replace(low, text="")
+    if hole.top > 0 and band.bottom > hole.top:
+        return replace(band, left=hole.right + APART - WORDS + gutter)
+    return band
+
+
+def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
+    """Where nothing stands over the lanes at the right, or under them at the left.
+
+    Beside it is room for the lanes' names: in their corners, or in the gutter.
+    """
     piece, found = main.piece, list[Hole]()
     if not piece.laned or len(main.bands) < 2:
         return found
@@ -478,10 +488,11 @@ def _holes(main: Panel, widest: float, tallest: float) -> list[Hole]:
     for (x1, y1), (x2, y2) in (ends for line in lines for ends in pairwise(line)):
         rects.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
     # A hole ends where something reaches further to the right: each is lower and narrower.
+    corner = CORNER - WORDS if any(band.aside for band in main.bands) else 0.0
     reach = 0.0
     for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
         if right > reach:
-            left, foot = reach + APART, top - PACKED - EDGE
+            left, foot = reach + corner + APART, top - PACKED - EDGE
             found.append(Hole(left, -EDGE, widest - main.x - left, foot + EDGE))
             reach = right
     reach, edge = piece.right, -piece.left - main.x
@@ -489,6 +500,6 @@ def _holes(main: Panel, widest: float, tallest: float) -> list[Hole]:
         if left < reach:
             top = foot + PACKED + EDGE
             for height in (piece.height + EDGE - top, tallest - main.y - top):
-                found.append(Hole(edge, top, reach - APART - edge, height))
+                found.append(Hole(edge, top, reach - gutter - APART - edge, height))
             reach = left
     return [hole for hole in found if hole.width > SLIGHT and hole.height > SLIGHT]

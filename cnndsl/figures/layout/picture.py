@@ -113,7 +113,8 @@ def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Pa
     if band.tinted:
         parts.append(Area(left, top, width, height, "band", 0, stroke=0))
     if band.aside:
-        parts.append(Text(left + width - 4, top + 8, band.text, 8, "faint", anchor="end"))
+        foot = top + height - 3 if band.low else top + 8
+        parts.append(Text(left + width - 4, foot, band.text, 8, "faint", anchor="end"))
     else:
         parts.append(Text(left + 6, top + height / 2 + 3, band.text, 9, "faint"))
     return [Group(tuple(parts), kind="lane")]

@@ -7,13 +7,15 @@ from itertools import combinations, pairwise
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import BESIDE, LABEL, Cards, behind
+from cnndsl.figures.layout.cards import BESIDE, LABEL, TITLE, Cards, behind
 from cnndsl.figures.paint import Point
 from cnndsl.figures.scene import Box
 
 Ends = tuple[str, str]
 """An edge, as the keys of its boxes; `@in` and `@out` stand for what is outside."""
 Line = tuple[Point, ...]
+Rect = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 SAME = 0.01
 """Coordinates that differ by no more are one."""
 
@@ -40,7 +42,7 @@ class Spot:
     """Its label stands over its right corner."""
 
     @property
-    def label(self) -> tuple[float, float, float, float] | None:
+    def label(self) -> Rect | None:
         """Left, top, right and bottom of the label over its corner, if it has one."""
         if not self.words:
             return None
@@ -74,7 +76,7 @@ class Spot:
         return self.y + self.height / 2
 
 
-def bounds(spot: Spot) -> tuple[float, float, float, float]:
+def bounds(spot: Spot) -> Rect:
     """Left, top, right and bottom of a box with the cards behind it."""
     more = behind(spot.box)
     if spot.turning:
@@ -104,6 +106,16 @@ class Scope:
     repeated: bool
     keys: frozenset[str]
     span: Span | None = None
+    turning: bool = False
+    """As of a spot."""
+
+    @property
+    def label(self) -> Rect:
+        """Left, top, right and bottom of its title."""
+        wide = font.width(self.title, TITLE - 1, bold=True) + font.width(self.small, LABEL)
+        if self.turning:
+            return (self.x + 2, self.y + 8, self.x + 16, self.y + 13 + wide)
+        return (self.x + 8, self.y + 2, self.x + 13 + wide, self.y + 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,12 @@ class Piece:
         return self.left + self.right
 
     @property
+    def words(self) -> list[Rect]:
+        """Where labels and titles stand over boxes and outlines."""
+        found = [spot.label for spot in self.spots if spot.label]
+        return found + [scope.label for scope in self.scopes if scope.title or scope.small]
+
+    @property
     def full(self) -> bool:
         """Whether no column but the last is shorter than half of the longest."""
         feet = [
@@ -200,7 +218,10 @@ class Piece:
             replace(s, x=s.y, y=s.x, width=s.height, height=s.width, turning=False, aside=True)
             for s in self.spots
         ]
-        scopes = [replace(c, x=c.y, y=c.x, width=c.height, height=c.width) for c in self.scopes]
+        scopes = [
+            replace(c, x=c.y, y=c.x, width=c.height, height=c.width, turning=False)
+            for c in self.scopes
+        ]
         made = Piece(0, self.height, self.width, spots, scopes, _turned(self.wires))
         made = made.moved(0, self.left)
         made.folds = self.folds

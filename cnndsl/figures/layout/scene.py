@@ -482,6 +482,7 @@ def _scoped(cluster: Cluster, inner: Piece, times: str, *, turning: bool = False
         cluster.count > 1,
         frozenset(box.key for box in boxes([cluster])),
         cluster.span,
+        turning,
     )
     foot: Line = ((0.0, height),)
     return Piece(

@@ -222,7 +222,7 @@ def _over(spot: Spot, piece: Piece) -> bool:
 @pytest.mark.parametrize("name", ZOO)
 @pytest.mark.parametrize("detail", FOLDED)
 def test_no_picture_is_a_strip(name: str, detail: str) -> None:
-    found = picture(placed(name, detail))
+    found = picture(shown(name, detail))
     assert max(found.width / found.height, found.height / found.width) <= 3
 
 

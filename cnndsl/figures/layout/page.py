@@ -48,7 +48,7 @@ CROWDED = 3.25
 """With the least room a panel takes at best two fifths of what it takes with the most."""
 VAST = 4.0
 """What is so much larger is laid out in one way."""
-STRIP = 2.7
+STRIP, THIN = 2.7, 2.8
 WORTH = 0.75
 """A further column makes the page at least so much lower, where it fits one without that."""
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
@@ -257,7 +257,7 @@ def _sketches(
     hopeless = not limited and least_over(0) > FAR
     if hopeless:
         vast = least_over(0) > VAST or _crowded(*tried[0], room)
-        hopeless = vast or least_over(LEVELS - 1) > FAR
+        hopeless = vast or all(least_over(n) > FAR for n in (LEVELS // 2, LEVELS - 1))
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted(
@@ -265,8 +265,8 @@ def _sketches(
     )
     if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
-        roomy = [one for one in scored if one.main.cards.way in (Way(drawn=False), ASIDE)]
-        yield roomy[0], 0
+        usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
+        yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), 0
         return
     yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
     least = scored[0]
@@ -329,6 +329,16 @@ class _Scored:
         """1 for what fits the page, else more."""
         return self.score[0]
 
+    @property
+    def strip(self) -> bool:
+        """Whether it is much wider than high, or higher than wide."""
+        return self.score[1] > 0
+
+    @property
+    def narrow(self) -> int:
+        """How little room it takes."""
+        return self.main.cards.way.narrow
+
 
 def _scored(
     plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
@@ -346,8 +356,9 @@ def _scored(
                 over *= max(1.0, done.height / done.width / STRIP)
             way = main.cards.way
             uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
-            flat = float(done.width > STRIP * (done.height + PAGE[1] - room[1]))
-            score = (over, flat, done.height + SLIM * done.width + uneven)
+            high = done.height + PAGE[1] - room[1]
+            strip = float(done.width > STRIP * high or high > THIN * done.width)
+            score = (over, strip, done.height + SLIM * done.width + uneven)
             made.append(_Scored(score, main, chosen))
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)

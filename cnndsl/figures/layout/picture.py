@@ -63,7 +63,8 @@ def picture(
     width, foot = done.width, y + done.height
     if captioned or legend is not None:
         room = max(done.widest - 2 * MARGIN, width, 200.0)
-        keys = legend if legend is not None else _legend(list(families), max(width, 320.0))
+        opened = any(panel.frame is not None for panel in done.insets)
+        keys = legend or _legend(list(families), max(width, 320.0), opened=opened)
         end = extent(_shifted(keys, x, foot + 18))[1]
         if (
             legend is not None
@@ -157,11 +158,12 @@ def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:
     return inking.box(spot, panel.cards, role, title=card.title, desc=desc)
 
 
-def _legend(families: list[Family | None], width: float) -> list[Part]:
-    """The families that are in the picture, in rows."""
+def _legend(families: list[Family | None], width: float, *, opened: bool) -> list[Part]:
+    """The families that are in the picture, in rows; whether blocks are `opened` in frames."""
     looks: list[tuple[str, str, Family | None]] = []
     if None in families:
-        looks.append((role_of(None), "block, opened in its frame", None))
+        block = "block, opened in its frame" if opened else "block"
+        looks.append((role_of(None), block, None))
     looks += [(role_of(f), look.name, f) for f, look in theme.LOOKS.items() if f in families]
     parts: list[Part] = []
     x, y = 0.0, 0.0

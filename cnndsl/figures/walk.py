@@ -52,6 +52,16 @@ def ratio(network: Network, nodes: Iterable[str], call: Call) -> int:
     return int(stride) if stride.denominator == 1 and stride > 1 else 0
 
 
+def read(network: Network, name: str) -> list[tuple[str, int]]:
+    """The operands of a node of which more than the size is read: what an edge is drawn of."""
+    operands = network.operands(name)
+    if len(operands) != 1:
+        # What reads several reads of each.
+        return operands
+    readings = network.node(name).op.reads(*network.input_shapes(name))
+    return [] if readings and all(0 in one.unread for one in readings) else operands
+
+
 def nested(lines: Sequence[Line]) -> set[int]:
     """The `id`s of calls that are opened in the call of the same block that they stand in.
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from cnndsl.figures.layout.strides import node_strides
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
 from cnndsl.figures.text import labels_text
+from cnndsl.figures.walk import read
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
 from cnndsl.structure import Tensor
@@ -47,7 +48,7 @@ def scene_of(
             edge.tensors.append(tensor)
 
     for name in nodes:
-        for node, output in network.operands(name):
+        for node, output in read(network, name):
             tail = owner.get(node) or entering.get((node, output))
             head = owner.get(name)
             if tail is None or head is None or tail == head:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnndsl.figures.blocks import arranged
 from cnndsl.figures.blocks import blocks as drawn
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.strides import node_strides, strides
@@ -399,3 +400,23 @@ def test_padding_before_what_is_read_is_causal() -> None:
     said = [Sayer(found)(box).small for box in planned.main.boxes() if box.labels == ["y"]]
     assert said == [("pad 1+0",)]
     assert "causal" in terminal(found)
+
+
+def test_no_edge_leads_to_what_reads_nothing() -> None:
+    found = loads("""
+        model M: image[3, H=32, W=32] -> (y, bins) {
+          x: conv(8, 3x3, stride=2) -> gap
+          scale: x -> learned([8], init=ones)
+          bins: x -> values([1, 2, 4])
+          half: x -> full([8], 0.5)
+          y: add { mul { x; scale }; half }
+        }""")
+    made = plan(found).main
+    fed = {edge.head for edge in made.edges}
+    say = Sayer(found)
+    apart = [say(box, None).title for box in made.boxes() if box.key not in fed]
+    assert apart == ["image", "learned 8", "values 1, 2, 4", "0.5, 8"]
+    piece = arranged(found).main.piece
+    assert set(piece.wires) == {(edge.tail, edge.head) for edge in made.edges}
+    text = mermaid(found)
+    assert text.count("-->") == len(made.edges)

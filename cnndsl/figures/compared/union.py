@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes
+from cnndsl.figures.walk import read
 from cnndsl.graph import Network, Wires
 from cnndsl.structure import Tensor
 
@@ -226,8 +227,6 @@ def _owner(parts: dict[str, Part], side: str) -> dict[str, str]:
 
 def _links(network: Network) -> list[tuple[str, int, str]]:
     """Every edge of the graph as tail, its output and head, and one to each output."""
-    inner = [
-        (u, output, name) for name in network.wires for u, output in network.operands(name)
-    ]
+    inner = [(u, output, name) for name in network.wires for u, output in read(network, name)]
     ends = [(t.node, t.output, f"@{name or 'out'}") for name, t in network.outputs.items()]
     return inner + ends

@@ -29,6 +29,7 @@ def joined(
         below.setdefault(edge.tail, []).append(edge.head)
         above.setdefault(edge.head, []).append(edge.tail)
     listed = [box.key for box in scene.boxes()]
+    made = {box.key for box in scene.boxes() if box.nodes}
     again: set[str] = set()
     for key in reversed(listed):
         if any(head in planes or head in again for head in below.get(key, ())):
@@ -46,12 +47,14 @@ def joined(
             for lane in carried.get((tail, key), ()) or fed.get(tail, set())
         }
         follows = any(tail in found for tail in tails)
-        if key not in again and (follows or len(fed[key]) > 1):
+        # What reads nothing, as anchors do, is of no lane either.
+        alone = not tails and key in made
+        if key not in again and (follows or alone or len(fed[key]) > 1):
             found.add(key)
     met = {
         lane
         for key in found
-        for t in above[key]
+        for t in above.get(key, ())
         if t not in found
         for lane in carried.get((t, key), ()) or fed.get(t, set())
     }

@@ -176,9 +176,9 @@ def _rows(nodes: dict[str, _Node]) -> list[list[str]]:
     for key in reversed(order):
         node = nodes[key]
         # A chain from an input moves down to what it feeds, unless it stands beside its twin.
-        free = node.above in ([], [SOURCE]) and key != SOURCE
+        free = node.above in ([], [SOURCE])
         late = node.late and kinds[node.kind, node.rank] == 1
-        if node.below and (free or late):
+        if node.below and key != SOURCE and (free or late):
             node.rank = min(nodes[below].rank for below in node.below) - 1
         if node.below == [SINK]:
             node.rank = min(node.rank, last - 1)

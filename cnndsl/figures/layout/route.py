@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
-from cnndsl.figures.layout.channels import SAME, STEPS, Channels, Rect
-from cnndsl.figures.layout.piece import Ends, Line, tidy
+from cnndsl.figures.layout.channels import SAME, STEPS, Channels
+from cnndsl.figures.layout.piece import Ends, Line, Rect, tidy
 from cnndsl.figures.paint import Point
 
 BEND, CROSSING, BESIDE = 14.0, 600.0, 400.0

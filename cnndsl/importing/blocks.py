@@ -15,7 +15,18 @@ from typing import Any
 
 from cnndsl.importing.flow import RESERVED
 from cnndsl.importing.grids import Grid
-from cnndsl.importing.terms import Body, Chain, Column, Named, Sides, Some, Step, Then, steps
+from cnndsl.importing.terms import (
+    Body,
+    Chain,
+    Column,
+    Named,
+    Sides,
+    Some,
+    Step,
+    Then,
+    names_within,
+    steps,
+)
 from cnndsl.ops.base import OPS
 from cnndsl.records import Record, record
 
@@ -157,6 +168,7 @@ class _Finder:
         self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS, *RESERVED])
         for line in self.body.lines:
             self.taken.update([*line.labels, *(line.turns or ())[:1]])
+            self.taken.update(names_within(line.chain))
         self.taken.update(one.name for one in found.parameters)
         self.asked: list[tuple[Some, Some, str]] = []
         """What needs a condition; all parameters are known when one is looked for."""

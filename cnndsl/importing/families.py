@@ -72,7 +72,10 @@ def _threaded(
         run = run if turn else run[:-1]
     name = _name(run, lines, body) if len(run) >= TURNS else None
     rest = lines[start + len(run) :]
-    whole = (texts for one in run for texts in _texts(rest, f"{one.labels[0]}[*]"))
+    labels = (line.labels[0] for line in run)
+    whole = (
+        found for label in labels for end in ("", "[*]") for found in _texts(rest, label + end)
+    )
     if turn is None or name is None or any(whole):
         return None
     step, variable, values = turn
@@ -133,18 +136,11 @@ def _turn(calls: list[Step], body: Body) -> tuple[Step, str, str] | None:
     """All calls as one, the name of a turn and its values; None where no rule says them."""
     if any(call.count != calls[0].count for call in calls):
         return None
-    taken = {
-        *OPS,
-        *RESERVED,
-        *body.inputs,
-        *body.outputs,
-        *(x for o in body.lines for x in o.labels),
-    }
     given = dict(calls[0].arguments)
     varying = [n for n, column in given.items() if any(c.arguments[n] != column for c in calls)]
     if not varying:
         return calls[0], "_", f"0..{len(calls)}"
-    variable = next(name for name in ("i", "j", "n", "turn") if name not in taken)
+    variable = free_variable(body)
     for name in varying:
         rows = [[call.arguments[name][instance] for call in calls] for instance in given[name]]
         text = _rule(rows[0], variable) if all(row == rows[0] for row in rows) else None
@@ -152,6 +148,12 @@ def _turn(calls: list[Step], body: Body) -> tuple[Step, str, str] | None:
             return None
         given[name] = dict.fromkeys(given[name], Named(text))
     return replace(calls[0], arguments=given), variable, f"0..{len(calls)}"
+
+
+def free_variable(body: Body) -> str:
+    """The name of a turn that nothing in a body has."""
+    taken = {*body.inputs, *body.outputs, *(x for line in body.lines for x in line.labels)}
+    return next(name for name in ("i", "j", "n", "turn") if name not in taken)
 
 
 def _rule(values: list[Any], i: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -178,10 +178,7 @@ class Writer:
             lines.append(Line(labels, chain))
             done.update(made)
             previous = made[0] if len(made) == 1 else None
-        for value in self.part.outputs:
-            if self.labels[value] != self.ports[value]:
-                chain = Chain(self.labels[value], (), self.some)
-                lines.append(Line((self.ports[value],), chain))
+        lines += self._passed()
         if self.single is not None:
             lines[-1] = replace(lines[-1], labels=())
         inputs = tuple(self.labels[v] for v in self.part.inputs)
@@ -193,6 +190,19 @@ class Writer:
             channels = {self.number: self.flow.shape(self.part.inputs[0])[0]}
         shapes = {self.number: tuple(map(self.flow.shape, self.part.inputs))}
         return Body(tuple(lines), inputs, outputs, self.some, channels, shapes)
+
+    def _passed(self) -> Iterator[Line]:
+        """The outputs that are other names of labels; all that a call gives on one line."""
+        left = [value for value in self.part.outputs if self.labels[value] != self.ports[value]]
+        while left:
+            label = self.labels[left[0]].partition("[0]")[0]
+            times = self.families.get((label, ""), 0)
+            whole = [self.labels[value] for value in left[:times]]
+            if times < 2 or whole != [f"{label}[{n}]" for n in range(times)]:
+                times, label = 1, self.labels[left[0]]
+            ports = tuple(self.ports[value] for value in left[:times])
+            yield Line(ports, Chain(label, (), self.some))
+            left = left[times:]
 
     def _chain(self, value: Value, start: Value | None) -> Chain:
         """The steps from what enters, or from a label, to a tensor."""

@@ -10,6 +10,7 @@ from cnndsl.importing.families import gathered
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.grids import grid, threaded
 from cnndsl.importing.lines import CallOf, Writer
+from cnndsl.importing.members import membered
 from cnndsl.importing.parts import Part, tree
 from cnndsl.importing.stages import model
 from cnndsl.importing.terms import Apart, Body, merged, relabelled, shortened
@@ -28,7 +29,7 @@ def recovered(flow: Flow, *, fixed: bool = False) -> str:
     written = Writer(root, 0, call, flow, fixed=fixed)
     grids = frozenset(one.name for one in blocks if one.grid is not None)
     known = {one.name: one for one in blocks}
-    top = block(_camel(flow.name), gathered(threaded(written.body(), grids), known))
+    top = block(_camel(flow.name), membered(gathered(threaded(written.body(), grids), known)))
     words = Wording(known, usual([*blocks, top]))
     texts = [words.block(one) for one in blocks]
     texts.append(model(flow, top, words, fixed=fixed))
@@ -101,7 +102,7 @@ def _blocks(
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
                 known = {one.name: one for one in blocks}
-                made = block(free, shortened(gathered(body, known)))
+                made = block(free, shortened(membered(gathered(body, known))))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

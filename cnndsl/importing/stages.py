@@ -11,7 +11,7 @@ from typing import Any
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.lines import free, label
-from cnndsl.importing.terms import LONGEST, Chain, Line, Step, Then, folded, steps
+from cnndsl.importing.terms import LONGEST, Chain, Line, Step, Then, folded, names_within, steps
 from cnndsl.importing.wording import WIDTH, Wording, declared
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Family, Shape
@@ -34,6 +34,8 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     head = f"model {top.name}: {ins} -> {outs}"
     taken = Counter([*RESERVED, *flow.inputs, *(x for w in top.body.lines for x in w.labels)])
     taken.update(list(words.blocks))
+    for line in top.body.lines:
+        taken.update([*(line.turns or ())[:1], *names_within(line.chain)])
     texts: list[str] = []
     for number, line in enumerate(top.body.lines):
         source = line.chain.source

@@ -70,11 +70,16 @@ class Step(Record):
 
 @record
 class Chain(Record):
-    """Steps one after another, from a label or, with none, from what enters."""
+    """Steps one after another, from a label or, with none, from what enters.
+
+    With `turns` there are several in braces, each with the `label` if there is one.
+    """
 
     source: str | None
     steps: tuple[Step, ...]
     present: Some
+    turns: tuple[str, str] | None = None
+    label: str = ""
 
 
 @record
@@ -108,6 +113,14 @@ def steps(chain: Chain) -> Iterator[Step]:
         for operand in step.operands or ():
             yield from steps(operand)
         yield step
+
+
+def names_within(chain: Chain) -> Iterator[str]:
+    """The labels and the names of turns in a chain's braces."""
+    for step in chain.steps:
+        for operand in step.operands or ():
+            yield from (*(operand.turns or ())[:1], *filter(None, (operand.label,)))
+            yield from names_within(operand)
 
 
 def columns(body: Body) -> Iterator[tuple[Step, str, Column]]:

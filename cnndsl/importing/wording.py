@@ -158,7 +158,8 @@ class Wording:
         label = f"{', '.join(line.labels)}: " if line.labels else ""
         chain = line.chain
         if line.turns:
-            (name, values), source = line.turns, f"{chain.source} -> " if chain.source else ""
+            name, values = line.turns
+            source = f"{chain.source} -> " if chain.source else ""
             head = f"{label}{source}for {name} in {values} {{"
             return self._turns(head, replace(chain, source=None), block)
         optional = any(step.present != chain.present for step in chain.steps)
@@ -246,6 +247,13 @@ class Wording:
     def operand(self, chain: Chain, number: int, step: Step, block: Block) -> list[str]:
         """One line in braces, with its condition."""
         lines = self.chain(chain, block, WIDTH - 8)
+        if chain.turns:
+            (name, values), start = chain.turns, f"{chain.label}[{{}}]: " if chain.label else ""
+            one = replace(chain, turns=None)
+            head = f"for {name} in {values} {{ {start.format(name)}"
+            lines = self.chain(one, block, WIDTH - 10 - len(head))
+            lines = [f"{head}{lines[0]}", *lines[1:]]
+            lines[-1] += " }"
         if chain.present == step.present:
             return lines
         before = step.operands[number - 1] if number and step.operands else None

@@ -24,18 +24,22 @@ from cnndsl.ops.facts import (
 )
 from cnndsl.ops.learned import Given
 from cnndsl.ops.onnx_steps import Onnx, Value
-from cnndsl.ops.shapes import compact
+from cnndsl.ops.shapes import compact, per_stride
 from cnndsl.ops.shuffle import Moved
 from cnndsl.ops.strides import by_repetition
 from cnndsl.ops.words import spoken
 
-RELATIVE = '''def relative(x: Tensor, window: tuple[int, ...]) -> Tensor:
+RELATIVE = '''def relative(
+    x: Tensor, window: tuple[int, ...], signed: bool = True, stride: int = 1
+) -> Tensor:
     """Of a table of offsets, those of each pair of a window's places."""
     rows = torch.zeros([1, 1], dtype=torch.long, device=x.device)
     for size in window:
         place = torch.arange(size, device=x.device)
-        offset = place[:, None] - place + size - 1
-        rows = rows[:, None, :, None] * (2 * size - 1) + offset[:, None]
+        offset = place[::stride, None] - place
+        offset = offset + size - 1 if signed else offset.abs()
+        offsets = 2 * size - 1 if signed else size
+        rows = rows[:, None, :, None] * offsets + offset[:, None]
         rows = rows.flatten(2).flatten(0, 1)
     return x[:, rows]
 '''
@@ -64,55 +68,65 @@ WINDOW_MASK = '''def window_mask(
 
 @op("relative", Family.RESHAPE)
 class Relative(Moved):
-    """Of a table with a row an offset, the row of each pair of places.  (P, *S) → (n, n, *S).
+    """Of a table with a row an offset, the row of each pair of places.  (P, *S) → (m, n, *S).
 
-    The n places of a window h×w lie row by row; P = (2h − 1)(2w − 1), and place i reads of
-    place j the row of their offset (y + h − 1)(2w − 1) + x + w − 1, where (y, x) = i − j.
-    Raises OpError: another number of rows.
-    Source: Liu et al. 2021, arXiv:2103.14030, §3.2 (relative position bias).
+    The n places of a window h×w lie row by row; the m that ask are those that a stride leaves.
+    P = (2h − 1)(2w − 1), and place i reads of place j the row of their offset
+    (y + h − 1)(2w − 1) + x + w − 1, where (y, x) = i − j. Without signs P = h·w, and the row is
+    |y|·w + |x|.
+    Raises OpError: another number of rows; a stride below 1.
+    Source: Liu et al. 2021, arXiv:2103.14030, §3.2 (relative position bias); Graham et al.
+    2021, arXiv:2104.01136, §4.2 (without signs, with a stride).
     """
 
     places: Integers
+    signed: bool = True
+    stride: int = 1
 
-    elsewhere = "relativepositionbias relpos relposbias"
+    elsewhere = "relativepositionbias relpos relposbias attentionbias"
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """One of the rows."""
-        # In a line, a place reads a run of rows, one further than the place before.
-        line = len(self.places) == 1
-        first = {(0, 0): Taps((0,), (int(self.places[0]) - 1,), 1)} if line else {}
-        axes = (first, {}, *({(0, axis): SAME} for axis in range(1, len(inputs[0]))))
+        # In a line, a place reads a run of rows, so much further than the place before.
+        line = len(self.places) == 1 and self.signed
+        first = {(0, 0): Taps((0,), (int(self.places[0]) - 1,), int(self.stride))}
+        axes = (first if line else {}, {})
+        axes += tuple({(0, axis): SAME} for axis in range(1, len(inputs[0])))
         return (Reading(axes, anywhere=frozenset() if line else frozenset({(0, 0)})),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:
         """The index of each pair's row, 8 bytes."""
-        return Saved(fixed=8 * math.prod(self.places) ** 2)
+        return Saved(fixed=8 * math.prod(self.shape(*inputs)[:2]))
 
     def shape(self, *inputs: Shape) -> Shape:
-        """(n, n, *S)."""
+        """(m, n, *S)."""
+        if self.stride < 1:
+            raise OpError(f"a stride of {self.stride}", attribute="stride")
         rows, *rest = inputs[0]
-        offsets = math.prod(2 * n - 1 for n in self.places)
+        offsets = math.prod(2 * n - 1 if self.signed else n for n in self.places)
         if rows != offsets:
             raise OpError(
                 f"a window {compact(self.places)} cannot be read from {spell_shape(inputs[0])}",
                 help=f"it has {int(offsets)} offsets: so many rows are needed",
                 attribute="places",
             )
-        places = math.prod(self.places)
-        return (places, places, *rest)
+        asking = math.prod((n - 1) // self.stride + 1 for n in self.places)
+        return (asking, math.prod(self.places), *rest)
 
     def figure(self) -> str:
-        """`relative 7×7`."""
-        return f"relative {compact(self.places)}"
+        """`relative 7×7 /2`."""
+        return f"relative {compact(self.places)}{per_stride((self.stride,))}"
 
     def rows(self) -> Array:
         """Which row each pair reads."""
         found = np.zeros((1, 1), np.int64)
         for size in map(int, self.places):
             place = np.arange(size)
-            offset = place[:, None] - place + size - 1
-            found = found[:, None, :, None] * (2 * size - 1) + offset[:, None]
-            found = found.reshape(found.shape[0] * size, -1)
+            offset = place[:: int(self.stride), None] - place
+            offset = offset + size - 1 if self.signed else abs(offset)
+            offsets = 2 * size - 1 if self.signed else size
+            found = found[:, None, :, None] * offsets + offset[:, None]
+            found = found.reshape(found.shape[0] * len(offset), -1)
         return found
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
@@ -121,8 +135,12 @@ class Relative(Moved):
 
     def torch(self, *inputs: Shape) -> Torch:
         """A function of the file's own."""
-        places = tuple(self.places)
-        return Torch(function=Call("relative", (Operand(0), places)), helper=RELATIVE)
+        keywords: dict[str, tuple[object, object]] = {
+            "signed": (self.signed, True),
+            "stride": (self.stride, 1),
+        }
+        call = Call("relative", (Operand(0), tuple(self.places)), keywords)
+        return Torch(function=call, helper=RELATIVE)
 
     def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
         """`Gather`."""

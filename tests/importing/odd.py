@@ -43,6 +43,35 @@ class Window(nn.Module):
         return torch.roll(x, (2, 2), (1, 2)).mean((1, 2))
 
 
+class Unsigned(nn.Module):
+    """Biases by the distance of places, kept head by head, and by offsets that are gathered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, 4)
+        self.near, self.far = (nn.Parameter(torch.randn(2, 16)) for _ in range(2))
+        self.table = nn.Parameter(torch.randn(49, 2))
+        points = [(y, x) for y in range(4) for x in range(4)]
+        known: dict[tuple[int, int], int] = {}
+        for a, b in ((a, b) for a in points for b in points):
+            known.setdefault((abs(a[0] - b[0]), abs(a[1] - b[1])), len(known))
+        rows = [[known[abs(a - c), abs(b - d)] for c, d in points] for a, b in points]
+        half = [row for (a, b), row in zip(points, rows, strict=True) if not (a % 2 or b % 2)]
+        self.register_buffer("rows", torch.tensor(rows))
+        self.register_buffer("quarter", torch.tensor(half))
+        offsets = [[(a - c + 3) * 7 + b - d + 3 for c, d in points] for a, b in points]
+        self.register_buffer("index", torch.tensor(offsets).flatten()[:, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.stem(x).flatten(2).transpose(1, 2).unflatten(2, (2, 4)).transpose(1, 2)
+        scores = tokens @ tokens.transpose(2, 3) + self.near[:, self.rows]
+        both = self.table.gather(0, self.index.repeat(1, 2)).view(16, 16, 2).permute(2, 0, 1)
+        tokens = (scores + both).softmax(-1) @ tokens
+        asking = tokens.unflatten(2, (4, 4))[:, :, ::2, ::2].flatten(2, 3)
+        scores = asking @ tokens.transpose(2, 3) + self.far[:, self.quarter]
+        return scores.softmax(-1) @ tokens
+
+
 class Standard(nn.Conv2d):
     """Filters brought to mean 0 and variance 1, with a gain, as in normaliser-free networks."""
 

@@ -14,7 +14,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
-    *(odd.Biased, odd.Turns, odd.Voting, odd.Causal),
+    *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -68,6 +68,12 @@ def test_what_is_recorded_in_steps_is_one_step() -> None:
     text = from_torch(odd.InPlace(), (3, 16, 16)).text
     assert "lrn(n=3, k=2.0)" in text
     assert "crop([12, 12])" in text
+
+
+def test_a_table_of_distances_is_relative() -> None:
+    text = from_torch(odd.Unsigned(), (3, 16, 16)).text
+    for given in ("[4, 4]", "[4, 4], signed=false", "[4, 4], signed=false, stride=2"):
+        assert text.count(f"relative({given})") == 1
 
 
 def test_a_pad_in_front_of_a_line_has_its_word() -> None:

@@ -90,6 +90,24 @@ def _square(call: Call) -> Seen:
     return _unary(call, "pow", exponent=2.0)
 
 
+@rule("log_sigmoid")
+def _log_sigmoid(call: Call) -> Seen:
+    """-softplus(-x)."""
+    x = call.tensor("self")
+    for word in ("neg", "softplus", "neg"):
+        x = call.like(call.layer(word, [x], [x.ours]), x)
+    return x
+
+
+@rule("softsign")
+def _softsign(call: Call) -> Seen:
+    """x / (|x| + 1)."""
+    x = call.tensor("self")
+    below = call.like(call.layer("abs", [x], [x.ours]), x)
+    below = call.like(call.layer("add", [below], [x.ours], by=1.0), x)
+    return call.like(call.layer("div", [x, below], [x.ours]), x)
+
+
 @rule("prelu", "_prelu_kernel")
 def _prelu(call: Call) -> Seen:
     x = call.tensor("self", plain=True)
@@ -168,6 +186,19 @@ def _arithmetic(call: Call) -> Seen:
     if isinstance(other, Constant):
         return _learned(call, flowing, other)
     raise call.refuse(f"with {other!r}")
+
+
+@rule("lerp")
+def _lerp(call: Call) -> Seen:
+    """start + weight · (end − start)."""
+    start, end = call["self"], call["end"]
+
+    def step(word: str, first: Any, second: Any) -> Seen:
+        given = {"self": first, "other": second}
+        found: Seen = _arithmetic(replace(call, word=word, given=given))
+        return found
+
+    return step("add", start, step("mul", step("sub", end, start), call["weight"]))
 
 
 @rule("rsub")

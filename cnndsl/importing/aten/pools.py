@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cnndsl.importing.aten.table import rule
@@ -92,6 +93,33 @@ def _over(call: Call, x: Seen, dims: list[int], word: str, *, keep: bool, **give
     )
     made = call.layer(word, [x], [shape], axis=over, **given)
     return call.gives(made, batch, merged=x.merged)
+
+
+@rule("var", "std")
+def _variance(call: Call) -> Seen:
+    """The mean of the squared distances from the mean; as many less one count."""
+    x, given = call.tensor("self"), call["dim"]
+    dims = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
+    dims = sorted(d % len(x.shape) for d in dims)
+    less = call["correction"] if "correction" in call.given else int(call["unbiased"])
+    count = math.prod(x.shape[d] for d in dims)
+    one = tuple(1 if d in dims else n for d, n in enumerate(x.shape))
+    centre = _over(replace(call, shapes=(one,)), x, dims, "mean", keep=True)
+    found = call.like(call.layer("sub", [x, centre], [x.ours]), x)
+    found = call.reader.seen(found.value, x.shape, x.batch, merged=x.merged)
+    square = call.layer("pow", [found], [x.ours], exponent=2.0)
+    found = call.reader.seen(square, x.shape, x.batch, merged=x.merged)
+    found = _over(call, found, dims, "mean", keep=bool(call["keepdim"]))
+    if count - (1 if less is None else less) <= 0:
+        raise call.refuse("of one number")
+    steps: list[tuple[str, dict[str, float]]] = []
+    if less != 0:
+        steps.append(("mul", {"by": count / (count - (1 if less is None else less))}))
+    if call.word == "std":
+        steps.append(("sqrt", {}))
+    for word, by in steps:
+        found = call.like(call.layer(word, [found], [found.ours], **by), found)
+    return found
 
 
 @rule("max", "min")

@@ -86,6 +86,19 @@ def _split(call: Call) -> list[Seen]:
     ]
 
 
+@rule("glu")
+def _glu(call: Call) -> Seen:
+    """One half times the sigmoid of the other."""
+    x = call.tensor("self")
+    axis = x.axis(call["dim"])
+    if axis is None or (x.merged and axis == x.batch):
+        raise call.refuse("of the batch")
+    half = x.ours[axis] // 2
+    first, second = (call.reader.seen(one) for one in _parts(call, x, axis, [half, half]))
+    gate = call.reader.seen(call.layer("sigmoid", [second], [second.ours]))
+    return call.like(call.layer("mul", [first, gate], [first.ours]), x)
+
+
 @rule("unbind")
 def _unbind(call: Call) -> list[Seen]:
     x = call.tensor("self")
@@ -304,41 +317,82 @@ def _index(call: Call) -> Seen:
     index = call["indices"][places[0]] if len(places) == 1 else None
     if not isinstance(index, Constant) or index.value is None:
         raise call.refuse("by what is computed, or along several axes")
-    dim, numbers = places[0], index.value
+    return _taken(call, x, places[0], index.value)
+
+
+@rule("index_select", "embedding")
+def _selected(call: Call) -> Seen:
+    x, index = (call["weight"] or call["self"]), (call["indices"] or call["index"])
+    if not isinstance(index, Constant) or index.value is None:
+        raise call.refuse("by what is computed")
+    return _taken(call, call.seen(x), (call["dim"] or 0) % len(x.shape), index.value)
+
+
+@rule("gather")
+def _gather(call: Call) -> Seen:
+    """The same rows for all, which `expand` or `repeat` has written out."""
+    x, index = call.tensor("self"), call["index"]
+    if not isinstance(index, Constant) or index.value is None:
+        raise call.refuse("by what is computed")
+    dim, numbers = call["dim"] % len(x.shape), index.value
+    first = numbers.movedim(dim, 0).flatten(1)
+    sizes = [(n, m) for d, (n, m) in enumerate(zip(x.shape, numbers.shape, strict=True))]
+    if any(n != m for d, (n, m) in enumerate(sizes) if d != dim):
+        raise call.refuse("of a part of an axis")
+    if not bool((first == first[:, :1]).all()):
+        raise call.refuse("by other rows in each column")
+    return _taken(call, x, dim, first[:, 0])
+
+
+def _taken(call: Call, x: Seen, dim: int, numbers: Any) -> Seen:
+    """What numbers that are known name along an axis."""
     axis = x.axis(dim)
     if axis is None or (x.merged and dim == x.batch) or numbers.is_floating_point():
         raise call.refuse("of the batch")
     if str(numbers.dtype) == "torch.bool":
         raise call.refuse("by a mask")
-    sides = None if axis else _window(numbers, x.ours[0])
-    if sides is not None:
-        n = math.prod(sides)
-        made = call.layer("relative", [x], [(n, n, *x.ours[1:])], places=sides)
-        return _reread(
-            call, call.reader.seen(made, (n, n, *x.shape[1:]), x.batch), call.shapes[0]
-        )
+    given = _window(numbers, x.ours[axis])
+    if given is not None:
+        return _reread(call, _pairs(call, x, dim, axis, given), call.shapes[0])
     if len(numbers.shape) != 1:
         raise call.refuse(f"by a table of {numbers.numel()} numbers")
     taken = numbers.tolist()
     step = taken[1] - taken[0] if len(taken) > 1 else 1
     if step < 1 or taken != list(range(taken[0], taken[-1] + 1, step)) or taken[0] < 0:
         raise call.refuse(f"by {len(taken)} numbers that are not evenly spaced")
-    ours = (*x.ours[:axis], len(taken), *x.ours[axis + 1 :])
-    given = {"start": taken[0], "stop": taken[-1] + 1, "axis": axis, "step": step}
-    return call.like(call.layer("slice", [x], [ours], **given), x)
+    return _cut(call, x, axis, taken[0], taken[-1] + 1, step)
 
 
-def _window(numbers: Any, rows: int) -> Shape | None:
-    """The window whose places' offsets an index names, if it is one."""
-    count = math.isqrt(numbers.numel())
-    if count * count != numbers.numel() or numbers.numel() < 2:
-        return None
-    for height in range(1, count + 1):
-        width = count // height
-        if height * width != count or (2 * height - 1) * (2 * width - 1) != rows:
+def _pairs(call: Call, x: Seen, dim: int, axis: int, given: dict[str, Any]) -> Seen:
+    """`relative`, whose rows are first; the pairs stand where these were."""
+    rest = [n for n in range(len(x.ours)) if n != axis]
+    rows = call.reader.seen(permuted(call, x, (axis, *rest)))
+    (pairs,) = OPS["relative"](**given).shapes(rows.ours)
+    made = call.reader.seen(call.layer("relative", [rows], [pairs], **given))
+    order = [n + 2 for n in range(len(rest))]
+    order[axis:axis] = [0, 1]
+    shape = (*x.shape[:dim], *pairs[:2], *x.shape[dim + 1 :])
+    batch = x.batch + (x.batch > dim)
+    return call.reader.seen(permuted(call, made, tuple(order)), shape, batch, merged=x.merged)
+
+
+def _window(numbers: Any, rows: int) -> dict[str, Any] | None:
+    """The window whose places' offsets an index names, if it is one: `relative`'s arguments."""
+    count = numbers.numel()
+    tries = [(True, (h, w)) for h in range(1, rows) for w in [(rows // (2 * h - 1) + 1) // 2]]
+    tries += [(False, (h, rows // h)) for h in range(1, rows + 1)]
+    for signed, (height, width) in tries:
+        offsets = (2 * height - 1) * (2 * width - 1) if signed else height * width
+        places = height * width
+        if offsets != rows or width < 1 or count % places or places < 2:
             continue
         sides = (height, width) if height > 1 else (width,)
-        found = OPS["relative"](places=sides).rows()  # type: ignore[attr-defined]
-        if (found.ravel() == numbers.flatten().numpy()).all():
-            return sides
+        for stride in range(1, max(sides) + 1):
+            given = {"places": sides, "signed": signed, "stride": stride}
+            asking = math.prod((n - 1) // stride + 1 for n in sides)
+            if asking * places != count:
+                continue
+            found = OPS["relative"](**given).rows()  # type: ignore[attr-defined]
+            if (found.ravel() == numbers.flatten().numpy()).all():
+                return given
     return None

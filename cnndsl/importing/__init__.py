@@ -103,10 +103,10 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
                 break
         flow = tried
         batch = 2 if second is None else 1
-        first = proof.difference(network, names, flow, flow.inputs, batch)
+        first, same = proof.difference(network, names, flow, flow.inputs, batch)
     except ArchError as error:
         raise _unsaid(error) from None
-    if not first <= proof.CLOSE:
+    if not same:
         raise refused(f"the text computes something else: the outputs differ by {first:.2g}")
     if second is None:
         text = layout(recovered(flow, fixed=True))
@@ -152,12 +152,12 @@ def _second(
 
     try:
         network = loads(text, inputs=dict(shapes))
-        found = proof.difference(network, names, flow, shapes)
+        found, same = proof.difference(network, names, flow, shapes)
     except ArchError:
         return None
     except Exception:  # whatever a user's module raises at a size that it refuses
         return None
-    return found if found <= proof.CLOSE else None
+    return found if same else None
 
 
 def _expecting(text: str, network: Network) -> str:

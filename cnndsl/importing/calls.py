@@ -187,6 +187,8 @@ class Reader:
         self.apart: dict[Value, Value] = {}
         """The rows of a tensor as samples of their own."""
         self.rows: dict[Value, int] = {}
+        self.rounds = False
+        """Whether the program rounds to single precision whatever it is run in."""
 
     def seen(
         self,

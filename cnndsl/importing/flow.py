@@ -111,6 +111,8 @@ class Flow(Record):
     """Computes the outputs in order, for weights of the same names and any batch."""
     source: str = ""
     """Where it comes from, in words: `torchvision.models:resnet50`."""
+    rounds: bool = True
+    """Whether something in it is rounded to single precision, in double precision too."""
     copies: bool = False
     """Whether a weight that several layers read may become several: equal ones are often put
     together by what writes a file, and are nobody's intention.

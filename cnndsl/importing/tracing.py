@@ -251,7 +251,7 @@ def trace(program: ExportedProgram, name: str) -> Flow:
     )
     given = {ports[name]: shape for name, shape in inputs.items()}
     ends = {port: (ports.get(n, n), o) for port, (n, o) in outputs.items()}
-    return Flow(name, given, ends, layers, {}, _none)
+    return Flow(name, given, ends, layers, {}, _none, rounds=reader.rounds)
 
 
 def _step(
@@ -367,6 +367,7 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader, numbers: Numbers)
         return
     rule = RULES.get(word)
     if nothing(call):
+        reader.rounds |= call["dtype"] is not None
         seen[node] = flows[0]
     elif word in SAME:
         raise call.refuse(f"in another precision ({call['dtype']})".replace("torch.", ""))

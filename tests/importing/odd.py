@@ -488,6 +488,22 @@ class Normed(nn.Module):
         return self.last(self.fifth(self.fourth(x).relu()))
 
 
+class Formulas(nn.Module):
+    """Statistics, gates and functions that are steps of others, and numbers for each sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 8, 3), nn.Linear(4, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.glu(self.conv(x), dim=1)
+        rows = x.flatten(2)
+        x = rows.std(-1) + F.softsign(rows.var(-1, unbiased=False))
+        x = torch.lerp(x, F.logsigmoid(rows.amax(-1)), 0.25)
+        turn = torch.eye(3).flatten().view(1, 9).repeat(len(x), 1)
+        return (self.last(x) + turn.to(x.device)).view(-1, 3, 3)
+
+
 class Restless(nn.Module):
     """A parametrisation that gives other weights at each call."""
 

@@ -14,7 +14,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.Window, odd.Normless, odd.Blurred, odd.Nested, odd.Lists, odd.Einsum, odd.Parts),
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
-    *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned),
+    *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned, odd.Formulas),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -109,6 +109,23 @@ def test_equal_lines_are_a_family() -> None:
     text = from_torch(odd.Aggregated(), (3, 16, 16)).text
     assert "convs: for _ in 0..4 { conv(4, 3x3, act=silu) }" in text
     assert "convs[*] }" in text
+
+
+def test_a_number_that_a_size_is_in_fixes_the_size() -> None:
+    class Ratio(nn.Module):
+        """Two spreads, each by one less than the count: at another size nearly the same."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            below = self.first(x).flatten(2).var(2) + 1e-5
+            return below / (self.second(x).flatten(2).var(2) + 1e-5)
+
+    found = from_torch(Ratio(), (3, 16, 16))
+    assert "image[3, 16, 16]" in found.text
+    assert "the file takes no other size" in found.report
 
 
 def test_outputs_have_names_that_a_file_can_give() -> None:

@@ -87,6 +87,7 @@ def _blurred(call: Call, x: Seen) -> Seen | None:
     plain = plain and all(n == 1 for n in call.sizes("dilation", rank))
     if not plain or not bool(((numbers.double() - whole).abs() < SMALL).all()):
         return None
+    call.reader.rounds = True
     none = ((0, 0),) * rank
     for number in range(side - 1):
         last = number == side - 2
@@ -242,6 +243,7 @@ def _rms_norm(call: Call) -> Seen:
     if len(call["normalized_shape"]) != 1 or axis is None:
         raise call.refuse("over several axes, or the batch")
     eps = call["eps"] if call["eps"] is not None else EPSILON
+    call.reader.rounds |= call["eps"] is None
     one = (*x.ours[:axis], 1)
     squares = call.like(call.layer("pow", [x], [x.ours], exponent=2.0), x)
     mean: Value = call.layer("mean", [squares], [one], axis=axis, keep=True)

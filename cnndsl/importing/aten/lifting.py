@@ -69,7 +69,11 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     """Numbers as a constant tensor."""
     value = constant.value.detach().double()
     shape = tuple(constant.shape) or (1,)
-    flat = [shortest(number, constant) for number in value.flatten().tolist()]
+    at = beside.batch
+    if at >= 0 and len(shape) == len(beside.shape) and 1 < shape[at] == beside.shape[at]:
+        if bool((value == value.narrow(at, 0, 1)).all()):  # written out for each sample
+            value, shape = value.narrow(at, 0, 1), (*shape[:at], 1, *shape[at + 1 :])
+    flat = [shortest(call, number, constant) for number in value.flatten().tolist()]
     if len(set(flat)) == 1:
         given: dict[str, Any] = {"sizes": shape, "value": flat[0]}
         return call.reader.seen(call.layer("full", [beside], [shape], **given), shape, -1)
@@ -88,10 +92,13 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     return call.reader.seen(made, shape, -1)
 
 
-def shortest(number: float, constant: Constant) -> float:
+def shortest(call: Call, number: float, constant: Constant) -> float:
     """The shortest number that is the same one in the precision of a constant."""
-    single = str(constant.value.dtype) == "torch.float32"
-    return float(str(np.float32(number))) if single else number
+    if str(constant.value.dtype) != "torch.float32":
+        return number
+    found = float(str(np.float32(number)))
+    call.reader.rounds |= found != number
+    return found
 
 
 def _mask(value: Any) -> dict[str, Any] | None:
@@ -159,4 +166,4 @@ def uniform(call: Call, constant: Constant) -> float | None:
         raise call.refuse(
             f"with {constant.spoken}, a saved buffer, all {float(value[0]):g} now"
         )
-    return shortest(float(value[0]), constant)
+    return shortest(call, float(value[0]), constant)

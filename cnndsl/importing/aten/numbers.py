@@ -94,6 +94,7 @@ def _square(call: Call) -> Seen:
 def _log_sigmoid(call: Call) -> Seen:
     """-softplus(-x)."""
     x = call.tensor("self")
+    call.reader.rounds = True  # `softplus` is x where single precision has no more digits
     for word in ("neg", "softplus", "neg"):
         x = call.like(call.layer(word, [x], [x.ours]), x)
     return x
@@ -165,6 +166,11 @@ def aligned(call: Call, first: Seen, second: Seen) -> tuple[Seen, Seen]:
     places = [(one.batch, one.merged, one.rows) for one in (first, second)]
     if places[0] == places[1]:
         return first, second
+    for one, other in ((first, second), (second, first)):
+        beside = (one.batch, one.merged) == (0, 1) and (other.batch, other.merged) == (0, 0)
+        if beside and one.ours[0] == other.rows:
+            apart = call.apart(one)
+            return (apart, second) if one is first else (first, apart)
     raise call.refuse("of tensors whose batches lie at different places")
 
 

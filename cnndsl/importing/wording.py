@@ -297,6 +297,7 @@ class Wording:
                 continue
             variadic = step.word == "reshape"
             text = self.several(given[one.name], block, variadic=variadic)
+            text = _counted(text) if step.word == "values" else text
             default = usual_.get(one.name, one.default)
             if self._is_default(step, one.name, text, default):
                 skipped = True
@@ -374,6 +375,13 @@ def _regrouped(given: Mapping[str, Column]) -> dict[str, Column | list[Column]]:
         else:
             made[name] = column
     return made
+
+
+def _counted(text: str) -> str:
+    """`[0.0, 1.0, 2.0, 3.0]` as `0..4`."""
+    numbers = text.strip("[]").split(", ")
+    count = len(numbers)
+    return f"0..{count}" if count > 2 and numbers == [f"{n}.0" for n in range(count)] else text
 
 
 def _ports(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
     *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned, odd.Formulas),
+    *(odd.Placed,),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -109,6 +110,12 @@ def test_equal_lines_are_a_family() -> None:
     text = from_torch(odd.Aggregated(), (3, 16, 16)).text
     assert "convs: for _ in 0..4 { conv(4, 3x3, act=silu) }" in text
     assert "convs[*] }" in text
+
+
+def test_coordinates_are_lines_of_numbers() -> None:
+    text = from_torch(odd.Placed(), (3, 16, 16)).text
+    assert "values(0..256) -> mul(by=0.00392156862745098)" in text
+    assert "values(0..8) -> reshape(8, 1, 1)" in text
 
 
 def test_a_number_that_a_size_is_in_fixes_the_size() -> None:

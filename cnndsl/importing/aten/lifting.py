@@ -85,11 +85,84 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
             made = call.layer("reshape", [call.reader.seen(made)], [shape], sizes=shape)
         return call.reader.seen(made, shape, -1)
     if len(flat) > MOST:
-        raise call.refuse(f"with {len(flat)} constant numbers")
+        grid = _grid(call, constant, value.reshape(shape), beside)
+        if grid is None:
+            raise call.refuse(f"with {len(flat)} constant numbers")
+        return grid
     made = call.layer("values", [beside], [(len(flat),)], numbers=tuple(flat))
-    if len(shape) > 1:
-        made = call.layer("reshape", [call.reader.seen(made)], [shape], sizes=shape)
-    return call.reader.seen(made, shape, -1)
+    return _laid(call, call.reader.seen(made, (len(flat),), -1), shape)
+
+
+def _laid(call: Call, x: Seen, shape: Shape) -> Seen:
+    """What all samples share, read as another shape."""
+    if x.ours != shape:
+        x = call.reader.seen(call.layer("reshape", [x], [shape], sizes=shape), shape, -1)
+    return x
+
+
+def _grid(call: Call, constant: Constant, value: Any, beside: Seen) -> Seen | None:
+    """Coordinates: all of it goes along one axis, or each entry of the last axis does."""
+    for pieces in ([value], value.split(1, -1)):
+        axes = [_along(piece) for piece in pieces]
+        if len(pieces) <= FEW and None not in axes:
+            break
+    else:
+        return None
+    whole, rows = tuple(pieces[0].shape), []
+    for piece, axis in zip(pieces, axes, strict=True):
+        row = _row(call, constant, _line(piece, axis), beside)
+        if row is None:
+            return None
+        sizes = tuple(n if number == axis else 1 for number, n in enumerate(whole))
+        rows.append(_laid(call, row, sizes))
+    zeros = call.reader.seen(call.layer("full", [beside], [whole], sizes=whole, value=0.0))
+    made = [call.reader.seen(call.layer("add", [row, zeros], [whole])) for row in rows]
+    shape = tuple(value.shape)
+    last = {"axis": len(shape) - 1}
+    joined = call.layer("concat", made, [shape], **last) if len(made) > 1 else made[0].value
+    return call.reader.seen(joined, shape, -1)
+
+
+FEW = 4
+"""So many coordinates may stand side by side."""
+
+
+def _along(value: Any) -> int | None:
+    """The axis along which alone numbers change, if there is one."""
+    for axis in range(value.dim()):
+        line = _line(value, axis)
+        sizes = [len(line) if n == axis else 1 for n in range(value.dim())]
+        if bool((value == line.reshape(sizes)).all()):
+            return axis
+    return None
+
+
+def _line(value: Any, axis: int) -> Any:
+    """The numbers along one axis, at the start of the others."""
+    return value[tuple(slice(None) if n == axis else 0 for n in range(value.dim()))]
+
+
+def _row(call: Call, constant: Constant, line: Any, beside: Seen) -> Seen | None:
+    """Numbers of a line, or equal steps: `values(0..224) -> mul -> add`."""
+    count = len(line)
+    flat = [shortest(call, number, constant) for number in line.tolist()]
+    if count <= MOST:
+        made = call.layer("values", [beside], [(count,)], numbers=tuple(flat))
+        return call.reader.seen(made, (count,), -1)
+    step = (flat[-1] - flat[0]) / (count - 1)
+    even = line.new_tensor([flat[0] + step * n for n in range(count)])
+    if not bool(((even - line).abs() <= SINGLE * line.abs().max()).all()):
+        return None
+    call.reader.rounds = True
+    made = call.layer("values", [beside], [(count,)], numbers=tuple(map(float, range(count))))
+    for word, by in (("mul", step), ("add", flat[0])):
+        if by != (word == "mul"):
+            made = call.layer(word, [call.reader.seen(made)], [(count,)], by=by)
+    return call.reader.seen(made, (count,), -1)
+
+
+SINGLE = 2.0**-22
+"""How far single precision may be from equal steps, by the largest number."""
 
 
 def shortest(call: Call, number: float, constant: Constant) -> float:

@@ -115,7 +115,7 @@ def test_equal_lines_are_a_family() -> None:
 def test_coordinates_are_lines_of_numbers() -> None:
     text = from_torch(odd.Placed(), (3, 16, 16)).text
     assert "values(0..256) -> mul(by=0.00392156862745098)" in text
-    assert "values(0..8) -> reshape(8, 1, 1)" in text
+    assert "values(0..8) -> add" in text
 
 
 def test_a_number_that_a_size_is_in_fixes_the_size() -> None:

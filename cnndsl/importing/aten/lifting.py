@@ -70,9 +70,9 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     value = constant.value.detach().double()
     shape = tuple(constant.shape) or (1,)
     at = beside.batch
-    if at >= 0 and len(shape) == len(beside.shape) and 1 < shape[at] == beside.shape[at]:
-        if bool((value == value.narrow(at, 0, 1)).all()):  # written out for each sample
-            value, shape = value.narrow(at, 0, 1), (*shape[:at], 1, *shape[at + 1 :])
+    each = at >= 0 and len(shape) == len(beside.shape) and 1 < shape[at] == beside.shape[at]
+    if each and bool((value == value.narrow(at, 0, 1)).all()):  # written out for each sample
+        value, shape = value.narrow(at, 0, 1), (*shape[:at], 1, *shape[at + 1 :])
     flat = [shortest(call, number, constant) for number in value.flatten().tolist()]
     if len(set(flat)) == 1:
         given: dict[str, Any] = {"sizes": shape, "value": flat[0]}

@@ -102,7 +102,7 @@ def _log_sigmoid(call: Call) -> Seen:
 
 @rule("softsign")
 def _softsign(call: Call) -> Seen:
-    """x / (|x| + 1)."""
+    """|x| + 1 below x."""
     x = call.tensor("self")
     below = call.like(call.layer("abs", [x], [x.ours]), x)
     below = call.like(call.layer("add", [below], [x.ours], by=1.0), x)
@@ -196,7 +196,7 @@ def _arithmetic(call: Call) -> Seen:
 
 @rule("lerp")
 def _lerp(call: Call) -> Seen:
-    """start + weight · (end − start)."""
+    """`weight` of the way from one to the other."""
     start, end = call["self"], call["end"]
 
     def step(word: str, first: Any, second: Any) -> Seen:

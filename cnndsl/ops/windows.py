@@ -90,8 +90,8 @@ class Relative(Moved):
         # In a line, a place reads a run of rows, so much further than the place before.
         line = len(self.places) == 1 and self.signed
         first = {(0, 0): Taps((0,), (int(self.places[0]) - 1,), int(self.stride))}
-        axes = (first if line else {}, {})
-        axes += tuple({(0, axis): SAME} for axis in range(1, len(inputs[0])))
+        rest = ({(0, axis): SAME} for axis in range(1, len(inputs[0])))
+        axes = (first if line else {}, {}, *rest)
         return (Reading(axes, anywhere=frozenset() if line else frozenset({(0, 0)})),)
 
     def saves(self, *inputs: Shape, grads: tuple[bool, ...]) -> Saved:

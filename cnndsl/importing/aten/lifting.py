@@ -103,8 +103,8 @@ def _laid(call: Call, x: Seen, shape: Shape) -> Seen:
 def _grid(call: Call, constant: Constant, value: Any, beside: Seen) -> Seen | None:
     """Coordinates: all of it goes along one axis, or each entry of the last axis does."""
     for pieces in ([value], value.split(1, -1)):
-        axes = [_along(piece) for piece in pieces]
-        if len(pieces) <= FEW and None not in axes:
+        axes = [axis for piece in pieces if (axis := _along(piece)) is not None]
+        if len(axes) == len(pieces) <= FEW:
             break
     else:
         return None
@@ -118,7 +118,7 @@ def _grid(call: Call, constant: Constant, value: Any, beside: Seen) -> Seen | No
     zeros = call.reader.seen(call.layer("full", [beside], [whole], sizes=whole, value=0.0))
     made = [call.reader.seen(call.layer("add", [row, zeros], [whole])) for row in rows]
     shape = tuple(value.shape)
-    last = {"axis": len(shape) - 1}
+    last: dict[str, Any] = {"axis": len(shape) - 1}
     joined = call.layer("concat", made, [shape], **last) if len(made) > 1 else made[0].value
     return call.reader.seen(joined, shape, -1)
 

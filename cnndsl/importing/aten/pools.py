@@ -112,7 +112,7 @@ def _variance(call: Call) -> Seen:
     found = _over(call, found, dims, "mean", keep=bool(call["keepdim"]))
     if count - (1 if less is None else less) <= 0:
         raise call.refuse("of one number")
-    steps: list[tuple[str, dict[str, float]]] = []
+    steps: list[tuple[str, dict[str, Any]]] = []
     if less != 0:
         steps.append(("mul", {"by": count / (count - (1 if less is None else less))}))
     if call.word == "std":

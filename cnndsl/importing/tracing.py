@@ -19,10 +19,11 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnndsl.importing.aten import COPIES, RULES, SAME, VIEWS, lifted, nothing
+from cnndsl.importing.aten import RULES, SAME, lifter, nothing
 from cnndsl.importing.calls import BATCH, Call, Constant, Reader, Seen
 from cnndsl.importing.constants import LIKE, Numbers, made
 from cnndsl.importing.flow import Flow, Scope, Value, refused, sayable
+from cnndsl.importing.inplace import aliases, word_of
 from cnndsl.importing.written import as_written
 from cnndsl.ops.facts import Array, Shape
 
@@ -268,7 +269,7 @@ def _step(
     if not str(word).startswith("wrap_with_"):
         reader.scopes = _scopes(node)
         _read(node, seen, reader, numbers)
-        _aliases(node, seen, memory, reader)
+        aliases(node, seen, memory, reader)
         return
     place = next(
         n
@@ -317,15 +318,6 @@ def _scopes(node: fx.Node) -> tuple[Scope, ...]:
     return tuple(found)
 
 
-def _word(node: fx.Node) -> tuple[str, bool]:
-    """The operation without its namespace, and whether it writes in place."""
-    full = str(node.target)
-    parts = full.split(".")
-    word = parts[1] if parts[0] in ("aten", "prims") and len(parts) > 1 else full
-    inplace = word.endswith("_") and not word.startswith("_")
-    return word.rstrip("_") if inplace else word, inplace
-
-
 def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader, numbers: Numbers) -> None:
     """Give one call to its rule."""
     from torch import fx
@@ -336,7 +328,7 @@ def _read(node: fx.Node, seen: dict[Any, Any], reader: Reader, numbers: Numbers)
         if source in numbers.known:
             numbers.known[node] = numbers.known[source][number]
         return
-    word, _ = _word(node)
+    word, _ = word_of(node)
     flows = [seen[n] for n in node.all_input_nodes]
     value = node.meta.get("val")
     many = value if isinstance(value, list | tuple) else (value,)
@@ -383,19 +375,7 @@ def _apart(call: Call, node: fx.Node, flows: list[Any], numbers: Numbers) -> Any
     values = value if isinstance(value, list | tuple) else (value,)
     flows = [] if call.word in LIKE else flows
     several = isinstance(node.meta.get("val"), list | tuple)
-    whole = made(call.word, flows, call.shapes)
-    scopes, memory = call.reader.scopes, dict[int, Seen]()
-
-    def lift(number: int, beside: Seen) -> Seen:
-        if number not in memory:
-            now, call.reader.scopes = call.reader.scopes, scopes
-            try:
-                found = lifted(call, beside)
-            finally:
-                call.reader.scopes = now
-            memory.update(enumerate(found if isinstance(found, list) else [found]))
-        return memory[number]
-
+    whole, lift = made(call.word, flows, call.shapes), lifter(call)
     found = [
         replace(
             one,
@@ -411,36 +391,6 @@ def _apart(call: Call, node: fx.Node, flows: list[Any], numbers: Numbers) -> Any
 def _flowing(value: object) -> bool:
     several = value if isinstance(value, list | tuple) else (value,)
     return any(isinstance(one, Seen) for one in several)
-
-
-def _aliases(
-    node: fx.Node, seen: dict[Any, Any], memory: dict[Any, int], reader: Reader
-) -> None:
-    """What a call writes in place is what is read of that memory from now on.
-
-    Raises ArchError: another view of it is read afterwards.
-    """
-    word, inplace = _word(node)
-    first = node.args[0] if node.args else None
-    if isinstance(first, (list, tuple)) or not hasattr(first, "name"):
-        first = None
-    shares = first is not None and (
-        inplace
-        or word in VIEWS
-        or node.target is operator.getitem
-        or (seen[node] is seen[first] and word not in COPIES)
-    )
-    memory[node] = memory.setdefault(first, len(memory)) if shares else len(memory)
-    if not inplace or first is None:
-        return
-    before = seen[first]
-    for other, place in list(memory.items()):
-        if place != memory[node] or other is node or not isinstance(seen.get(other), Seen):
-            continue
-        if seen[other].value == getattr(before, "value", None):
-            seen[other] = replace(seen[node], shape=seen[other].shape)
-        elif any(user > node for user in other.users):
-            raise refused(f"`{word}_` writes into a part of a tensor in place", reader.where)
 
 
 def _outputs(program: ExportedProgram, results: list[Any]) -> dict[str, Value]:

@@ -522,6 +522,31 @@ class Placed(nn.Module):
         return x.mean(2) + self.bias(self.places).flatten(0, 1).mean(0)
 
 
+class Written(nn.Module):
+    """Parts of copies of parameters are written over, as Swin V2 has no bias for its keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(12, 3))
+        self.bias, self.gain = nn.Parameter(torch.randn(12)), nn.Parameter(torch.randn(12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias, gain = self.bias.clone(), self.gain.exp()
+        bias[4:8].zero_()
+        gain[:2].mul_(3)
+        gain.add_(1)
+        return F.linear(x.mean((2, 3)), self.weight, bias) * gain
+
+
+class Rewritten(Written):
+    """A part that is no slice of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self.bias.clone()
+        bias.view(3, 4)[1].zero_()
+        return F.linear(x.mean((2, 3)), self.weight, bias)
+
+
 class Restless(nn.Module):
     """A parametrisation that gives other weights at each call."""
 

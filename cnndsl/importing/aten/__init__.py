@@ -7,7 +7,7 @@ Importing this package registers them.
 """
 
 from cnndsl.importing.aten import layers, numbers, ours, pools, shapes
-from cnndsl.importing.aten.lifting import lifted
+from cnndsl.importing.aten.lifting import lifter
 from cnndsl.importing.aten.table import COPIES, RULES, SAME, VIEWS, nothing
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "SAME",
     "VIEWS",
     "layers",
-    "lifted",
+    "lifter",
     "nothing",
     "numbers",
     "ours",

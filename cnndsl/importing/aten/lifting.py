@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,23 @@ def lifted(call: Call, beside: Seen) -> Any:
     if rule is None:
         raise call.refuse("of parameters has no word in the language")
     return rule(made)
+
+
+def lifter(call: Call) -> Callable[[int, Seen], Seen]:
+    """What makes each result of a call of parameters a layer, once, where the call stands."""
+    scopes, memory = call.reader.scopes, dict[int, Seen]()
+
+    def lift(number: int, beside: Seen) -> Seen:
+        if number not in memory:
+            now, call.reader.scopes = call.reader.scopes, scopes
+            try:
+                found = lifted(call, beside)
+            finally:
+                call.reader.scopes = now
+            memory.update(enumerate(found if isinstance(found, list) else [found]))
+        return memory[number]
+
+    return lift
 
 
 def flowing(call: Call, constant: Constant, beside: Seen) -> Seen:

@@ -266,6 +266,16 @@ def _repeat(call: Call) -> Seen:
     return x
 
 
+@rule("zero", "fill")
+def _filled(call: Call) -> Seen:
+    """What is written over: the same number everywhere."""
+    x, value = call.tensor("self"), call["value"] or 0.0
+    if not isinstance(value, int | float):
+        raise call.refuse("with a tensor")
+    made = call.layer("full", [x], [x.ours], sizes=x.ours, value=float(value))
+    return call.like(made, x)
+
+
 @rule("pixel_shuffle")
 def _pixel_shuffle(call: Call) -> Seen:
     x = call.tensor("self", plain=True)

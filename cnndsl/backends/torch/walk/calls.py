@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from cnndsl.backends.torch.recursive import calling
 from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.operations import Operations
-from cnndsl.backends.torch.walk.parts import Flow, Operand, Views
+from cnndsl.backends.torch.walk.parts import Flow, Operand, Turning, Views
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.structure import Call, Tensor
@@ -161,7 +162,15 @@ class Calls(Operations):
             shape = self.substituted(callee, arguments, extra, sizes)
             unit.shaped(tensor, shape)
             unit.bind(tensor, ids)
+            turning = self.stack[-1] if self.stack else None
+            if isinstance(turning, Turning) and turning.lists is not None:
+                hint = extra.run.id.partition("§")[0] if isinstance(extra.run, ast.Name) else ""
+                self.collected(turning, hint, tensor, ids)
         return tuple(found)
+
+    @abstractmethod
+    def collected(self, turning: Turning, name: str, one: T, outputs: Views[Tensor]) -> None:
+        """Append what a turn gives beside what it hands on to a list."""
 
     def left(
         self,

@@ -131,6 +131,8 @@ class Chains(Repeats):
             return self.term(term, views, flow, hint) or ()
         if not isinstance(term, tree.RepeatTerm | tree.ForTerm):
             raise CannotTranslateError("no module")
+        if isinstance(term, tree.ForTerm) and len(flow) == 1 and self.passes(term, views):
+            return self.loop(term, views, flow, None) or ()
         self.counted(term, views)
         outer, repeat = dict(unit.meanings), unit.repeat
         for number in range(len(turns_in(views[0][1]))):
@@ -323,6 +325,10 @@ class Chains(Repeats):
             self.agree(values)
             return values[0][1]
         return out.shape[0]
+
+    @abstractmethod
+    def passes(self, term: tree.ForTerm, views: Views[Loop]) -> bool:
+        """Whether a loop of modules may be one of `forward`: its lines follow each other."""
 
     @abstractmethod
     def loop(

@@ -110,17 +110,11 @@ class Passing(Families):
         (result,) = given
         sizes = [python.carry(int(result.shape[0]), channels), *result.shape[1:]]
         unit.shaped(result, sizes)
-        if not turning.families:
+        if len(names) == 1:
             return (result,)
         return self.flow_of([(i, one.outputs) for i, one in views])
 
-    def collected(
-        self,
-        turning: Turning,
-        name: str,
-        one: T,
-        outputs: Views[Tensor],
-    ) -> None:
+    def collected(self, turning: Turning, name: str, one: T, outputs: Views[Tensor]) -> None:
         """Append what a turn gives beside what it hands on to a list."""
         unit = self.unit
         variable = unit.variable(f"all_{name}" if name.isidentifier() else "")

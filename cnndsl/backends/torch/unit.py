@@ -10,6 +10,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import (
     CannotTranslateError,
     translate,
+    truth,
 )
 from cnndsl.backends.torch.general import folded, general, tabled
 from cnndsl.backends.torch.names import identifier
@@ -260,6 +261,16 @@ class Unit:
             else:
                 shape.append(size)
         tensor.shape = tuple(shape)
+
+    def holds(self, instance: Instance, test: ast.expr) -> bool:
+        """Whether a condition on the arguments is so in an instance."""
+        block = instance.block
+        said = {name: block.names.get(param) for name, param in self.arguments.items()}
+        values = {n: python.constant(python.plain(v)) for n, v in said.items() if plain(v)}
+        for port, name in self.channel_names.items():
+            if port in block.inputs:
+                values[name] = python.constant(int(block.inputs[port].shape[0]))
+        return truth(folded(python.replace(test, values))) is True
 
     def counting(self, count: ast.expr) -> set[str]:
         """The parameters that are arguments, on which a number of turns depends.
@@ -580,6 +591,11 @@ class _Lengths(ast.NodeTransformer):
                 if name in self.names:
                     return python.call("len", python.name(self.names[name]))
         return node
+
+
+def plain(value: object) -> bool:
+    """Whether a value is one that a condition reads."""
+    return value is None or isinstance(value, bool | int | float | str | tuple)
 
 
 class _Lists(ast.NodeTransformer):

@@ -96,13 +96,25 @@ class Lines(Chains):
         return self.either(line, on, test, rest, views, start, operands)
 
     def decided(self, test: ast.expr, known: bool) -> None:
-        """Note a condition on the arguments that the class takes as settled."""
+        """Note a condition on the arguments that the class takes as settled.
+
+        It is, perhaps, where the conditions around it hold alone.
+        """
         unit = self.unit
-        names = python.names_in(test)
-        if names & unit.arguments.keys() and names <= {
-            *unit.arguments, *unit.channel_names.values()
-        }:  # fmt: skip
-            unit.refused.append(python.negated(test) if known else test)
+        refused = python.negated(test) if known else test
+        for one in (refused, *([self.around(refused)] if unit.conditions else [])):
+            names = python.names_in(one)
+            if not names & unit.arguments.keys() or not names <= {
+                *unit.arguments, *unit.channel_names.values()
+            }:  # fmt: skip
+                continue
+            if not any(unit.holds(instance, one) for instance in unit.instances):
+                unit.refused.append(one)
+                return
+
+    def around(self, test: ast.expr) -> ast.expr:
+        """A condition together with those around it."""
+        return ast.BoolOp(ast.And(), [*self.unit.conditions, test])
 
     def either(
         self,

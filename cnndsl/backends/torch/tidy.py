@@ -24,7 +24,26 @@ def tidy(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
     for node in body:
         read += reads(node)
         written += writes(node)
-    return renamed(inlined(body, read, written), arguments)
+    body = [_Again().visit(node) for node in inlined(body, read, written)]
+    return renamed(body, arguments)
+
+
+class _Again(ast.NodeTransformer):
+    """`[x] * 5` for a list of one tensor again and again."""
+
+    def visit_List(self, node: ast.List) -> ast.expr:
+        self.generic_visit(node)
+        first, *others = node.elts or [ast.Constant(None)]
+        alike = all(python.same(one, first) for one in others)
+        if len(others) > FEW and isinstance(first, ast.Name) and alike:
+            return python.operation(
+                python.listed([first]), "*", python.constant(len(node.elts))
+            )
+        return node
+
+
+FEW = 2
+"""So many times more a list says the same tensor."""
 
 
 def reads(node: ast.AST) -> Counter[str]:

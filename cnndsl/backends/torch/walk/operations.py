@@ -113,7 +113,7 @@ class Operations(State):
         for test in reversed(self.unit.conditions):
             module = python_choice(test, module, python.call("nn.Identity"))
         for known, statement in self.single.items():
-            if python.same(statement.value, module) and not self.stack:
+            if python.same(statement.value, module):
                 self.unit.attributes.discard(name)
                 return python.dotted(f"self.{known}")
         self.single[name] = python.assign(f"self.{name}", module)
@@ -332,6 +332,9 @@ class Operations(State):
         unit = self.unit
         if len(operands) == 1 and operands[0].many is not None:
             return operands[0].many
+        many = next((o.many for o in operands if o.test is None), None)
+        if operands[0].test is not None and isinstance(many, ast.Name):
+            return self.before(operands, many)
         first = 0
         while first < len(operands) and operands[first].test is None:
             first += 1
@@ -359,6 +362,16 @@ class Operations(State):
             else:
                 unit.fwd.append(ast.If(operand.test, [append], []))
         return python.name(name)
+
+    def before(self, operands: list[Operand], many: ast.Name) -> ast.expr:
+        """A loop's own list, in front of which there stand conditional operands."""
+        unit = self.unit
+        count = next(n for n, o in enumerate(operands) if o.test is None)
+        for one in reversed(operands[:count]):
+            assert one.test is not None
+            more = ast.BinOp(python.listed([one.tensor.run]), ast.Add(), many)
+            unit.fwd.append(ast.If(one.test, [python.assign(many, more)], []))
+        return self.list_of(operands[count:])
 
     def revalued(self, view: tuple[Instance, Step], entered: Flow) -> list[tuple[int, ...]]:
         """The shapes that enter a step, with the numbers of the instance that is asked."""

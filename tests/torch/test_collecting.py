@@ -169,6 +169,56 @@ model M: image[3, H=8, W=8] -> y { a: B(4, 2)
 }  # fmt: skip
 
 
+TERMS = {
+    "a conditional term before a loop": ("parts = [self.bn(x)] + parts", """
+block B(c: int) { add { bn when in.c == c
+                        branch: for _ in 0..3 { in -> conv(c, 1x1) } } -> relu }
+model M: image[3, H=8, W=8] -> y { a: B(4)
+                                   y: B(4) }"""),
+    "a tensor many times": ("[x] * 5", """
+model M: image[3, H=8, W=8] -> y { x: conv(2, 3x3) -> relu
+                                   y: concat { for i in 0..5 { x } } -> conv(2, 1x1) }"""),
+    "one dropout for several turns": ("self.dropout(", """
+model M: image[3, H=8, W=8] -> y {
+  a[0]: conv(4, 3x3)
+  for i in 1..4 { a[i]: a[i - 1] -> conv(4 + i, 3x3) -> dropout(0.5) }
+  y: a[3] -> conv(1, 1x1)
+}"""),
+    "a table of blocks, of one of which a label is read": ("all_wide[1]", """
+block B(c: int, s: int = 1) { wide: conv(2 * c, 1x1) -> relu
+                              conv(c, 3x3, stride=s) }
+model M: image[3, H=8, W=8] -> (y, z) {
+  body: for | c | s |
+            | 4 | 1 |
+            | 6 | 2 |
+            | 8 | 1 |
+  { B(c, s) }
+  y: body -> conv(2, 1x1)
+  z: body[1].wide -> conv(2, 1x1)
+}"""),
+    "a condition that only some instances reach": ("class Tree", """
+block Tree(n: int, c: int, root: bool): (x, *heard) -> y {
+  left: x -> conv(c, 3x3) when n == 1
+  else left: Tree(n - 1, c, false) { x }
+  y: concat { left; heard[*]; x when root } -> conv(c, 1x1) when n == 1
+  else y: Tree(n - 1, c, false) { left; heard[*]; x when root; left }
+}
+model M: image[3, H=8, W=8] -> y { a: Tree(1, 4, false)
+                                   b: Tree(2, 6, true)
+                                   y: Tree(1, 4, true) }"""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_it_is_written_as_a_person_would(kind: str) -> None:
+    said, text = TERMS[kind]
+    agree(text)
+    found = write(loads(text))
+    assert not found.because
+    assert said in found.text
+    assert "dropout2" not in found.text
+
+
 def classes(text: str) -> dict[str, ast.ClassDef]:
     """The classes of a network's file."""
     found = write(loads(text))

@@ -17,7 +17,7 @@ from cnndsl.backends.torch.walk.operations import Operations
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Turning, Views
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
-from cnndsl.structure import Call, Tensor
+from cnndsl.structure import Block, Call, Tensor, labels_in
 
 
 class Calls(Operations):
@@ -164,8 +164,7 @@ class Calls(Operations):
             unit.bind(tensor, ids)
             turning = self.stack[-1] if self.stack else None
             if isinstance(turning, Turning) and turning.lists is not None:
-                hint = extra.run.id.partition("§")[0] if isinstance(extra.run, ast.Name) else ""
-                self.collected(turning, hint, tensor, ids)
+                self.collected(turning, label_of(views[0][1].block, extra), tensor, ids)
         return tuple(found)
 
     @abstractmethod
@@ -212,3 +211,12 @@ class Calls(Operations):
             node = folded(python.replace(node, mapping))
             shape.append(value if free else python.carry(value, node))
         return tuple(shape)
+
+
+def label_of(block: Block, tensor: T) -> str:
+    """What a block calls a tensor within it; nothing where it has no label."""
+    made = {(node, output) for _, node, output in tensor.ids}
+    for name, one in labels_in(block, {}).items():
+        if name.isidentifier() and (one.node, one.output) in made:
+            return name
+    return ""

@@ -10,6 +10,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
@@ -240,8 +241,14 @@ class Families(Lines):
                 one = Operand(first, None, many, turning.term, alike, said)
                 self.ragged[family.label] = one
 
-    def item(self, family: Family, turning: Turning, number: int) -> T:
-        """What one turn appended to a list."""
+    def item(
+        self,
+        family: Family,
+        turning: Turning,
+        number: int,
+        inner: AbstractSet[str] = frozenset(),
+    ) -> T:
+        """What one turn appended to a list; `inner` are names of the constructor's loop."""
         unit, variable = self.unit, turning.variable
         if turning.count:
             unit.lengths[family.variable] = turning.count
@@ -253,7 +260,13 @@ class Families(Lines):
         instance, one = outputs[0]
         sizes = instance.network.shapes[one.node][one.output]
         node = python.node_of(family.tensor.shape[0])
-        width = folded(python.replace(node, {variable: python.constant(number)}))
+        row = {variable: python.constant(number), **turning.row(number)}
+        width = folded(python.replace(node, row))
+        if python.names_in(width) & inner:
+            known = {int(i.network.shapes[t.node][t.output][0]) for i, t in outputs}
+            if len(known) > 1:
+                raise CannotTranslateError("channels that a turn alone knows")
+            width = python.constant(known.pop())
         shape: list[int] = [python.carry(int(sizes[0]), width)]
         for axis in range(1, len(family.tensor.shape)):
             free = isinstance(family.tensor.shape[axis], python.Int)

@@ -86,6 +86,20 @@ class Turning:
     whole: set[str] = field(default_factory=set)
     """Those of these lists that `forward` calls as one module."""
 
+    columns: Sequence[str] = ()
+    """Of such a loop the names of its table's columns."""
+
+    def row(self, number: int) -> dict[str, ast.expr]:
+        """The columns' values in one turn."""
+        match self.over:
+            case ast.Tuple(elts=rows):
+                row = rows[number]
+                cells = row.elts if isinstance(row, ast.Tuple) else [row]
+                return dict(zip(self.columns, cells, strict=True))
+            case ast.Call(func=ast.Name(id="range"), args=[_]):
+                return dict.fromkeys(self.columns, python.constant(number))
+        return {}
+
     @property
     def times(self) -> ast.expr | None:
         """How many turns there are, as it is written."""

@@ -71,6 +71,7 @@ class Passing(Families):
         width, index = self.local("c_in"), self.local("turn")
         self.threads[width] = None
         turning = Turning(id(term), index, 0, over, len(unit.conditions), lists={})
+        turning.columns = [*map(identifier, columns)]
         counts = {len(one.bodies) for _, one in views}
         turning.count = counts.pop() if len(counts) == 1 else 0
         inside = [
@@ -118,7 +119,7 @@ class Passing(Families):
         """Append what a turn gives beside what it hands on to a list."""
         unit = self.unit
         variable = unit.variable(f"all_{name}" if name.isidentifier() else "")
-        turning.families[name] = Family(variable, one, outputs, "")
+        turning.families[name or variable] = Family(variable, one, outputs, "")
         append = python.attribute(python.name(variable), "append")
         unit.fwd.append(ast.Expr(python.call(append, one.run)))
 
@@ -229,7 +230,7 @@ class Passing(Families):
         unit.locals.discard(turning.variable)
         for family in families:
             for number in range(turning.count):
-                self.item(family, turning, number)
+                self.item(family, turning, number, {*turning.columns, *self.threads})
         for identity, turns in [*unit.turns_of.items()]:
             if turning.variable in turns:
                 unit.known.pop(identity, None)

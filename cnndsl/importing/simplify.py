@@ -14,6 +14,7 @@ from cnndsl.importing.attention import attentive
 from cnndsl.importing.axes import MOVES, norms_of_channels, one_step, turned
 from cnndsl.importing.cuts import crops, splits, trimmed
 from cnndsl.importing.flow import Flow, Layer, Value, refused
+from cnndsl.importing.formulas import by_hand, normed
 from cnndsl.importing.rewriting import Layers, chained, common, live, renamed, uses
 from cnndsl.importing.unread import asked
 
@@ -22,7 +23,8 @@ def simplified(flow: Flow) -> Flow:
     """All rewrites, one after another.  Raises ArchError: an infinite pad outside a pool."""
     axes = (one_step, norms_of_channels, turned, attentive, live, crops, splits)
     windows = (_pads, trimmed, partial(global_pools, sure=True), _means, _responses, _lengths)
-    for rewrite in (asked, live, *axes, *windows, _vectors, _affines, _sums, _concats, live):
+    joins = (_vectors, _affines, normed, _sums, _concats)
+    for rewrite in (asked, live, by_hand, *axes, *windows, *joins, live):
         flow = rewrite(flow)
     return flow
 

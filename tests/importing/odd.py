@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import torch
@@ -536,6 +537,32 @@ class Written(nn.Module):
         gain[:2].mul_(3)
         gain.add_(1)
         return F.linear(x.mean((2, 3)), self.weight, bias) * gain
+
+
+class Spelled(nn.Module):
+    """Functions and a norm that PyTorch has modules for, by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3 if n == 0 else 4, 4, 1) for n in range(6))
+        self.weight, self.bias = (nn.Parameter(torch.randn(4)) for _ in range(2))
+
+    def normed(self, x: Tensor) -> Tensor:
+        mean = x.mean(1, keepdim=True)
+        spread = (x - mean).pow(2).mean(1, keepdim=True)
+        x = (x - mean) / torch.sqrt(spread + 1e-6)
+        return self.weight[:, None, None] * x + self.bias[:, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, third, fourth, fifth, last = self.convs
+        x = first(x)
+        x = second(x * F.relu6(x + 3) / 6)
+        x = third(x * torch.sigmoid(x))
+        x = fourth(torch.tanh(F.softplus(x)) * x)
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * torch.pow(x, 3))
+        x = fifth(0.5 * x * (1 + torch.tanh(inner)))
+        x = last(self.normed(x))
+        return x.add(3).clamp(0, 6).div(6)
 
 
 class Rewritten(Written):

@@ -15,7 +15,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
     *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned, odd.Formulas),
-    *(odd.Placed, odd.Written),
+    *(odd.Placed, odd.Written, odd.Spelled),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -111,6 +111,14 @@ def test_equal_lines_are_a_family() -> None:
     text = from_torch(odd.Aggregated(), (3, 16, 16)).text
     assert "convs: for _ in 0..4 { conv(4, 3x3, act=silu) }" in text
     assert "convs[*] }" in text
+
+
+def test_functions_by_hand_have_their_words() -> None:
+    text = from_torch(odd.Spelled(), (3, 16, 16)).text
+    for act in ("hardswish", "silu", "mish", 'gelu(approximate="tanh")', "hardsigmoid"):
+        assert f"act={act})" in text
+    assert "norm=ln" in text
+    assert not any(word in text for word in ("mul", "add", "div", "mean"))
 
 
 def test_coordinates_are_lines_of_numbers() -> None:

@@ -36,7 +36,7 @@ PRIMES = (2, 3, 5, 7)
 """Prime factors of the numbers that people divide channels by: nobody divides by 17."""
 NAMES = {
     "out": "c",
-    "sections": "c",
+    "sections[": "c",
     "kernel": "k",
     "stride": "s",
     "dilation": "d",
@@ -192,23 +192,25 @@ class _Finder:
     # Formulas
 
     def _sections(self, given: dict[str, Column]) -> None:
-        """The parts of a split: how many, where all are equal; the last as what is left."""
-        parts = {name: column for name, column in given.items() if name[:8] == "sections"}
-        *first, last = parts.values()
-        if all(column == last for column in first):
-            for name in parts:
-                del given[name]
-            given["sections"] = dict.fromkeys(last, len(parts))
-        elif len(set(last.values())) > 1 and set(given["axis"].values()) == {0}:
-            for name in [*parts][:-1]:
-                self.place(name, parts[name])
-            shown = [
-                self.found.formulas.get(id(column), str(next(iter(column.values()))))
-                for column in first
-            ]
-            taken = " + ".join(shown)
-            taken = f"({taken})" if len(first) > 1 else taken
-            self.found.formulas[id(last)] = f"it.c - {taken}"
+        """The sizes of a split's parts: the last that follows nothing is what is left."""
+        parts = {name: column for name, column in given.items() if name[:9] == "sections["}
+        loose = [
+            name
+            for name, column in parts.items()
+            if len(set(column.values())) > 1 and self._known("sections", column) is None
+        ]
+        if not loose or set(given["axis"].values()) != {0}:
+            return
+        last = parts.pop(loose[-1])
+        for name, column in parts.items():
+            self.place(name, column)
+        shown = Counter(
+            self.found.formulas.get(id(column), str(next(iter(column.values()))))
+            for column in parts.values()
+        )
+        texts = [text if times == 1 else f"{times} * ({text})" for text, times in shown.items()]
+        taken = texts[0] if len(texts) == 1 else f"({' + '.join(texts)})"
+        self.found.formulas[id(last)] = f"it.c - {taken}"
 
     def place(self, name: str, column: Column) -> None:
         """The formula of one place, where it varies."""
@@ -222,7 +224,9 @@ class _Finder:
             if known is not None:
                 self.found.formulas[id(column)] = known.name
             return
-        self.found.formulas[id(column)] = self.formula(name.partition("[")[0], column)
+        head, bracket, _ = name.partition("[")
+        head += bracket if head + bracket in NAMES else ""
+        self.found.formulas[id(column)] = self.formula(head, column)
 
     def _followed(self, name: str, column: Column) -> Parameter | None:
         """A parameter for the same argument that has these values."""
@@ -236,6 +240,10 @@ class _Finder:
 
     def formula(self, name: str, column: Column) -> str:
         """A parameter that has these values, a multiple of one, or a new one."""
+        return self._known(name, column) or self._new(name, dict(column)).name
+
+    def _known(self, name: str, column: Column) -> str | None:
+        """A parameter that has these values, or a multiple of one."""
         for parameter in self.found.parameters:
             fits = parameter.window == _window(name)
             if fits and _fits(parameter.column, column, lambda a, b: _key(a) == _key(b)):
@@ -243,10 +251,8 @@ class _Finder:
                 return parameter.name
         numbers = all(isinstance(v, int) and not isinstance(v, bool) for v in column.values())
         if numbers and name not in ("stride", "dilation", "*"):
-            formula = self._multiple(name, column)
-            if formula is not None:
-                return formula
-        return self._new(name, dict(column)).name
+            return self._multiple(name, column)
+        return None
 
     def _multiple(self, name: str, column: Column) -> str | None:
         window = _window(name)
@@ -291,7 +297,8 @@ class _Finder:
         return f"{parameter.name} * {self.entered}"
 
     def _new(self, name: str, column: Column) -> Parameter:
-        wanted = NAMES.get(name, name if name.isidentifier() else "p")
+        wanted = NAMES.get(name) or name.rstrip("0123456789")
+        wanted = wanted if wanted.isidentifier() else "p"
         return self._added(wanted, column, window=_window(name))
 
     def _added(self, wanted: str, column: Column, *, window: bool = False) -> Parameter:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cnndsl.importing.flow import Layer
-from cnndsl.importing.terms import Named, Sides, Step
+from cnndsl.importing.terms import Equal, Named, Sides, Step
 from cnndsl.ops.base import OPS, Op
 from cnndsl.ops.facts import Family
 
@@ -38,9 +38,9 @@ def arguments(layer: Layer) -> dict[str, Any]:
             found.update(value)
         elif name in ("pad", "output_pad", "sides"):
             found[name] = _pad(layer, value)
-        elif name == "sections":
+        elif name == "sections" and isinstance(value, int):
             axis: Any = layer.arguments.get("axis", 0)
-            found.update((f"{name}[{n}]", one[axis]) for n, one in enumerate(layer.shapes))
+            found[name] = Equal(value, layer.shapes[0][axis])
         elif name == "stride" and value is None:
             found[name] = layer.arguments["kernel"]
         elif name in ("stride", "dilation", "factor") and isinstance(value, tuple):

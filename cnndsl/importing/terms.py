@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import field, replace
-from typing import Any
+from typing import Any, Self
 
 from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
@@ -34,6 +34,18 @@ class Named(Record):
 
     word: str
     arguments: tuple[tuple[str, Any], ...] = ()
+
+
+class Equal(int):
+    """How many equal parts there are, and how large each is."""
+
+    size: int
+
+    def __new__(cls, parts: int, size: int) -> Self:
+        """So many parts of a size."""
+        found = super().__new__(cls, parts)
+        found.size = size
+        return found
 
 
 @record
@@ -242,10 +254,22 @@ def _joined(own: tuple[Step, ...], other: tuple[Step, ...]) -> tuple[Step, ...]:
     return (Step("add", given, (inner,), present, count, join.path), *after)
 
 
+def _listed(one: Step, other: Step) -> Step:
+    """A split into equal parts as a list of their sizes, where the other one has a list."""
+    if "sections" not in one.arguments or one.arguments.keys() == other.arguments.keys():
+        return one
+    given = dict(one.arguments)
+    sizes = {n: value.size for n, value in given.pop("sections").items()}
+    count = sum(name.startswith("sections[") for name in other.arguments)
+    return replace(one, arguments={f"sections[{n}]": sizes for n in range(count)} | given)
+
+
 def _likeness(one: Step, other: Step) -> float:
     """How surely two steps are the same one; 0 where they cannot be."""
     if (one.word, one.each) != (other.word, other.each):
         return 0
+    if one.word == "split":
+        one, other = _listed(one, other), _listed(other, one)
     if set(one.arguments) != set(other.arguments):
         return 0
     if (one.operands is None) != (other.operands is None):
@@ -264,6 +288,8 @@ def _likeness(one: Step, other: Step) -> float:
 
 
 def _step(one: Step, other: Step) -> Step:
+    if one.word == "split":
+        one, other = _listed(one, other), _listed(other, one)
     arguments = {name: {**c, **other.arguments[name]} for name, c in one.arguments.items()}
     return replace(
         one,

@@ -178,16 +178,16 @@ class Wording:
 
     def _pieces(self, chain: Chain, block: Block) -> Iterator[str]:
         """What is always there on lines of its own, and what only some have on one."""
-        before: Some = chain.present
+        before: Some = chain.present  # whose line ends in a condition
         for some, run in groupby(chain.steps, key=lambda step: step.present):
-            always, other = some == chain.present, some == chain.present - before
-            condition = "" if always or other else block.conditions[some, chain.present]
-            end = f" when {condition}" if condition else ""
+            other = some == chain.present - before
+            condition = block.conditions.get((some, chain.present), "")
+            end = f" when {condition}" if not other and some != chain.present else ""
             width = WIDTH - 8 - len(end) if end else WIDTH - 4
             first, *rest = self.chain(Chain(None, tuple(run), some), block, width)
-            lines = [f"else {first}" if other and not always else first, *rest]
+            lines = [f"else {first}" if other else first, *rest]
             yield from (*lines[:-1], f"{lines[-1]}{end}")
-            before = some
+            before = some if end else chain.present
 
     # Chains
 
@@ -220,7 +220,7 @@ class Wording:
         """A step; with braces of several lines, these."""
         if step.word == GROUP:
             (inner,) = step.operands or ()
-            lines, times = self.chain(inner, block, WIDTH - 8), self.place(step.count, block)
+            lines, times = self.chain(inner, block, WIDTH - 14), self.place(step.count, block)
             if len(lines) == 1:
                 return [f"{{ {lines[0]} }} * {times}"]
             return ["{", *(f"  {line}" for line in lines), f"}} * {times}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -108,7 +109,7 @@ def _draw(before: Network, after: Network, output: str, theme: str) -> None:
     if output == "-":
         sys.stdout.buffer.write(diff_picture(before, after, options=options))
         return
-    draw_diff(before, after, output, options=options)
+    draw_diff(before, after, output, options=options, told=partial(click.echo, err=True))
     click.echo(output)
 
 

@@ -123,5 +123,9 @@ def draw(
         sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))
         return
     path = output or f"{stem(file, read, definition)}.svg"
-    write(network, path, engine=engine, options=options)
+    write(network, path, engine=engine, options=options, told=_told)
     click.echo(path)
+
+
+def _told(words: str) -> None:
+    click.echo(f"{words}; --width-mm 174 --height-mm 230 shows what fits", err=True)

@@ -15,7 +15,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
-from cnndsl.figures.write import encoded, format_of, takes, written
+from cnndsl.figures.write import Told, encoded, format_of, takes, written
 from cnndsl.graph import Network
 
 __all__ = ["Options", "diff_picture", "dot", "draw", "draw_diff", "picture", "plan"]
@@ -53,9 +53,11 @@ def draw(
     format: str | None = None,
     engine: str | None = None,
     options: Options | None = None,
+    told: Told | None = None,
 ) -> None:
     """Write the picture of a network, in the format of the path's suffix.
 
+    Who prints it is `told` if a page of a journal is smaller.
     The file is replaced whole or not at all. Without an `engine` the layout is this
     project's own; `graphviz` is the first Graphviz that is there, `dot` the system's,
     `pygraphviz` that inside its wheel.
@@ -64,7 +66,7 @@ def draw(
     """
     target = Path(path)
     found = format_of(target, format)
-    render.write(target, picture(network, found, engine=engine, options=options))
+    render.write(target, picture(network, found, engine=engine, options=options, told=told))
 
 
 def draw_diff(
@@ -73,6 +75,7 @@ def draw_diff(
     path: str | PathLike[str],
     *,
     options: Options | None = None,
+    told: Told | None = None,
 ) -> None:
     """Write one picture of what changes between two networks; only `theme` counts.
 
@@ -81,16 +84,21 @@ def draw_diff(
     """
     target = Path(path)
     found = format_of(target, None)
-    render.write(target, diff_picture(before, after, found, options=options))
+    render.write(target, diff_picture(before, after, found, options=options, told=told))
 
 
 def diff_picture(
-    before: Network, after: Network, format: str = "svg", *, options: Options | None = None
+    before: Network,
+    after: Network,
+    format: str = "svg",
+    *,
+    options: Options | None = None,
+    told: Told | None = None,
 ) -> bytes:
     """The bytes of that picture.  Raises ArchError."""
     from cnndsl.figures.compared.page import compared
 
-    return encoded(compared(before, after), format, options or Options())
+    return encoded(compared(before, after), format, options or Options(), told)
 
 
 def picture(
@@ -99,11 +107,12 @@ def picture(
     *,
     engine: str | None = None,
     options: Options | None = None,
+    told: Told | None = None,
 ) -> bytes:
     """The picture's bytes.  Raises ArchError."""
     options = options or Options()
     if engine is None:
-        return written(network, format, options)
+        return written(network, format, options, told)
     if options.style != "blocks" or format not in render.DRAWN:
         message = "Graphviz lays out the style `blocks` only, as .svg, .png, .pdf or .dot"
         raise ArchError([Diagnostic("E611", message)])

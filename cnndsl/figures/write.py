@@ -35,6 +35,8 @@ SMALLEST = 6.0
 """Points: print is read down to here."""
 LEAST = 8.0
 """Pixels: the smallest text of a figure."""
+PAGE = (174, 230)
+"""Millimetres of a page of a journal."""
 SLACK = 0.5
 """Millimetres that nobody sees."""
 MILLIMETRES = SMALLEST / LEAST * 25.4 / 72
@@ -43,7 +45,11 @@ PIXELS = 2
 """Of a PNG, for each of the picture's."""
 
 
-def written(network: Network, format: str, options: Options) -> bytes:
+Told = Callable[[str], object]
+"""Who hears that a picture is larger than a page."""
+
+
+def written(network: Network, format: str, options: Options, told: Told | None = None) -> bytes:
     """The bytes; the ending alone says what `.md`, `.tex` and `.txt` are.
 
     Raises ArchError: a style has no such format or takes no such option (E611), what writes
@@ -56,7 +62,9 @@ def written(network: Network, format: str, options: Options) -> bytes:
     fits(style, format)
     way = STYLES[style][format]
     takes(options, way.options, f"the style `{style}` in .{format}")
-    return way.write(network, options)
+    if way.write is not None:
+        return way.write(network, options)
+    return encoded(_picture(network, options), format, options, told)
 
 
 def takes(options: Options, known: Collection[str], what: str) -> None:
@@ -105,13 +113,18 @@ def fits(style: str, format: str) -> None:
         raise ArchError([Diagnostic("E611", message, help=help)])
 
 
-def encoded(picture: Picture, format: str, options: Options) -> bytes:
-    """A picture in a format.  Raises ArchError."""
+def encoded(picture: Picture, format: str, options: Options, told: Told | None = None) -> bytes:
+    """A picture in a format; `told` hears that a page is smaller.  Raises ArchError."""
     if format not in PICTURES:
         help = f"use a name that ends in {listing([f'.{name}' for name in PICTURES])}"
         raise ArchError(
             [Diagnostic("E611", f"this picture cannot be written as .{format}", help=help)]
         )
+    wide, high = (ceil(side * MILLIMETRES - SLACK) for side in (picture.width, picture.height))
+    limited = options.width_mm is not None or options.height_mm is not None
+    if told and format != "html" and not limited and (wide > PAGE[0] or high > PAGE[1]):
+        page = "a page of {} × {} mm".format(*PAGE)
+        told(f"at {SMALLEST:g} pt this picture is {wide} × {high} mm, larger than {page}")
     return PICTURES[format](picture, options)
 
 
@@ -191,10 +204,6 @@ def _look(options: Options) -> Look:
     )
 
 
-def _painted(format: str) -> Callable[[Network, Options], bytes]:
-    return lambda network, options: encoded(_picture(network, options), format, options)
-
-
 def _html(picture: Picture, options: Options) -> bytes:
     return html(picture, options.theme).encode()
 
@@ -246,7 +255,8 @@ def _missing(format: str, package: str) -> ArchError:
 class Way(Record):
     """How a style is written in a format, and the options that change it."""
 
-    write: Callable[[Network, Options], bytes]
+    write: Callable[[Network, Options], bytes] | None = None
+    """None: a picture is drawn, and encoded."""
     options: Collection[str] = ()
 
 
@@ -258,11 +268,11 @@ _BOXES = (*_ANY, "opened", "direction")
 USUAL = "blocks"
 STYLES: dict[str, dict[str, Way]] = {
     USUAL: {
-        **{format: Way(_painted(format), _BOXES) for format in PICTURES},
+        **{format: Way(options=_BOXES) for format in PICTURES},
         "dot": Way(lambda network, _: dot(network).encode()),
         "mmd": Way(_mermaid, ("theme", "detail")),
     },
-    "scale": {format: Way(_painted(format), _SCALED) for format in PICTURES},
+    "scale": {format: Way(options=_SCALED) for format in PICTURES},
     "table": {
         "md": Way(lambda network, _: table.markdown(network).encode()),
         "tex": Way(lambda network, _: table.latex(network).encode()),

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from cnndsl import load, loads
 from cnndsl.analysis.diff import diff
 from cnndsl.cli import cli
-from cnndsl.figures.compared.closing import union
+from cnndsl.figures.compared.closing import LEVELS, union
 from cnndsl.figures.compared.page import certificate, compared, signed
 from cnndsl.figures.compared.union import ADDED, AFFECTED, CHANGED, REMOVED, SAME, Union
 from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.paint import Area, Group, Text, leaves
+from cnndsl.figures.scene import Cluster
 from cnndsl.figures.svg import svg
 from cnndsl.graph import Network
 from tests.figures.geometry import PAGE, network, overlap
@@ -105,13 +106,54 @@ def test_a_stride_that_moves_is_two_changes_a_stage() -> None:
 
 def test_blocks_that_change_alike_are_folded_and_their_attributes_said() -> None:
     before, after = PAIRS["resnet50 to resnext50"]()
+    open_ = union(before, after)
+    counts = [cluster.count for cluster in open_.scene.items if isinstance(cluster, Cluster)]
+    assert counts == [1, 2, 1, 3, 1, 5, 1, 2]
+    # A page has no room for what is in them: they are closed, and say what changes.
     made = compared(before, after)
     words = {p.text for p in leaves(made.parts) if isinstance(p, Text)}
-    assert {"Bottleneck ×2", "Bottleneck ×3", "Bottleneck ×5"} <= words
+    assert {"Bottleneck ×3", "Bottleneck ×4", "Bottleneck ×6"} <= words
     assert "3×3, 64 → 3×3, 128 · 32 groups" in words
-    nodes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]
-    assert len(nodes) < 45
-    assert made.height < 1000
+    assert (made.width <= PAGE[0], made.height <= PAGE[1]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("resnet50", "mobilenetv2"),
+        ("vgg16", "alexnet"),
+        ("densenet121", "resnet50"),
+        ("googlenet", "googlenet_bn"),
+    ],
+)
+def test_what_changes_in_many_places_is_closed_until_a_page_holds_it(
+    pair: tuple[str, str],
+) -> None:
+    before, after = map(network, pair)
+    made = compared(before, after)
+    assert made.width <= PAGE[0] + 1
+    assert made.height <= PAGE[1] + 1
+    for level in range(LEVELS):
+        found = union(before, after, level)
+        held = [part.nodes for part in found.parts.values()]
+        assert [sum(len(names) for names in side) for side in zip(*held, strict=True)] == [
+            len(before.wires),
+            len(after.wires),
+        ]
+
+
+def test_what_is_larger_than_a_page_says_so(tmp_path: Path) -> None:
+    def said(*options: str) -> str:
+        path = str(tmp_path / f"x.{'html' if 'html' in options else 'svg'}")
+        arguments = [option for option in options if option != "html"]
+        return CliRunner().invoke(cli, [*arguments, "-o", path]).stderr
+
+    large = ("draw", "retinanet_resnet50_fpn", "--model", "RetinaNet", "--detail", "full")
+    words = "larger than a page of 174 × 230 mm; --width-mm 174 --height-mm 230 shows what fits"
+    assert words in said(*large)
+    assert not said(*large, "html")
+    assert not said("draw", "lenet5")
+    assert "larger than a page" in said("diff", "unet", "unetpp")
 
 
 def test_the_total_is_exact_and_a_boxs_delta_is_signed() -> None:

@@ -22,11 +22,18 @@ from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
 
+LEVELS = 4
+"""How much is closed where there is no room: nothing, blocks, runs of blocks, all runs."""
 
-def union(before: Network, after: Network) -> Union:
-    """The union of two networks: blocks are open only where something inside differs."""
+
+def union(before: Network, after: Network, level: int = 0) -> Union:
+    """The union of two networks: blocks are open only where something inside differs.
+
+    From `level` 1 on none is open but what holds most of the network; from 2 on a run of one
+    block is one box whatever its sizes, and from 3 on any run of what is added or removed.
+    """
     matcher = Matcher(before, after)
-    closer = _Closer(matcher)
+    closer = _Closer(matcher, level)
     items = closer.items(matcher.items)
     order = [box.key for box in boxes(items)]
     found, kinds = edges(matcher, order)
@@ -37,8 +44,9 @@ def union(before: Network, after: Network) -> Union:
 class _Closer:
     """Replaces items by fewer, and their parts by sums."""
 
-    def __init__(self, matcher: Matcher) -> None:
+    def __init__(self, matcher: Matcher, level: int) -> None:
         self.parts, self.network = matcher.parts, matcher
+        self.level, self.most = level, len(matcher.parts) // 2
         self.after: dict[str, set[str]] = defaultdict(set)
         self.before: dict[str, set[str]] = defaultdict(set)
         found, _ = edges(matcher, [box.key for box in boxes(matcher.items)])
@@ -55,7 +63,7 @@ class _Closer:
                 closed.append(item)
             elif not held:  # a block of no layers
                 continue
-            elif self._uniform(held):
+            elif self._uniform(held) or (self.level and item.title and len(held) <= self.most):
                 closed.append(self._one(held, item.title, item.labels))
             elif item.title:
                 item.children = self.items(item.children)
@@ -128,7 +136,8 @@ class _Closer:
             return False
         if self.after[first.key] != {then.key} or self.before[then.key] != {first.key}:
             return False
-        if one.kind == SAME:
+        alone = one.kind in (ADDED, REMOVED)
+        if one.kind == SAME or (self.level > 2 and alone):
             return True
         each = Cost(
             one.delta.parameters // first.count,
@@ -136,7 +145,16 @@ class _Closer:
             one.delta.macs // first.count,
         )
         block = bool(one.title) and one.title == two.title
-        return block and one.kind in (ADDED, REMOVED) and each == two.delta
+        if self.level and block:
+            # Blocks of one size, and then all.
+            return self.level > 1 or self._size(one) == self._size(two)
+        return block and alone and each == two.delta
+
+    def _size(self, part: Part) -> object:
+        """Of what a part gives."""
+        network = self.network.after if part.after else self.network.before
+        names = part.nodes[1] or part.nodes[0]
+        return str(network.shapes[names[-1]][0]) if names else ""
 
     def _one(self, held: list[Box], title: str, labels: list[str]) -> Box:
         """Several boxes as the last of them, which is what others read."""
@@ -150,6 +168,7 @@ class _Closer:
             [box for part in parts for box in part.after],
             sum((part.delta for part in parts), Cost()),
             title or (titles.pop() if len(titles) == 1 else ""),
+            inner=[one for part in parts for one in part.inner or [part]],
         )
         last = held[-1]
         self.parts[last.key] = whole

@@ -8,7 +8,8 @@ from dataclasses import replace
 from cnndsl.analysis.costs import Cost, total
 from cnndsl.analysis.diff import diff
 from cnndsl.figures import font
-from cnndsl.figures.caption import caption
+from cnndsl.figures.caption import caption, heading
+from cnndsl.figures.compared.closing import LEVELS as CLOSED
 from cnndsl.figures.compared.closing import union
 from cnndsl.figures.compared.union import (
     ADDED,
@@ -25,7 +26,7 @@ from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, 
 from cnndsl.figures.layout.page import LONG, PAGE
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
-from cnndsl.figures.layout.wrapping import TALLEST, wrapped
+from cnndsl.figures.layout.wrapping import wrapped
 from cnndsl.figures.paint import Area, Group, Path, Picture, Polygon, Text, extent, head
 from cnndsl.figures.paint import Part as Drawn
 from cnndsl.figures.scene import Box
@@ -47,6 +48,8 @@ LEAST = 240.0
 """The least height of a column."""
 FULL = 0.75
 """Columns are at most so long, beside the whole."""
+FEW = 3
+"""So many changes inside a closed block are said."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 SIGNS = {SAME: "", ADDED: "+", REMOVED: "−", CHANGED: "~", AFFECTED: "≈"}
@@ -60,14 +63,30 @@ NAMES = {
 
 
 def compared(before: Network, after: Network) -> Picture:
-    """One picture of two networks: what is added, removed and changed, and what that costs."""
-    found = union(before, after)
+    """One picture of two networks: what is added, removed and changed, and what that costs.
+
+    Blocks are closed, and then runs, where a page has no room for what is in them.
+    """
+    best: tuple[float, Picture] | None = None
+    for level in range(CLOSED):
+        over, made = _compared(union(before, after, level))
+        if best is None or over < best[0]:
+            best = (over, made)
+        if over == 1:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _compared(found: Union) -> tuple[float, Picture]:
+    """The picture of a union, and how much larger than a page it is."""
+    before, after = found.before, found.after
     about, kinds = _said(found), {part.kind for part in found.parts.values()}
     shown = [kind for kind in NAMES if kind in kinds | {*found.edges.values()}]
     parts, _, top = caption(_name(before, after), about, MARGIN, MARGIN)
     foot = extent(_legend(shown, 0.0, PAGE[0] - MARGIN))[1]
     room = (PAGE[0] - 2 * MARGIN, PAGE[1] - top - 2 * GAP - foot - MARGIN)
-    cards, piece = _laid(found, room)
+    over, cards, piece = _laid(found, room)
     words = cards.words
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
@@ -79,15 +98,17 @@ def compared(before: Network, after: Network) -> Picture:
     parts += _legend(shown, bottom + GAP, max(right, PAGE[0] - MARGIN))
     right, bottom = extent(parts)
     name, said = clean(_name(before, after)), "; ".join(about)
-    return Picture(right + MARGIN, bottom + MARGIN, parts, name, said, certificate(found))
+    counted = certificate(found)
+    return over, Picture(right + MARGIN, bottom + MARGIN, parts, name, said, counted)
 
 
-def _laid(found: Union, room: tuple[float, float]) -> tuple[_Cards, Piece]:
-    """The layout that fits a page with the largest text; with room, if none does."""
+def _laid(found: Union, room: tuple[float, float]) -> tuple[float, _Cards, Piece]:
+    """The layout that fits a page with the largest text, else the smallest; 1 if it fits."""
 
     def over(piece: Piece) -> float:
         return max(piece.width / room[0], piece.height / room[1], 1.0)
 
+    least: tuple[float, Way, float] | None = None
     for narrow in range(LEVELS):
         tried: list[tuple[float, float, Way, float]] = []
         for way, piece in _ways(found, narrow):
@@ -108,11 +129,17 @@ def _laid(found: Union, room: tuple[float, float]) -> tuple[_Cards, Piece]:
             cards, piece = _placed(found, replace(way, drawn=True))
             piece = _broken(piece, way, longest)
             if over(piece) == 1:
-                return cards, piece
-        if tried[0][0] > HOPELESS:
+                return 1.0, cards, piece
+        size, _, way, longest = tried[0]
+        if least is None or size < least[0]:
+            least = (size, way, longest)
+        if size > HOPELESS:
             break
-    cards, piece = _placed(found, Way())
-    return cards, _broken(piece, Way(), TALLEST)
+    assert least is not None
+    _, way, longest = least
+    cards, piece = _placed(found, replace(way, drawn=True))
+    piece = _broken(piece, way, longest)
+    return max(over(piece), 1.001), cards, piece
 
 
 def _ways(found: Union, narrow: int) -> Iterator[tuple[Way, Piece]]:
@@ -161,7 +188,7 @@ def _delta(found: Union) -> Cost:
 
 
 def _name(before: Network, after: Network) -> str:
-    return " → ".join(dict.fromkeys([before.name, after.name]))
+    return " → ".join(dict.fromkeys([heading(before), heading(after)]))
 
 
 def _said(found: Union) -> list[str]:
@@ -203,9 +230,22 @@ class _Words:
             for count, unit in ((part.delta.parameters, "params"), (part.delta.macs, "MACs"))
             if count
         ]
-        rows = [*tags, *_arguments(found, part), size, " · ".join(costs)]
+        inside = _inside(found, part, most) if part.title and part.kind == CHANGED else []
+        rows = [*tags, *inside, *_arguments(found, part), size, " · ".join(costs)]
         self.round = part.kind == SAME and self.title in ("+", "×")
         self.rows = [] if self.round else [row for row in rows if row]
+
+
+def _inside(found: Union, part: Part, most: float) -> list[str]:
+    """What changes in a block that is closed: each change once, the first few."""
+    said: dict[str, None] = {}
+    for one in part.inner:
+        if one.kind == CHANGED and one.before and one.after:
+            title, below = _title(found, one, most)
+            said[" ".join([title, *below[:1]] if "→" not in title else [title])] = None
+    rows = [*said]
+    more = f"{len(rows) - FEW} more changes" if len(rows) > FEW + 1 else ""
+    return [*rows[:FEW], more] if more else rows
 
 
 def _title(found: Union, part: Part, most: float) -> tuple[str, list[str]]:
@@ -350,7 +390,7 @@ def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
     x, y = spot.x, spot.top + (face.low + face.title * 0.7) / 2 - face.bold
     parts: list[Drawn] = []
     if mark:
-        parts.append(sign(spot.left + 4.5, spot.top + 4.5, words.kind))
+        parts.append(sign(spot.left + 4.5, spot.top + (face.low - MARK) / 2, words.kind))
         x += (MARK + 4) / 2
     for line in words.titles:
         y += face.bold

@@ -183,13 +183,17 @@ def _arranged(
                 return shelf
     best: tuple[float, Shelf] | None = None
     for count in range(1, len(order) + 1):
-        # The larger, the wider and higher: the largest that fits is found by halving.
-        place = bisect_left(range(len(scales)), True, key=partial(fitted, count))
-        scale = scales[min(place, len(scales) - 1)]
-        shelf = at(count, scale)
+        place, shelf = len(scales) - 1, at(count, scales[-1])
+        if fits(shelf):
+            # The larger, the wider and higher: the largest that fits is found by halving.
+            place = bisect_left(range(place), True, key=partial(fitted, count))
+            shelf = at(count, scales[place])
+        scale = scales[place]
         if best is None or (fits(shelf) and scale > best[0]) or not fits(best[1]):
             best = (scale, shelf)
-        if (fits(shelf) and best[0] >= FEW) or shelf.height > tallest or len(scales) == 1:
+        # What is higher than a page is at least no wider.
+        high = shelf.height > tallest and (fits(best[1]) or shelf.width <= widest)
+        if (fits(shelf) and best[0] >= FEW) or high or len(scales) == 1:
             break
     assert best is not None
     return best[1]

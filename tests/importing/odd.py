@@ -565,6 +565,28 @@ class Spelled(nn.Module):
         return x.add(3).clamp(0, 6).div(6)
 
 
+class Columns(nn.Module):
+    """Windows as columns: side by side, over one another, spread; and back to a map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.apart, self.near, self.far = nn.Linear(12, 12), nn.Linear(27, 4), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        apart = self.apart(F.unfold(x, 2, stride=2).transpose(1, 2)).transpose(1, 2)
+        x = x + F.fold(apart, x.shape[2:], 2, stride=2)
+        near = self.near(F.unfold(x, 3, padding=1, stride=2).transpose(1, 2))
+        far = F.unfold(x, (1, 2), dilation=(1, 3), padding=(0, 2)).transpose(1, 2)
+        return near.mean(1) * self.far(far).amax(1)
+
+
+class Overlapping(nn.Module):
+    """Columns that are added where they overlap."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.fold(F.unfold(x, 3, padding=1), x.shape[2:], 3, padding=1)
+
+
 class Rewritten(Written):
     """A part that is no slice of it."""
 

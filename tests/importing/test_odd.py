@@ -15,7 +15,7 @@ SAID: list[type[nn.Module]] = [
     *(odd.InPlace, odd.Functional, odd.Switched, odd.Cells, odd.Padded, odd.Warped),
     *(odd.Heads, odd.Described, odd.Twice, odd.Branches, odd.Aggregated),
     *(odd.Biased, odd.Turns, odd.Voting, odd.Causal, odd.Unsigned, odd.Formulas),
-    *(odd.Placed, odd.Written, odd.Spelled),
+    *(odd.Placed, odd.Written, odd.Spelled, odd.Columns),
 ]
 REFUSED: dict[type[nn.Module], str] = {
     odd.Tied: "`up.weight` is read by 2 layers, one behind another: a file would give each its",
@@ -26,6 +26,7 @@ REFUSED: dict[type[nn.Module], str] = {
     odd.Statistics: "`seen`, a saved buffer, all 0 now",
     odd.Learns: "the buffer `kernel`: a file would learn it",
     odd.Rewritten: "`zero_` writes into a part of a tensor",
+    odd.Overlapping: "`col2im` of columns that overlap, or leave a border",
     odd.Restless: "inner.0: its `weight` is different at each call",
 }
 

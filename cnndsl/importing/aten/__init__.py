@@ -6,7 +6,7 @@ could not say exactly.
 Importing this package registers them.
 """
 
-from cnndsl.importing.aten import layers, numbers, ours, pools, shapes
+from cnndsl.importing.aten import layers, numbers, ours, pools, shapes, unfolded
 from cnndsl.importing.aten.lifting import lifter
 from cnndsl.importing.aten.table import COPIES, RULES, SAME, VIEWS, nothing
 
@@ -22,4 +22,5 @@ __all__ = [
     "ours",
     "pools",
     "shapes",
+    "unfolded",
 ]

@@ -33,21 +33,15 @@ def _unfold(call: Call) -> Seen:
     if math.prod(kernel) > MOST:
         shown = "×".join(map(str, kernel))
         raise call.refuse(f"of windows of {shown} that overlap, a slice for each element")
+    stops = [n - r for n, r in zip(size, reach, strict=True)]
     taps = []
-    for i in range(kernel[0]):
-        rows = _slice(
-            call, x, 1, i * dilation[0], _stop(i, 0, size, reach, dilation), stride[0]
-        )
-        for j in range(kernel[1]):
-            stop = _stop(j, 1, size, reach, dilation)
-            taps.append(_slice(call, rows, 2, j * dilation[1], stop, stride[1]))
+    for row in range(0, kernel[0] * dilation[0], dilation[0]):
+        rows = _slice(call, x, 1, row, row + stops[0], stride[0])
+        for column in range(0, kernel[1] * dilation[1], dilation[1]):
+            taps.append(_slice(call, rows, 2, column, column + stops[1], stride[1]))
     whole = (len(taps) * channels, *places)
     joined = call.reader.seen(call.layer("concat", taps, [whole]))
     return _columns(call, joined, (len(taps), channels, *places), (1, 0, 2, 3))
-
-
-def _stop(tap: int, axis: int, size: list[int], reach: list[int], dilation: Shape) -> int:
-    return size[axis] - reach[axis] + tap * dilation[axis]
 
 
 @rule("col2im")

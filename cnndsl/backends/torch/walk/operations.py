@@ -37,7 +37,7 @@ class Operations(State):
         ref = steps.callee(unit, term.path.name)
         cls = ref.target if isinstance(ref, OpValue) else None
         join = isinstance(cls, type) and issubclass(cls, Op) and cls.join
-        if join and term.path.name in ("add", "concat"):
+        if join:
             operands = self.gathered(operands)
         if join and any(o.test is not None or o.many is not None for o in operands):
             return (self.joined(term, views, operands, hint),)

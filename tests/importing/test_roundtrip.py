@@ -13,6 +13,13 @@ LARGE = [
     "efficientdet_d0",
     "ssd300_vgg16",
     "mask_rcnn_resnet50_fpn",
+    "dpn68",
+    "inception_claims",
+    "srgan",
+    "stacked_hourglass",
+    "unetpp",
+    "wavenet",
+    "yolov1",
 ]
 
 

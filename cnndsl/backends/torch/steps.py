@@ -294,6 +294,8 @@ def carried(
         if node is not None and literal(node) is None and _numeric(plain) and not frozen:
             if parameter.type == "Pad":
                 node = _sides(plain, node)
+            if listed and isinstance(node, ast.Call):  # `range(n)` is no tuple
+                node = python.call("tuple", node)
             values[name] = _carry(plain, node, axes=parameter.type in ("Size", "Pad"))
             continue
         if len({repr(value) for _, value in seen}) > 1:

@@ -365,7 +365,7 @@ class Unit:
         node = _Lengths(self).visit(python.clone(node))
         names = python.names_in(node)
         own = {n for n in names if n.startswith("§")}
-        free = {"math", "range", "len", "max", "min", "round8", "nn", "float"}
+        free = {"math", "range", "len", "max", "min", "round8", "nn", "float", "tuple"}
         free |= self.loops.keys() | {variable for variable, _ in self.counted.values()}
         if not names - free:
             return node
@@ -384,7 +384,7 @@ class Unit:
     def sizes(self, node: ast.List) -> bool:
         """Whether a list is one of the constructor's: several of its items have no name."""
         names = python.names_in(node)
-        free = {"math", "range", "len", "max", "min", "round8", "nn", "float"}
+        free = {"math", "range", "len", "max", "min", "round8", "nn", "float", "tuple"}
         known = self.loops.keys() | {variable for variable, _ in self.counted.values()}
         if names & known or any(name.startswith("§") for name in names):
             return False

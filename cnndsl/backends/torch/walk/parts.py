@@ -221,7 +221,7 @@ class _Items(ast.NodeTransformer):
     def __init__(self, loop: Turning, module: ast.expr, columns: Mapping[str, str]) -> None:
         self.columns, self.taken = columns, python.names_in(module)
         self.index = python.binary("+", python.name(loop.variable), python.constant(-loop.low))
-        self.variable, self.widths = loop.variable, ""
+        self.variable, self.widths, self.count = loop.variable, "", loop.count
         self.found: dict[str, tuple[str, ast.expr]] = {}
         match loop.over:
             case ast.Call(
@@ -232,20 +232,31 @@ class _Items(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         self.generic_visit(node)
-        whole = isinstance(node.value, ast.Tuple) or (
-            isinstance(node.value, ast.Name) and node.value.id == self.widths
-        )
-        if not whole or not python.same(node.slice, self.index):
+        items = self.items(node)
+        if items is None:
             return node
-        key = ast.dump(node.value)
+        key = ast.dump(items)
         if key not in self.found:
             first = self.columns.get(key, "c")
             words = [first, *(["c_in"] if first == "c" else []), f"{first}_{self.variable}"]
             words += [f"{first}{n}" for n in range(2, 99)]
             name = next(word for word in words if word not in self.taken)
             self.taken.add(name)
-            self.found[key] = (name, node.value)
+            self.found[key] = (name, items)
         return python.name(self.found[key][0])
+
+    def items(self, node: ast.Subscript) -> ast.expr | None:
+        """What the turns take of a list, in order: of `(2, 3, 5)[i + 1]` it is `(3, 5)`."""
+        match node.value:
+            case ast.Name(id=name) if name == self.widths:
+                return node.value if python.same(node.slice, self.index) else None
+            case ast.Tuple(elts=found):
+                for first in range(len(found) - self.count + 1 if self.count else 1):
+                    at = python.binary("+", self.index, python.constant(first))
+                    if python.same(node.slice, at):
+                        last = first + self.count if self.count else len(found)
+                        return ast.Tuple(found[first:last], ast.Load())
+        return None
 
 
 def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:

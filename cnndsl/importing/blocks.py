@@ -36,7 +36,9 @@ PRIMES = (2, 3, 5, 7)
 """Prime factors of the numbers that people divide channels by: nobody divides by 17."""
 NAMES = {
     "out": "c",
+    "sections": "n",
     "sections[": "c",
+    "sizes": "size",
     "kernel": "k",
     "stride": "s",
     "dilation": "d",

@@ -218,6 +218,11 @@ class Network(Record):
         return iter(self.wires.nodes.values())
 
     @property
+    def title(self) -> str:
+        """The name that people use: its `@title`, else its own."""
+        return self.structure.definition.title or self.name
+
+    @property
     def graph(self) -> nx.MultiDiGraph[str]:
         """The network as a new `networkx.MultiDiGraph`, its nodes in topological order.
 

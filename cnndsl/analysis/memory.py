@@ -133,7 +133,7 @@ class Memory:
         """The timeline as a picture."""
         from cnndsl.analysis.plots import timeline_svg
 
-        return timeline_svg(self.steps, f"{self.network.name}: activations alive")
+        return timeline_svg(self.steps, f"{self.network.title}: activations alive")
 
 
 def mebi(size: int) -> str:

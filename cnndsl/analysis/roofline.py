@@ -125,7 +125,7 @@ class Roofline:
             " of the time, red where memory takes most of that"
         )
         return roofline_svg(
-            self._roof(blocks=True), f"{self.network.name} on {self.device}", note
+            self._roof(blocks=True), f"{self.network.title} on {self.device}", note
         )
 
     def _roof(self, *, blocks: bool = False) -> Roof:

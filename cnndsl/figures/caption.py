@@ -17,8 +17,8 @@ HEAD, LINE = 14.0, 13.0
 
 
 def heading(network: Network) -> str:
-    """The name of a network in its caption: its `@title`, else its own."""
-    return clean(network.structure.definition.title or network.name)
+    """The name of a network in its caption."""
+    return clean(network.title)
 
 
 def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> list[str]:

@@ -206,7 +206,9 @@ def test_it_prints_itself_and_draws_a_timeline() -> None:
     found = memory(cnndsl.load("unet"), batch=2, optimizer="adam", inplace=True)
     assert "activations, peak" in str(found)
     assert found.training.optimizer == 2 * found.parameters
-    assert found.svg().startswith("<svg")
+    made = found.svg()
+    assert made.startswith("<svg")
+    assert "U-Net: activations alive" in made
     assert found.rows()[0] == {"node": "image", "bytes": 0}
     with pytest.raises(ValueError, match="unknown optimizer"):
         memory(cnndsl.load("lenet5"), optimizer="lion")

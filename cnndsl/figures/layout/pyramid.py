@@ -27,6 +27,8 @@ class Grid:
 
     cells: dict[str, Cell] = field(default_factory=dict)
     spine: list[str] = field(default_factory=list)
+    sunk: set[str] = field(default_factory=set)
+    """What stands under a level that is given out beside it, and what it leads to."""
 
 
 class Roles:
@@ -163,7 +165,7 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     _heads(roles, grid, taken)
     _again(roles, grid, taken)
     _under(roles, grid, under)
-    _late(roles, grid, stacked | roles.heads)
+    _late(roles, grid, stacked | roles.heads | grid.sunk)
     return grid
 
 
@@ -307,6 +309,11 @@ def _settle(
     over: list[str] | tuple[()],
 ) -> None:
     """A node with what stands under and over it, in the first column with room."""
+    if above := _sinking(key, roles, grid):
+        lane, row, column = grid.cells[above]
+        _put(key, (lane, row + 1, column), grid, taken)
+        grid.sunk |= {key, *roles.below[key]}
+        return
     column = _column(key, roles, grid)
     for chain, _ in climbs:
         column = max(column, *(_column(k, roles, grid) for k in chain[:1]))
@@ -338,6 +345,16 @@ def _settle(
         beside += 1
         for n, k in enumerate(reversed(chain)):
             _put(k, (lane, row + 1 + n if rising else row - 1 - n, beside), grid, taken)
+
+
+def _sinking(key: str, roles: Roles, grid: Grid) -> str:
+    """What a node stands under that leads down alone: a level that is given out beside it."""
+    tails, heads = roles.above[key], roles.below[key]
+    if len(tails) != 1 or not heads or any(roles.over(h) <= roles.over(key) for h in heads):
+        return ""
+    (tail,) = tails
+    level = roles.level(tail, key) and tail in roles.feeds
+    return tail if level and tail in grid.cells and tail not in grid.spine else ""
 
 
 def _held(key: str, roles: Roles, column: int) -> list[Cell]:

@@ -472,6 +472,28 @@ def test_the_levels_of_a_pyramid_are_led_to_their_readers_in_one_line() -> None:
         assert len(rail.ways) == readers
 
 
+@pytest.mark.parametrize("name", ["retinanet_resnet50_fpn", "fcos_resnet50_fpn"])
+def test_what_only_leads_down_stands_under_the_level_that_is_given_out(name: str) -> None:
+    piece = shown(name).main.piece
+    (relu,) = (s for s in piece.spots if s.box.family is Family.ACTIVATION)
+    places = {spot.box.key: spot for spot in piece.spots}
+    (above,) = (tail for tail, head in piece.wires if head == relu.box.key)
+    (below,) = (head for tail, head in piece.wires if tail == relu.box.key)
+    assert places[above].x == relu.x == places[below].x
+    assert places[above].y < relu.y < places[below].y
+
+
+def test_heads_that_give_out_planes_stand_over_their_lanes() -> None:
+    piece = shown("yolov5s").main.piece
+    (heads,) = (spot for spot in piece.spots if spot.box.beside == 3)
+    places = {spot.box.key: spot for spot in piece.spots}
+    levels = [line for ends, line in piece.wires.items() if heads.box.key in ends]
+    lanes = {line[0][1] for line in levels if line[0][1] == line[-1][1]}
+    named = {s.y for s in places.values() if s.box.title in ("y3", "y4", "y5")}
+    assert named <= lanes
+    assert heads.top < min(named) < max(named) < heads.bottom
+
+
 def test_postprocessing_is_one_box_until_it_is_opened() -> None:
     planned = plan(network("ssd300_vgg16"))
     (boxes,) = (box for box in planned.main.boxes() if box.title == "Boxes")

@@ -259,10 +259,12 @@ class Cards:
             return [f"{shape_text(first)} → {shape_text(last)}"]
         several = box.beside > 1 or (box.frame is not None and self.frame is None)
         shapes = [tensor.shape for tensor in self.sent[box.key]] if several else []
-        texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
         if each:
-            sizes = {shape_text(one): -int(one[-1]) for one in [shape, *shapes]}
-            return sorted(texts, key=sizes.__getitem__)
+            # Of what has a plane: it stands over the lanes of these.
+            deep = max(len(one) for one in [shape, *shapes])
+            planes = {shape_text(one): one for one in [shape, *shapes] if len(one) == deep}
+            return sorted(planes, key=lambda text: -int(planes[text][-1]))
+        texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
         return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
 
     @staticmethod

@@ -123,7 +123,8 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
         more = _collapse(leaves, owner, edges, found, {owner[key] for key in inner}, over)
     outer = dict.fromkeys((owner[t], owner[h]) for t, h in edges if owner[t] != owner[h])
     heads = {owner[t] for t, _ in into if t not in planes}
-    feeds = {owner[t] for t, _ in into}
+    # What stands over several lanes and gives rows too is left in each of its lanes.
+    feeds = {owner[t] for t, h in into if owner[t] not in over or levels.carried[t, h]}
     within = {owner[key] for key in inner}
     roles = Roles(list(leaves), outer, found, within, heads, feeds, over, begins)
     roles.more = more

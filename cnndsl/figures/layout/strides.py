@@ -129,18 +129,26 @@ def kept(lanes: dict[str, int], scene: Scene) -> dict[str, int]:
 
 
 def spans(network: Network, scene: Scene) -> dict[str, tuple[int, ...]]:
-    """The lanes, finest first, of each folded block that gives planes of several."""
+    """The lanes, finest first, of each folded block that gives planes of several.
+
+    Of blocks side by side, those that give out a plane of each lane that they read.
+    """
     of_node = node_strides(network)
     into: dict[str, set[int]] = {}
     out: dict[str, set[int]] = {}
+    ends = {box.key for box in scene.boxes() if not box.nodes}
+    inner: set[str] = set()
     for edge in scene.edges:
         lanes = {of_node[tensor.node] for tensor in edge.tensors if tensor.node in of_node}
+        inner |= {edge.tail} if lanes and edge.head not in ends else set()
         into.setdefault(edge.head, set()).update(lanes)
         out.setdefault(edge.tail, set()).update(lanes)
     found = {}
     for box in scene.boxes():
         read, given = into.get(box.key, set()), out.get(box.key, set())
-        if box.frame is None or box.beside > 1 or len(given) < 2:
+        if box.frame is None or len(given) < 2:
+            continue
+        if box.beside > 1 and (given != read or box.key in inner):
             continue
         lanes = read | given if len(read) > 1 else given
         found[box.key] = tuple(range(min(lanes), max(lanes) + 1))

@@ -182,6 +182,15 @@ class _Finder:
                 self.chain(operand, step.present)
             if step.word == "split":
                 self._sections(step.arguments)
+            given, auto = step.arguments, Named("auto")
+            if {"bias", "norm"} <= given.keys() and len(
+                set(map(_key, given["bias"].values()))
+            ) > 1:
+                norms = given["norm"]  # no parameter is `auto`
+                given["bias"] = {
+                    n: norms[n] is None if value == auto else value
+                    for n, value in given["bias"].items()
+                }
             for name, column in step.arguments.items():
                 self.place(name, column)
             self.place("*", step.count)

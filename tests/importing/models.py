@@ -550,3 +550,27 @@ class Detector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.heads(self.neck(*self.body(x)))
         return out
+
+
+class Lateral(nn.Module):
+    """A bias that is said where a norm follows, and goes without saying where none does."""
+
+    def __init__(self, *, norm: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
+        self.conv2 = nn.Conv2d(4, 4, 1, bias=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2(F.relu(self.norm(self.conv1(x))))
+        return out
+
+
+class Laterals(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = Lateral(norm=True), Lateral(norm=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.two(self.one(x))
+        return out

@@ -36,6 +36,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], object]] = {
     "DualPath": (models.DualPath, (3, 8, 8)),
     "Nested": (models.Nested, (3, 16, 16)),
     "Detector": (models.Detector, (3, 32, 32)),
+    "Laterals": (models.Laterals, (4, 8, 8)),
     "Several": (models.Several, [(3, 16, 16), (4, 16, 16)]),
 }
 

@@ -233,8 +233,12 @@ class Lines(Chains):
             return None
         name = self.one_module(line)
         other = rest[0] if rest else None
-        if other is not None and not self.terms(line) and self.source_of(line, on) is start[0]:
-            return self.optional(line, on, test, other, views, start[0])
+        if other is not None and not self.terms(line):
+            entered = self.source_of(line, on)
+            if entered is not None:
+                whole = self.optional(line, on, test, other, views, entered, start[0])
+                if whole is not None or entered is start[0]:
+                    return whole
         if name is None or (other is not None and other.condition is not None):
             return None
         others: Views[Line] = []
@@ -274,6 +278,7 @@ class Lines(Chains):
         test: ast.expr,
         other: tree.LineStatement,
         views: Views[dict[int, Line]],
+        entered: T,
         start: T,
     ) -> T | None:
         """What enters, or a module: `self.projection = … if … else nn.Identity()`."""
@@ -282,15 +287,15 @@ class Lines(Chains):
         others = [(i, lines[number]) for i, lines in views if lines[number].on]
         if name is None or not others or other.condition is not None:
             return None
-        if self.source_of(other, others) not in (None, start):
+        if (self.source_of(other, others) or start) is not entered:
             return None
-        module, out = self.lone(other, others, start)
+        module, out = self.lone(other, others, entered)
         against = python.negated(test)
         access = self.register(name, python_choice(against, module, python.call("nn.Identity")))
         ids = [(i, x.outputs[0]) for i, x in others]
-        shape = merged(self.unit, against, out, start)
-        joined = self.made(python.call(access, start.run), shape, ids, self.hint(other))
-        joined.ids += [i for i in elsewhere(start, others) if i not in joined.ids]
+        shape = merged(self.unit, against, out, entered)
+        joined = self.made(python.call(access, entered.run), shape, ids, self.hint(other))
+        joined.ids += [i for i in elsewhere(entered, others) if i not in joined.ids]
         self.label(line, (joined,), on)
         self.label(other, (joined,), others)
         return joined

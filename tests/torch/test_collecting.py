@@ -170,6 +170,14 @@ model M: image[3, H=8, W=8] -> y { a: B(4, 2)
 
 
 TERMS = {
+    "what enters by its name, or a module": ("+ self.projection(x)", """
+block B(c: int) { a: conv(c, 3x3)
+                  b: a -> relu
+                  add { b -> conv(c, 1x1)
+                        in when in.c == c
+                        else projection: in -> conv(c, 1x1) } -> relu }
+model M: image[3, H=8, W=8] -> y { a: B(4)
+                                   y: B(4) }"""),
     "a conditional term before a loop": ("parts = [self.bn(x)] + parts", """
 block B(c: int) { add { bn when in.c == c
                         branch: for _ in 0..3 { in -> conv(c, 1x1) } } -> relu }

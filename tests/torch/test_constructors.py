@@ -35,6 +35,7 @@ DETECTORS = {"ssd300_vgg16", "ssdlite320_mobilenetv3", "retinanet_resnet50_fpn",
 DETECTORS |= {"yolov2", "yolov3", "yolov4", "faster_rcnn_resnet50_fpn"}
 DETECTORS |= {"mask_rcnn_resnet50_fpn", "efficientdet_d0", "fcos_resnet50_fpn"}
 DETECTORS |= {"yolov5s", "yolov8n"}
+FURTHER = Path(__file__).parents[1] / "further"
 FROZEN = {"NonLocalResNet50": "form", "ShuffleNetV1": "bias"}
 """By models the parameters that are no arguments: each of their values makes other layers,
 which one class does not say."""
@@ -128,6 +129,15 @@ def each_parameter_builds_its_network(
                 module = cls(**{identifier(n): value for n, value in settings.items()})
             wanted = {k: tuple(w.shape) for k, (_, w) in expected_weights(network).items()}
             assert {k: tuple(w.shape) for k, w in module.state_dict().items()} == wanted
+
+
+@pytest.mark.parametrize("path", sorted(FURTHER.glob("*.arch")), ids=lambda path: path.stem)
+def test_a_further_network_is_built_at_other_parameters(path: Path) -> None:
+    for name, definition in read(path).models.items():
+        written = write(load(path, name))
+        assert not written.because
+        made = execute(written.text, name)
+        each_parameter_builds_its_network(definition, getattr(made, identifier(name)))
 
 
 # --- arguments of blocks

@@ -21,7 +21,7 @@ from cnndsl.graph import Decided, key_of
 from cnndsl.language.nodes import impossible, would_give
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family, Shape, spell_shape
-from cnndsl.ops.values import convert
+from cnndsl.ops.values import convert, spell
 from cnndsl.symbolic import Apply, Formula, Sym, formula, symbol
 
 LARGEST = 256
@@ -68,6 +68,7 @@ class Piece:
             operands = found.network.operands(layer.name)
             reads = tuple((kind_of[producer], output) for producer, output in operands)
             self.steps.append(_step(layer, reads))
+        self.shared = [*_shared(found)]
 
     def holds(self, atoms: Mapping[Atom, int]) -> bool:
         """Whether the file gives this network at these sizes, if it gives any."""
@@ -109,6 +110,11 @@ class Piece:
             if isinstance(found, Blame):
                 return found
             shapes[step.layer.kind] = found
+        for node, name, first, other in self.shared:
+            held, needed = _value(first, atoms), _value(other, atoms)
+            if held != needed:
+                message = f"the module cannot be shared: `{name}` is {_spelt(held)}"
+                return Blame(node, f"{message}, but this call needs {_spelt(needed)}")
         for one in (*self.contracts, *self.found.numbers):
             try:
                 holds = one.formula.evaluate(atoms) == one.value
@@ -459,6 +465,36 @@ def _step(layer: Layer, reads: tuple[tuple[int, int], ...]) -> _Step:
     attributes = tuple(name for name in names if _varies(getattr(op, name)))
     passes = same and op.family in PASSES and held is None
     return _Step(layer, reads, passes, attributes, held)
+
+
+def _shared(found: Propagated) -> Iterator[tuple[str, str, object, object]]:
+    """What calls of one module must have alike and have by unlike formulas: a node, a name."""
+    nodes = found.network
+    if not any(nodes.node(layer.name).shared for layer in found.layers):
+        return
+    first: dict[object, Layer] = {}
+    for layer in found.layers:
+        if not layer.op.weights(*layer.inputs):
+            continue
+        path = nodes.node(layer.name).path
+        known = first.setdefault(path, layer)
+        if known.kind == layer.kind:
+            continue
+        pairs = zip(_facts(known), _facts(layer), strict=True)
+        for (name, one), (_, other) in pairs:
+            if _varies(one) or _varies(other):
+                yield layer.name, f"{key_of(path)}.{name}", one, other
+
+
+def _spelt(value: object) -> str:
+    return f"[{', '.join(map(_spelt, value))}]" if isinstance(value, tuple) else spell(value)
+
+
+def _facts(layer: Layer) -> list[tuple[str, object]]:
+    """The shapes of a layer's weights, and its arguments."""
+    weights = layer.op.weights(*layer.inputs).items()
+    found: list[tuple[str, object]] = [(name, weight.shape) for name, weight in weights]
+    return found + [(p.name, getattr(layer.op, p.name)) for p in layer.op.parameters]
 
 
 def _varies(value: object) -> bool:

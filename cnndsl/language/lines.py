@@ -212,7 +212,7 @@ class Lines(Terms):
                 help = f"give the last step a line of its own: `{names}: {last}`"
             raise fault("E215", message, labels_span(statement), help=help)
         result = needed(current, statement.span)
-        result = Flow(result.tensors, members or result.members, result.family)
+        result = Flow(result.tensors, members or result.members, result.family, result.turns)
         if statement.labels:
             self._label(statement, index, result, env)
         else:

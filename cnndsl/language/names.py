@@ -55,6 +55,8 @@ class Flow(Record):
     tensors: dict[str, Tensor]
     members: dict[str, Entry] = field(default_factory=dict)
     family: Family | None = None
+    turns: bool = False
+    """Whether it is the last turn of a repeat whose turns give several tensors."""
 
     @property
     def all(self) -> tuple[Tensor, ...]:

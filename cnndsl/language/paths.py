@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from cnndsl.diagnostics import Span, fault, listing, spelling
@@ -18,10 +19,12 @@ def resolve(path: tree.NamePath, env: Env, evaluate: Evaluate) -> Flow:
     assert bound is not None
     entries: list[Entry] = [bound.meaning]
     many = False
-    for part in path.parts:
+    for part, following in zip_longest(path.parts, path.parts[1:]):
         if isinstance(part, tree.Member):
             entries = [_member(entry, part, path) for entry in entries]
         else:
+            if isinstance(following, tree.Member):
+                _not_a_turn(entries[0], part, path)
             entries = [
                 e for entry in entries for e in _indexed(entry, part, path, env, evaluate)
             ]
@@ -31,6 +34,15 @@ def resolve(path: tree.NamePath, env: Env, evaluate: Evaluate) -> Flow:
         return flows[0]
     tensors = [tensor for flow in flows for tensor in flow.all]
     return Flow({str(number): tensor for number, tensor in enumerate(tensors)})
+
+
+def _not_a_turn(entry: Entry, part: tree.Index, path: tree.NamePath) -> None:
+    """Refuse `x[0].a` of a repeat whose turns give several tensors: `x[0]` is an output."""
+    if isinstance(entry, Flow) and entry.turns:
+        count = len(entry.tensors)
+        message = f"`{path.name}{part.span.text}` is an output of the last turn, not a turn"
+        help = "write the turns as a `for`, whose lines have indexed labels: `x[i]: …`"
+        raise fault("E203", f"{message}: each gives {count} tensors", part.span, help=help)
 
 
 def _flow(entry: Entry, path: tree.NamePath) -> Flow:

@@ -107,7 +107,8 @@ class Terms(Calls):
         key = definition.line_numbers[id(term)]
         turns = family if items and one_each(items) else None
         repeat = Repeat(key, items, tensors_of(entered), result.all, term.shared)
-        return repeat, Flow(result.tensors, result.members, turns)
+        several = turns is None and len(items) > 1
+        return repeat, Flow(result.tensors, result.members, turns, several)
 
     def _times(self, term: tree.RepeatTerm, env: Env) -> int:
         """The number of repeats.  Raises Fault: a tensor or a factor, where `mul` is meant."""

@@ -101,7 +101,7 @@ def _translate(entry: Entry, bindings: Leaving | Resuming, done: dict[int, Entry
     found: Entry = entry
     if isinstance(entry, Flow):
         tensors = {name: _tensor(tensor, bindings) for name, tensor in entry.tensors.items()}
-        found = done[id(entry)] = Flow(tensors)
+        found = done[id(entry)] = Flow(tensors, turns=entry.turns)
         found.members = {n: _translate(e, bindings, done) for n, e in entry.members.items()}
         if entry.family is not None:
             family = _translate(entry.family, bindings, done)

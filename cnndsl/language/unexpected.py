@@ -230,7 +230,8 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "LBRACE" and {"EACH", "WHEN"} <= expected,
         "{} cannot follow a repeat or other braces",
-        "what enters stands before the repeat: `Cell(4) {{ a; b }} * 3`",
+        "give the inputs to a first call, and repeat it on the next line:"
+        " `Cell(4) {{ a; b }}`, then `Cell(4) * 2`",
     ),
     (
         lambda token, expected: token.type == "COLON" and bool({"RSQB", "NUMBER"} & expected),

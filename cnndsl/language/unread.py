@@ -9,7 +9,7 @@ from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.records import Record
-from cnndsl.structure import Call, Item, Line, inside, nodes_of
+from cnndsl.structure import Call, Item, Line, Repeat, inside, nodes_of, walk
 
 
 def unread_lines(
@@ -26,21 +26,31 @@ def unread_lines(
         return  # every line that nothing reads ends in such a node
     dead: dict[Span, Line] = {}
     read: set[Span] = set()
-    stack: list[tuple[Item, set[str]]] = [(line, outputs) for line in network.structure.body]
+    turns: dict[Span, tuple[int, int]] = {}
+    body = network.structure.body
+    stack: list[tuple[Item, set[str], Span | None]] = [(line, outputs, None) for line in body]
     while stack:
-        item, kept = stack.pop()
+        item, kept, span = stack.pop()
         if isinstance(item, Line) and item.on and item.span is not None:
-            nodes = set(nodes_of([item]))
-            if nodes and not _leaves(network, nodes) and not nodes & (kept | asked):
-                dead[item.span] = item
+            span = item.span
+            if _unread(network, item, kept | asked):
+                dead[span] = item
                 continue
-            read.add(item.span)
+            read.add(span)
+        if isinstance(item, Repeat) and span is not None:
+            lost = [one for one in item.items[:-1] if _unread(network, one, kept | asked)]
+            if lost:
+                turns[span] = len(lost), len(item.items)
+                spans = (one.span for one in walk(lost) if isinstance(one, Line))
+                read |= {one for one in spans if one is not None}
+                stack += [(one, kept, span) for one in item.items if not any(one is o for o in lost)]
+                continue
         if isinstance(item, Call):
             own = {*nodes_of(item.block.body)}
             left = {tensor.node for tensor in item.block.outputs.values()}
             inner = kept | {node for node in left if _leaves(network, own & {node}, own)}
-            stack += [(line, inner) for line in item.block.body]
-        stack += [(other, kept) for other in inside(item, into_blocks=False)]
+            stack += [(line, inner, span) for line in item.block.body]
+        stack += [(other, kept, span) for other in inside(item, into_blocks=False)]
     declarations = [(d.declaration.span, _read_in(d)) for d in definitions if dead]
     for span in sorted(dead.keys() - read, key=lambda s: (s.source.name, s.start)):
         labels = dead[span].labels
@@ -54,6 +64,16 @@ def unread_lines(
                 message = f"nothing reads the output `{label}` of `{block.name}`"
                 help = f"leave it out, or use it where `{block.name}` is called"
         yield Diagnostic("W202", message, span, help=help)
+    for span, (count, times) in sorted(turns.items(), key=lambda pair: pair[0].start):
+        message = f"nothing reads {count} of the {times} turns of this repeat: each takes the same inputs"
+        help = "call the block once with its inputs, and repeat it on the next line without them"
+        yield Diagnostic("W202", message, span, help=help)
+
+
+def _unread(network: Network, item: Item, kept: set[str]) -> bool:
+    """Whether nothing outside an item reads what it computes, and nothing keeps it."""
+    nodes = set(nodes_of([item]))
+    return bool(nodes) and not _leaves(network, nodes) and not nodes & kept
 
 
 def _within(span: Span, around: Span) -> bool:

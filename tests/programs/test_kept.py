@@ -38,7 +38,24 @@ model M: (image[W=4], extra[1, 1, 1, 1]) -> y { let c = W
     "norms without factors over a free number of channels": """
 model M: image[C=4, H=3, W=2] -> y { y: ln(affine=false) -> relu -> instance_norm
   -> ln(axis=2, affine=false) }""",
+    "a shared module whose weights follow the size of what enters": """
+model M: (image[2, H=4, W=4], other[2, 4, 4]) -> y {
+  f: { flatten -> linear(3) } each { image; other }
+  y: add { f[*] } }""",
+    "a shared module with an argument that follows the size": """
+model M: (image[2, H=4, W=4], other[2, K=4, W]) -> y {
+  f: { conv(3, 3x3, dilation=it.h // 4) -> gap } each { image; other }
+  y: add { f[*] } }""",
     # What was written computed something else, or did not run.
+    "a line in a recursive block that no depth reaches": """
+block Gate(c: int): (g, x) -> y { y: add { g -> conv(c, 1); x -> conv(c, 1) } }
+block Level(c: int, depth: int, gated: bool): x[C, H, W] -> y {
+  inner: x -> Level(2 * c, depth - 1, gated) when depth > 0
+  kept: Gate(c) { inner; x } when gated and depth > 0
+  else inner -> conv(c, 3) when depth > 0
+  y: concat { kept; inner } -> conv(c, 1) when depth > 0
+  else y: x -> conv(c, 1) }
+model M: image[2, H=4, W=4] -> y { y: Level(3, 2, true) -> conv(2, 1) }""",
     "an activation that the first turn has not": """
 model M: image[2, 8, 8] -> y { y: conv(2, 1, act=none then relu) * 2 }""",
     "a norm that the first turn has not": """
@@ -342,6 +359,15 @@ def test_a_kept_program_is_drawn_to_scale(name: str) -> None:
     pictures(Program(KEPT[name]), [("scale", "svg")])
 
 
+def test_a_map_that_joins_its_enlarged_levels_is_drawn() -> None:
+    text = """
+model M: image[3, H=6, W=7] -> y {
+  ups: for _ in 0..2 { conv(32, 3x3) -> pixel_shuffle(2) }
+  y: add { conv(3, 3x3); image -> upsample(4) } }
+"""
+    pictures(Program(text), [("blocks", "svg")])
+
+
 def test_a_stage_whose_boxes_are_not_in_order_is_drawn() -> None:
     text = """
 model M: (image[4, 4], extra[4]) -> y {
@@ -358,6 +384,14 @@ model M: (image[4, 4], extra[4]) -> y {
 
 def test_a_family_beside_an_output_is_written_as_its_blocks() -> None:
     assert not write(Program(KEPT["a family beside an output, or none"]).network).because
+
+
+def test_a_recursive_block_takes_no_arguments_that_ask_for_a_line_it_has_not() -> None:
+    name = "a line in a recursive block that no depth reaches"
+    found = write(Program(KEPT[name]).network)
+    assert not found.because
+    assert "if not gated and depth > 0:\n            raise ValueError" in found.text
+    assert "self.kept = Gate(2 * c, c_in, c) if gated and depth > 0 else" in found.text
 
 
 def test_a_level_that_is_an_output_too_is_led_to_what_stands_beside_the_lanes() -> None:

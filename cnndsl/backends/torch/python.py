@@ -416,6 +416,7 @@ def chosen(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
             return test
         case ast.Constant(value=False), ast.Constant(value=True):
             return negated(test)
+    then, other = given(then, test), given(other, negated(test))
     return then if same(then, other) else ast.IfExp(test, then, other)
 
 
@@ -447,6 +448,49 @@ def conjuncts(node: ast.expr) -> list[ast.expr]:
     if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
         return node.values
     return [node]
+
+
+def conjunction(tests: Sequence[ast.expr]) -> ast.expr:
+    """All the conditions at once, each without what the others decide."""
+    facts = [fact for test in tests for fact in conjuncts(test)]
+    found: list[ast.expr] = []
+    for number, fact in enumerate(facts):
+        others = facts[:number] + facts[number + 1 :]
+        if isinstance(fact, ast.BoolOp):
+            left = [v for v in fact.values if decided(v, others) is not False]
+            if not left:
+                return constant(False)
+            fact = left[0] if len(left) == 1 else ast.BoolOp(fact.op, left)
+        if not any(same(fact, one) for one in found):
+            found.append(fact)
+    return found[0] if len(found) == 1 else ast.BoolOp(ast.And(), found)
+
+
+def decided(test: ast.expr, facts: Sequence[ast.expr]) -> bool | None:
+    """What a condition comes to where others hold; None where they do not say."""
+    if all(any(same(part, fact) for fact in facts) for part in conjuncts(test)):
+        return True
+    against = map(negated, conjuncts(test))
+    return False if any(same(part, fact) for part in against for fact in facts) else None
+
+
+class _Given(ast.NodeTransformer):
+    def __init__(self, facts: Sequence[ast.expr]) -> None:
+        self.facts = facts
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        holds = decided(node.test, self.facts)
+        if holds is not None:
+            return self.visit(node.body if holds else node.orelse)
+        node = self.generic_visit(node)
+        return node.body if same(node.body, node.orelse) else node
+
+
+def given(node: ast.expr, test: ast.expr) -> ast.expr:
+    """An expression where a condition holds: the choices that this decides are made."""
+    if not any(isinstance(inner, ast.IfExp) for inner in ast.walk(node)):
+        return node
+    return _Given(conjuncts(test)).visit(clone(node))
 
 
 def listed(items: Sequence[ast.expr]) -> ast.List:

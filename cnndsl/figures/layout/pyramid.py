@@ -320,7 +320,7 @@ def _settle(
     lane, row = roles.lanes[key], _row(key, roles, grid)
     if over and all(roles.rises(tail, key) for tail in roles.above[key]):
         # Nothing of its lane comes in: its chain stands beside all that the spine has there.
-        row += min(len(over), max(r for on, r, _ in taken if on == lane))
+        row += min(len(over), max((r for on, r, _ in taken if on == lane), default=0))
     up = next((chain for chain, rising in climbs if rising), [])
     down = next((chain for chain, rising in climbs if not rising), [])
     while True:

@@ -114,7 +114,7 @@ class Lines(Chains):
 
     def around(self, test: ast.expr) -> ast.expr:
         """A condition together with those around it."""
-        return ast.BoolOp(ast.And(), [*self.unit.conditions, test])
+        return python.conjunction([*self.unit.conditions, test])
 
     def either(
         self,

@@ -266,6 +266,7 @@ def both(flag: ast.expr, test: ast.expr | None) -> ast.expr:
 
 def python_choice(test: ast.expr, then: ast.expr, other: ast.expr) -> ast.expr:
     """`then if test else other`; an identity stands last."""
+    then, other = python.given(then, test), python.given(other, python.negated(test))
     if python.same(then, other):
         return then
     if python.same(then, python.call("nn.Identity")):

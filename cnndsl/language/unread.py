@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import compress
 
 from cnndsl.diagnostics import Diagnostic, Edit, Span
 from cnndsl.graph import Network
@@ -37,13 +38,15 @@ def unread_lines(
                 dead[span] = item
                 continue
             read.add(span)
-        if isinstance(item, Repeat) and span is not None:
-            lost = [one for one in item.items[:-1] if _unread(network, one, kept | asked)]
-            if lost:
-                turns[span] = len(lost), len(item.items)
-                spans = (one.span for one in walk(lost) if isinstance(one, Line))
-                read |= {one for one in spans if one is not None}
-                stack += [(one, kept, span) for one in item.items if not any(one is o for o in lost)]
+        if isinstance(item, Repeat) and item.items and span is not None:
+            *others, last = item.items
+            lost = [_unread(network, turn, kept | asked) for turn in others]
+            if any(lost):
+                turns[span] = sum(lost), len(item.items)
+                gone = walk(compress(others, lost))
+                read |= {one.span for one in gone if isinstance(one, Line) and one.span}
+                others = [*compress(others, [not one for one in lost])]
+                stack += [(turn, kept, span) for turn in (*others, last)]
                 continue
         if isinstance(item, Call):
             own = {*nodes_of(item.block.body)}
@@ -65,8 +68,9 @@ def unread_lines(
                 help = f"leave it out, or use it where `{block.name}` is called"
         yield Diagnostic("W202", message, span, help=help)
     for span, (count, times) in sorted(turns.items(), key=lambda pair: pair[0].start):
-        message = f"nothing reads {count} of the {times} turns of this repeat: each takes the same inputs"
-        help = "call the block once with its inputs, and repeat it on the next line without them"
+        message = f"nothing reads {count} of the {times} turns of this repeat:"
+        message += " each takes the same inputs"
+        help = "call it once with its inputs, and repeat it on the next line without them"
         yield Diagnostic("W202", message, span, help=help)
 
 

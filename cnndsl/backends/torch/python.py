@@ -456,13 +456,13 @@ def conjunction(tests: Sequence[ast.expr]) -> ast.expr:
     found: list[ast.expr] = []
     for number, fact in enumerate(facts):
         others = facts[:number] + facts[number + 1 :]
-        if isinstance(fact, ast.BoolOp):
-            left = [v for v in fact.values if decided(v, others) is not False]
-            if not left:
-                return constant(False)
-            fact = left[0] if len(left) == 1 else ast.BoolOp(fact.op, left)
-        if not any(same(fact, one) for one in found):
-            found.append(fact)
+        values = fact.values if isinstance(fact, ast.BoolOp) else [fact]
+        left = [v for v in values if decided(v, others) is not False]
+        if not left:
+            return constant(False)
+        one = left[0] if len(left) == 1 else ast.BoolOp(ast.Or(), left)
+        if not any(same(one, other) for other in found):
+            found.append(one)
     return found[0] if len(found) == 1 else ast.BoolOp(ast.And(), found)
 
 
@@ -481,8 +481,9 @@ class _Given(ast.NodeTransformer):
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         holds = decided(node.test, self.facts)
         if holds is not None:
-            return self.visit(node.body if holds else node.orelse)
-        node = self.generic_visit(node)
+            chosen: ast.expr = self.visit(node.body if holds else node.orelse)
+            return chosen
+        self.generic_visit(node)
         return node.body if same(node.body, node.orelse) else node
 
 
@@ -490,7 +491,8 @@ def given(node: ast.expr, test: ast.expr) -> ast.expr:
     """An expression where a condition holds: the choices that this decides are made."""
     if not any(isinstance(inner, ast.IfExp) for inner in ast.walk(node)):
         return node
-    return _Given(conjuncts(test)).visit(clone(node))
+    found: ast.expr = _Given(conjuncts(test)).visit(clone(node))
+    return found
 
 
 def listed(items: Sequence[ast.expr]) -> ast.List:

@@ -276,6 +276,12 @@ class Writer:
 
     def _each(self, item: Part, operands: tuple[Chain, ...] | None) -> Step:
         """One step for all calls of a module.  Raises ArchError: they are not alike."""
+        if len(item.inputs) > len(item.items):
+            raise refused(
+                f"it is called {len(item.items)} times, with several tensors each time;"
+                " a module that is called again takes one",
+                item.scope.path,
+            )
         first, *others = [self._step(one, None) for one in item.items]
         if any((one.word, one.arguments) != (first.word, first.arguments) for one in others):
             raise refused(

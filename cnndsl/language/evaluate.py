@@ -368,7 +368,8 @@ def _member(path: tree.NamePath, bound: Bound, env: Env) -> Any:
                 raise fault("E306", "`*` works on a family, not on a list", item.span)
             number = env.decide(integer(item, env, "an index"), item.span)
             if not 0 <= number < len(value):
-                message = f"the list has {len(value)} items, but the index is {number}"
+                items = "1 item" if len(value) == 1 else f"{len(value)} items"
+                message = f"the list has {items}, but the index is {number}"
                 help = "items are counted from 0"
                 if bound.kind == "size":
                     help = "a shape has no batch: `[C, H, W]`; its last sizes are `.h` and `.w`"

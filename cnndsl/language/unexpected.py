@@ -228,6 +228,11 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "a size is written `3x3`, a list `[3, 3]`",
     ),
     (
+        lambda token, expected: token.type == "COMMA" and expected == {"IN"},
+        "a `for` over values has one name",
+        "number them with `for i in 0..len(widths)` and `widths[i]`, or write a table",
+    ),
+    (
         lambda token, expected: token.type == "LBRACE" and {"EACH", "WHEN"} <= expected,
         "{} cannot follow a repeat or other braces",
         "give the inputs to a first call, and repeat it on the next line:"

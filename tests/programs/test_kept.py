@@ -46,6 +46,16 @@ model M: (image[2, H=4, W=4], other[2, 4, 4]) -> y {
 model M: (image[2, H=4, W=4], other[2, K=4, W]) -> y {
   f: { conv(3, 3x3, dilation=it.h // 4) -> gap } each { image; other }
   y: add { f[*] } }""",
+    "a shared module of two inputs, one of whose weights follows the size": """
+block Two: (a, b) -> (a2 as a, b2 as b) { a2: a
+  b2: b }
+block F: (a[C, H, W], b[K]) -> y { l: b -> linear(H * W) -> reshape(1, H, W)
+  y: concat { a; l } }
+model M: (image[2, H=4, W=4], b[3], other[2, 4, 4]) -> (y, z) {
+  f: F each { Two { image; b }
+    Two { other; b } }
+  y: f[0] -> relu
+  z: f[1] -> relu }""",
     # What was written computed something else, or did not run.
     "a line in a recursive block that no depth reaches": """
 block Gate(c: int): (g, x) -> y { y: add { g -> conv(c, 1); x -> conv(c, 1) } }

@@ -358,8 +358,6 @@ class Unit:
                 shape = python.attribute(first[0].run, "shape")
                 return python.item(shape, ast.Slice(start))
             return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
-        if isinstance(node, ast.List) and self.sizes(node):
-            return self.keep("sizes", node)
         if isinstance(node, ast.List):
             return python.listed([self.run(e, hint) for e in node.elts])
         node = _Lengths(self).visit(python.clone(node))
@@ -380,20 +378,6 @@ class Unit:
                     mapping[name] = self.keep(name, python.name(name))
             return python.replace(node, mapping)
         return self.keep(node.id if isinstance(node, ast.Name) else hint, node)
-
-    def sizes(self, node: ast.List) -> bool:
-        """Whether a list is one of the constructor's: several of its items have no name."""
-        names = python.names_in(node)
-        free = {"math", "range", "len", "max", "min", "round8", "nn", "float", "tuple"}
-        known = self.loops.keys() | {variable for variable, _ in self.counted.values()}
-        if names & known or any(name.startswith("§") for name in names):
-            return False
-        nameless = [
-            one
-            for one in node.elts
-            if not isinstance(one, ast.Name) and python.names_in(one) - free
-        ]
-        return len(nameless) > 1
 
     def keep(self, name: str, node: ast.expr) -> ast.expr:
         """Keep a value of the constructor for `forward`."""

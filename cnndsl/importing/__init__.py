@@ -10,6 +10,7 @@ by layer, and both are run: only then is it given away.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,17 +80,30 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
     """The file of a flow, proved.  Raises ArchError (E610).
 
     `again` reads the same program for inputs of other shapes; with it, the file is proved at a
-    second size, or takes no other.
+    second size, or takes no other. What nobody reads is kept where the file can say it.
     """
+    from cnndsl.diagnostics import ArchError
+    from cnndsl.importing.rewriting import live
+    from cnndsl.importing.simplify import simplified
+
+    flow = simplified(flow)
+    flow.operations()
+    if not flow.unread:
+        return _proved(flow, again)
+    with suppress(ArchError):
+        return _proved(flow, again)
+    return _proved(live(replace(flow, unread={})), again)
+
+
+def _proved(flow: Flow, again: Any) -> Imported:
+    """The file of a flow that is simple.  Raises ArchError (E610)."""
     from cnndsl.diagnostics import ArchError
     from cnndsl.editing.layout import layout
     from cnndsl.importing import proof
     from cnndsl.importing.recover import recovered
-    from cnndsl.importing.simplify import global_pools, simplified
+    from cnndsl.importing.simplify import global_pools
     from cnndsl.network import loads
 
-    flow = simplified(flow)
-    flow.operations()
     try:
         other = _other(flow) if again is not None else None
         whole = global_pools(flow)

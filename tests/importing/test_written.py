@@ -131,3 +131,20 @@ class Same(nn.Module):
 
 def test_a_module_that_does_nothing_is_a_file_that_does_nothing() -> None:
     assert "y: image" in from_torch(Same(), (3, 8, 8)).text
+
+
+def test_what_nobody_reads_is_left_out_where_a_file_cannot_say_it() -> None:
+    network = cnndsl.loads(
+        """block Two: (x, w) -> (b, a) {
+  a: x -> relu
+  b: w -> relu
+}
+model M: image[1] -> y {
+  l: relu each { image; image }
+  p: Two { l[0]; l[1] }
+  q: Two { p.b; p.a }
+  y: q.a
+}"""
+    )
+    found = from_torch(network.to_torch(), (1,))
+    assert found.text.endswith("model M: image[1] -> y {\n  y: relu * 3\n}\n")

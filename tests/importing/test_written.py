@@ -147,4 +147,4 @@ model M: image[1] -> y {
 }"""
     )
     found = from_torch(network.to_torch(), (1,))
-    assert found.text.endswith("model M: image[1] -> y {\n  y: relu * 3\n}\n")
+    assert found.text.endswith("model M: image[1] -> y { y: relu * 3 }\n")

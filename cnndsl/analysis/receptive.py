@@ -18,7 +18,7 @@ from functools import cached_property
 
 from cnndsl.diagnostics import Diagnostic
 from cnndsl.graph import Network
-from cnndsl.ops.facts import Reading, Taps
+from cnndsl.ops.facts import SAME, Reading, Taps
 from cnndsl.symbolic import strip
 
 Place = tuple[str, int]
@@ -67,6 +67,8 @@ class Seen:
 
     def through(self, step: Taps) -> Seen | None:
         """What the units behind a window see; None where no period is short enough."""
+        if step == SAME:
+            return self
         period = step.period * (len(self.low) // math.gcd(len(self.low), step.advance))
         if period > LONGEST:
             return None
@@ -240,7 +242,7 @@ def _behind(inputs: tuple[Field, ...], step: Reading) -> Field:
                 known = axis.get(place)
                 if moved is None:
                     everything |= {place}
-                elif known is None:
+                elif known is None or known == moved:
                     axis[place] = moved
                 elif known.stride == moved.stride:
                     axis[place] = known | moved
@@ -263,10 +265,13 @@ def _behind(inputs: tuple[Field, ...], step: Reading) -> Field:
 def _misaligned(inputs: tuple[Field, ...]) -> Fraction | None:
     """How far apart the centres of the branches are, if they are."""
     apart = Fraction(0)
-    centres: dict[Place, list[Fraction]] = {}
+    branches: dict[Place, set[Seen]] = {}
     for one in inputs:
         for place, seen in one.local.items():
-            centres.setdefault(place, []).append(seen.centre)
-    for found in centres.values():
+            branches.setdefault(place, set()).add(seen)
+    for different in branches.values():
+        if len(different) == 1:
+            continue
+        found = [seen.centre for seen in different]
         apart = max(apart, max(found) - min(found))
     return apart or None

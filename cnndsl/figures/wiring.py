@@ -48,14 +48,15 @@ def scene_of(
             edge.tensors.append(tensor)
 
     for name in nodes:
-        for node, output in read(network, name):
+        head = owner.get(name)
+        for node, output in network.operands(name):
             tail = owner.get(node) or entering.get((node, output))
-            head = owner.get(name)
             if tail is None or head is None or tail == head:
                 continue
             if _returns(turns.get(node, ()), turns.get(name, ())):
                 continue
-            connect(tail, head, _tensor(network, node, output))
+            if (node, output) in read(network, name):
+                connect(tail, head, _tensor(network, node, output))
     ends: list[Item] = []
     given: dict[str | None, list[str]] = {}
     for name, tensor in outputs.items():

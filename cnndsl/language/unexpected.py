@@ -201,6 +201,11 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "a line's condition is written `when`; `a if c else b` is a value",
     ),
     (
+        lambda token, expected: token.type == "ELSE" and "_NL" in expected,
+        "{} does not begin its line",
+        "begin the next line with it: `else conv(64, 1x1)`",
+    ),
+    (
         lambda token, expected: (
             re.fullmatch(r"[x×]\d*", token) is not None and {"_ARROW", "WHEN"} <= expected
         ),

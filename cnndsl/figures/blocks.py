@@ -8,7 +8,7 @@ from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Group, Part, Picture
-from cnndsl.figures.plan import drawable, plan
+from cnndsl.figures.plan import drawable, plan, variants_of
 from cnndsl.figures.scene import Box, Plan
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean
@@ -131,13 +131,14 @@ def arranged(
             direction=direction,
         )
 
-    planned = plan(network, folding=False if detail == "full" else None)
+    variants = variants_of(network)
+    planned = plan(network, folding=False if detail == "full" else None, variants=variants)
     found = paged(planned)
     if detail != "full" and (found.over > 0 or found.closed):
         # Blocks that are called once are closed too, where the page has no room for them;
         # backbones and necks last.
         for pyramids in (True, False) if widest or tallest else (True,):
-            tighter = plan(network, closed=True, pyramids=pyramids)
+            tighter = plan(network, closed=True, pyramids=pyramids, variants=variants)
             if len(tighter.frames) > len(planned.frames) and (pyramids or found.over > 0):
                 found, planned = min(found, paged(tighter), key=_bad), tighter
     return found

@@ -56,23 +56,31 @@ def plan(
     repeats: bool = True,
     closed: bool = False,
     pyramids: bool = True,
+    variants: Variants | None = None,
 ) -> Plan:
     """What the picture of a network shows; a small one is not folded, unless it is asked.
 
     Without `repeats`, what follows itself stays apart: each box stands for one of them.
     Where all is to be `closed`, so is a block that is called once, but for `pyramids`:
-    a backbone or a neck, whose levels are the picture's lanes.
+    a backbone or a neck, whose levels are the picture's lanes. `variants` are the network's,
+    where several plans of it are made.
     """
+    variants = variants or variants_of(network)
     with deep_recursion():
         if folding is not None or closed:
             folds = folding is not False
             return _Planner(
-                network, folding=folds, repeats=repeats, closed=closed, pyramids=pyramids
+                variants, folding=folds, repeats=repeats, closed=closed, pyramids=pyramids
             ).plan()
-        whole = _Planner(network, folding=False).plan()
+        whole = _Planner(variants, folding=False).plan()
         if sum(1 for _ in whole.main.boxes()) <= OPEN_ALL:
             return whole
-        return _Planner(network, folding=True).plan()
+        return _Planner(variants, folding=True).plan()
+
+
+def variants_of(network: Network) -> Variants:
+    """All calls of its blocks, compared."""
+    return Variants(network, list(calls_of(network.structure.body)))
 
 
 def drawable(planned: Plan) -> Plan:
@@ -113,26 +121,26 @@ class _Planner:
 
     def __init__(
         self,
-        network: Network,
+        variants: Variants,
         *,
         folding: bool,
         repeats: bool = True,
         closed: bool = False,
         pyramids: bool = True,
     ) -> None:
-        self.network = network
+        self.network = network = variants.network
         self.pyramids = pyramids
         self.closed = closed
         wires = network.wires
         self.folding = folding
         self.order = {name: number for number, name in enumerate(wires)}
         self.runs = Runs(network, repeats=repeats)
-        self.calls = list(calls_of(network.structure.body))
+        self.calls = variants.calls
         self.uses = Counter(identity(call.block) for call in self.calls)
         self.members = {id(call): tuple(nodes_of(call.block.body)) for call in self.calls}
         self.forms: dict[int, object] = {}
         self.sizes: dict[int, int] = {}
-        self.variants = Variants(network, self.calls)
+        self.variants = variants
         self.nested = nested(network.structure.body)
         self.frames: dict[int, Frame] = {}
         self.values: dict[int, tuple[tuple[str, object], ...]] = {}

@@ -80,6 +80,7 @@ class Variants:
     def __init__(self, network: Network, calls: Sequence[Call]) -> None:
         """Compare all calls of each block."""
         self.network = network
+        self.calls = calls
         self.slots = {id(call): slots(call) for call in calls}
         self.places = {
             id(call): {name: slot for slot, name in self.slots[id(call)].items()}

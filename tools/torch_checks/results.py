@@ -15,8 +15,6 @@ COMPILED = {"alexnet", "googlenet", "mobilenetv2", "resnet18", "shufflenetv1", "
 """Those that `inductor` compiles: it takes a minute or more for each."""
 ANCHORS = """`torch.jit.script` has no type for a list of pairs that are whole or not, as
 anchors are; PyTorch has retired it for `torch.export`, which takes them."""
-EITHER = """The last stage returns no tensor for the next, by a flag: `torch.jit.script` takes
-what comes of a stage for a tensor or none wherever it is read."""
 REORGANISED = """Darknet's reorganisation mixes rows with channels. PyTorch's exporter takes
 such a reshape only where axis divides axis: of the sizes that the network takes, every other
 one, and the exported program refuses the rest."""
@@ -31,8 +29,7 @@ NOTES: dict[str, dict[str, str]] = {
 }
 """How a check was passed, where a user must say so too."""
 EXCEPTIONS: dict[str, dict[str, str]] = {
-    "script": {"stacked_hourglass": EITHER}
-    | dict.fromkeys(
+    "script": dict.fromkeys(
         (
             *("efficientdet_d0", "fcos_resnet50_fpn", "yolov5s", "yolov8n"),
             *("faster_rcnn_resnet50_fpn", "mask_rcnn_resnet50_fpn", "retinanet_resnet50_fpn"),

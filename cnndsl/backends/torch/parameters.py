@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
+from cnndsl.backends.torch.instances import Instance, SplitError, T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Instance, Layer, SplitError, T, Unit
+from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
 from cnndsl.graph import Network
 from cnndsl.language import tree

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
+from cnndsl.backends.torch.instances import T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.backends.torch.unit import Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.structure import Tensor
 from cnndsl.symbolic import Apply, Axis, Sym, Symbol, render

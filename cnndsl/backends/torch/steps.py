@@ -13,14 +13,8 @@ from cnndsl.backends.torch.expressions import (
     translate,
     truth,
 )
-from cnndsl.backends.torch.unit import (
-    Instance,
-    Layer,
-    Meaning,
-    OpValue,
-    SplitError,
-    Unit,
-)
+from cnndsl.backends.torch.instances import Instance, SplitError
+from cnndsl.backends.torch.unit import Layer, Meaning, OpValue, Unit
 from cnndsl.language import tree
 from cnndsl.language.evaluate import named
 from cnndsl.language.functions import FUNCTIONS

@@ -11,10 +11,11 @@ from cnndsl.backends.torch.beginning import spread
 from cnndsl.backends.torch.classes import Classes
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.fusing import Fusing
+from cnndsl.backends.torch.instances import ExposeError, Instance, SplitError, T
 from cnndsl.backends.torch.names import Names, identifier
 from cnndsl.backends.torch.parameters import AgainError, Parameter
 from cnndsl.backends.torch.recursive import foreseen
-from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
+from cnndsl.backends.torch.unit import Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.parts import CountError, UnrollError
 from cnndsl.backends.torch.walk.terms import Walk

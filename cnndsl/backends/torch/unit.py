@@ -1,4 +1,4 @@
-"""One class under construction: its names, its values, and the tensors in its `forward`."""
+"""One class under construction: the tensors in its `forward`, and what its names stand for."""
 
 from __future__ import annotations
 
@@ -7,73 +7,18 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from cnndsl.backends.torch import python
-from cnndsl.backends.torch.expressions import (
-    CannotTranslateError,
-    translate,
-    truth,
-)
+from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.general import folded, general, tabled
+from cnndsl.backends.torch.instances import ExposeError, Identity, Instance, SplitError, T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.graph import Network
+from cnndsl.backends.torch.sizes import Sizes
 from cnndsl.language import tree
 from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import OpRef
 from cnndsl.language.naming import all_labels
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto
-from cnndsl.structure import Block, Tensor, labels_in, nodes_of
-
-Identity = tuple[int, str, int]
-"""A tensor as an instance reads it: its block, by `id`, the node, which output."""
-
-
-class SplitError(Exception):
-    """The instances of a class differ in what one class cannot say: it becomes several."""
-
-    def __init__(self, keys: Sequence[tuple[Instance, object]]) -> None:
-        """Take for each instance what tells it from the others."""
-        super().__init__()
-        self.keys = keys
-
-    @property
-    def turns(self) -> bool:
-        """Whether one instance differs from itself: in the turns of a loop."""
-        found: dict[int, str] = {}
-        return any(
-            found.setdefault(id(i.block), repr(key)) != repr(key) for i, key in self.keys
-        )
-
-
-class ExposeError(Exception):
-    """A label inside a called block is read: its block must return it."""
-
-    def __init__(self, instance: Instance, tensor: Tensor) -> None:
-        """Take the tensor."""
-        super().__init__()
-        self.instance, self.tensor = instance, tensor
-
-
-@dataclass(eq=False)
-class Instance:
-    """One call of a block in one of the networks; in a loop's body, in one of its turns."""
-
-    number: int
-    network: Network
-    block: Block
-    turns: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
-class T:
-    """A tensor: its shape in the constructor's terms, and how `forward` says it."""
-
-    shape: tuple[int, ...]
-    run: ast.expr
-    ids: list[Identity] = field(default_factory=list)
-    turns: Sequence[tuple[dict[str, int], T]] = ()
-    """Of an item of a family: what it is in each turn."""
-    at: ast.expr | None = None
-    """The item's index, for the variable `turn·` of these."""
+from cnndsl.structure import Tensor, labels_in, nodes_of
 
 
 @dataclass
@@ -97,7 +42,7 @@ class Layer:
 Meaning = ast.expr | OpValue | Layer | Auto | None
 
 
-class Unit:
+class Unit(Sizes):
     """What is known while one block is translated."""
 
     it: tuple[T, ...] = ()
@@ -112,8 +57,6 @@ class Unit:
     """Whether loops of `forward` may go over tables, and hand on a tensor."""
     conditions: list[ast.expr]
     """Those around what is being written."""
-    refused: list[ast.expr]
-    """Conditions on arguments under which lines would come or go that no instance has so."""
     labels: dict[str, str]
     """The labels of tensors that stand together, by the list."""
     counts: dict[str, ast.expr]
@@ -121,29 +64,22 @@ class Unit:
 
     def __init__(self, definition: BlockDefinition, instances: list[Instance]) -> None:
         """Nothing is written yet."""
-        self.definition, self.instances = definition, instances
+        super().__init__(definition, instances)
         self.name, self.numbers = "", 0
-        self.init: list[ast.stmt] = []
         self.fwd: list[ast.stmt] = []
         self.meanings: dict[str, Meaning] = {}
-        self.lets: dict[str, ast.expr] = {}
         self.dims: dict[str, tuple[T, int]] = {}
         self.rests: dict[str, tuple[T, range]] = {}
         self.tensors: dict[str, dict[tuple[int, ...], tuple[T, ...]]] = {}
         self.known: dict[Identity, T] = {}
-        self.leaves: dict[str, tuple[T, int]] = {}
         self.defaults: list[Sequence[tree.Default]] = [definition.file.tree.defaults]
         self.ports: dict[str, T | list[T]] = {}
-        self.attributes: set[str] = set()
-        self.kept: dict[str, ast.expr] = {}
         self.repeat: ast.expr | bool | None = None
-        self.conditions, self.refused, self.labels, self.counts = [], [], {}, {}
+        self.conditions, self.labels, self.counts = [], {}, {}
         self.skip: tuple[T, ...] = ()
         self.outputs: list[tuple[str, T | None]] = []
         self.extras: list[T] = []
         self.signature: list[tuple[str, ast.expr | None, ast.expr | None]] = []
-        self.channel_names: dict[str, str] = {}
-        self.arguments: dict[str, str] = {}
         self.fallback: dict[str, ast.expr] = {}
         self.locals: set[str] = set()
         self._inside: dict[int, set[str]] = {}
@@ -152,36 +88,20 @@ class Unit:
         self.wide: dict[str, int] = {}
         """Parameters that are a size with unlike sides, with their number."""
         self.helpers: dict[str, None] = {}
-        self.loops: dict[str, ast.expr] = {}
-        """The variables of loops in `forward`, and what they go over."""
         self.turns_of: dict[Identity, dict[str, int]] = {}
         """In which turns of the loops around a tensor is made."""
         self.items: dict[str, T] = {}
         """What turns of loops gave, by the label."""
-        self.columns: dict[str, str] = {}
-        """The names of a table's columns, by what stands in them."""
         self.turn_lets: set[str] = set()
         """What loops of `forward` give values: the constructor has none of these."""
         self.lost: dict[Identity, int] = {}
         """Tensors that a loop's turns leave behind, by the loop's `id`."""
-        self.counted: dict[str, tuple[str, str]] = {}
-        """Families of a number that the instances differ in: in `forward`, and their widths."""
         self.lengths: dict[str, int] = {}
         """How many tensors lists of `forward` have, and the constructor's of their widths."""
         self.listed = False
         """Whether it returns the list of a family."""
 
-    # --- names
-
-    def attribute(self, name: str) -> str:
-        """A new attribute of the module."""
-        found, number = name, 1
-        modules = {site.name for site in self.definition.modules.sites.values()}
-        while found in self.attributes or found in modules:
-            number += 1
-            found = f"{name}{number}"
-        self.attributes.add(found)
-        return found
+    # --- tensors
 
     def variable(self, hint: str = "") -> str:
         """A new tensor's name in `forward`; it is renamed when all are known."""
@@ -206,10 +126,6 @@ class Unit:
                 self.turns_of[identity] = instance.turns
         return tensor
 
-    def owner(self, identity: Identity) -> Instance:
-        """The instance that has a tensor."""
-        return next(i for i in self.instances if id(i.block) == identity[0])
-
     def generalised(self, found: Sequence[tuple[dict[str, int], T]]) -> T:
         """What the tensors of several turns are, in terms of the loops' variables."""
         first = found[0][1]
@@ -227,167 +143,11 @@ class Unit:
         whole.ids = list(dict.fromkeys(i for _, tensor in found for i in tensor.ids))
         return whole
 
-    # --- sizes
-
-    def leaf(self, tensor: T, axis: int) -> ast.expr:
-        """A tensor's size: known to the constructor, or asked of the tensor in `forward`."""
-        size = tensor.shape[axis]
-        if axis == 0 and not isinstance(size, python.Int):
-            return python.constant(int(size))
-        if isinstance(size, python.Int) and not any(
-            n.startswith("§") for n in python.names_in(size.node)
-        ):
-            return size.node
-        if isinstance(size, python.Int) and isinstance(size.node, ast.Name):
-            known = self.leaves.get(size.node.id)
-            if known is not None and known[0] is tensor:
-                return size.node
-        key = f"§{len(self.leaves)}"
-        self.leaves[key] = (tensor, axis)
-        return python.name(key)
-
-    def shaped(self, tensor: T, sizes: Sequence[int]) -> None:
-        """Give a tensor its shape: what depends on the image's size is asked of it."""
-        shape: list[int] = []
-        for axis, size in enumerate(sizes):
-            names = python.names_in(size.node) if isinstance(size, python.Int) else set()
-            free = any(name.startswith("§") for name in names)
-            # The number of a vector's elements stays a formula, where it is one here.
-            if free and (axis > 0 or len(sizes) > 1 or "§" in names):
-                key = f"§{len(self.leaves)}"
-                self.leaves[key] = (tensor, axis)
-                frozen = python.Int(int(size), python.name(key))
-                shape.append(frozen)
-            else:
-                shape.append(size)
-        tensor.shape = tuple(shape)
-
-    def holds(self, instance: Instance, test: ast.expr) -> bool:
-        """Whether a condition on the arguments is so in an instance."""
-        block = instance.block
-        said = {name: block.names.get(param) for name, param in self.arguments.items()}
-        values = {n: python.constant(python.plain(v)) for n, v in said.items() if plain(v)}
-        for port, name in self.channel_names.items():
-            if port in block.inputs:
-                values[name] = python.constant(int(block.inputs[port].shape[0]))
-        return truth(folded(python.replace(test, values))) is True
-
-    def counting(self, count: ast.expr) -> set[str]:
-        """The parameters that are arguments, on which a number of turns depends.
-
-        Where this is a list's length alone, the constructor refuses lists of another.
-        """
-        for _ in range(8):
-            count = python.replace(count, self.lets)
-        lengths = _Lists()
-        read = python.names_in(lengths.visit(python.clone(count)))
-        for name in lengths.found & self.arguments.keys() - read:
-            values = [i.block.names.get(self.arguments[name]) for i in self.instances]
-            found = {len(value) if isinstance(value, tuple) else -1 for value in values}
-            if len(found) > 1:
-                read.add(name)
-                continue
-            size = python.call("len", python.name(name))
-            self.refused.append(
-                ast.Compare(size, [ast.NotEq()], [python.constant(found.pop())])
-            )
-        return {param for name, param in self.arguments.items() if name in read}
-
-    def ctor(self, node: ast.expr) -> ast.expr:
-        """An expression in the constructor: sizes of tensors are their values."""
-        mapping: dict[str, ast.expr] = {}
-        for name in python.names_in(node):
-            if name.startswith("§"):
-                if name not in self.leaves:
-                    raise CannotTranslateError("a size that only a turn knows")
-                tensor, axis = self.leaves[name]
-                size = tensor.shape[axis]
-                own = isinstance(size, python.Int) and python.same(size.node, python.name(name))
-                if isinstance(size, python.Int) and not own:
-                    mapping[name] = self.ctor(size.node)
-                else:
-                    mapping[name] = self.frozen(tensor, axis)
-        return folded(python.replace(node, mapping)) if mapping else node
-
-    def frozen(self, tensor: T, axis: int) -> ast.expr:
-        """A size that the constructor does not offer: it must be one for all instances."""
-        found: list[tuple[Instance, object]] = []
-        owners = self.owners(tensor)
-        for instance, one in owners:
-            found.append((instance, int(instance.network.shapes[one[1]][one[2]][axis])))
-        if len({value for _, value in found}) > 1:
-            if tensor.turns:
-                node = tabled([(turns, self.frozen(t, axis)) for turns, t in tensor.turns])
-                if isinstance(node, ast.Subscript):
-                    self.columns.setdefault(ast.dump(node.value), "n")
-                return python.replace(node, {"turn·": tensor.at} if tensor.at else {})
-            raise SplitError(found)
-        return python.constant(found[0][1] if found else int(tensor.shape[axis]))
-
-    def owners(self, tensor: T) -> list[tuple[Instance, Identity]]:
-        """The instances with the tensor that this is in each."""
-        found = []
-        for instance in self.instances:
-            for identity in tensor.ids:
-                if identity[0] == id(instance.block):
-                    found.append((instance, identity))
-        return found
-
     def owns(self, instance: Instance, node: str) -> bool:
         """Whether a node stands in an instance of this block."""
         if id(instance.block) not in self._inside:
             self._inside[id(instance.block)] = set(nodes_of(instance.block.body))
         return node in self._inside[id(instance.block)]
-
-    def run(self, node: ast.expr, hint: str = "size") -> ast.expr:
-        """An expression in `forward`: sizes are asked of tensors, arguments are kept."""
-        if isinstance(node, ast.Tuple):
-            sizes = [
-                self.leaves.get(e.id) if isinstance(e, ast.Name) else None for e in node.elts
-            ]
-            first = sizes[0] if sizes else None
-            if (
-                first is not None
-                and all(
-                    s is not None and s[0] is first[0] and s[1] == first[1] + n
-                    for n, s in enumerate(sizes)
-                )
-                and first[1] + len(sizes) == len(first[0].shape)
-            ):
-                start = python.constant(first[1] + 1)
-                shape = python.attribute(first[0].run, "shape")
-                return python.item(shape, ast.Slice(start))
-            return ast.Tuple([self.run(e, hint) for e in node.elts], ast.Load())
-        if isinstance(node, ast.List):
-            return python.listed([self.run(e, hint) for e in node.elts])
-        node = _Lengths(self).visit(python.clone(node))
-        names = python.names_in(node)
-        own = {n for n in names if n.startswith("§")}
-        free = {"math", "range", "len", "max", "min", "round8", "nn", "float", "tuple"}
-        free |= self.loops.keys() | {variable for variable, _ in self.counted.values()}
-        if not names - free:
-            return node
-        if own or names & free & self.loops.keys():
-            mapping: dict[str, ast.expr] = {}
-            for name in names:
-                if name in own:
-                    tensor, axis = self.leaves[name]
-                    shape = python.attribute(tensor.run, "shape")
-                    mapping[name] = python.item(shape, python.constant(axis + 1))
-                elif name not in free:
-                    mapping[name] = self.keep(name, python.name(name))
-            return python.replace(node, mapping)
-        return self.keep(node.id if isinstance(node, ast.Name) else hint, node)
-
-    def keep(self, name: str, node: ast.expr) -> ast.expr:
-        """Keep a value of the constructor for `forward`."""
-        for known, value in self.kept.items():
-            if python.same(value, node):
-                return python.dotted(f"self.{known}")
-        found = self.attribute(name)
-        self.kept[found] = node
-        self.init.append(python.assign(f"self.{found}", python.clone(node)))
-        return python.dotted(f"self.{found}")
 
     # --- what names stand for: the protocol of `expressions.Names`
 
@@ -576,41 +336,6 @@ class Unit:
         if isinstance(node, ast.Tuple | ast.List):
             return python.constant(len(node.elts))
         return python.call("len", node)
-
-
-class _Lengths(ast.NodeTransformer):
-    """`len(x)` of tensors for `len(c_in)` of their widths."""
-
-    def __init__(self, unit: Unit) -> None:
-        self.names = {width: variable for variable, width in unit.counted.values()}
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        match node:
-            case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
-                if name in self.names:
-                    return python.call("len", python.name(self.names[name]))
-        return node
-
-
-def plain(value: object) -> bool:
-    """Whether a value is one that a condition reads."""
-    return value is None or isinstance(value, bool | int | float | str | tuple)
-
-
-class _Lists(ast.NodeTransformer):
-    """The lists of which only the length is read."""
-
-    def __init__(self) -> None:
-        self.found: set[str] = set()
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        match node:
-            case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
-                self.found.add(name)
-                return python.constant(0)
-        self.generic_visit(node)
-        return node
 
 
 SIZES = ("c", "d", "h", "w", "size", "shape")

@@ -9,8 +9,9 @@ from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal
+from cnndsl.backends.torch.instances import T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.backends.torch.unit import Unit
 from cnndsl.backends.torch.walk.parts import Together
 from cnndsl.language import tree
 

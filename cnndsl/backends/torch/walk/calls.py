@@ -10,8 +10,9 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
 from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.instances import Instance, T
 from cnndsl.backends.torch.recursive import calling
-from cnndsl.backends.torch.unit import Instance, OpValue, T, Unit
+from cnndsl.backends.torch.unit import OpValue, Unit
 from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.operations import Operations
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Turning, Views

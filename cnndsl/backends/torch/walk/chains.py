@@ -10,7 +10,7 @@ from typing import Any
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
-from cnndsl.backends.torch.unit import Instance, SplitError, T
+from cnndsl.backends.torch.instances import Instance, SplitError, T
 from cnndsl.backends.torch.walk.parts import (
     Flow,
     Link,

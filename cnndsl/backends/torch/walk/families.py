@@ -17,8 +17,9 @@ from typing import Any
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.instances import T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import T, Unit
+from cnndsl.backends.torch.unit import Unit
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.backends.torch.walk.parts import (
     Family,

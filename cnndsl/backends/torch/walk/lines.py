@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
-from cnndsl.backends.torch.unit import Identity, T
+from cnndsl.backends.torch.instances import Identity, T
 from cnndsl.backends.torch.walk.chains import Chains
 from cnndsl.backends.torch.walk.parts import (
     Flow,

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
-from cnndsl.backends.torch.unit import T
+from cnndsl.backends.torch.instances import T
 from cnndsl.backends.torch.walk.calls import Calls
 from cnndsl.backends.torch.walk.parts import (
     Link,

@@ -8,7 +8,8 @@ from typing import Any
 
 from cnndsl.backends.torch import beginning, layers, python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import Instance, Layer, OpValue, T
+from cnndsl.backends.torch.instances import Instance, T
+from cnndsl.backends.torch.unit import Layer, OpValue
 from cnndsl.backends.torch.walk.parts import (
     CountError,
     Flow,

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import ExposeError, Instance, SplitError, T, Unit
+from cnndsl.backends.torch.instances import ExposeError, Instance, SplitError, T
+from cnndsl.backends.torch.unit import Unit
 from cnndsl.language import tree
 from cnndsl.structure import Loop, Repeat, Tensor
 

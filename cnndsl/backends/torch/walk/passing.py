@@ -10,8 +10,8 @@ from typing import Any
 
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
+from cnndsl.backends.torch.instances import Identity, T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Identity, T
 from cnndsl.backends.torch.walk.families import Families
 from cnndsl.backends.torch.walk.parts import Family, Flow, Turning, Views, no_modules
 from cnndsl.language import tree

@@ -8,8 +8,9 @@ from typing import Any
 
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
+from cnndsl.backends.torch.instances import SplitError, T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import Layer, SplitError, T
+from cnndsl.backends.torch.unit import Layer
 from cnndsl.backends.torch.walk.modules import Modules
 from cnndsl.backends.torch.walk.parts import (
     Turns,

@@ -11,8 +11,9 @@ from typing import Any
 from cnndsl.backends.torch import python, steps
 from cnndsl.backends.torch.expressions import CannotTranslateError, literal, translate
 from cnndsl.backends.torch.general import folded
+from cnndsl.backends.torch.instances import ExposeError, Instance, SplitError, T
 from cnndsl.backends.torch.names import identifier
-from cnndsl.backends.torch.unit import ExposeError, Instance, OpValue, SplitError, T, Unit
+from cnndsl.backends.torch.unit import OpValue, Unit
 from cnndsl.backends.torch.walk.parts import (
     CountError,
     Family,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.unit import T
+from cnndsl.backends.torch.instances import T
 from cnndsl.backends.torch.walk.families import by_rows, ranges
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Views, or_unrolled
 from cnndsl.backends.torch.walk.passing import Passing

@@ -202,7 +202,8 @@ def _said(found: Union) -> list[str]:
         ("parameters", was.parameters, now.parameters),
         ("multiply-adds", was.macs, now.macs),
     ):
-        lines.append(f"{two - one:+,} {unit} ({one:,} → {two:,})".replace("-", "−"))
+        change = f"{two - one:+,}".replace("-", "−")
+        lines.append(f"{change} {unit} ({one:,} → {two:,})")
     return lines
 
 

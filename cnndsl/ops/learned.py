@@ -11,7 +11,6 @@ from cnndsl.ops.base import Op, op
 from cnndsl.ops.box_checks import Numbers
 from cnndsl.ops.facts import (
     BYTES,
-    INPUT,
     NOTHING,
     SAME,
     Array,
@@ -28,10 +27,9 @@ from cnndsl.ops.facts import (
     real,
     spell_shape,
 )
-from cnndsl.ops.initial import Init, Ones, Zeros
+from cnndsl.ops.initial import Init, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
-from cnndsl.ops.reads import each_position
-from cnndsl.ops.strides import Laid, by_elements, shapes_of
+from cnndsl.ops.strides import Laid, shapes_of
 from cnndsl.ops.words import FEW, listed, spoken
 
 
@@ -214,81 +212,6 @@ class Full(Given):
         """`Expand` over the batch and all axes."""
         one = to.floats(float(self.value))
         return self.expanded(to, inputs[0], one, tuple(self.sizes))
-
-
-AFFINE = '''class Affine(nn.Module):
-    """A learned factor and a learned bias for each channel."""
-
-    def __init__(self, channels: int, init: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((channels,), float(init)))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        shape = [-1] + [1] * (x.dim() - 2)
-        return x * self.weight.view(shape) + self.bias.view(shape)
-'''
-
-
-@op("affine", Family.NORM)
-class Affine(Op):
-    """x · weight + bias, learned for each channel; `scale` has no bias.  (C, *S) → (C, *S).
-
-    Source: Woo et al. 2023, arXiv:2301.00808, algorithm 1 (γ and β).
-    """
-
-    whole = False
-    chained = True
-
-    init: Init = Ones()
-    bias_init: Init = Zeros()
-
-    elsewhere = "scaleshift scaleandshift"
-    reads, laid = each_position, by_elements
-    keeps = INPUT
-    bucket = "elementwise"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
-        return inputs[0]
-
-    def weights(self, *inputs: Shape) -> dict[str, Weight]:
-        """`weight` and `bias` (C)."""
-        shape = inputs[0][:1]
-        for init in (self.init, self.bias_init):
-            init.check(tuple(map(int, shape)))
-        return {
-            "weight": Weight(shape, init=self.init),
-            "bias": Weight(shape, init=self.bias_init),
-        }
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: counted as elementwise."""
-        return 0
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """One product and one sum an element."""
-        (x,) = inputs
-        weight, bias = (kernels.channelwise(weights[n], x.ndim) for n in ("weight", "bias"))
-        return x * weight + bias
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """A module of the file's own."""
-        value = self.init.value if self.init.value is not None else 1.0
-        return Torch(Call("Affine", (inputs[0][0],), {"init": (value, 1.0)}), helper=AFFINE)
-
-    @property
-    def beginnings(self) -> dict[str, Init]:
-        """What is not one number for the factor, and 0 for the bias: these the module takes."""
-        found = {} if self.init.value is not None else {"init": self.init}
-        return found if self.bias_init.value == 0 else {**found, "bias_init": self.bias_init}
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`Mul`, `Add`."""
-        (x,) = inputs
-        rank = len(x.shape) - 1
-        weight, bias = (to.channelwise(weights[name], rank) for name in ("weight", "bias"))
-        return x * weight + bias
 
 
 ATTENTION = '''def attention(

@@ -1,10 +1,9 @@
-"""Normalisation by statistics, and learned factors."""
+"""Normalisation by statistics."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
@@ -29,7 +28,7 @@ from cnndsl.ops.initial import Init, Ones, Zeros
 from cnndsl.ops.onnx_steps import Onnx, Value
 from cnndsl.ops.reads import along, each_position, pointwise
 from cnndsl.ops.shapes import check_axis, spatial
-from cnndsl.ops.strides import Laid, by_elements, by_format, packed
+from cnndsl.ops.strides import Laid, by_format, packed
 from cnndsl.ops.words import spoken
 
 
@@ -451,74 +450,6 @@ class LayerNorm(Op):
         if last:
             return y
         return to.transpose(y, (axes[-1], *axes[:-1]))
-
-
-SCALE = '''class Scale(nn.Module):
-    """A learned factor for each channel, or one for all."""
-
-    def __init__(self, channels: int, init: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.full((channels,), float(init)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight.view([-1] + [1] * (x.dim() - 2))
-'''
-
-
-@op("scale", Family.NORM)
-class Scale(Op):
-    """x · weight, a learned factor for each channel or one for all.  (C, *S) → (C, *S).
-
-    MACs: 0, counted as elementwise.
-    Source: Liu, Rabinovich & Berg 2015, arXiv:1506.04579, §3.3; Tian et al. 2019,
-    arXiv:1904.01355, §3.2 (one for all).
-    """
-
-    whole = False
-    chained = True
-
-    per: Literal["channel", "tensor"] = "channel"
-    init: Init = Ones()
-
-    known = ("torch.mul",)
-    elsewhere = "layerscale"
-    reads, laid = each_position, by_elements
-    keeps = INPUT
-    bucket = "elementwise"
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
-        return inputs[0]
-
-    def weights(self, *inputs: Shape) -> dict[str, Weight]:
-        """`weight` (C) or (1)."""
-        shape = inputs[0][:1] if self.per == "channel" else (1,)
-        self.init.check(tuple(map(int, shape)))
-        return {"weight": Weight(shape, init=self.init)}
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: counted as elementwise."""
-        return 0
-
-    def run(self, *inputs: Array, **weights: Array) -> Array:
-        """One product an element."""
-        return inputs[0] * kernels.channelwise(weights["weight"], inputs[0].ndim)
-
-    def torch(self, *inputs: Shape) -> Torch:
-        """A module of the file's own."""
-        channels = inputs[0][0] if self.per == "channel" else 1
-        value = self.init.value if self.init.value is not None else 1.0
-        return Torch(Call("Scale", (channels,), {"init": (value, 1.0)}), helper=SCALE)
-
-    @property
-    def beginnings(self) -> dict[str, Init]:
-        """Nothing where it is one number: the module takes that."""
-        return {} if self.init.value is not None else {"init": self.init}
-
-    def onnx(self, to: Onnx, *inputs: Value, **weights: Value) -> Value:
-        """`Mul`."""
-        (x,) = inputs
-        return x * to.channelwise(weights["weight"], len(x.shape) - 1)
 
 
 def _factors(to: Onnx, x: Value, weights: dict[str, Value]) -> Iterator[Value]:

@@ -24,7 +24,7 @@ from cnndsl.importing.terms import (
     Some,
     Step,
     Then,
-    names_within,
+    names_of,
     steps,
 )
 from cnndsl.ops.base import OPS
@@ -169,8 +169,7 @@ class _Finder:
         self.entered = "in.c" if not self.body.inputs else f"{self.body.inputs[0]}.c"
         self.taken = Counter([*self.body.inputs, *self.body.outputs, *OPS, *RESERVED])
         for line in self.body.lines:
-            self.taken.update([*line.labels, *(line.turns or ())[:1]])
-            self.taken.update(names_within(line.chain))
+            self.taken.update(names_of(line))
         self.taken.update(one.name for one in found.parameters)
         self.asked: list[tuple[Some, Some, str]] = []
         """What needs a condition; all parameters are known when one is looked for."""

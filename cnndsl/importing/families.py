@@ -21,7 +21,7 @@ from typing import Any
 
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED
-from cnndsl.importing.terms import Body, Chain, Line, Named, Step, alike
+from cnndsl.importing.terms import Body, Chain, Line, Named, Step, alike, within
 from cnndsl.ops.base import OPS
 
 TURNS = 3
@@ -207,11 +207,7 @@ def _counted(base: str, first: int, times: int) -> list[str]:
 def _renamed(line: Line, names: dict[str, str]) -> Line:
     def chain(one: Chain) -> Chain:
         source = names.get(one.source or "", one.source)
-        return replace(one, source=source, steps=tuple(map(step, one.steps)))
-
-    def step(one: Step) -> Step:
-        operands = None if one.operands is None else tuple(map(chain, one.operands))
-        return replace(one, operands=operands)
+        return within(replace(one, source=source), chain)
 
     return replace(line, chain=chain(line.chain))
 
@@ -232,16 +228,9 @@ def _grown(
         if turn:
             found += 1
             return Chain(following, (), one.present)
-        return replace(one, steps=tuple(map(step, one.steps)))
+        return within(one, chain)
 
-    def step(one: Step) -> Step:
-        operands = None if one.operands is None else tuple(map(chain, one.operands))
-        return replace(one, operands=operands)
-
-    made = [
-        replace(line, chain=replace(line.chain, steps=tuple(map(step, line.chain.steps))))
-        for line in lines
-    ]
+    made = [replace(line, chain=within(line.chain, chain)) for line in lines]
     return made if found == 1 else None
 
 

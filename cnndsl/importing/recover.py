@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from cnndsl.importing.blocks import Block, Turns, block, recursive
@@ -102,7 +103,9 @@ def _blocks(
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
                 known = {one.name: one for one in blocks}
-                made = block(free, shortened(membered(gathered(body, known))))
+                whole = membered(gathered(body, known))
+                short = (replace(x, chain=shortened(x.chain, most=0)) for x in whole.lines)
+                made = block(free, replace(whole, lines=tuple(short)))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

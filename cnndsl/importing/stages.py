@@ -11,7 +11,18 @@ from typing import Any
 from cnndsl.importing.blocks import Block
 from cnndsl.importing.flow import RESERVED, Flow
 from cnndsl.importing.lines import free, label
-from cnndsl.importing.terms import LONGEST, Chain, Line, Step, Then, folded, names_within, steps
+from cnndsl.importing.terms import (
+    LONGEST,
+    Chain,
+    Line,
+    Step,
+    Then,
+    folded,
+    names_of,
+    shortened,
+    steps,
+    within,
+)
 from cnndsl.importing.wording import WIDTH, Wording, declared
 from cnndsl.ops.base import OPS
 from cnndsl.ops.facts import Family, Shape
@@ -32,10 +43,9 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     ins = f"({inputs})" if len(flow.inputs) > 1 else inputs
     outs = f"({outputs})" if len(flow.outputs) > 1 else outputs
     head = f"model {top.name}: {ins} -> {outs}"
-    taken = Counter([*RESERVED, *flow.inputs, *(x for w in top.body.lines for x in w.labels)])
-    taken.update(list(words.blocks))
+    taken = Counter([*RESERVED, *flow.inputs, *words.blocks])
     for line in top.body.lines:
-        taken.update([*(line.turns or ())[:1], *names_within(line.chain)])
+        taken.update(names_of(line))
     texts: list[str] = []
     for number, line in enumerate(top.body.lines):
         source = line.chain.source
@@ -70,8 +80,7 @@ class _Stages:
     """One labelled line of the root, cut into stages."""
 
     def __init__(self, line: Line, top: Block, words: Wording, taken: Counter[str]) -> None:
-        steps = tuple(map(_folded, line.chain.steps))
-        line = replace(line, chain=replace(line.chain, steps=steps))
+        line = replace(line, chain=within(line.chain, shortened))
         self.line, self.top, self.words, self.taken = line, top, words, taken
         self.source = line.chain.source
 
@@ -259,15 +268,6 @@ class _Stages:
         if self.source:
             raise AssertionError("a table continues the line above")
         return lines
-
-
-def _folded(step: Step) -> Step:
-    """A step in whose braces each chain is as short as it can be said."""
-    chains = (
-        replace(one, steps=folded(tuple(map(_folded, one.steps)), longest=LONGEST))
-        for one in step.operands or ()
-    )
-    return step if step.operands is None else replace(step, operands=tuple(chains))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -7,8 +7,9 @@ place, by the instance's number; a step or a chain that only some have says whic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field, replace
+from functools import partial
 from typing import Any, Self
 
 from cnndsl.ops.facts import Shape
@@ -127,12 +128,22 @@ def steps(chain: Chain) -> Iterator[Step]:
         yield step
 
 
-def names_within(chain: Chain) -> Iterator[str]:
-    """The labels and the names of turns in a chain's braces."""
-    for step in chain.steps:
+def names_of(line: Line) -> Iterator[str]:
+    """The labels and the names of turns of a line, those in braces too."""
+    yield from (*line.labels, *(line.turns or ())[:1])
+    for step in steps(line.chain):
         for operand in step.operands or ():
             yield from (*(operand.turns or ())[:1], *filter(None, (operand.label,)))
-            yield from names_within(operand)
+
+
+def within(chain: Chain, changed: Callable[[Chain], Chain]) -> Chain:
+    """A chain with each chain in its braces changed."""
+
+    def step(one: Step) -> Step:
+        operands = None if one.operands is None else tuple(map(changed, one.operands))
+        return replace(one, operands=operands)
+
+    return replace(chain, steps=tuple(map(step, chain.steps)))
 
 
 def columns(body: Body) -> Iterator[tuple[Step, str, Column]]:
@@ -182,11 +193,7 @@ def relabelled(body: Body, labels: Iterable[str]) -> Body:
     def chain(one: Chain) -> Chain:
         name = re.split(r"[.\[]", one.source or "")[0]
         source = names.get(name, name) + (one.source or "").removeprefix(name) or None
-        return replace(one, source=source, steps=tuple(map(step, one.steps)))
-
-    def step(one: Step) -> Step:
-        operands = None if one.operands is None else tuple(map(chain, one.operands))
-        return replace(one, operands=operands)
+        return within(replace(one, source=source), chain)
 
     lines = tuple(
         replace(line, labels=tuple(names[x] for x in line.labels), chain=chain(line.chain))
@@ -350,18 +357,10 @@ def repeated(sequence: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(made)
 
 
-def shortened(body: Body) -> Body:
-    """A body in which what is repeated in a chain is written once."""
-
-    def chain(one: Chain) -> Chain:
-        return replace(one, steps=folded(tuple(map(step, one.steps)), longest=LONGEST, most=0))
-
-    def step(one: Step) -> Step:
-        operands = None if one.operands is None else tuple(map(chain, one.operands))
-        return one if operands is None else replace(one, operands=operands)
-
-    lines = tuple(replace(line, chain=chain(line.chain)) for line in body.lines)
-    return replace(body, lines=lines)
+def shortened(chain: Chain, *, most: int = 2) -> Chain:
+    """A chain in which, and in whose braces, what is repeated is written once."""
+    one = within(chain, partial(shortened, most=most))
+    return replace(one, steps=folded(one.steps, longest=LONGEST, most=most))
 
 
 LONGEST = 6

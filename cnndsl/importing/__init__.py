@@ -48,7 +48,7 @@ def from_torch(
     `inputs` is the shape of its image without the batch, `(3, 224, 224)`; a list of such
     shapes; or tensors as the module takes them. Training is not compared: dropout and norms
     stand in the file as they stand in the module; a weight that it computes at each call, as
-    weight norm does, is one that is stored.
+    weight norm does, is stored as evaluation reads it.
     Raises ArchError (E610): a module does what a file cannot say, or not surely.
     ImportError: torch is not installed.
     """
@@ -88,11 +88,11 @@ def from_flow(flow: Flow, again: Any = None) -> Imported:
 
     flow = simplified(flow)
     flow.operations()
-    if not flow.unread:
-        return _proved(flow, again)
-    with suppress(ArchError):
-        return _proved(flow, again)
-    return _proved(live(replace(flow, unread={})), again)
+    if flow.unread:
+        with suppress(ArchError):
+            return _proved(flow, again)
+        flow = live(replace(flow, unread={}))
+    return _proved(flow, again)
 
 
 def _proved(flow: Flow, again: Any) -> Imported:

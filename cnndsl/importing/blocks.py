@@ -153,6 +153,13 @@ def _complete(parameter: Parameter, present: Some) -> None:
         parameter.default = None
 
 
+def _told(given: dict[str, Column]) -> None:
+    """Say of each bias whether there is one where they differ: no parameter is `auto`."""
+    biases, norms, auto = given["bias"], given["norm"], Named("auto")
+    if len(set(map(_key, biases.values()))) > 1:
+        given["bias"] = {n: norms[n] is None if v == auto else v for n, v in biases.items()}
+
+
 def _key(value: object) -> object:
     return repr(value)
 
@@ -181,15 +188,8 @@ class _Finder:
                 self.chain(operand, step.present)
             if step.word == "split":
                 self._sections(step.arguments)
-            given, auto = step.arguments, Named("auto")
-            if {"bias", "norm"} <= given.keys() and len(
-                set(map(_key, given["bias"].values()))
-            ) > 1:
-                norms = given["norm"]  # no parameter is `auto`
-                given["bias"] = {
-                    n: norms[n] is None if value == auto else value
-                    for n, value in given["bias"].items()
-                }
+            if {"bias", "norm"} <= step.arguments.keys():
+                _told(step.arguments)
             for name, column in step.arguments.items():
                 self.place(name, column)
             self.place("*", step.count)
@@ -203,7 +203,7 @@ class _Finder:
 
     def _sections(self, given: dict[str, Column]) -> None:
         """The sizes of a split's parts: the last that follows nothing is what is left."""
-        parts = {name: column for name, column in given.items() if name[:9] == "sections["}
+        parts = {name: column for name, column in given.items() if name.startswith("sections[")}
         loose = [
             name
             for name, column in parts.items()

@@ -14,6 +14,8 @@ from cnndsl.importing.flow import refused
 if TYPE_CHECKING:
     from torch import fx
 
+    from cnndsl.diagnostics import ArchError
+
 
 def word_of(node: fx.Node) -> tuple[str, bool]:
     """The operation without its namespace, and whether it writes in place."""
@@ -57,7 +59,12 @@ def aliases(
         elif held.value == getattr(before, "value", None):
             seen[other] = replace(seen[node], shape=held.shape)
         elif any(user > node for user in other.users):
-            raise refused(f"`{word}_` writes into a part of a tensor in place", reader.where)
+            raise _refused(node, reader)
+
+
+def _refused(node: fx.Node, reader: Reader) -> ArchError:
+    word, _ = word_of(node)
+    return refused(f"`{word}_` writes into a part of a tensor in place", reader.where)
 
 
 def _patched(node: fx.Node, base: fx.Node, seen: dict[Any, Any], reader: Reader) -> Constant:
@@ -72,7 +79,7 @@ def _patched(node: fx.Node, base: fx.Node, seen: dict[Any, Any], reader: Reader)
     given: dict[str, Any] = {"dim": 0, "start": None, "end": None, "step": 1}
     given |= zip(("of", *given), part.args)  # noqa: B905 - those at the end may be left out
     if word_of(part)[0] != "slice" or given["of"] is not base or given["step"] != 1:
-        raise refused(f"`{word_of(node)[0]}_` writes into a part of a tensor", reader.where)
+        raise _refused(node, reader)
     dim, size = given["dim"], held.shape[given["dim"]]
     first, last, _ = slice(given["start"], given["end"]).indices(size)
 

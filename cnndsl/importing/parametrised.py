@@ -37,8 +37,9 @@ def plain(module: nn.Module) -> tuple[nn.Module, list[str]]:
                 setattr(one, name, getattr(one, name).detach())
         made = deepcopy(module).eval()
         for path, one in [*made.named_modules()]:
-            names = [name for name, _ in _hooked(one)]
-            for name, remove in [*_hooked(one)]:
+            hooked = [*_hooked(one)]
+            names = [name for name, _ in hooked]
+            for name, remove in hooked:
                 remove(one, name)
             if is_parametrized(one):
                 names += _stored(one, path)
@@ -62,7 +63,11 @@ def _hooked(module: nn.Module) -> Iterator[tuple[str, Callable[[nn.Module, str],
 
 
 def _stored(module: nn.Module, path: str) -> list[str]:
-    """Store what parametrisations give.  Their class stays: the original is of it, too."""
+    """Store what parametrisations give.
+
+    Their class is left as it is: the user's module is of it too.
+    Raises ArchError (E610): one gives other numbers at each call.
+    """
     from torch import equal, nn
 
     lists: Any = module.parametrizations

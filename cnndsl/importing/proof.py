@@ -178,7 +178,7 @@ def difference(
     shapes: Mapping[str, Shape],
     batch: int = 2,
 ) -> tuple[float, bool]:
-    """How far both are apart on random weights and inputs, by the largest value.
+    """How far apart both are on random weights and inputs, by the largest value.
 
     And whether that is rounding: no more than what a change in the inputs' last digits makes.
     Raises whatever the foreign program raises where it takes no inputs of these shapes.

@@ -16,8 +16,8 @@ from cnndsl.ops.initial import Parameter
 
 WIDTH = 96
 INLINE, LONE = 60, 72
-"""Braces of several lines where the operands on one line would be longer; where at most one
-of them is more than a label or `skip`.
+"""How long the operands on one line may be; and where at most one of them is more than a label
+or `skip`.
 """
 
 Defaults = Mapping[str, Mapping[str, Any]]
@@ -37,7 +37,7 @@ def usual(blocks: Iterable[Block]) -> Defaults:
             (value, times), usually = values.most_common(1)[0], _usual(slot)
             if isinstance(value, _Varies) or value == usually or times < 2:
                 continue
-            if times > len(mine) / 2 and times > len(mine) - times:
+            if times > len(mine) / 2:
                 found.setdefault(word, {})[slot] = value
     for word in ("bn", "ln", "gn", "avgpool"):
         given = [dict(named.arguments) for named in _named(all_) if named.word == word]
@@ -246,14 +246,14 @@ class Wording:
 
     def operand(self, chain: Chain, number: int, step: Step, block: Block) -> list[str]:
         """One line in braces, with its condition."""
-        lines = self.chain(chain, block, WIDTH - 8)
+        head = end = ""
         if chain.turns:
-            (name, values), start = chain.turns, f"{chain.label}[{{}}]: " if chain.label else ""
-            one = replace(chain, turns=None)
-            head = f"for {name} in {values} {{ {start.format(name)}"
-            lines = self.chain(one, block, WIDTH - 10 - len(head))
-            lines = [f"{head}{lines[0]}", *lines[1:]]
-            lines[-1] += " }"
+            name, values = chain.turns
+            label = f"{chain.label}[{name}]: " if chain.label else ""
+            head, end = f"for {name} in {values} {{ {label}", " }"
+        lines = self.chain(chain, block, WIDTH - 8 - len(head) - len(end))
+        lines[0] = head + lines[0]
+        lines[-1] += end
         if chain.present == step.present:
             return lines
         before = step.operands[number - 1] if number and step.operands else None

@@ -38,9 +38,9 @@ LIMIT = 32
 class Loaded(dict[str, Array]):
     """The weights by the network's own names, and how they were found.
 
-    `by_order` are layers that nothing but the order of definition told apart, or in a file
-    whose order is lost nothing but the hierarchy of modules, ours → theirs; `left`
-    what `partial` did not load.
+    `by_order` are layers that nothing but the order of definition told apart or, in a file
+    whose order is lost, nothing but the hierarchy of modules, ours → theirs; `left` is what
+    `partial` did not load.
     """
 
     def __init__(

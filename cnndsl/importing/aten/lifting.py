@@ -99,9 +99,7 @@ def _numbers(call: Call, constant: Constant, beside: Seen) -> Seen:
     if mask is not None:
         sizes = tuple(n for n in shape if n != 1)
         made = call.layer("window_mask", [beside], [sizes], **mask)
-        if sizes != shape:
-            made = call.layer("reshape", [call.reader.seen(made)], [shape], sizes=shape)
-        return call.reader.seen(made, shape, -1)
+        return _laid(call, call.reader.seen(made, sizes, -1), shape)
     if len(flat) > MOST:
         grid = _grid(call, constant, value.reshape(shape), beside)
         if grid is None:
@@ -173,8 +171,8 @@ def _row(call: Call, constant: Constant, line: Any, beside: Seen) -> Seen | None
         return None
     call.reader.rounds = True
     made = call.layer("values", [beside], [(count,)], numbers=tuple(map(float, range(count))))
-    for word, by in (("mul", step), ("add", flat[0])):
-        if by != (word == "mul"):
+    for word, by, same in (("mul", step, 1.0), ("add", flat[0], 0.0)):
+        if by != same:
             made = call.layer(word, [call.reader.seen(made)], [(count,)], by=by)
     return call.reader.seen(made, (count,), -1)
 

@@ -102,19 +102,19 @@ def _variance(call: Call) -> Seen:
     dims = [given] if isinstance(given, int) else list(given or range(len(x.shape)))
     dims = sorted(d % len(x.shape) for d in dims)
     less = call["correction"] if "correction" in call.given else int(call["unbiased"])
+    less = 1 if less is None else less
     count = math.prod(x.shape[d] for d in dims)
     one = tuple(1 if d in dims else n for d, n in enumerate(x.shape))
     centre = _over(replace(call, shapes=(one,)), x, dims, "mean", keep=True)
-    found = call.like(call.layer("sub", [x, centre], [x.ours]), x)
-    found = call.reader.seen(found.value, x.shape, x.batch, merged=x.merged)
-    square = call.layer("pow", [found], [x.ours], exponent=2.0)
-    found = call.reader.seen(square, x.shape, x.batch, merged=x.merged)
+    whole = replace(call, shapes=(x.shape,))
+    found = whole.like(call.layer("sub", [x, centre], [x.ours]), x)
+    found = whole.like(call.layer("pow", [found], [x.ours], exponent=2.0), x)
     found = _over(call, found, dims, "mean", keep=bool(call["keepdim"]))
-    if count - (1 if less is None else less) <= 0:
+    if count <= less:
         raise call.refuse("of one number")
     steps: list[tuple[str, dict[str, Any]]] = []
     if less != 0:
-        steps.append(("mul", {"by": count / (count - (1 if less is None else less))}))
+        steps.append(("mul", {"by": count / (count - less)}))
     if call.word == "std":
         steps.append(("sqrt", {}))
     for word, by in steps:

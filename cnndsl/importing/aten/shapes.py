@@ -346,7 +346,7 @@ def _gather(call: Call) -> Seen:
         raise call.refuse("by what is computed")
     dim, numbers = call["dim"] % len(x.shape), index.value
     first = numbers.movedim(dim, 0).flatten(1)
-    sizes = [(n, m) for d, (n, m) in enumerate(zip(x.shape, numbers.shape, strict=True))]
+    sizes = zip(x.shape, numbers.shape, strict=True)
     if any(n != m for d, (n, m) in enumerate(sizes) if d != dim):
         raise call.refuse("of a part of an axis")
     if not bool((first == first[:, :1]).all()):
@@ -392,8 +392,8 @@ def _window(numbers: Any, rows: int) -> dict[str, Any] | None:
     tries = [(True, (h, w)) for h in range(1, rows) for w in [(rows // (2 * h - 1) + 1) // 2]]
     tries += [(False, (h, rows // h)) for h in range(1, rows + 1)]
     for signed, (height, width) in tries:
-        offsets = (2 * height - 1) * (2 * width - 1) if signed else height * width
         places = height * width
+        offsets = (2 * height - 1) * (2 * width - 1) if signed else places
         if offsets != rows or width < 1 or count % places or places < 2:
             continue
         sides = (height, width) if height > 1 else (width,)

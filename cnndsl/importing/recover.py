@@ -103,9 +103,9 @@ def _blocks(
                     free = f"{_camel(name)}{number}"
                 taken[free] += 1
                 known = {one.name: one for one in blocks}
-                whole = membered(gathered(body, known))
-                short = (replace(x, chain=shortened(x.chain, most=0)) for x in whole.lines)
-                made = block(free, replace(whole, lines=tuple(short)))
+                looped = membered(gathered(body, known))
+                short = (replace(x, chain=shortened(x.chain, most=0)) for x in looped.lines)
+                made = block(free, replace(looped, lines=tuple(short)))
                 blocks.append(made)
                 calls.update(
                     (part, (made, n)) for n, (part, _) in enumerate(bodies) if n in body.present

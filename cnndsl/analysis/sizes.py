@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field, replace
 
-from cnndsl.analysis.accepts import Acceptance, Blame, Piece
+from cnndsl.analysis.accepts import Acceptance
 from cnndsl.analysis.closed import ClosedForms, closed_forms
 from cnndsl.analysis.forms import spell_decided
+from cnndsl.analysis.pieces import Blame, Piece
 from cnndsl.analysis.propagate import propagate
 from cnndsl.analysis.valid import Valid
 from cnndsl.graph import Network

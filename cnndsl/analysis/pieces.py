@@ -216,7 +216,7 @@ def _step(layer: Layer, reads: tuple[tuple[int, int], ...]) -> Step:
 
 
 def _shared(found: Propagated) -> Iterator[tuple[str, str, object, object]]:
-    """What calls of one module must have alike and have by unlike formulas: a node, a name."""
+    """What must agree in the calls of one module but has different formulas: a node, a name."""
     nodes = found.network
     if not any(nodes.node(layer.name).shared for layer in found.layers):
         return

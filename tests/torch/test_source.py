@@ -450,3 +450,9 @@ def test_operands_of_a_broken_expression_keep_their_parentheses() -> None:
         (found,) = ast.parse(textwrap.dedent(printed)).body
         assert "\n" in printed
         assert ast.dump(found) == ast.dump(wanted), printed
+
+
+def test_arguments_may_have_the_names_that_comprehensions_count_with() -> None:
+    head = "model M(i: int = 4, j: int = 3, k: int = 3, m: int = 1, n: int = 2)"
+    body = "y: conv(i * j + n, [k, j], stride=m)"
+    assert not write(loads(f"{head}: image[3, H=8, W=8] -> y {{ {body} }}")).because

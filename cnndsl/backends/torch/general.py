@@ -55,7 +55,7 @@ def tabled(found: Sequence[tuple[dict[str, int], ast.expr]]) -> ast.expr:
             rows = {turns[variable]: node for turns, node in found}
             if all(python.same(rows[turns[variable]], node) for turns, node in found):
                 low, values = min(rows), [rows[number] for number in sorted(rows)]
-                if [*rows] and sorted(rows) == [*range(low, low + len(rows))]:
+                if sorted(rows) == [*range(low, low + len(rows))]:
                     at = python.binary("+", python.name(variable), python.constant(-low))
                     return python.item(ast.Tuple(values, ast.Load()), at)
         raise
@@ -148,7 +148,8 @@ class _Compact(ast.NodeTransformer):
         items = _listed(node)
         rows = [_listed(item) for item in items or ()]
         taken = python.names_in(node)
-        i, j = [n for n in ("i", "j", "k", "m", "n") if n not in taken][:2]
+        words = [*"ijkmn", *(f"i{number}" for number in range(2, len(taken) + 2))]
+        i, j = [word for word in words if word not in taken][:2]
         made: ast.expr | None = None
         with suppress(CannotTranslateError):
             if items and all(rows):

@@ -252,9 +252,9 @@ class Chains(Repeats):
         )
         if times is not None:
             unit.counts[family] = times
-            unit.lengths[family] = len(turns)
+            if not ragged:
+                unit.lengths[family] = len(turns)
         if ragged:
-            del unit.lengths[family]
             return self.counted_turns(link, owner, out, (family, value), counts)
         last = entered
         for number, found in enumerate(turns):

@@ -330,8 +330,7 @@ class _Modules(ast.NodeTransformer):
                 word = {"layers": "layer", "blocks": "block", "stages": "stage"}.get(word, word)
                 if word in self.families:
                     word = f"{word}_layer" if self.modules > 1 else "layer"
-                hint = word
-                name = self.unit.variable(f"{word}_row" if word in self.inner else hint)
+                name = self.unit.variable(f"{word}_row" if word in self.inner else word)
                 self.found[key] = (node.value, name)
             return python.name(self.found[key][1])
         return node

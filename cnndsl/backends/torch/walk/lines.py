@@ -98,11 +98,11 @@ class Lines(Chains):
     def decided(self, test: ast.expr, known: bool) -> None:
         """Note a condition on the arguments that the class takes as settled.
 
-        It is, perhaps, where the conditions around it hold alone.
+        It may be settled only where the conditions around it hold.
         """
         unit = self.unit
         refused = python.negated(test) if known else test
-        for one in (refused, *([self.around(refused)] if unit.conditions else [])):
+        for one in (refused, self.around(refused)):
             names = python.names_in(one)
             if not names & unit.arguments.keys() or not names <= {
                 *unit.arguments, *unit.channel_names.values()

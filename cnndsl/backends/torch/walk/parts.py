@@ -86,7 +86,6 @@ class Turning:
     """Of a loop of the constructor too: the variables that list each turn's modules."""
     whole: set[str] = field(default_factory=set)
     """Those of these lists that `forward` calls as one module."""
-
     columns: Sequence[str] = ()
     """Of such a loop the names of its table's columns."""
 

@@ -240,7 +240,7 @@ class Walk(Passing):
 
 
 def hands_on(views: Views[Loop]) -> bool:
-    """Whether a turn of a loop takes what the one before it made, in any instance."""
+    """Whether a turn begins with what the turn before made, without naming it."""
     for _, loop in views:
         made: set[tuple[str, int]] = set()
         for body in loop.bodies:

@@ -55,7 +55,7 @@ def unread_lines(
             stack += [(line, inner, span) for line in item.block.body]
         stack += [(other, kept, span) for other in inside(item, into_blocks=False)]
     declarations = [(d.declaration.span, _read_in(d)) for d in definitions if dead]
-    for span in sorted(dead.keys() - read, key=lambda s: (s.source.name, s.start)):
+    for span in sorted(dead.keys() - read, key=_start):
         labels = dead[span].labels
         if any(_within(span, around) and names & {*labels} for around, names in declarations):
             continue
@@ -67,7 +67,7 @@ def unread_lines(
                 message = f"nothing reads the output `{label}` of `{block.name}`"
                 help = f"leave it out, or use it where `{block.name}` is called"
         yield Diagnostic("W202", message, span, help=help)
-    for span, (count, times) in sorted(turns.items(), key=lambda pair: pair[0].start):
+    for span, (count, times) in sorted(turns.items(), key=lambda pair: _start(pair[0])):
         message = f"nothing reads {count} of the {times} turns of this repeat:"
         message += " each takes the same inputs"
         help = "call it once with its inputs, and repeat it on the next line without them"
@@ -226,4 +226,8 @@ def _inside(part: object) -> Iterator[Record]:
 
 def _place(found: Diagnostic) -> tuple[str, int]:
     assert found.span is not None
-    return found.span.source.name, found.span.start
+    return _start(found.span)
+
+
+def _start(span: Span) -> tuple[str, int]:
+    return span.source.name, span.start

@@ -319,6 +319,9 @@ def test_a_number_that_is_no_argument_is_said(kind: str) -> None:
         "(one_long_value if a_long_condition else another_value) + (x if condition else yyyy)",
         "(a_first_long_name, b) if (c_is_a_condition or d_is_too) and e_is_a_third else (f, g)",
         "first_of_the_names if (second_name if third_name_is_long else fourth) else fifth_name",
+        "a_name_of_some_length - (another_name_of_that_length - a_third_name - the_fourth)",
+        "(a_long_name or another_long_name) and (a_third_long_name or the_fourth_long_name)",
+        "(one if a_long_condition else 1) if (other if another_condition else c) else the_last",
     ],
 )
 @pytest.mark.parametrize("indent", [0, 8, 24, 40])

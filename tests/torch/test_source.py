@@ -6,7 +6,6 @@ import ast
 import inspect
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import cnndsl
 from cnndsl.analysis.weights import expected_weights, random_weights
 from cnndsl.backends.torch import write
 from cnndsl.backends.torch.expressions import CannotTranslateError
-from cnndsl.backends.torch.printing import statements
 from cnndsl.backends.torch.proof import ProofError
 from cnndsl.backends.torch.walk.lines import Lines
 from cnndsl.cli import cli
@@ -434,22 +432,6 @@ def test_one_module_in_all_turns_is_called_in_a_loop() -> None:
     made = write(loads(f"{unit}\n{model}"))
     assert not made.because
     assert "for _ in range(self.n):\n            x = self.block(x)\n" in made.text
-
-
-def test_operands_of_a_broken_expression_keep_their_parentheses() -> None:
-    long, longer = "a_name_that_fills_a_third_of_a_line", "another_name_that_fills_a_line"
-    for text in (
-        f"({long} if {longer} else 1) + ({long} if {longer} else c)",
-        f"{long} - ({longer} - {long} - b)",
-        f"{long} * ({longer} + {long} + b)",
-        f"({long} or {longer}) and ({longer} or {long})",
-        f"({long} if {longer} else 1) if ({long} if b else c) else {longer}",
-    ):
-        (wanted,) = ast.parse(f"x = {text}").body
-        printed = "\n".join(statements([wanted], 8))
-        (found,) = ast.parse(textwrap.dedent(printed)).body
-        assert "\n" in printed
-        assert ast.dump(found) == ast.dump(wanted), printed
 
 
 def test_arguments_may_have_the_names_that_comprehensions_count_with() -> None:

@@ -177,6 +177,11 @@ def test_nothing_is_painted_over_anything_else(name: str) -> None:
         assert not faults(picture(found))
 
 
+def test_no_line_begins_under_a_label() -> None:
+    # Its heads split what they predict, in boxes with wide labels.
+    assert not faults(picture(shown("yolov3", "full")))
+
+
 def test_a_fault_on_the_page_is_seen() -> None:
     made = picture(shown("fpn_resnet50"))
     boxes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]

@@ -41,7 +41,7 @@ class Channels:
         steps: Sequence[float] = STEPS,
     ) -> None:
         """`points` are exactly on it; the rest is as `Router` says."""
-        self.rects = rects
+        self.rects, self.words = rects, words
         xs, ys = set(tracks), set(levels)
         exact = list(points)
         for left, top, right, bottom in rects:
@@ -79,8 +79,8 @@ class Channels:
         """Where a place is."""
         return self.xs[place % self.width], self.ys[place // self.width]
 
-    def blocked(self, one: Point, two: Point) -> bool:
-        """Whether a straight line runs through a box."""
+    def blocked(self, one: Point, two: Point, *, words: bool = False) -> bool:
+        """Whether a straight line runs through a box, or through `words` over one."""
         left, right = sorted((one[0], two[0]))
         top, foot = sorted((one[1], two[1]))
         return any(
@@ -88,7 +88,7 @@ class Channels:
             and right > r[0] + INSIDE
             and top < r[3] - INSIDE
             and foot > r[1] + INSIDE
-            for r in self.rects
+            for r in (*self.rects, *(self.words if words else ()))
         )
 
     def _closed(self, rects: Iterable[tuple[Rect, float]], words: Iterable[Rect]) -> bytearray:

@@ -250,11 +250,11 @@ class Router:
         )
 
     def _free(self, ports: tuple[Port, ...], sign: int) -> Sequence[Port]:
-        """The ports with a channel before the next box."""
-        found = []
+        """The ports with a channel before the next box or, at first, the next label."""
+        found, words = [], self.closed is self.channels.closed
         for port in ports:
             first = self.channels.point(self._outside(port, sign))
-            if not self.channels.blocked((port.x, port.y), first):
+            if not self.channels.blocked((port.x, port.y), first, words=words):
                 found.append(port)
         return found
 

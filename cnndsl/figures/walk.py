@@ -56,7 +56,7 @@ def read(network: Network, name: str) -> list[tuple[str, int]]:
     """The operands of a node of which more than the size is read: what an edge is drawn of."""
     operands = network.operands(name)
     if len(operands) != 1:
-        # What reads several reads of each.
+        # A node of several operands reads each of them.
         return operands
     readings = network.node(name).op.reads(*network.input_shapes(name))
     return [] if readings and all(0 in one.unread for one in readings) else operands

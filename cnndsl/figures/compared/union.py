@@ -228,7 +228,7 @@ def _owner(parts: dict[str, Part], side: str) -> dict[str, str]:
 
 
 def _links(network: Network) -> list[tuple[str, int, str]]:
-    """Every edge of the graph as tail, its output and head, and one to each output."""
+    """Every tensor that is read, as tail, its output and head, and one to each output."""
     inner = [(u, output, name) for name in network.wires for u, output in read(network, name)]
     ends = [(t.node, t.output, f"@{name or 'out'}") for name, t in network.outputs.items()]
     return inner + ends

@@ -272,7 +272,7 @@ def _listed(found: object) -> list[Array]:
     several = several if isinstance(several, list | tuple) else [several]
     for one in several:
         require(isinstance(one, np.ndarray | torch.Tensor), f"a {type(one).__name__}")
-    return [x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in several]
+    return [x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x for x in several]
 
 
 def _tensors(arrays: dict[str, Array]) -> list[torch.Tensor]:
@@ -324,6 +324,14 @@ def pytorch(program: Program) -> None:
 
 def optimized(program: Program) -> None:
     """So does the one for inference."""
+    made = folded(program)
+    with torch.inference_mode():
+        for batch in BATCHES:
+            program.same(made(*_tensors(program.arrays(batch))), batch)
+
+
+def folded(program: Program) -> nn.Module:
+    """The module for inference, folded in float64.  Raises what `Program.module` does."""
     _ = program.module
     made = program.network.to_torch(optimize=True).eval().double()
     tensors = {
@@ -333,9 +341,7 @@ def optimized(program: Program) -> None:
     }
     fold = getattr(made, "fold", None)
     (fold or partial(made.load_state_dict, strict=False))(tensors)
-    with torch.inference_mode():
-        for batch in BATCHES:
-            program.same(made(*_tensors(program.arrays(batch))), batch)
+    return made
 
 
 def source(program: Program) -> None:

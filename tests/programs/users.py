@@ -27,13 +27,16 @@ from cnndsl.language.modules import Loader
 from cnndsl.network import Network, elaborate
 from cnndsl.weights import load_weights
 from tests.programs.harness import (
+    BATCHES,
     COLUMNS,
     FILE,
     Program,
     _selects,
     _tensors,
+    folded,
     require,
 )
+from tests.torch.on_gpu import trains
 
 OTHERS: dict[str, tuple[object, ...]] = {
     "c": (8, 2), "n": (0, 3), "k": (1, 5), "flag": (False, True), "deep": (True, False),
@@ -247,8 +250,20 @@ def settings(program: Program) -> None:
         at.same(found, 1)
 
 
+def on_gpu(program: Program) -> None:
+    """On a GPU the module computes the same, also for inference, and trains."""
+    batch = max(BATCHES)
+    images = _tensors(program.arrays(batch))
+    trains(program.module, images)
+    for made in (copy.deepcopy(program.module), folded(program)):
+        with torch.inference_mode():
+            program.same(made.cuda()(*(image.cuda() for image in images)), batch)
+
+
 SLOW = ("imported", "edited")
 """Columns that take longer than all others."""
 
 for column in (formatted, copied, halved, trained, begun, loaded, imported, edited, settings):
     COLUMNS[column.__name__] = column
+if torch.cuda.is_available():
+    COLUMNS["on_gpu"] = on_gpu

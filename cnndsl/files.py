@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -85,6 +85,24 @@ def checked(path: Path) -> os.stat_result:
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return state
+
+
+def within(roots: Iterable[Path], path: Path) -> Path | None:
+    """The path without links and `..`; None: there is no such file.
+
+    Raises PermissionError: it lies outside of the roots. OSError: it is a folder, a pipe or
+    a device.
+    """
+    found = resolved(path)
+    if not any(found.is_relative_to(root) for root in roots):
+        raise PermissionError(path)
+    try:
+        if not found.exists():
+            return None
+    except OSError:  # a name that no file system takes
+        return None
+    checked(found)
+    return found
 
 
 def cached(name: str) -> str | None:

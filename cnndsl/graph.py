@@ -31,6 +31,7 @@ from cnndsl.structure import (
     Tensor,
     Term,
     blocks,
+    labels_in,
 )
 from cnndsl.symbolic import Formula, strip
 
@@ -56,6 +57,7 @@ __all__ = (
     "Wires",
     "blocks",
     "key_of",
+    "labels",
     "module_name",
     "plain",
 )
@@ -254,6 +256,14 @@ class Network(Record):
             if name in found or self.node(name).op.weights(*self.input_shapes(name)):
                 found |= self.wires.producers(name)
         return found
+
+
+def labels(network: Network) -> dict[str, Tensor]:
+    """What each of its labels stands for, as `labels_in` says.
+
+    They are the names that `@expect`, `explain`, `rf(…)` and messages share.
+    """
+    return labels_in(network.structure, network.outputs)
 
 
 def key_of(path: Path) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnndsl import graph, language
 from cnndsl.diagnostics import ArchError
-from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.language.modules import Loader
+from cnndsl.language.names import BlockDefinition
 from cnndsl.ops.facts import Array, Shape
 
 if TYPE_CHECKING:

@@ -19,7 +19,6 @@ from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from cnndsl.expressions import Expression
-    from cnndsl.graph import Network
 
 Path = tuple[str | int, ...]
 """The module path: labels, written steps' names and indices."""
@@ -276,18 +275,12 @@ def rebuilt(item: T, change: Callable[[Any], Any]) -> T:
     return replace(item, **new)
 
 
-def labels(network: Network) -> dict[str, Tensor]:
+def labels_in(block: Block, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What each label stands for, outer ones first: `c2`, `fpn.p3`, `head[0].cls`, `c3.add`.
 
-    They are the names that a line of the file could use, and what `@expect`, `explain`,
-    `rf(…)` and messages share. What is labelled in a turn of a repeat also has that turn's
-    number: `c3[1].add`.
+    They are the names that a line of the file could use. What is labelled in a turn of a
+    repeat also has that turn's number: `c3[1].add`.
     """
-    return labels_in(network.structure, network.outputs)
-
-
-def labels_in(block: Block, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same of one block."""
     found = dict(outputs)
     level = [_Named("", line) for line in block.body]
     while level:

@@ -55,7 +55,7 @@ def _typing_only(node: ast.stmt) -> bool:
 
 
 def _imports(nodes: list[ast.AST], *, late: bool) -> Iterator[Import]:
-    """What is imported, with its line; `late` goes into functions too."""
+    """What is imported, with its line; `late` goes into functions and types too."""
     for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -63,7 +63,7 @@ def _imports(nodes: list[ast.AST], *, late: bool) -> Iterator[Import]:
             yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not late:
             continue
-        elif not _typing_only(node):
+        elif late or not _typing_only(node):
             inner = [n for n in ast.iter_child_nodes(node) if isinstance(n, SUITES)]
             yield from _imports(inner, late=late)
 
@@ -94,7 +94,7 @@ def _own(imported: str) -> str | None:
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m])
 def test_imports_point_one_way(module: str) -> None:
-    """Those inside functions too: a late import saves time, and hides no circle."""
+    """Those in functions and for types too: neither hides a circle."""
     for imported, line in _imported(module, late=True):
         other = _own(imported)
         if other is not None:

@@ -19,7 +19,7 @@ from cnndsl.backends.torch.writing import written
 from cnndsl.cli import cli
 from cnndsl.commands import HOMES
 from cnndsl.diagnostics import ArchError
-from cnndsl.structure import labels
+from cnndsl.graph import labels
 from tests.programs.harness import assert_cut, cut_outputs
 from tests.small_zoo import NETWORKS, full
 from tests.torchvision_cpu import torchvision

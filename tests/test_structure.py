@@ -13,7 +13,8 @@ from cnndsl.analysis.expect import Claim, failures
 from cnndsl.analysis.explain import explain
 from cnndsl.diagnostics import Source, Span
 from cnndsl.files import zoo
-from cnndsl.structure import Item, inside, labels, nodes_of, rebuilt, walk
+from cnndsl.graph import labels
+from cnndsl.structure import Item, inside, nodes_of, rebuilt, walk
 from cnndsl.symbolic import strip
 
 PACKAGE = Path(cnndsl.__file__).parent

@@ -9,7 +9,8 @@ from cnndsl.analysis.expect import check
 from cnndsl.files import zoo
 from cnndsl.language import read
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.modules import about
+from cnndsl.language.names import BlockDefinition
 from cnndsl.network import load
 
 FILES = sorted(zoo().glob("*.arch"))
@@ -59,7 +60,7 @@ def test_the_parameters_of_a_model_may_be_others(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_model_cites_its_source_and_states_both_counts_in_full(path: Path) -> None:
     for definition in models(path).values():
-        assert definition.about.citations, definition.name
+        assert about(definition).citations, definition.name
         claims = [
             (argument.name, argument.value.span.text)
             for meta in definition.declaration.metas

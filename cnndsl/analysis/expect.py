@@ -16,16 +16,15 @@ from cnndsl.analysis import keys
 from cnndsl.analysis.costs import Cost, costs, total
 from cnndsl.analysis.measures import FIELD, measure
 from cnndsl.diagnostics import ArchError, Diagnostic, Edit, Fault, Span, did_you_mean, fault
-from cnndsl.graph import Network
+from cnndsl.graph import Network, labels
 from cnndsl.language import tree
 from cnndsl.language.build import SUFFIXES
 from cnndsl.language.elaborate import elaborate
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.ops.facts import Shape, spell_shape
 from cnndsl.ops.values import spell
 from cnndsl.records import Record, record
-from cnndsl.structure import labels
 from cnndsl.symbolic import strip
 
 FIGURES = {

@@ -12,19 +12,11 @@ from cnndsl.analysis.costs import Cost, costs
 from cnndsl.analysis.measures import find_node
 from cnndsl.analysis.receptive import Field, receptive
 from cnndsl.diagnostics import Span
-from cnndsl.graph import Network, Node
+from cnndsl.graph import Network, Node, labels
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto, Shape, spell_shape
 from cnndsl.ops.values import spell
-from cnndsl.structure import (
-    Block,
-    Call,
-    Definition,
-    Item,
-    Step,
-    inside,
-    labels,
-)
+from cnndsl.structure import Block, Call, Definition, Item, Step, inside
 
 
 @dataclass(frozen=True, slots=True)

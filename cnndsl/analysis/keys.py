@@ -19,7 +19,8 @@ from cnndsl.files import read_whole
 from cnndsl.graph import Network, key_of
 from cnndsl.language import tree
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.modules import MAX_BYTES, BlockDefinition
+from cnndsl.language.modules import MAX_BYTES
+from cnndsl.language.names import BlockDefinition
 from cnndsl.ops.facts import Shape
 
 Keys = dict[str, Shape]

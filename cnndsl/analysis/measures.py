@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 from cnndsl.analysis.costs import total
 from cnndsl.diagnostics import did_you_mean
-from cnndsl.graph import Network
-from cnndsl.structure import labels
+from cnndsl.graph import Network, labels
 
 FIELD = re.compile(r"rf\(\s*([^()]+?)\s*\)")
 

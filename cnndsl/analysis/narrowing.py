@@ -13,11 +13,10 @@ from functools import partial
 
 from cnndsl.analysis.pruning import Needed, pruned
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
-from cnndsl.graph import Network
+from cnndsl.graph import Network, labels
 from cnndsl.language import tree
 from cnndsl.language.elaborate import elaborate
-from cnndsl.language.modules import BlockDefinition, FileScope
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, FileScope, OpRef
 from cnndsl.language.naming import Modules, Site, Turn, all_labels, is_source
 from cnndsl.language.unread import names_in, values_in
 from cnndsl.ops.facts import Shape
@@ -31,7 +30,6 @@ from cnndsl.structure import (
     Term,
     blocks,
     inside,
-    labels,
     labels_in,
     nodes_of,
 )

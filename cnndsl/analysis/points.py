@@ -15,7 +15,7 @@ from cnndsl.diagnostics import ArchError, Fault
 from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.elaborate import elaborate
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.ops.facts import Shape
 from cnndsl.records import Record, record
 

@@ -12,7 +12,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.files import shipped
 
 if TYPE_CHECKING:
-    from cnndsl.language.modules import BlockDefinition
+    from cnndsl.language.names import BlockDefinition
 
 
 @click.command("list")
@@ -70,7 +70,9 @@ def _counted(
 
 
 def _cited(definition: BlockDefinition) -> str:
-    return "; ".join(map(str, definition.about.citations))
+    from cnndsl.language.modules import about
+
+    return "; ".join(map(str, about(definition).citations))
 
 
 def _listed_json(definitions: Sequence[Listed], faults: list[Diagnostic]) -> None:

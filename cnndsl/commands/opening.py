@@ -14,7 +14,7 @@ from cnndsl.files import read_input, replacing
 
 if TYPE_CHECKING:
     from cnndsl import graph
-    from cnndsl.language.modules import BlockDefinition, FileScope
+    from cnndsl.language.names import BlockDefinition, FileScope
     from cnndsl.network import Network
 
 

@@ -15,7 +15,8 @@ from cnndsl.analysis.receptive import Receptive, receptive
 from cnndsl.diagnostics import ArchError, Diagnostic, Source
 from cnndsl.graph import Network
 from cnndsl.language import tree
-from cnndsl.language.modules import FileScope, Loader
+from cnndsl.language.modules import Loader
+from cnndsl.language.names import FileScope
 from cnndsl.structure import Call, Line, Step, inside, walk
 
 Trees = dict[Source, tree.File]

@@ -7,7 +7,6 @@ leave the placing to Graphviz, where that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -15,35 +14,10 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures import render
 from cnndsl.figures.dot import dot
 from cnndsl.figures.plan import plan
-from cnndsl.figures.write import Told, encoded, format_of, takes, written
+from cnndsl.figures.write import Options, Told, encoded, format_of, takes, written
 from cnndsl.graph import Network
 
 __all__ = ["Options", "diff_picture", "dot", "draw", "draw_diff", "picture", "plan"]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a figure is drawn."""
-
-    style: str = "blocks"
-    theme: str = "light"
-    detail: str | None = None
-    """`stages`, `blocks` or `full`; None is what the style shows by itself."""
-    opened: tuple[str, ...] = ()
-    metric: str | None = None
-    width_mm: float | None = None
-    height_mm: float | None = None
-    """What a picture must not be larger than on paper, with text of at least 6 pt."""
-    direction: str | None = None
-    """`down` or `right`; None is what fits a page best."""
-    captioned: bool = True
-    """With the name, the sources and the costs under the picture."""
-    angle: float | None = None
-    """To scale: the angle of the depth axis, in degrees."""
-    unit: float | None = None
-    """To scale: pixels of height per √H; None for as many as the page allows."""
-    photo: tuple[tuple[str, ...], ...] | None = None
-    """To scale: the image on the input, as rows of colours: `inputs.mosaic`."""
 
 
 def draw(

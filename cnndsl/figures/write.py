@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,6 @@ from cnndsl.graph import Network
 from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
-    from cnndsl.figures import Options
     from cnndsl.figures.paint import Picture
 
 DETAILS = ("stages", "blocks", "full")
@@ -47,6 +46,31 @@ PIXELS = 2
 
 Told = Callable[[str], object]
 """Who hears that a picture is larger than a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a figure is drawn."""
+
+    style: str = "blocks"
+    theme: str = "light"
+    detail: str | None = None
+    """`stages`, `blocks` or `full`; None is what the style shows by itself."""
+    opened: tuple[str, ...] = ()
+    metric: str | None = None
+    width_mm: float | None = None
+    height_mm: float | None = None
+    """What a picture must not be larger than on paper, with text of at least 6 pt."""
+    direction: str | None = None
+    """`down` or `right`; None is what fits a page best."""
+    captioned: bool = True
+    """With the name, the sources and the costs under the picture."""
+    angle: float | None = None
+    """To scale: the angle of the depth axis, in degrees."""
+    unit: float | None = None
+    """To scale: pixels of height per √H; None for as many as the page allows."""
+    photo: tuple[tuple[str, ...], ...] | None = None
+    """To scale: the image on the input, as rows of colours: `inputs.mosaic`."""
 
 
 def written(network: Network, format: str, options: Options, told: Told | None = None) -> bytes:

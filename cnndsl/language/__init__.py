@@ -7,7 +7,8 @@ from pathlib import Path
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.files import find
 from cnndsl.language.elaborate import elaborate
-from cnndsl.language.modules import BlockDefinition, FileScope, Loader
+from cnndsl.language.modules import Loader
+from cnndsl.language.names import BlockDefinition, FileScope
 
 __all__ = ["elaborate", "pick", "read"]
 

@@ -6,8 +6,7 @@ from cnndsl.diagnostics import OpError, Span, fault, short
 from cnndsl.language import tree
 from cnndsl.language.elsewhere import argument_help
 from cnndsl.language.evaluate import evaluate, is_tensor, show
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import Env, OpRef, kept, reals
+from cnndsl.language.names import BlockDefinition, Env, OpRef, kept, reals
 from cnndsl.language.nodes import OpCall
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto

@@ -12,15 +12,8 @@ from cnndsl.language.flows import (
     diagnostic_at,
     in_order,
 )
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import (
-    Env,
-    Flow,
-    Place,
-    Silent,
-    Value,
-)
-from cnndsl.language.nodes import Nodes
+from cnndsl.language.names import BlockDefinition, Env, Flow, Silent, Value
+from cnndsl.language.nodes import Nodes, Place
 from cnndsl.structure import Block, Line, Tensor, Term
 
 MAX_NODES = 1_000_000

@@ -27,15 +27,14 @@ from cnndsl.language.flows import (
     tensors_of,
     where,
 )
-from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import (
+    BlockDefinition,
     Entry,
     Env,
     Faulty,
     Flow,
     Frame,
     OpRef,
-    Place,
     Silent,
     Value,
     kept,
@@ -43,6 +42,7 @@ from cnndsl.language.names import (
     operations,
 )
 from cnndsl.language.naming import Site
+from cnndsl.language.nodes import Place
 from cnndsl.language.size import least_work_of
 from cnndsl.language.translate import (
     Leaving,

@@ -23,16 +23,9 @@ from cnndsl.language.flows import (
     is_value,
 )
 from cnndsl.language.lines import Lines
-from cnndsl.language.modules import BlockDefinition, resting_collector
-from cnndsl.language.names import (
-    Env,
-    Faulty,
-    Flow,
-    Frame,
-    Place,
-    Silent,
-    kept,
-)
+from cnndsl.language.modules import about, resting_collector
+from cnndsl.language.names import BlockDefinition, Env, Faulty, Flow, Frame, Silent, kept
+from cnndsl.language.nodes import Place
 from cnndsl.language.rows import check_rows
 from cnndsl.language.unread import unread_lines, unused_names
 from cnndsl.ops.facts import Shape
@@ -130,7 +123,7 @@ class Elaborator(Lines):
         flow = ports.outputs(declaration, env, end)
         names = {n: kept(bound.meaning) for n, bound in env.names.items() if is_value(bound)}
         block = Block(
-            definition=definition.about,
+            definition=about(definition),
             path=place.prefix,
             arguments={name: kept(value) for name, value in arguments.items()},
             names=names,

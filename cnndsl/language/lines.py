@@ -25,8 +25,8 @@ from cnndsl.language.flows import (
     tensors_of,
     uncertain,
 )
-from cnndsl.language.modules import BlockDefinition
 from cnndsl.language.names import (
+    BlockDefinition,
     Bound,
     Entry,
     Env,
@@ -34,10 +34,10 @@ from cnndsl.language.names import (
     Faulty,
     Flow,
     Off,
-    Place,
     Value,
     operation,
 )
+from cnndsl.language.nodes import Place
 from cnndsl.language.paths import resolve
 from cnndsl.language.terms import Terms
 from cnndsl.structure import Line, Term

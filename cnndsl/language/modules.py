@@ -6,148 +6,45 @@ import errno
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from cnndsl.diagnostics import ArchError, Diagnostic, Fault, Source, did_you_mean, fault
-from cnndsl.files import checked, read_whole, resolved, zoo
+from cnndsl.files import read_whole, resolved, zoo
 from cnndsl.language import syntax, tree
 from cnndsl.language.evaluate import evaluate
-from cnndsl.language.names import Bound, Env, Frame, OpRef, operation
-from cnndsl.language.naming import Kind, Modules, line_numbers, modules, value_names
-from cnndsl.ops.base import Op
+from cnndsl.language.names import BlockDefinition, Env, FileScope, OpRef
 from cnndsl.ops.values import spell
 from cnndsl.structure import Citation, Definition
 
 MAX_BYTES = 32_000_000
 
 
-@dataclass(eq=False)
-class FileScope:
-    """A parsed file with the meanings of its top-level names."""
-
-    path: Path
-    tree: tree.File
-    roots: tuple[Path, ...]
-    """The folders in which a file that it names may lie: the program's, and the zoo."""
-    names: dict[str, Bound] = field(default_factory=dict)
-
-    def finds(self, name: str, folder: Path | None = None) -> Path | None:
-        """A file by its name from a folder; None: there is none.
-
-        Raises PermissionError: links and `..` followed, it lies outside of the roots.
-        OSError: it is a folder, a pipe or a device.
-        """
-        path = resolved((folder or self.path.parent) / name)
-        if not any(path.is_relative_to(root) for root in self.roots):
-            raise PermissionError(name)
-        if not _exists(path):
-            return None
-        checked(path)
-        return path
-
-    @cached_property
-    def env(self) -> Env:
-        """Where the file's own values and defaults are evaluated."""
-        return Env(Frame(self))
-
-    @property
-    def models(self) -> dict[str, BlockDefinition]:
-        """The models declared here, in order."""
-        found = {}
-        for declaration in self.tree.declarations:
-            bound = self.names.get(declaration.name)
-            if declaration.kind == "model" and bound is not None:
-                assert isinstance(bound.meaning, OpRef)
-                assert isinstance(bound.meaning.target, BlockDefinition)
-                found[declaration.name] = bound.meaning.target
-        return found
-
-
-@dataclass(eq=False)
-class BlockDefinition:
-    """A block or model with the file whose names and defaults it sees."""
-
-    declaration: tree.Declaration
-    file: FileScope
-    work: dict[int, int] = field(default_factory=dict)
-    """The least work of each of its terms, by `id`, as far as it is known."""
-    whole: BlockDefinition | None = None
-    """The one from which this one is cut; what is known by `id` is of its lines."""
-    apart: bool = False
-    """Whether it is cut for some of its calls only, which no name of a file stands for."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.declaration.name
-
-    @cached_property
-    def modules(self) -> Modules:
-        """Where the modules of its written steps are."""
-        return modules(self.declaration, self._kind)
-
-    @cached_property
-    def values(self) -> set[str]:
-        """The names of its values, which may stand for operations."""
-        return {p.name for p in self.declaration.params} | value_names(self.declaration.body)
-
-    def for_some(self) -> BlockDefinition:
-        """The same text, for some of its calls."""
-        found = BlockDefinition(self.declaration, self.file, whole=self, apart=True)
-        found.modules, found.line_numbers = self.modules, self.line_numbers
-        return found
-
-    def _kind(self, name: str) -> Kind:
-        """What a step's name stands for."""
-        if name in self.values:
-            return "weights"
-        bound = self.file.names.get(name)
-        target = bound.meaning.target if bound and isinstance(bound.meaning, OpRef) else None
-        target = target or operation(name)
-        if isinstance(target, BlockDefinition):
-            one = target.declaration
-            inputs, outputs = one.inputs or (), one.outputs or ()
-            several = max(len(inputs), len(outputs)) > 1 or any(
-                port.many for port in (*inputs, *outputs)
-            )
-            return "owner" if several else "weights"
-        if target is None:
-            return "function"
-        owner = target.weights is not Op.weights
-        if not target.chained:
-            return "owner" if owner else "function"
-        return "weights" if owner else "module"
-
-    @cached_property
-    def line_numbers(self) -> dict[int, int]:
-        """A number for each line and term, the same in every call of the block."""
-        return line_numbers(self.declaration)
-
-    @cached_property
-    def about(self) -> Definition:
-        """What is written above it."""
+def about(definition: BlockDefinition) -> Definition:
+    """What is written above a block or model, worked out once.  Raises Fault."""
+    if definition.about is None:
+        declaration, env = definition.declaration, definition.file.env
         citations, deviations, title = [], [], ""
-        for meta in self.declaration.metas:
+        for meta in declaration.metas:
             if meta.name == "cite":
-                citations.append(_citation(meta, self.file.env))
+                citations.append(_citation(meta, env))
             elif meta.name == "deviates":
-                deviations += [str(evaluate(a.value, self.file.env)) for a in meta.arguments]
+                deviations += [str(evaluate(a.value, env)) for a in meta.arguments]
             elif meta.name == "title":
-                title = _title(meta, self.file.env)
-        span = self.declaration.span
-        doc = self.declaration.doc
-        return Definition(
-            self.name, span, doc, tuple(citations), tuple(deviations), self._dimensions(), title
+                title = _title(meta, env)
+        definition.about = Definition(
+            declaration.name,
+            declaration.span,
+            declaration.doc,
+            tuple(citations),
+            tuple(deviations),
+            tuple(
+                (port.outside, tuple(map(_named, port.shape)))
+                for port in declaration.outputs or ()
+                if port.shape is not None and not port.many
+            ),
+            title,
         )
-
-    def _dimensions(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        return tuple(
-            (port.outside, tuple(map(_named, port.shape)))
-            for port in self.declaration.outputs or ()
-            if port.shape is not None and not port.many
-        )
+    return definition.about
 
 
 def _named(dim: tree.Dim) -> str:
@@ -320,13 +217,6 @@ def _beside(path: Path) -> list[Path]:
         return list(path.parent.glob("*.arch"))
     except OSError:
         return []
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that no file system takes
-        return False
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from cnndsl.diagnostics import Fault, Span, fault
+from cnndsl.files import within
 from cnndsl.graph import Decided
+from cnndsl.language import tree
+from cnndsl.language.naming import Kind, Modules, line_numbers, modules, value_names
 from cnndsl.ops.base import OPS, Op
 from cnndsl.records import Record, record
-from cnndsl.structure import Path, Tensor
+from cnndsl.structure import Definition, Tensor
 from cnndsl.symbolic import Axis, Formula, Sym, Symbol, listed_as
-
-if TYPE_CHECKING:
-    from cnndsl.language import tree
-    from cnndsl.language.modules import BlockDefinition, FileScope
-    from cnndsl.language.naming import Site
 
 
 class Silent(Fault):
@@ -179,69 +179,6 @@ class Frame(Record):
     applied: set[int] = field(default_factory=set)
 
 
-@record
-class Place(Record):
-    """Where a step stands: the module of its block, and its name as shown.
-
-    `turns` are the numbers of the repeats and loops around it, by the `id` of their terms;
-    `suffix` the same as they are shown. `loose` is set inside a `for` without a label,
-    where nothing may hold weights; `home` is where the indexed labels in a `for` belong.
-    """
-
-    prefix: Path = ()
-    name: str = ""
-    suffix: Path = ()
-    turns: tuple[tuple[int, int], ...] = ()
-    loose: bool = False
-    shared: bool = False
-    rows: int = 1
-    home: Place | None = None
-
-    def path(self, site: Site | None, segment: str) -> Path:
-        """The module path of a step here; one without a module has only a name."""
-        if site is None:
-            return (*self.prefix, segment)
-        turns = dict(self.turns)
-        inner = (p if isinstance(p, int) else turns[p.term] for p in site.inner)
-        return (*self.prefix, site.name, *inner)
-
-    def shown(self, segment: str) -> str:
-        """The node's name."""
-        parts = [self.name] if self.name else []
-        return ".".join([*parts, segment, *map(str, self.suffix)])
-
-    def below(self, segment: str, index: Path = ()) -> Place:
-        """The place inside a label."""
-        at = (self.home or self) if index else self
-        name = ".".join([at.shown(segment), *map(str, index)])
-        loose = at.loose and not index
-        return replace(self, name=name, suffix=(), loose=loose, home=None)
-
-    def opened(self, site: Site | None, segment: str) -> Place:
-        """The place inside a block that is called here."""
-        path, name = self.path(site, segment), self.shown(segment)
-        return Place(path, name, (), (), self.loose, self.shared, self.rows)
-
-    def repeated(self, term: int, index: int) -> Place:
-        """The place in one turn of a repeat."""
-        return replace(self, suffix=(*self.suffix, index), turns=(*self.turns, (term, index)))
-
-    def again(self, index: int) -> Place:
-        """The place in one turn of a repeat whose turns are one module."""
-        return replace(self, suffix=(*self.suffix, index), shared=self.shared or index > 0)
-
-    def iteration(self, term: int, index: int, *, labelled: bool) -> Place:
-        """The place in one turn of a `for`, under its label."""
-        name = ".".join([*([self.name] if self.name else []), *map(str, (*self.suffix, index))])
-        loose, turns = self.loose or not labelled, (*self.turns, (term, index))
-        home = self.home or self
-        return replace(self, name=name, suffix=(), turns=turns, loose=loose, home=home)
-
-    def called(self, index: int) -> Place:
-        """The place in one call of an `each`: the same path, another name."""
-        return replace(self, name=f"{self.name}[{index}]", shared=self.shared or index > 0)
-
-
 class Env:
     """The names visible in some braces.
 
@@ -336,6 +273,101 @@ class Env:
             if any(n == name for n, _ in default.names):
                 self.frame.applied.add(id(default))
                 yield default, where
+
+
+@dataclass(eq=False)
+class FileScope:
+    """A parsed file with the meanings of its top-level names."""
+
+    path: Path
+    tree: tree.File
+    roots: tuple[Path, ...]
+    """The folders in which a file that it names may lie: the program's, and the zoo."""
+    names: dict[str, Bound] = field(default_factory=dict)
+
+    def finds(self, name: str, folder: Path | None = None) -> Path | None:
+        """A file by its name from a folder; None: there is none.  Raises OSError."""
+        return within(self.roots, (folder or self.path.parent) / name)
+
+    @cached_property
+    def env(self) -> Env:
+        """Where the file's own values and defaults are evaluated."""
+        return Env(Frame(self))
+
+    @property
+    def models(self) -> dict[str, BlockDefinition]:
+        """The models declared here, in order."""
+        found = {}
+        for declaration in self.tree.declarations:
+            bound = self.names.get(declaration.name)
+            if declaration.kind == "model" and bound is not None:
+                assert isinstance(bound.meaning, OpRef)
+                assert isinstance(bound.meaning.target, BlockDefinition)
+                found[declaration.name] = bound.meaning.target
+        return found
+
+
+@dataclass(eq=False)
+class BlockDefinition:
+    """A block or model with the file whose names and defaults it sees."""
+
+    declaration: tree.Declaration
+    file: FileScope
+    work: dict[int, int] = field(default_factory=dict)
+    """The least work of each of its terms, by `id`, as far as it is known."""
+    whole: BlockDefinition | None = None
+    """The one from which this one is cut; what is known by `id` is of its lines."""
+    apart: bool = False
+    """Whether it is cut for some of its calls only, which no name of a file stands for."""
+    about: Definition | None = None
+    """What is written above it, as far as it is known: `modules.about`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.declaration.name
+
+    @cached_property
+    def modules(self) -> Modules:
+        """Where the modules of its written steps are."""
+        return modules(self.declaration, self._kind)
+
+    @cached_property
+    def values(self) -> set[str]:
+        """The names of its values, which may stand for operations."""
+        return {p.name for p in self.declaration.params} | value_names(self.declaration.body)
+
+    def for_some(self) -> BlockDefinition:
+        """The same text, for some of its calls."""
+        found = BlockDefinition(self.declaration, self.file, whole=self, apart=True)
+        found.modules, found.line_numbers = self.modules, self.line_numbers
+        return found
+
+    def _kind(self, name: str) -> Kind:
+        """What a step's name stands for."""
+        if name in self.values:
+            return "weights"
+        bound = self.file.names.get(name)
+        target = bound.meaning.target if bound and isinstance(bound.meaning, OpRef) else None
+        target = target or operation(name)
+        if isinstance(target, BlockDefinition):
+            one = target.declaration
+            inputs, outputs = one.inputs or (), one.outputs or ()
+            several = max(len(inputs), len(outputs)) > 1 or any(
+                port.many for port in (*inputs, *outputs)
+            )
+            return "owner" if several else "weights"
+        if target is None:
+            return "function"
+        owner = target.weights is not Op.weights
+        if not target.chained:
+            return "owner" if owner else "function"
+        return "weights" if owner else "module"
+
+    @cached_property
+    def line_numbers(self) -> dict[int, int]:
+        """A number for each line and term, the same in every call of the block."""
+        return line_numbers(self.declaration)
 
 
 def operation(name: str) -> type[Op] | None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from cnndsl.diagnostics import Diagnostic, Fault, OpError, Span, fault
 from cnndsl.graph import Node, Wires, key_of
-from cnndsl.language.names import Frame, Place
+from cnndsl.language.names import Frame
+from cnndsl.language.naming import Site
 from cnndsl.ops.base import OPS, Op
 from cnndsl.ops.facts import Places, Shape, Weight, spell_shape
 from cnndsl.ops.values import spell
@@ -26,6 +27,69 @@ class OpCall(Record):
     span: Span
     places: dict[str, Span]
     fused: tuple[OpCall | None, ...] = ()
+
+
+@record
+class Place(Record):
+    """Where a step stands: the module of its block, and its name as shown.
+
+    `turns` are the numbers of the repeats and loops around it, by the `id` of their terms;
+    `suffix` the same as they are shown. `loose` is set inside a `for` without a label,
+    where nothing may hold weights; `home` is where the indexed labels in a `for` belong.
+    """
+
+    prefix: Path = ()
+    name: str = ""
+    suffix: Path = ()
+    turns: tuple[tuple[int, int], ...] = ()
+    loose: bool = False
+    shared: bool = False
+    rows: int = 1
+    home: Place | None = None
+
+    def path(self, site: Site | None, segment: str) -> Path:
+        """The module path of a step here; one without a module has only a name."""
+        if site is None:
+            return (*self.prefix, segment)
+        turns = dict(self.turns)
+        inner = (p if isinstance(p, int) else turns[p.term] for p in site.inner)
+        return (*self.prefix, site.name, *inner)
+
+    def shown(self, segment: str) -> str:
+        """The node's name."""
+        parts = [self.name] if self.name else []
+        return ".".join([*parts, segment, *map(str, self.suffix)])
+
+    def below(self, segment: str, index: Path = ()) -> Place:
+        """The place inside a label."""
+        at = (self.home or self) if index else self
+        name = ".".join([at.shown(segment), *map(str, index)])
+        loose = at.loose and not index
+        return replace(self, name=name, suffix=(), loose=loose, home=None)
+
+    def opened(self, site: Site | None, segment: str) -> Place:
+        """The place inside a block that is called here."""
+        path, name = self.path(site, segment), self.shown(segment)
+        return Place(path, name, (), (), self.loose, self.shared, self.rows)
+
+    def repeated(self, term: int, index: int) -> Place:
+        """The place in one turn of a repeat."""
+        return replace(self, suffix=(*self.suffix, index), turns=(*self.turns, (term, index)))
+
+    def again(self, index: int) -> Place:
+        """The place in one turn of a repeat whose turns are one module."""
+        return replace(self, suffix=(*self.suffix, index), shared=self.shared or index > 0)
+
+    def iteration(self, term: int, index: int, *, labelled: bool) -> Place:
+        """The place in one turn of a `for`, under its label."""
+        name = ".".join([*([self.name] if self.name else []), *map(str, (*self.suffix, index))])
+        loose, turns = self.loose or not labelled, (*self.turns, (term, index))
+        home = self.home or self
+        return replace(self, name=name, suffix=(), turns=turns, loose=loose, home=home)
+
+    def called(self, index: int) -> Place:
+        """The place in one call of an `each`: the same path, another name."""
+        return replace(self, name=f"{self.name}[{index}]", shared=self.shared or index > 0)
 
 
 def impossible(op: Op, shapes: tuple[Shape, ...], inputs: tuple[Shape, ...]) -> Shape | None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, OpRef
 
 DEPTH = 200
 """Deeper than this nothing is counted: such a file is refused for its depth."""

@@ -14,17 +14,8 @@ from cnndsl.language.flows import (
     one_by_one,
     tensors_of,
 )
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import (
-    Entry,
-    Env,
-    Family,
-    Flow,
-    Place,
-    Silent,
-    Value,
-    kept,
-)
+from cnndsl.language.names import BlockDefinition, Entry, Env, Family, Flow, Silent, Value, kept
+from cnndsl.language.nodes import Place
 from cnndsl.language.size import least_work
 from cnndsl.language.translate import Resuming, resume_decided, resume_indexed, translate
 from cnndsl.ops.facts import spell_shape

@@ -8,7 +8,7 @@ from itertools import compress
 from cnndsl.diagnostics import Diagnostic, Edit, Span
 from cnndsl.graph import Network
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.records import Record
 from cnndsl.structure import Call, Item, Line, Repeat, inside, nodes_of, walk
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cnndsl.records import Record, record
 
-if TYPE_CHECKING:
-    from cnndsl.ops.base import Op
-
 Shape = tuple[int, ...]
+
+
+class Shaped(Protocol):
+    """As much of an operation as decides how its outputs lie."""
+
+    def shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """The shapes of its outputs."""
 
 
 @record
@@ -230,24 +234,24 @@ def shapes_of(inputs: Iterable[Laid]) -> tuple[Shape, ...]:
     return tuple(x.sizes[1:] for x in inputs)
 
 
-def by_order(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_order(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """New memory in order."""
     batch = inputs[0].sizes[0]
     return tuple(fresh((batch, *shape)) for shape in self.shapes(*shapes_of(inputs)))
 
 
-def by_repetition(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_repetition(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """One memory for every sample: `laid = by_repetition`."""
     found = by_order(self, *inputs)
     return tuple(Laid(x.sizes, (0, *x.strides[1:]), shared=False) for x in found)
 
 
-def by_elements(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_elements(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """In the order of its inputs' axes: `laid = by_elements`."""
     return (elementwise(*inputs),)
 
 
-def by_format(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_format(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """In the memory format of its first input: `laid = by_format`."""
     batch, last = inputs[0].sizes[0], inputs[0].suggested
     return tuple(fresh((batch, *x), last=last) for x in self.shapes(*shapes_of(inputs)))
@@ -262,12 +266,12 @@ def bordered(x: Laid, sides: Iterable[tuple[int, int]]) -> Laid:
     return elementwise(Laid(tuple(sizes), x.strides))
 
 
-def by_border(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_border(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """The same, but that a border from the other end is added in order: `laid = by_border`."""
     return (by_order if getattr(self, "mode", "") == "circular" else by_format)(self, *inputs)
 
 
-def by_windows(self: Op, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
+def by_windows(self: Shaped, *inputs: Laid, training: bool = False) -> tuple[Laid, ...]:
     """By format, a row as a map of one row: `laid = by_windows`."""
     return tuple(windowed(inputs[0], x.sizes) for x in by_order(self, *inputs))
 

@@ -18,7 +18,8 @@ from cnndsl.analysis.weights import expected_weights
 from cnndsl.cli import cli
 from cnndsl.diagnostics import ArchError, OpError
 from cnndsl.files import shipped
-from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.language.modules import Loader
+from cnndsl.language.names import BlockDefinition
 from cnndsl.network import elaborate
 from cnndsl.ops.facts import Shape
 from cnndsl.symbolic import formula, strip

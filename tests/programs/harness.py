@@ -40,13 +40,14 @@ from cnndsl.cli import cli
 from cnndsl.console import INTERRUPTED
 from cnndsl.diagnostics import ArchError
 from cnndsl.figures.write import STYLES
-from cnndsl.graph import Node
+from cnndsl.graph import Node, labels
 from cnndsl.language import pick
-from cnndsl.language.modules import BlockDefinition, Loader
+from cnndsl.language.modules import Loader
+from cnndsl.language.names import BlockDefinition
 from cnndsl.network import Network, elaborate
 from cnndsl.ops.facts import Array, Shape
 from cnndsl.records import Record, record
-from cnndsl.structure import Tensor, labels
+from cnndsl.structure import Tensor
 from cnndsl.symbolic import formula
 
 BATCHES = (1, 3)

@@ -26,7 +26,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.graph import Network
 from cnndsl.language import read
 from cnndsl.language.elaborate import elaborate
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.network import load, loads
 from cnndsl.structure import blocks
 from tests.test_zoo import others

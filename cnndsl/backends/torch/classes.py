@@ -16,8 +16,8 @@ from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
 from cnndsl.backends.torch.walk.parts import Together, family_of
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.modules import about
+from cnndsl.language.names import BlockDefinition, OpRef
 
 MANY = 8
 """Results whose types fit on a line."""
@@ -60,7 +60,7 @@ class Classes(Parameters, ABC):
         for node in (*unit.init, forward):
             names |= python.names_in(node)
         names |= self.names.taken | {site.name for site in definition.modules.sites.values()}
-        doc = file.described(definition.about, names)
+        doc = file.described(about(definition), names)
         if model:
             taken = {unit.arguments.get(name, "") for name, _, _ in unit.signature}
             unsaid = {*self.networks[0].arguments} if definition.apart else taken

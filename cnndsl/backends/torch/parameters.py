@@ -13,8 +13,7 @@ from cnndsl.backends.torch.unit import Layer, Unit
 from cnndsl.backends.torch.walk.arguments import sized
 from cnndsl.graph import Network
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, OpRef
 from cnndsl.ops.facts import Auto
 
 Parameter = tuple[int, str]

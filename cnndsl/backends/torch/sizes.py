@@ -9,7 +9,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, truth
 from cnndsl.backends.torch.general import folded, tabled
 from cnndsl.backends.torch.instances import Identity, Instance, SplitError, T
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 
 
 class Sizes:

@@ -18,8 +18,7 @@ from cnndsl.backends.torch.unit import Layer, Meaning, OpValue, Unit
 from cnndsl.language import tree
 from cnndsl.language.evaluate import named
 from cnndsl.language.functions import FUNCTIONS
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef, operation
+from cnndsl.language.names import BlockDefinition, OpRef, operation
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto, Family
 from cnndsl.ops.initial import INITS, Init

@@ -20,8 +20,7 @@ from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.parts import CountError, UnrollError
 from cnndsl.backends.torch.walk.terms import Walk
 from cnndsl.graph import Network
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, OpRef
 from cnndsl.structure import Block, Call, Item, Tensor, blocks, inside, nodes_of
 from cnndsl.structure import walk as walked
 

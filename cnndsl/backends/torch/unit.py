@@ -13,8 +13,7 @@ from cnndsl.backends.torch.instances import ExposeError, Identity, Instance, Spl
 from cnndsl.backends.torch.names import identifier
 from cnndsl.backends.torch.sizes import Sizes
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, OpRef
 from cnndsl.language.naming import all_labels
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto

@@ -17,7 +17,7 @@ from cnndsl.backends.torch.tidy import tidy
 from cnndsl.backends.torch.translation import Translation
 from cnndsl.diagnostics import ArchError, Diagnostic, Span
 from cnndsl.graph import Network
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.structure import deep_recursion
 
 

@@ -16,9 +16,9 @@ from cnndsl.backends.torch.names import plain_port
 from cnndsl.backends.torch.proof.expected import Expected
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import same
-from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.backends.torch.proof.modules import Class, Module
 from cnndsl.backends.torch.proof.terms import Tensor, read, spell_call
-from cnndsl.backends.torch.proof.values import Class, Frame, Named
+from cnndsl.backends.torch.proof.values import Frame, Named
 from cnndsl.graph import Network
 from cnndsl.symbolic import strip
 

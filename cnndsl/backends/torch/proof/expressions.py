@@ -18,18 +18,10 @@ from cnndsl.backends.torch.proof.builtins import (
 )
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.machine import Machine, Rule, python_says
-from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.backends.torch.proof.modules import Class, Module
 from cnndsl.backends.torch.proof.statements import function, store
 from cnndsl.backends.torch.proof.terms import Tensor
-from cnndsl.backends.torch.proof.values import (
-    Class,
-    Frame,
-    Function,
-    Named,
-    Native,
-    Once,
-    Super,
-)
+from cnndsl.backends.torch.proof.values import Frame, Function, Named, Native, Once, Super
 
 
 def constant(machine: Machine, node: ast.Constant, frame: Frame) -> Any:

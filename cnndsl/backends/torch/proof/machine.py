@@ -32,11 +32,10 @@ from cnndsl.backends.torch.proof.methods import (
     kinds_of,
     layout,
 )
-from cnndsl.backends.torch.proof.modules import CONTAINERS, Module
+from cnndsl.backends.torch.proof.modules import CONTAINERS, Class, Module
 from cnndsl.backends.torch.proof.tensors import Functions
 from cnndsl.backends.torch.proof.terms import Batch, Numbering, Tensor
 from cnndsl.backends.torch.proof.values import (
-    Class,
     Frame,
     Function,
     Method,

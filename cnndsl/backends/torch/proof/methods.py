@@ -9,9 +9,9 @@ from cnndsl.backends.torch.proof.builtins import BUILTINS, TYPES, all_items, sho
 from cnndsl.backends.torch.proof.calls import SIGNATURES, family
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import Library
-from cnndsl.backends.torch.proof.modules import CONTAINERS, Module, as_module
+from cnndsl.backends.torch.proof.modules import CONTAINERS, Class, Module, as_module
 from cnndsl.backends.torch.proof.terms import Tensor
-from cnndsl.backends.torch.proof.values import Class, Native, Once, Parameter
+from cnndsl.backends.torch.proof.values import Native, Once, Parameter
 
 LAYOUTS = {"torch.channels_last", "torch.channels_last_3d", "torch.contiguous_format"}
 

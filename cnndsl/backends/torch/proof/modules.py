@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from cnndsl.backends.torch.proof.calls import OWN, family
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.graph import MODULE_ATTRIBUTES
+from cnndsl.records import Record, record
 
 if TYPE_CHECKING:
     from cnndsl.backends.torch.proof.terms import Attributes
-    from cnndsl.backends.torch.proof.values import Class
 
 CONTAINERS = {"nn.Sequential", "nn.ModuleList", "nn.ModuleDict"}
 METHODS = {
@@ -24,6 +25,31 @@ METHODS = {
 """What a container has besides what every module has."""
 DEEPEST = 200
 """The modules in one another."""
+
+
+@record(frozen=False)
+class Class(Record):
+    """A class of the file; `kind` is the class of PyTorch, or `NamedTuple`, under it."""
+
+    name: str
+    kind: str
+    base: Class | None
+    names: dict[str, Any] = field(default_factory=dict)
+    fields: tuple[str, ...] = ()
+
+    def lineage(self) -> Iterator[Class]:
+        """The class and those above it."""
+        cls: Class | None = self
+        while cls is not None:
+            yield cls
+            cls = cls.base
+
+    def find(self, name: str) -> Any:
+        """What the class calls so, or a class above it; None."""
+        for cls in self.lineage():
+            if name in cls.names:
+                return cls.names[name]
+        return None
 
 
 class Module:

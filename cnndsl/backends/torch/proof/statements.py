@@ -17,16 +17,9 @@ from cnndsl.backends.torch.proof.builtins import (
 from cnndsl.backends.torch.proof.faults import ProofError
 from cnndsl.backends.torch.proof.library import same
 from cnndsl.backends.torch.proof.machine import BREAK, CONTINUE, END, Machine, Rule
-from cnndsl.backends.torch.proof.modules import Module, as_module
+from cnndsl.backends.torch.proof.modules import Class, Module, as_module
 from cnndsl.backends.torch.proof.terms import Tensor
-from cnndsl.backends.torch.proof.values import (
-    Class,
-    Frame,
-    Function,
-    Native,
-    Parameter,
-    local_names,
-)
+from cnndsl.backends.torch.proof.values import Frame, Function, Native, Parameter, local_names
 
 MODULES = {"torch": "torch", "math": "math", "torch.nn.functional": "F", "torch.nn": "nn"}
 """What a file may import, and what it is called here."""

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from cnndsl.backends.torch.proof.faults import ProofError
-from cnndsl.backends.torch.proof.modules import Module
+from cnndsl.backends.torch.proof.modules import Class, Module
 from cnndsl.records import Record, record
 
 
@@ -73,31 +73,6 @@ class Method(Record):
 
     function: Function
     module: Module
-
-
-@record(frozen=False)
-class Class(Record):
-    """A class of the file; `kind` is the class of PyTorch, or `NamedTuple`, under it."""
-
-    name: str
-    kind: str
-    base: Class | None
-    names: dict[str, Any] = field(default_factory=dict)
-    fields: tuple[str, ...] = ()
-
-    def lineage(self) -> Iterator[Class]:
-        """The class and those above it."""
-        cls: Class | None = self
-        while cls is not None:
-            yield cls
-            cls = cls.base
-
-    def find(self, name: str) -> Any:
-        """What the class calls so, or a class above it; None."""
-        for cls in self.lineage():
-            if name in cls.names:
-                return cls.names[name]
-        return None
 
 
 @record

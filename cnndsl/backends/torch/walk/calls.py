@@ -17,7 +17,7 @@ from cnndsl.backends.torch.walk.arguments import Arguments
 from cnndsl.backends.torch.walk.operations import Operations
 from cnndsl.backends.torch.walk.parts import Flow, Operand, Turning, Views
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
+from cnndsl.language.names import BlockDefinition
 from cnndsl.structure import Block, Call, Tensor, labels_in
 
 

@@ -29,8 +29,7 @@ from cnndsl.backends.torch.walk.parts import (
     turns_in,
 )
 from cnndsl.language import tree
-from cnndsl.language.modules import BlockDefinition
-from cnndsl.language.names import OpRef
+from cnndsl.language.names import BlockDefinition, OpRef
 from cnndsl.structure import Line, Loop, Repeat, Tensor
 
 

@@ -6,7 +6,7 @@ A `role` names the colours: the theme says which. Coordinates are pixels, y down
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
@@ -131,6 +131,17 @@ def extent(parts: list[Part]) -> Point:
                 right = max([right, *(x for x, _ in part.points)])
                 bottom = max([bottom, *(y for _, y in part.points)])
     return right, bottom
+
+
+def shifted(part: Part, dx: float, dy: float) -> Part:
+    """A part, elsewhere."""
+    match part:
+        case Area() | Text():
+            return replace(part, x=part.x + dx, y=part.y + dy)
+        case Polygon() | Path():
+            return replace(part, points=tuple((x + dx, y + dy) for x, y in part.points))
+        case Group():
+            return replace(part, children=tuple(shifted(c, dx, dy) for c in part.children))
 
 
 def rounded(points: tuple[Point, ...], radius: float) -> list[tuple[str, tuple[Point, ...]]]:

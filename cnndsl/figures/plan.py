@@ -15,7 +15,7 @@ from cnndsl.figures.abreast import abreast, computes, last, levels
 from cnndsl.figures.folding import Runs, label_items
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import labels_text, letter
-from cnndsl.figures.variants import Variants, conditions, identity
+from cnndsl.figures.variants import Variants, conditions, identity, longer
 from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
@@ -368,7 +368,8 @@ class _Planner:
         layers, reads = conditions(frame.calls)
         for box in frame.scene.boxes():
             if box.nodes and always.isdisjoint(box.nodes):
-                box.condition = layers.get(box.nodes[0], "")
+                name = box.nodes[0]
+                box.condition = longer(frame, name) or layers.get(name, "")
         place = {box.key: box.nodes for box in frame.scene.boxes()}
         for edge in frame.scene.edges:
             said = {

@@ -17,7 +17,7 @@ def short_formula(value: Sym) -> str:
     """`4·c`, `in.c/2`; nothing where it is long."""
     text = str(value.formula).replace(" * ", "·").replace(" // ", "/")
     text = text.replace(" - ", " − ")
-    text = re.sub(r"\b(\w+)\.shape\[0\]", r"\1.c", text)
+    text = re.sub(r"(?<=[\w\]])\.shape\[0\]", ".c", text)
     return text if len(text) <= 14 else ""
 
 

@@ -106,6 +106,11 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     return Table(picked[0], tuple(picked[1:]), PAIRED if paired else "")
 
 
+def named_calls(plan: Plan, frame: Frame) -> dict[int, str]:
+    """What the calls of a frame are called in the main picture, by their `id`."""
+    return {id(call): name for name, calls in _groups(plan, frame) for call in calls}
+
+
 def _paired(values: Sequence[object]) -> bool:
     """Whether a cell says the first value and that of the others: `2, 1`."""
     texts = [spell_argument(value) for value in values]

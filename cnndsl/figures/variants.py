@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from cnndsl.figures.scene import Frame
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
@@ -166,6 +167,21 @@ def conditions(calls: Sequence[Call]) -> tuple[dict[str, str], dict[tuple[str, s
         if join and not steps:
             reads |= {(join, t.node, t.output): said for t in line.outputs}
     return layers, reads
+
+
+def longer(frame: Frame, name: str) -> str:
+    """`if len(x) > 2`: a layer is there in just the calls that are given so many values."""
+    stems = {given.rpartition("[")[0] for call in frame.calls for given in call.block.inputs}
+    there = [bool(nodes[frame.nodes[0].index(name)]) for nodes in frame.nodes]
+    for stem in sorted(stems - {""}):
+        many = [
+            sum(given.rpartition("[")[0] == stem for given in call.block.inputs)
+            for call in frame.calls
+        ]
+        most = max((n for n, has in zip(many, there, strict=True) if not has), default=0)
+        if all(has == (n > most) for n, has in zip(many, there, strict=True)):
+            return f"if len({stem}) > {most}"
+    return ""
 
 
 def _conditioned(block: Block) -> Iterator[tuple[str, Line, str]]:

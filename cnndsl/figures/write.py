@@ -14,9 +14,8 @@ from cnndsl.figures.blocks import blocks
 from cnndsl.figures.dot import dot
 from cnndsl.figures.heat import METRICS
 from cnndsl.figures.html import html
-from cnndsl.figures.layout.inking import shifted
 from cnndsl.figures.mermaid import mermaid
-from cnndsl.figures.paint import Text, leaves
+from cnndsl.figures.paint import Text, leaves, shifted
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.scale.page import Look, scaled
 from cnndsl.figures.svg import svg

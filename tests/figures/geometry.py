@@ -18,6 +18,7 @@ from cnndsl.graph import Network
 from tests.small_zoo import full
 
 NEAR = 0.5
+PIECES = 64
 PAGE = (174 / MILLIMETRES, 230 / MILLIMETRES)
 Segment = tuple[tuple[float, float], tuple[float, float]]
 
@@ -234,7 +235,15 @@ def _solid(node: Group) -> list[Part]:
 
 
 def _legs(line: Path) -> list[Rect]:
-    return [_around([(*one, *one), (*two, *two)]) for one, two in pairwise(line.points)]
+    """What a line passes through: of what is aslant, many short pieces."""
+    found = []
+    for (x1, y1), (x2, y2) in pairwise(line.points):
+        count = 1 if x1 == x2 or y1 == y2 else PIECES
+        points = [
+            (x1 + (x2 - x1) * n / count, y1 + (y2 - y1) * n / count) for n in range(count + 1)
+        ]
+        found += [_around([(*one, *one), (*two, *two)]) for one, two in pairwise(points)]
+    return found
 
 
 def _bounds(part: Part) -> Rect:

@@ -11,17 +11,17 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
-from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
 from cnndsl.figures.layout.picture import picture
-from cnndsl.figures.layout.piece import Line, Piece, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.paint import Group, Text, leaves
+from cnndsl.figures.paint import Group, Path, Text, leaves, shifted
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
 from cnndsl.figures.write import written
 from cnndsl.files import shipped
+from cnndsl.graph import Network
 from cnndsl.network import loads
 from cnndsl.ops.facts import Family
 from tests.figures.geometry import (
@@ -55,13 +55,18 @@ def panels(name: str, detail: str = "blocks"):  # noqa: ANN201 - the panels of a
     return [found.main, *found.insets]
 
 
+def led(piece: Piece) -> set[Ends]:
+    """The edges that are drawn, by lines of their own or in a fan."""
+    return {*piece.wires, *(ends for fan in piece.fans for ends in fan.edges)}
+
+
 @pytest.mark.parametrize("name", ZOO)
 @pytest.mark.parametrize("detail", FOLDED)
 def test_every_box_and_edge_is_placed_once(name: str, detail: str) -> None:
     for panel in panels(name, detail):
         keys = [spot.box.key for spot in panel.piece.spots]
         assert sorted(keys) == sorted(box.key for box in panel.scene.boxes())
-        assert set(panel.piece.wires) == {(e.tail, e.head) for e in panel.scene.edges}
+        assert led(panel.piece) == {(e.tail, e.head) for e in panel.scene.edges}
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -185,7 +190,7 @@ def test_no_line_begins_under_a_label() -> None:
 def test_a_fault_on_the_page_is_seen() -> None:
     made = picture(shown("fpn_resnet50"))
     boxes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]
-    made.parts.append(inking.shifted(boxes[3], 0, 20))
+    made.parts.append(shifted(boxes[3], 0, 20))
     seen = {kind for kind, _, _ in faults(made)}
     assert {"a box on a box", "a word on a box", "a word on a word"} <= seen
 
@@ -526,14 +531,78 @@ def test_a_caption_may_be_left_out() -> None:
     assert "LeNet-5" not in {part.text for part in without.parts if isinstance(part, Text)}
 
 
-def test_what_every_level_hears_of_every_other_is_a_grid() -> None:
+def said_in(piece: Piece) -> list[str]:
+    """The words beside a fan that are in no box."""
+    return [part.text for part in leaves(piece.marks) if isinstance(part, Text)]
+
+
+def test_what_every_level_hears_of_every_other_is_a_fan_beside_a_matrix() -> None:
     found = shown("hrnet_w18")
-    (piece,) = (p.piece for p in found.insets if p.frame and p.frame.title == "Exchange")
+    (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Exchange")
+    piece = panel.piece
     sums = [spot for spot in piece.spots if spot.box.family is Family.ADD]
-    assert len(sums) == 4
-    assert [s.x for s in sums] == sorted(s.x for s in sums)
-    assert [s.y for s in sums] == sorted(s.y for s in sums)
-    assert crossings(piece.wires) == 6
+    assert len({spot.x for spot in sums}) == 1
+    assert len(piece.fans) == 16
+    assert not crossings(piece.wires)
+    words = said_in(piece)
+    assert words[:8:2] == [f"from x[{n}]" for n in range(4)]
+    assert words.count("identity") == 4
+    # Calls with fewer levels are a corner of the largest, and nothing says a condition.
+    assert words[-3:] == ["stage2", "stage3", "stage4"]
+    corners = [part for part in leaves(piece.marks) if isinstance(part, Path)]
+    assert [part.dashed for part in corners] == [True, True]
+    assert not any("if " in line for s in piece.spots for line in panel.cards[s.box].lines)
+
+
+def mixing(lanes: int, gone: set[tuple[int, int]], twice: str = "") -> Network:
+    """A network whose block sums up all levels for each, but for ways that are `gone`."""
+    lines = [f"  b{n}: x[{n}] -> conv(8, 3x3) -> relu" for n in range(lanes)]
+    for to in range(lanes):
+        ways = []
+        for at in range(lanes):
+            down = ["maxpool(2x2)"] * (to - at)
+            up = ["conv(8, 1x1)", f"upsample({2 ** (at - to)})"] if at > to else []
+            if (at, to) not in gone:
+                ways.append(" -> ".join([f"b{at}", *down, *up]))
+        ways += filter(None, [twice if to == lanes - 1 else ""])
+        lines.append(f"  y[{to}]: add {{ {'; '.join(ways)} }} -> relu")
+    body = "\n".join(lines)
+    levels = [f"  p{n}: conv(8, 3x3, stride={1 + (n > 0)})" for n in range(lanes)]
+    every = "; ".join(f"p{n}" for n in range(lanes))
+    ends = "; ".join(f"k[{n}] -> gap" for n in range(lanes))
+    return loads(
+        f"block Mix: *x[_, _, _] -> *y {{\n{body}\n}}\n"
+        "model M: image[3, H=64, W=64] -> z {\n" + "\n".join(levels) + "\n"
+        f"  m: Mix {{ {every} }}\n  k: Mix {{ m[*] }}\n  z: concat {{ {ends} }}\n}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lanes", "gone"),
+    [
+        *((lanes, set[tuple[int, int]]()) for lanes in (2, 3, 4, 5)),
+        *((lanes, gone) for lanes in (3, 5) for gone in ({(1, 0)}, {(0, 1)}, {(2, 0), (0, 2)})),
+    ],
+)
+def test_a_matrix_says_what_lies_on_each_way(lanes: int, gone: set[tuple[int, int]]) -> None:
+    found = page(plan(mixing(lanes, gone), folding=True))
+    (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Mix")
+    piece = panel.piece
+    assert not faults(picture(found))
+    assert led(piece) == {(e.tail, e.head) for e in panel.scene.edges}
+    assert len(piece.fans) == lanes**2 - len(gone)
+    assert said_in(piece).count("identity") == lanes
+    columns = sorted({s.x for s in piece.spots if panel.cards[s.box].cell})
+    rows = sorted({fan.line[0][1] for fan in piece.fans})
+    for fan in piece.fans:
+        inside = [s for s in piece.spots if s.box.key in {tail for tail, _ in fan.edges[1:]}]
+        at = rows.index(fan.line[0][1])
+        assert all(spot.x == columns[at] for spot in inside)
+
+
+def test_a_level_that_is_summed_up_twice_is_no_fan() -> None:
+    found = page(plan(mixing(3, set(), "b2 -> conv(8, 3x3)"), folding=True))
+    assert not any(panel.piece.fans for panel in found.insets)
 
 
 def test_a_level_that_is_read_twice_has_two_names() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving, spans
@@ -63,6 +63,8 @@ NAMED = 60.0
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
+CELL = 84.0
+"""The greatest width of words in a cell of a matrix."""
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
 
@@ -97,11 +99,15 @@ class Card:
     round: bool = False
     bare: bool = False
     """Words without an outline: where a block or a network begins or ends."""
+    cell: bool = False
+    """In a matrix: without an outline."""
+    optional: bool = False
+    """Not every call has it, and it says when it is there."""
 
     @property
     def sized(self) -> bool:
         """Whether it may be as wide as others of its column."""
-        return not self.round and not self.bare and self.titles != (JOINED,)
+        return not (self.round or self.bare or self.cell) and self.titles != (JOINED,)
 
     @property
     def title(self) -> str:
@@ -152,6 +158,7 @@ class Cards:
             self.sent[edge.tail] += edge.tensors
         self.turns = repeated(scene.items)
         self.say = sayer(network)
+        self.sure: set[str] = set()
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
@@ -159,6 +166,34 @@ class Cards:
     def __getitem__(self, box: Box) -> Card:
         """The card of a box."""
         return self.cards[box.key]
+
+    def celled(self, box: Box) -> None:
+        """Make of a box a cell of a matrix, which says the operation alone."""
+        said, face = self.say(box, self.frame), self.type
+        titles = font.lines(clean(said.title) + self.times(box), face.title, CELL, bold=True)
+        titles = [font.fitted(line, face.title, CELL, bold=True) for line in titles]
+        lines = self._lines(self._small(box), [], CELL, CELL)
+        wide = max(*map(self._bold, titles), *(font.width(x, face.small) for x in lines), 0.0)
+        high = face.bold * len(titles) + face.grey * len(lines) + 7
+        optional = self.cards[box.key].optional
+        self.cards[box.key] = Card(
+            tuple(titles), tuple(lines), "", wide + 10, high, cell=True, optional=optional
+        )
+
+    def always(self, box: Box) -> None:
+        """Leave out a box's condition, which its place says."""
+        self.sure.add(box.key)
+        self.cards[box.key] = self._card(box)
+
+    def hushed(self, box: Box) -> None:
+        """Leave out a box's label: what it makes is named beside it."""
+        self.cards[box.key] = replace(self.cards[box.key], label="")
+
+    def _small(self, box: Box) -> list[str]:
+        """The grey words of a box."""
+        unsaid = box.condition if box.key in self.sure else ""
+        small = self.say(box, self.frame).small
+        return [clean(word) for word in small if not unsaid or word != unsaid]
 
     def times(self, item: Item) -> str:
         """` ×3`: how often an item repeats; within what repeats itself, in each turn."""
@@ -173,7 +208,7 @@ class Cards:
 
     def _card(self, box: Box) -> Card:
         said, face = self.say(box, self.frame), self.type
-        title, words = clean(said.title), [clean(word) for word in said.small]
+        title, words = clean(said.title), self._small(box)
         shape = self.shape(box)
         if box.family is Family.CONCAT and self.narrow == LEVELS - 1 and not words and shape:
             # Where there is least room: its sign, and how many channels there are.
@@ -213,7 +248,8 @@ class Cards:
             + face.grey * len(lines)
             + (2.5 if lines else 0)
         )
-        return Card(tuple(titles), tuple(lines), label, width, height)
+        optional = bool(box.condition) and box.key not in self.sure
+        return Card(tuple(titles), tuple(lines), label, width, height, optional=optional)
 
     def _many(self, box: Box, title: str, label: str) -> Card:
         """Several values of one box: their names, and the size of each that differs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import (
@@ -56,6 +55,16 @@ def wires(
         drawn = Path(line, "wire", True, bent, wide, (tail, head) in dashed)
         parts.append(Group((drawn,), data=data, kind="edge"))
     return [*parts, *(_rail(rail) for rail in piece.rails)]
+
+
+def fans(piece: Piece, *, plain: bool = False) -> list[Part]:
+    """The lines of a fan, and what stands beside it; `plain` in the colour of all edges."""
+    parts: list[Part] = []
+    for fan in piece.fans:
+        drawn = Path(fan.line, "wire" if plain else fan.role, True, 0, LINE)
+        data = (("from", fan.edges[0][0]), ("to", fan.edges[-1][1]))
+        parts.append(Group((drawn,), data=data, kind="edge"))
+    return [*parts, Group(tuple(piece.marks), kind="matrix")] if piece.marks else parts
 
 
 def _rail(rail: Rail) -> Part:
@@ -117,7 +126,7 @@ def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
         x, anchor = spot.left + 2, "start"
         if spot.late:
             x, anchor = spot.right + behind(spot.box) - 2, "end"
-        y = spot.top - 3 - behind(spot.box) - (OPTIONAL if spot.box.condition else 0)
+        y = spot.top - 3 - behind(spot.box) - (OPTIONAL if card.optional else 0)
         words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
     return words
 
@@ -128,7 +137,7 @@ def _outline(spot: Spot, card: Card, role: str) -> list[Part]:
     for step in (2, 1) if spot.box.count > 1 else ():
         shift = CARD * step
         found += _shape(spot, card, role, shift)
-    if spot.box.condition:
+    if card.optional and not card.cell:
         left, top, right, bottom = spot.left, spot.top, spot.right, spot.bottom
         size = (right - left + 2 * OPTIONAL, bottom - top + 2 * OPTIONAL)
         found.append(
@@ -143,6 +152,8 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
     area = (left, top, right - left, bottom - top)
     if card.round:
         return [Area(*area, role, (right - left) / 2)]
+    if card.cell:
+        return [Area(*area, role, 3, stroke=0)]
     middle = (top + bottom) / 2
     points: tuple[Point, ...]
     match spot.box.family:
@@ -198,14 +209,3 @@ def swatch(x: float, y: float, role: str, family: Family | None) -> Part:
     sample = Box("", "", family, [], None)
     shown = Spot(sample, x + 9, y + 6, wide, 12)
     return Group(tuple(_shape(shown, card, role, 0.0, slant=4.0)), kind="swatch")
-
-
-def shifted(part: Part, dx: float, dy: float) -> Part:
-    """A part, elsewhere."""
-    match part:
-        case Area() | Text():
-            return replace(part, x=part.x + dx, y=part.y + dy)
-        case Polygon() | Path():
-            return replace(part, points=tuple((x + dx, y + dy) for x, y in part.points))
-        case Group():
-            return replace(part, children=tuple(shifted(c, dx, dy) for c in part.children))

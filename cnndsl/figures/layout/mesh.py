@@ -1,31 +1,43 @@
-"""A block in which every level hears every other, as a grid of what lies on each way.
+"""A block in which every output is made of all inputs: a fan of lines beside a matrix.
 
-A row for each level that comes in and a column for each that goes out: what is read from a
-level runs along its row, what is summed up comes together in its column. A level and its sum
-stand on the diagonal, one under the other: what goes down lies to the right of it, what goes
-up to the left, and the fewest lines cross. It is the exchange of an HRNet.
+A row for each level: what comes in up to where it forks, the lines of the fan, and the sum
+with what follows it. Beside them stands what lies on each way, in the row of the output and
+in the column of the input. Where other calls have fewer levels, dashed corners say how much
+of the largest they are. It is the exchange of an HRNet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import hypot
 
-from cnndsl.figures.layout.cards import OPTIONAL, Cards, behind
-from cnndsl.figures.layout.piece import Line, Piece, Spot, bounds, named, tidy
-from cnndsl.figures.paint import Point
-from cnndsl.figures.scene import Box, Scene
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import LABEL, MINOR, OPTIONAL, Cards, behind
+from cnndsl.figures.layout.piece import Fan, Line, Piece, Spot, bounds, named
+from cnndsl.figures.paint import Part, Path, Point, Text
+from cnndsl.figures.palette import role_of
+from cnndsl.figures.scene import Box, Cluster, Frame, Scene
+from cnndsl.figures.text import clean
+from cnndsl.structure import Call
 
-LEAST = 3
-"""So many levels make a grid."""
-GAP, LABELLED = 14.0, 9.0
-"""Over a box, and more where it has a label."""
-BUS, BESIDE = 14.0, 16.0
-"""Between what follows a sum, and between what stands side by side in a row."""
-RUN = 9.0
-"""Between a line along a row and what stands under or over it."""
-MERGE, INTO = 10.0, 20.0
-"""From a level down to where what comes down to its sum joins it, and from there to the sum."""
+LEAST = 2
+"""So many levels make a matrix."""
+APART, BESIDE, BUS, UNDER = 18.0, 8.0, 14.0, 4.0
+"""Between rows, between columns, from a box to what follows it, and from a row to a corner."""
+FAN, STEEP = 24.0, 0.3
+"""The width of a fan: at least so much for each row, and a share of its height."""
+LABELLED = 9.0
+"""Over a box that has a label."""
+HEAD, FOOT = 18.0, 14.0
+"""Over a matrix for what its columns are from, and under it for a corner's name."""
+SPLIT = 2.0
+"""Between the boxes of a cell."""
+SAME = "identity"
+"""On a way without any operation."""
+Naming = Callable[[], dict[int, str]]
+"""The names of a frame's calls in the main picture, by the `id` of each."""
 
 
 @dataclass(slots=True)
@@ -34,22 +46,28 @@ class Mesh:
 
     sources: list[list[str]]
     ways: dict[tuple[int, int], list[str]]
+    """By the numbers of the source and of the sum."""
     sums: list[list[str]]
 
+    @property
+    def boxes(self) -> int:
+        """How many there are."""
+        return sum(map(len, (*self.sources, *self.ways.values(), *self.sums)))
 
-def meshed(scene: Scene, begins: list[str]) -> Mesh | None:
+
+def meshed(scene: Scene) -> Mesh | None:
     """A scene whose inputs are all summed up for each output; nothing for another."""
     after: dict[str, list[str]] = {box.key: [] for box in scene.boxes()}
     before: dict[str, list[str]] = {box.key: [] for box in scene.boxes()}
     for edge in scene.edges:
         after[edge.tail].append(edge.head)
         before[edge.head].append(edge.tail)
-    count = len(begins)
+    begins = [box.key for box in scene.boxes() if not box.nodes and not before[box.key]]
+    joins = [key for key in before if len(before[key]) > 1]
+    if min(len(begins), len(joins)) < LEAST or _repeats(scene):
+        return None
     sources = [_chain(key, after, before) for key in begins]
     place = {chain[-1]: n for n, chain in enumerate(sources)}
-    joins = [key for key in before if len(before[key]) > 1]
-    if count < LEAST or len(joins) != count or len(place) != count:
-        return None
     ways: dict[tuple[int, int], list[str]] = {}
     for column, join in enumerate(joins):
         for tail in before[join]:
@@ -61,11 +79,21 @@ def meshed(scene: Scene, begins: list[str]) -> Mesh | None:
                 return None
             ways[source, column] = way[::-1]
     sums = [_chain(join, after, before) for join in joins]
-    held = sum(map(len, (*sources, *ways.values(), *sums)))
-    level = all(not ways.get((n, n), ()) for n in range(count))
-    if held != len(before) or len(ways) != count**2 or not level:
-        return None
-    return Mesh(sources, ways, sums)
+    found = Mesh(sources, ways, sums)
+    ended = all(not after[chain[-1]] for chain in sums)
+    return found if found.boxes == len(before) and ended else None
+
+
+def _repeats(scene: Scene) -> bool:
+    """Whether some sequence is repeated as a whole: its outline says how often."""
+    stack = [*scene.items]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Cluster):
+            stack += item.children
+            if item.count > 1:
+                return True
+    return False
 
 
 def _chain(key: str, after: dict[str, list[str]], before: dict[str, list[str]]) -> list[str]:
@@ -76,182 +104,189 @@ def _chain(key: str, after: dict[str, list[str]], before: dict[str, list[str]]) 
     return found
 
 
-@dataclass(slots=True)
-class _Cell:
-    """A level over its sum: how far each reaches from the level's axis, and up and down."""
-
-    source: list[Spot]
-    sum: list[Spot]
-    over: float = 0.0
-    """From the top of the first box to the middle of the last one of the level."""
-    under: float = 0.0
-    """From there to the foot of the sum."""
-    into: float = 0.0
-    """From there to where what comes down joins it."""
-    left: float = 0.0
-    right: float = 0.0
-    bus: float = 0.0
-    """What comes down passes it, and what leads there, so far to the right."""
-    rise: float = 0.0
-    """What comes up passes what leads there so far to the left."""
-
-
-def woven(mesh: Mesh, scene: Scene, cards: Cards) -> Piece:
-    """The grid in its place, with all its edges."""
+def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
+    """The fan and its matrix in their places, with all edges."""
     box = {one.key: one for one in scene.boxes()}
-    count = len(mesh.sums)
-    cells = [_cell(mesh, n, box, cards) for n in range(count)]
-    wide = [
-        max(cards[box[k]].width for at, way in mesh.ways.items() if at[1] == n for k in way)
-        for n in range(count)
-    ]
-    for n, cell in enumerate(cells):
-        cell.rise = wide[n] / 2 + OPTIONAL + RUN
-        cell.bus = max(cell.bus, cell.rise)
-    xs = [0.0]
-    for n in range(1, count):
-        before, cell = cells[n - 1], cells[n]
-        # Beside each other in a row: a level with its sum, and what lies on a way.
-        apart = max(
-            before.bus + BESIDE + max(cell.rise, cell.left + RUN),
-            before.right + BESIDE + cell.rise,
-        )
-        xs.append(xs[-1] + apart)
-    spots: dict[str, Spot] = {}
-    middles: list[float] = []
-    feet: list[float] = []
-    y = 0.0
-    for row, cell in enumerate(cells):
-        stacks = [
-            (column, _tall(way, box, cards))
-            for (at, column), way in mesh.ways.items()
-            if at == row and column != row
-        ]
-        up = max((tall for column, tall in stacks if column < row), default=0.0)
-        down = max((tall for column, tall in stacks if column > row), default=0.0)
-        height = max(cell.over + max(cell.under + RUN, RUN + down), RUN + up + GAP)
-        middles.append(y + cell.over)
-        feet.append(y + height)
-        for spot in (*cell.source, *cell.sum):
-            spots[spot.box.key] = replace(spot, x=spot.x + xs[row], y=spot.y + middles[row])
-        for column, tall in stacks:
-            way = mesh.ways[row, column]
-            at = feet[row] - GAP - tall if column < row else middles[row] + RUN
-            for key in reversed(way) if column < row else way:
-                at += _head(box[key], cards)
-                high = cards[box[key]].height
-                spot = Spot(box[key], xs[column], at + high / 2, wide[column], high)
-                spots[key] = named(spot, cards, wide[column])
-                at += high + GAP
-        y += height + 2 * RUN
-    done = Piece(4, 4, 0, [spots[key] for key in box], laned=True)
+    corners = _corners(mesh, box, cards.frame)
+    for key in box if corners else ():
+        cards.always(box[key])
+    for key in (key for way in mesh.ways.values() for key in way):
+        cards.celled(box[key])
+    for join, *then in mesh.sums:
+        ends = {cards[box[key]].title for key in then}
+        for key in (join, *(key for key in then if cards[box[key]].label in ends)):
+            cards.hushed(box[key])
+    rows = range(max(len(mesh.sources), len(mesh.sums)))
+    middles = _middles(mesh, box, cards, rows)
+    done = Piece(4, 0, 0, laned=True)
+    x = _columns(done, [chain[::-1] for chain in mesh.sources], box, cards, middles, 0, -1)
+    low = min(spot.left for spot in done.spots)
+    done.spots = [replace(spot, x=spot.x - low) for spot in done.spots]
+    fan = max(FAN * (1 + len(rows)), STEEP * (middles[-1] - middles[0]))
+    begin = max(bounds(spot)[2] for spot in done.spots)
+    x = _columns(done, mesh.sums, box, cards, middles, begin + fan, 1)
+    place = {spot.box.key: spot for spot in done.spots}
+    for chain in (*mesh.sources, *mesh.sums):
+        for one, two in pairwise(chain):
+            y = place[one].y
+            done.wires[one, two] = ((bounds(place[one])[2], y), (place[two].left, y))
     for (row, column), way in mesh.ways.items():
-        keys = [mesh.sources[row][-1], *way, mesh.sums[column][0]]
-        lines = _lines([spots[key] for key in keys], row, column, xs, middles, feet, cells)
-        done.wires |= {
-            ends: tidy(line) for ends, line in zip(pairwise(keys), lines, strict=True)
-        }
-    for chain in mesh.sources:
-        for one, two in pairwise(chain):
-            x = spots[one].x
-            done.wires[one, two] = ((x, spots[one].bottom), (x, bounds(spots[two])[1]))
-    for chain in mesh.sums:
-        for one, two in pairwise(chain):
-            y = spots[one].y
-            done.wires[one, two] = ((bounds(spots[one])[2], y), (spots[two].left, y))
-    return _sided(done)
+        tail, head = mesh.sources[row][-1], mesh.sums[column][0]
+        line = _line(place[tail], place[head], cards[box[head]].round)
+        families = [f for f in (box[key].family for key in way) if f not in MINOR]
+        role = f"{role_of(families[-1])}-edge" if families else "wire"
+        done.fans.append(Fan(tuple(pairwise((tail, *way, head))), line, role))
+    _matrix(done, mesh, box, cards, middles, x, corners, naming)
+    return done
 
 
-def _cell(mesh: Mesh, n: int, box: dict[str, Box], cards: Cards) -> _Cell:
-    """A level downwards, and its sum to the right under it: 0, 0 is the last box's middle."""
-    source: list[Spot] = []
-    y = 0.0
-    for key in mesh.sources[n]:
-        y += (GAP if source else 0.0) + _head(box[key], cards)
-        card = cards[box[key]]
-        spot = Spot(box[key], 0.0, y + card.height / 2, card.width, card.height)
-        source.append(named(spot, cards, card.width) if card.sized else spot)
-        y += card.height
-    last = source[-1]
-    cell = _Cell([replace(spot, y=spot.y - last.y) for spot in source], [], last.y)
-    high = max(cards[box[key]].height for key in mesh.sums[n])
-    cell.into = last.height / 2 + MERGE
-    middle = cell.into + INTO + high / 2
-    x = -cards[box[mesh.sums[n][0]]].width / 2
-    for key in mesh.sums[n]:
-        card = cards[box[key]]
-        spot = Spot(box[key], x + card.width / 2, middle, card.width, card.height)
-        cell.sum.append(spot if card.round or card.bare else named(spot, cards, card.width))
-        x += card.width + BUS
-    cell.under = middle + high / 2
-    cell.left = max(spot.width / 2 for spot in source)
-    cell.right = max(x - BUS, *(bounds(spot)[2] for spot in source))
-    cell.bus = max(bounds(spot)[2] for spot in source) + RUN
-    return cell
+def _middles(mesh: Mesh, box: dict[str, Box], cards: Cards, rows: range) -> list[float]:
+    """How far down the middle of each row is."""
+    found: list[float] = []
+    foot = HEAD
+    for row in rows:
+        chains = [one[row] for one in (mesh.sources, mesh.sums) if row < len(one)]
+        whole = [box[key] for chain in chains for key in chain]
+        over = max((cards[one].height / 2 + _head(one, cards) for one in whole), default=0.0)
+        under = max((cards[one].height / 2 for one in whole), default=0.0)
+        cells = [_tall(way, box, cards) / 2 for (_, to), way in mesh.ways.items() if to == row]
+        found.append(foot + max(over, *cells, 0.0))
+        foot = found[-1] + max(under, *cells, 0.0) + APART
+    return found
+
+
+def _columns(
+    done: Piece,
+    chains: list[list[str]],
+    box: dict[str, Box],
+    cards: Cards,
+    middles: list[float],
+    x: float,
+    way: int,
+) -> float:
+    """Put chains in their rows, what is as far from their beginning under each other.
+
+    `way` is 1 to the right, -1 to the left. Where that ends is returned.
+    """
+    for number in range(max(map(len, chains))):
+        held = [(n, chain[number]) for n, chain in enumerate(chains) if number < len(chain)]
+        wide = max(cards[box[key]].width for _, key in held)
+        spread = way * (wide + max(behind(box[key]) for _, key in held))
+        for n, key in held:
+            card = cards[box[key]]
+            width = wide if card.sized else card.width
+            # Words without an outline stand where the arrow ends, or begins.
+            side = x if way > 0 else x + spread
+            middle = side + (width if way > 0 or card.sized else 2 * wide - width) / 2
+            spot = Spot(box[key], middle, middles[n], width, card.height)
+            done.spots.append(named(spot, cards, width) if card.sized else spot)
+        x += spread + way * BUS
+    return x - way * BUS
+
+
+def _line(tail: Spot, head: Spot, around: bool) -> Line:
+    """From a level to a sum: straight, to the rim of a circle."""
+    begin = (bounds(tail)[2], tail.y)
+    if not around:
+        return begin, (head.left, head.y)
+    dx, dy = head.x - begin[0], head.y - begin[1]
+    share = 1 - head.width / 2 / hypot(dx, dy)
+    return begin, (begin[0] + share * dx, begin[1] + share * dy)
+
+
+def _matrix(
+    done: Piece,
+    mesh: Mesh,
+    box: dict[str, Box],
+    cards: Cards,
+    middles: list[float],
+    x: float,
+    corners: dict[int, list[Call]] | None,
+    naming: Naming,
+) -> None:
+    """Beside the fan what lies on each way, and the corners of the calls with fewer levels."""
+    small = cards.type.small
+    foot = max(bounds(spot)[3] for spot in done.spots)
+    left, sides = x + BUS, list[float]()
+    x = left
+    for row, chain in enumerate(mesh.sources):
+        words = f"from {cards[box[chain[0]]].title}"
+        ways = {to: way for (at, to), way in mesh.ways.items() if at == row}
+        wide = max(
+            font.width(words, small, bold=True),
+            font.width(SAME, small) if [] in ways.values() else 0.0,
+            *(cards[box[key]].width for way in ways.values() for key in way),
+        )
+        middle = x + wide / 2
+        done.marks.append(Text(middle, HEAD - 8, words, small, "grey", True, "middle"))
+        for to, way in ways.items():
+            y = middles[to] - _tall(way, box, cards) / 2
+            for key in way:
+                high = cards[box[key]].height
+                done.spots.append(Spot(box[key], middle, y + high / 2, wide, high))
+                y += high + SPLIT
+            foot = max(foot, y)
+            if not way:
+                at = middles[to] + small / 3
+                done.marks.append(Text(middle, at, SAME, small, "grey", anchor="middle"))
+        x += wide + BESIDE
+        sides.append(x - BESIDE / 2)
+    done.height = foot
+    if corners and len(corners) > 1:
+        known, rows = naming(), range(len(mesh.sums))
+        feet = [
+            middles[row]
+            + max(_tall(way, box, cards) / 2 for at, way in mesh.ways.items() if at[1] == row)
+            + UNDER
+            for row in rows
+        ]
+        for count, calls in sorted(corners.items()):
+            names = dict.fromkeys(known.get(id(call), "") for call in calls)
+            text = ", ".join(filter(None, names)) or f"{count} inputs"
+            done.marks += _corner(count, text, left - BESIDE / 2, sides, [*feet[:-1], foot])
+        done.height += FOOT
+    done.right = x - BESIDE + 4
+
+
+def _corner(
+    count: int, text: str, left: float, sides: list[float], feet: list[float]
+) -> list[Part]:
+    """The part of the matrix that calls with fewer levels have, and their names."""
+    right, foot = sides[count - 1], feet[count - 1]
+    words = font.fitted(clean(text), LABEL, right - left - 4)
+    whole = count == len(sides)
+    label = Text(right - 4, foot + (10 if whole else 9), words, LABEL, "faint", anchor="end")
+    if whole:
+        return [label]
+    points: tuple[Point, ...] = ((right, HEAD), (right, foot), (left, foot))
+    return [Path(points, "scope", radius=4, stroke=1, dashed=True), label]
+
+
+def _corners(
+    mesh: Mesh, box: dict[str, Box], frame: Frame | None
+) -> dict[int, list[Call]] | None:
+    """The calls by how many levels they have, if each has all of so many: else nothing."""
+    if frame is None or len(frame.calls) < 2 or len(mesh.sources) != len(mesh.sums):
+        return {}
+    place = {name: n for n, name in enumerate(frame.nodes[0])}
+    levels = [(key, n) for n, c in enumerate(mesh.sources) for key in c if box[key].nodes]
+    levels += [(key, n) for n, c in enumerate(mesh.sums) for key in c if box[key].nodes]
+    levels += [(key, max(at)) for at, way in mesh.ways.items() for key in way]
+    found: dict[int, list[Call]] = {}
+    for call, nodes in zip(frame.calls, frame.nodes, strict=True):
+        there = {key: any(nodes[place[n]] for n in box[key].nodes) for key, _ in levels}
+        count = sum(there[chain[0]] for chain in mesh.sums)
+        if any(there[key] != (level < count) for key, level in levels):
+            return None
+        found.setdefault(count, []).append(call)
+    return found
 
 
 def _head(box: Box, cards: Cards) -> float:
     """What stands over a box: its stack, its label, its outline."""
-    more = OPTIONAL if box.condition else 0.0
+    more = OPTIONAL if cards[box].optional else 0.0
     return behind(box) + more + (LABELLED if cards[box].label else 0.0)
 
 
 def _tall(way: list[str], box: dict[str, Box], cards: Cards) -> float:
-    heights = [_head(box[key], cards) + cards[box[key]].height for key in way]
-    return sum(heights) + GAP * (len(way) - 1)
-
-
-def _lines(
-    spots: list[Spot],
-    row: int,
-    column: int,
-    xs: list[float],
-    middles: list[float],
-    feet: list[float],
-    cells: list[_Cell],
-) -> list[Line]:
-    """The lines of one way, from its level to its sum."""
-    tail, *boxes, head = spots
-    if row == column:
-        return [((head.x, tail.bottom), (head.x, head.top))]
-    middle, bus = middles[row], xs[column] + cells[column].bus
-    up = row > column
-    if up:
-        turn = xs[row] - cells[row].left - RUN
-        way = [(tail.left, middle), (turn, middle), (turn, feet[row])]
-        near, bus = feet[column] + RUN, xs[column] - cells[column].rise
-    else:
-        way = [(bounds(tail)[2], middle)]
-        near = middles[column] + cells[column].into
-    level = way[-1][1]
-    # All that comes into a sum from one side meets at its foot, or over its top.
-    ends = ((bus, near), (head.x, near), (head.x, head.bottom if up else head.top))
-    if not boxes:
-        return [(*way, (bus, level), *ends)]
-    x = xs[column]
-    found: list[Line] = [(*way, (x, level), _ends(boxes[0], x, up)[0])]
-    found += [(_ends(one, x, up)[1], _ends(two, x, up)[0]) for one, two in pairwise(boxes)]
-    out = _ends(boxes[-1], x, up)[1]
-    if up and row - column == 1:
-        return [*found, (out, *ends[1:])]
-    label = boxes[-1].label
-    y = min(out[1], label[1] if label else out[1]) - RUN / 2 if up else out[1] + RUN
-    return [*found, (out, (x, y), (bus, y), *ends)]
-
-
-def _ends(spot: Spot, x: float, up: bool) -> tuple[Point, Point]:
-    """Where what runs down through a box enters and leaves it, or up through it."""
-    top, foot = (x, bounds(spot)[1]), (x, spot.bottom)
-    return (foot, top) if up else (top, foot)
-
-
-def _sided(done: Piece) -> Piece:
-    """A piece with its sides and its height, from 0 down."""
-    ways = [point for line in done.wires.values() for point in line]
-    top = min([*(bounds(spot)[1] for spot in done.spots), *(y for _, y in ways)])
-    low = done.moved(0, -top)
-    low.laned = True
-    low.left = 4 - min([*(spot.left for spot in low.spots), *(x for x, _ in ways)])
-    low.right = 4 + max([*(bounds(s)[2] for s in low.spots), *(x for x, _ in ways)])
-    low.height = max([*(s.bottom for s in low.spots), *(y - top for _, y in ways)])
-    return low
+    return sum(cards[box[key]].height for key in way) + SPLIT * max(len(way) - 1, 0)

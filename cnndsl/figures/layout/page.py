@@ -20,7 +20,7 @@ from cnndsl.figures.layout.wrapping import LIFT, wrapped
 from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import sayer
-from cnndsl.figures.values import Table, values
+from cnndsl.figures.values import Table, named_calls, values
 
 MARGIN = 6.0
 GUTTER = 28.0
@@ -153,7 +153,11 @@ class Panel:
 
 def _laid(plan: Plan, scene: Scene, frame: Frame | None, way: Way) -> Laid:
     cards = Cards(plan.network, scene, frame, way)
-    return cards, placed(plan.network, scene, cards, main=frame is None)
+
+    def naming() -> dict[int, str]:
+        return named_calls(plan, frame) if frame is not None else {}
+
+    return cards, placed(plan.network, scene, cards, main=frame is None, naming=naming)
 
 
 @dataclass(slots=True)
@@ -428,6 +432,8 @@ def _ways(
         return Panel.of(plan, scene, frame, table, way, longest)
 
     down = panel(Way(narrow, drawn=False), 0.8 * room[1])
+    if down.piece.fans:
+        return [down, down]
     if down.piece.laned and planar(plan.network, scene):
         return [down, panel(Way(narrow, flat=True, drawn=False), LONG)]
     turned = Way(narrow, turning=True, drawn=False)

@@ -21,7 +21,7 @@ from cnndsl.figures.layout.page import (
     caption_height,
 )
 from cnndsl.figures.layout.piece import Spot
-from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent
+from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent, shifted
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Plan, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
@@ -57,6 +57,7 @@ def picture(
             (e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > turns.get(e.tail, 1)
         }
         parts += inking.wires(moved, dashed, several)
+        parts += inking.fans(moved, plain=role is not None)
         for spot in moved.spots:
             families[spot.box.family] = None
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
@@ -178,4 +179,4 @@ def _legend(families: list[Family | None], width: float, *, opened: bool) -> lis
 
 
 def _shifted(parts: list[Part], dx: float, dy: float) -> list[Part]:
-    return [inking.shifted(part, dx, dy) for part in parts]
+    return [shifted(part, dx, dy) for part in parts]

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import BESIDE, LABEL, TITLE, Cards, behind
-from cnndsl.figures.paint import Point
+from cnndsl.figures.paint import Part, Point, shifted
 from cnndsl.figures.scene import Box
 
 Ends = tuple[str, str]
@@ -138,6 +138,20 @@ class Rail:
         return Rail(line(self.trunk), tuple(map(line, self.ways)), line(self.joints))
 
 
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """One straight line for the edges of a way whose boxes stand in a matrix beside it."""
+
+    edges: tuple[Ends, ...]
+    line: Line
+    role: str
+    """Its colour is that of what lies on it."""
+
+    def moved(self, dx: float, dy: float) -> Fan:
+        """The same, elsewhere."""
+        return Fan(self.edges, tuple((x + dx, y + dy) for x, y in self.line), self.role)
+
+
 @dataclass(slots=True)
 class Piece:
     """Boxes around the vertical axis x = 0, from y = 0 down to `height`.
@@ -169,6 +183,10 @@ class Piece:
     """The lines of an edge's other tensors, where each has its own."""
     rails: list[Rail] = field(default_factory=list)
     """What is led in one line: the levels of a pyramid."""
+    fans: list[Fan] = field(default_factory=list)
+    """Lines that lead aslant, from each level to each sum."""
+    marks: list[Part] = field(default_factory=list)
+    """Words and lines of a matrix."""
     exits: dict[Ends, Line] = field(default_factory=dict)
     """While it is built: lines from the last node's boxes to its foot."""
 
@@ -210,6 +228,8 @@ class Piece:
                 for ends, lines in self.more.items()
             },
             rails=[rail.moved(dx, dy) for rail in self.rails],
+            fans=[fan.moved(dx, dy) for fan in self.fans],
+            marks=[shifted(mark, dx, dy) for mark in self.marks],
         )
 
     def turned(self) -> Piece:

@@ -13,7 +13,7 @@ from cnndsl.figures.layout.cards import FINE, LABEL, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
-from cnndsl.figures.layout.mesh import meshed, woven
+from cnndsl.figures.layout.mesh import Naming, meshed, woven
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
@@ -33,8 +33,15 @@ PAD, BAR, LEAD = 10.0, 20.0, 12.0
 """Around the boxes of a scope, over them for its title, and of the edges to them."""
 
 
-def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece:
-    """All boxes and wires of a scene, in the way of its cards."""
+def placed(
+    network: Network, scene: Scene, cards: Cards, *, main: bool, naming: Naming = dict
+) -> Piece:
+    """All boxes and wires of a scene, in the way of its cards.
+
+    `naming` gives the names of the calls that an opened block shows.
+    """
+    if not main and (mesh := meshed(scene)):
+        return woven(mesh, scene, cards, naming)
     edges = [(edge.tail, edge.head) for edge in scene.edges]
     if not cards.way.turning:
         planes, over = strides(network, scene), cards.spans
@@ -47,8 +54,6 @@ def placed(network: Network, scene: Scene, cards: Cards, *, main: bool) -> Piece
         }
         tail, met = joined(scene, planes, carried) if main else (set[str](), set[int]())
         begins = [] if main else _begins(scene, planes)
-        if begins and (mesh := meshed(scene, begins)):
-            return woven(mesh, scene, cards)
         lanes_of = planes | {key: found[0] for key, found in over.items()}
         up = not over and lanes(network, scene).rows
         if begins or up or (main and (len(met) >= LEAST or over)):

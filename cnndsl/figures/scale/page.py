@@ -12,8 +12,17 @@ from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption, heading
 from cnndsl.figures.heat import Heat
-from cnndsl.figures.layout.inking import shifted
-from cnndsl.figures.paint import Group, Part, Path, Picture, Point, Polygon, Text, extent
+from cnndsl.figures.paint import (
+    Group,
+    Part,
+    Path,
+    Picture,
+    Point,
+    Polygon,
+    Text,
+    extent,
+    shifted,
+)
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.plan import drawable, plan
 from cnndsl.figures.scale.paths import in_order, longest

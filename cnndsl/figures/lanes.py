@@ -28,11 +28,7 @@ def lanes(network: Network, scene: Scene) -> Lanes:
     """The rows of a scene that goes down and up again; nothing for one that does not."""
     found = Lanes()
     lane = strides(network, scene)
-    after: dict[str, list[str]] = defaultdict(list)
-    before: dict[str, list[str]] = defaultdict(list)
-    for edge in scene.edges:
-        after[edge.tail].append(edge.head)
-        before[edge.head].append(edge.tail)
+    before, after = scene.neighbours()
     _gates(scene, lane, after, before)
     risers = _risers(scene, lane, after, before)
     lifts = _lifts(scene, lane, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -118,6 +119,9 @@ class Edge:
     """Not every call of a frame has it."""
 
 
+Neighbours = defaultdict[str, list[str]]
+
+
 @dataclass(slots=True)
 class Scene:
     """The boxes of the main picture or of a frame, and the edges between them."""
@@ -129,6 +133,14 @@ class Scene:
     def boxes(self) -> Iterator[Box]:
         """All boxes, in order."""
         yield from boxes(self.items)
+
+    def neighbours(self) -> tuple[Neighbours, Neighbours]:
+        """The boxes before each box, and those behind it, once an edge."""
+        before, after = Neighbours(list), Neighbours(list)
+        for edge in self.edges:
+            before[edge.head].append(edge.tail)
+            after[edge.tail].append(edge.head)
+        return before, after
 
 
 @dataclass(slots=True)

@@ -20,9 +20,7 @@ def terminal(network: Network) -> str:
     cards = Cards(network, scene, None)
     planes = strides(network, scene)
     lanes = kept(planes, scene)
-    fed: dict[str, list[str]] = {}
-    for edge in scene.edges:
-        fed.setdefault(edge.head, []).append(edge.tail)
+    fed, _ = scene.neighbours()
     order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
     names = {box.key: elide(cards[box].label, LABEL) for box in scene.boxes()}
     wide = max(map(len, names.values()), default=0)

@@ -294,23 +294,16 @@ class _Naming:
         return sum(self.owns(step) for step in self.calls(terms))
 
     def calls(self, terms: Iterable[tree.Term]) -> Iterable[tree.CallTerm]:
-        stack: list[tree.Statement | tree.Term] = [*terms]
+        stack: list[tree.Item] = [*terms]
         stack.reverse()
         while stack:
             item = stack.pop()
-            match item:
-                case tree.LineStatement(labels=()):
-                    stack.extend(reversed(self.terms(item)))
-                case tree.CallTerm(operands=operands):
-                    yield item
-                    stack.extend(reversed(operands or ()))
-                case tree.GroupTerm(body=body) | tree.ForTerm(body=body):
-                    stack.extend(reversed(body))
-                case tree.RepeatTerm(term=term):
-                    stack.append(term)
-                case tree.EachTerm(term=term, operands=operands):
-                    stack.extend(reversed(operands or ()))
-                    stack.append(term)
+            if isinstance(item, tree.CallTerm):
+                yield item
+            if not isinstance(item, tree.LineStatement):
+                stack += reversed(tree.inside(item))
+            elif not item.labels:
+                stack += reversed(self.terms(item))
 
     # --- names
 
@@ -353,68 +346,21 @@ def is_source(term: tree.CallTerm, first: bool, sources: set[str]) -> bool:
 
 def all_labels(statements: Iterable[tree.Statement]) -> set[str]:
     """Every label written in a block."""
-    found: set[str] = set()
-    stack: list[tree.Statement | tree.Term] = list(statements)
-    while stack:
-        item = stack.pop()
-        match item:
-            case tree.LineStatement(labels=labels, terms=terms):
-                found |= {label.name for label in labels}
-                stack.extend(terms)
-            case tree.CallTerm(operands=operands):
-                stack.extend(operands or ())
-            case tree.GroupTerm(body=body) | tree.ForTerm(body=body):
-                stack.extend(body)
-            case tree.RepeatTerm(term=term):
-                stack.append(term)
-            case tree.EachTerm(term=term, operands=operands):
-                stack.extend(operands or ())
-                stack.append(term)
-    return found
+    lines = (item for item in tree.walk(statements) if isinstance(item, tree.LineStatement))
+    return {label.name for line in lines for label in line.labels}
 
 
 def value_names(statements: Iterable[tree.Statement]) -> set[str]:
     """Every `let` and loop variable of a block."""
     found: set[str] = set()
-    stack: list[tree.Statement | tree.Term] = list(statements)
-    while stack:
-        match stack.pop():
-            case tree.Let(name=name):
-                found.add(name)
-            case tree.LineStatement(terms=terms):
-                stack.extend(terms)
-            case tree.CallTerm(operands=operands):
-                stack.extend(operands or ())
-            case tree.GroupTerm(body=body):
-                stack.extend(body)
-            case tree.ForTerm(header=header, body=body):
-                found |= {name for name, _ in header}
-                stack.extend(body)
-            case tree.RepeatTerm(term=term):
-                stack.append(term)
-            case tree.EachTerm(term=term, operands=operands):
-                stack.extend(operands or ())
-                stack.append(term)
+    for item in tree.walk(statements):
+        if isinstance(item, tree.Let):
+            found.add(item.name)
+        elif isinstance(item, tree.ForTerm):
+            found |= {name for name, _ in item.header}
     return found
 
 
 def line_numbers(declaration: tree.Declaration) -> dict[int, int]:
     """A number for each line and term of a block, in text order."""
-    found: dict[int, int] = {}
-    stack: list[tree.Statement | tree.Term] = list(reversed(declaration.body))
-    while stack:
-        item = stack.pop()
-        found[id(item)] = len(found)
-        match item:
-            case tree.LineStatement(terms=terms):
-                stack.extend(reversed(terms))
-            case tree.CallTerm(operands=operands):
-                stack.extend(reversed(operands or ()))
-            case tree.GroupTerm(body=body) | tree.ForTerm(body=body):
-                stack.extend(reversed(body))
-            case tree.RepeatTerm(term=term):
-                stack.append(term)
-            case tree.EachTerm(term=term, operands=operands):
-                stack.extend(reversed(operands or ()))
-                stack.append(term)
-    return found
+    return {id(item): number for number, item in enumerate(tree.walk(declaration.body))}

@@ -5,6 +5,8 @@ Every node has its `Span`; expressions are in `cnndsl.expressions`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 from cnndsl.diagnostics import Span
 from cnndsl.expressions import (
     Argument,
@@ -199,6 +201,32 @@ class LineStatement(Record):
 
 
 Statement = LineStatement | Let | Default
+Item = Statement | Term
+
+
+def inside(item: Item) -> Sequence[Item]:
+    """What stands in an item, one level down and in the order of the text."""
+    match item:
+        case LineStatement(terms=terms):
+            return terms
+        case CallTerm(operands=operands):
+            return operands or ()
+        case GroupTerm(body=body) | ForTerm(body=body):
+            return body
+        case RepeatTerm(term=term):
+            return (term,)
+        case EachTerm(term=term, operands=operands):
+            return (term, *(operands or ()))
+    return ()
+
+
+def walk(items: Iterable[Item]) -> Iterator[Item]:
+    """Items and all that stands in them, each before what is in it, without recursion."""
+    stack = [*items][::-1]
+    while stack:
+        item = stack.pop()
+        yield item
+        stack += reversed(inside(item))
 
 
 @record
@@ -264,4 +292,6 @@ __all__ = [
     "Use",
     "Used",
     "Value",
+    "inside",
+    "walk",
 ]

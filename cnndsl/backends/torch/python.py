@@ -26,6 +26,7 @@ COMPARISONS: dict[str, type[ast.cmpop]] = {
     ">=": ast.GtE,
 }
 N = TypeVar("N")
+A = TypeVar("A", bound=ast.AST)
 _TREES = (ast.AST, list, dict)
 _COMPUTED: dict[str, Callable[[Any, Any], Any]] = {
     "+": lambda a, b: a + b,
@@ -373,13 +374,13 @@ class _Replace(ast.NodeTransformer):
         self.mapping = mapping
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        found = self.mapping.get(node.id)
+        found = None if isinstance(node.ctx, ast.Store) else self.mapping.get(node.id)
         return node if found is None else clone(found)
 
 
-def filled(node: ast.expr, mapping: Mapping[str, ast.expr]) -> ast.expr:
-    """An expression of tensors with names replaced: nothing is worked out."""
-    found: ast.expr = _Replace(mapping).visit(clone(node))
+def filled(node: A, mapping: Mapping[str, ast.expr]) -> A:
+    """Code with names replaced where they are read: nothing is worked out."""
+    found: A = _Replace(mapping).visit(clone(node))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from cnndsl.backends.torch import printing, python
 
@@ -347,7 +347,7 @@ def renamed(body: list[ast.stmt], arguments: Sequence[str]) -> list[ast.stmt]:
             mapping[name] = chosen
             lasting[chosen] = kind
             busy.add(chosen)
-        found.append(_Rename(mapping).visit(python.clone(node)))
+        found.append(Rename(mapping).visit(python.clone(node)))
     return [node for node in found if not _idle(node)]
 
 
@@ -377,11 +377,15 @@ def _idle(node: ast.stmt) -> bool:
     return False
 
 
-class _Rename(ast.NodeTransformer):
-    def __init__(self, mapping: dict[str, str]) -> None:
+class Rename(ast.NodeTransformer):
+    """Other names for some, where they are read and where they are given values."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        """Keep the new names."""
         self.mapping = mapping
 
     def visit_Name(self, node: ast.Name) -> ast.Name:
+        """The name, or its new one."""
         return ast.Name(self.mapping.get(node.id, node.id), node.ctx)
 
 
@@ -407,7 +411,7 @@ def reusing(init: list[ast.stmt]) -> list[ast.stmt]:
     return [node for node in found if not _idle(node)]
 
 
-class _Reuse(_Rename):
+class _Reuse(Rename):
     """Names of the constructor, each with its type where it is first given a value."""
 
     def __init__(self, mapping: dict[str, str], known: set[str]) -> None:

@@ -23,11 +23,7 @@ def joined(
 
     Of each edge, the lanes of what it carries are `carried`.
     """
-    below: dict[str, list[str]] = {}
-    above: dict[str, list[str]] = {}
-    for edge in scene.edges:
-        below.setdefault(edge.tail, []).append(edge.head)
-        above.setdefault(edge.head, []).append(edge.tail)
+    above, below = scene.neighbours()
     listed = [box.key for box in scene.boxes()]
     made = {box.key for box in scene.boxes() if box.nodes}
     again: set[str] = set()

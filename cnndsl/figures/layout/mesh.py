@@ -57,13 +57,10 @@ class Mesh:
 
 def meshed(scene: Scene) -> Mesh | None:
     """A scene whose inputs are all summed up for each output; nothing for another."""
-    after: dict[str, list[str]] = {box.key: [] for box in scene.boxes()}
-    before: dict[str, list[str]] = {box.key: [] for box in scene.boxes()}
-    for edge in scene.edges:
-        after[edge.tail].append(edge.head)
-        before[edge.head].append(edge.tail)
+    before, after = scene.neighbours()
+    boxes = [box.key for box in scene.boxes()]
     begins = [box.key for box in scene.boxes() if not box.nodes and not before[box.key]]
-    joins = [key for key in before if len(before[key]) > 1]
+    joins = [key for key in boxes if len(before[key]) > 1]
     if min(len(begins), len(joins)) < LEAST or _repeats(scene):
         return None
     sources = [_chain(key, after, before) for key in begins]
@@ -81,7 +78,7 @@ def meshed(scene: Scene) -> Mesh | None:
     sums = [_chain(join, after, before) for join in joins]
     found = Mesh(sources, ways, sums)
     ended = all(not after[chain[-1]] for chain in sums)
-    return found if found.boxes == len(before) and ended else None
+    return found if found.boxes == len(boxes) and ended else None
 
 
 def _repeats(scene: Scene) -> bool:

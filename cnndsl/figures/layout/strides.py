@@ -87,11 +87,7 @@ def _through(network: Network, node: Node, operands: Sequence[float | None]) -> 
 
 def _abreast(scene: Scene, lanes: dict[str, int]) -> dict[str, int]:
     """The lane of branches that leave it together and come back: a pyramid of pools."""
-    after: dict[str, list[str]] = {}
-    before: dict[str, list[str]] = {}
-    for edge in scene.edges:
-        after.setdefault(edge.tail, []).append(edge.head)
-        before.setdefault(edge.head, []).append(edge.tail)
+    before, after = scene.neighbours()
     groups: dict[tuple[str, str], list[list[str]]] = {}
     for fork, heads in after.items():
         for head in heads if len(heads) > 2 else ():
@@ -118,9 +114,7 @@ def _plane(family: Family, shape: Shape, before: int) -> bool:
 def kept(lanes: dict[str, int], scene: Scene) -> dict[str, int]:
     """The same for every box: one without a plane stands in the lane that it comes from."""
     found = dict(lanes)
-    before: dict[str, list[str]] = {}
-    for edge in scene.edges:
-        before.setdefault(edge.head, []).append(edge.tail)
+    before, _ = scene.neighbours()
     for box in scene.boxes():
         if box.key not in found:
             known = sorted(found[key] for key in before.get(box.key, ()) if key in found)

@@ -74,9 +74,7 @@ class Maker:
 
     def __post_init__(self) -> None:
         """Who reads whom, and which blocks are closed: a block looks the same everywhere."""
-        for edge in self.scene.edges:
-            self.tails.setdefault(edge.head, []).append(edge.tail)
-            self.heads.setdefault(edge.tail, []).append(edge.head)
+        self.tails, self.heads = self.scene.neighbours()
         self.ends = {box.key: tuple(box.nodes) for box in self.scene.boxes()}
         framed = [box for box in self.scene.boxes() if box.frame is not None]
         self.closed = {

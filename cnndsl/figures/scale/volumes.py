@@ -150,9 +150,7 @@ def _common(names: Sequence[Sequence[str]]) -> list[str]:
 
 def _pools(found: dict[str, Volume], scene: Scene) -> None:
     """A pooling stands on the face of what it reads, before the stage that it begins."""
-    tails: dict[str, list[str]] = {}
-    for edge in scene.edges:
-        tails.setdefault(edge.head, []).append(edge.tail)
+    tails, _ = scene.neighbours()
     for key, volume in list(found.items()):
         first, before = volume.slabs[0], tails.get(key, [])
         if first.family is not Family.POOL or len(before) != 1:
@@ -173,10 +171,7 @@ def _pools(found: dict[str, Volume], scene: Scene) -> None:
             scene.edges[:] = [edge for edge in scene.edges if edge.head != key]
             for edge in scene.edges:
                 edge.tail = source.key if edge.tail == key else edge.tail
-            tails = {
-                head: [source.key if one == key else one for one in before]
-                for head, before in tails.items()
-            }
+            tails, _ = scene.neighbours()
 
 
 class _Owners:

@@ -12,6 +12,7 @@ from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate
 from cnndsl.backends.torch.instances import Identity, T
 from cnndsl.backends.torch.names import identifier
+from cnndsl.backends.torch.tidy import Rename
 from cnndsl.backends.torch.walk.families import Families
 from cnndsl.backends.torch.walk.parts import Family, Flow, Turning, Views, no_modules
 from cnndsl.language import tree
@@ -142,8 +143,7 @@ class Passing(Families):
         entry = unit.ctor(python.node_of(entered.shape[0]))
         stays = python.same(end, entry) or python.same(end, python.name(width))
         if stays and self.threads.get(width) is None:
-            put = _Put({width: entry})
-            statements = [put.visit(node) for node in statements]
+            statements = [python.filled(node, {width: entry}) for node in statements]
             end = python.name(width)
         threads = any(width in python.names_in(node) for node in statements)
         if threads and not python.same(entry, python.name(width)):
@@ -278,29 +278,10 @@ def taking(body: list[ast.stmt], name: str, given: ast.expr) -> list[ast.stmt]:
                 later = {n for one in body[number + 1 :] for n in python.names_in(one)}
                 names = {one.id for one in targets if isinstance(one, ast.Name)}
                 if made in names and name not in later:
-                    put = _Renamed(made, name)
-                    return [
-                        *body[:number],
-                        *(put.visit(python.clone(s)) for s in body[number:]),
-                    ]
+                    put = Rename({made: name})
+                    rest = (put.visit(python.clone(s)) for s in body[number:])
+                    return [*body[:number], *rest]
     return [*body, python.assign(name, given)]
-
-
-class _Put(ast.NodeTransformer):
-    def __init__(self, mapping: Mapping[str, ast.expr]) -> None:
-        self.mapping = mapping
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        found = self.mapping.get(node.id)
-        return node if found is None or isinstance(node.ctx, ast.Store) else python.clone(found)
-
-
-class _Renamed(ast.NodeTransformer):
-    def __init__(self, old: str, new: str) -> None:
-        self.old, self.new = old, new
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        return ast.Name(self.new, node.ctx) if node.id == self.old else node
 
 
 def whole_list(loop: ast.For, turning: Turning) -> ast.expr | None:

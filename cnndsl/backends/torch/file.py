@@ -166,7 +166,14 @@ def module_class(
             python.call(ast.Attribute(python.call("super"), "__init__", ast.Load()))
         )
         body.append(function("__init__", arguments, [enter, *init], ast.Constant(None)))
-    return ast.ClassDef(name, [python.dotted(base)], [], [*body, forward], [])
+    return derived(name, base, [*body, forward])
+
+
+def derived(name: str, base: str, body: Sequence[ast.stmt]) -> ast.ClassDef:
+    """`class name(base): …`."""
+    found = ast.ClassDef(name, [python.dotted(base)], [], list(body), [])
+    vars(found).update(type_params=[])  # a field from Python 3.12 on
+    return found
 
 
 def _typed(node: ast.stmt) -> ast.stmt:
@@ -185,7 +192,9 @@ def function(
     name: str, arguments: ast.arguments, body: Sequence[ast.stmt], returns: ast.expr
 ) -> ast.FunctionDef:
     """`def name(…) -> returns: …`."""
-    return ast.FunctionDef(name, arguments, list(body), [], returns)
+    found = ast.FunctionDef(name, arguments, list(body), [], returns)
+    vars(found).update(type_params=[])  # a field from Python 3.12 on
+    return found
 
 
 def arguments(given: Sequence[tuple[str, ast.expr | None, ast.expr | None]]) -> ast.arguments:
@@ -200,4 +209,4 @@ def named_tuple(name: str, fields: Sequence[tuple[str, ast.expr]]) -> ast.ClassD
     body: list[ast.stmt] = [
         ast.AnnAssign(ast.Name(field, ast.Store()), kind, None, 1) for field, kind in fields
     ]
-    return ast.ClassDef(name, [python.name("NamedTuple")], [], body, [])
+    return derived(name, "NamedTuple", body)

@@ -174,7 +174,7 @@ class Fusing:
         )
         given_all = file.arguments([*required, *optional])
         init = file.function("__init__", given_all, [enter], ast.Constant(None))
-        return ast.ClassDef(group.name, [python.dotted("nn.Sequential")], [], [init], [])
+        return file.derived(group.name, "nn.Sequential", [init])
 
     def replace(
         self, use: ast.Call, given: dict[str, ast.expr], group: Group, names: set[str]

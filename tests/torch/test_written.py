@@ -6,12 +6,14 @@ those where what reads as the same thing is not.
 
 from __future__ import annotations
 
+import ast
+
 import numpy as np
 import pytest
 import torch
 
 from cnndsl.analysis.weights import expected_weights
-from cnndsl.backends.torch import write
+from cnndsl.backends.torch import file, write
 from cnndsl.backends.torch.execute import instance
 from cnndsl.backends.torch.writing import written
 from cnndsl.network import loads
@@ -390,3 +392,10 @@ model M(d: int = 199): image[4, H=8, W=8] -> y { y: R(d) }
     text = written(network).text
     assert text.count("class ") == 2
     assert "d - 1)" in text
+
+
+def test_definitions_have_the_field_that_newer_parsers_fill() -> None:
+    """Else what is written is not, from Python 3.12 on, what its text parses to."""
+    method = file.function("f", file.arguments([]), [ast.Pass()], ast.Constant(None))
+    for node in (method, file.derived("A", "nn.Module", [method])):
+        assert vars(node)["type_params"] == []

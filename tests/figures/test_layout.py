@@ -715,3 +715,46 @@ def test_no_edge_leaves_the_page() -> None:
             for x, y in (point for line in main.piece.wires.values() for point in line):
                 assert -main.piece.left <= x <= main.piece.right
                 assert 0 <= y <= main.piece.height
+
+
+CHAIN = "\n".join(
+    f"  maxpool(2x2)\n  conv({32 * 2**n}, 3x3)\n  conv({32 * 2**n}, 5x5)\n  conv({n + 8}, 3x3)"
+    for n in range(5)
+)
+CHAINS = {
+    "pools": f"model M: x[3, H=256, W=256] -> y {{\n{CHAIN}\n  y: conv(10, 1x1)\n}}",
+    "wide": "block Mixed(a: int, b: int, c: int, d: int) {\n"
+    "  concat { conv(a, 1x1); conv(b, 3x3); conv(c, 5x5); conv(d, 7x7) }\n}\n"
+    "model M: x[3, H=64, W=64] -> y {\n  conv(64, 3x3, stride=2)\n  maxpool(2x2)\n"
+    + "\n".join(f"  Mixed({96 + n}, {192 + n}, {112 + n}, {64 + n})" for n in range(4))
+    + "\n  maxpool(2x2)\n  Mixed(256, 320, 128, 384)\n  y: gap -> linear(100)\n}",
+}
+
+
+@pytest.mark.parametrize("name", ["googlenet", "vgg16", "resnet34", *CHAINS])
+def test_a_row_begins_where_a_resolution_does(name: str) -> None:
+    found = loads(CHAINS[name]) if name in CHAINS else network(name)
+    main = arranged(found).main
+    lanes = strides(found, main.scene)
+    rows: dict[float, list[Spot]] = {}
+    for spot in main.piece.spots:
+        rows.setdefault(round(spot.y, 2), []).append(spot)
+    assert main.cards.way.turning
+    assert len(rows) > 1
+    of = [
+        {lanes[s.box.key] for s in row if s.box.key in lanes} for _, row in sorted(rows.items())
+    ]
+    assert all(not one & two for one, two in combinations(of, 2))
+    # What leads on leaves below and comes in at the left; rows share columns with room for it.
+    columns: list[list[Spot]] = []
+    for row in rows.values():
+        for n, spot in enumerate(sorted(row, key=lambda s: s.x)):
+            columns[n : n + 1] = [[*(columns[n] if n < len(columns) else ()), spot]]
+    for one, two in pairwise(columns if name in ("googlenet", "vgg16", "pools") else ()):
+        assert max(spot.right for spot in one) < min(spot.left for spot in two)
+    spots = {spot.box.key: spot for spot in main.piece.spots}
+    for (tail, head), line in main.piece.wires.items():
+        if spots[tail].y < spots[head].y - 1:
+            assert line[0][0] == pytest.approx(spots[tail].x)
+            assert line[0][1] == pytest.approx(spots[tail].bottom)
+            assert line[-1][0] == pytest.approx(spots[head].left)

@@ -26,7 +26,7 @@ from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, 
 from cnndsl.figures.layout.page import LONG, PAGE
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
-from cnndsl.figures.layout.wrapping import wrapped
+from cnndsl.figures.layout.wrapping import Cut, wrapped
 from cnndsl.figures.paint import Area, Group, Path, Picture, Polygon, Text, extent, head
 from cnndsl.figures.paint import Part as Drawn
 from cnndsl.figures.scene import Box
@@ -163,7 +163,7 @@ def _placed(found: Union, way: Way) -> tuple[_Cards, Piece]:
 
 def _broken(piece: Piece, way: Way, longest: float) -> Piece:
     """The same, broken where it is longer than that."""
-    done = wrapped(piece, longest, {}, turning=way.turning, forked=True)
+    done = wrapped(piece, Cut(longest, forked=True), {}, turning=way.turning)
     return done.turned() if way.turning else done
 
 

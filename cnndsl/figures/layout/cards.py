@@ -43,6 +43,8 @@ TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
 LEVELS = len(TYPES)
 SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 62.0)
 """So much is said in one line, by how narrow the page is."""
+LONGER = 1.1
+"""Where each box has its own width, lines may be so much longer, if there are fewer then."""
 WIDTHS = (
     (92.0, 220.0),
     (64.0, 178.0),
@@ -65,6 +67,8 @@ INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 CELL = 84.0
 """The greatest width of words in a cell of a matrix."""
+NARROWED = {Family.POOL, Family.UPSAMPLE}
+"""Where the picture runs to the right, what is slanted of these is over their words."""
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
 
@@ -274,14 +278,30 @@ class Cards:
         everything = " · ".join([*words, *shapes])
         if not everything or font.width(everything, small) <= min(wide, room):
             return [everything] if everything else []
+        limit = min(wide, room)
+        lines = self._filled(words, limit, room)
+        longer = limit * LONGER if self.way.turning else limit
+        roomy = self._filled(words, min(longer, room), room)
+        lines = roomy if len(roomy) < len(lines) else lines
+        # In as many lines, the shortest: a box is as wide as its longest.
+        while len(lines) > 1:
+            longest = max(font.width(line, small) for line in lines)
+            shorter = self._filled(words, longest - 0.1, room)
+            if len(shorter) > len(lines) or shorter == lines:
+                break
+            lines = shorter
+        return [font.fitted(line, small, room) for line in [*lines, *shapes]]
+
+    def _filled(self, words: list[str], limit: float, room: float) -> list[str]:
+        """Lines that are no longer than a limit, but for a word that is; no word is broken."""
         lines: list[str] = []
         for word in words:
             longer = f"{lines[-1]} · {word}" if lines else word
-            if lines and font.width(longer, small) <= min(wide, room):
+            if lines and font.width(longer, self.type.small) <= limit:
                 lines[-1] = longer
             else:
-                lines += font.lines(word, small, room)
-        return [font.fitted(line, small, room) for line in [*lines, *shapes]]
+                lines += font.lines(word, self.type.small, room)
+        return lines
 
     def _shapes(self, box: Box, *, each: bool) -> list[str]:
         """The shape that leaves a box; of several, each that differs, or the ends."""
@@ -303,8 +323,9 @@ class Cards:
         texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
         return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
 
-    @staticmethod
-    def _slant(box: Box) -> float:
+    def _slant(self, box: Box) -> float:
+        if self.way.turning and box.family in NARROWED:
+            return 4.0
         return 14.0 if box.family in SLANTED else 0.0
 
     def shape(self, box: Box) -> Shape | None:

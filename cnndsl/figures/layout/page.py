@@ -16,7 +16,7 @@ from cnndsl.figures.layout.packing import GAP as PACKED
 from cnndsl.figures.layout.piece import Piece, bounds, crossings
 from cnndsl.figures.layout.scene import placed, planar
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.layout.wrapping import LIFT, wrapped
+from cnndsl.figures.layout.wrapping import LIFT, NEVER, Cut, wrapped
 from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import sayer
@@ -38,9 +38,10 @@ TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
-COLUMNS, BOX, LONG = 6, 60.0, 1e9
-TURNED = 20.0
-"""The sides of a picture that runs to the right, where its rows return."""
+COLUMNS, BOX, WHOLE = 6, 60.0, Cut(1e9)
+TURNED, BESIDE = 20.0, 24.0
+"""The sides of a picture that runs to the right, where its rows return, and all beside its
+rows."""
 ASIDE = Way(turning=True, drawn=False)
 FAR = 1.3
 """What is so much larger than a page with the most and the least room fits none."""
@@ -51,6 +52,8 @@ VAST = 4.0
 STRIP, THIN = 2.7, 2.8
 WORTH = 0.75
 """A further column makes the page at least so much lower, where it fits one without that."""
+TORN = 0.6
+"""So much of its height counts against a layout, that a lane goes on in a further row."""
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
@@ -69,7 +72,7 @@ class Panel:
     frame: Frame | None = None
     table: Table | None = None
     bands: list[Band] = field(default_factory=list)
-    longest: float = 0.0
+    cut: Cut = WHOLE
     x: float = 0.0
     y: float = 0.0
     width: float = field(init=False)
@@ -87,16 +90,16 @@ class Panel:
         frame: Frame | None,
         table: Table | None,
         way: Way,
-        longest: float,
+        cut: Cut,
         laid: Laid | None = None,
     ) -> Panel:
-        """A scene in one of its layouts, broken where it is longer than that.
+        """A scene in one of its layouts, broken where it is too long.
 
         What is `laid` out in this way already is only broken.
         """
         cards, whole = laid or _laid(plan, scene, frame, way)
         lanes = {} if frame else strides(plan.network, scene)
-        piece = wrapped(whole, longest, lanes, turning=way.turning)
+        piece = wrapped(whole, cut, lanes, turning=way.turning)
         found = [] if frame else bands(plan.network, scene, piece)
         if piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
@@ -104,12 +107,12 @@ class Panel:
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
-        return cls(piece, cards, scene, frame, table, found, longest)
+        return cls(piece, cards, scene, frame, table, found, cut)
 
     def drawn(self, plan: Plan) -> Panel:
         """The same with all its edges."""
         way = replace(self.cards.way, drawn=True)
-        return Panel.of(plan, self.scene, self.frame, self.table, way, self.longest)
+        return Panel.of(plan, self.scene, self.frame, self.table, way, self.cut)
 
     def _width(self) -> float:
         if self.frame is None:
@@ -247,12 +250,18 @@ def _sketches(
     """
     known = costs(plan.network) if frames else {}
     tables = {id(frame): values(plan, frame, known) for frame in frames}
+    mains_at: dict[int, list[Panel]] = {}
     tried: dict[int, tuple[list[Panel], list[list[Panel]]]] = {}
     found: dict[int, list[_Scored]] = {}
 
+    def mains_of(narrow: int) -> list[Panel]:
+        if narrow not in mains_at:
+            mains_at[narrow] = _mains(plan, narrow, room, direction)
+        return mains_at[narrow]
+
     def least_over(narrow: int) -> float:
         if narrow not in tried:
-            mains = _mains(plan, narrow, room, direction)
+            mains = mains_of(narrow)
             ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
             tried[narrow] = (mains, ways)
             found[narrow] = _scored(plan, mains, ways, room)
@@ -264,9 +273,13 @@ def _sketches(
         hopeless = vast or all(least_over(n) > FAR for n in (LEVELS // 2, LEVELS - 1))
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
-    scored = sorted(
-        (one for n in range(narrow + 1) for one in found[n]), key=lambda one: one.score
-    )
+    scored = sorted((one for every in found.values() for one in every), key=_score)
+    while narrow < LEVELS - 1 and _tears(scored):
+        # Where boxes take less room, no lane may have to go on in a further row.
+        narrow += 1
+        if any(main.piece.folds and not main.piece.torn for main in mains_of(narrow)):
+            least_over(narrow)
+            scored = sorted([*scored, *found[narrow]], key=_score)
     if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
         usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
@@ -282,12 +295,12 @@ def _sketches(
             for mains, every in list(tried.values())[-SMALLEST:]
             for one in _scored(plan, mains, [every[n] for n in sorted(kept)], room)
         ]
-        return sorted(found, key=lambda one: one.score)
+        return sorted(found, key=_score)
 
     for kept in _kept(frames, some) if limited else ():
         scored = some(kept)
         yield from ((one, len(frames) - len(kept)) for one in scored[:TRIES] if one.over == 1)
-        least = min(least, scored[0], key=lambda one: one.score)
+        least = min(least, scored[0], key=_score)
     yield least, len(frames) - len(least.insets)
 
 
@@ -327,6 +340,7 @@ class _Scored:
     score: tuple[float, ...]
     main: Panel
     insets: list[Panel]
+    height: float
 
     @property
     def over(self) -> float:
@@ -342,6 +356,17 @@ class _Scored:
     def narrow(self) -> int:
         """How little room it takes."""
         return self.main.cards.way.narrow
+
+
+def _score(one: _Scored) -> tuple[float, ...]:
+    return one.score
+
+
+def _tears(scored: list[_Scored]) -> bool:
+    """Whether the lowest layout that fits breaks a lane, and none does that is broken else."""
+    fits = [one for one in scored if one.over == 1]
+    pieces = [one.main.piece for one in sorted(fits, key=lambda one: one.height)]
+    return bool(fits) and pieces[0].torn and not any(p.folds and not p.torn for p in pieces)
 
 
 def _scored(
@@ -362,8 +387,9 @@ def _scored(
             uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
             high = done.height + PAGE[1] - room[1]
             strip = float(done.width > STRIP * high or high > THIN * done.width)
-            score = (over, strip, done.height + SLIM * done.width + uneven)
-            made.append(_Scored(score, main, chosen))
+            torn = 1 + TORN * main.piece.torn
+            score = (over, strip, torn * done.height + SLIM * done.width + uneven)
+            made.append(_Scored(score, main, chosen, done.height))
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)
         fewer = [low for count, low in lowest.items() if count < columns]
@@ -397,28 +423,34 @@ def _mains(
 
     known: dict[Way, Laid] = {}
 
-    def panel(way: Way, longest: float) -> Panel:
+    def panel(way: Way, cut: Cut = WHOLE) -> Panel:
         way = replace(way, drawn=False)
         if way not in known:
             known[way] = _laid(plan, scene, None, way)
-        return Panel.of(plan, scene, None, None, way, longest, known[way])
+        return Panel.of(plan, scene, None, None, way, cut, known[way])
 
-    tower = panel(Way(narrow), LONG)
+    def broken(way: Way, cut: Cut) -> list[Panel]:
+        one = panel(way, cut)
+        return [one, panel(way, replace(cut, amid=NEVER))] if one.piece.torn else [one]
+
+    tower = panel(Way(narrow))
     if tower.piece.laned and tower.width * tower.height > VAST * room[0] * room[1]:
         return [tower]
     if tower.piece.laned:
         both = (False, True)
         flats = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
-        return [tower, *(panel(way, LONG) for way in flats[1:])]
+        return [tower, *map(panel, flats[1:])]
     found: list[Panel] = [] if direction == "right" else [tower]
     square = round((tower.piece.height / tower.piece.width) ** 0.5)
     tries = [*range(2, COLUMNS + 1), *([square] if square > 2 * COLUMNS else [])]
     for columns in tries if direction != "right" else ():
         longest = max(tower.piece.height / columns * 1.1, 4 * BOX)
-        found.append(panel(Way(narrow), longest))
+        found += broken(Way(narrow), Cut(longest))
     for share in (1.0, 0.85, 0.7, 0.5) if direction != "down" else ():
-        found.append(panel(Way(narrow, turning=True), room[0] * share - TURNED))
-    return found
+        cut = Cut(room[0] * share - TURNED, forked=True, shared=room[0] - BESIDE)
+        found += broken(Way(narrow, turning=True), cut)
+    shapes = {(one.cards.way, tuple(one.piece.folds)): one for one in reversed(found)}
+    return [*reversed(shapes.values())]
 
 
 def _ways(
@@ -428,19 +460,19 @@ def _ways(
     scene = frame.scene
     assert scene is not None
 
-    def panel(way: Way, longest: float) -> Panel:
-        return Panel.of(plan, scene, frame, table, way, longest)
+    def panel(way: Way, cut: Cut = WHOLE) -> Panel:
+        return Panel.of(plan, scene, frame, table, way, cut)
 
-    down = panel(Way(narrow, drawn=False), 0.8 * room[1])
+    down = panel(Way(narrow, drawn=False), Cut(0.8 * room[1]))
     if down.piece.fans:
         return [down, down]
     if down.piece.laned and planar(plan.network, scene):
-        return [down, panel(Way(narrow, flat=True, drawn=False), LONG)]
+        return [down, panel(Way(narrow, flat=True, drawn=False))]
     turned = Way(narrow, turning=True, drawn=False)
-    found = [down, panel(turned, room[0] - 2 * INSET_PAD - TURNED)]
+    found = [down, panel(turned, Cut(room[0] - 2 * INSET_PAD - TURNED))]
     if down.piece.folds:
         # In one column where the page is high enough.
-        whole = panel(Way(narrow, drawn=False), LONG)
+        whole = panel(Way(narrow, drawn=False))
         found += [whole] if whole.height <= room[1] else []
     return found
 

@@ -177,6 +177,8 @@ class Piece:
     """The upper and the lower side of each lane, where boxes stand over several."""
     folds: list[tuple[float, float]] = field(default_factory=list)
     """The sides of the columns of a wrapped tower."""
+    torn: bool = False
+    """Whether a chain in one lane goes on from one of these to the next."""
     arcs: dict[Ends, Line] = field(default_factory=dict)
     """Of its wires, nested skips."""
     more: dict[Ends, list[Line]] = field(default_factory=dict)
@@ -244,7 +246,7 @@ class Piece:
         ]
         made = Piece(0, self.height, self.width, spots, scopes, _turned(self.wires))
         made = made.moved(0, self.left)
-        made.folds = self.folds
+        made.folds, made.torn = self.folds, self.torn
         return made
 
     def take(self, other: Piece) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
-from cnndsl.figures.layout.cards import FINE, LABEL, TITLE, Cards, behind
+from cnndsl.figures.layout.cards import FINE, LABEL, LEVELS, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
@@ -18,7 +18,7 @@ from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
 from cnndsl.figures.layout.strides import kept, node_strides, strides
-from cnndsl.figures.layout.tower import GAP, TIGHT, chained, stacked
+from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
 from cnndsl.figures.text import clean, label_text
 from cnndsl.graph import Network
@@ -308,6 +308,7 @@ def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
     if not remaining:
         remaining = reduced(list(leaves), _links(list(leaves), edges, owner))
     gap = TIGHT if cards.type is FINE else GAP
+    gap = CLOSE if cards.way.turning and cards.narrow > LEVELS - 3 else gap
     if len(remaining) == 1:
         piece = stacked(remaining[0].part, leaves, gap)
     else:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from cnndsl.figures.layout.parallel import Chain, Fork, Part, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece
 
-GAP, TIGHT = 22.0, 16.0
-"""Between a box and the next below it, and where the page is narrow."""
+GAP, TIGHT, CLOSE = 22.0, 16.0, 13.0
+"""Between a box and the next below it, where the page is narrow, and where boxes that stand
+beside each other have the least room."""
 FORK, JOIN = 9.0, 13.0
 """From a box to the bar of its fork, and from the bar of a join to its box."""
 BESIDE = 16.0

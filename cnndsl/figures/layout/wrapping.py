@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from operator import add, sub
 
-from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from cnndsl.figures.layout.piece import SAME, Ends, Line, Piece, Spot, bounds, tidy
+from cnndsl.ops.facts import Family
 
 TALLEST = 820.0
 """A longer column is broken, where no page says how high it may be."""
@@ -18,35 +22,71 @@ BESIDE = 74.0
 """Between columns: room for the edge, and for the names of the lanes."""
 UNDER = 20.0
 """The same between rows, where the picture will run to the right."""
-AMID, UNEVEN = 0.4, 0.1
-"""What a cut inside a lane costs, and a column that is not full: of a column."""
+AMID, JOINT, UNEVEN = 0.4, 0.3, 0.1
+"""What a cut inside a lane costs, one before a fork or behind a join, and a column that is
+not full: of a column."""
+NEVER = 100.0
+"""The first of these, where a lane goes on in a further column only if it must."""
+OWN = {
+    *(Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL),
+    *(Family.CONCAT, Family.ADD, Family.ACTIVATION),
+}
+"""Families whose boxes are as long as their words ask for, in every place."""
 Lanes = Mapping[str, int]
 
 
-def wrapped(
-    piece: Piece, longest: float, lanes: Lanes, *, turning: bool = False, forked: bool = False
-) -> Piece:
-    """The same in columns no longer than that, if it can be cut, and as few as may be.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a tower is broken: into columns of at most a length, and as few as may be.
 
-    It is cut where one edge alone leads on, best where a lane begins; where it may be
-    `forked`, also over the fork of edges that are one line so far.
+    A cut inside a lane costs `amid`. One may be over a fork of edges that are one line so far,
+    if it is `forked`. Columns may be as long as `shared` for their boxes to stand beside each
+    other: the first ones are equally long then, the second ones, and so on.
     """
-    if piece.laned or piece.height <= longest:
+
+    longest: float
+    amid: float = AMID
+    forked: bool = False
+    shared: float = 0.0
+
+
+def wrapped(piece: Piece, cut: Cut, lanes: Lanes, *, turning: bool = False) -> Piece:
+    """The same in columns, if it can be cut: where one edge alone leads on."""
+    if piece.laned or piece.height <= cut.longest:
         return piece
-    chosen = _chosen(piece, longest, lanes, forked=forked)
-    return _broken(piece, chosen, turning=turning) if chosen else piece
+    chosen = _chosen(piece, cut, lanes)
+    if not chosen:
+        return piece
+    lone = _lone(piece)
+    torn = any(e[0] in lanes and e[0] in lone and _amid(lanes, e) for _, e in chosen)
+    if cut.shared:
+        piece, chosen = _shared(piece, chosen, cut.shared)
+    done = _broken(piece, chosen, turning=turning)
+    done.torn = torn
+    return done
 
 
-def _chosen(
-    piece: Piece, longest: float, lanes: Lanes, *, forked: bool
-) -> list[tuple[float, Ends]]:
+def _amid(lanes: Lanes, ends: Ends) -> bool:
+    """Whether an edge stays in its lane."""
+    return lanes.get(ends[0]) == lanes.get(ends[1])
+
+
+def _lone(piece: Piece) -> set[str]:
+    """The boxes at which nothing forks and nothing joins."""
+    into = Counter(head for _, head in piece.wires)
+    out = Counter(tail for tail, _ in piece.wires)
+    return {spot.box.key for spot in piece.spots if max(into[k := spot.box.key], out[k]) < 2}
+
+
+def _chosen(piece: Piece, cut: Cut, lanes: Lanes) -> list[tuple[float, Ends]]:
     """The cuts of the cheapest columns; nothing where a column would be too long."""
-    cuts = _cuts(piece, forked=forked)
+    cuts = _cuts(piece, forked=cut.forked)
     places = [0.0, *(at for at, _ in cuts), piece.height]
-    amid = [AMID if lanes.get(a) == lanes.get(b) else 0.0 for _, (a, b) in cuts]
-    amid = [0.0, *amid, 0.0]
+    lone = _lone(piece)
+    inner = [(_amid(lanes, ends), ends[0] in lone) for _, ends in cuts]
+    within = [0.0, *(kept * (cut.amid if plain else JOINT) for kept, plain in inner), 0.0]
     # What cannot be cut says how long a column must be, for all of them.
-    longest = max(longest, *(b - a for a, b in pairwise(places)))
+    longest = max(cut.longest, *(b - a for a, b in pairwise(places)))
     best: list[tuple[float, int]] = [(0.0, 0)]
     for n, foot in enumerate(places[1:], 1):
         found = (float("inf"), 0)
@@ -55,7 +95,7 @@ def _chosen(
             if length > longest:
                 break
             spare = 1 - length / longest
-            cost = best[m][0] + 1 + amid[n] + UNEVEN * spare**2
+            cost = best[m][0] + 1 + within[n] + UNEVEN * spare**2
             found = min(found, (cost, m))
         best.append(found)
     chosen: list[int] = []
@@ -107,6 +147,89 @@ def _one(piece: Piece, passing: list[Ends], height: float) -> bool:
     return len(begins) == 1 and all(a[0] == b[0] and b[1] > height for a, b in legs)
 
 
+def _shared(
+    piece: Piece, chosen: list[tuple[float, Ends]], longest: float
+) -> tuple[Piece, list[tuple[float, Ends]]]:
+    """Columns in which the first boxes are equally long, the second ones, and so on.
+
+    Those that are more than a chain of boxes keep their places. All do if one would get too
+    long.
+    """
+    tops = [0.0, *(at for at, _ in chosen)]
+    feet = [*tops[1:], piece.height]
+    chains = [_chain(piece, top, foot) for top, foot in zip(tops, feet, strict=True)]
+    single = [chain for chain in chains if chain]
+    if len(single) < 2:
+        return piece, chosen
+    steps: list[float] = []
+    sizes: list[float] = []
+    for n in range(max(map(len, single))):
+        here = [chain[n] for chain in single if n < len(chain)]
+        sizes.append(max(bounds(spot)[3] - spot.top for spot in here))
+        after = [chain[n : n + 2] for chain in single if n + 1 < len(chain)]
+        steps.append(max((two.top - bounds(one)[3] for one, two in after), default=0.0))
+    if sum(sizes) + sum(steps) > longest:
+        return piece, chosen
+    places: dict[str, Spot] = {}
+    at: dict[float, float] = {}
+    shift, moved = 0.0, list[float]()
+    for n, (top, foot) in enumerate(zip(tops, feet, strict=True)):
+        moved.append(top + shift)
+        chain = chains[n]
+        begin = top + shift + (LIFT if n else 0.0)
+        for spot, size, step in zip(chain, sizes, steps, strict=False):
+            more = bounds(spot)[3] - spot.bottom
+            long = size - more if _stretched(spot) else spot.height
+            # What a row begins with stands at its left.
+            middle = begin + (long if spot is chain[0] else size - more) / 2
+            places[spot.box.key] = replace(spot, y=middle, height=long)
+            at[_near(spot.top)] = middle - long / 2
+            at[_near(bounds(spot)[3])] = middle + long / 2 + more
+            begin += size + step
+        if chain:
+            last = places[chain[-1].box.key]
+            room = foot - bounds(chain[-1])[3]
+            shift += bounds(last)[3] + room - (foot + shift)
+        else:
+            at |= {_near(y): y + shift for y in _heights(piece, top, foot)}
+    done = replace(
+        piece,
+        height=piece.height + shift,
+        spots=[places.get(s.box.key) or replace(s, y=at[_near(s.y)]) for s in piece.spots],
+        scopes=[replace(scope, y=at[_near(scope.y)]) for scope in piece.scopes],
+        wires={e: tuple((x, at[_near(y)]) for x, y in line) for e, line in piece.wires.items()},
+    )
+    cuts = zip(moved[1:], chosen, strict=True)
+    return done, [(place, ends) for place, (_, ends) in cuts]
+
+
+def _near(y: float) -> float:
+    return round(y, 3)
+
+
+def _heights(piece: Piece, top: float, foot: float) -> set[float]:
+    """Where something of a column is."""
+    found = {s.y for s in piece.spots} | {scope.y for scope in piece.scopes}
+    found |= {y for line in piece.wires.values() for _, y in line}
+    return {y for y in found if top <= y < foot}
+
+
+def _chain(piece: Piece, top: float, foot: float) -> list[Spot]:
+    """The boxes of a column, from the top; nothing where it is more than a chain of them."""
+    spots = sorted((s for s in piece.spots if top <= s.y < foot), key=lambda s: s.y)
+    apart = all(abs(s.x) < SAME for s in spots)
+    apart = apart and all(bounds(one)[3] < two.top for one, two in pairwise(spots))
+    ends = {_near(y) for spot in spots for y in (spot.top, spot.y, bounds(spot)[3])}
+    known = set(map(_near, _heights(piece, top, foot))) <= ends
+    outlined = any(top <= scope.y < foot for scope in piece.scopes)
+    return spots if apart and known and not outlined else []
+
+
+def _stretched(spot: Spot) -> bool:
+    """Whether a box is as long as others at its place."""
+    return bool(spot.box.nodes) and spot.box.family not in OWN
+
+
 def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = False) -> Piece:
     tops = [0.0, *(at for at, _ in chosen)]
     feet = [*(at for at, _ in chosen), piece.height]
@@ -118,9 +241,20 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
     done = Piece(parts[0].left, axes[-1] + parts[-1].right, 0.0)
     done.folds = [(x - p.left, x + p.right) for x, p in zip(axes, parts, strict=True)]
     lifts = [0.0, *(LIFT for _ in chosen)]
+    lasts: list[Spot | None] = [None for _ in parts]
+    if turning:
+        lasts = [
+            *(_last(part, e[0]) for part, (_, e) in zip(parts, chosen, strict=False)),
+            None,
+        ]
+        for n, (at, ends) in enumerate(chosen, 1):
+            # All rows begin at one place, but where a fork stands before their boxes.
+            lifts[n] = _first(parts[n]) - at if _upright(piece.wires[ends]) else LIFT
     for part, axis, top, lift in zip(parts, axes, tops, lifts, strict=True):
         done.take(part.moved(axis, -top - lift))
-    done.height = max(foot - top for top, foot in zip(tops, feet, strict=True)) + 8
+    feet = [bounds(s)[3] if s else foot for s, foot in zip(lasts, feet, strict=True)]
+    less = lifts if turning else [0.0] * len(lifts)
+    done.height = max(map(sub, feet, map(add, tops, less))) + 8
     for n, (at, ends) in enumerate(chosen):
         begin = piece.wires[ends][0]
         here, there = axes[n] + begin[0], axes[n + 1] + piece.wires[ends][1][0]
@@ -132,17 +266,26 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
             # The edge that is cut, and those that are one line with it so far.
             if other[0] != ends[0] or line[0] != begin or not line[0][1] < at < line[-1][1]:
                 continue
-            rest = [(axes[n + 1] + x, y - tops[n + 1] - LIFT) for x, y in line[1:]]
-            bent: Line = (
-                (here, begin[1] - tops[n] - lifts[n]),
-                (here, foot),
-                (channel, foot),
-                (channel, top),
-                (there, top),
-                *rest,
-            )
+            rest = [(axes[n + 1] + x, y - tops[n + 1] - lifts[n + 1]) for x, y in line[1:]]
+            out = ((here, begin[1] - tops[n] - lifts[n]), (here, foot))
+            if last := lasts[n]:
+                foot = last.y - tops[n] - lifts[n]
+                out = ((axes[n] + last.right, foot),) * 2
+            bent: Line = (*out, (channel, foot), (channel, top), (there, top), *rest)
             done.wires[other] = tidy(bent)
     return done
+
+
+def _first(part: Piece) -> float:
+    return min([bounds(s)[1] for s in part.spots] + [scope.y for scope in part.scopes])
+
+
+def _last(part: Piece, key: str) -> Spot | None:
+    """The box that an edge leaves, where nothing stands beside it."""
+    spot = next(s for s in part.spots if s.box.key == key)
+    beside = [(s.top, s.bottom) for s in part.spots if s is not spot]
+    beside += [(c.y, c.y + c.height) for c in part.scopes]
+    return None if any(top < spot.y < foot for top, foot in beside) else spot
 
 
 def _between(piece: Piece, top: float, foot: float) -> Piece:

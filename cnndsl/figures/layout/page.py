@@ -38,7 +38,9 @@ TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
-COLUMNS, BOX, WHOLE = 6, 60.0, Cut(1e9)
+COLUMNS, BOX, LONG = 6, 60.0, 1e9
+WHOLE = Cut(LONG)
+"""In one column, however long."""
 TURNED, BESIDE = 20.0, 24.0
 """The sides of a picture that runs to the right, where its rows return, and all beside its
 rows."""

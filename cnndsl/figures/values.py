@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures import font
@@ -25,6 +26,17 @@ MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """Boxes under each other: their middle and sides, the role of the last, and all names."""
+
+    x: float
+    left: float
+    right: float
+    role: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Names of columns and rows of cells; the first column is a stage's name."""
 
@@ -32,6 +44,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     """What its cells mean."""
+    rights: tuple[float, ...] = ()
+    """Where its columns end, from the axis of the picture over it, if they stand under that."""
+    rules: tuple[tuple[float, float, str], ...] = ()
+    """Then, from where to where a branch is over it, and its role."""
 
     @property
     def widths(self) -> list[float]:
@@ -52,22 +68,74 @@ class Table:
         """With its rules."""
         return LINE * (len(self.rows) + 1) + 10
 
-    def parts(self, x: float, y: float, width: float) -> Iterator[Part]:
-        """The table in a width, from its upper left corner."""
+    def under(self, branches: Sequence[Branch]) -> Table:
+        """The same with the columns of parameters under the branches that say these.
+
+        It is the same table if a parameter is said in no branch or in several, if all are said
+        in one, or if columns would overlap.
+        """
+        first, last = 2 if self.header[1] in ("n", "×") else 1, len(self.header) - 3
+        said = [[b for b in branches if name in b.names] for name in self.header[first:last]]
+        if any(len(found) != 1 for found in said):
+            return self
+        homes = [found[0] for found in said]
+        places = [*enumerate(homes, first)]
+        groups = {home: [n for n, at in places if at is home] for home in homes}
+        order = sorted(groups, key=lambda branch: branch.x)
+        if len(order) < 2 or homes != sorted(homes, key=lambda branch: branch.x):
+            return self
+        widths, rights = self.widths, dict[int, float]()
+        edge = -1e9
+        for branch in order:
+            columns = groups[branch]
+            wide = sum(widths[n] for n in columns) + GAP * (len(columns) - 1)
+            at = branch.x - wide / 2
+            if at < edge + GAP:
+                return self
+            for n in columns:
+                edge = rights[n] = at + widths[n]
+                at = edge + GAP
+        edge = max(edge, order[-1].right)
+        for n in range(last, len(widths)):
+            edge = rights[n] = edge + GAP + widths[n]
+        begin = min(rights[first] - widths[first], branches[0].left)
+        for n in reversed(range(first)):
+            rights[n] = begin - GAP
+            begin = rights[n] - widths[n]
+        rules = tuple((b.left, b.right, b.role) for b in order)
+        return replace(self, rights=tuple(rights[n] for n in range(len(widths))), rules=rules)
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """From the axis of the picture over it: how far it is to its left and right side."""
+        return self.widths[0] - self.rights[0], self.rights[-1]
+
+    def parts(self, x: float, y: float, width: float, axis: float) -> Iterator[Part]:
+        """The table in a width, from its upper left corner, under a picture with that axis."""
         spare = max(width - self.width, 0.0) / max(len(self.header) - 1, 1)
-        lines = (y + 2, y + LINE + 5, y + self.height - 1)
-        for at, stroke in zip(lines, (1.1, 0.6, 1.1), strict=True):
+        rights = [axis + right for right in self.rights]
+        if rights:
+            x, width = rights[0] - self.widths[0], self.widths[0] + rights[-1] - rights[0]
+        else:
+            steps = [wide + GAP + spare for wide in self.widths[1:]]
+            rights = [*accumulate(steps, initial=x + self.widths[0])]
+        lines = [(y + 2, 1.1), (y + LINE + 5, 0.6), (y + self.height - 1, 1.1)]
+        stages = [row[0].partition("[")[0] for row in self.rows]
+        if len(set(stages)) < len(stages):
+            # A hairline where a stage ends that has several rows.
+            pairs = enumerate(pairwise(stages), 2)
+            lines += [(y + LINE * n + 7, 0.4) for n, (one, two) in pairs if one != two]
+        for at, stroke in lines:
             yield Path(((x, at), (x + width, at)), radius=0, stroke=stroke)
+        for left, right, role in self.rules:
+            ends = ((axis + left, y + LINE + 5), (axis + right, y + LINE + 5))
+            yield Path(ends, role, radius=0, stroke=1.6)
         for number, row in enumerate((self.header, *self.rows)):
             foot = y + LINE * (number + 1) + (4 if number else 0)
-            right = x
-            for n, (cell, wide) in enumerate(zip(row, self.widths, strict=True)):
-                right += wide + (GAP + spare if n else 0)
-                if n == 0:
-                    yield Text(x, foot, cell, SIZE, bold=True)
-                else:
-                    bold = not number
-                    yield Text(right, foot, cell, SIZE, "ink" if bold else "grey", bold, "end")
+            yield Text(x, foot, row[0], SIZE, bold=True)
+            for cell, right in zip(row[1:], rights[1:], strict=True):
+                bold = not number
+                yield Text(right, foot, cell, SIZE, "ink" if bold else "grey", bold, "end")
 
 
 def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) -> Table | None:

@@ -758,3 +758,28 @@ def test_a_row_begins_where_a_resolution_does(name: str) -> None:
             assert line[0][0] == pytest.approx(spots[tail].x)
             assert line[0][1] == pytest.approx(spots[tail].bottom)
             assert line[-1][0] == pytest.approx(spots[head].left)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "wide"])
+def test_columns_of_a_table_stand_under_the_branches_that_say_them(name: str) -> None:
+    found = arranged(loads(CHAINS[name]) if name in CHAINS else network(name))
+    (panel,) = found.insets
+    if name == "wide":
+        # Whether it stands so or not is the page's affair; here it has to.
+        way = replace(panel.cards.way, turning=False)
+        panel = Panel.of(found.plan, panel.scene, panel.frame, panel.table, way, panel.cut)
+    table = panel.table
+    assert table is not None
+    assert table.rights
+    last = {}
+    for spot in sorted(panel.piece.spots, key=lambda s: s.y):
+        for word in panel.cards[spot.box].title.replace(",", "").split():
+            last[word] = spot
+    for n in range(1, len(table.header) - 3):
+        spot = last[table.header[n]]
+        assert spot.left < table.rights[n] < spot.right
+    for n, (one, two) in enumerate(pairwise(table.rights), 1):
+        assert two - table.widths[n] > one
+    # A rule for each branch, as wide as its boxes.
+    sides = {(spot.left, spot.right) for spot in last.values()}
+    assert {(left, right) for left, right, _ in table.rules} <= sides

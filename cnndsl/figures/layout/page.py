@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -13,14 +14,15 @@ from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.packing import APART, Hole, packed
 from cnndsl.figures.layout.packing import GAP as PACKED
-from cnndsl.figures.layout.piece import Piece, bounds, crossings
+from cnndsl.figures.layout.piece import Piece, Spot, bounds, crossings
 from cnndsl.figures.layout.scene import placed, planar
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.layout.wrapping import LIFT, NEVER, Cut, wrapped
+from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import sayer
-from cnndsl.figures.values import Table, named_calls, values
+from cnndsl.figures.values import Branch, Table, named_calls, values
 
 MARGIN = 6.0
 GUTTER = 28.0
@@ -60,6 +62,10 @@ SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
 
+NAME = re.compile(r"[^\W\d]\w*")
+"""A parameter, as a box says it."""
+UNDER = 40.0
+"""So much lower counts a layout, for each table whose columns stand under branches."""
 Laid = tuple[Cards, Piece]
 """A scene in one of its layouts, in one column."""
 
@@ -109,6 +115,13 @@ class Panel:
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
+        elif table and not piece.folds and not piece.laned:
+            table = table.under(_branches(piece, cards))
+            if table.rights:
+                left, right = table.sides
+                piece = replace(
+                    piece, left=max(piece.left, left), right=max(piece.right, right)
+                )
         return cls(piece, cards, scene, frame, table, found, cut)
 
     def drawn(self, plan: Plan) -> Panel:
@@ -163,6 +176,28 @@ def _laid(plan: Plan, scene: Scene, frame: Frame | None, way: Way) -> Laid:
         return named_calls(plan, frame) if frame is not None else {}
 
     return cards, placed(plan.network, scene, cards, main=frame is None, naming=naming)
+
+
+def _branches(piece: Piece, cards: Cards) -> list[Branch]:
+    """The boxes that stand under each other, from the left, with the names that they say."""
+    found: dict[float, list[Spot]] = {}
+    for spot in sorted(piece.spots, key=lambda s: (round(s.x), s.y)):
+        found.setdefault(round(spot.x), []).append(spot)
+    return [
+        Branch(
+            spots[-1].x,
+            min(spot.left for spot in spots),
+            max(spot.right for spot in spots),
+            role_of(spots[-1].box.family),
+            frozenset(
+                name
+                for spot in spots
+                for text in (*cards[spot.box].titles, *cards[spot.box].lines)
+                for name in NAME.findall(text)
+            ),
+        )
+        for spots in found.values()
+    ]
 
 
 @dataclass(slots=True)
@@ -390,7 +425,9 @@ def _scored(
             high = done.height + PAGE[1] - room[1]
             strip = float(done.width > STRIP * high or high > THIN * done.width)
             torn = 1 + TORN * main.piece.torn
-            score = (over, strip, torn * done.height + SLIM * done.width + uneven)
+            under = UNDER * sum(bool(one.table and one.table.rights) for one in chosen)
+            high = torn * done.height + SLIM * done.width
+            score = (over, strip, high + uneven - under)
             made.append(_Scored(score, main, chosen, done.height))
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)

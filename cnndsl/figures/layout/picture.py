@@ -137,7 +137,8 @@ def _inset(panel: Panel, x: float, y: float) -> Part:
         foot += 12
         more.append(Text(left + 14, foot - 2, note, NOTE, "faint"))
     if panel.table is not None:
-        more += panel.table.parts(left + INSET_PAD, foot + 4, panel.width - 2 * INSET_PAD)
+        wide, axis = panel.width - 2 * INSET_PAD, x + panel.x
+        more += panel.table.parts(left + INSET_PAD, foot + 4, wide, axis)
     return Group(
         (area, title, *words, *more), title=panel.heading, key=panel.frame.key, kind="inset"
     )

@@ -136,7 +136,7 @@ def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[fl
         places[n] = edge + pieces[n].left
         edge += pieces[n].width + BESIDE
     centre = (places[kept[0]] + places[kept[-1]]) / 2
-    if (len(kept) == 2 and low < high) or MAIN * low < high:
+    if (len(kept) == 2 and low < high) or (leaving and MAIN * low < high):
         # The longer branch is the main path, and stands straight; the others are its side.
         centre = places[main]
     elif len(kept) % 2:

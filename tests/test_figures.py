@@ -19,10 +19,10 @@ from cnndsl.figures import dot, draw, picture, plan, render
 from cnndsl.figures.blocks import drawn
 from cnndsl.figures.folding import Runs
 from cnndsl.figures.lanes import lanes
-from cnndsl.figures.scene import Box, Cluster, Item, Plan, boxes
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, boxes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.text import clean, elide, label_text, shape_text
-from cnndsl.figures.titles import Sayer, title_of, together
+from cnndsl.figures.titles import Sayer, sayer, title_of, together
 from cnndsl.figures.walk import read
 from cnndsl.files import shipped
 from cnndsl.graph import Network
@@ -543,3 +543,73 @@ def test_only_the_boxes_of_a_frame_are_named_by_its_ports() -> None:
         assert frame.scene is not None
         ports = [box for box in frame.scene.boxes() if isinstance(box, Box) and not box.nodes]
         assert [box.title for box in ports] == ["in", "out"]
+
+
+FUSED = """
+block Sep(c: int) { dwconv(3x3) -> conv(c, 1x1) }
+block Fuse: *x[C, H, W] -> y[C, H, W] {
+  w: x[0] -> learned([len(x)], init=ones) -> relu
+  share: div { w; w -> sum(0, keep=true) -> add(1e-4) } -> split(len(x))
+  for i in 0..len(x) { part[i]: mul { x[i]; share[i] -> reshape(1, 1, 1) } }
+  y: add { part[*] } -> silu -> Sep(C) -> bn
+}
+block Layer: *x[C, _, _] -> *y {
+  t: Sep(C) each { x[*] }
+  for i in 0..len(x) { y[i]: t[i] -> bn -> silu }
+}
+block Lateral(c: int) { conv(c, 1x1, bias=true, norm=bn) when in.c != c }
+block Neck(c: int): (a, b, c2) -> (a2 as a, b2 as b, c3 as c2) {
+  k: a -> Lateral(c)
+  b2: Fuse { b; k -> maxpool(2x2) }
+  c3: Fuse { c2; b -> maxpool(2x2); b2 -> maxpool(2x2) }
+  a2: Fuse { k; b2 -> upsample(2) }
+}
+model M: image[3, H=64, W=64] -> (y0, y1, y2) {
+  a: image -> conv(24, 3x3)
+  b: conv(16, 3x3, stride=2)
+  c2: conv(16, 3x3, stride=2)
+  neck: Neck(16) { a; b; c2 } -> Neck(16) * 2
+  tower: Layer { neck[*] } -> Layer * 2
+  y0: tower[0] -> gap
+  y1: tower[1] -> gap
+  y2: tower[2] -> gap
+}
+"""
+
+
+def frame_of(planned: Plan, title: str) -> Frame:
+    (found,) = (frame for frame in planned.frames if frame.title == title)
+    return found
+
+
+def test_what_is_computed_of_learned_tensors_alone_is_one_box_that_is_named() -> None:
+    planned = plan(net(FUSED), folding=True)
+    fuse = frame_of(planned, "Fuse")
+    assert fuse.scene is not None
+    say = sayer(planned.network)
+    shown = {box.key: str(say(box, fuse).title) for box in fuse.scene.boxes()}
+    assert sorted(shown.values()) == sorted(
+        ["x[0]", "x[1]", "x[2]", "Weights", "×", "×", "×", "+", "silu", "Sep", "bn", "y"]
+    )
+    (weights,) = (box for box in fuse.scene.boxes() if box.title == "Weights")
+    products = [box for box in fuse.scene.boxes() if shown[box.key] == "×"]
+    assert [box.notes for box in products] == [["share[0]"], ["share[1]"], ["share[2]"]]
+    assert [box.condition for box in products] == ["", "", "if len(x) > 2"]
+    assert weights.key not in {edge.tail for edge in fuse.scene.edges}
+    # Each frame of a call shows its own, and all of them stay closed.
+    assert all(frame.quiet for frame in planned.frames if frame.title == "Weights")
+
+
+def test_a_block_that_does_the_same_with_each_input_is_one_row() -> None:
+    layer = frame_of(plan(net(FUSED), folding=True), "Layer").scene
+    assert layer is not None
+    assert [(box.title, box.beside) for box in layer.boxes() if box.frame or not box.nodes] == [
+        ("x[0–2]", 1),
+        ("Sep", 3),
+        ("y[0–2]", 1),
+    ]
+
+
+def test_calls_of_a_block_of_which_the_first_has_more_are_one_card() -> None:
+    main = plan(net(FUSED), folding=True).main
+    assert [box.count for box in main.boxes() if box.title == "Neck"] == [3]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from cnndsl.figures.scene import Box, Cluster, Item, boxes
+from cnndsl.figures.walk import read
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
 
@@ -47,6 +48,68 @@ def levels(network: Network, items: list[Item]) -> list[Item]:
         # Heads lead to what is known to do the same on each level only when that is merged.
         items = _merged(items, _Finder(network, items).levels(items), lambda *_: True)
     return items
+
+
+def rows(network: Network, items: list[Item]) -> list[Item]:
+    """The items of a block that does the same with each of its inputs, as one row."""
+    every = list(boxes(items))
+    if len(every) != len(items) or any(box.count > 1 for box in every):
+        return items
+    parts = _joined(network, every)
+    forms = {tuple(_form(network, box) for box in part) for part in parts}
+    if len(parts) < LEVELS or len(forms) > 1 or not all(forms):
+        return items
+    for first, *others in zip(*parts, strict=True):
+        for box in others:
+            _take(first, box)
+    return [*parts[0]]
+
+
+def _form(network: Network, box: Box) -> object:
+    """What is equal for boxes of which one stands for all, whatever their attributes are."""
+    if box.frame is not None:
+        return box.frame.key
+    return tuple(network.node(name).op.name for name in box.nodes)
+
+
+def weighted(network: Network, items: list[Item]) -> list[list[Box]]:
+    """The boxes that compute on learned tensors alone, in groups that are joined."""
+    fixed: set[str] = set()
+    learned: set[str] = set()
+    for box in boxes(items):
+        for name in box.nodes:
+            tails = [tail for tail, _ in read(network, name)]
+            op = network.node(name).op
+            if not tails and op.weights(*network.input_shapes(name)):
+                learned.add(name)
+            if name in learned or (tails and fixed.issuperset(tails)):
+                fixed.add(name)
+    found = [box for box in items if isinstance(box, Box) and fixed.issuperset(box.nodes)]
+    return [part for part in _joined(network, found) if len(part) > 1]
+
+
+def _joined(network: Network, every: Sequence[Box]) -> list[list[Box]]:
+    """The boxes in groups between which no value is read, in order."""
+    owner = {name: box for box in every for name in box.nodes}
+    near: dict[str, list[Box]] = {box.key: [] for box in every}
+    for name, box in owner.items():
+        for tail, _ in read(network, name):
+            if tail in owner and owner[tail] is not box:
+                near[box.key].append(owner[tail])
+                near[owner[tail].key].append(box)
+    groups: list[list[Box]] = []
+    done: set[str] = set()
+    for box in every:
+        reached, stack = {box.key}, [box]
+        while stack and box.key not in done:
+            for other in near[stack.pop().key]:
+                if other.key not in reached:
+                    reached.add(other.key)
+                    stack.append(other)
+        if box.key not in done:
+            groups.append([one for one in every if one.key in reached])
+            done |= reached
+    return groups
 
 
 def last(network: Network, items: list[Item]) -> list[Box]:

@@ -131,7 +131,7 @@ class Runs:
                 and isinstance(item, Box)
                 and last.frame is not None
                 and last.count == 1 < item.count
-                and last.signature == item.signature
+                and (last.title, last.frame) == (item.title, item.frame)
                 and last.values[0] == item.values[0]
                 and self.chained(last, item)
             ):

@@ -11,10 +11,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
-from cnndsl.figures.abreast import abreast, computes, last, levels
+from cnndsl.figures.abreast import abreast, computes, last, levels, rows, weighted
 from cnndsl.figures.folding import Runs, label_items
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
-from cnndsl.figures.text import labels_text, letter
+from cnndsl.figures.text import label_text, labels_text, letter
 from cnndsl.figures.variants import Variants, conditions, identity, longer
 from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
@@ -39,6 +39,8 @@ OPEN_ALL = 24
 """A network of at most so many boxes is shown whole."""
 MOST = 10_000
 """Boxes in a figure: laying out so many takes ten seconds, and nobody reads them."""
+SHARED = "one set of weights"
+"""Said of what several calls or turns share."""
 SMALL, SHARE = 3, 0.7
 """A block that is called once is closed if it has more boxes, and is not nearly all."""
 ENDED = 3
@@ -156,7 +158,8 @@ class _Planner:
         items = [*inputs, *self._lines(self.network.structure.body)]
         self._strays(items)
         if self.folding:
-            items = self._ended(abreast(self.network, items), self.network.outputs)
+            items = self._weighted(abreast(self.network, items))
+            items = self._ended(items, self.network.outputs)
             self.items = items
         main = scene_of(
             self.network, self._key, items, list(self.network.wires), {}, self.network.outputs
@@ -220,7 +223,7 @@ class _Planner:
                 return self._lines(term.body)
             case Repeat():
                 items = self._series([self._term(item) for item in term.items])
-                return self._noted(items, "shared") if term.shared else items
+                return self._noted(items, SHARED) if term.shared else items
             case Loop():
                 return self._series([self._lines(body) for body in term.bodies])
             case Each():
@@ -229,12 +232,12 @@ class _Planner:
                 for number, call in enumerate(calls if len(calls) > 1 else ()):
                     label_items(call, f"[{number}]")
                 made = [item for call in calls for item in call]
-                return items + self._noted(made, "each row" if term.row else "shared")
+                return items + self._noted(made, "each row" if term.row else SHARED)
 
     def _noted(self, items: list[Item], note: str) -> list[Item]:
         """Items with a note on what holds weights; `each row` is of all."""
         for box in boxes(items):
-            if note != "shared" or any(map(self._weighs, box.nodes)):
+            if note != SHARED or any(map(self._weighs, box.nodes)):
                 box.notes.append(note)
         return items
 
@@ -301,7 +304,8 @@ class _Planner:
             frame = Frame(f"f{len(self.frames) + 1}", first.block.definition.name, [first])
             self.frames[id(first)] = frame
             names, outputs = list(self.members[id(first)]), first.block.outputs
-            items = levels(self.network, self._lines(first.block.body))
+            items = rows(self.network, self._lines(first.block.body))
+            items = self._weighted(levels(self.network, items))
             frame.quiet = self._makes_boxes(names)
             if not frame.quiet:
                 items = self._ended(items, outputs)
@@ -323,9 +327,43 @@ class _Planner:
         ended = last(self.network, items)
         if sum(box.beside for box in ended) < ENDED or len(ended) < 2:
             return items
-        keys = {box.key for box in ended}
-        nodes = [name for name in self.order if any(name in box.nodes for box in ended)]
-        inside = set(nodes)
+        inside = {name for box in ended for name in box.nodes}
+        outputs = {n: t for n, t in given.items() if t.node in inside}
+        box = self._shut(items, ended, "Boxes", outputs)
+        box.family, box.shapes = Family.BOXES, [t.shape for t in outputs.values()]
+        box.labels = [", ".join(outputs)]
+        return [*_without(items, {one.key for one in ended}), box]
+
+    def _weighted(self, items: list[Item]) -> list[Item]:
+        """The items with what is computed of learned tensors alone as one box for all of it."""
+        found = weighted(self.network, items)
+        for group in found:
+            inside = {name for box in group for name in box.nodes}
+            given = [n for n in self.order if n in inside and self.runs.users[n] - inside]
+            label = next((label_text(b.labels) for b in reversed(group) if b.labels), "w")
+            several = len(given) > 1
+            outputs = {
+                f"{label}[{n}]" if several else label: Tensor(
+                    name, 0, self.network.shapes[name][0]
+                )
+                for n, name in enumerate(given)
+            }
+            made = self._shut(items, group, "Weights", outputs)
+            made.family, made.labels = group[0].family, [*outputs]
+            assert made.frame is not None
+            made.frame.given = {(t.node, t.output): name for name, t in outputs.items()}
+            keys = {box.key for box in group}
+            place = next(n for n, item in enumerate(items) if item.key in keys)
+            items = [*items[:place], made, *items[place:]]
+            items = _without(items, keys)
+        return items
+
+    def _shut(
+        self, items: list[Item], group: list[Box], title: str, outputs: dict[str, Tensor]
+    ) -> Box:
+        """One box for a group of them, which stays closed until it is asked for."""
+        inside = {name for box in group for name in box.nodes}
+        nodes = [name for name in self.order if name in inside]
         inputs: dict[str, list[Tensor]] = defaultdict(list)
         owner = {name: _named(box) for box in boxes(items) for name in box.nodes}
         for name in nodes:
@@ -334,14 +372,12 @@ class _Planner:
                 if node not in inside and tensor not in inputs[named := owner.get(node, "in")]:
                     inputs[named].append(tensor)
         inputs = {name: tensors for name, tensors in inputs.items() if tensors}
-        outputs = {n: t for n, t in given.items() if t.node in inside}
-        frame = Frame(f"f{len(self.frames) + 1}", "Boxes", [], [tuple(nodes)], quiet=True)
-        frame.scene = scene_of(self.network, self._key, list(ended), nodes, inputs, outputs)
+        frame = Frame(f"f{len(self.frames) + 1}", title, [], [tuple(nodes)], quiet=True)
+        frame.scene = scene_of(self.network, self._key, [*group], nodes, inputs, outputs)
         self.frames[id(frame)] = frame
-        box = Box(self._key(), "Boxes", Family.BOXES, nodes, ("ended",))
-        box.frame, box.shapes = frame, [t.shape for t in outputs.values()]
-        box.labels = [", ".join(outputs)]
-        return [*_without(items, keys), box]
+        box = Box(self._key(), title, None, nodes, (title,))
+        box.frame = frame
+        return box
 
     def _hush(self, main: Scene) -> None:
         """Leave closed what is only called in post-processing."""

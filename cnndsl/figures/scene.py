@@ -89,6 +89,8 @@ class Frame:
     notes: list[str] = field(default_factory=list)
     quiet: bool = False
     """It is post-processing, which stays closed until it is opened."""
+    given: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The names of what learned tensors make: where one is read, it is named, not led there."""
 
     @property
     def name(self) -> str:

@@ -42,6 +42,19 @@ def labels_text(labels: Sequence[str]) -> str:
     return ", ".join(label_text(found) for found in stems.values())
 
 
+def levels_text(names: Sequence[str]) -> str:
+    """`p2–p5`, `y[0–3]`, `c3, p5`; nothing where one has no name."""
+    found = [re.fullmatch(r"(.*?)(\d+)(\]?)", name) for name in dict.fromkeys(names)]
+    parts = [match.groups() for match in found if match]
+    numbers = sorted(int(number) for _, number, _ in parts)
+    alike = len(parts) == len(found) and len({(head, tail) for head, _, tail in parts}) == 1
+    if len(numbers) > 1 and alike and numbers == [*range(numbers[0], numbers[-1] + 1)]:
+        head, _, end = parts[0]
+        again = "" if end else head
+        return f"{head}{numbers[0]}–{again}{numbers[-1]}{end}"
+    return ", ".join(dict.fromkeys(names)) if all(names) else ""
+
+
 def count_text(number: int) -> str:
     """`25.6M`."""
     for power, suffix in ((9, "G"), (6, "M"), (3, "k")):

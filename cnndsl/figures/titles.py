@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cnndsl.diagnostics import OpError
 from cnndsl.figures.scene import Box, Frame, Item, boxes
 from cnndsl.figures.text import short_formula, spell_argument
-from cnndsl.figures.walk import given, varying
+from cnndsl.figures.walk import given, read, varying
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
@@ -99,10 +99,11 @@ class Sayer:
         return Said(times + title, (), more, (*tags[1:], *notes))
 
     def _makes(self, box: Box, frame: Frame | None) -> Iterator[str]:
-        """What finds and chooses boxes in a box that stays closed: `3 anchors`, `NMS 0.5`."""
+        """What makes boxes in what stays closed, or is learned: `3 anchors`, `NMS 0.5`."""
         found: dict[str, list[Op]] = {}
         for name in box.nodes:
-            if self.network.node(name).op.family is Family.BOXES:
+            learned = not read(self.network, name)
+            if self.network.node(name).op.family is Family.BOXES or learned:
                 ops = self._calls(name, frame)
                 found.setdefault(ops[0].name, []).extend(ops)
         for name, ops in found.items():

@@ -41,6 +41,8 @@ def scene_of(
             entering.setdefault((tensor.node, tensor.output), port.key)
         ports.append(port)
     edges: dict[tuple[str, str], Edge] = {}
+    known = {box.key: box for box in boxes(items)}
+    named = {k: v for box in known.values() if box.frame for k, v in box.frame.given.items()}
 
     def connect(tail: str, head: str, tensor: Tensor) -> None:
         edge = edges.setdefault((tail, head), Edge(tail, head, []))
@@ -55,19 +57,26 @@ def scene_of(
                 continue
             if _returns(turns.get(node, ()), turns.get(name, ())):
                 continue
-            if (node, output) in read(network, name):
+            if (node, output) in named:
+                known[head].notes.append(named[node, output])
+            elif (node, output) in read(network, name):
                 connect(tail, head, _tensor(network, node, output))
     ends: list[Item] = []
+    abreast = {key for key, box in known.items() if box.beside > 1}
     given: dict[str | None, list[str]] = {}
     for name, tensor in outputs.items():
         tail = owner.get(tensor.node) or entering.get((tensor.node, tensor.output))
         given.setdefault(tail, []).append(name)
     for tail, names in given.items():
         # Many values of one box are one list of words.
-        every = [names] if tail is not None and len(names) > MANY else [[n] for n in names]
+        listed = {name.rpartition("[")[0] for name in names}
+        several = len(names) > MANY or (
+            tail in abreast and len(listed - {""}) == 1 < len(names)
+        )
+        every = [names] if tail is not None and several else [[n] for n in names]
         for these in every:
             tensors = [outputs[name] for name in these]
-            said = ", ".join(these) or "out"
+            said = labels_text(these) or "out"
             end = Box(key(), said, Family.INPUT, [], ("out", said), tensor=tensors[0])
             end.shapes = [tensor.shape for tensor in tensors]
             ends.append(end)

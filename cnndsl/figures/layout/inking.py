@@ -76,7 +76,11 @@ def _rail(rail: Rail) -> Part:
         for way in rail.ways
     ]
     dots = [Area(x - 2.2, y - 2.2, 4.4, 4.4, "arrow", 2.2, stroke=0) for x, y in rail.joints]
-    return Group((*lines, *dots), kind="rail")
+    words = [
+        Text(right, foot - 2, rail.words, LABEL, "grey", True, "end")
+        for _, _, right, foot in rail.labels
+    ]
+    return Group((*lines, *dots, *words), kind="rail")
 
 
 def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,7 +13,7 @@ from cnndsl.figures.layout.channels import NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
-from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
+from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, names_of, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
@@ -95,6 +96,12 @@ def settled(
             if ends not in bundled
         ]
         for bus in buses:
+            counts = Counter(tail for tail, _ in bus.sources)
+            bus.names = [
+                name
+                for tail, count in counts.items()
+                for name in names_of(spot_of(leaf_at[owner[tail]], tail), count)
+            ]
             at = {tail: leaf_at[owner[tail]] for tail, _ in bus.sources}
             wanted += bus.wanted(at, _tracks(rows))
         tracks += _gaps(columns[-1], joins)
@@ -185,7 +192,8 @@ def _led(
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    router = Router(rects, ports, ways.tracks, ways.levels, done.words)
+    labels = [label for bus in buses for label in bus.rail().labels]
+    router = Router(rects, ports, ways.tracks, ways.levels, [*done.words, *labels])
     router.fence(done.wires)
     for bus in buses:
         bus.reserve(router)

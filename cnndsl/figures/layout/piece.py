@@ -16,6 +16,8 @@ Ends = tuple[str, str]
 Line = tuple[Point, ...]
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom."""
+ASIDE = 10.0
+"""From the words over a rail to the box that it leads to."""
 SAME = 0.01
 """Coordinates that differ by no more are one."""
 
@@ -128,6 +130,15 @@ class Rail:
     trunk: Line
     ways: tuple[Line, ...]
     joints: tuple[Point, ...]
+    words: str = ""
+    """What it leads: `p2–p5`, said over each way."""
+
+    @property
+    def labels(self) -> list[Rect]:
+        """Left, top, right and bottom of the words over each way."""
+        wide = font.width(self.words, LABEL, bold=True) if self.words else 0.0
+        ends = [way[-1] for way in self.ways] if wide else []
+        return [(x - ASIDE - wide, y - 12, x - ASIDE, y - 3) for x, y in ends]
 
     def moved(self, dx: float, dy: float) -> Rail:
         """The same, elsewhere."""
@@ -135,7 +146,8 @@ class Rail:
         def line(points: Line) -> Line:
             return tuple((x + dx, y + dy) for x, y in points)
 
-        return Rail(line(self.trunk), tuple(map(line, self.ways)), line(self.joints))
+        ways = tuple(map(line, self.ways))
+        return Rail(line(self.trunk), ways, line(self.joints), self.words)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import LABEL
 from cnndsl.figures.layout.heads import LEAST
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Spot, bounds, tidy
+from cnndsl.figures.layout.piece import ASIDE, Ends, Line, Piece, Rail, Spot, bounds, tidy
 from cnndsl.figures.layout.route import DOWN, RIGHT, Port, Router, Wanted
+from cnndsl.figures.text import clean, label_text, levels_text
 
 TRACK = 8.0
 """Between two lines that run beside each other."""
@@ -22,6 +25,8 @@ class Bus:
     sources: list[tuple[str, float]]
     """The boxes that give the levels, and how far down each leaves its box."""
     heads: list[Spot]
+    names: list[str] = field(default_factory=list)
+    """Of the levels, in order."""
     led: list[tuple[str, Line]] = field(default_factory=list)
     """From each level to the upright line."""
 
@@ -64,7 +69,12 @@ class Bus:
         joints = tuple(led[-1] for _, led in self.led)
         ys = [y for _, y in joints] + [head.y for head in self.heads]
         trunk = ((self.x, min(ys)), (self.x, max(ys)))
-        return Rail(trunk, tuple(self.ways()), joints)
+        ways = tuple(self.ways())
+        room = min(way[-1][0] for way in ways) - self.x - ASIDE - TRACK
+        words = clean(levels_text(self.names))
+        return Rail(
+            trunk, ways, joints, words if font.width(words, LABEL, bold=True) <= room else ""
+        )
 
 
 def buses_of(
@@ -84,6 +94,12 @@ def buses_of(
         Bus(number, right + TRACK * (3 + 2 * number), list(levels), heads)
         for number, (levels, heads) in enumerate(groups.items())
     ]
+
+
+def names_of(spot: Spot, count: int) -> list[str]:
+    """What the levels that a box gives are called: by its label, or a block's by its outputs."""
+    outputs = list(spot.box.frame.calls[0].block.outputs) if spot.box.frame else []
+    return outputs if count > 1 and len(outputs) == count else [label_text(spot.box.labels)]
 
 
 def entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:

@@ -72,9 +72,9 @@ class Bus:
         ways = tuple(self.ways())
         room = min(way[-1][0] for way in ways) - self.x - ASIDE - TRACK
         words = clean(levels_text(self.names))
-        return Rail(
-            trunk, ways, joints, words if font.width(words, LABEL, bold=True) <= room else ""
-        )
+        if font.width(words, LABEL, bold=True) > room:
+            words = ""
+        return Rail(trunk, ways, joints, words)
 
 
 def buses_of(
@@ -97,9 +97,10 @@ def buses_of(
 
 
 def names_of(spot: Spot, count: int) -> list[str]:
-    """What the levels that a box gives are called: by its label, or a block's by its outputs."""
-    outputs = list(spot.box.frame.calls[0].block.outputs) if spot.box.frame else []
-    return outputs if count > 1 and len(outputs) == count else [label_text(spot.box.labels)]
+    """What the levels of a box are called: of a block that gives several, its outputs."""
+    calls = spot.box.frame.calls if spot.box.frame else []
+    outputs = [*calls[0].block.outputs] if calls else []
+    return outputs if 1 < count == len(outputs) else [label_text(spot.box.labels)]
 
 
 def entering(ends: Ends, tail: Piece, joins: Piece) -> Wanted:

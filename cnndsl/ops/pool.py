@@ -116,13 +116,37 @@ class Windowed(Op):
         return sides_of(self.pad)
 
 
+class Pooling(Windowed):
+    """What the largest and the mean of a window share."""
+
+    ceil: bool
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(C, *S′)."""
+        (x,) = inputs
+        if not isinstance(self.pad, TfSame):
+            _check_pads(self.window(x))
+        sizes = (x[1:], self.kernel, self.strides, self.pad, self.spread)
+        return (x[0], *window_sizes(*sizes, ceil=self.ceil))
+
+    def macs(self, *inputs: Shape) -> int:
+        """0: neither comparisons nor its additions are multiply-adds."""
+        return 0
+
+    def window(self, *inputs: Shape) -> Window:
+        """The kernel."""
+        return Window(
+            self.kernel, self.strides, self.pads, self.spread, groups=_each_channel(inputs)
+        )
+
+
 def uneven(layer: Windowed) -> bool:
     """Whether the sides of the padding differ, here or at another size."""
     return isinstance(layer.pad, TfSame) or not even(layer.pads)
 
 
 @op("maxpool", Family.POOL)
-class MaxPool(Windowed):
+class MaxPool(Pooling):
     """Max pooling; the padding never wins.  (C, *S) → (C, *S′).
 
     MACs: 0.
@@ -157,24 +181,6 @@ class MaxPool(Windowed):
     def spread(self) -> Size:
         """The dilation."""
         return self.dilation
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C, *S′)."""
-        (x,) = inputs
-        if not isinstance(self.pad, TfSame):
-            _check_pads(self.window(x))
-        sizes = (x[1:], self.kernel, self.strides, self.pad, self.spread)
-        return (x[0], *window_sizes(*sizes, ceil=self.ceil))
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: comparisons are not multiply-adds."""
-        return 0
-
-    def window(self, *inputs: Shape) -> Window:
-        """The kernel."""
-        return Window(
-            self.kernel, self.strides, self.pads, self.dilation, groups=_each_channel(inputs)
-        )
 
     def figure(self) -> str:
         """`max 3×3 /2`."""
@@ -237,7 +243,7 @@ class MaxPool(Windowed):
 
 
 @op("avgpool", Family.POOL)
-class AvgPool(Windowed):
+class AvgPool(Pooling):
     """Mean of a window.  (C, *S) → (C, *S′).
 
     With `count_include_pad` the padding's zeros count in the divisor; what `ceil` adds
@@ -286,23 +292,6 @@ class AvgPool(Windowed):
         """In three dimensions too where PyTorch refuses a window larger than the map."""
         larger = len(self.kernel) == 3 and (self.ceil or not unpadded(self.pads))
         return larger or uneven(self)
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """(C, *S′)."""
-        (x,) = inputs
-        if not isinstance(self.pad, TfSame):
-            _check_pads(self.window(x))
-        sizes = (x[1:], self.kernel, self.strides, self.pad, self.spread)
-        return (x[0], *window_sizes(*sizes, ceil=self.ceil))
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: additions are counted as pooling."""
-        return 0
-
-    def window(self, *inputs: Shape) -> Window:
-        """The kernel."""
-        ones = (1,) * len(self.kernel)
-        return Window(self.kernel, self.strides, self.pads, ones, groups=_each_channel(inputs))
 
     def figure(self) -> str:
         """`avg 2×2 /2`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from cnndsl.diagnostics import OpError, Span, fault, short
 from cnndsl.language import tree
 from cnndsl.language.elsewhere import argument_help
@@ -76,8 +78,30 @@ def _op_call(ref: OpRef, term: tree.CallTerm | None, span: Span, env: Env, rank:
         if error.code == "E301" and error.attribute is not None:
             slots = ["norm", "act"] if cls.fused else []
             help = argument_help(error.attribute, [*names, *slots]) or help
+        if error.code == "E303" and term is not None:
+            help = help or _in_order(cls, term, given, rank)
         raise fault(error.code, error.message, where, help=help, stack=stack) from None
     return OpCall(op, span, places, fused)
+
+
+def _in_order(cls: type[Op], term: tree.CallTerm, given: Given, rank: int) -> str:
+    """The step with two of its arguments exchanged, where it would take them so."""
+    texts = [a.span.text for a in term.arguments]
+    count = sum(a.name is None and not a.spread and a.rest is None for a in term.arguments)
+    names = [parameter.name for parameter in cls.parameters][:count]
+    if count > len(names):
+        return ""
+    for one, other in combinations(names, 2):
+        swapped = {name: kept(value) for name, (value, _) in given.items()}
+        swapped |= {one: swapped[other], other: swapped[one]}
+        try:
+            bind(cls, swapped, rank)
+        except OpError:
+            continue
+        i, j = names.index(one), names.index(other)
+        texts[i], texts[j] = texts[j], texts[i]
+        return f"`{one}` stands before `{other}`: `{term.path.name}({', '.join(texts)})`"
+    return ""
 
 
 def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall | None:

@@ -56,8 +56,22 @@ from cnndsl.ops.base import Op
 from cnndsl.ops.values import spell
 from cnndsl.structure import Call, Line, Loop, Step, Tensor, Term
 
+INPUTS = ("x", "inp", "inputs", "img", "data", "tensor")
+"""What others call the input where it has another name here."""
 FUSED = ("norm", "act")
 """What a convolution or a linear layer takes behind it."""
+
+
+def _elsewhere_in(declaration: tree.Declaration, term: tree.CallTerm) -> str:
+    """Where what an unknown name might mean stands: a line below, or the only input."""
+    name, ports_ = term.path.name, declaration.inputs
+    for line in tree.walk(declaration.body):
+        labels = line.labels if isinstance(line, tree.LineStatement) else ()
+        if any(one.name == name and one.span.start > term.span.start for one in labels):
+            return f"`{name}` is the label of a line below; move that line above this one"
+    if name not in INPUTS or len(ports_ or ("in",)) > 1:
+        return ""
+    return f"the input is `{ports_[0].name if ports_ else 'in'}`"
 
 
 class Calls(Budget):
@@ -72,7 +86,7 @@ class Calls(Budget):
         definition: BlockDefinition,
     ) -> tuple[Term | None, Flow]:
         """A step that is an operation or a block."""
-        ref = self._callee(term, env)
+        ref = self._callee(term, env, definition)
         if ref is None:
             # A step that is `none` keeps its place: another instance may have one here.
             passed = needed(flow, term.span)
@@ -83,7 +97,9 @@ class Calls(Budget):
         lines: list[Line] | None = None
         labels: dict[str, Entry] = {}
         if term.operands is None:
-            operands = [needed(flow, term.span)]
+            ports_ = definition.declaration.inputs or ()
+            named = [port.name for port in ports_ if not port.many]
+            operands = [needed(flow, term.span, *named[:1])]
         else:
             lines, operands, labels = self._operands(
                 term.operands, env, flow, place, definition
@@ -99,7 +115,9 @@ class Calls(Budget):
         env.it = None
         return found, Flow(result.tensors, {**labels, **result.members}, result.family)
 
-    def _callee(self, term: tree.CallTerm, env: Env) -> OpRef | None:
+    def _callee(
+        self, term: tree.CallTerm, env: Env, definition: BlockDefinition
+    ) -> OpRef | None:
         """What a step's name stands for; None is the identity."""
         name = term.path.name
         bound = env.lookup(name)
@@ -110,7 +128,8 @@ class Calls(Budget):
             kind = "block" if written[:1].isupper() else "operation or tensor"
             message = f"unknown {kind} `{short(str(term.path))}`"
             own = Near(f"write `{written}`", str(term.path), written)
-            help = own if written in known else step_help(written, known)
+            below = _elsewhere_in(definition.declaration, term)
+            help = own if written in known else below or step_help(written, known)
             if name == "self" and not help:
                 help = step_help(name, known)
             if term.path.parts and help is not own:

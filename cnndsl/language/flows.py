@@ -8,6 +8,7 @@ from cnndsl.diagnostics import (
     Diagnostic,
     Span,
     fault,
+    short,
 )
 from cnndsl.language import tree
 from cnndsl.language.evaluate import condition, integer
@@ -42,7 +43,8 @@ class Chain:
         """Whether a line is on.  Raises Fault: an `else` without its `when`."""
         if statement.alternative and not self.open:
             message = "`else` must directly follow a line with `when`"
-            raise fault("E218", message, statement.span)
+            help = "end that line with its condition: `… when c`"
+            raise fault("E218", message, statement.span, help=help)
         if not statement.alternative:
             self.taken, self.cause, self.unknown = False, None, False
         if self.unknown:
@@ -88,8 +90,8 @@ def only_loop(statement: tree.Statement) -> tree.ForTerm | None:
     return None
 
 
-def needed(flow: Value, span: Span) -> Flow:
-    """The value that enters a step.  Raises Fault: there is none."""
+def needed(flow: Value, span: Span, port: str = "name") -> Flow:
+    """The value that enters a step.  Raises Fault: there is none; `port` might be meant."""
     if isinstance(flow, Faulty):
         raise Silent
     if isinstance(flow, Uncertain):
@@ -105,7 +107,7 @@ def needed(flow: Value, span: Span) -> Flow:
             "E213",
             "this step has no input",
             span,
-            help="begin the line with its source: `name -> …`",
+            help=f"begin the line with its source: `{port} -> {short(span.text, 40)}`",
         )
     return flow
 

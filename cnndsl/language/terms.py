@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnndsl.diagnostics import fault, short
+from cnndsl.diagnostics import Fault, fault, short
 from cnndsl.language import tree
 from cnndsl.language.calls import Calls
 from cnndsl.language.evaluate import evaluate, integer, is_tensor, show
@@ -179,7 +179,13 @@ class Terms(Calls):
         calls: list[Term] = []
         for number, operand in enumerate(one_by_one(operands)):
             at = place.called(number)
-            found, result = self.term(term.term, env, operand, at, definition)
+            try:
+                found, result = self.term(term.term, env, operand, at, definition)
+            except Fault as refused:
+                if refused.diagnostic.code != "E205":
+                    raise
+                help = "each line is one call; of several inputs, call it on lines of their own"
+                raise Fault(replace(refused.diagnostic, help=help)) from None
             family.items[number,] = result
             for name, tensor in result.tensors.items():
                 tensors[f"{number}.{name}"] = tensor

@@ -39,7 +39,8 @@ def _unclosed(source: Source, token: Token, opened: list[Token]) -> Fault | None
     last = opened[-1]
     if last.type == "LBRACE":
         # A declaration cannot stand in braces; which of them is open, columns tell.
-        if token.type not in ("MODEL", "BLOCK", "USE", "AT"):
+        begins = not source.text[: token.start_pos or 0].rpartition("\n")[2].strip()
+        if token.type not in ("MODEL", "BLOCK", "USE", "AT") or not begins:
             return None
         last = opened[0]
     elif token.line == last.line:
@@ -69,7 +70,33 @@ def _bad_character(source: Source, error: UnexpectedCharacters) -> Fault:
         help = "a name begins with a letter or `_`"
         return fault("E102", message, Span(source, start, stop), help=help)
     shown = f"`{character}`" if character.isprintable() else f"character U+{ord(character):04X}"
-    return fault("E102", f"unexpected {shown}", span)
+    written = next((here for here, signs in _SIGNS.items() if character in signs), "")
+    edit = Edit(span, written, certain=True) if written in ("->", "-", '"', "<=") else None
+    help = _SIGN_HELP.get(character) or (f"write `{written}`" if written else "")
+    return fault("E102", f"unexpected {shown}", span, help=help, edit=edit)
+
+
+_SIGNS = {
+    "->": "→⟶➔➜⇒",
+    "-": "−–—‐",
+    '"': "“”„",
+    "<=": "≤",
+    ">=": "≥",
+    "!=": "≠",
+    "**": "^",
+    "and": "&",
+    "not": "!¬",
+    "add { a; b }": "⊕",
+    "mul { a; b }": "⊗⊙·∘∗",
+    "concat { a; b }": "∥‖",
+    "0..n": "…",
+}
+"""What is written here → the signs that stand for it in papers and in other languages."""
+_SIGN_HELP = {
+    "×": "a size is written `3x3`, a repeat `step * 3`",
+    "?": "a choice of two values is written `a if c else b`",
+    "\\": "a line goes on where the next one begins with `->`",
+}
 
 
 _SAID = {
@@ -103,6 +130,11 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         help = 'close it with `"""`'
         span = Span(source, span.start, span.start + 3)
         return fault("E102", "the doc string is never closed", span, help=help)
+    if source.text.startswith("=>", span.start):
+        span = Span(source, span.start, span.start + 2)
+        edit = Edit(span, "->", certain=True)
+        help = "steps are joined by `->`"
+        return fault("E101", "`=>` does not join steps", span, help=help, edit=edit)
     before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
     if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:
         stop = span.start - len(before[0]) + len(before[1])
@@ -110,20 +142,25 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         span = Span(source, stop - len(before[1]), stop)
         return fault("E101", message, span, help="choose another name")
     if token.type in _KEYWORDS and "NAME" in expected:
+        if token.type == "IF" and "LBRACE" in expected:
+            help = "a condition stands behind its line: `step when c`"
+            return fault("E101", "`if` stands where a step is missing", span, help=help)
         return fault(
             "E101",
             f"`{token}` is a keyword, but a name is needed here",
             span,
             help="choose another name",
         )
-    if before and before[1] == "return" and token.type in _WORDS:
+    if before and before[1] in _MEANINGLESS and token.type in _WORDS:
         stop = span.start - len(before[0]) + len(before[1])
-        help = "an output is a label that the head names: `-> y { y: … }`"
+        help = _MEANINGLESS[before[1]]
         span = Span(source, stop - len(before[1]), stop)
-        return fault("E101", "`return` has no meaning here", span, help=help)
+        return fault("E101", f"`{before[1]}` has no meaning here", span, help=help)
     for wanted, message, help in _HINTS:
         if wanted(token, expected):
-            near = did_you_mean(token, DECLARATIONS) if "MODEL" in expected else ""
+            near = ""
+            if "MODEL" in expected:
+                near = _DECLARED.get(token) or did_you_mean(token, DECLARATIONS)
             edit = None if near else _edit(source, span, token, expected)
             text = message.format(said)
             return fault("E101", text, span, help=near or help.format(), edit=edit)
@@ -175,8 +212,36 @@ def _literal(terminal: str) -> str:
     return f"`{text}`" if text else ""
 
 
+_MEANINGLESS = {
+    "return": "an output is a label that the head names: `-> y { y: … }`",
+    "lambda": "an `op` takes an operation with its arguments: `act=leaky(0.1)`",
+}
+"""Words of Python before another word → what is written instead."""
+_DECLARED = {
+    **dict.fromkeys(
+        ("def", "class", "fn", "func", "function"), "write `block Name(c: int) { … }`"
+    ),
+    **dict.fromkeys(
+        ("import", "from", "include"), 'write `use "lib/resnet.arch" (Bottleneck)`'
+    ),
+    **dict.fromkeys(("const", "var"), "write `let name = value`"),
+    **dict.fromkeys(
+        ("network", "net", "graph", "input"),
+        "write `model Name: image[3, H=224, W=224] -> logits { … }`",
+    ),
+}
+"""The words of other languages for a declaration → what is written instead."""
 _WORDS = {"NAME", "NUMBER", "SIZE", "STRING", "IN"}
-_INFIX = {"PLUS", "MINUS", "SLASH", "SLASHES", "PERCENT", "POWER"}
+_INFIX = {
+    "PLUS": "write `add {{ a; b }}`, `add(1)`; in a repeat, `step * (n + 1)`",
+    "MINUS": "write `sub {{ a; b }}`, `sub(1)`; in a repeat, `step * (n - 1)`",
+    "SLASH": "write `div {{ a; b }}`, `div(2)`; a stride is `conv(64, 3x3, stride=2)`",
+    "SLASHES": "a comment begins with `#`; in a repeat, write `step * (n // 2)`",
+    "PERCENT": "there is no remainder of tensors; in a repeat, `step * (n % 2)`",
+    "POWER": "write `pow(2)`",
+    "AT": 'write `einsum("n c, c m -> n m") {{ a; b }}`',
+}
+"""What joins values → how tensors are joined, and what else may be meant."""
 _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: {"MODEL", "BLOCK"} <= expected,
@@ -184,8 +249,23 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "a file holds `use`, `default`, `let`, `block` and `model`",
     ),
     (
+        lambda token, expected: {"LSQB", "AS", "_ARROW"} <= expected,
+        "{} cannot follow a port",
+        "a port has its sizes in brackets: `image[3, H=224, W=224]`",
+    ),
+    (
+        lambda token, expected: token.type == "LPAR" and {"AS", "_ARROW"} <= expected,
+        "{} cannot follow a port",
+        "parameters stand behind the name: `model Name(n: int = 3): …`",
+    ),
+    (
+        lambda token, expected: expected == {"STRING"},
+        "{} is not a path in quotes",
+        'write `use "lib/resnet.arch" (Bottleneck)`',
+    ),
+    (
         lambda token, expected: (
-            token.type in ("COMMA", "RPAR", "EQUAL") and expected == {"COLON"}
+            token.type in ("COMMA", "RPAR", "EQUAL", "NAME") and expected == {"COLON"}
         ),
         "a parameter needs a type before {}",
         "write `c: int`, `p: float`, `act: op`; with a default, `c: int = 64`",
@@ -223,9 +303,31 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "arguments are separated by commas, and named with `=`",
     ),
     (
-        lambda token, expected: token.type in _INFIX and {"_ARROW", "WHEN"} <= expected,
-        "{} does not join tensors",
-        "write `add {{ a; b }}`, `mul {{ a; b }}`, `mul(0.5)`; in a repeat, `step * (n + 1)`",
+        lambda token, expected: (
+            token.type in ("EQUAL", "CMP", "DOT") and {"_ARROW", "WHEN"} <= expected
+        ),
+        "{} does not join steps",
+        "steps are joined by `->`",
+    ),
+    (
+        lambda token, expected: token.type == "VBAR" and {"_ARROW", "WHEN"} <= expected,
+        "{} does not join steps",
+        "steps are joined by `->`; a table's row begins on its own line and ends with `|`",
+    ),
+    *(
+        (
+            lambda token, expected, kind=kind: (
+                token.type == kind and {"_ARROW", "WHEN"} <= expected
+            ),
+            "{} does not join tensors",
+            help,
+        )
+        for kind, help in _INFIX.items()
+    ),
+    (
+        lambda token, expected: token.type == "AT" and {"COMMA", "RPAR"} <= expected,
+        "{} follows a value directly",
+        "channels and kernel are separated by a comma: `conv(64, 3x3)`",
     ),
     (
         lambda token, expected: token.type == "COMMA" and "RPAR" in expected,
@@ -271,9 +373,21 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "write `a, b: split(2)`; what enters a join is separated by `;`: `add {{ a; b }}`",
     ),
     (
-        lambda token, expected: token.type == "SLASHES" and {"FOR", "LBRACE"} <= expected,
+        lambda token, expected: (
+            token.type in ("SLASHES", "SLASH") and {"FOR", "LBRACE"} <= expected
+        ),
         "{} stands where a step is missing",
         "a comment begins with `#`",
+    ),
+    (
+        lambda token, expected: token.type == "SIZE" and {"FOR", "LBRACE"} <= expected,
+        "{} stands where a step is missing",
+        "a step begins with its name: `conv(64, 3x3)`",
+    ),
+    (
+        lambda token, expected: token.type == "MINUS" and {"FOR", "LBRACE"} <= expected,
+        "{} stands where a step is missing",
+        "a line begins with its label or its first step",
     ),
     (
         lambda token, expected: token.type == "NUMBER" and {"FOR", "LBRACE"} <= expected,
@@ -304,6 +418,13 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         lambda token, expected: token.type == "_ARROW" and {"LBRACE", "COLON"} <= expected,
         "{} needs ports on both sides",
         "write `block Name(…): input -> output {{ … }}`",
+    ),
+    (
+        lambda token, expected: (
+            token.type in ("SLASH", "LBRACE") and {"NUMBER", "STRING", "NAME"} <= expected
+        ),
+        "{} stands where a value is missing",
+        "arguments are named with `=`: `stride=2`",
     ),
     (
         lambda token, expected: {"NUMBER", "STRING", "NAME"} <= expected,

@@ -103,7 +103,7 @@ class Op(Record):
     """The functions that a written file carries for it, with their source: `recalled`."""
 
     hints: ClassVar[Mapping[str, str]] = {}
-    """The mend for an attribute whose value is of no type that it takes."""
+    """The mend for an attribute whose value is of no type that it takes, or for one value."""
 
     @property
     def each(self) -> bool:

@@ -280,8 +280,9 @@ class Attention(Op):
         q, k, v = inputs
         for number, x in enumerate(inputs):
             if len(x) != 2 or x[1] != q[1]:
+                beside = f" where q is {spell_shape(q)}" if len(x) == 2 else ""
                 raise OpError(
-                    f"`attention` cannot take {spell_shape(x)} where q is {spell_shape(q)}",
+                    f"`attention` cannot take {spell_shape(x)}{beside}",
                     help="tokens are rows: [L, C], [M, C] and [M, C]; "
                     'rearrange("c h w -> (h w) c") makes them',
                     operand=number,

@@ -218,7 +218,11 @@ class Rearrangement(Record):
                 raise _bad(pattern, "a name appears twice on one side")
         if set(known) ^ set(wanted):
             odd = sorted(set(known) ^ set(wanted))
-            raise _bad(pattern, f"{listing(odd)} must appear on both sides")
+            message, help = f"{listing(odd)} must appear on both sides", ""
+            if joined := [name for name in odd if f"({name})" in pattern]:
+                apart = " ".join(joined[0])
+                help = f"names are separated by spaces: `({apart})`"
+            raise _bad(pattern, message, help)
         named = len(left) - ((ELLIPSIS,) in left)
         if rank < named or (rank > named and named == len(left)):
             raise _bad(pattern, f"the left side has {named} axes, but the input has {rank}")
@@ -441,7 +445,9 @@ def _groups(pattern: str, text: str) -> tuple[Names, ...]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None:
-            raise _bad(pattern, f"`{text[position:].strip()[0]}` is not a valid axis name")
+            character = text[position:].strip()[0]
+            help = "three dots are axes without names: `...`" if character == "…" else ""
+            raise _bad(pattern, f"`{character}` is not a valid axis name", help)
         token, position = match[1], match.end()
         if token in "()":
             if (token == "(") != (inner is None):
@@ -464,5 +470,5 @@ def _free(wanted: str, taken: dict[str, str]) -> str:
     return next(c for c in letters if c not in taken.values())
 
 
-def _bad(pattern: str, message: str) -> OpError:
-    return OpError(f'in "{pattern}": {message}', attribute="pattern", code="E401")
+def _bad(pattern: str, message: str, help: str = "") -> OpError:
+    return OpError(f'in "{pattern}": {message}', attribute="pattern", code="E401", help=help)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from cnndsl.diagnostics import OpError
 from cnndsl.ops.arrays import kernels, np
@@ -33,6 +33,13 @@ from cnndsl.symbolic import Sym
 Numbers = tuple[float, ...]
 
 
+LINEAR = dict.fromkeys(
+    ("mode=linear", "mode=trilinear"),
+    'write `mode="bilinear"`: it is linear along every axis, whatever their number',
+)
+"""The mend for what PyTorch calls it in one and in three dimensions."""
+
+
 @op("resize", Family.UPSAMPLE)
 class Resize(Op):
     """Interpolation to a given size.  (C, *S) → (C, *size).
@@ -51,6 +58,7 @@ class Resize(Op):
     keeps = NOTHING
     laid = by_format
     titled = ("mode",)
+    hints: ClassVar = LINEAR
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
         """The nearest position, or the two of each axis around its own."""
@@ -111,6 +119,7 @@ class Upsample(Op):
     keeps = NOTHING
     laid = by_format
     titled = ("factor", "mode")
+    hints: ClassVar = LINEAR
 
     def resolved(self, *inputs: Shape) -> Op:
         """Whole factors as such, one an axis."""

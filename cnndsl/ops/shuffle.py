@@ -86,7 +86,10 @@ class PixelShuffle(Dealt):
         c, h, w = (inputs[0][0], *spatial(inputs[0], self.name, (2,)))
         r = self.factor
         if r < 1 or c % (r * r):
-            raise OpError(f"{int(r)}² does not divide {int(c)} channels", attribute="factor")
+            message = f"{int(r)}² does not divide {int(c)} channels"
+            wide = int(c * r * r)
+            help = f"for {int(c)} channels, {wide} must enter: `conv({wide}, 3x3)` gives them"
+            raise OpError(message, attribute="factor", help=help if r > 0 else "")
         return (c // (r * r), h * r, w * r)
 
     def window(self, *inputs: Shape) -> Window:

@@ -7,7 +7,7 @@ from dataclasses import MISSING
 from functools import cache
 from typing import Any
 
-from cnndsl.diagnostics import OpError, spelling
+from cnndsl.diagnostics import OpError, did_you_mean, spelling
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Auto, TfSame
 from cnndsl.ops.initial import Constant, Init
@@ -34,7 +34,8 @@ def bind(cls: type[Op], arguments: dict[str, object], rank: int) -> Op:
         try:
             values[name] = convert(name, value, known[name].type, rank)
         except OpError as error:
-            error.help = error.help or cls.hints.get(name, "")
+            said = cls.hints.get(f"{name}={value}")
+            error.help = said or error.help or cls.hints.get(name, "")
             raise
     defaults = _defaults(cls, rank)  # type: ignore[arg-type]
     for name in known:
@@ -146,9 +147,16 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
             code="E303",
         )
     expected = either([_EXPECTED.get(k, k.strip("'\"")) for k in kind.split(" | ")])
+    kinds = kind.split(" | ")
+    help = divides(value) if "int" in kinds else ""
+    if isinstance(value, str):
+        help = did_you_mean(value, [k.strip("'\"") for k in kinds if k[0] in "'\""])
+    elif isinstance(value, tuple) and "Size" in kinds and len(value) != rank:
+        axes = "axis" if rank == 1 else "axes"
+        help = f"the input has {rank} spatial {axes}; the batch's axis is never written"
     raise OpError(
         f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
-        help=divides(value) if "int" in kind.split(" | ") else "",
+        help=help,
         attribute=name,
         code="E303",
     )

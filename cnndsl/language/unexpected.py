@@ -132,9 +132,8 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         return fault("E102", "the doc string is never closed", span, help=help)
     if source.text.startswith("=>", span.start):
         span = Span(source, span.start, span.start + 2)
-        edit = Edit(span, "->", certain=True)
-        help = "steps are joined by `->`"
-        return fault("E101", "`=>` does not join steps", span, help=help, edit=edit)
+        mend, help = Edit(span, "->", certain=True), "steps are joined by `->`"
+        return fault("E101", "`=>` does not join steps", span, help=help, edit=mend)
     before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
     if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:
         stop = span.start - len(before[0]) + len(before[1])

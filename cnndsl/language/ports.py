@@ -60,7 +60,10 @@ def block_inputs(
         by_name = _by_name(given, operands[0], declaration.name, span)
         if by_name is not None:
             return by_name
-    many = [number for number, port in enumerate(given) if port.many]
+    many = [port for port in given if port.many]
+    if len(many) > 1:
+        message = f"`{declaration.name}` has two families: nothing says where the first ends"
+        raise fault("E220", message, many[1].span, help="only one input may be a family")
     if not many and len(tensors) != len(given):
         count = f"{len(given)} input{'s' if len(given) > 1 else ''}"
         wanted = f"{count} ({', '.join(port.name for port in given)})"

@@ -15,6 +15,7 @@ from cnndsl.graph import Network
 from cnndsl.language import tree
 from cnndsl.language.names import BlockDefinition, OpRef
 from cnndsl.ops.facts import Auto
+from cnndsl.structure import Block
 
 Parameter = tuple[int, str]
 
@@ -50,6 +51,7 @@ class Parameters:
         block = max((i.block for i in unit.instances), key=lambda b: len(b.inputs))
         declared = declaration.inputs or ()
         families: dict[str, list[str]] = {}
+        named: dict[str, list[T]] = {}
         for port in block.inputs:
             families.setdefault(port.partition("[")[0], []).append(port)
         for one in declared:
@@ -62,7 +64,8 @@ class Parameters:
             while wanted in unit.locals:
                 wanted += "_"
             said = self.said(written, params)
-            if said is None:
+            ragged = any(port not in i.block.inputs for port in ports for i in unit.instances)
+            if said is None or ragged:
                 unit.channel_names[family] = wanted
                 unit.locals.add(wanted)
             variable = "x" if family == "in" else identifier(family)
@@ -72,28 +75,43 @@ class Parameters:
                 width: ast.expr = python.name(said or wanted)
                 if many:
                     run = python.item(run, python.constant(number))
+                if many and said is None:
                     width = python.item(width, python.constant(number))
-                tensor = T((), run)
-                sizes = [int(n) for n in block.inputs[port].shape]
-                shape: list[int] = [python.Int(sizes[0], width)]
-                shape += [python.Int(n, python.name("§")) for n in sizes[1:]]
-                unit.shaped(tensor, shape)
-                have = [i for i in unit.instances if port in i.block.inputs]
-                unit.bind(tensor, [(i, i.block.inputs[port]) for i in have])
-                if len(have) < len(unit.instances) and said is None:
-                    unit.counted[family] = (variable, wanted)
-                tensors.append(tensor)
-                if written is not None and written.shape is not None:
-                    self.dims(unit, written, tensor)
+                tensors.append(self.port(unit, block, port, written, (run, width)))
+            named.setdefault(said or "", []).extend(tensors)
             unit.ports[family] = tensors if many else tensors[0]
-            if many and family not in unit.counted:
-                unit.lengths |= dict.fromkeys((variable, said or wanted), len(tensors))
+            if ragged:
+                unit.counted[family] = (variable, wanted)
+            elif many:
+                unit.lengths |= dict.fromkeys((variable, wanted), len(tensors))
             if family != "in":
                 unit.tensors[family] = {(): tuple(tensors)}
                 for number, tensor in enumerate(tensors):
                     unit.tensors[family][number,] = (tensor,)
         for param in declaration.params:
             self.parameter(unit, param, model)
+            for tensor in named.get(identifier(param.name), ()):
+                widen(tensor, unit.meanings[param.name])
+
+    def port(
+        self,
+        unit: Unit,
+        block: Block,
+        name: str,
+        written: tree.Port | None,
+        said: tuple[ast.expr, ast.expr],
+    ) -> T:
+        """The tensor of a port; `said` are it in `forward` and its channels."""
+        run, width = said
+        tensor = T((), run)
+        first, *rest = (int(size) for size in block.inputs[name].shape)
+        free = (python.Int(size, python.name("§")) for size in rest)
+        unit.shaped(tensor, [python.Int(first, width), *free])
+        have = [i for i in unit.instances if name in i.block.inputs]
+        unit.bind(tensor, [(i, i.block.inputs[name]) for i in have])
+        if written is not None and written.shape is not None:
+            self.dims(unit, written, tensor)
+        return tensor
 
     def channels(self, family: str, count: int, plural: bool) -> str:
         """The constructor's name for what a port's tensors have as channels."""
@@ -227,6 +245,13 @@ class Parameters:
         node = python.name(identifier(name))
         unit.meanings[name] = Layer(node, bool(takes[0][1]))
         unit.arguments[identifier(name)] = name
+
+
+def widen(tensor: T, channels: object) -> None:
+    """Give a port's tensor the channels that its parameter turned out to be: a number, too."""
+    if isinstance(channels, ast.expr):
+        width: int = python.carry(int(tensor.shape[0]), channels)
+        tensor.shape = (width, *tensor.shape[1:])
 
 
 def is_cube(value: object) -> bool:

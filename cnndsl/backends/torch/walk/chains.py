@@ -152,7 +152,7 @@ class Chains(Repeats):
     def behind(self, links: Sequence[Link], flow: Flow) -> Flow:
         """The functions behind a chain's module."""
         for link in links:
-            if isinstance(link.views[0][1], Group):
+            if any(isinstance(one, Group) for _, one in link.views):
                 return self.term(link.term, link.views, flow, "") or ()
             flow = (self.function(link, flow[0]), *flow[1:])
         return flow
@@ -160,7 +160,7 @@ class Chains(Repeats):
     def function(self, link: Link, entered: T) -> T:
         """A link of a chain in `forward`."""
         unit = self.unit
-        if link.test is not None and truth(link.test) is False:
+        if not link.views or (link.test is not None and truth(link.test) is False):
             return entered
         outer, unit.defaults = unit.defaults, link.defaults
         if link.test is None:

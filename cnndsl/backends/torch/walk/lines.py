@@ -8,6 +8,7 @@ from contextlib import suppress
 from cnndsl.backends.torch import python
 from cnndsl.backends.torch.expressions import CannotTranslateError, translate, truth
 from cnndsl.backends.torch.instances import Identity, T
+from cnndsl.backends.torch.tidy import Rename
 from cnndsl.backends.torch.walk.chains import Chains
 from cnndsl.backends.torch.walk.parts import (
     Flow,
@@ -143,7 +144,9 @@ class Lines(Chains):
             return (whole,)
         with self.under(python.negated(test)) as other:
             second: list[Operand] | None = None if operands is None else []
-            left = self.alternatives(rest, views, start, second) if rest else start
+            left = (
+                self.alternatives(rest, self.off(line, views), start, second) if rest else start
+            )
         if operands is not None:
             assert first is not None
             assert second is not None
@@ -154,28 +157,25 @@ class Lines(Chains):
         absent = not rest and sourced
         if taken is None or (not absent and (left is None or len(left) != len(taken))):
             raise CannotTranslateError("two ways that give unlike values")
+        hint = line.labels[0].name if line.labels else ""
         joined: list[T] = []
-        for number, tensor in enumerate(taken):
-            name = unit.variable(line.labels[0].name if line.labels else "")
+        for place, tensor in enumerate(taken):
+            name = unit.variable(hint)
             then.append(python.assign(name, tensor.run))
-            other_value = python.constant(None) if absent else left[number].run  # type: ignore[index]
-            other.append(python.assign(name, other_value))
-            shape = tensor.shape
-            if not absent:
-                assert left is not None
-                shape = merged(unit, test, tensor, left[number])
-            one = T(shape, python.name(name), list(tensor.ids))
-            for identity in tensor.ids:
-                unit.known[identity] = one
-            if not absent:
-                assert left is not None
-                others = elsewhere(left[number], on)
+            one = T(tensor.shape, python.name(name), list(tensor.ids))
+            unit.known |= dict.fromkeys(tensor.ids, one)
+            if absent or left is None:
+                other.append(python.assign(name, python.constant(None)))
+            else:
+                give(other, name, left[place])
+                one.shape = merged(unit, test, tensor, left[place])
+                others = elsewhere(left[place], on)
                 one.ids += others
                 if rest:
-                    for identity in others:
-                        unit.known[identity] = one
+                    unit.known |= dict.fromkeys(others, one)
             joined.append(one)
-        unit.fwd.append(ast.If(flag, then, other))
+        alike = len(then) == len(other) and all(map(python.same, then, other))
+        unit.fwd += then if alike else [ast.If(flag, then, other)]
         flow = tuple(joined)
         self.label(line, flow, on)
         for one_line in rest:
@@ -183,6 +183,13 @@ class Lines(Chains):
         if operands is not None:
             self.offered(operands, flow)
         return flow
+
+    def off(
+        self, line: tree.LineStatement, views: Views[dict[int, Line]]
+    ) -> Views[dict[int, Line]]:
+        """Where a line is not there."""
+        number = self.unit.definition.line_numbers[id(line)]
+        return [(i, found) for i, found in views if number not in found or not found[number].on]
 
     def through(self, line: tree.LineStatement, operands: object) -> Flow | None:
         """What entered, where a block's last line gives the next of its kind its input."""
@@ -227,8 +234,9 @@ class Lines(Chains):
     ) -> T | None:
         """Two ways that are one module each: `self.x = A if test else B`."""
         unit = self.unit
-        if len(rest) > 1 or start is None or len(start) != 1:
+        if len(rest) > 1:
             return None
+        before = start[0] if start is not None and len(start) == 1 else None
         if not rest and on[0][1].source is not None:
             return None
         name = self.one_module(line)
@@ -236,8 +244,8 @@ class Lines(Chains):
         if other is not None and not self.terms(line):
             entered = self.source_of(line, on)
             if entered is not None:
-                whole = self.optional(line, on, test, other, views, entered, start[0])
-                if whole is not None or entered is start[0]:
+                whole = self.optional(line, on, test, other, views, entered, before)
+                if whole is not None or entered is before:
                     return whole
         if name is None or (other is not None and other.condition is not None):
             return None
@@ -252,8 +260,9 @@ class Lines(Chains):
             if name != second and line.labels and other.labels and holds(on) and holds(others):
                 return None  # each has its own place
             name = name if name == second else name if line.labels else second
-        source = self.source_of(line, on)
-        entered = start[0] if source is None else source
+        entered = self.source_of(line, on) or before
+        if entered is None:
+            return None
         a, one = self.lone(line, on, entered)
         if other is None:
             b: ast.expr = python.call("nn.Identity")
@@ -279,7 +288,7 @@ class Lines(Chains):
         other: tree.LineStatement,
         views: Views[dict[int, Line]],
         entered: T,
-        start: T,
+        before: T | None,
     ) -> T | None:
         """What enters, or a module: `self.projection = … if … else nn.Identity()`."""
         name = self.one_module(other)
@@ -287,7 +296,7 @@ class Lines(Chains):
         others = [(i, lines[number]) for i, lines in views if lines[number].on]
         if name is None or not others or other.condition is not None:
             return None
-        if (self.source_of(other, others) or start) is not entered:
+        if (self.source_of(other, others) or before) is not entered:
             return None
         module, out = self.lone(other, others, entered)
         against = python.negated(test)
@@ -357,6 +366,21 @@ def _without_flow(term: tree.Term) -> bool:
     return isinstance(term, tree.ForTerm) or (
         isinstance(term, tree.CallTerm) and term.operands is not None
     )
+
+
+def give(statements: list[ast.stmt], name: str, tensor: T) -> None:
+    """Call a tensor so at the end of a branch: `elif` where another condition gave it."""
+    made = tensor.run
+    match statements[-1:]:
+        case [ast.If() as last] if isinstance(made, ast.Name) and any(
+            isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store) and one.id == made.id
+            for one in ast.walk(last)
+        ):
+            put = Rename({made.id: name})
+            statements[:] = [put.visit(one) for one in statements]
+            tensor.run = python.name(name)
+        case _:
+            statements.append(python.assign(name, made))
 
 
 def holds(views: Views[Line]) -> bool:

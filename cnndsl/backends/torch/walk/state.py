@@ -50,6 +50,8 @@ class State(ABC):
         self.stack: list[int | Turning] = []
         self.lists: dict[str, dict[tuple[int, ...], ast.expr]] = {}
         self.single: dict[str, ast.Assign] = {}
+        self.apart: dict[str, ast.expr] = {}
+        """The same modules, with the conditions around a loop around its list too."""
         self.threads: dict[str, ast.expr | None] = {}
         """The running channels of the loops around, and what an inner loop leaves in them."""
         self.ragged: dict[str, Operand] = {}
@@ -216,7 +218,12 @@ class State(ABC):
         """What a line's source says: one tensor may enter by two ports, or have two labels."""
         flow: Flow = ()
         match line.terms[0]:
-            case tree.CallTerm(path=tree.NamePath(name=name, parts=())):
+            case (
+                tree.CallTerm(path=tree.NamePath(name=name, parts=()))
+                | tree.CallTerm(
+                    path=tree.NamePath(name=name, parts=[tree.Index(items=[tree.Every()])])
+                )
+            ):
                 flow = self.unit.tensors.get(name, {}).get((), ())
             case tree.CallTerm(
                 path=tree.NamePath(name=name, parts=[tree.Index() as at]) as path
@@ -224,12 +231,13 @@ class State(ABC):
                 if name in self.unit.tensors:
                     with suppress(CannotTranslateError):
                         flow = (self.unit.tensor(name, self.unit.numbers_of(at, path)),)
-        if len(flow) == 1 and all(
-            (id(i.block), t.node, t.output) in flow[0].ids
-            for i, view in views
-            for t in view.source or ()
+        sources = [(i, view.source or ()) for i, view in views]
+        if all(len(source) == len(flow) for _, source in sources) and all(
+            (id(i.block), t.node, t.output) in one.ids
+            for i, source in sources
+            for t, one in zip(source, flow, strict=True)
         ):
-            return flow
+            return flow or None
         return None
 
     def terms(self, line: tree.LineStatement) -> tuple[tree.Term, ...]:
@@ -411,9 +419,7 @@ class State(ABC):
         stack = [t for t in self.stack if not (isinstance(t, Turning) and t.shared)]
         turns = tuple(turn for turn in stack if isinstance(turn, int))
         loops = stack[len(turns) :]
-        tests = unit.conditions
-        for test in reversed(tests):
-            module = python_choice(test, module, python.call("nn.Identity"))
+        bare, module = module, where(unit.conditions, module)
         access: ast.expr = python.dotted(f"self.{name}")
         for turn in turns:
             access = python.item(access, python.constant(turn))
@@ -432,10 +438,18 @@ class State(ABC):
                 append = python.attribute(python.name(loop.lists[name]), "append")
                 unit.init.append(ast.Expr(python.call(append, module)))
                 return access
+        outside = loops[0].conditions if loops and isinstance(loops[0], Turning) else None
+        around = unit.conditions[:outside]
+        inside = unit.conditions[len(around) :]
+        bare = where(inside, bare)
         for loop in reversed(loops):
             assert isinstance(loop, Turning)
-            comprehension = over_family(loop, module, unit.columns)
-            module = python.call("nn.ModuleList", ast.GeneratorExp(*comprehension))
+            module, bare = (
+                python.call(
+                    "nn.ModuleList", ast.GeneratorExp(*over_family(loop, one, unit.columns))
+                )
+                for one in (module, bare)
+            )
         if loops and any(
             isinstance(node, ast.Subscript) and isinstance(node.value, ast.Tuple)
             for node in ast.walk(module)
@@ -444,7 +458,7 @@ class State(ABC):
         if turns:
             known = self.lists.setdefault(name, {})
             if turns in known:
-                return access
+                module = beside(known[turns], unit.conditions, bare)
             known[turns] = module
             old = self.single.get(name)
             if old is not None:
@@ -453,22 +467,27 @@ class State(ABC):
             unit.init.append(self.single[name])
             unit.attributes.add(name)
             return access
-        if name in self.single:
-            known_statement = self.single[name]
-            before = known_statement.value
-            match before, module:
-                case (
-                    ast.IfExp(test=test, orelse=ast.Call() as nothing),
-                    ast.IfExp(test=now, body=taken),
-                ) if python.same(nothing, python.call("nn.Identity")) and python.same(
-                    now, python.negated(test)
-                ):
-                    known_statement.value = python_choice(test, before.body, taken)
-            return access
-        unit.attributes.add(name)
-        self.single[name] = python.assign(f"self.{name}", module)
-        unit.init.append(self.single[name])
+        self.stand(name, module, around, bare)
         return access
+
+    def stand(
+        self, name: str, module: ast.expr, around: Sequence[ast.expr], bare: ast.expr
+    ) -> None:
+        """Register a module; another at its place stands where it does not.
+
+        `bare` is the module without the conditions `around`, of which a loop's are in its list.
+        """
+        if name not in self.single:
+            self.unit.attributes.add(name)
+            self.single[name] = python.assign(f"self.{name}", module)
+            self.apart[name] = where(around, bare)
+            self.unit.init.append(self.single[name])
+            return
+        known = self.apart.get(name)
+        if known is not None:
+            both = beside(known, around, bare)
+            if not python.same(both, known):
+                self.single[name].value = self.apart[name] = both
 
     def local(self, wanted: str) -> str:
         """A new local variable of the constructor."""
@@ -514,6 +533,30 @@ class State(ABC):
         self, term: tree.Term, views: Views[Any], flow: Flow | None, hint: str
     ) -> Flow | None:
         """One term of a line."""
+
+
+NOTHING = python.call("nn.Identity")
+
+
+def where(tests: Sequence[ast.expr], module: ast.expr) -> ast.expr:
+    """A module where all the conditions hold, each within the one before it; else nothing."""
+    for test in reversed(tests):
+        module = python_choice(test, module, python.clone(NOTHING))
+    return module
+
+
+def beside(known: ast.expr, tests: Sequence[ast.expr], module: ast.expr) -> ast.expr:
+    """What stands at a module's place, with another where that is nothing."""
+    if python.same(known, NOTHING):
+        return where(tests, module)
+    match known:
+        case ast.IfExp(test=test, body=then, orelse=other) if tests:
+            first, rest = tests[0], tests[1:]
+            if python.same(test, first):
+                return python_choice(test, beside(then, rest, module), other)
+            if python.same(python.negated(test), first):
+                return python_choice(test, then, beside(other, rest, module))
+    return known
 
 
 def says_none(written: tree.Expression) -> bool:

@@ -1,0 +1,204 @@
+"""Constructs of the language combined are written as their blocks, and compute the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnndsl.backends.torch import write
+from cnndsl.network import loads
+from tests.torch.test_written import agree
+
+SEP = "block Sep(c: int) { relu -> dwconv(3x3) -> conv(c, 1x1, norm=bn) }"
+WRITTEN = {
+    "a block, a chain and a function under one label": f"""{SEP}
+block Pick(kind: "sep" | "max" | "skip"): x[C, H, W] -> y[C, H, W] {{
+  y: x -> Sep(C) when kind == "sep"
+  else y: x -> maxpool(3x3, stride=1, pad=1) -> bn when kind == "max"
+  else y: x -> relu
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Pick("sep")
+  b: Pick("max")
+  y: Pick("skip")
+}}""",
+    "a block, a chain and a lone module under one label": f"""{SEP}
+block Pick(c: int, kind: str): x[C, H, W] -> y[c, H, W] {{
+  y: x -> Sep(c) when kind == "sep"
+  else y: x -> maxpool(3x3, stride=1, pad=1) -> bn when kind == "max"
+  else y: x -> conv(c, 1x1)
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Pick(4, "sep")
+  b: Pick(4, "max")
+  c: add {{ a; b }} -> Pick(6, "conv")
+  y: Pick(6, "sep")
+}}""",
+    "five ways, some of two conditions, some without weights": f"""{SEP}
+block Half(c: int): x[C, H, W] -> y[c, _, _] {{ y: x -> conv(c, 1x1, stride=2) -> bn }}
+block Pick(c: int, kind: str, s: int = 1): x[C, H, W] -> y[c, _, _] {{
+  y: x -> Sep(c) -> maxpool(s) -> Sep(c) when kind == "sep"
+  else y: x -> maxpool(3x3, stride=s, pad=1) -> bn when kind == "max"
+  else y: x -> Half(c) when kind == "skip" and s == 2
+  else y: x when kind == "skip"
+  else y: x -> avgpool(1, stride=s) -> mul(0.5)
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Pick(4, "sep")
+  b: a -> Pick(4, "skip")
+  y: add {{
+    b -> Pick(4, "max", 2)
+    a -> Pick(4, "skip", 2)
+    a -> Pick(4, "none", 2)
+    a -> Pick(4, "sep", 2)
+  }}
+}}""",
+    "in a join, behind a source, and in a loop": f"""{SEP}
+block Down(kind: str, c: int): x[C, H, W] -> y[c, _, _] {{
+  y: add {{
+    branch: x -> conv(c, 3x3, stride=2, norm=bn, act=relu) when kind == "conv"
+    else branch: x -> maxpool(2) -> conv(c, 1x1) -> bn when kind == "pool"
+    else branch: x -> Sep(c) -> maxpool(2) when kind == "sep"
+    else branch: x -> avgpool(2) -> scale
+    x -> maxpool(2) -> conv(c, 1x1)
+  }} -> relu
+}}
+model M: image[4, H=16, W=16] -> y {{
+  downs: for | kind    | c |
+             | "conv"  | 6 |
+             | "pool"  | 5 |
+             | "sep"   | 8 |
+             | "other" | 8 |
+  {{ Down(kind, c) }}
+  y: gap -> linear(3)
+}}""",
+    "a family whose channels are a parameter that all calls give alike": """
+block Fuse(c: int): *p[c, _, _] -> y[c, _, _] { y: add { p[*] } -> conv(c, 3x3) }
+model M: image[4, H=8, W=8] -> y {
+  a: image -> conv(4, 1x1)
+  b: Fuse(4) { a; a; image }
+  y: Fuse(4) { a; b }
+}""",
+    "a family whose channels are a parameter": """
+block Fuse(c: int): *p[c, _, _] -> y[c, _, _] { y: concat { p[*] } -> conv(c, 3x3) }
+model M(w: int = 4): image[4, H=8, W=8] -> y {
+  a: image -> conv(w, 1x1)
+  b: Fuse(w) { a; a; a }
+  c: conv(2 * w, 1x1)
+  y: Fuse(2 * w) { c; c; concat { a; b } }
+}""",
+    "a layer for each of a family whose channels are a parameter": """
+block Fuse(c: int): (x[c, _, _], *p[c, _, _]) -> y[c, _, _] {
+  y: add { x; for i in 0..len(p) { q[i]: p[i] -> conv(c, 1x1) } } -> conv(p[0].c, 3x3)
+}
+model M: image[4, H=8, W=8] -> y {
+  a: Fuse(4) { image; image; image }
+  b: conv(6, 3x3)
+  y: Fuse(6) { b; b }
+}""",
+    "a port whose channels are a parameter that all calls give alike": """
+block One(c: int = 4, k: int = 3): (x[c, H, W], z[k * c, H, W]) -> y[c, H, W] {
+  y: add { x; z -> conv(x.c, 3x3) } -> conv(x.c, 1x1)
+}
+model M: image[4, H=8, W=8] -> y {
+  a: image -> conv(12, 3x3)
+  b: One { image; a }
+  y: One { b; a }
+}""",
+    "a repeat of modules, or one of joins": f"""{SEP}
+block Stage(n: int, kind: "sep" | "res"): x[C, H, W] -> y[C, H, W] {{
+  body: x -> Sep(C) * n when kind == "sep"
+  else body: x -> {{ add {{ skip; conv(C, 3x3) }} -> relu }} * n
+  y: body -> bn
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Stage(2, "sep")
+  b: Stage(3, "res")
+  y: Stage(1, "res")
+}}""",
+    "a repeat of joins, or one of a module": f"""{SEP}
+block Stage(n: int, kind: "sep" | "res"): x[C, H, W] -> y[C, H, W] {{
+  body: x -> {{ add {{ skip; conv(C, 3x3) }} -> relu }} * n when kind == "res"
+  else body: x -> Sep(C) * n
+  y: body -> bn
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Stage(2, "sep")
+  b: Stage(3, "res")
+  y: Stage(1, "res")
+}}""",
+    "a repeat of a shared module, or of modules": """
+block R(n: int, tie: bool): x[C, H, W] -> y {
+  y: x -> { add { skip; conv(C, 3x3) } -> relu } * n shared when tie
+  else y: x -> { add { skip; conv(C, 3x3) } -> relu } * n
+}
+model M: image[4, H=8, W=8] -> y { R(2, true)
+                                   R(3, false)
+                                   y: R(3, true) }""",
+    "an optional step behind a block, which no call of one rank has": """
+block C(c: int, s: int = 1): x[_, *S] -> y {
+  y: x -> conv(c, 3, stride=s, norm=bn, act=relu) -> { dropout(10%) when s == 2 }
+}
+model M: (clip[3, T=4, H=8, W=8], image[3, H, W]) -> y {
+  a: clip -> C(4) -> gap
+  b: image -> C(4) -> C(8, 2) -> gap
+  y: concat { a; b }
+}""",
+    "turns of which each instance takes another way": f"""{SEP}
+block Cell(kinds: list, c: int): (s[c, H, W], t[c, H, W]) -> y[c, H, W] {{
+  u: add {{
+    for i in 0..len(kinds) {{
+      p[i]: s -> Sep(c) when kinds[i] == "sep"
+      else p[i]: t -> maxpool(3x3, stride=1, pad=1) -> bn when kinds[i] == "max"
+      else p[i]: t -> conv(c, 1x1)
+    }}
+  }}
+  y: u -> relu
+}}
+model M: image[4, H=8, W=8] -> y {{
+  a: Cell(["sep", "max"], 4) {{ image; image }}
+  b: image -> conv(4, 1x1)
+  y: Cell(["conv", "sep"], 4) {{ a; b }}
+}}""",
+    "a family's turn is a repeat, or a module": """
+block N(n: int): *p[C, _, _] -> *o {
+  for i in 0..2 {
+    o[i]: p[i] -> conv(C, 3x3, norm=bn, act=relu) * n when n > 0
+    else o[i]: p[i] -> conv(C, 1x1)
+  }
+}
+model M: image[4, H=8, W=8] -> y {
+  a: image -> conv(4, 3x3, stride=2)
+  f: N(2) { image; a }
+  g: N(0) { f[*] }
+  y: concat { g[0] -> gap; g[1] -> gap }
+}""",
+    "one tensor enters a family twice": """
+block Join(c: int): (a[c, _, _], *p[c, _, _]) -> y[c, _, _] {
+  y: add { a; p[*] -> concat -> conv(c, 1x1) } -> bn
+}
+model M: image[4, H=8, W=8] -> y {
+  a: image -> conv(4, 3x3)
+  b: Join(4) { image; a; a; image }
+  c: Join(4) { b; b; b; b }
+  y: Join(4) { b; a; image; c }
+}""",
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_constructs_combined_are_written_as_blocks(kind: str) -> None:
+    agree(WRITTEN[kind])
+    found = write(loads(WRITTEN[kind]))
+    assert not found.because
+    assert found.fault is None
+
+
+def test_a_class_takes_a_family_in_order_though_one_tensor_enters_twice() -> None:
+    text = write(loads(WRITTEN["one tensor enters a family twice"])).text
+    assert "torch.cat(p, 1)" in text
+    assert "class Join2" not in text
+
+
+def test_alternatives_are_told_apart_by_elif() -> None:
+    text = write(loads(WRITTEN["a block, a chain and a lone module under one label"])).text
+    assert '        elif self.kind == "max":\n' in text

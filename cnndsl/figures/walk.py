@@ -54,6 +54,19 @@ def ratio(network: Network, nodes: Iterable[str], call: Call) -> int:
 
 def read(network: Network, name: str) -> list[tuple[str, int]]:
     """The operands of a node of which more than the size is read: what an edge is drawn of."""
+    if not _LAST or _LAST[0][0] is not network:
+        _LAST[:] = [(network, {})]
+    known = _LAST[0][1]
+    if name not in known:
+        known[name] = _read(network, name)
+    return known[name]
+
+
+_LAST: list[tuple[Network, dict[str, list[tuple[str, int]]]]] = []
+"""The last network that was asked about: it is planned several times."""
+
+
+def _read(network: Network, name: str) -> list[tuple[str, int]]:
     operands = network.operands(name)
     if len(operands) != 1:
         # A node of several operands reads each of them.

@@ -154,6 +154,7 @@ def colours(name: str) -> Palette:
         found[f"{role}-band"] = (mixed(fill, line, 0.36), "none")
         found[f"{role}-bandtop"] = (mixed(fill, line, 0.2), "none")
         found[f"{role}-edge"] = ("none", line)
+        found[f"{role}-tap"] = (line, "none")
     fill, line = found["upsample"]
     strong = mixed(fill, line, 0.16)
     for face, colour in (("", strong), ("-top", fill), ("-side", mixed(fill, line, 0.45))):

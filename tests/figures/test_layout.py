@@ -15,7 +15,7 @@ from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.paint import Group, Path, Text, leaves, shifted
+from cnndsl.figures.paint import Area, Group, Path, Picture, Text, leaves, shifted
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
@@ -783,3 +783,35 @@ def test_columns_of_a_table_stand_under_the_branches_that_say_them(name: str) ->
     # A rule for each branch, as wide as its boxes.
     sides = {(spot.left, spot.right) for spot in last.values()}
     assert {(left, right) for left, right, _ in table.rules} <= sides
+
+
+def test_a_dilated_window_is_drawn_as_wide_as_its_rate() -> None:
+    found = loads(
+        "model M: x[3, H=65, W=65] -> y {\n"
+        "  y: concat {\n    a: for r in [3, 6, 12] { conv(8, 3x3, dilation=r) }\n"
+        "    conv(8, 3x3)\n  }\n}"
+    )
+    page = arranged(found)
+    pitches = {}
+    for group in nodes_of(picture(page)):
+        taps = [part for part in group.children if isinstance(part, Area) and part.width < 3]
+        xs = sorted({round(tap.x, 2) for tap in taps})
+        if xs:
+            assert len(taps) == 9
+            assert len(xs) == 3
+            (word,) = (
+                t.text for t in group.children if isinstance(t, Text) and "rate" in t.text
+            )
+            pitches[int(word.split()[1])] = xs[1] - xs[0]
+            words = [t for t in group.children if isinstance(t, Text) and t.anchor == "middle"]
+            for text in words:
+                wide = font.width(text.text, text.size, bold=text.bold)
+                assert text.x - wide / 2 > xs[-1] + taps[0].width
+    assert sorted(pitches) == [3, 6, 12]
+    assert pitches[6] == pytest.approx(pitches[12] / 2, abs=0.02)
+    assert pitches[3] < pitches[6]
+
+
+def nodes_of(found: Picture) -> list[Group]:
+    """The boxes of a picture."""
+    return [part for part in found.parts if isinstance(part, Group) and part.kind == "node"]

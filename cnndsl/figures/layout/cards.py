@@ -65,6 +65,10 @@ NAMED = 60.0
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
+TAPS, TAP = 20.0, 2.4
+"""The side of the largest grid of a dilated window's taps, and of a tap."""
+LEAST_RATE, SEEN = 4, (2, 3)
+"""A rate that is drawn as far apart as may be, and the sides of windows that are drawn."""
 CELL = 84.0
 """The greatest width of words in a cell of a matrix."""
 NARROWED = {Family.POOL, Family.UPSAMPLE}
@@ -107,6 +111,8 @@ class Card:
     """In a matrix: without an outline."""
     optional: bool = False
     """Not every call has it, and it says when it is there."""
+    taps: tuple[int, float] | None = None
+    """How many taps a dilated window has along a side, and from one to the next in pixels."""
 
     @property
     def sized(self) -> bool:
@@ -147,7 +153,7 @@ class Cards:
 
         On a `narrow` page words stand in more lines before a box is widened for them.
         """
-        self.network = network
+        self.network, self.scene = network, scene
         self.way = way
         self.narrow = narrow = way.narrow
         self.least, self.most = WIDTHS[narrow]
@@ -243,7 +249,8 @@ class Cards:
         text = max(
             *map(self._bold, titles), *(font.width(line, face.small) for line in lines), 0.0
         )
-        width = text + 2 * self.inset + self._slant(box)
+        taps = self._taps(box)
+        width = text + 2 * self.inset + self._slant(box) + (TAPS + self.inset if taps else 0)
         if not self.narrow or self.frame is not None:
             width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + BESIDE + 0.5))
         height = (
@@ -253,7 +260,28 @@ class Cards:
             + (2.5 if lines else 0)
         )
         optional = bool(box.condition) and box.key not in self.sure
-        return Card(tuple(titles), tuple(lines), label, width, height, optional=optional)
+        card = Card(tuple(titles), tuple(lines), label, width, height, optional=optional)
+        return replace(card, taps=taps)
+
+    def _taps(self, box: Box) -> tuple[int, float] | None:
+        """The taps of a dilated window of a plane: as far apart as its rate is among all."""
+        rate, side = self._rate(box)
+        if not rate:
+            return None
+        most = max(LEAST_RATE, *(self._rate(one)[0] for one in self.scene.boxes()))
+        return side, max((TAPS - TAP) / (side - 1) * rate / most, TAP + 0.8)
+
+    def _rate(self, box: Box) -> tuple[int, int]:
+        """The rate that a box says, and the side of its window; 0 where it says none."""
+        for word in self.say(box, self.frame).attributes if box.family is Family.CONV else ():
+            head, _, rate = word.partition(" ")
+            if head == "rate" and rate.isdecimal() and box.nodes:
+                kernel: tuple[int, ...] = getattr(
+                    self.network.node(box.nodes[0]).op, "kernel", ()
+                )
+                if len(kernel) == 2 and len({*kernel}) == 1 and kernel[0] in SEEN:
+                    return int(rate), int(kernel[0])
+        return 0, 0
 
     def _many(self, box: Box, title: str, label: str) -> Card:
         """Several values of one box: their names, and the size of each that differs."""

@@ -9,6 +9,8 @@ from cnndsl.figures.layout.cards import (
     CARD,
     LABEL,
     OPTIONAL,
+    TAP,
+    TAPS,
     TITLE,
     Card,
     Cards,
@@ -88,7 +90,9 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     card = cards[spot.box]
     role = role or role_of(spot.box.family)
     children: list[Part] = [] if card.bare else list(_outline(spot, card, role))
-    children += _words(spot, card, cards.type)
+    if card.taps:
+        children += _taps(spot, *card.taps, role, cards.inset)
+    children += _words(spot, card, cards.type, (TAPS + cards.inset) / 2 if card.taps else 0.0)
     data: tuple[tuple[str, str], ...] = (
         ("count", str(spot.box.count)),
         ("layers", str(len(spot.box.nodes))),
@@ -105,7 +109,18 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     )
 
 
-def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
+def _taps(spot: Spot, side: int, step: float, role: str, inset: float) -> list[Part]:
+    """A dilated window at the left of a box."""
+    left = spot.left + inset + (TAPS - TAP - (side - 1) * step) / 2
+    top = spot.y - (TAP + (side - 1) * step) / 2
+    return [
+        Area(left + step * x, top + step * y, TAP, TAP, f"{role}-tap", 0, stroke=0)
+        for y in range(side)
+        for x in range(side)
+    ]
+
+
+def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]:
     if card.round:
         words: list[Part] = [Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")]
         if card.label:
@@ -121,10 +136,10 @@ def _words(spot: Spot, card: Card, face: Type) -> list[Part]:
     y = spot.y - high / 2 - 2.5
     for title in card.titles:
         y += face.bold
-        words.append(Text(spot.x, y, title, face.title, bold=True, anchor="middle"))
+        words.append(Text(spot.x + aside, y, title, face.title, bold=True, anchor="middle"))
     for line in card.lines:
         y += face.grey
-        words.append(Text(spot.x, y, line, face.small, "grey", anchor="middle"))
+        words.append(Text(spot.x + aside, y, line, face.small, "grey", anchor="middle"))
     if card.label:
         label = font.fitted(card.label, LABEL, spot.words + 0.1)
         x, anchor = spot.left + 2, "start"

@@ -17,7 +17,7 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
 from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
 
-BETWEEN, FEW, TRACK = 34.0, 4, 6.0
+MORE, FEW, TRACK = 12.0, 4, 6.0
 """Between rows: room for a few edges that run across, and for each one more."""
 SWEEPS = 4
 JOG = 9.0
@@ -75,7 +75,7 @@ def layered(
             tops[key] = y + (height - piece.height) / 2
             done.take(piece.moved(nodes[key].x, tops[key]))
         across = sum(not _straight(nodes[key], nodes) for key in row)
-        between = BETWEEN + TRACK * max(across - FEW, 0) if across else gap
+        between = gap + MORE + TRACK * max(across - FEW, 0) if across else gap
         y += height + between
     done.height = max(y - between, GAP)
     if drawn:
@@ -84,6 +84,15 @@ def layered(
         ends_of = [edge for link in links for edge in edges_in(link.part)]
         done.opening = {edge: ((0.0, 0.0),) for edge in ends_of if edge[0] == SOURCE}
         done.closing = {edge: ((0.0, done.height),) for edge in ends_of if edge[1] == SINK}
+        # Where nothing is led, an edge says only which rows it passes.
+        spots = {spot.box.key: spot for spot in done.spots}
+        for tail, head in ends_of:
+            if tail != SOURCE and head != SINK:
+                one, two = (
+                    (spots[tail].x, bounds(spots[tail])[3]),
+                    (spots[head].x, spots[head].top),
+                )
+                done.wires[tail, head] = tidy((one, (two[0], one[1]), two))
     _enclose(done)
     xs = [x for spot in done.spots for x in (spot.left, spot.right)]
     xs += [x for scope in done.scopes for x in (scope.x, scope.x + scope.width)]

@@ -115,10 +115,19 @@ def columns(insets: Sequence[Size], height: float) -> Packed:
 
 
 def _page(main: Size, right: Packed, rest: Sequence[Size], widest: float) -> Packed:
-    """The main picture with columns beside it, and the rest below both."""
+    """The main picture with columns beside it, and the rest below it, or below both."""
     wide = main[0] + (APART + right.width if right.places else 0.0)
     places = [(main[0] + APART + x, y) for x, y in right.places]
     high = max(main[1], right.height)
+    # What stands under the main picture no lower than what is beside it.
+    under, room = Packed((), 0.0, 0.0), right.height - main[1] - APART
+    for count in range(1, len(rest) + 1):
+        tried = columns(rest[:count], max(room, 0.0))
+        if tried.width > main[0] or tried.height > room:
+            break
+        under = tried
+    places += [(x, main[1] + APART + y) for x, y in under.places]
+    rest = rest[len(under.places) :]
     if not rest:
         return Packed(tuple(places), wide, high)
     room = max(wide, widest, *(width for width, _ in rest))

@@ -209,6 +209,7 @@ def spelled(text: str) -> str:
         ("<=", "≤"),
         (">=", "≥"),
         (" * ", "·"),
+        (" - ", " − "),
         (" // ", "/"),
     ):
         text = text.replace(written, shown)

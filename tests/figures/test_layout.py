@@ -600,6 +600,45 @@ def test_a_matrix_says_what_lies_on_each_way(lanes: int, gone: set[tuple[int, in
         assert all(spot.x == columns[at] for spot in inside)
 
 
+SOME = """
+block Mix(far: bool): *x[_, _, _] -> *y {
+  for i in 0..len(x) { b[i]: x[i] -> conv(8, 3x3) -> relu }
+  for i in 0..len(x) {
+    y[i]: add {
+      for j in 0..len(x) {
+        down[j]: b[j] -> maxpool(2x2) * (i - j) when j < i and (far or i - j == 1)
+        b[j] when j == i
+        up[j]: b[j] -> conv(8, 1x1) -> upsample(2 ** (j - i)) when j > i and (far or j - i == 1)
+      }
+    } -> relu
+  }
+}
+model M: image[3, H=64, W=64] -> z {
+  p0: image -> conv(8, 3x3)
+  p1: conv(8, 3x3, stride=2)
+  p2: conv(8, 3x3, stride=2)
+  m: Mix(false) { p0; p1; p2 }
+  k: Mix(true) { m[*] }
+  l: Mix(true) { k[0]; k[1] }
+  z: concat { l[0] -> gap; l[1] -> gap; k[2] -> gap }
+}
+"""
+
+
+def test_ways_that_only_some_calls_have_say_when() -> None:
+    found = page(plan(loads(SOME), folding=True))
+    (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Mix")
+    cells = [card for s in panel.piece.spots if (card := panel.cards[s.box]).cell]
+    assert not any(isinstance(part, Path) for part in leaves(panel.piece.marks))
+    assert not faults(picture(found))
+    said = {" ".join(card.lines) for card in cells if card.optional}
+    assert said == {
+        "if len(x) > 2",
+        "if j > i and (far or j − i = 1)",
+        "if j < i and (far or i − j = 1)",
+    }
+
+
 def test_a_level_that_is_summed_up_twice_is_no_fan() -> None:
     found = page(plan(mixing(3, set(), "b2 -> conv(8, 3x3)"), folding=True))
     assert not any(panel.piece.fans for panel in found.insets)

@@ -172,7 +172,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
     if card.round:
         return [Area(*area, role, (right - left) / 2)]
     if card.cell:
-        return [Area(*area, role, 3, stroke=0)]
+        return [Area(*area, role, 3, dashed=card.optional, stroke=0.9 * card.optional)]
     middle = (top + bottom) / 2
     points: tuple[Point, ...]
     match spot.box.family:

@@ -331,7 +331,6 @@ class _Planner:
         outputs = {n: t for n, t in given.items() if t.node in inside}
         box = self._shut(items, ended, "Boxes", outputs)
         box.family, box.shapes = Family.BOXES, [t.shape for t in outputs.values()]
-        box.labels = [", ".join(outputs)]
         return [*_without(items, {one.key for one in ended}), box]
 
     def _weighted(self, items: list[Item]) -> list[Item]:

@@ -235,11 +235,11 @@ class Cards:
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
         shapes = self._shapes(box, each=tall)
         if box.family is Family.INPUT and not box.nodes:
+            if len(box.shapes) > 1:
+                return self._many(box, title, label)
             title = font.fitted(title, face.title, self.most, bold=True)
             width = font.width(title, face.title, bold=True) + 8
             below = tuple(shapes) if self.frame is None else ()
-            if len(box.shapes) > 1:
-                return self._many(box, title, label)
             width = max(width, *(font.width(line, face.small) + 8 for line in below), 0.0)
             return Card(
                 (title,), below, label, width, face.port + face.grey * len(below), bare=True

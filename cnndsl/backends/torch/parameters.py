@@ -202,8 +202,7 @@ class Parameters:
                 unit.arguments[identifier(name)] = name
                 return
             if literal(default) is None and not isinstance(default, ast.Name):
-                unit.init.append(python.assign(identifier(name), default))
-                unit.lets[identifier(name)] = default
+                unit.let(identifier(name), default)
                 default = node
             unit.meanings[name] = default
             return

@@ -20,6 +20,7 @@ class Sizes:
         self.definition, self.instances = definition, instances
         self.init: list[ast.stmt] = []
         self.lets: dict[str, ast.expr] = {}
+        """What the constructor's variables are, in the order in which they are made."""
         self.leaves: dict[str, tuple[T, int]] = {}
         self.attributes: set[str] = set()
         self.kept: dict[str, ast.expr] = {}
@@ -43,6 +44,18 @@ class Sizes:
             found = f"{name}{number}"
         self.attributes.add(found)
         return found
+
+    def let(self, name: str, node: ast.expr) -> None:
+        """Give the constructor a variable."""
+        self.init.append(python.assign(name, node))
+        self.lets[name] = node
+
+    def spelt_out(self, node: ast.expr) -> ast.expr:
+        """An expression without the constructor's variables: each is of those before it."""
+        for name, value in reversed(self.lets.items()):
+            if name in python.names_in(node):
+                node = python.replace(node, {name: value})
+        return node
 
     def leaf(self, tensor: T, axis: int) -> ast.expr:
         """A tensor's size: known to the constructor, or asked of the tensor in `forward`."""
@@ -96,8 +109,7 @@ class Sizes:
 
         Where this is a list's length alone, the constructor refuses lists of another.
         """
-        for _ in range(8):
-            count = python.replace(count, self.lets)
+        count = self.spelt_out(count)
         lengths = _Lists()
         read = python.names_in(lengths.visit(python.clone(count)))
         for name in lengths.found & self.arguments.keys() - read:

@@ -201,9 +201,7 @@ class Calls(Operations):
             if not isinstance(size, python.Int):
                 shape.append(value)
                 continue
-            node = size.node
-            for _ in range(8):
-                node = python.replace(node, callee.lets)
+            node = callee.spelt_out(size.node)
             names = python.names_in(node)
             if any(n.startswith("§") for n in names):
                 shape.append(python.Int(value, python.name("§")))

@@ -188,8 +188,7 @@ class State(ABC):
             node = python.name(known)
         elif literal(node) is None and not plain:
             known = identifier(name)
-            unit.init.append(python.assign(known, node))
-            unit.lets[known] = node
+            unit.let(known, node)
             node = python.name(known)
         unit.meanings[name] = node
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import random
+import subprocess
+import sys
+
 import pytest
 
-from cnndsl.backends.torch import write
+from cnndsl.backends.torch import printing, write
 from cnndsl.network import loads
 from tests.torch.test_written import agree
 
@@ -202,3 +207,38 @@ def test_a_class_takes_a_family_in_order_though_one_tensor_enters_twice() -> Non
 def test_alternatives_are_told_apart_by_elif() -> None:
     text = write(loads(WRITTEN["a block, a chain and a lone module under one label"])).text
     assert '        elif self.kind == "max":\n' in text
+
+
+def condition(chance: random.Random, depth: int) -> str:
+    """A random condition as Python."""
+    which = chance.randrange(4 if depth else 1)
+    if which < 2:
+        names = [chance.choice(("kind", "channels", "width_multiplier")) for _ in range(2)]
+        return f"{names[0]} {chance.choice(('==', '<'))} {names[1]} // {chance.randrange(9)}"
+    if which == 2:
+        word = chance.choice((" and ", " or "))
+        return word.join(condition(chance, depth - 1) for _ in range(chance.randint(2, 3)))
+    return f"not ({condition(chance, depth - 1)})"
+
+
+def choice(chance: random.Random, depth: int) -> str:
+    """A random choice among modules as Python."""
+    if not depth or chance.random() < 0.2:
+        names = [chance.choice(("channels", "c", "width_multiplier // 2")) for _ in range(4)]
+        return f"nn.Conv2d({', '.join(names[: chance.randint(1, 4)])})"
+    if chance.random() < 0.3:
+        return f"nn.Sequential({choice(chance, depth - 1)}, {choice(chance, depth - 1)})"
+    test = condition(chance, chance.randrange(3))
+    return f"({choice(chance, depth - 1)} if {test} else {choice(chance, depth - 1)})"
+
+
+def test_random_choices_are_printed_as_ruff_leaves_them() -> None:
+    texts = []
+    for seed in range(400):
+        chance = random.Random(seed)
+        text = f"if {seed}:\n    self.x = {choice(chance, 1 + seed % 4)}"
+        texts.append("\n".join(printing.statements(ast.parse(text).body, 0)))
+    whole = "\n".join(texts) + "\n"
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "88", "-"]
+    done = subprocess.run(ruff, input=whole, capture_output=True, text=True, check=True)
+    assert whole == done.stdout

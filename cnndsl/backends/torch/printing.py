@@ -209,6 +209,11 @@ def lines(node: ast.expr, indent: int, before: str = "", after: str = "") -> lis
         ):
             first = f"{margin}{before}{flat(left)} {_BINARY[type(operator)][0]} ("
             return [first, *_operators(right, indent + 4), f"{margin}){after}"]
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            if _flat(operand)[1] >= _NOT:
+                return lines(operand, indent, f"{before}not ", after)
+            inner = _operators(operand, indent + 4)
+            return [f"{margin}{before}not (", *inner, f"{margin}){after}"]
         case ast.IfExp() | ast.BinOp() | ast.BoolOp() | ast.Compare():
             inner = _operators(node, indent + 4)
             return [f"{margin}{before}(", *inner, f"{margin}){after}"]
@@ -264,18 +269,14 @@ def _operators(node: ast.expr, indent: int) -> list[str]:
     if len(whole) <= WIDTH:
         return [whole]
     match node:
-        case ast.IfExp(test=test, body=then, orelse=other):
+        case ast.IfExp():
+            return _choices(node, indent, "")
+        case ast.BoolOp():
             return [
-                *_operand(then, indent, "", _OR),
-                *_operand(test, indent, "if ", _OR),
-                *_operand(other, indent, "else ", _CHOICE),
+                line
+                for word, one in _joined(node)
+                for line in _operand(one, indent, word, _NOT)
             ]
-        case ast.BoolOp(op=operator, values=values):
-            word, level = ("or ", _OR) if isinstance(operator, ast.Or) else ("and ", _AND)
-            parts = [
-                _operand(v, indent, word if n else "", level + 1) for n, v in enumerate(values)
-            ]
-            return [line for part in parts for line in part]
         case ast.BinOp(left=left, op=operator, right=right):
             sign, level = _BINARY[type(operator)]
             inner = isinstance(left, ast.BinOp) and _BINARY[type(left.op)][1] == level
@@ -285,6 +286,29 @@ def _operators(node: ast.expr, indent: int) -> list[str]:
                 first = _split_chain(left, indent)
             return [*first, *_operand(right, indent, f"{sign} ", level + 1)]
     return lines(node, indent)
+
+
+def _choices(node: ast.expr, indent: int, head: str) -> list[str]:
+    """The parts of a choice, and of those that its `else` leads to, one a line."""
+    if not isinstance(node, ast.IfExp):
+        return _operand(node, indent, head, _CHOICE)
+    return [
+        *_operand(node.body, indent, head, _OR),
+        *_operand(node.test, indent, "if ", _OR),
+        *_choices(node.orelse, indent, "else "),
+    ]
+
+
+def _joined(node: ast.expr, word: str = "") -> list[tuple[str, ast.expr]]:
+    """What `and` and `or` join, each behind its word; in parentheses it is one."""
+    if not isinstance(node, ast.BoolOp):
+        return [(word, node)]
+    own, level = ("or ", _OR) if isinstance(node.op, ast.Or) else ("and ", _AND)
+    found: list[tuple[str, ast.expr]] = []
+    for number, one in enumerate(node.values):
+        head = own if number else word
+        found += _joined(one, head) if _flat(one)[1] > level else [(head, one)]
+    return found
 
 
 def _operand(node: ast.expr, indent: int, head: str, at: int) -> list[str]:

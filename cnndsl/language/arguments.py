@@ -91,17 +91,29 @@ def _in_order(cls: type[Op], term: tree.CallTerm, given: Given, rank: int) -> st
     names = [parameter.name for parameter in cls.parameters][:count]
     if count > len(names):
         return ""
+    plain = {name: kept(value) for name, (value, _) in given.items()}
+    sizes = tuple(plain[name] for name in names)
+    if count > 1 and all(isinstance(n, int) for n in sizes):
+        listed = {n: v for n, v in plain.items() if n not in names} | {names[0]: sizes}
+        if _binds(cls, listed, rank):
+            inside = f"[{', '.join(texts[:count])}]"
+            step = f"{term.path.name}({', '.join([inside, *texts[count:]])})"
+            return f"several sizes are a list: `{step}`"
     for one, other in combinations(names, 2):
-        swapped = {name: kept(value) for name, (value, _) in given.items()}
-        swapped |= {one: swapped[other], other: swapped[one]}
-        try:
-            bind(cls, swapped, rank)
-        except OpError:
+        if not _binds(cls, plain | {one: plain[other], other: plain[one]}, rank):
             continue
         i, j = names.index(one), names.index(other)
         texts[i], texts[j] = texts[j], texts[i]
         return f"`{one}` stands before `{other}`: `{term.path.name}({', '.join(texts)})`"
     return ""
+
+
+def _binds(cls: type[Op], values: dict[str, object], rank: int) -> bool:
+    try:
+        bind(cls, values, rank)
+    except OpError:
+        return False
+    return True
 
 
 def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall | None:
@@ -186,8 +198,11 @@ def refuse_tensors(term: tree.CallTerm, ref: OpRef, env: Env) -> None:
     rest = [a for a in term.arguments if a.value not in tensors and a.value.span.text[0] != "["]
     call = f"{ref.name}({', '.join(a.span.text for a in rest)})" if rest else ref.name
     named = [short(item.span.text) for item in tensors]
-    joins = isinstance(ref.target, type) and ref.target.join
-    step = f"{call} {{ {'; '.join(named)} }}" if joins or named[1:] else f"{named[0]} -> {call}"
+    cls = ref.target
+    several = isinstance(cls, type) and cls.arity[1] != 1
+    alone = isinstance(cls, type) and not cls.join and not named[1:]
+    step = f"{call} {{ {'…; ' * alone}{'; '.join(named)} }}"
+    step = step if several or named[1:] else f"{named[0]} -> {call}"
     message = f"`{named[0]}` is a tensor, but parentheses take values"
     raise fault("E204", message, tensors[0].span, help=f"write `{step}`")
 

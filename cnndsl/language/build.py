@@ -231,10 +231,12 @@ class Builder:
             header.append((cell.path.name, cell.span))
         for span, cells in rows:
             if len(cells) != len(header):
-                message = (
-                    f"the row has {len(cells)} cells, but the table has {len(header)} columns"
-                )
-                raise fault("E107", message, span)
+                count = f"{len(cells)} cell{'s' * (len(cells) > 1)}"
+                columns = f"{len(header)} column{'s' * (len(header) > 1)}"
+                message = f"the row has {count}, but the table has {columns}"
+                less = len(cells) < len(header)
+                help = "`-` is a cell without a value" if less else ""
+                raise fault("E107", message, span, help=help)
         return tree.ForTerm(
             tuple(header),
             tuple(cells for _, cells in rows),

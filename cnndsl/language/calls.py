@@ -62,13 +62,17 @@ FUSED = ("norm", "act")
 """What a convolution or a linear layer takes behind it."""
 
 
-def _elsewhere_in(declaration: tree.Declaration, term: tree.CallTerm) -> str:
-    """Where what an unknown name might mean stands: a line below, or the only input."""
+def _elsewhere_in(declaration: tree.Declaration, term: tree.CallTerm, env: Env) -> str:
+    """What an unknown name might mean: a line below, one inside another, the only input."""
     name, ports_ = term.path.name, declaration.inputs
     for line in tree.walk(declaration.body):
         labels = line.labels if isinstance(line, tree.LineStatement) else ()
         if any(one.name == name and one.span.start > term.span.start for one in labels):
             return f"`{name}` is the label of a line below; move that line above this one"
+    for outer in env.visible():
+        meaning = getattr(env.lookup(outer), "meaning", None)
+        if isinstance(meaning, Flow) and name in meaning.members:
+            return f"`{name}` is a label inside `{outer}`: write `{outer}.{name}`"
     if name not in INPUTS or len(ports_ or ("in",)) > 1:
         return ""
     return f"the input is `{ports_[0].name if ports_ else 'in'}`"
@@ -128,7 +132,7 @@ class Calls(Budget):
             kind = "block" if written[:1].isupper() else "operation or tensor"
             message = f"unknown {kind} `{short(str(term.path))}`"
             own = Near(f"write `{written}`", str(term.path), written)
-            below = _elsewhere_in(definition.declaration, term)
+            below = _elsewhere_in(definition.declaration, term, env)
             help = own if written in known else below or step_help(written, known)
             if name == "self" and not help:
                 help = step_help(name, known)

@@ -133,6 +133,9 @@ UNWRITTEN = {
     "inchannels": "leave it out: the channels of the input are known",
     "infeatures": "leave it out: the size of the input is known",
     "numfeatures": "leave it out: the channels of the input are known",
+    "size": "`resize` takes a size: `resize([64, 64])`",
+    "bn": "write `norm=bn`",
+    "relu": "write `act=relu`",
     "inplace": "leave it out: it changes no result",
     "batchnormalize": "write `norm=bn`",
     "batchnorm": "write `norm=bn`",
@@ -159,10 +162,10 @@ def step_help(name: str, known: Collection[str]) -> str:
 def argument_help(name: str, known: Collection[str]) -> str:
     """How an unknown argument is written here; nothing where it cannot be known."""
     key = _key(name)
-    if key in UNWRITTEN:
-        return UNWRITTEN[key]
     meant = [word for word in known if key in ARGUMENTS.get(word, "").split()]
-    return Near(f"write `{meant[0]}`", name, meant[0]) if meant else spelling(name, known)
+    if meant:
+        return Near(f"write `{meant[0]}`", name, meant[0])
+    return UNWRITTEN.get(key) or spelling(name, known)
 
 
 def torch_order(term: tree.CallTerm, names: Sequence[str], channels: int) -> str:

@@ -182,7 +182,7 @@ class Terms(Calls):
             try:
                 found, result = self.term(term.term, env, operand, at, definition)
             except Fault as refused:
-                if refused.diagnostic.code != "E205":
+                if isinstance(refused, Silent) or refused.diagnostic.code != "E205":
                     raise
                 help = "each line is one call; of several inputs, call it on lines of their own"
                 raise Fault(replace(refused.diagnostic, help=help)) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from cnndsl.diagnostics import Span, did_you_mean, fault
 from cnndsl.language import tree
 from cnndsl.language.evaluate import show
@@ -32,6 +34,8 @@ def coerce(param: tree.Param, value: object, span: Span) -> object:
         wanted = _TYPES[kind.name].format(item=kind.item or "value")
         message = f"`{param.name}` is {show(value)}, but must be {wanted}"
         help = divides(value) if kind.name in {"int", "size"} else ""
+        if isinstance(value, str) and re.fullmatch(r"[\w.]+", value):
+            help = f"write it without quotes: `{value}`"
         raise fault("E303", message, span, help=help)
     return List(value) if kind.name == "list" and isinstance(value, tuple) else value
 

@@ -40,7 +40,8 @@ def _unclosed(source: Source, token: Token, opened: list[Token]) -> Fault | None
     if last.type == "LBRACE":
         # A declaration cannot stand in braces; which of them is open, columns tell.
         begins = not source.text[: token.start_pos or 0].rpartition("\n")[2].strip()
-        if token.type not in ("MODEL", "BLOCK", "USE", "AT") or not begins:
+        label = re.compile(r"[ \t]*:").match(source.text, token.end_pos or 0)
+        if token.type not in ("MODEL", "BLOCK", "USE", "AT") or not begins or label:
             return None
         last = opened[0]
     elif token.line == last.line:
@@ -94,7 +95,7 @@ _SIGNS = {
 """What is written here → the signs that stand for it in papers and in other languages."""
 _SIGN_HELP = {
     "×": "a size is written `3x3`, a repeat `step * 3`",
-    "?": "a choice of two values is written `a if c else b`",
+    "?": "a choice of two values is written `a if c else b`, an unknown size `H`",
     "\\": "a line goes on where the next one begins with `->`",
 }
 
@@ -130,10 +131,19 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         help = 'close it with `"""`'
         span = Span(source, span.start, span.start + 3)
         return fault("E102", "the doc string is never closed", span, help=help)
-    if source.text.startswith("=>", span.start):
-        span = Span(source, span.start, span.start + 2)
-        mend, help = Edit(span, "->", certain=True), "steps are joined by `->`"
-        return fault("E101", "`=>` does not join steps", span, help=help, edit=mend)
+    for sign, (written, help) in _PAIRS.items():
+        if source.text.startswith(sign, span.start):
+            span = Span(source, span.start, span.start + len(sign))
+            mend = Edit(span, written, certain=True) if written else None
+            return fault("E101", f"`{sign}` cannot stand here", span, help=help, edit=mend)
+    line = source.text[source.text.rfind("\n", 0, span.start) + 1 : span.start].lstrip()
+    if line.startswith(("use ", "@")) and {"LPAR", "_NL"} <= expected:
+        help = 'write `use "lib/resnet.arch" (Bottleneck)`'
+        if line.startswith("@"):
+            help = "there are @cite, @deviates, @expect, @keys and @title"
+        return fault("E101", f"{said} cannot stand here", span, help=help)
+    if "MODEL" not in expected and (wrong := _bad_label(source, span)):
+        return wrong
     before = re.search(r"(\w+)[ \t]*$", source.text[max(0, span.start - 80) : span.start])
     if token.type == "COLON" and before and before[1].upper() in _KEYWORDS:
         stop = span.start - len(before[0]) + len(before[1])
@@ -141,9 +151,9 @@ def _bad_token(source: Source, error: UnexpectedToken) -> Fault:
         span = Span(source, stop - len(before[1]), stop)
         return fault("E101", message, span, help="choose another name")
     if token.type in _KEYWORDS and "NAME" in expected:
-        if token.type == "IF" and "LBRACE" in expected:
-            help = "a condition stands behind its line: `step when c`"
-            return fault("E101", "`if` stands where a step is missing", span, help=help)
+        if token.type in _MISPLACED and "LBRACE" in expected:
+            help = _MISPLACED[token.type]
+            return fault("E101", f"{said} stands where a step is missing", span, help=help)
         return fault(
             "E101",
             f"`{token}` is a keyword, but a name is needed here",
@@ -211,11 +221,40 @@ def _literal(terminal: str) -> str:
     return f"`{text}`" if text else ""
 
 
+def _bad_label(source: Source, span: Span) -> Fault | None:
+    """What begins a line like a label and cannot be one: `conv-1:`, `"conv1":`."""
+    start = source.text.rfind("\n", 0, span.start) + 1
+    found = re.compile(r'[ \t]*("[^"\n]*"|[\w.-]+)[ \t]*:(?=[ \t]*[^\W\d])').match(
+        source.text, start
+    )
+    if found is None or span.start >= found.end(1) or found[1].isidentifier():
+        return None
+    help = "a label is a name: letters, digits and `_`"
+    place = Span(source, found.start(1), found.end(1))
+    return fault("E101", f"`{short(found[1])}` is not a valid label", place, help=help)
+
+
+_PAIRS = {
+    "=>": ("->", "steps are joined by `->`"),
+    "||": ("or", "write `or`"),
+    "+=": ("", "a name keeps what it stands for: `y: add { a; b }`, or `let d = c + 64`"),
+    "|---": ("", "the rows of a table follow its names directly"),
+}
+"""Signs of other languages that begin like a word → what is written instead, and the help."""
 _MEANINGLESS = {
     "return": "an output is a label that the head names: `-> y { y: … }`",
+    "elif": "write `else step when c`",
+    "while": "a repeat is written `step * 3`",
     "lambda": "an `op` takes an operation with its arguments: `act=leaky(0.1)`",
 }
 """Words of Python before another word → what is written instead."""
+_MISPLACED = {
+    "IF": "a condition stands behind its line: `step when c`",
+    "WHEN": "a condition stands behind its line: `step when c`",
+    "LET": "a `let` stands on a line of its own",
+    "DEFAULT": "a `default` stands on a line of its own",
+}
+"""Keywords where a step is missing → where they stand."""
 _DECLARED = {
     **dict.fromkeys(
         ("def", "class", "fn", "func", "function"), "write `block Name(c: int) { … }`"
@@ -246,6 +285,66 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         lambda token, expected: {"MODEL", "BLOCK"} <= expected,
         "{} stands outside every block",
         "a file holds `use`, `default`, `let`, `block` and `model`",
+    ),
+    (
+        lambda token, expected: (
+            (token.type == "COMMA" and expected <= {"_ARROW", "LBRACE"})
+            or (token.type == "LSQB" and {"LPAR", "STAR"} <= expected)
+        ),
+        "{} cannot stand here",
+        "several ports stand in parentheses: `(a[3, H, W], b[3, H, W]) -> (y, z)`",
+    ),
+    (
+        lambda token, expected: token.type == "LBRACE" and expected == {"_ARROW"},
+        "{} opens the body before the outputs are named",
+        "write `model Name: image[3, H=224, W=224] -> y {{ y: … }}`",
+    ),
+    (
+        lambda token, expected: token.type == "LSQB" and {"LPAR", "COLON"} <= expected,
+        "{} cannot follow a name",
+        "parameters stand in parentheses: `model Name(n: int = 3): …`",
+    ),
+    (
+        lambda token, expected: expected == {"LPAR", "COMMA"},
+        "{} cannot stand here",
+        "write `default conv(norm=bn, act=relu)`",
+    ),
+    (
+        lambda token, expected: token.type == "EQUAL" and "CMP" in expected,
+        "{} does not compare",
+        "equality is written `==`",
+    ),
+    (
+        lambda token, expected: expected == {"EQUAL"},
+        "{} cannot follow a value's name",
+        "a value is written `let name = value`, without a type",
+    ),
+    (
+        lambda token, expected: token.type == "COMMA" and "VBAR" in expected,
+        "{} cannot stand in a table",
+        "cells are separated by `|`",
+    ),
+    (
+        lambda token, expected: (
+            token.type == "NUMBER" and {"VBAR", "NAME"} == expected - {"IN"}
+        ),
+        "{} cannot follow `for`",
+        "write `for i in 0..3 {{ … }}`, or `step * 3`",
+    ),
+    (
+        lambda token, expected: token.type == "SEMICOLON" and {"COMMA", "RPAR"} <= expected,
+        "{} cannot stand in parentheses",
+        "tensors enter in braces: `add {{ a; b }}`",
+    ),
+    (
+        lambda token, expected: token.type == "COLON" and {"COMMA", "RPAR"} <= expected,
+        "{} cannot stand in parentheses",
+        "arguments are named with `=`: `stride=2`; a text stands in double quotes",
+    ),
+    (
+        lambda token, expected: token.type in ("COMMA", "RSQB") and expected == {"NAME"},
+        "{} follows `*`, which needs a name",
+        "any number of axes is `*S`; a size that is given later is `H`",
     ),
     (
         lambda token, expected: {"LSQB", "AS", "_ARROW"} <= expected,
@@ -347,7 +446,8 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "COLON" and bool({"RSQB", "NUMBER"} & expected),
         "{} takes no part of a tensor",
-        "write `slice(1, 3)` for channels, `slice(1, 3, axis=2)` for another axis",
+        "write `slice(1, 3)` for channels, `slice(1, 3, axis=2)` for another axis;"
+        " of a repeat or a loop `x[*]` is every turn",
     ),
     (
         lambda token, expected: token.type == "COLON" and {"_ARROW", "STAR"} <= expected,
@@ -394,14 +494,16 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "a repeat is written behind its step: `relu * 3`",
     ),
     (
-        lambda token, expected: token.type == "LPAR" and {"FOR", "LBRACE"} <= expected,
+        lambda token, expected: (
+            token.type in ("LPAR", "LSQB") and {"FOR", "LBRACE"} <= expected
+        ),
         "{} stands where a step is missing",
         "braces group steps, `{{ a -> b }}`; several tensors enter as `add {{ a; b }}`",
     ),
     (
         lambda token, expected: token.type == "COLON" and "LBRACE" in expected,
         "{} does not open a body",
-        "a body stands in braces: `{{ … }}`",
+        "a body stands in braces: `{{ … }}`; a range is `0..n`",
     ),
     (
         lambda token, expected: token.type == "VBAR",
@@ -424,6 +526,11 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         ),
         "{} stands where a value is missing",
         "arguments are named with `=`: `stride=2`",
+    ),
+    (
+        lambda token, expected: token.type == "DOT" and {"NUMBER", "NAME"} <= expected,
+        "{} stands where a value is missing",
+        "a range is written `0..n`",
     ),
     (
         lambda token, expected: {"NUMBER", "STRING", "NAME"} <= expected,

@@ -390,6 +390,6 @@ def _check_sizes(sizes: Integers) -> None:
     if not sizes or any(n < 1 for n in sizes):
         raise OpError(
             f"{spell_shape(sizes)} is not a valid shape",
-            help="all sizes must be at least 1",
+            help="every size is written, and is at least 1; the batch is not",
             attribute="sizes",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
 from functools import cache
@@ -150,12 +151,17 @@ def convert(name: str, value: object, kind: str, rank: int) -> object:
     kinds = kind.split(" | ")
     help = divides(value) if "int" in kinds else ""
     if isinstance(value, str):
-        help = did_you_mean(value, [k.strip("'\"") for k in kinds if k[0] in "'\""])
+        help = f"write it without quotes: `{value}`" if re.fullmatch(r"[\d.]+", value) else ""
+        if "Init" in kinds and value.isidentifier():
+            help = f"write it without quotes: `{value}`"
+        help = help or did_you_mean(value, [k.strip("'\"") for k in kinds if k[0] in "'\""])
     elif isinstance(value, tuple) and "Size" in kinds and len(value) != rank:
         axes = "axis" if rank == 1 else "axes"
         help = f"the input has {rank} spatial {axes}; the batch's axis is never written"
+    size = f"a size of {rank} positive numbers, or one for all axes"
+    size = size if rank > 1 else "a positive number"
     raise OpError(
-        f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank)}",
+        f"`{name}` is {spell(value)}, but must be {expected.format(rank=rank, size=size)}",
         help=help,
         attribute=name,
         code="E303",
@@ -186,7 +192,7 @@ _EXPECTED = {
     "bool": "true or false",
     "str": "a string",
     "None": "none",
-    "Size": "a size of {rank} positive numbers, or one for all axes",
+    "Size": "{size}",
     "Pad": "same, valid, causal, tf_same, a size of {rank}, or two numbers for each axis",
     "Auto": "auto",
     "Numbers": "a list of numbers",

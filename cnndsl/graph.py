@@ -250,10 +250,10 @@ class Network(Record):
         return tuple(self.shapes[u][output] for u, output in self.operands(name))
 
     def read(self) -> set[str]:
-        """The nodes that an output or a layer with weights reads, at last."""
+        """The nodes that an output or a layer with a key reads, at last."""
         found = {tensor.node for tensor in self.outputs.values()}
         for name in reversed(self.wires.nodes):
-            if name in found or self.node(name).op.weights(*self.input_shapes(name)):
+            if name in found or self.node(name).op.may_own():
                 found |= self.wires.producers(name)
         return found
 

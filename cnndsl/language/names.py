@@ -359,7 +359,7 @@ class BlockDefinition:
             return "owner" if several else "weights"
         if target is None:
             return "function"
-        owner = target.weights is not Op.weights
+        owner = target.may_own()
         if not target.chained:
             return "owner" if owner else "function"
         return "weights" if owner else "module"

@@ -153,6 +153,11 @@ class Op(Record):
         """The tensors it owns, by their name in a `state_dict`."""
         return {}
 
+    @classmethod
+    def may_own(cls) -> bool:
+        """Whether it has weights at some arguments, as a norm has: then it has a key."""
+        return cls.weights is not Op.weights
+
     def window(self, *inputs: Shape) -> Window | None:
         """Its sliding window, where it has one."""
         return None

@@ -53,6 +53,9 @@ class Windowed(Op):
     stride: Size | None
     pad: Pad
 
+    follows: ClassVar[bool] = True
+    """Whether its padding may depend on the size of its input, as `tf_same` does."""
+
     @property
     def spread(self) -> Size:
         """How far apart a window's places are, along each axis."""
@@ -73,7 +76,8 @@ class Windowed(Op):
                         attribute="pad",
                     )
         stride = self.kernel if self.stride is None else self.stride
-        pads = padding(pad, self.kernel, self.spread, inputs[0][1:], stride)
+        moved = stride if self.follows else None
+        pads = padding(pad, self.kernel, self.spread, inputs[0][1:], moved)
         if isinstance(pads, TfSame) and getattr(self, "ceil", False):
             message = "pad=tf_same already rounds up: leave out `ceil`"
             raise OpError(message, attribute="ceil")

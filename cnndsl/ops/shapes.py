@@ -55,8 +55,9 @@ def padding(
         return ((dilation[0] * (kernel[0] - 1), 0),)
     if pad is Auto.TF_SAME or isinstance(pad, TfSame):
         if stride is None:
+            most = "`conv`, `dwconv`, `deconv`, `maxpool` and `avgpool`"
             raise OpError(
-                "pad=tf_same works with `conv`, `dwconv`, `deconv` and pools only",
+                f"pad=tf_same works with {most} only",
                 help="pad before it: `zeropad([0, 1, 0, 1])`, and `pad=0` in the step",
                 attribute="pad",
             )

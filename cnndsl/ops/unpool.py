@@ -47,7 +47,7 @@ class MaxPoolIndices(MaxPool):
     Source: Badrinarayanan, Kendall & Cipolla 2015, arXiv:1511.00561, §3.
     """
 
-    chained = False
+    chained = follows = False
     discrete = integers = ("indices",)
     known = ("F.max_pool",)
     elsewhere = "maxpoolwithindices maxpoolwithargmax"
@@ -130,6 +130,7 @@ class MaxUnpool(Windowed):
 
     known = ("F.max_unpool",)
     titled = ("stride",)
+    follows = False
     elsewhere = "maxunpool unpool unpooling"
     moves = True
 

@@ -96,6 +96,8 @@ RULES: list[tuple[str, dict[str, object], tuple[Shape, ...], str, str | int | No
     ("einsum", {"pattern": "c h c -> h"}, (MAP,), "`c` is 6 before, and 8 here", 0),
     ("rearrange", {"pattern": "c h w"}, (MAP,), "one `->`", "pattern"),
     ("rearrange", {"pattern": "c h -> h c"}, (MAP,), "has 2 axes, but the input", "pattern"),
+    ("maxpool_indices", {"kernel": (2, 2), "pad": Auto.TF_SAME}, (MAP,), "works with", "pad"),
+    ("max_unpool", {"kernel": (2, 2), "pad": Auto.TF_SAME}, (MAP, MAP), "works with", "pad"),
     ("rearrange", {"pattern": "a b c d ... -> d ..."}, (MAP,), "on both sides", "pattern"),
     ("rearrange", {"pattern": "a b c d ... -> a b c d ..."}, (MAP,), "has 4 axes", "pattern"),
     ("rearrange", {"pattern": "c h w -> c (h w"}, (MAP,), "parentheses", "pattern"),

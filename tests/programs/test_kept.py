@@ -30,6 +30,11 @@ model M: image[4, 3, 3, 3] -> y { y: bn -> relu -> conv(2, 1) }""",
 model M: image[4, 3, 3, 3] -> y { y: frozen_bn -> conv(2, 1) }""",
     "a pool before one, in three dimensions": """
 model M: image[4, 3, 3, 3] -> y { y: maxpool(2) -> bn -> conv(2, 1) }""",
+    # `--optimize` left out what the text says is a module.
+    "norms without factors that nothing reads": """
+model M: image[4, H=6, W=6] -> y { a: image -> relu -> gn(2, affine=false)
+  b: image -> lrn -> ln(affine=false)
+  y: image -> elu }""",
     # A figure, or a file, was right at the written sizes alone.
     "rows that are one at the written size": """
 model M: (image[W=4], extra[1, 1, 1, 1]) -> y { let c = W

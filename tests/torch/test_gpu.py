@@ -14,7 +14,7 @@ from tests.programs import users
 from tests.programs.generate import generate
 from tests.programs.harness import assert_right
 from tests.small_zoo import NETWORKS
-from tests.torch.on_gpu import CHECKS, Check
+from tests.torch.on_gpu import CHECKS, Check, limit
 from tools.torch_checks.checks import subject_of
 
 if not torch.cuda.is_available():
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_on_a_gpu(name: str, on_gpu: Check) -> None:
     subject = subject_of(name)
-    on_gpu(subject.made(), subject.images())
+    on_gpu(subject.made(), subject.images(), limit(subject.network))
 
 
 @pytest.mark.parametrize("on_gpu", CHECKS)
@@ -36,7 +36,8 @@ def test_a_network_on_a_gpu(name: str, on_gpu: Check) -> None:
 def test_a_further_network_on_a_gpu(path: Path, on_gpu: Check) -> None:
     network = cnndsl.load(path)
     made = module(network, weights_of(network)).eval()
-    on_gpu(made, [torch.from_numpy(array) for array in inputs_of(network)])
+    images = [torch.from_numpy(array) for array in inputs_of(network)]
+    on_gpu(made, images, limit(network))
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -10,7 +10,6 @@ import ast
 from cnndsl.backends.torch import beginning, layers, python
 from cnndsl.backends.torch.names import Names
 from cnndsl.graph import Network
-from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Torch
 from cnndsl.structure import Path
 
@@ -45,7 +44,7 @@ class Flat:
         node = self.network.node(name)
         inputs = self.network.input_shapes(name)
         read = name in self.read
-        if not read and not node.op.weights(*inputs):
+        if not read and not node.op.may_own():
             return
         said: Torch = node.op.plain().torch(*(tuple(map(int, x)) for x in inputs))
         if said.helper:
@@ -74,7 +73,7 @@ class Flat:
         """Register a module where its key says; the text that reaches it."""
         assert said.module is not None
         # A norm without a factor has a place too, as the text alone says which modules have.
-        if type(self.network.node(name).op).weights is Op.weights:
+        if not self.network.node(name).op.may_own():
             path = (self.free, len(self.modules.get(self.free, {})))  # type: ignore[arg-type]
         if path not in self.paths:
             into = self.modules

@@ -54,9 +54,8 @@ class Expected:
         table.close()
 
     def counts(self, node: Node, read: set[str]) -> bool:
-        """Whether something reads a node, or it has weights or is an input."""
-        weights = node.op.weights(*self.network.input_shapes(node.name))
-        return node.name in read or bool(weights) or node.name in self.network.inputs
+        """Whether something reads a node, or it has a key or is an input."""
+        return node.name in read or node.op.may_own() or node.name in self.network.inputs
 
     @property
     def outputs(self) -> dict[str, int]:

@@ -92,6 +92,10 @@ class Calls(Budget):
         """A step that is an operation or a block."""
         ref = self._callee(term, env, definition)
         if ref is None:
+            if term.operands is not None:
+                message = f"`{term.path.name}` is none here, which takes no braces"
+                help = f"give the line a condition: `… when {term.path.name} != none`"
+                raise fault("E214", message, term.span, help=help)
             # A step that is `none` keeps its place: another instance may have one here.
             passed = needed(flow, term.span)
             key = definition.line_numbers[id(term)]

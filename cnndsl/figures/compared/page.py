@@ -22,7 +22,7 @@ from cnndsl.figures.compared.union import (
     Union,
 )
 from cnndsl.figures.layout import inking
-from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way, behind
+from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way
 from cnndsl.figures.layout.page import LONG, PAGE
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
@@ -37,7 +37,7 @@ from cnndsl.graph import Network
 from cnndsl.ops.facts import Shape
 
 MARGIN, GAP = 18.0, 26.0
-SMALL, LABEL, MARK = 9.0, 8.0, 15.0
+SMALL, MARK = 9.0, 15.0
 MOST = (210.0, 178.0, 128.0, 178.0, 128.0, 98.0)
 """The longest line of a box, by how narrow the page is."""
 COLUMNS, SHARES = range(1, 7), (1.0, 0.85, 0.7, 0.5)
@@ -93,7 +93,7 @@ def _compared(found: Union) -> tuple[float, Picture]:
     for ends, line in moved.wires.items():
         parts.append(_wire(ends, line, found.edges.get(ends, SAME)))
     tellers = Teller(before), Teller(after)
-    parts += [_box(spot, words[spot.box.key], cards.type, tellers) for spot in moved.spots]
+    parts += [_box(spot, cards, tellers) for spot in moved.spots]
     right, bottom = extent(parts)
     parts += _legend(shown, bottom + GAP, max(right, PAGE[0] - MARGIN))
     right, bottom = extent(parts)
@@ -320,7 +320,7 @@ class _Cards(Cards):
         label = clean(label_text(box.labels))
         if words.round:
             words.titles = [words.title]
-            return Card((words.title,), (), "", 22, 22, round=True)
+            return Card((words.title,), (), label, 22, 22, round=True)
         title = f"{words.part.title} ×{box.count}" if box.count > 1 else words.title
         mark = MARK + 4 if SIGNS[words.kind] else 0.0
         lines = font.lines(clean(title), face.title, most - mark, bold=True)
@@ -350,15 +350,16 @@ def _wire(ends: tuple[str, str], line: tuple[tuple[float, float], ...], kind: st
     return Group((drawn, Polygon(head(line), tip, stroke=0)), data=data, kind="edge")
 
 
-def _box(spot: Spot, words: _Words, face: Type, tellers: tuple[Teller, Teller]) -> Group:
-    kind, box = words.kind, spot.box
+def _box(spot: Spot, cards: _Cards, tellers: tuple[Teller, Teller]) -> Group:
+    box, words, face = spot.box, cards.words[spot.box.key], cards.type
+    kind = words.kind
     children: list[Drawn] = []
     if words.round:
         children.append(Area(spot.left, spot.top, spot.width, spot.height, "same", 11))
         children.append(Text(spot.x, spot.y + 5, words.title, 14, anchor="middle"))
     else:
         stroke = {SAME: 1.0, ADDED: 2.0, CHANGED: 2.0}.get(kind, 1.3)
-        cards = (2 * CARD, CARD, 0.0) if box.count > 1 else (0.0,)
+        shifts = (2 * CARD, CARD, 0.0) if box.count > 1 else (0.0,)
         children += [
             Area(
                 spot.left + shift,
@@ -370,9 +371,10 @@ def _box(spot: Spot, words: _Words, face: Type, tellers: tuple[Teller, Teller]) 
                 dashed=kind == REMOVED,
                 stroke=stroke,
             )
-            for shift in cards
+            for shift in shifts
         ]
         children += _rows(spot, words, face)
+    children += inking.labelled(spot, cards[box])
     was, now = words.part.nodes
     facts = [NAMES[kind], label_text(box.labels), *words.rows]
     facts += (tellers[1] if now else tellers[0]).facts(now or was)
@@ -386,7 +388,7 @@ def _box(spot: Spot, words: _Words, face: Type, tellers: tuple[Teller, Teller]) 
 
 
 def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
-    """The sign, the title and the rows below it, and the label over the corner."""
+    """The sign, the title and the rows below it."""
     mark = SIGNS[words.kind]
     x, y = spot.x, spot.top + (face.low + face.title * 0.7) / 2 - face.bold
     parts: list[Drawn] = []
@@ -399,11 +401,6 @@ def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
     for row in words.rows:
         y += face.grey
         parts.append(Text(spot.x, y, row, face.small, "grey", anchor="middle"))
-    label = clean(label_text(spot.box.labels))
-    if label:
-        fitted = font.fitted(label, LABEL, spot.width / 2 - 8)
-        y = spot.top - 3 - behind(spot.box)
-        parts.append(Text(spot.left + 2, y, fitted, LABEL, "faint"))
     return parts
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.pyramid import Grid
+from cnndsl.figures.layout.rails import bare, spot_of
 
 LEAST = 3
 """So many skips are drawn as arcs."""
@@ -17,8 +18,13 @@ Levels = dict[Ends, int]
 """How high each skip is, from 1."""
 
 
-def skips(edges: Sequence[Ends], owner: Mapping[str, str], grid: Grid) -> Levels:
-    """The edges that pass over boxes of their row, each above those that it holds."""
+def skips(
+    edges: Sequence[Ends], owner: Mapping[str, str], grid: Grid, leaves: Mapping[str, Piece]
+) -> Levels:
+    """The edges that pass over boxes of their row, each above those that it holds.
+
+    What has an outline is not met from above: such an edge is led like any other.
+    """
     rows: dict[tuple[int, int], set[int]] = defaultdict(set)
     for lane, row, column in grid.cells.values():
         rows[lane, row].add(column)
@@ -26,7 +32,8 @@ def skips(edges: Sequence[Ends], owner: Mapping[str, str], grid: Grid) -> Levels
     for ends in edges:
         (one, row, first), (two, other, last) = (grid.cells[owner[key]] for key in ends)
         passed = any(first < column < last for column in rows[one, row])
-        if (one, row) == (two, other) and passed:
+        met = all(bare(leaves[owner[key]]) for key in ends)
+        if (one, row) == (two, other) and passed and met:
             spans[ends] = ((one, row), 2 * first + 1, 2 * last)
     if len(spans) < LEAST:
         return {}
@@ -58,10 +65,11 @@ def drawn(
     levels: Levels, leaves: Mapping[str, Piece], row: Sequence[Piece]
 ) -> dict[Ends, Line]:
     """The arcs over the boxes of a row: none of those that leave or enter one box cross."""
-    top = min(bounds(spot)[1] for piece in row for spot in piece.spots) - OVER
+    tops = [bounds(spot)[1] for piece in row for spot in piece.spots]
+    top = min(tops + [scope.y for piece in row for scope in piece.scopes]) - OVER
     found: dict[Ends, Line] = {}
     for ends, level in levels.items():
-        tail, head = (leaves[key].spots[0] for key in ends)
+        tail, head = (spot_of(leaves[key], key) for key in ends)
         out = sorted(n for other, n in levels.items() if other[0] == ends[0])
         into = sorted(n for other, n in levels.items() if other[1] == ends[1])
         one, two = begin(tail, out.index(level)), end(head, into.index(level))

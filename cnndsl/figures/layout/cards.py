@@ -61,7 +61,8 @@ MANY = 96.0
 BESIDE = 5.5
 """From a label over a box to the middle, where an arrow comes in."""
 NAMED = 60.0
-"""A box is wide enough for so much of its label, which ends before the edge into it."""
+"""A box is wide enough for so much of its label, which ends before the edge into it, and
+a circle has so much beside it."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}

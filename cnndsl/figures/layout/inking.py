@@ -122,16 +122,9 @@ def _taps(spot: Spot, side: int, step: float, role: str, inset: float) -> list[P
 
 def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]:
     if card.round:
-        words: list[Part] = [Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")]
-        if card.label:
-            label = font.fitted(card.label, LABEL, 60)
-            # Where edges come in from the left, it stands over the circle.
-            x, y, anchor = spot.left - 2, spot.top + 3, "end"
-            if spot.aside:
-                x, y, anchor = spot.x, spot.top - 3, "middle"
-            words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
-        return words
-    words = []
+        title = Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")
+        return [title, *labelled(spot, card)]
+    words: list[Part] = []
     high = face.bold * len(card.titles) + face.grey * len(card.lines)
     y = spot.y - high / 2 - 2.5
     for title in card.titles:
@@ -140,14 +133,24 @@ def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]
     for line in card.lines:
         y += face.grey
         words.append(Text(spot.x + aside, y, line, face.small, "grey", anchor="middle"))
-    if card.label:
-        label = font.fitted(card.label, LABEL, spot.words + 0.1)
-        x, anchor = spot.left + 2, "start"
-        if spot.late:
-            x, anchor = spot.right + behind(spot.box) - 2, "end"
-        y = spot.top - 3 - behind(spot.box) - (OPTIONAL if card.optional else 0)
-        words.append(Text(x, y, label, LABEL, "faint", anchor=anchor))
-    return words
+    return [*words, *labelled(spot, card)]
+
+
+def labelled(spot: Spot, card: Card) -> list[Part]:
+    """The label over a corner of a box, or beside a circle, as long as it has room."""
+    if not spot.words:
+        return []
+    x, anchor = spot.left + 2, "start"
+    y = spot.top - 3 - behind(spot.box) - (OPTIONAL if card.optional else 0)
+    if spot.round:
+        # Where edges come in from the left, it stands over the circle.
+        x, y, anchor = spot.left - 2, spot.top + 3, "end"
+        if spot.aside:
+            x, y, anchor = spot.x, spot.top - 3, "middle"
+    elif spot.late:
+        x, anchor = spot.right + behind(spot.box) - 2, "end"
+    text = font.fitted(card.label, LABEL, spot.words + 0.1)
+    return [Text(x, y, text, LABEL, "faint", anchor=anchor)]
 
 
 def _outline(spot: Spot, card: Card, role: str) -> list[Part]:

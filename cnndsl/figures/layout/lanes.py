@@ -56,7 +56,7 @@ def settled(
     if way.close and (solved := _solved(grid, roles, leaves, gap)):
         place = solved
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    arcs = skips(edges, owner, grid)
+    arcs = skips(edges, owner, grid, leaves)
     raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs})
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between)

@@ -176,7 +176,7 @@ def _columns(
             side = x if way > 0 else x + spread
             middle = side + (width if way > 0 or card.sized else 2 * wide - width) / 2
             spot = Spot(box[key], middle, middles[n], width, card.height)
-            done.spots.append(named(spot, cards, width) if card.sized else spot)
+            done.spots.append(spot if card.bare else named(spot, cards, width))
         x += spread + way * BUS
     return x - way * BUS
 

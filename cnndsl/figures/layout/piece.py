@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import BESIDE, LABEL, TITLE, Cards, behind
+from cnndsl.figures.layout.cards import BESIDE, LABEL, NAMED, TITLE, Cards, behind
 from cnndsl.figures.paint import Part, Point, shifted
 from cnndsl.figures.scene import Box
 
@@ -37,17 +37,23 @@ class Spot:
     height: float
     up: bool = False
     words: float = 0.0
-    """How wide the label over its left corner is."""
+    """How wide the label over its left corner is, or that beside a circle."""
     turning: bool = False
     aside: bool = False
     late: bool = False
     """Its label stands over its right corner."""
+    round: bool = False
 
     @property
     def label(self) -> Rect | None:
         """Left, top, right and bottom of the label over its corner, if it has one."""
         if not self.words:
             return None
+        if self.round and self.turning:
+            half = self.words / 2
+            return (self.left - 10, self.y - half, self.left - 2, self.y + half)
+        if self.round:
+            return (self.left - 2 - self.words, self.top - 4, self.left - 2, self.top + 5)
         if self.turning:
             side = self.left - behind(self.box)
             return (side - 10, self.top, side, self.top + 2 + self.words)
@@ -87,12 +93,17 @@ def bounds(spot: Spot) -> Rect:
 
 
 def named(spot: Spot, cards: Cards, width: float, room: float = 0.0) -> Spot:
-    """A box of a width, with its label; without `room`, it ends before the middle."""
-    label = cards[spot.box].label
+    """A box of a width, with its label; without `room`, it ends before the middle.
+
+    That of a circle stands beside it, as wide as it may be.
+    """
+    card = cards[spot.box]
     # No edge comes in beside the label of a box over several lanes.
     room = room or (width - 2 if spot.box.key in cards.spans else width / 2 - BESIDE)
-    words = font.width(font.fitted(label, LABEL, room), LABEL) if label else 0.0
-    return replace(spot, width=width, words=words)
+    if card.round:
+        room = NAMED
+    words = font.width(font.fitted(card.label, LABEL, room), LABEL) if card.label else 0.0
+    return replace(spot, width=width, words=words, round=card.round)
 
 
 @dataclass(frozen=True, slots=True)

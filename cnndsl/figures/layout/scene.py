@@ -426,18 +426,13 @@ def _opened(items: Sequence[Item], ends: Near) -> list[Item]:
 def _leaf(box: Box, cards: Cards) -> Piece:
     width, height = cards.size(box)
     stack = behind(box)
-    label = cards[box].label
     if cards.way.turning:
         return _turning(box, cards, width, height)
-    spot = Spot(box, 0, stack + height / 2, width, height)
-    if not cards[box].round:
-        spot = named(spot, cards, width)
+    spot = named(Spot(box, 0, stack + height / 2, width, height), cards, width)
     # The label stands over the left corner; a circle's beside it.
-    left = width / 2
-    if label and cards[box].round:
-        left += min(font.width(label, LABEL), 60) + 4
+    beside = spot.words + 4 if spot.round and spot.words else 0.0
     return Piece(
-        left,
+        width / 2 + beside,
         width / 2 + stack,
         stack + height,
         [spot],
@@ -448,12 +443,10 @@ def _leaf(box: Box, cards: Cards) -> Piece:
 
 def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
     """A box of a picture that will run to the right."""
-    stack, label = behind(box), cards[box].label
-    words = 0.0
-    if label and not cards[box].round:
-        words = font.width(font.fitted(label, LABEL, width - 2), LABEL)
-    spot = Spot(box, 0, width / 2, height, width, words=words, turning=True)
-    left = height / 2 + stack + (10 if label else 0)
+    stack = behind(box)
+    spot = Spot(box, 0, width / 2, height, width, turning=True)
+    spot = replace(named(spot, cards, width, width - 2), width=height)
+    left = height / 2 + stack + (10 if spot.words else 0)
     foot = width + stack
     return Piece(
         left,

@@ -83,6 +83,7 @@ _CHANGES: dict[str, dict[str, Colours]] = {
 # Boxes of one outline are told apart by their greys: a block is white.
 _GREYS = {
     Family.INPUT: "#e3e3e3",
+    Family.GIVEN: "#bebebe",
     Family.CONV: "#d2d2d2",
     Family.DEPTHWISE: "#c9c9c9",
     Family.POOL: "#b8b8b8",

@@ -27,6 +27,7 @@ BLOCK = Look("block (see its frame)", "box", "rounded,filled", "#f6f9fd", "#3b6f
 
 LOOKS: dict[Family, Look] = {
     Family.INPUT: Look("input, output", "box", "rounded,filled", "#eeeeee", "#666666"),
+    Family.GIVEN: Look("learned or constant", "box", "filled", "#f1e9df", "#86643c"),
     Family.CONV: Look("convolution", "box", "rounded,filled", "#dbe9fb", "#3b6fb6"),
     Family.DEPTHWISE: Look("depthwise convolution", "octagon", "filled", "#d5f0ee", "#1f8a84"),
     Family.POOL: Look("pooling", "invtrapezium", "filled", "#fde2dc", "#c4513a"),

@@ -42,6 +42,7 @@ class Family(Enum):
     """What an operation looks like in a figure, and which bucket its work falls into."""
 
     INPUT = "input"
+    GIVEN = "given"
     CONV = "conv"
     DEPTHWISE = "depthwise"
     LINEAR = "linear"

@@ -64,7 +64,7 @@ LEARNED = '''class Learned(nn.Module):
 '''
 
 
-@op("learned", Family.LINEAR)
+@op("learned", Family.GIVEN)
 class Learned(Given):
     """A learned tensor, the same for each sample; of what enters nothing is read.  → (*sizes).
 
@@ -124,7 +124,7 @@ def values(x: Tensor, numbers: tuple[float, ...]) -> Tensor:
 '''
 
 
-@op("values", Family.LINEAR)
+@op("values", Family.GIVEN)
 class Values(Given):
     """A vector of constants, the same for each sample: `values(0..16)`.  → (n).
 
@@ -173,7 +173,7 @@ FULL = '''def full(x: Tensor, sizes: tuple[int, ...], value: float) -> Tensor:
 '''
 
 
-@op("full", Family.LINEAR)
+@op("full", Family.GIVEN)
 class Full(Given):
     """One number everywhere, the same for each sample.  → (*sizes).
 

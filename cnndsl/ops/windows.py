@@ -147,7 +147,7 @@ class Relative(Moved):
         return to("Gather", inputs[0], to.constant(self.rows()), axis=1)
 
 
-@op("window_mask", Family.LINEAR)
+@op("window_mask", Family.GIVEN)
 class WindowMask(Given):
     """What keeps apart what a shift brought together.  → (windows, n, n).
 

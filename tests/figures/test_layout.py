@@ -182,9 +182,23 @@ def test_nothing_is_painted_over_anything_else(name: str) -> None:
         assert not faults(picture(found))
 
 
-def test_no_line_begins_under_a_label() -> None:
-    # Its heads split what they predict, in boxes with wide labels.
-    assert not faults(picture(shown("yolov3", "full")))
+@pytest.mark.parametrize("name", ["yolov3", "yolov5s", "wavenet"])
+def test_no_line_runs_under_a_label(name: str) -> None:
+    # Heads that split what they predict, in boxes with wide labels; circles with labels.
+    assert not faults(picture(shown(name, "full")))
+
+
+def test_a_block_with_an_outline_is_met_at_its_way_in() -> None:
+    # Its long skips are no arcs: these would come in through its title.
+    found = shown("hrnet_w18", "full")
+    assert not faults(picture(found))
+
+
+def test_a_rail_is_shared_with_no_other_edge() -> None:
+    found = shown("faster_rcnn_resnet50_fpn", "full")
+    assert found.main.piece.rails
+    assert not shared(found.main.piece)
+    assert not faults(picture(found))
 
 
 def test_a_fault_on_the_page_is_seen() -> None:
@@ -218,7 +232,8 @@ def test_no_text_leaves_its_box(name: str, detail: str) -> None:
             room = spot.width - (7 if spot.box.family in measures.SLANTED else 0)
             assert card.round or max(words) <= max(room, 0) or card.bare
             whole = spot.aside or spot.late or not _over(spot, panel.piece)
-            assert spot.words <= max(spot.width - 2 if whole else spot.width / 2 - 8, 0)
+            room = spot.width - 2 if whole else spot.width / 2 - 8
+            assert spot.words <= (measures.NAMED if spot.round else max(room, 0))
 
 
 def _over(spot: Spot, piece: Piece) -> bool:
@@ -262,6 +277,8 @@ def test_the_same_holds_with_nothing_folded(name: str) -> None:
     test_edges_are_upright_or_level(name, "full")
     test_no_text_leaves_its_box(name, "full")
     test_every_layer_is_drawn_or_folded(name, "full")
+    test_no_line_is_of_two_tensors(name, "full")
+    assert not faults(picture(shown(name, "full")))
 
 
 @pytest.mark.parametrize("name", ["fpn_resnet50", "retinanet_resnet50_fpn"])
@@ -361,6 +378,14 @@ def test_the_legend_lists_only_families_that_occur() -> None:
     words = {part.text for part in found.parts if isinstance(part, Text)}
     assert "pooling" in words
     assert "upsampling" not in words
+
+
+@pytest.mark.parametrize("call", ["learned([8])", "values([1, 2, 3, 4])", "full([8], 0.5)"])
+def test_the_legend_says_that_a_tensor_is_given(call: str) -> None:
+    found = blocks(loads(f"model M: x[1] -> y {{\n  y: add {{ x; x -> {call} }}\n}}"))
+    words = {part.text for part in leaves(found.parts) if isinstance(part, Text)}
+    assert "learned or constant" in words
+    assert "linear" not in words
 
 
 def test_every_box_has_a_title_and_a_description() -> None:

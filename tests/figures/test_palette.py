@@ -63,7 +63,7 @@ def test_paper_has_no_colour() -> None:
 @pytest.mark.parametrize("name", palette.THEMES)
 def test_boxes_of_one_outline_are_told_apart(name: str) -> None:
     rounded = (None, Family.INPUT, Family.CONV, Family.NORM, Family.ACTIVATION)
-    for families in (rounded, (Family.LINEAR, Family.BOXES)):
+    for families in (rounded, (Family.LINEAR, Family.BOXES, Family.GIVEN)):
         pairs = [palette.colours(name)[role_of(family)] for family in families]
         for one, two in combinations(pairs, 2):
             fill, line = (

@@ -87,7 +87,6 @@ def _compared(found: Union) -> tuple[float, Picture]:
     foot = extent(_legend(shown, 0.0, PAGE[0] - MARGIN))[1]
     room = (PAGE[0] - 2 * MARGIN, PAGE[1] - top - 2 * GAP - foot - MARGIN)
     over, cards, piece = _laid(found, room)
-    words = cards.words
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
     for ends, line in moved.wires.items():

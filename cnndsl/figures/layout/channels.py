@@ -7,7 +7,7 @@ place, and one more if it is upright. A closed rim stands around all.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from cnndsl.figures.layout.piece import Ends, Line, Rect
@@ -55,8 +55,11 @@ class Channels:
         self.wide = [two - one for one, two in pairwise(self.xs)]
         self.high = [two - one for one, two in pairwise(self.ys)]
         self.closed = self._closed([(rect, MARGIN) for rect in rects], words)
-        self.tight = self._closed([(rect, TIGHT) for rect in rects], ())
-        """The same where no other way is: an edge may run close to a box, and over words."""
+        near = [(rect, TIGHT) for rect in rects]
+        self.tight = self._closed(near, words)
+        """The same where no other way is: an edge may run close to a box."""
+        self.over = self._closed(near, ())
+        """At worst it runs over words."""
         self.twins = _twins(self.xs), _twins(self.ys)
         """By column and by row: the others that are so near that they look like one line."""
         self.runs: dict[int, list[Ends]] = {}
@@ -66,10 +69,8 @@ class Channels:
         """By place: what runs through it, to the side and up or down."""
         self.fences: dict[int, list[Ends]] = {}
         """By edge of the grid: what is crossed there."""
-        for left, top, right, bottom in words:
-            # What is so narrow that no channel runs there.
-            middle = (left + right) / 2
-            self.fence(("", ""), ((middle, top), (middle, bottom)))
+        self.walls = {edge for rect in words for edge in self._crossing(rect)}
+        """Edges of the grid that run over words between two places beside them."""
 
     def place(self, x: float, y: float) -> int:
         """The place of a point that is on the grid."""
@@ -110,6 +111,15 @@ class Channels:
         for row in range(high, low):
             start = row * self.width
             closed[start + first : start + last] = b"\1" * (last - first)
+
+    def _crossing(self, rect: Rect) -> Iterator[int]:
+        left, top, right, bottom = rect
+        columns = range(bisect_left(self.xs, left), bisect_left(self.xs, right))
+        rows = range(bisect_left(self.ys, top), bisect_left(self.ys, bottom))
+        for row in rows if not columns else ():
+            yield 2 * (columns.start - 1 + self.width * row)
+        for column in columns if not rows else ():
+            yield 2 * (column + self.width * (rows.start - 1)) + 1
 
     def fence(self, ends: Ends, line: Line) -> None:
         """A line that is drawn already, on the grid or off it."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
 from cnndsl.figures.layout.cards import Cards
-from cnndsl.figures.layout.channels import NEAR
+from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
@@ -90,11 +90,13 @@ def settled(
         }
         buses = buses_of(beside.edges, joins, columns[-1], sources)
         bundled = {ends for bus in buses for ends in bus.edges}
-        wanted += [
-            entering(ends, leaf_at[owner[ends[0]]], joins)
-            for ends in beside.edges
-            if ends not in bundled
-        ]
+        single = [ends for ends in beside.edges if ends not in bundled]
+        # As many lines as run beside each other.
+        more = TRACK * (len(single) + 2 * len(buses) + 4) - APART
+        if more > 0:
+            joins = joins.moved(more, 0)
+            buses = buses_of(beside.edges, joins, columns[-1], sources)
+        wanted += [entering(ends, leaf_at[owner[ends[0]]], joins) for ends in single]
         for bus in buses:
             counts = Counter(tail for tail, _ in bus.sources)
             bus.names = [
@@ -112,7 +114,7 @@ def settled(
     done.wires |= done.arcs
     fold = columns[-1] if beside is not None else None
     if way.drawn:
-        _led(done, wanted, buses, Ways(tracks, levels), {k: leaf_at[owner[k]] for k in owner})
+        _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
     return _sided(done, fold)
 
 
@@ -177,27 +179,34 @@ def _arcs(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """Where edges may run: upright `tracks` and `levels`."""
-
-    tracks: list[float]
-    levels: list[float]
-
-
 def _led(
-    done: Piece, wanted: list[Wanted], buses: list[Bus], ways: Ways, leaves: dict[str, Piece]
+    done: Piece,
+    wanted: list[Wanted],
+    buses: list[Bus],
+    ways: tuple[list[float], list[float]],
+    leaves: dict[str, Piece],
 ) -> None:
-    """Lead all edges; `leaves` are the pieces of the lanes' boxes."""
+    """Lead all edges; `leaves` are the pieces of the lanes' boxes.
+
+    Where these `ways`, upright ones and levels, are too few, there are more beside boxes.
+    """
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    labels = [label for bus in buses for label in bus.rail().labels]
-    router = Router(rects, ports, ways.tracks, ways.levels, [*done.words, *labels])
-    router.fence(done.wires)
-    for bus in buses:
-        bus.reserve(router)
-    for want, led in zip(wanted, router.all(wanted), strict=True):
+    words = [*done.words, *(label for bus in buses for label in bus.rail().labels)]
+    first: set[Ends] = set()
+    for steps in ((), FINE, FINE):
+        tracks = [*ways[0], *(x for r in rects for s in steps for x in (r[0] - s, r[2] + s))]
+        levels = [*ways[1], *(y for r in rects for s in steps for y in (r[1] - s, r[3] + s))]
+        router = Router(rects, ports, tracks, levels, words)
+        router.fence(done.wires)
+        for bus in buses:
+            bus.reserve(router)
+        lines = router.all(wanted, first)
+        first |= router.crowded
+        if not router.crowded:
+            break
+    for want, led in zip(wanted, lines, strict=True):
         if want.ends[1].startswith("@"):
             buses[int(want.ends[1][1:])].led.append((want.ends[0], led))
             continue

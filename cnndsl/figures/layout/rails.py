@@ -54,8 +54,9 @@ class Bus:
         return [((self.x, head.y), (head.left, head.y)) for head in self.heads]
 
     def reserve(self, router: Router) -> None:
-        """Keep other edges off the ways to the readers."""
-        for line in self.ways():
+        """Keep other edges off the upright line and the ways to the readers."""
+        ys = [*(y for _, y in self.sources), *(head.y for head in self.heads)]
+        for line in (((self.x, min(ys)), (self.x, max(ys))), *self.ways()):
             router.fence({("", f"@{self.number}"): line})
 
     def wires(self) -> Iterator[tuple[Ends, Line]]:

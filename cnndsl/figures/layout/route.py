@@ -84,7 +84,7 @@ class Router:
         self.ends: set[Point] = set()
         self.eager = 1.0
         self.crowded: set[Ends] = set()
-        """The edges that had to run where another does."""
+        """The edges that had to run where another does, or over words."""
         self.alone = True
         """Whether a line must not run where one of other boxes does."""
 
@@ -121,11 +121,12 @@ class Router:
         for closed, free, alone in (
             (self.channels.closed, True, True),
             (self.channels.tight, True, True),
-            (self.channels.tight, True, False),
+            (self.channels.over, True, True),
+            (self.channels.over, True, False),
             (self.channels.closed, False, False),
         ):
             self.closed, self.alone = closed, alone
-            if not alone:
+            if closed is self.channels.over:
                 self.crowded.add(want.ends)
             found = self._way(want, free=free)
             if found is not None:
@@ -145,7 +146,8 @@ class Router:
             if abs(y if tail.way % 2 == 0 else x) > SAME:
                 continue
             ends = (tail.x, tail.y), (head.x, head.y)
-            if self.channels.blocked(*ends) or ends[0] in self.ends or ends[1] in self.begins:
+            taken = ends[0] in self.ends or ends[1] in self.begins
+            if taken or self.channels.blocked(*ends, words=True):
                 continue
             first, last = (self.channels.place(*end) for end in ends)
             move = self.moves[tail.way]
@@ -251,7 +253,7 @@ class Router:
 
     def _free(self, ports: tuple[Port, ...], sign: int) -> Sequence[Port]:
         """The ports with a channel before the next box or, at first, the next label."""
-        found, words = [], self.closed is self.channels.closed
+        found, words = [], self.closed is not self.channels.over
         for port in ports:
             first = self.channels.point(self._outside(port, sign))
             if not self.channels.blocked((port.x, port.y), first, words=words):
@@ -294,10 +296,11 @@ class _Prices:
     """What the steps of one edge cost."""
 
     def __init__(self, router: Router, ends: Ends) -> None:
-        self.channels = router.channels
+        self.channels = grid = router.channels
         self.router = router
         self.ends = ends
         self.alone = router.alone
+        self.walls = () if router.closed is grid.over else grid.walls
         self.known: dict[Ends, bool] = {}
 
     def _strange(self, other: Ends) -> bool:
@@ -319,6 +322,8 @@ class _Prices:
         lower = place if way < LEFT else there
         price = grid.high[lower // grid.width] if upright else grid.wide[lower % grid.width]
         edge = 2 * lower + upright
+        if edge in self.walls:
+            return None
         if along := grid.runs.get(edge):
             strange = sum(map(self._strange, along))
             if strange and self.alone:

@@ -88,14 +88,7 @@ def settled(
             or [spot_of(leaf_at[owner[tail]], tail).y]
             for tail, head in beside.edges
         }
-        buses = buses_of(beside.edges, joins, columns[-1], sources)
-        bundled = {ends for bus in buses for ends in bus.edges}
-        single = [ends for ends in beside.edges if ends not in bundled]
-        # As many lines as run beside each other.
-        more = TRACK * (len(single) + 2 * len(buses) + 4) - APART
-        if more > 0:
-            joins = joins.moved(more, 0)
-            buses = buses_of(beside.edges, joins, columns[-1], sources)
+        joins, buses, single = _bundled(beside.edges, joins, columns[-1], sources)
         wanted += [entering(ends, leaf_at[owner[ends[0]]], joins) for ends in single]
         for bus in buses:
             counts = Counter(tail for tail, _ in bus.sources)
@@ -116,6 +109,23 @@ def settled(
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
     return _sided(done, fold)
+
+
+def _bundled(
+    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
+) -> tuple[Piece, list[Bus], list[Ends]]:
+    """What stands beside the lanes, the levels led there in one line, and the other edges.
+
+    It stands as far away as these lines need room beside each other.
+    """
+    buses = buses_of(edges, joins, right, sources)
+    bundled = {ends for bus in buses for ends in bus.edges}
+    single = [ends for ends in edges if ends not in bundled]
+    more = TRACK * (len(single) + 2 * len(buses) + 4) - APART
+    if more <= 0:
+        return joins, buses, single
+    joins = joins.moved(more, 0)
+    return joins, buses_of(edges, joins, right, sources), single
 
 
 def _free(

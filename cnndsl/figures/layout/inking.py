@@ -122,8 +122,8 @@ def _taps(spot: Spot, side: int, step: float, role: str, inset: float) -> list[P
 
 def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]:
     if card.round:
-        title = Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")
-        return [title, *labelled(spot, card)]
+        sign = Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")
+        return [sign, *labelled(spot, card)]
     words: list[Part] = []
     high = face.bold * len(card.titles) + face.grey * len(card.lines)
     y = spot.y - high / 2 - 2.5

@@ -11,6 +11,7 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
+from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
@@ -876,6 +877,27 @@ def test_a_dilated_window_is_drawn_as_wide_as_its_rate() -> None:
     assert pitches[3] < pitches[6]
 
 
+def test_an_inset_stands_under_the_picture_beside_a_higher_one() -> None:
+    found = packed((100.0, 100.0), [(90.0, 300.0), (80.0, 150.0)], [], (220.0, 320.0))
+    assert found.places == ((122.0, 0.0), (0.0, 122.0))
+    assert found.height == 300
+
+
 def nodes_of(found: Picture) -> list[Group]:
     """The boxes of a picture."""
     return [part for part in found.parts if isinstance(part, Group) and part.kind == "node"]
+
+
+@pytest.mark.parametrize("direction", ["down", "right"])
+def test_what_leads_to_branches_leads_to_their_middle(direction: str) -> None:
+    found = loads(
+        "model M: x[16, H=64, W=64] -> y {\n  conv(16, 3x3)\n  concat {\n    conv(8, 1x1)\n"
+        "    a: for r in [2, 4, 6] { conv(8, 3x3, dilation=r) }\n"
+        "    gap(keep=true) -> conv(8, 1x1) -> relu -> conv(8, 1x1) -> resize(x.size)\n  }\n"
+        "  y: conv(4, 1x1)\n}"
+    )
+    piece = arranged(found, direction=direction).main.piece
+    branches = [spot for spot in piece.spots if "a[" in "".join(spot.box.labels)]
+    (join,) = (spot for spot in piece.spots if spot.box.family is Family.CONCAT)
+    across = [spot.y if direction == "right" else spot.x for spot in [*branches, join]]
+    assert across[1] == pytest.approx(across[-1])

@@ -47,8 +47,9 @@ TURNED, BESIDE = 20.0, 24.0
 """The sides of a picture that runs to the right, where its rows return, and all beside its
 rows."""
 ASIDE = Way(turning=True, drawn=False)
-FAR = 1.3
-"""What is so much larger than a page with the most and the least room fits none."""
+FAR, NEAR = 1.3, 1.2
+"""What is so much larger than a page with the most room, and with less and the least, fits
+none."""
 CROWDED = 3.25
 """With the least room a panel takes at best two fifths of what it takes with the most."""
 VAST = 4.0
@@ -307,7 +308,7 @@ def _sketches(
     hopeless = not limited and least_over(0) > FAR
     if hopeless:
         vast = least_over(0) > VAST or _crowded(*tried[0], room)
-        hopeless = vast or all(least_over(n) > FAR for n in (LEVELS // 2, LEVELS - 1))
+        hopeless = vast or all(least_over(n) > NEAR for n in (LEVELS // 2, LEVELS - 1))
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted((one for every in found.values() for one in every), key=_score)

@@ -143,6 +143,50 @@ def test_a_module_that_computes_something_else_is_refused(module: nn.Module, sai
     assert [part.training for part in module.modules()] == modes
 
 
+class Ends(nn.Module):
+    """Two layers that receive the same, registered in the other order, and an end."""
+
+    def __init__(self, end: Callable[[Tensor], Tensor], *, sums: bool) -> None:
+        super().__init__()
+        self.two, self.one = conv(), conv()
+        self.fc = nn.Linear(4 if sums else 8, 2)
+        self.end, self.sums = end, sums
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.one(x).relu(), self.two(x).relu()
+        joined = a + b if self.sums else torch.cat([a, b], 1)
+        return self.end(self.fc(joined.mean((2, 3))))
+
+
+HIDING: dict[str, Callable[[Tensor], Tensor]] = {
+    "reshape(2, 1) -> argmax(0)": lambda x: x.argmax(1, keepdim=True),
+    "mul(1e4) -> clamp(-1, 1)": lambda x: (x * 1e4).clamp(-1, 1),
+    "mul(1e5) -> sigmoid": lambda x: (x * 1e5).sigmoid(),
+    "abs -> neg -> log": lambda x: (-x.abs()).log(),
+    "mul(1e30) -> mul(1e30)": lambda x: x * 1e30 * 1e30,
+    "mul(0)": lambda x: x * 0,
+}
+"""Ends at which little or nothing is left of what went before."""
+
+
+@pytest.mark.parametrize("end", HIDING)
+def test_outputs_that_hide_which_layer_is_which_do_not_decide(end: str) -> None:
+    joins = "y: {} {{ one: conv(4, 3x3, act=relu)\n two: conv(4, 3x3, act=relu) }} -> gap"
+    module = Ends(HIDING[end], sums=False)
+    lines = f"{joins.format('concat')} -> linear(2) -> {end}"
+    refusal = ""
+    try:
+        found = load_weights(cnndsl.loads(FORM.format(lines)), module)
+        # What is left, such as signs, tells them apart.
+        assert np.array_equal(found["one.0.weight"], module.one.weight.detach())
+    except cnndsl.ArchError as error:
+        refusal = str(error)
+    assert not refusal or "2 layers of one shape cannot be told apart" in refusal
+    # In a sum either may be either.
+    lines = f"{joins.format('add')} -> linear(2) -> {end}"
+    load_weights(cnndsl.loads(FORM.format(lines)), Ends(HIDING[end], sums=True))
+
+
 def test_another_epsilon_is_another_network() -> None:
     network = cnndsl.loads(FORM.format("y: conv(4, 3x3) -> bn"))
     load_weights(network, nn.Sequential(conv(), nn.BatchNorm2d(4)))

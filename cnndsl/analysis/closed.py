@@ -33,7 +33,7 @@ class ClosedForms:
     sizes: dict[str, int]
     """The free sizes and parameters, with the values that the network was built at."""
 
-    def at(self, **sizes: int) -> dict[str, object]:
+    def at(self, /, **sizes: int) -> dict[str, object]:
         """The figures at other sizes; those not given are the network's own."""
         values = {**self.sizes, **sizes}
         return {

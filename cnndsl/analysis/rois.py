@@ -21,7 +21,7 @@ class Affine:
     fixed: int
     each: dict[str, int]
 
-    def at(self, **counts: int) -> int:
+    def at(self, /, **counts: int) -> int:
         """The cost with these counts."""
         return self.fixed + sum(self.each[name] * count for name, count in counts.items())
 

@@ -60,7 +60,7 @@ class Sizes:
                 return False
         return True
 
-    def at(self, **sizes: int) -> dict[str, object]:
+    def at(self, /, **sizes: int) -> dict[str, object]:
         """The figures of the network that the file gives at these sizes.
 
         Sizes not given are the network's own.  Raises LookupError: it gives none there.
@@ -75,11 +75,11 @@ class Sizes:
             piece = blame
         raise LookupError(str(piece))
 
-    def accepts(self, **sizes: int) -> bool:
+    def accepts(self, /, **sizes: int) -> bool:
         """Whether a forward pass at these sizes succeeds, the others as it was built."""
         return self.rules.accepts(sizes)
 
-    def blame(self, **sizes: int) -> Blame | None:
+    def blame(self, /, **sizes: int) -> Blame | None:
         """The first layer that refuses these sizes, and why; None where all accept them."""
         return self.rules.blame(sizes)
 
@@ -88,7 +88,7 @@ class Sizes:
         """The least size of each axis."""
         return {name: valid.smallest for name, valid in self.valid.items()}
 
-    def nearest(self, **sizes: int) -> dict[str, int | None]:
+    def nearest(self, /, **sizes: int) -> dict[str, int | None]:
         """For each size given, the nearest that fits."""
         return {name: self.valid[name].nearest(size) for name, size in sizes.items()}
 

@@ -128,7 +128,8 @@ def _fused(value: object, place: Span, env: Env, rank: int, slot: str) -> OpCall
             place,
             help=help,
         )
-    if value.target.arity != (1, 1):
+    least, most = value.target.arity
+    if least > 1 or (most is not None and most < 1):
         message = f"`{value.name}` takes several inputs, so it cannot be fused"
         raise fault("E303", message, place)
     return _op_call(value, None, place, env, rank)

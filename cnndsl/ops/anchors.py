@@ -237,6 +237,7 @@ class Decode(Op):
 
     ports = ("deltas", "anchors")
     titled = ("form",)
+    hints: ClassVar = {"clip": "write the image's height and width: `clip=[480, 640]`"}
     functions: ClassVar = {
         "decode_boxes": DECODE,
         "decode_yolo": DECODE_YOLO,

@@ -224,7 +224,7 @@ class VectorNorm(Reduction):
 
 
 @op("argmax", Family.POOL)
-class ArgMax(Op):
+class ArgMax(Reduction):
     """The place of the largest value along an axis, a whole number.  (*S) → (*S′).
 
     Raises OpError: no such axis, or none is left.
@@ -238,27 +238,6 @@ class ArgMax(Op):
 
     keeps = NOTHING
     discrete = integers = ("out",)
-
-    @property
-    def _as_max(self) -> Max:
-        return Max(self.axis, self.keep)
-
-    def reads(self, *inputs: Shape) -> tuple[Reading, ...]:
-        """All of the axis."""
-        return self._as_max.reads(*inputs)
-
-    def shape(self, *inputs: Shape) -> Shape:
-        """Without the axis, or with size 1."""
-        check_axis(self.axis, inputs[0], self.name)
-        return self._as_max.shape(*inputs)
-
-    def macs(self, *inputs: Shape) -> int:
-        """0: comparisons."""
-        return 0
-
-    def figure(self) -> str:
-        """`argmax over axis 0`."""
-        return f"argmax over axis {int(self.axis)}"
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """The first of the largest."""

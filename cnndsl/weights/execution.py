@@ -8,7 +8,7 @@ pass. The module's values and its mode are afterwards what they were.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.graph import Network, Node
 from cnndsl.ops.facts import Array, Family
 from cnndsl.weights.cells import Known
+from cnndsl.weights.faults import ambiguous
 from cnndsl.weights.layers import Ours, Theirs
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ EQUAL = 1e-4
 """The largest difference of two outputs, by the largest value."""
 WORK = 30
 """Nodes that are run at most, for each of the network's."""
+AGAIN = 3
+"""The same in the search for another choice with the same outputs."""
 GAINS = (1.0, 0.7)
 """Factors of the random weights, tried in order. With 1 a ReLU keeps a signal's size; forty
 blocks with gates make of float32's rounding a third of the outputs, and do not with 0.7."""
@@ -129,6 +132,8 @@ class _Search:
         called = {call.layer for call in self.calls}
         self.uncalled = [n for n in range(len(self.theirs.layers)) if n not in called]
         self.lost: list[int] = []
+        self.nodes = [node for node in network if node.op.family is not Family.INPUT]
+        self.dead = last_uses(network, self.nodes)
 
     def _executed(self, module: nn.Module) -> tuple[list[Call], dict[str, Array]]:
         """The calls of their layers in order, and their outputs."""
@@ -184,12 +189,33 @@ class _Search:
         raise ArchError([self._refusal(apart)])
 
     def _searched(self, alike: bool) -> tuple[dict[int, int] | None, float]:
-        """Our layers' choice, or how near the outputs came; only of what receives the same."""
+        """Our layers' choice, or how near the outputs came; only of what receives the same.
+
+        Raises ArchError (E605): another choice, of other values within, gives the outputs too.
+        """
+        states = [self._begun()]
+        found, apart = self._next(states, WORK, alike)
+        if found is None:
+            return None, apart
+        other, _ = self._next(states, AGAIN, alike)
+        if other is not None and (untold := self._untold(found, other)):
+            theirs = [self.theirs.layers[found[m]] for m in untold]
+            raise ArchError([ambiguous(theirs, [self.ours.layers[m] for m in untold])])
+        return found, apart
+
+    def _begun(self) -> _State:
         inputs = zip(self.network.inputs.values(), self.inputs, strict=True)
-        states = [_State(0, {tensor.node: (x,) for tensor, x in inputs})]
-        nodes = [node for node in self.network if node.op.family is not Family.INPUT]
-        dead = last_uses(self.network, nodes)
-        budget = WORK * len(nodes)
+        return _State(0, {tensor.node: (x,) for tensor, x in inputs})
+
+    def _next(
+        self, states: list[_State], work: int, alike: bool
+    ) -> tuple[dict[int, int] | None, float]:
+        """The next choice that gives their outputs, or how near they came.
+
+        Those that are not tried yet are left in `states`.
+        """
+        nodes, dead = self.nodes, self.dead
+        budget = work * len(nodes)
         apart = math.inf
         while states and budget > 0:
             state = states.pop()
@@ -198,7 +224,9 @@ class _Search:
                 node = nodes[state.place]
                 new = next((m for m in self.owned(node) if m not in state.chosen), None)
                 if new is None:
-                    state.values[node.name] = self._run(node, state)
+                    state.values[node.name] = self._run(
+                        node, self._operands(node, state), state.chosen
+                    )
                     for name in dead[node.name]:
                         del state.values[name]
                     state.place += 1
@@ -215,6 +243,36 @@ class _Search:
                 if apart <= EQUAL:
                     return state.chosen, apart
         return None, apart
+
+    def _untold(self, one: dict[int, int], other: dict[int, int]) -> list[int]:
+        """Our layers between which two choices decide, and neither a name nor an output.
+
+        Where both sides of a sum are exchanged no layer behind it sees a difference, and
+        either choice is right. An `argmax`, or what saturates, hides one.
+        """
+        inputs = zip(self.network.inputs.values(), self.inputs, strict=True)
+        values = {tensor.node: ((x,), (x,)) for tensor, x in inputs}
+        for node in self.nodes:
+            operands = [
+                [
+                    values[name][side][output]
+                    for name, output in self.network.operands(node.name)
+                ]
+                for side in (0, 1)
+            ]
+            values[node.name] = found = (
+                self._run(node, operands[0], one), self._run(node, operands[1], other)
+            )  # fmt: skip
+            before = _same(*operands)
+            weighs = any(one[m] != other[m] for m in self.owned(node))
+            hidden = (weighs or not before) and _same(*found)
+            if hidden and (weighs or not _exchanged(*operands)):
+                return [
+                    m for m, n in one.items() if n != other[m] and not self._namesakes(m, n)
+                ]
+            for name in self.dead[node.name]:
+                del values[name]
+        return []
 
     def owned(self, node: Node) -> list[int]:
         """Our layers of a node."""
@@ -248,21 +306,27 @@ class _Search:
         ]
         if not alike and not free:
             self.lost.append(new)
-        fitting = alike if alike or strict else calls.values()
+        fitting = alike if alike or strict else list(calls.values())
+        fitting.sort(key=lambda call: not self._namesakes(new, call.layer))
         return [*((c.layer, c.number) for c in fitting), *((n, None) for n in free)]
 
-    def _run(self, node: Node, state: _State) -> tuple[Array, ...]:
+    def _namesakes(self, ours: int, theirs: int) -> bool:
+        return self.ours.layers[ours].path == self.theirs.layers[theirs].path
+
+    def _run(
+        self, node: Node, operands: list[Array], chosen: Mapping[int, int]
+    ) -> tuple[Array, ...]:
         weights = {}
         shapes = node.op.weights(*self.network.input_shapes(node.name))
         for name in self._weights(node):
             number = self.numbers[weight_name(node, name)]
             tensors = self.ours.layers[number].tensors
             role = next(r for r, (n, _) in tensors.items() if n == weight_name(node, name))
-            theirs, _ = self.theirs.layers[state.chosen[number]].tensors[role]
+            theirs, _ = self.theirs.layers[chosen[number]].tensors[role]
             shape = tuple(map(int, shapes[name].shape))
             weights[name] = self.random[theirs].detach().cpu().numpy().reshape(shape)
         with np.errstate(all="ignore"):
-            result = node.op.run(*self._operands(node, state), **weights)
+            result = node.op.run(*operands, **weights)
         return result if isinstance(result, tuple) else (result,)
 
     def _difference(self, state: _State) -> float:
@@ -270,11 +334,8 @@ class _Search:
         found = 0.0
         for name, tensor in self.network.outputs.items():
             ours, theirs = state.values[tensor.node][tensor.output], self.expected[name]
-            if ours.shape != theirs.shape:
-                return math.inf
-            scale = float(np.abs(theirs).max(initial=0)) or 1.0
-            found = max(found, float(np.abs(ours - theirs).max(initial=0)) / scale)
-        return math.inf if math.isnan(found) else found
+            found = max(found, _apart(ours, theirs))
+        return found
 
     def _refusal(self, apart: float) -> Diagnostic:
         message = "the module does not compute what the network does"
@@ -293,9 +354,31 @@ def _reading(array: Array) -> Array:
 
 
 def _alike(a: Array, b: Array) -> bool:
-    scale = np.maximum(np.abs(a), np.abs(b))
-    scale[0] = scale[1]
-    return bool((np.abs(a - b) <= ALIKE * scale).all())
+    with np.errstate(invalid="ignore"):
+        scale = np.maximum(np.abs(a), np.abs(b))
+        scale[0] = scale[1]
+        return bool(((np.abs(a - b) <= ALIKE * scale) | ~np.isfinite(a + b)).all())
+
+
+def _apart(a: Array, b: Array) -> float:
+    """The largest difference by the largest value; infinite where others are not finite."""
+    if a.shape != b.shape:
+        return math.inf
+    finite = np.isfinite(b)
+    if not (finite == np.isfinite(a)).all() or not np.array_equal(a[~finite], b[~finite], True):
+        return math.inf
+    largest = float(np.abs(b[finite]).max(initial=0)) or 1.0
+    return float(np.abs(a[finite] - b[finite]).max(initial=0)) / largest
+
+
+def _same(one: Sequence[Array], other: Sequence[Array]) -> bool:
+    return all(_apart(a, b) <= EQUAL for a, b in zip(one, other, strict=True))
+
+
+def _exchanged(one: Sequence[Array], other: Sequence[Array]) -> bool:
+    """Whether both hold the same values, in another order."""
+    a, b = (np.sort(np.concatenate([x.ravel() for x in side])) for side in (one, other))
+    return _apart(a, b) <= EQUAL
 
 
 def _random(module: nn.Module, names: Collection[str], gain: float) -> dict[str, Tensor]:

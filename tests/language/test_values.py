@@ -63,10 +63,24 @@ def evaluated(expression: str) -> object:
         ("round(2.6)", 3),
         ("len([1, 2, 3])", 3),
         ("50%", 0.5),
+        ("50% if H == 8 else 1", 0.5),
+        ("1 if 1 == 100% or H == 1 else 2", 1),
     ],
 )
 def test_arithmetic(expression: str, value: float) -> None:
     assert evaluated(expression) == value
+
+
+def test_a_percentage_ends_a_line_and_stands_before_a_keyword() -> None:
+    text = """let p = 20%
+model M(r: float = 10%
+): image[3, H=8, W=8] -> y { let s = 30%
+  a: dropout(10% then p) * 2
+  y: dropout(s
+    ) when r == 10%
+  else y: relu }"""
+    drops = [node.op.p for node in loads(text) if node.op.name == "dropout"]
+    assert drops == [0.1, 0.2, 0.3]
 
 
 def test_lists_are_indexed_by_name_and_joined_with_plus() -> None:

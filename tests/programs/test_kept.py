@@ -174,6 +174,24 @@ model M: image[3, H=8, W=8] -> y {
   { conv(c, 3, stride=2) when down
     conv(c, 1) -> relu when not down }
 }""",
+    "names that Python's own functions have for themselves": """
+block Two: (self, cls) -> (del, other as from) { del: self -> conv(3, 1)
+  other: cls -> relu }
+block One: (del, from) -> (int, str) { int: add { del -> conv(4, 1); from }
+  str: from -> tanh }
+model M: (input[4, H=8, W=8], self[4, H, W]) -> (int, str) { l: Two { input; self }
+  q: l -> One
+  int: q.int -> relu
+  str: q.str -> relu }""",
+    "sizes that Python's own functions have for themselves": """
+model M: (arrays[4, self=8, W=8], named[4, self, W]) -> (optimize, run) {
+  optimize: add { arrays; named } -> conv(3, 3, stride=2)
+  run: arrays -> conv(self // 2, 1) }""",
+    "arithmetic as a norm and as an activation": """
+block A(a: op = relu) { conv(2, 3x3, act=a) }
+model M: image[2, 4, 4] -> y { A
+  A(mul(2))
+  y: A(add(1)) -> conv(2, 1, act=sub(1), norm=div(3)) }""",
     # Figures.
     "a conditional width": """
 model M: image[4, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }""",

@@ -32,7 +32,7 @@ class Interpreter:
         self.nodes = [node for node in network if node.op.family is not Family.INPUT]
         self.dead = last_uses(network, self.nodes)
 
-    def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
+    def __call__(self, /, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
 
         Inputs are given in order, by name, or both. Infinity and NaN pass, without a

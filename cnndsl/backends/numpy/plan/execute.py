@@ -222,7 +222,7 @@ class Plan(Interpreter):
         """What it is made of, for a pickle or a copy: the steps are made again."""
         return self.__dict__ | {"compiled": {}, "forms": {}, "last": None}
 
-    def __call__(self, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
+    def __call__(self, /, *arrays: Array, **named: Array) -> Array | dict[str, Array]:
         """The output, or a dictionary by name where there are several.
 
         An empty batch goes through the plain interpreter.
@@ -275,7 +275,7 @@ class Plan(Interpreter):
         self.compiled[key] = self.last = found
         return found
 
-    def profile(self, *arrays: Array, repeats: int = 5, **named: Array) -> list[float]:
+    def profile(self, /, *arrays: Array, repeats: int = 5, **named: Array) -> list[float]:
         """The median time of each step, in seconds.  Raises ArchError (E602)."""
         inputs = checked_inputs(self.network, arrays, named)
         first = next(iter(inputs.values()))

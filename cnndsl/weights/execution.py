@@ -251,7 +251,9 @@ class _Search:
         either choice is right. An `argmax`, or what saturates, hides one.
         """
         inputs = zip(self.network.inputs.values(), self.inputs, strict=True)
-        values = {tensor.node: ((x,), (x,)) for tensor, x in inputs}
+        values: dict[str, tuple[tuple[Array, ...], tuple[Array, ...]]] = {
+            tensor.node: ((x,), (x,)) for tensor, x in inputs
+        }
         for node in self.nodes:
             operands = [
                 [

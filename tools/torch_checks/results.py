@@ -125,8 +125,7 @@ def page(found: dict[str, dict[str, str]]) -> str:
             f"PyTorch {torch.__version__}, Python {platform.python_version()}, CPU:"
             f" {done} checks of {len(found)} networks.",
             "",
-            "On a GPU nothing was measured: neither these checks nor the speed, eager or",
-            "compiled, against torchvision's; `benchmarks/torch_gpu.py` measures the latter.",
+            "What was tried on a GPU is in [gpu.md](gpu.md).",
             "",
             "- **FX** also at another batch and size than the first, of one trace.",
             "- **`torch.export`**, **ONNX**: free in the batch, and in height and width where",

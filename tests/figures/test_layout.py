@@ -538,6 +538,22 @@ def test_postprocessing_is_one_box_until_it_is_opened() -> None:
     assert inside == {"anchor_grid", "concat"}
 
 
+def test_what_all_of_an_outline_shares_is_said_by_it_alone() -> None:
+    panel = shown("mask_rcnn_resnet50_fpn").main
+    (head,) = (scope for scope in panel.piece.scopes if scope.title == "MaskHead")
+    assert head.small == "each row · masks"
+    inside = [panel.cards[s.box].lines for s in panel.piece.spots if s.box.key in head.keys]
+    assert len(inside) == 3
+    assert not any("each row" in line for lines in inside for line in lines)
+
+
+def test_a_rail_says_which_levels_it_leads() -> None:
+    words = [rail.words for rail in shown("mask_rcnn_resnet50_fpn").main.piece.rails]
+    assert words == ["p2–p6", "p2–p5"]
+    (rail,) = shown("efficientdet_d0").main.piece.rails
+    assert rail.words == "p3–p7"
+
+
 def test_a_chain_that_is_summed_up_is_one_card() -> None:
     planned = plan(network("wavenet"))
     (stack,) = (frame for frame in planned.frames if frame.title == "Stack")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving, spans
-from cnndsl.figures.scene import Box, Frame, Item, Scene, repeated
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes, repeated
 from cnndsl.figures.text import clean, label_text, labels_text, shape_text
 from cnndsl.figures.titles import sayer, times
 from cnndsl.graph import Network
@@ -169,7 +169,8 @@ class Cards:
             self.sent[edge.tail] += edge.tensors
         self.turns = repeated(scene.items)
         self.say = sayer(network)
-        self.sure: set[str] = set()
+        self.unsaid: dict[str, set[str]] = defaultdict(set)
+        """Words that are not said in a box, as its place or its outline says them."""
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
@@ -193,8 +194,17 @@ class Cards:
 
     def always(self, box: Box) -> None:
         """Leave out a box's condition, which its place says."""
-        self.sure.add(box.key)
+        self.unsaid[box.key].add(box.condition)
         self.cards[box.key] = self._card(box)
+
+    def once(self, cluster: Cluster) -> list[str]:
+        """What all boxes of an outline say, as `each row`: the outline says it for them."""
+        inside = list(boxes([cluster]))
+        found = [n for n in inside[0].notes if all(n in box.notes for box in inside)]
+        for box in inside if found else ():
+            self.unsaid[box.key].update(found)
+            self.cards[box.key] = self._card(box)
+        return found
 
     def hushed(self, box: Box) -> None:
         """Leave out a box's label: what it makes is named beside it."""
@@ -202,9 +212,8 @@ class Cards:
 
     def _small(self, box: Box) -> list[str]:
         """The grey words of a box."""
-        unsaid = box.condition if box.key in self.sure else ""
         small = self.say(box, self.frame).small
-        return [clean(word) for word in small if not unsaid or word != unsaid]
+        return [clean(word) for word in small if word not in self.unsaid[box.key]]
 
     def times(self, item: Item) -> str:
         """` ×3`: how often an item repeats; within what repeats itself, in each turn."""
@@ -260,7 +269,7 @@ class Cards:
             + face.grey * len(lines)
             + (2.5 if lines else 0)
         )
-        optional = bool(box.condition) and box.key not in self.sure
+        optional = bool(box.condition) and box.condition not in self.unsaid[box.key]
         card = Card(tuple(titles), tuple(lines), label, width, height, optional=optional)
         return replace(card, taps=taps)
 

@@ -366,8 +366,9 @@ def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
         for t, h in edges
         if t in keys or h in keys
     ]
+    noted = cards.once(item) if item.title else []
     level = _level(item.children, list(dict.fromkeys(inner)), cards)
-    return _scoped(item, level, cards.times(item), turning=cards.way.turning)
+    return _scoped(item, level, cards.times(item), noted, turning=cards.way.turning)
 
 
 def _links(nodes: list[str], edges: Sequence[Ends], owner: dict[str, str]) -> list[Link]:
@@ -458,10 +459,12 @@ def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
     )
 
 
-def _scoped(cluster: Cluster, inner: Piece, times: str, *, turning: bool = False) -> Piece:
-    """A cluster with its outline around it."""
+def _scoped(
+    cluster: Cluster, inner: Piece, times: str, noted: Sequence[str], *, turning: bool = False
+) -> Piece:
+    """A cluster with its outline around it, which says what is `noted` of all that is in it."""
     title = f"{clean(cluster.title)}{times}".strip()
-    small = clean(label_text(cluster.labels))
+    small = clean(" · ".join(filter(None, [*noted, label_text(cluster.labels)])))
     words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
     over = PAD if turning else BAR
     first, last = _slack(inner.opening, 0, 1), _slack(inner.closing, -1, -2)

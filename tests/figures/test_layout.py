@@ -120,6 +120,8 @@ def test_an_inset_stands_where_no_lane_has_anything() -> None:
         (7000027, "full", "down"),
         (7000032, "full", "right"),
         (7000036, "blocks", None),
+        (61300008, "blocks", None),
+        (61300028, "blocks", "right"),
     ],
 )
 def test_a_random_program_is_drawn_as_cleanly(

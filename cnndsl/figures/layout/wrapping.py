@@ -252,7 +252,8 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
             lifts[n] = _first(parts[n]) - at if _upright(piece.wires[ends]) else LIFT
     for part, axis, top, lift in zip(parts, axes, tops, lifts, strict=True):
         done.take(part.moved(axis, -top - lift))
-    feet = [bounds(s)[3] if s else foot for s, foot in zip(lasts, feet, strict=True)]
+    each = zip(parts, lasts, feet, strict=True)
+    feet = [_end(part) if last else foot for part, last, foot in each]
     less = lifts if turning else [0.0] * len(lifts)
     done.height = max(map(sub, feet, map(add, tops, less))) + 8
     for n, (at, ends) in enumerate(chosen):
@@ -278,6 +279,11 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
 
 def _first(part: Piece) -> float:
     return min([bounds(s)[1] for s in part.spots] + [scope.y for scope in part.scopes])
+
+
+def _end(part: Piece) -> float:
+    found = [bounds(s)[3] for s in part.spots] + [c.y + c.height for c in part.scopes]
+    return max(found + [y for line in part.wires.values() for _, y in line])
 
 
 def _last(part: Piece, key: str) -> Spot | None:

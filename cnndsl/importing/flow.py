@@ -38,7 +38,9 @@ RESERVED = (
     *("as", "block", "default", "each", "else", "for", "if", "in", "let", "model", "none"),
     *("not", "or", "and", "skip", "then", "true", "use", "when", "false", "same", "valid"),
     *("auto", "len", "min", "max", "abs", "sqrt", "floor", "ceil", "round", "round8"),
+    *("D", "H", "W", "L"),
 )
+"""Words of the language, and the sizes of a model's inputs."""
 
 
 def sayable(ports: Iterable[str]) -> dict[str, str]:

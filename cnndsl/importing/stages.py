@@ -42,10 +42,15 @@ def model(flow: Flow, top: Block, words: Wording, *, fixed: bool = False) -> lis
     outputs = ", ".join(flow.outputs)
     ins = f"({inputs})" if len(flow.inputs) > 1 else inputs
     outs = f"({outputs})" if len(flow.outputs) > 1 else outputs
-    head = f"model {top.name}: {ins} -> {outs}"
-    taken = Counter([*RESERVED, *flow.inputs, *words.blocks])
+    others = (name for name in words.blocks if name != top.name)
+    taken = Counter([*RESERVED, *flow.inputs, *flow.outputs, *others])
     for line in top.body.lines:
         taken.update(names_of(line))
+    name = top.name
+    while taken[name]:
+        name += "Net"
+    taken[name] += 1
+    head = f"model {name}: {ins} -> {outs}"
     texts: list[str] = []
     for number, line in enumerate(top.body.lines):
         source = line.chain.source

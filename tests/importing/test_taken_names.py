@@ -27,7 +27,7 @@ class Whole(nn.Module):
         self.Stem, self.H, self.H2 = nn.Conv2d(3, 4, 1), H(), H()
         self.W, self.In = nn.Conv2d(4, 4, 1), H()
 
-    def forward(self, H: Tensor) -> Tensor:
+    def forward(self, H: Tensor) -> Tensor:  # noqa: N803
         return self.In(self.W(self.H2(self.H(self.Stem(H)))))
 
 

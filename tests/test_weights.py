@@ -851,3 +851,20 @@ def test_a_renamed_mapping_loads_right_or_is_refused(
     except cnndsl.ArchError:
         return
     assert same(found, own)
+
+
+def test_what_holds_no_weights_is_refused_in_words() -> None:
+    network = small()
+    state = network.to_torch().state_dict()
+    for source, code in ((3, "E604"), (None, "E604"), (lambda: state, "E604")):
+        with pytest.raises(cnndsl.ArchError, match=f"{code}.*cannot be read from a value"):
+            load_weights(network, source)  # type: ignore[arg-type]
+    meta = {name: value.to("meta") for name, value in state.items()}
+    with pytest.raises(cnndsl.ArchError, match=r"E604.*has no values"):
+        load_weights(network, meta)
+    sparse = {name: value.to_sparse() for name, value in state.items()}
+    found = load_weights(network, sparse)
+    assert all(np.array_equal(found[name], value) for name, value in state.items())
+    for given_ in ({1: 2}, ["a"]):
+        with pytest.raises(cnndsl.ArchError, match=r"E605.*a mapping of names"):
+            load_weights(network, state, map=given_)  # type: ignore[arg-type]

@@ -17,8 +17,8 @@ from cnndsl.graph import Network
 from cnndsl.ops.facts import Weight
 from cnndsl.weights import layers
 from cnndsl.weights.execution import by_execution, unwrapped
-from cnndsl.weights.faults import believed
-from cnndsl.weights.files import arrays, read_weights, save_weights
+from cnndsl.weights.faults import GIVEN, believed
+from cnndsl.weights.files import arrays, read_weights, save_weights, unreadable
 from cnndsl.weights.matching import match
 from cnndsl.weights.partial import Left, heads
 
@@ -97,12 +97,16 @@ def _loaded(
     if isinstance(source, Mapping):
         found = arrays(source)
     elif not isinstance(source, str | os.PathLike):
+        if not hasattr(source, "state_dict"):
+            kind = type(source).__name__
+            help = "give a path, a mapping of arrays, or an nn.Module"
+            raise unreadable(f"weights cannot be read from a value of type `{kind}`", help)
         module = unwrapped(source)
         found = arrays(module.state_dict())
     else:
         size = 4 * sum(weight.size for weight in expected.values())
         found = read_weights(Path(source), max(LIMIT * size, 10**9))
-    given = dict(map or {})
+    given = {} if map is None else _mapping(map)
     while found and (prefix := _wrapper(found)):
         found = {name.removeprefix(prefix): value for name, value in found.items()}
         given = {name.removeprefix(prefix): value for name, value in given.items()}
@@ -139,6 +143,16 @@ def _loaded(
         ".".join(ours.layers[m].path): ".".join(theirs.layers[pairs[m]].path) for m in by_order
     }
     return Loaded(_values(found, expected, names, left), left, placed)
+
+
+def _mapping(map: Mapping[str, str]) -> dict[str, str]:
+    """A map's names.  Raises ArchError (E605): it is none, or holds others than names."""
+    if isinstance(map, Mapping) and all(
+        isinstance(x, str) for pair in map.items() for x in pair
+    ):
+        return dict(map)
+    message = "`map` must be a mapping of names of theirs to names of ours"
+    raise ArchError([Diagnostic("E605", message, help=GIVEN)])
 
 
 def _wrapper(found: Mapping[str, Array]) -> str:

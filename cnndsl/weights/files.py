@@ -168,6 +168,10 @@ def unreadable(message: str, help: str = "") -> ArchError:
 def _array(name: str, value: Any) -> Array:
     """A NumPy array from one, or from a torch tensor, without importing torch."""
     if hasattr(value, "detach"):
+        if getattr(value, "is_meta", False):
+            raise unreadable(f"`{name}` is on the `meta` device, and has no values")
+        if getattr(value, "layout", None) is not None and "strided" not in str(value.layout):
+            value = value.to_dense()
         tensor = value.detach().cpu()
         # NumPy has no bfloat16; every bfloat16 is a float32.
         return np.asarray(

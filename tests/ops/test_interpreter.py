@@ -144,7 +144,7 @@ GOOD = np.zeros((1, 4, 5, 5), "float32")
     [
         ((), {}, "`image` is missing"),
         ((), {"imag": GOOD}, "has no input `imag`"),
-        ((GOOD, GOOD), {}, "takes 1 inputs, but 2 were given"),
+        ((GOOD, GOOD), {}, "takes 1 input, but 2 were given"),
         ((GOOD,), {"image": GOOD}, "`image` is given twice"),
         ((GOOD[0],), {}, "`image` has 3 axes, and must have 4"),
         ((GOOD[:, :3],), {}, r"`image` is \[3, 5, 5\] a sample, but must be \[4, 5, 5\]"),

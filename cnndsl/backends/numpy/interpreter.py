@@ -109,7 +109,8 @@ def checked_inputs(
         if name not in names
     ]
     if len(arrays) > len(names):
-        message = f"`{network.name}` takes {len(names)} inputs, but {len(arrays)} were given"
+        inputs = "1 input" if len(names) == 1 else f"{len(names)} inputs"
+        message = f"`{network.name}` takes {inputs}, but {len(arrays)} were given"
         faults.append(Diagnostic("E602", message))
     given = dict(zip(names, arrays, strict=False))
     twice = [name for name in named if name in given]

@@ -109,8 +109,8 @@ def checked_inputs(
         if name not in names
     ]
     if len(arrays) > len(names):
-        inputs = "1 input" if len(names) == 1 else f"{len(names)} inputs"
-        message = f"`{network.name}` takes {inputs}, but {len(arrays)} were given"
+        count = "1 input" if len(names) == 1 else f"{len(names)} inputs"
+        message = f"`{network.name}` takes {count}, but {len(arrays)} were given"
         faults.append(Diagnostic("E602", message))
     given = dict(zip(names, arrays, strict=False))
     twice = [name for name in named if name in given]

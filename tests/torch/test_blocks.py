@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from cnndsl.backends.torch import printing, write
+from cnndsl.backends.torch.execute import execute
+from cnndsl.diagnostics import ArchError
 from cnndsl.network import loads
 from tests.torch.test_written import agree
 
@@ -242,3 +244,75 @@ def test_random_choices_are_printed_as_ruff_leaves_them() -> None:
     ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "88", "-"]
     done = subprocess.run(ruff, input=whole, capture_output=True, text=True, check=True)
     assert whole == done.stdout
+
+
+SETTINGS = """
+block Se(r: int) {
+  mul { skip; gap(keep=true) -> conv(in.c // r, 1x1, act=relu) -> conv(in.c, 1x1, act=sigmoid) }
+}
+block U(c: int, k: int, se: bool = false, act: "relu" | "silu" = "relu"): x[C, H, W] -> y {
+  t: x -> conv(c, k, norm=bn) -> { conv(c, k) when se }
+  u: t -> Se(4) when se
+  else u: t -> bn
+  y: u -> relu when act == "relu"
+  else y: u -> silu
+}
+model M(k: int = 5, kernel: int = 3, deep: bool = false, ratio: int = 2,
+        act: "relu" | "silu" = "silu", n: int = 1, d: int = 2, taps: int = 4):
+    image[4, H=8, W=8] -> y {
+  a: U(8, k)
+  b: U(8, 3, se=true)
+  c: conv(12, 3x3, act=relu) -> { conv(12, kernel, norm=bn) when deep }
+  d1: conv(12, taps - 1) * n -> conv(12, 3, dilation=d)
+  e: Se(ratio)
+  y: U(8, 3, act=act)
+}"""
+GIVEN: list[dict[str, object]] = [
+    {"k": 4},
+    {"k": 7},
+    {"kernel": 4},
+    {"kernel": 4, "deep": True},
+    {"kernel": 5, "deep": True},
+    {"ratio": 12},
+    {"ratio": 13},
+    {"act": "tanh"},
+    {"act": "relu"},
+    {"taps": 5},
+    {"taps": 5, "n": 0},
+    {"taps": 6, "n": 2},
+    {"d": 3},
+]
+
+
+@pytest.mark.parametrize("given", GIVEN, ids=str)
+def test_a_constructor_refuses_what_the_language_does(given: dict[str, object]) -> None:
+    found = write(loads(SETTINGS))
+    assert not found.because
+    made = execute(found.text, "M")
+    try:
+        loads(SETTINGS, parameters=given)
+    except ArchError:
+        with pytest.raises(ValueError, match=r"not written for|is none of"):
+            made.M(**given)
+    else:
+        made.M(**given)
+
+
+def test_a_class_alone_refuses_channels_that_leave_none() -> None:
+    made = execute(write(loads(SETTINGS)).text, "M")
+    with pytest.raises(ValueError, match="c_in // r < 1"):
+        made.Se(1, 2)
+    with pytest.raises(ValueError, match="k % 2 == 0"):
+        made.U(4, 2)
+
+
+def test_variables_of_the_constructor_may_follow_each_other_at_any_length() -> None:
+    lets = "\n".join(f"  let n{i + 1} = n{i} + {(-1) ** i}" for i in range(20))
+    text = f"""
+block D(n0: int): x -> y {{
+{lets}
+  y: concat {{ for i in 0..n20 {{ a[i]: x -> conv(1 + i, 1x1) }} }} -> conv(n20, 1x1)
+}}
+model M(n: int = 2): image[4, H=4, W=4] -> y {{ y: D(n) }}"""
+    agree(text)
+    assert not write(loads(text)).because

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cnndsl.backends.torch import file, python, recursive, steps
 from cnndsl.backends.torch.expressions import ROUND8, literal, translate
@@ -50,7 +50,7 @@ class Classes(Parameters, ABC):
         forward = file.function("forward", file.arguments(ports), body, kind)
         unit.init = compact(reusing(needed(unit, body)))
         used = recursive.read(unit, unit.init)
-        unit.init = [*refusals(unit.refused, used), *unit.init]
+        unit.init = [*refusals([*unlisted(unit), *unit.refused], used), *unit.init]
         self.sign(unit, used, model)
         recursive.shorten(unit)
         if "round8" in used:
@@ -308,13 +308,29 @@ def needed(unit: Unit, forward: Iterable[ast.stmt]) -> list[ast.stmt]:
     return live(body)
 
 
+def unlisted(unit: Unit) -> Iterator[ast.expr]:
+    """That an argument is none of the words that it may be."""
+    params = {param.name: param for param in unit.definition.declaration.params}
+    for name, said in unit.arguments.items():
+        words = params[said].type.words
+        values = [instance.block.names.get(said) for instance in unit.instances]
+        if words and all(value in words for value in values):
+            yield ast.Compare(python.name(name), [ast.NotIn()], [python.constant(tuple(words))])
+
+
 def refusals(tests: list[ast.expr], used: set[str]) -> list[ast.stmt]:
     """A `ValueError` for each condition that the class was not written for."""
     found: dict[str, ast.stmt] = {}
     for test in tests:
-        if python.names_in(test) - {"len"} <= used:
-            text = ast.unparse(test)
-            said = python.constant(f"this class is not written for {text}")
-            error = python.call("ValueError", said)
-            found[text] = ast.If(test, [ast.Raise(error)], [])
+        text = ast.unparse(test)
+        settled = any(ast.unparse(part) in found for part in python.conjuncts(test))
+        if settled or not python.names_in(test) - {"len"} <= used:
+            continue
+        said = f"this class is not written for {text}"
+        match test:
+            case ast.Compare(ops=[ast.NotIn()], comparators=[ast.Tuple(elts=words)]):
+                among = ", ".join(str(ast.literal_eval(word)) for word in words)
+                said = f"{ast.unparse(test.left)} is none of {among}"
+        error = python.call("ValueError", python.constant(said))
+        found[text] = ast.If(test, [ast.Raise(error)], [])
     return [*found.values()]

@@ -104,6 +104,17 @@ class Sizes:
                 values[name] = python.constant(int(block.inputs[port].shape[0]))
         return truth(folded(python.replace(test, values))) is True
 
+    def refuse(self, test: ast.expr) -> bool:
+        """Have the constructor refuse arguments, if it knows them and no instance has them."""
+        names = python.names_in(test)
+        known = {*self.arguments, *self.channel_names.values()}
+        if not names or not names <= known:
+            return False
+        if any(self.holds(instance, test) for instance in self.instances):
+            return False
+        self.refused.append(test)
+        return True
+
     def counting(self, count: ast.expr) -> set[str]:
         """The parameters that are arguments, on which a number of turns depends.
 

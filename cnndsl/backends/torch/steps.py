@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cnndsl.backends.torch import layers, python
 from cnndsl.backends.torch.expressions import (
@@ -247,7 +247,6 @@ def carried(
     cls: type[Op],
     ops: Sequence[tuple[Instance, Op]],
     said: Given,
-    shapes: Sequence[tuple[int, ...]],
 ) -> Op:
     """An operation whose attributes carry the expressions that they were written as."""
     witness = ops[0][1]
@@ -294,8 +293,37 @@ def carried(
         if len({repr(value) for _, value in seen}) > 1:
             raise SplitError(seen)
         values[name] = plain
-    made = cls(**values)
-    return made.resolved(*shapes)
+    return cls(**values)
+
+
+def refusals(op: Op) -> Iterator[ast.expr]:
+    """Where the language refuses a step: conditions on what it was written with."""
+    out, kernel = getattr(op, "out", None), getattr(op, "kernel", ())
+    if isinstance(out, python.Int) and any(
+        isinstance(one, ast.FloorDiv | ast.Sub) for one in ast.walk(out.node)
+    ):
+        yield ast.Compare(out.node, [ast.Lt()], [python.constant(1)])
+    if getattr(op, "pad", None) is Auto.SAME:
+        spread = getattr(op, "dilation", (1,) * len(kernel))
+        for k, d in zip(kernel, spread, strict=True):
+            if _odd(d):
+                if not _odd(k):
+                    yield ast.Compare(python.node_of(k % 2), [ast.Eq()], [python.constant(0)])
+            elif not _odd(k):
+                odd = python.node_of(d * (k - 1) % 2)
+                yield ast.Compare(odd, [ast.Eq()], [python.constant(1)])
+
+
+def _odd(value: int) -> bool:
+    """Whether a number is surely odd: it is one, or a choice among some."""
+    nodes = [python.node_of(value)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.IfExp):
+            nodes += [node.body, node.orelse]
+        elif not isinstance(number := python.number(node), int) or number % 2 == 0:
+            return False
+    return True
 
 
 def _begun(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from cnndsl.backends.torch import python
@@ -75,6 +76,8 @@ class Unit(Sizes):
         self.ports: dict[str, T | list[T]] = {}
         self.repeat: ast.expr | bool | None = None
         self.conditions, self.labels, self.counts = [], {}, {}
+        self.guards: list[ast.expr] = []
+        """Those within a chain of modules."""
         self.skip: tuple[T, ...] = ()
         self.outputs: list[tuple[str, T | None]] = []
         self.extras: list[T] = []
@@ -99,6 +102,21 @@ class Unit(Sizes):
         """How many tensors lists of `forward` have, and the constructor's of their widths."""
         self.listed = False
         """Whether it returns the list of a family."""
+
+    @property
+    def around(self) -> list[ast.expr]:
+        """The conditions under which what is written is there."""
+        return [*self.conditions, *self.guards]
+
+    @contextmanager
+    def guard(self, test: ast.expr | None) -> Iterator[None]:
+        """Around modules that the constructor makes where a condition holds."""
+        self.guards += [] if test is None else [test]
+        size = len(self.guards)
+        try:
+            yield
+        finally:
+            del self.guards[size - (test is not None) :]
 
     # --- tensors
 

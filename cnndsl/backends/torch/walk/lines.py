@@ -103,19 +103,11 @@ class Lines(Chains):
         """
         unit = self.unit
         refused = python.negated(test) if known else test
-        for one in (refused, self.around(refused)):
-            names = python.names_in(one)
-            if not names & unit.arguments.keys() or not names <= {
-                *unit.arguments, *unit.channel_names.values()
-            }:  # fmt: skip
-                continue
-            if not any(unit.holds(instance, one) for instance in unit.instances):
-                unit.refused.append(one)
-                return
-
-    def around(self, test: ast.expr) -> ast.expr:
-        """A condition together with those around it."""
-        return python.conjunction([*self.unit.conditions, test])
+        settled = python.names_in(refused) & unit.arguments.keys()
+        if not (settled and unit.refuse(refused)):
+            whole = python.conjunction([*unit.conditions, refused])
+            if python.names_in(whole) & unit.arguments.keys():
+                unit.refuse(whole)
 
     def either(
         self,
@@ -263,12 +255,14 @@ class Lines(Chains):
         entered = self.source_of(line, on) or before
         if entered is None:
             return None
-        a, one = self.lone(line, on, entered)
+        with unit.guard(test):
+            a, one = self.lone(line, on, entered)
         if other is None:
             b: ast.expr = python.call("nn.Identity")
             shape = merged(unit, test, one, entered)
         else:
-            b, two = self.lone(other, others, entered)
+            with unit.guard(python.negated(test)):
+                b, two = self.lone(other, others, entered)
             shape = merged(unit, test, one, two)
         access = self.register(name, python_choice(test, a, b))
         ids = [(i, x.outputs[0]) for i, x in (*on, *others)]
@@ -298,8 +292,9 @@ class Lines(Chains):
             return None
         if (self.source_of(other, others) or before) is not entered:
             return None
-        module, out = self.lone(other, others, entered)
         against = python.negated(test)
+        with self.unit.guard(against):
+            module, out = self.lone(other, others, entered)
         access = self.register(name, python_choice(against, module, python.call("nn.Identity")))
         ids = [(i, x.outputs[0]) for i, x in others]
         shape = merged(self.unit, against, out, entered)

@@ -95,14 +95,15 @@ class Modules(Calls):
         if link.test is not None and truth(link.test) is False:
             return [python.call("nn.Identity")], entered
         outer, unit.defaults = unit.defaults, link.defaults
-        match link.term:
-            case tree.CallTerm():
-                module, out = self.module(link.term, link.views, entered)
-                items = [module]
-            case tree.RepeatTerm() | tree.ForTerm():
-                items, out = self.turning(link.term, link.views, entered)
-            case _:
-                raise CannotTranslateError("no module")
+        with unit.guard(link.test), unit.guard(self.turns(link.term)):
+            match link.term:
+                case tree.CallTerm():
+                    module, out = self.module(link.term, link.views, entered)
+                    items = [module]
+                case tree.RepeatTerm() | tree.ForTerm():
+                    items, out = self.turning(link.term, link.views, entered)
+                case _:
+                    raise CannotTranslateError("no module")
         unit.defaults = outer
         if link.test is not None:
             chosen = python_choice(link.test, sequential(items), python.call("nn.Identity"))
@@ -110,6 +111,17 @@ class Modules(Calls):
             joined = T(shape, out.run, [*out.ids, *entered.ids])
             return [chosen], joined
         return items, out
+
+    def turns(self, term: tree.Term) -> ast.expr | None:
+        """The condition under which a loop has a turn; None where it surely has."""
+        if isinstance(term, tree.ForTerm) and term.rows is None:
+            return python.constant(False)  # nobody knows
+        if not isinstance(term, tree.RepeatTerm):
+            return None
+        times = self.unit.ctor(translate(term.times, self.unit))
+        if python.number(times) is not None:
+            return None
+        return ast.Compare(times, [ast.Gt()], [python.constant(0)])
 
     def module(self, term: tree.CallTerm, views: Views[Any], entered: T) -> tuple[ast.expr, T]:
         """One step as a module."""

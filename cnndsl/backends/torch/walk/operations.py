@@ -402,7 +402,14 @@ class Operations(State):
         assert isinstance(ref, OpValue)
         said = steps.given(unit, ref.name, ref, term.arguments)
         self.agree([(i, op.name) for i, op in ops])
-        return steps.carried(unit, type(ops[0][1]), ops, said, shapes)
+        return self.bounded(steps.carried(unit, type(ops[0][1]), ops, said), shapes)
+
+    def bounded(self, op: Op, shapes: Sequence[Any]) -> Op:
+        """A step's operation, resolved; the constructor refuses what the language does."""
+        if not any(isinstance(t, Turning) and python.names_in(t.over) for t in self.stack):
+            for test in steps.refusals(op):
+                self.unit.refuse(python.conjunction([*self.unit.around, test]))
+        return op.resolved(*shapes)
 
     def step_modules(
         self, term: tree.CallTerm, views: Views[Step], entered: Flow
@@ -450,7 +457,8 @@ class Operations(State):
                         f"a layer that is not written: {slot} {found} {fused_with}"
                     )
                 self.agree([(i, op.name) for i, op in ops])
-                op = steps.carried(unit, type(ops[0][1]), ops, said, shapes)
+                carried = steps.carried(unit, type(ops[0][1]), ops, said)
+                op = self.bounded(carried, shapes)
                 torch = op.torch(*shapes)
                 if torch.module is None:
                     raise CannotTranslateError(f"{op.name} is not a module")

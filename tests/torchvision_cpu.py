@@ -1,4 +1,4 @@
-"""`from tests.torchvision_cpu import torchvision`, where torch is the CPU build.
+"""`from tests.torchvision_cpu import torchvision`, also where torch is the CPU build.
 
 torchvision's wheel carries an extension for CUDA, which a CPU torch cannot load; its import
 then fails because operators that it describes do not exist. Defining them is enough:
@@ -19,13 +19,7 @@ OPERATORS = (
     "SymInt pooled_width, int sampling_ratio, bool aligned) -> Tensor",
 )
 
-# The definitions last as long as this object.
-kept = library.Library("torchvision", "DEF")
-for operator in OPERATORS:
-    kept.define(operator)
 
-
-@library.impl(kept, "nms", "CPU")
 def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
     """Greedy non-maximum suppression.  (N, 4) corners, (N,) → the rows kept, best first."""
     x1, y1, x2, y2 = boxes.unbind(1)
@@ -46,5 +40,12 @@ def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) 
         order = order[~(shared / (areas[best] + areas[order] - shared) > iou_threshold)]
     return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
 
+
+if torch.version.cuda is None:  # else the extension brings them
+    # The definitions last as long as this object.
+    definitions = library.Library("torchvision", "DEF")
+    for operator in OPERATORS:
+        definitions.define(operator)
+    definitions.impl("nms", greedy_nms, "CPU")
 
 import torchvision  # noqa: E402 - the operators come first

@@ -14,6 +14,7 @@ from cnndsl.diagnostics import Near, spelling
 from cnndsl.files import zoo
 from cnndsl.language import tree
 from cnndsl.ops.base import OPS
+from cnndsl.ops.facts import Family
 
 STEPS = {
     "conv(64, 3x3)": "conv convolution convolutional conv3x3 lazyconv",
@@ -134,8 +135,6 @@ UNWRITTEN = {
     "infeatures": "leave it out: the size of the input is known",
     "numfeatures": "leave it out: the channels of the input are known",
     "size": "`resize` takes a size: `resize([64, 64])`",
-    "bn": "write `norm=bn`",
-    "relu": "write `act=relu`",
     "inplace": "leave it out: it changes no result",
     "batchnormalize": "write `norm=bn`",
     "batchnorm": "write `norm=bn`",
@@ -165,7 +164,10 @@ def argument_help(name: str, known: Collection[str]) -> str:
     meant = [word for word in known if key in ARGUMENTS.get(word, "").split()]
     if meant:
         return Near(f"write `{meant[0]}`", name, meant[0])
-    return UNWRITTEN.get(key) or spelling(name, known)
+    family = OPS[key].family if key in OPS else None
+    slot = {Family.NORM: "norm", Family.ACTIVATION: "act"}.get(family or Family.INPUT, "")
+    fused = f"write `{slot}={key}`" if slot in known else ""
+    return fused or UNWRITTEN.get(key) or spelling(name, known)
 
 
 def torch_order(term: tree.CallTerm, names: Sequence[str], channels: int) -> str:

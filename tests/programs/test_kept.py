@@ -195,6 +195,9 @@ model M: image[2, 4, 4] -> y { A
     # Figures.
     "a conditional width": """
 model M: image[4, H=8, W=8] -> y { y: conv(4 if H > 8 else 8, 1x1) }""",
+    "a window that is a part of the map": """
+model M: image[2, H=16, W=12] -> y { y: avgpool([H // 6, W // 6])
+  -> conv(H // (W // 4), 1) -> conv(H % (W - 3), 1) }""",
     "an output's size is declared": """
 model M: image[2, H=8, W=8] -> y[1, H, W] {
   y: conv(8, 3x3, stride=2) -> upsample(2) -> conv(1, 1) }""",

@@ -510,6 +510,12 @@ def test_the_levels_of_a_pyramid_are_led_to_their_readers_in_one_line() -> None:
         assert len(rail.ways) == readers
 
 
+def test_each_tensor_of_a_lane_joins_the_rail_by_itself() -> None:
+    # The last three of SSD's six maps are of one lane, and its body is closed on a page.
+    (rail,) = paged("ssd300_vgg16").main.piece.rails
+    assert len({y for _, y in rail.joints}) == 6
+
+
 @pytest.mark.parametrize("name", ["retinanet_resnet50_fpn", "fcos_resnet50_fpn"])
 def test_what_only_leads_down_stands_under_the_level_that_is_given_out(name: str) -> None:
     piece = shown(name).main.piece

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -84,7 +84,9 @@ def settled(
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
         sources = {
-            tail: [heights[lane] for lane in carried[tail, head] if owner[tail] in roles.spans]
+            tail: [
+                y for _, y in _apart(carried[tail, head], heights) if owner[tail] in roles.spans
+            ]
             or [spot_of(leaf_at[owner[tail]], tail).y]
             for tail, head in beside.edges
         }
@@ -388,28 +390,38 @@ def _each(
     if not (one or two):
         return [usual]
     found = []
-    for lane in carried:
+    for lane, y in _apart(carried, heights):
         tails, heads, names = usual.tails, usual.heads, list(ends)
         if one:
             spot, over = leaves[owner[ends[0]]].spots[0], roles.over(owner[ends[0]])
-            tails = (Port(bounds(spot)[2], heights[lane], RIGHT),)
+            tails = (Port(bounds(spot)[2], y, RIGHT),)
             if lane == over[-1]:
                 # Straight down to what stands under any part of it.
                 x = min(max(usual.heads[0].x, spot.left + 8), spot.right - 8)
                 tails = (*tails, Port(x, spot.bottom, DOWN, 4))
             if lane == over[0]:
                 tails = (*tails, Port(spot.x, bounds(spot)[1], UP, 16))
-            names[0] = f"{ends[0]}#{lane}"
+            names[0] = f"{ends[0]}#{y:g}"
         if two:
             spot, over = leaves[owner[ends[1]]].spots[0], roles.over(owner[ends[1]])
             if lane in over:
-                heads = (Port(spot.left, heights[lane], RIGHT),)
+                heads = (Port(spot.left, y, RIGHT),)
             else:
                 side = over[0] if lane < over[0] else over[-1]
                 end = (bounds(spot)[1], DOWN) if lane < over[0] else (spot.bottom, UP)
                 heads = (Port(spot.x, *end), Port(spot.left, heights[side], RIGHT, 12))
-            names[1] = f"{ends[1]}#{lane}"
+            names[1] = f"{ends[1]}#{y:g}"
         found.append(Wanted((names[0], names[1]), tails, heads))
+    return found
+
+
+def _apart(lanes: Sequence[int], heights: Mapping[int, float]) -> list[tuple[int, float]]:
+    """The lane of each tensor, and how far down it runs: beside others of its lane."""
+    found: list[tuple[int, float]] = []
+    for lane, count in Counter(lanes).items():
+        step = min(TRACK, 2 * (TALL - 3) / max(count - 1, 1))
+        shifts = [(number + 1) // 2 * (-1) ** number * step for number in range(count)]
+        found += [(lane, heights[lane] + shift) for shift in sorted(shifts)]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +19,7 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, t
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
-from cnndsl.figures.scene import Box, Cluster, Item, Scene, boxes
+from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
 from cnndsl.figures.text import clean, label_text
 from cnndsl.graph import Network
 
@@ -47,9 +47,7 @@ def placed(
         planes, over = strides(network, scene), cards.spans
         of_node = node_strides(network)
         carried = {
-            (edge.tail, edge.head): tuple(
-                sorted({of_node[t.node] for t in edge.tensors if t.node in of_node})
-            )
+            (edge.tail, edge.head): _carried(scene, edge, of_node, over.get(edge.tail, ()))
             for edge in scene.edges
         }
         tail, met = joined(scene, planes, carried) if main else (set[str](), set[int]())
@@ -61,6 +59,22 @@ def placed(
             return _pyramid(scene, edges, cards, levels)
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
+
+
+def _carried(
+    scene: Scene, edge: Edge, lanes_of: dict[str, int], over: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The lane of each tensor that an edge carries, in one turn of what repeats.
+
+    Of what a block `over` several lanes gives, a map of one place runs in the last of them.
+    """
+    last = {t.node: over[-1] for t in edge.tensors if over and len(t.shape) > 2}
+    every = {(t.node, t.output) for t in edge.tensors}
+    found = last | lanes_of
+    counts = Counter(found[node] for node, _ in every if node in found)
+    turns = repeated(scene.items).get(edge.tail, 1)
+    each = {lane: max(count // turns, 1) for lane, count in counts.items()}
+    return tuple(lane for lane in sorted(each) for _ in range(each[lane]))
 
 
 def planar(network: Network, scene: Scene) -> bool:

@@ -330,7 +330,7 @@ def refusals(tests: list[ast.expr], used: set[str]) -> list[ast.stmt]:
         match test:
             case ast.Compare(ops=[ast.NotIn()], comparators=[ast.Tuple(elts=words)]):
                 among = ", ".join(str(ast.literal_eval(word)) for word in words)
-                said = f"{ast.unparse(test.left)} is none of {among}"
+                said = f"{ast.unparse(test.left)} must be one of {among}"
         error = python.call("ValueError", python.constant(said))
         found[text] = ast.If(test, [ast.Raise(error)], [])
     return [*found.values()]

@@ -30,7 +30,7 @@ class Bottleneck(nn.Module):
     def __init__(self, c_in: int, c: int, s: int = 1, stride_on: str = "v1_5") -> None:
         super().__init__()
         if stride_on not in ("v1", "v1_5"):
-            raise ValueError("stride_on is none of v1, v1_5")
+            raise ValueError("stride_on must be one of v1, v1_5")
         self.conv1 = ConvBNReLU(c_in, c, 1, s=s if stride_on == "v1" else 1)
         self.conv2 = ConvBNReLU(c, c, 3, s=s if stride_on == "v1_5" else 1)
         self.conv3 = ConvBN(c, 4 * c)
@@ -55,7 +55,7 @@ class ResNet50(nn.Module):
     ) -> None:
         super().__init__()
         if stride_on not in ("v1", "v1_5"):
-            raise ValueError("stride_on is none of v1, v1_5")
+            raise ValueError("stride_on must be one of v1, v1_5")
         self.c1 = ConvBNReLU(channels, 64, 7, s=2)
         self.c2 = nn.Sequential(
             Bottleneck(64, 64, stride_on=stride_on),

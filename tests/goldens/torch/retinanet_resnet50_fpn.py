@@ -165,7 +165,7 @@ class RetinaFPN(nn.Module):
     def __init__(self, c3_c: int, c4_c: int, c5_c: int, p6_from: str = "p5") -> None:
         super().__init__()
         if p6_from not in ("p5", "c5"):
-            raise ValueError("p6_from is none of p5, c5")
+            raise ValueError("p6_from must be one of p5, c5")
         self.m5 = nn.Conv2d(c5_c, 256, 1)
         self.m4 = nn.Conv2d(c4_c, 256, 1)
         self.m3 = nn.Conv2d(c3_c, 256, 1)
@@ -260,7 +260,7 @@ class RetinaNet(nn.Module):
     ) -> None:
         super().__init__()
         if p6_from not in ("p5", "c5"):
-            raise ValueError("p6_from is none of p5, c5")
+            raise ValueError("p6_from must be one of p5, c5")
         self.body = ResNetBody(channels, norm=norm)
         self.fpn = RetinaFPN(512, 1024, 2048, p6_from)
         self.head = RetinaHead(256, classes)

@@ -650,6 +650,17 @@ def test_a_matrix_says_what_lies_on_each_way(lanes: int, gone: set[tuple[int, in
         assert all(spot.x == columns[at] for spot in inside)
 
 
+@pytest.mark.parametrize(("lanes", "wide", "tall"), [(3, 500, 1000), (4, *PAGE)])
+def test_a_matrix_has_narrow_gaps_and_boxes_where_room_is_short(
+    lanes: int, wide: float, tall: float
+) -> None:
+    found = page(plan(mixing(lanes, set()), folding=True), widest=wide, tallest=tall)
+    assert found.over == 0
+    (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Mix")
+    assert len(panel.piece.fans) == lanes**2
+    assert not faults(picture(found))
+
+
 SOME = """
 block Mix(far: bool): *x[_, _, _] -> *y {
   for i in 0..len(x) { b[i]: x[i] -> conv(8, 3x3) -> relu }

@@ -169,6 +169,8 @@ class Cards:
             self.sent[edge.tail] += edge.tensors
         self.turns = repeated(scene.items)
         self.say = sayer(network)
+        self.level: set[str] = set()
+        """Boxes that edges enter and leave at their sides alone."""
         self.unsaid: dict[str, set[str]] = defaultdict(set)
         """Words that are not said in a box, as its place or its outline says them."""
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
@@ -188,9 +190,15 @@ class Cards:
         wide = max(*map(self._bold, titles), *(font.width(x, face.small) for x in lines), 0.0)
         high = face.bold * len(titles) + face.grey * len(lines) + 7
         optional = self.cards[box.key].optional
+        wide += 6 if self.narrow == LEVELS - 1 else 10
         self.cards[box.key] = Card(
-            tuple(titles), tuple(lines), "", wide + 10, high, cell=True, optional=optional
+            tuple(titles), tuple(lines), "", wide, high, cell=True, optional=optional
         )
+
+    def levelled(self, box: Box) -> None:
+        """Make a box no wider than its words: its label has all of its upper side."""
+        self.level.add(box.key)
+        self.cards[box.key] = self._card(box)
 
     def always(self, box: Box) -> None:
         """Leave out a box's condition, which its place says."""
@@ -254,14 +262,18 @@ class Cards:
             return Card(
                 (title,), below, label, width, face.port + face.grey * len(below), bare=True
             )
-        short = 0.0 if tall else max(self.short, *map(self._bold, titles))
+        level = box.key in self.level
+        short = 0.0 if tall or level else self.short
+        short = short if tall else max(short, *map(self._bold, titles))
         lines = self._lines(words, shapes, short, room)
         text = max(
             *map(self._bold, titles), *(font.width(line, face.small) for line in lines), 0.0
         )
         taps = self._taps(box)
         width = text + 2 * self.inset + self._slant(box) + (TAPS + self.inset if taps else 0)
-        if not self.narrow or self.frame is not None:
+        if level:
+            width = max(width, min(font.width(label, LABEL), NAMED) + 3)
+        elif not self.narrow or self.frame is not None:
             width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + BESIDE + 0.5))
         height = (
             face.low

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import hypot
 
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import LABEL, MINOR, OPTIONAL, Cards, behind
+from cnndsl.figures.layout.cards import LABEL, LEVELS, MINOR, OPTIONAL, Cards, behind
 from cnndsl.figures.layout.piece import Fan, Line, Piece, Spot, bounds, named
 from cnndsl.figures.paint import Part, Path, Point, Text
 from cnndsl.figures.palette import role_of
@@ -24,10 +24,25 @@ from cnndsl.structure import Call
 
 LEAST = 2
 """So many levels make a matrix."""
-APART, BESIDE, BUS, UNDER = 18.0, 8.0, 14.0, 4.0
-"""Between rows, between columns, from a box to what follows it, and from a row to a corner."""
-FAN, STEEP = 24.0, 0.3
-"""The width of a fan: at least so much for each row, and a share of its height."""
+UNDER = 4.0
+"""From a row to a corner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Between rows, between columns, and from a box to what follows it.
+
+    A `fan` is at least so wide for each row, and as wide as a share of its height.
+    """
+
+    apart: float = 18.0
+    beside: float = 8.0
+    bus: float = 14.0
+    fan: float = 24.0
+    steep: float = 0.3
+
+
+USUAL, TIGHT = Room(), Room(14.0, 4.0, 10.0, 16.0, 0.25)
 LABELLED = 9.0
 """Over a box that has a label."""
 HEAD, FOOT = 18.0, 14.0
@@ -107,6 +122,9 @@ def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
     corners = _corners(mesh, box, cards.frame)
     for key in box if corners else ():
         cards.always(box[key])
+    room = _room(cards)
+    for key in box if room is TIGHT else ():
+        cards.levelled(box[key])
     for key in (key for way in mesh.ways.values() for key in way):
         cards.celled(box[key])
     for join, *then in mesh.sums:
@@ -119,7 +137,7 @@ def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
     x = _columns(done, [chain[::-1] for chain in mesh.sources], box, cards, middles, 0, -1)
     low = min(spot.left for spot in done.spots)
     done.spots = [replace(spot, x=spot.x - low) for spot in done.spots]
-    fan = max(FAN * (1 + len(rows)), STEEP * (middles[-1] - middles[0]))
+    fan = max(room.fan * (1 + len(rows)), room.steep * (middles[-1] - middles[0]))
     begin = max(bounds(spot)[2] for spot in done.spots)
     x = _columns(done, mesh.sums, box, cards, middles, begin + fan, 1)
     place = {spot.box.key: spot for spot in done.spots}
@@ -137,6 +155,10 @@ def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
     return done
 
 
+def _room(cards: Cards) -> Room:
+    return TIGHT if cards.narrow == LEVELS - 1 else USUAL
+
+
 def _middles(mesh: Mesh, box: dict[str, Box], cards: Cards, rows: range) -> list[float]:
     """How far down the middle of each row is."""
     found: list[float] = []
@@ -148,7 +170,7 @@ def _middles(mesh: Mesh, box: dict[str, Box], cards: Cards, rows: range) -> list
         under = max((cards[one].height / 2 for one in whole), default=0.0)
         cells = [_tall(way, box, cards) / 2 for (_, to), way in mesh.ways.items() if to == row]
         found.append(foot + max(over, *cells, 0.0))
-        foot = found[-1] + max(under, *cells, 0.0) + APART
+        foot = found[-1] + max(under, *cells, 0.0) + _room(cards).apart
     return found
 
 
@@ -165,6 +187,7 @@ def _columns(
 
     `way` is 1 to the right, -1 to the left. Where that ends is returned.
     """
+    bus = _room(cards).bus
     for number in range(max(map(len, chains))):
         held = [(n, chain[number]) for n, chain in enumerate(chains) if number < len(chain)]
         wide = max(cards[box[key]].width for _, key in held)
@@ -176,9 +199,13 @@ def _columns(
             side = x if way > 0 else x + spread
             middle = side + (width if way > 0 or card.sized else 2 * wide - width) / 2
             spot = Spot(box[key], middle, middles[n], width, card.height)
-            done.spots.append(spot if card.bare else named(spot, cards, width))
-        x += spread + way * BUS
-    return x - way * BUS
+            done.spots.append(
+                spot
+                if card.bare
+                else named(spot, cards, width, width - 2 if cards.level else 0.0)
+            )
+        x += spread + way * bus
+    return x - way * bus
 
 
 def _line(tail: Spot, head: Spot, around: bool) -> Line:
@@ -204,7 +231,8 @@ def _matrix(
     """Beside the fan what lies on each way, and the corners of the calls with fewer levels."""
     small = cards.type.small
     foot = max(bounds(spot)[3] for spot in done.spots)
-    left, sides = x + BUS, list[float]()
+    room = _room(cards)
+    left, sides = x + room.bus, list[float]()
     x = left
     for row, chain in enumerate(mesh.sources):
         words = f"from {cards[box[chain[0]]].title}"
@@ -226,8 +254,8 @@ def _matrix(
             if not way:
                 at = middles[to] + small / 3
                 done.marks.append(Text(middle, at, SAME, small, "grey", anchor="middle"))
-        x += wide + BESIDE
-        sides.append(x - BESIDE / 2)
+        x += wide + room.beside
+        sides.append(x - room.beside / 2)
     done.height = foot
     if corners and len(corners) > 1:
         known, rows = naming(), range(len(mesh.sums))
@@ -240,9 +268,11 @@ def _matrix(
         for count, calls in sorted(corners.items()):
             names = dict.fromkeys(known.get(id(call), "") for call in calls)
             text = ", ".join(filter(None, names)) or f"{count} inputs"
-            done.marks += _corner(count, text, left - BESIDE / 2, sides, [*feet[:-1], foot])
+            done.marks += _corner(
+                count, text, left - room.beside / 2, sides, [*feet[:-1], foot]
+            )
         done.height += FOOT
-    done.right = x - BESIDE + 4
+    done.right = x - room.beside + 4
 
 
 def _corner(

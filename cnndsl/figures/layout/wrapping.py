@@ -287,8 +287,10 @@ def _end(part: Piece) -> float:
 
 
 def _last(part: Piece, key: str) -> Spot | None:
-    """The box that an edge leaves, where nothing stands beside it."""
-    spot = next(s for s in part.spots if s.box.key == key)
+    """The box that an edge leaves, where it is in this row and nothing stands beside it."""
+    spot = next((s for s in part.spots if s.box.key == key), None)
+    if spot is None:
+        return None
     beside = [(s.top, s.bottom) for s in part.spots if s is not spot]
     beside += [(c.y, c.y + c.height) for c in part.scopes]
     return None if any(top < spot.y < foot for top, foot in beside) else spot

@@ -224,3 +224,16 @@ def test_the_page_on_backbones_runs() -> None:
         assert figure in text
         assert figure in result.output
     exec("\n".join(code), {"__name__": "page"})
+
+
+def test_a_number_of_an_output_is_that_of_the_whole_call() -> None:
+    """Two of the three are left, so that the second is another one."""
+    network = cnndsl.loads("""
+block Both: *p -> (a, *q) { a: p[0] -> relu
+  for i in 0..len(p) { q[i]: p[i] -> tanh } }
+model M: image[1, 4] -> y { l: image -> conv(1, 1)
+  b: Both { image; l }
+  y: b.a }""")
+    for name, same in (("b[1]", "b.q[0]"), ("b[2]", "b.q[1]")):
+        cut = network.outputs_at(name, "b.q[0]", "b.q[1]")
+        assert cut.outputs[name] == cut.outputs[same]

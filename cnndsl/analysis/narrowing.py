@@ -143,10 +143,14 @@ def _plain(tensor: Tensor) -> Tensor:
 def _same(
     known: Mapping[str, Tensor], asked: str, there: Mapping[str, Tensor]
 ) -> Tensor | None:
-    """What a label stands for, now: another of its labels may be left."""
+    """What a label stands for, now: another of its labels may be left.
+
+    A number counts the outputs of a call, of which fewer may be left.
+    """
     place = _place(known[asked])
     alike = [asked, *(name for name, tensor in known.items() if _place(tensor) == place)]
-    return next((there[name] for name in alike if name in there), None)
+    left = [there[name] for name in alike if name in there]
+    return next((tensor for tensor in left if _place(tensor) == place), None)
 
 
 class Cut:

@@ -604,8 +604,11 @@ def test_what_every_level_hears_of_every_other_is_a_fan_beside_a_matrix() -> Non
     assert not any("if " in line for s in piece.spots for line in panel.cards[s.box].lines)
 
 
-def mixing(lanes: int, gone: set[tuple[int, int]], twice: str = "") -> Network:
-    """A network whose block sums up all levels for each, but for ways that are `gone`."""
+def mixing(lanes: int, gone: set[tuple[int, int]], twice: str = "", chain: int = 0) -> Network:
+    """A network whose block sums up all levels for each, but for ways that are `gone`.
+
+    Its levels are joined, or summed up from the finest on by a `chain` of convolutions.
+    """
     lines = [f"  b{n}: x[{n}] -> conv(8, 3x3) -> relu" for n in range(lanes)]
     for to in range(lanes):
         ways = []
@@ -620,10 +623,18 @@ def mixing(lanes: int, gone: set[tuple[int, int]], twice: str = "") -> Network:
     levels = [f"  p{n}: conv(8, 3x3, stride={1 + (n > 0)})" for n in range(lanes)]
     every = "; ".join(f"p{n}" for n in range(lanes))
     ends = "; ".join(f"k[{n}] -> gap" for n in range(lanes))
+    last = f"  z: concat {{ {ends} }}"
+    if chain:
+        down = "conv(8, 3x3, stride=2)" + " -> conv(8, 3x3)" * (chain - 1)
+        sums = [
+            f"add {{ h{n - 1} -> {down}; k[{n}] -> conv(8, 1x1) }}" for n in range(1, lanes)
+        ]
+        heads = [f"  h{n}: {made}\n" for n, made in enumerate(["k[0] -> conv(8, 1x1)", *sums])]
+        last = "".join(heads) + f"  z: h{lanes - 1} -> gap"
     return loads(
         f"block Mix: *x[_, _, _] -> *y {{\n{body}\n}}\n"
         "model M: image[3, H=64, W=64] -> z {\n" + "\n".join(levels) + "\n"
-        f"  m: Mix {{ {every} }}\n  k: Mix {{ m[*] }}\n  z: concat {{ {ends} }}\n}}"
+        f"  m: Mix {{ {every} }}\n  k: Mix {{ m[*] }}\n{last}\n}}"
     )
 
 
@@ -659,6 +670,24 @@ def test_a_matrix_has_narrow_gaps_and_boxes_where_room_is_short(
     (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Mix")
     assert len(panel.piece.fans) == lanes**2
     assert not faults(picture(found))
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 5])
+@pytest.mark.parametrize("chain", [1, 2])
+def test_what_leads_down_to_a_join_stands_between_its_lanes(lanes: int, chain: int) -> None:
+    network = mixing(lanes, set(), chain=chain)
+    found = page(plan(network, folding=True), widest=400, tallest=900)
+    assert not faults(picture(found))
+    piece = found.main.piece
+    assert led(piece) == {(edge.tail, edge.head) for edge in found.main.scene.edges}
+    assert not crossings(piece.wires)
+    assert len(piece.between) == (lanes - 1) * chain
+    place = {spot.box.key: spot for spot in piece.spots}
+    straight = [ends for ends in piece.wires if {*ends} & piece.between]
+    assert all(place[one].x == place[two].x for one, two in straight)
+    apart = [place[two].top - place[one].bottom for one, two in straight]
+    assert min(apart) >= 12 - 1e-6
+    assert sum(apart) < 24 * len(apart)
 
 
 SOME = """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
-from cnndsl.figures.layout.cards import Cards
+from cnndsl.figures.layout.cards import LEVELS, Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
@@ -20,6 +20,7 @@ COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
 ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
+INFINITE = float("inf")
 TALL = 15.0
 """From the first and the last lane of a box over several to its ends."""
 APART = 100.0
@@ -53,14 +54,15 @@ def settled(
     gap = COLUMNS[way.narrow]
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
-    if way.close and (solved := _solved(grid, roles, leaves, gap)):
+    if way.close and (solved := _solved(grid, roles, leaves, way.narrow)):
         place = solved
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
     arcs = skips(edges, owner, grid, leaves)
     raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs})
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
-    done.lanes = _sides(ys, rows) if roles.spans else {}
+    firm = [at for at in ys if at not in _loose(grid, roles, way.narrow)]
+    done.lanes = _sides(firm, rows) if roles.spans else {}
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, _) in grid.cells.items():
         piece = leaves[key]
@@ -80,6 +82,11 @@ def settled(
     ]
     tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
     levels = _tracks(rows)
+    if roles.spans:
+        # What stands between lanes is as near to other boxes as may be.
+        close = [bounds(spot) for key in between for spot in leaf_at[key].spots]
+        step = ROWS[way.narrow][0] / 2
+        levels += [y for _, top, _, foot in close for y in (top - step, foot + step)]
     buses: list[Bus] = []
     if beside is not None:
         joins = _beside(beside, leaf_at, owner, columns[-1], rows[-1])
@@ -169,11 +176,9 @@ def _leaving(spot: Spot, x: float) -> float:
     return min(max(x, spot.left + inner), spot.right - inner)
 
 
-def _sides(
-    ys: dict[tuple[int, int], float], rows: list[float]
-) -> dict[int, tuple[float, float]]:
+def _sides(at: list[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float, float]]:
     """The upper and the lower side of each lane, of those of its rows."""
-    inside = [lane for lane, _ in sorted(ys)]
+    inside = [lane for lane, _ in sorted(at)]
     firsts = {lane: inside.index(lane) for lane in inside}
     lasts = {lane: n for n, lane in enumerate(inside)}
     return {lane: (rows[2 * n], rows[2 * lasts[lane] + 1]) for lane, n in firsts.items()}
@@ -273,12 +278,16 @@ def _gaps_of(grid: Grid, pieces: dict[str, Piece], roles: Roles) -> list[float]:
     return sorted(found)
 
 
-def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> dict[str, float]:
+def _solved(
+    grid: Grid, roles: Roles, leaves: dict[str, Piece], narrow: int
+) -> dict[str, float]:
     """Places that are solved together: each row as far to the left as its neighbours let it.
 
-    What stands in one column and lane stays upright, as the spine does; an edge that rises
-    leaves its box anywhere on its upper side. Nothing where that cannot be.
+    What stands in one column and lane stays upright, as the spine does, and what stands
+    between two lanes under what leads to it alone; an edge that rises leaves its box anywhere
+    on its upper side. Nothing where that cannot be.
     """
+    gap = COLUMNS[narrow]
     group = {key: key for key in grid.cells}
 
     def root(key: str) -> str:
@@ -289,11 +298,12 @@ def _solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], gap: float) -> d
     for one, two in pairwise(grid.spine):
         group[root(two)] = root(one)
     soft: list[tuple[str, str]] = []
+    loose = _loose(grid, roles, narrow)
     for tail, heads in roles.below.items():
         for head in heads:
             if grid.cells[tail][2] != grid.cells[head][2] or {tail, head} & {*grid.spine}:
                 continue
-            if roles.level(tail, head):
+            if roles.level(tail, head) or grid.cells[head][:2] in loose:
                 group[root(head)] = root(tail)
             else:
                 soft.append((tail, head))
@@ -456,6 +466,8 @@ def _rows(
         under[at] = max(under.get(at, 0.0), leaves[key].height - middle)
     for at, more in raised.items():
         over[shared.get(at, at)] += more
+    if loose := _loose(grid, roles, narrow):
+        return _packed_rows(grid, leaves, place, narrow, roles, (over, under), loose)
     heights = {at: over[at] + under[at] for at in over}
     ys: dict[tuple[int, int], float] = {}
     sides: list[float] = []
@@ -471,6 +483,66 @@ def _rows(
     between = {*shared, *shared.values()}
     keys = {key for key, (lane, row, _) in grid.cells.items() if (lane, row) in between}
     return ys | {at: ys[to] for at, to in shared.items()}, sides, keys
+
+
+def _loose(grid: Grid, roles: Roles, narrow: int) -> set[tuple[int, int]]:
+    """Rows that stand between two lanes, where room is short: what leads straight to a join.
+
+    Each of their boxes stands under the one that leads to it alone.
+    """
+    if not roles.spans or narrow < LEVELS - 1:
+        return set()
+    found: dict[tuple[int, int], bool] = {}
+    first = min(lane for lane, _, _ in grid.cells.values())
+    for key, (lane, row, column) in grid.cells.items():
+        tails = roles.above[key]
+        alone = len(tails) == 1 and len(roles.below[tails[0]]) == 1
+        under = alone and tails[0] not in roles.spans and grid.cells[tails[0]][2] == column
+        loose = row < 0 and lane > first and under and key not in grid.spine
+        found[lane, row] = found.get((lane, row), True) and loose
+    return {at for at, loose in found.items() if loose and (at[0], 0) in found}
+
+
+def _packed_rows(
+    grid: Grid,
+    leaves: dict[str, Piece],
+    place: dict[str, float],
+    narrow: int,
+    roles: Roles,
+    sides_of: tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]],
+    loose: set[tuple[int, int]],
+) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
+    """Rows as `_rows` finds them, those between two lanes as close as their boxes let them.
+
+    Of each row, `sides_of` is how far it reaches over its middle and under it.
+    """
+    over, under = sides_of
+    gap, apart = ROWS[narrow]
+    boxes: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
+    for key, (lane, row, _) in grid.cells.items():
+        leaf, x, tall = leaves[key], place[key], key in roles.spans
+        high = TALL if tall else _middle(leaf)
+        low = TALL if tall else leaf.height - high
+        for at in [(on, 0) for on in roles.over(key)] if tall else [(lane, row)]:
+            boxes.setdefault(at, []).append((x - leaf.left - 6, x + leaf.right + 6, high, low))
+    ys: dict[tuple[int, int], float] = {}
+    sides: list[float] = []
+    stood: list[tuple[float, float, float]] = []
+    line = -INFINITE
+    """How far down the last row was: boxes between lanes keep off the lines along them."""
+    for at in sorted(over):
+        y = line + (TALL + gap / 2 + (over[at] if at in loose else 0.0))
+        if at not in loose:
+            y = max(y, over[at] + (sides[-1] + gap + apart if sides else 0.0))
+        for left, right, high, _ in boxes[at]:
+            feet = [foot for a, b, foot in stood if a < right and left < b]
+            y = max([y, *(foot + gap + high for foot in feet)])
+        ys[at] = y
+        line = y + (under[at] if at in loose else 0.0)
+        stood += [(left, right, y + low) for left, right, _, low in boxes[at]]
+        sides += [] if at in loose else [y - over[at], y + under[at]]
+    keys = {key for key, cell in grid.cells.items() if cell[:2] in loose}
+    return ys, sides, keys
 
 
 def _shared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,42 @@ def test_a_decoder_begins_with_the_pale_copy_and_says_what_becomes_of_it() -> No
     assert (up.words, len(convs)) == ("up 2×2, 128 ↑2", 2)
     assert list(found["e1"].carried.values()) == ["crop 200²"]
     assert {"crop 56²", "crop 104²", "crop 200²", "crop 392²"} <= set(words(drawn("unet")))
+
+
+JOINED = """
+model Joined: image[4, H=16, W=16] -> out {
+  a: image -> conv(ONE, 3x3) -> relu
+  b: image -> conv(TWO, 3x3) -> relu
+  c: JOIN { a; b }
+  out: c -> conv(8, 3x3) -> relu
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "join", "said"),
+    [
+        (8, 8, "concat", ["16", "8"]),
+        (8, 24, "concat", ["32", "8"]),
+        (8, 8, "concat(axis=1)", ["8", "8", "8"]),
+        (8, 8, "add", ["8", "8"]),
+    ],
+)
+def test_under_a_concat_stands_what_it_makes(
+    one: int, two: int, join: str, said: list[str]
+) -> None:
+    text = JOINED.replace("ONE", str(one)).replace("TWO", str(two)).replace("JOIN", join)
+    found = scaled(loads(text))
+    channels = [part for part in leaves(found.parts) if isinstance(part, Text)]
+    counts = [part.text for part in channels if part.anchor == "middle" and not part.turn]
+    assert [text for text in counts if text.isdigit()][1:] == said
+
+
+def test_the_pale_copy_and_what_is_made_here_have_one_number() -> None:
+    found = [text for text in words(drawn("unet")) if text.isdigit()]
+    assert {"1024 512", "512 256", "256 128", "128 64"} <= {
+        f"{one} {two}" for one, two in pairwise(found)
+    }
 
 
 def test_a_unet_goes_down_and_up_again() -> None:

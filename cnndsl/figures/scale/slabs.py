@@ -43,6 +43,8 @@ class Slab:
     count: int = 1
     kernel: tuple[int, ...] = ()
     """The window of a convolution, along each axis."""
+    joined: tuple[str, int] | None = None
+    """The concat that it is a part of, and how many channels that makes."""
 
     @property
     def thin(self) -> bool:
@@ -159,11 +161,22 @@ class Maker:
                 found = self._followed(found, box)
         # What one of its operands is stands there already, and comes behind the copies.
         made = before[-1:] if before and self._read(join, before[-1]) else []
-        found = [*before[: len(before) - len(made)], *copies, *made, *found]
+        parts = self._joined(join, [*copies, *made, *found])
+        found = [*before[: len(before) - len(made)], *parts]
         if found:
             last = found[-1]
             found[-1] = replace(last, nodes=(*last.nodes, *join.nodes))
         return found
+
+    def _joined(self, join: Box, parts: list[Slab]) -> list[Slab]:
+        """The parts of a concat of channels, if they are just what it reads."""
+        read = [int(self.shapes[tail][0]) for tail in self.tails.get(join.key, ())]
+        made = int(self.shapes[join.key][0])
+        each = sorted(int(part.shape[0]) for part in parts)
+        alone = all(part.plane and part.joined is None for part in parts)
+        if alone and len(parts) <= MOST and each == sorted(read) and sum(read) == made:
+            return [replace(part, joined=(join.key, made)) for part in parts]
+        return parts
 
     def _read(self, join: Box, slab: Slab) -> bool:
         made = {
@@ -257,6 +270,6 @@ def folded(slabs: Sequence[Slab]) -> list[Slab]:
 
 def alike(one: Slab, two: Slab) -> bool:
     """Whether two slabs look the same and say the same."""
-    return (one.shape, one.family, one.words, one.activation, one.copied) == (
-        two.shape, two.family, two.words, two.activation, two.copied,
+    return (one.shape, one.family, one.words, one.activation, one.copied, one.joined) == (
+        two.shape, two.family, two.words, two.activation, two.copied, two.joined,
     )  # fmt: skip

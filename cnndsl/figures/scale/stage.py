@@ -165,11 +165,12 @@ def stage(volume: Volume, law: Law, said: Sequence[str], *, most: float = 84.0) 
 
 
 def _numbers(slabs: Sequence[Placed], law: Law) -> list[Text]:
-    """The channels below each slab, or below all that have as many."""
+    """The channels below each slab, or below all that have as many; a concat's below it."""
     runs: list[list[Placed]] = []
     for placed in slabs:
         text, last = _channels(placed), runs[-1][-1] if runs else None
-        if last and text == _channels(last) and "×" not in text:
+        joined = last is not None and placed.slab.joined == last.slab.joined
+        if last and joined and text == _channels(last) and "×" not in text:
             runs[-1].append(placed)
         else:
             runs.append([placed])
@@ -177,7 +178,7 @@ def _numbers(slabs: Sequence[Placed], law: Law) -> list[Text]:
     for run in runs:
         text = _channels(run[0])
         narrow = min(p.solid.width for p in run) < font.width(text, SMALL) + APART
-        for part in [run] if narrow else [[placed] for placed in run]:
+        for part in [run] if narrow or run[0].slab.joined else [[placed] for placed in run]:
             deepest = max(part, key=lambda p: _half(p, law))
             depth = deepest.solid.depth / 2
             middle = (part[0].x + part[-1].x + part[-1].solid.width) / 2
@@ -199,7 +200,8 @@ def _channels(placed: Placed) -> str:
     if not placed.slab.plane:
         return ""
     count = f" ×{placed.slab.count}" if placed.slab.count > 1 else ""
-    return f"{int(placed.slab.shape[0])}{count}"
+    made = placed.slab.joined
+    return f"{made[1] if made else int(placed.slab.shape[0])}{count}"
 
 
 def _spread(texts: Sequence[Text]) -> list[Text]:

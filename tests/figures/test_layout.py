@@ -690,6 +690,13 @@ def test_what_leads_down_to_a_join_stands_between_its_lanes(lanes: int, chain: i
     assert sum(apart) < 24 * len(apart)
 
 
+@pytest.mark.parametrize("gone", [set(), {(1, 0)}, {(4, 0), (0, 4)}])
+def test_no_line_runs_through_the_name_of_a_lane(gone: set[tuple[int, int]]) -> None:
+    found = page(plan(mixing(5, gone), folding=True), widest=500, tallest=1000)
+    assert any(band.aside for band in found.bands)
+    assert not faults(picture(found))
+
+
 SOME = """
 block Mix(far: bool): *x[_, _, _] -> *y {
   for i in 0..len(x) { b[i]: x[i] -> conv(8, 3x3) -> relu }

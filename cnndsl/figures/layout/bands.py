@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.piece import Piece, Scope, Spot, bounds
@@ -33,6 +33,20 @@ class Band:
         return not any(
             s.right > left and s.top - 10 < foot < s.bottom + 12 for s in piece.spots
         )
+
+    def clear(self, piece: Piece) -> Band:
+        """With its name in a right corner that no line crosses, or without it."""
+        lines = [*piece.wires.values(), *(one for more in piece.more.values() for one in more)]
+        for band in (self, replace(self, low=True)):
+            left, foot = band.right - CORNER, band.bottom - 2 if band.low else band.top + 10
+            crossed = any(
+                max(x1, x2) > left and min(y1, y2) < foot and max(y1, y2) > foot - 10
+                for line in lines
+                for (x1, y1), (x2, y2) in pairwise(line)
+            )
+            if band.cornered(piece) and not crossed:
+                return band
+        return replace(self, text="")
 
     def turned(self, axis: float) -> Band:
         """The band of a picture that runs to the right, whose axis is so far down."""

@@ -112,7 +112,8 @@ class Panel:
         found = [] if frame else bands(plan.network, scene, piece)
         if piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
-            found = [replace(band, aside=True) for band in found if band.cornered(piece)]
+            found = [band for band in found if band.cornered(piece)]
+            found = [replace(band, aside=True).clear(piece) for band in found]
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
@@ -556,8 +557,7 @@ def _trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
     if hole.top < 0 and band.bottom <= hole.bottom + GAP:
         return replace(band, right=hole.left - APART + WORDS)
     if hole.top < 0 and band.aside and band.top < hole.bottom:
-        low = replace(band, low=True)
-        return low if low.cornered(piece) else replace(low, text="")
+        return replace(band, low=True).clear(piece)
     if hole.top > 0 and band.bottom > hole.top:
         return replace(band, left=hole.right + APART - WORDS + gutter)
     return band

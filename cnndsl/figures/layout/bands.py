@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import LABEL
 from cnndsl.figures.layout.piece import Piece, Scope, Spot, bounds
 from cnndsl.figures.layout.strides import kept, strides
 from cnndsl.figures.scene import Scene
@@ -38,9 +40,13 @@ class Band:
         """With its name in a right corner that no line crosses, or without it."""
         lines = [*piece.wires.values(), *(one for more in piece.more.values() for one in more)]
         for band in (self, replace(self, low=True)):
-            left, foot = band.right - CORNER, band.bottom - 2 if band.low else band.top + 10
+            right, foot = band.right - 3, band.bottom - 2 if band.low else band.top + 10
+            left = right - 2 - font.width(band.text, LABEL)
             crossed = any(
-                max(x1, x2) > left and min(y1, y2) < foot and max(y1, y2) > foot - 10
+                min(x1, x2) < right
+                and max(x1, x2) > left
+                and min(y1, y2) < foot
+                and max(y1, y2) > foot - 10
                 for line in lines
                 for (x1, y1), (x2, y2) in pairwise(line)
             )

@@ -697,6 +697,13 @@ def test_no_line_runs_through_the_name_of_a_lane(gone: set[tuple[int, int]]) -> 
     assert not faults(picture(found))
 
 
+@pytest.mark.parametrize("lanes", [2, 3, 4])
+def test_an_inset_under_the_end_of_a_lane_leaves_its_name_beside_its_boxes(lanes: int) -> None:
+    found = page(plan(mixing(lanes, set(), chain=1), folding=True), widest=900, tallest=900)
+    assert found.insets
+    assert not faults(picture(found))
+
+
 SOME = """
 block Mix(far: bool): *x[_, _, _] -> *y {
   for i in 0..len(x) { b[i]: x[i] -> conv(8, 3x3) -> relu }

@@ -559,6 +559,9 @@ def _trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
     if hole.top < 0 and band.aside and band.top < hole.bottom:
         return replace(band, low=True).clear(piece)
     if hole.top > 0 and band.bottom > hole.top:
+        beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
+        if beside and band.top < hole.top - PACKED:
+            return replace(band, bottom=hole.top - PACKED)
         return replace(band, left=hole.right + APART - WORDS + gutter)
     return band
 

@@ -334,7 +334,7 @@ class _Planner:
         return [*_without(items, {one.key for one in ended}), box]
 
     def _weighted(self, items: list[Item]) -> list[Item]:
-        """The items with what is computed of learned tensors alone as one box for all of it."""
+        """The items, with all that is computed from learned tensors alone as one box."""
         found = weighted(self.network, items)
         for group in found:
             inside = {name for box in group for name in box.nodes}

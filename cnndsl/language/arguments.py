@@ -244,7 +244,7 @@ def _value(argument: tree.Argument, env: Env) -> object:
     if argument.rest is None:
         return evaluate(argument.value, env)
     if env.shared:
-        help = "leave out `shared`, or what stands behind `then`"
+        help = "leave out `shared`, or what follows `then`"
         message = "`then` gives a shared module different arguments"
         raise fault("E307", message, argument.span, help=help)
     if env.repeat is None:

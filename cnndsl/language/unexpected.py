@@ -249,12 +249,11 @@ _MEANINGLESS = {
 }
 """Words of Python before another word → what is written instead."""
 _MISPLACED = {
-    "IF": "a condition stands behind its line: `step when c`",
-    "WHEN": "a condition stands behind its line: `step when c`",
-    "LET": "a `let` stands on a line of its own",
-    "DEFAULT": "a `default` stands on a line of its own",
+    **dict.fromkeys(("IF", "WHEN"), "a condition ends its line: `step when c`"),
+    "LET": "a `let` goes on a line of its own",
+    "DEFAULT": "a `default` goes on a line of its own",
 }
-"""Keywords where a step is missing → where they stand."""
+"""Keywords where a step is missing → where they go."""
 _DECLARED = {
     **dict.fromkeys(
         ("def", "class", "fn", "func", "function"), "write `block Name(c: int) { … }`"
@@ -280,6 +279,17 @@ _INFIX = {
     "AT": 'write `einsum("n c, c m -> n m") {{ a; b }}`',
 }
 """What joins values → how tensors are joined, and what else may be meant."""
+_STEPLESS = {
+    **dict.fromkeys(("SLASHES", "SLASH"), "a comment begins with `#`"),
+    "SIZE": "a step begins with its name: `conv(64, 3x3)`",
+    "MINUS": "a line begins with its label or its first step",
+    "NUMBER": "a repeat comes after its step: `relu * 3`",
+    **dict.fromkeys(
+        ("LPAR", "LSQB"),
+        "braces group steps, `{{ a -> b }}`; several tensors enter as `add {{ a; b }}`",
+    ),
+}
+"""What stands where a step is missing → what may be meant."""
 _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: {"MODEL", "BLOCK"} <= expected,
@@ -292,7 +302,7 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
             or (token.type == "LSQB" and {"LPAR", "STAR"} <= expected)
         ),
         "{} cannot stand here",
-        "several ports stand in parentheses: `(a[3, H, W], b[3, H, W]) -> (y, z)`",
+        "several ports go in parentheses: `(a[3, H, W], b[3, H, W]) -> (y, z)`",
     ),
     (
         lambda token, expected: token.type == "LBRACE" and expected == {"_ARROW"},
@@ -302,7 +312,7 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "LSQB" and {"LPAR", "COLON"} <= expected,
         "{} cannot follow a name",
-        "parameters stand in parentheses: `model Name(n: int = 3): …`",
+        "parameters go in parentheses: `model Name(n: int = 3): …`",
     ),
     (
         lambda token, expected: expected == {"LPAR", "COMMA"},
@@ -339,7 +349,7 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "COLON" and {"COMMA", "RPAR"} <= expected,
         "{} cannot stand in parentheses",
-        "arguments are named with `=`: `stride=2`; a text stands in double quotes",
+        "arguments are named with `=`: `stride=2`; text goes in double quotes",
     ),
     (
         lambda token, expected: token.type in ("COMMA", "RSQB") and expected == {"NAME"},
@@ -354,7 +364,7 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     (
         lambda token, expected: token.type == "LPAR" and {"AS", "_ARROW"} <= expected,
         "{} cannot follow a port",
-        "parameters stand behind the name: `model Name(n: int = 3): …`",
+        "parameters follow the name: `model Name(n: int = 3): …`",
     ),
     (
         lambda token, expected: expected == {"STRING"},
@@ -451,7 +461,7 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
     ),
     (
         lambda token, expected: token.type == "COLON" and {"_ARROW", "STAR"} <= expected,
-        "{} stands behind a step, and a label begins its line",
+        "{} follows a step, but a label begins its line",
         "write `name: step -> step`; the label names what the whole line gives",
     ),
     (
@@ -471,39 +481,20 @@ _HINTS: list[tuple[Callable[[Token, set[str]], bool], str, str]] = [
         "names with commas are labels, and no step follows",
         "write `a, b: split(2)`; what enters a join is separated by `;`: `add {{ a; b }}`",
     ),
-    (
-        lambda token, expected: (
-            token.type in ("SLASHES", "SLASH") and {"FOR", "LBRACE"} <= expected
-        ),
-        "{} stands where a step is missing",
-        "a comment begins with `#`",
-    ),
-    (
-        lambda token, expected: token.type == "SIZE" and {"FOR", "LBRACE"} <= expected,
-        "{} stands where a step is missing",
-        "a step begins with its name: `conv(64, 3x3)`",
-    ),
-    (
-        lambda token, expected: token.type == "MINUS" and {"FOR", "LBRACE"} <= expected,
-        "{} stands where a step is missing",
-        "a line begins with its label or its first step",
-    ),
-    (
-        lambda token, expected: token.type == "NUMBER" and {"FOR", "LBRACE"} <= expected,
-        "{} stands where a step is missing",
-        "a repeat is written behind its step: `relu * 3`",
-    ),
-    (
-        lambda token, expected: (
-            token.type in ("LPAR", "LSQB") and {"FOR", "LBRACE"} <= expected
-        ),
-        "{} stands where a step is missing",
-        "braces group steps, `{{ a -> b }}`; several tensors enter as `add {{ a; b }}`",
+    *(
+        (
+            lambda token, expected, kind=kind: (
+                token.type == kind and {"FOR", "LBRACE"} <= expected
+            ),
+            "{} stands where a step is missing",
+            help,
+        )
+        for kind, help in _STEPLESS.items()
     ),
     (
         lambda token, expected: token.type == "COLON" and "LBRACE" in expected,
         "{} does not open a body",
-        "a body stands in braces: `{{ … }}`; a range is `0..n`",
+        "a body goes in braces: `{{ … }}`; a range is `0..n`",
     ),
     (
         lambda token, expected: token.type == "VBAR",

@@ -133,7 +133,7 @@ def test_what_an_attribute_may_be_is_listed_as_one_would(step: str, said: str) -
         ("y: relu, sigmoid", "joined by `->`"),
         ("y: { relu } x 3", "`step * 3`"),
         ("y: conv(8, 3x3) x3", "`step * 3`"),
-        ("y: 3 * relu", "behind its step"),
+        ("y: 3 * relu", "after its step"),
         ("// a comment\ny: relu", "begins with `#`"),
         ("y: mean(0, keepdim=true)", "write `keep`"),
         ("y: spectral_norm", "write the plain `conv`"),

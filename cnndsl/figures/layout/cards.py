@@ -61,19 +61,19 @@ MANY = 96.0
 BESIDE = 5.5
 """From a label over a box to the middle, where an arrow comes in."""
 NAMED = 60.0
-"""A box is wide enough for so much of its label, which ends before the edge into it, and
-a circle has so much beside it."""
+"""How much of its label a box is made wide enough for, up to the edge that enters it; and how
+much room a circle's label has beside it."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
 TAPS, TAP = 20.0, 2.4
 """The side of the largest grid of a dilated window's taps, and of a tap."""
 LEAST_RATE, SEEN = 4, (2, 3)
-"""A rate that is drawn as far apart as may be, and the sides of windows that are drawn."""
+"""The least rate that may get the widest spacing, and the sides of the kernels drawn."""
 CELL = 84.0
 """The greatest width of words in a cell of a matrix."""
 NARROWED = {Family.POOL, Family.UPSAMPLE}
-"""Where the picture runs to the right, what is slanted of these is over their words."""
+"""Families whose slanted sides pass over their words where the picture runs to the right."""
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
 
@@ -182,7 +182,7 @@ class Cards:
         return self.cards[box.key]
 
     def celled(self, box: Box) -> None:
-        """Make of a box a cell of a matrix, which says the operation alone."""
+        """Turn a box into a cell of a matrix, which says the operation alone."""
         said, face = self.say(box, self.frame), self.type
         titles = font.lines(clean(said.title) + self.times(box), face.title, CELL, bold=True)
         titles = [font.fitted(line, face.title, CELL, bold=True) for line in titles]
@@ -333,7 +333,7 @@ class Cards:
         longer = limit * LONGER if self.way.turning else limit
         roomy = self._filled(words, min(longer, room), room)
         lines = roomy if len(roomy) < len(lines) else lines
-        # In as many lines, the shortest: a box is as wide as its longest.
+        # With no more lines, make the longest as short as possible: it sets the width.
         while len(lines) > 1:
             longest = max(font.width(line, small) for line in lines)
             shorter = self._filled(words, longest - 0.1, room)

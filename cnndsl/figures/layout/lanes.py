@@ -451,26 +451,24 @@ def _rows(
     raised: Mapping[tuple[int, int], float],
 ) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
     """The middle of every row, the sides of all in turn, and what stands between lanes."""
-    over: dict[tuple[int, int], float] = {}
-    under: dict[tuple[int, int], float] = {}
     shared = _shared(grid, leaves, place) if narrow and not roles.spans else {}
+    boxes: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
     for key, (lane, row, _) in grid.cells.items():
-        if key in roles.spans:
-            for on in roles.over(key):
-                over[on, 0] = max(over.get((on, 0), 0.0), TALL)
-                under[on, 0] = max(under.get((on, 0), 0.0), TALL)
-            continue
+        leaf, x, tall = leaves[key], place[key], key in roles.spans
+        high = TALL if tall else _middle(leaf)
+        low = TALL if tall else leaf.height - high
         at = shared.get((lane, row), (lane, row))
-        middle = _middle(leaves[key])
-        over[at] = max(over.get(at, 0.0), middle)
-        under[at] = max(under.get(at, 0.0), leaves[key].height - middle)
+        for on in [(one, 0) for one in roles.over(key)] if tall else [at]:
+            boxes.setdefault(on, []).append((x - leaf.left - 6, x + leaf.right + 6, high, low))
+    over = {at: max(high for _, _, high, _ in found) for at, found in boxes.items()}
+    under = {at: max(low for *_, low in found) for at, found in boxes.items()}
     for at, more in raised.items():
         over[shared.get(at, at)] += more
     if loose := _loose(grid, roles, narrow):
-        return _packed_rows(grid, leaves, place, narrow, roles, (over, under), loose)
+        ys, sides = _packed(boxes, over, under, loose, ROWS[narrow])
+        return ys, sides, {key for key, cell in grid.cells.items() if cell[:2] in loose}
     heights = {at: over[at] + under[at] for at in over}
-    ys: dict[tuple[int, int], float] = {}
-    sides: list[float] = []
+    ys, sides = {}, []
     y, before = 0.0, None
     gap, apart = ROWS[narrow]
     for lane, row in sorted(heights):
@@ -503,28 +501,19 @@ def _loose(grid: Grid, roles: Roles, narrow: int) -> set[tuple[int, int]]:
     return {at for at, loose in found.items() if loose and (at[0], 0) in found}
 
 
-def _packed_rows(
-    grid: Grid,
-    leaves: dict[str, Piece],
-    place: dict[str, float],
-    narrow: int,
-    roles: Roles,
-    sides_of: tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]],
+def _packed(
+    boxes: Mapping[tuple[int, int], Sequence[tuple[float, float, float, float]]],
+    over: Mapping[tuple[int, int], float],
+    under: Mapping[tuple[int, int], float],
     loose: set[tuple[int, int]],
-) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
-    """Rows as `_rows` finds them, those between two lanes as close as their boxes let them.
+    gaps: tuple[float, float],
+) -> tuple[dict[tuple[int, int], float], list[float]]:
+    """The middles and sides of rows, those between two lanes as close as their boxes allow.
 
-    Of each row, `sides_of` is how far it reaches over its middle and under it.
+    `boxes` has the left and right side of each box of a row, and how far it reaches over and
+    under the middle; `over` and `under` say the same of the whole row.
     """
-    over, under = sides_of
-    gap, apart = ROWS[narrow]
-    boxes: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
-    for key, (lane, row, _) in grid.cells.items():
-        leaf, x, tall = leaves[key], place[key], key in roles.spans
-        high = TALL if tall else _middle(leaf)
-        low = TALL if tall else leaf.height - high
-        for at in [(on, 0) for on in roles.over(key)] if tall else [(lane, row)]:
-            boxes.setdefault(at, []).append((x - leaf.left - 6, x + leaf.right + 6, high, low))
+    gap, apart = gaps
     ys: dict[tuple[int, int], float] = {}
     sides: list[float] = []
     stood: list[tuple[float, float, float]] = []
@@ -541,8 +530,7 @@ def _packed_rows(
         line = y + (under[at] if at in loose else 0.0)
         stood += [(left, right, y + low) for left, right, _, low in boxes[at]]
         sides += [] if at in loose else [y - over[at], y + under[at]]
-    keys = {key for key, cell in grid.cells.items() if cell[:2] in loose}
-    return ys, sides, keys
+    return ys, sides
 
 
 def _shared(

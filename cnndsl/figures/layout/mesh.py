@@ -183,7 +183,7 @@ def _columns(
     x: float,
     way: int,
 ) -> float:
-    """Put chains in their rows, what is as far from their beginning under each other.
+    """Put chains in their rows; the n-th boxes of all chains stand in one column.
 
     `way` is 1 to the right, -1 to the left. Where that ends is returned.
     """

@@ -119,7 +119,7 @@ def _page(main: Size, right: Packed, rest: Sequence[Size], widest: float) -> Pac
     wide = main[0] + (APART + right.width if right.places else 0.0)
     places = [(main[0] + APART + x, y) for x, y in right.places]
     high = max(main[1], right.height)
-    # What stands under the main picture no lower than what is beside it.
+    # Put what fits under the main picture, down to where the column beside it ends.
     under, room = Packed((), 0.0, 0.0), right.height - main[1] - APART
     for count in range(1, len(rest) + 1):
         tried = columns(rest[:count], max(room, 0.0))

@@ -48,8 +48,8 @@ TURNED, BESIDE = 20.0, 24.0
 rows."""
 ASIDE = Way(turning=True, drawn=False)
 FAR, NEAR = 1.3, 1.2
-"""What is so much larger than a page with the most room, and with less and the least, fits
-none."""
+"""How many times larger than a page a picture may be with the most room, and with less, for
+less room to be tried."""
 CROWDED = 3.25
 """With the least room a panel takes at best two fifths of what it takes with the most."""
 VAST = 4.0
@@ -58,7 +58,7 @@ STRIP, THIN = 2.7, 2.8
 WORTH = 0.75
 """A further column makes the page at least so much lower, where it fits one without that."""
 TORN = 0.6
-"""So much of its height counts against a layout, that a lane goes on in a further row."""
+"""The share of its height that counts against a layout in which a lane is broken."""
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
@@ -66,7 +66,7 @@ of them is short."""
 NAME = re.compile(r"[^\W\d]\w*")
 """A parameter, as a box says it."""
 UNDER = 40.0
-"""So much lower counts a layout, for each table whose columns stand under branches."""
+"""How much lower a layout counts, for each table whose columns stand under branches."""
 Laid = tuple[Cards, Piece]
 """A scene in one of its layouts, in one column."""
 
@@ -402,7 +402,7 @@ def _score(one: _Scored) -> tuple[float, ...]:
 
 
 def _tears(scored: list[_Scored]) -> bool:
-    """Whether the lowest layout that fits breaks a lane, and none does that is broken else."""
+    """Whether the lowest layout that fits breaks a lane, and none breaks between lanes."""
     fits = [one for one in scored if one.over == 1]
     pieces = [one.main.piece for one in sorted(fits, key=lambda one: one.height)]
     return bool(fits) and pieces[0].torn and not any(p.folds and not p.torn for p in pieces)

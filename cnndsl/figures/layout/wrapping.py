@@ -23,10 +23,10 @@ BESIDE = 74.0
 UNDER = 20.0
 """The same between rows, where the picture will run to the right."""
 AMID, JOINT, UNEVEN = 0.4, 0.3, 0.1
-"""What a cut inside a lane costs, one before a fork or behind a join, and a column that is
-not full: of a column."""
+"""What a cut inside a lane, a cut before a fork or after a join, and a column that is not full
+cost, in columns."""
 NEVER = 100.0
-"""The first of these, where a lane goes on in a further column only if it must."""
+"""The cost of a cut inside a lane where one is made only if it must be."""
 OWN = {
     *(Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL),
     *(Family.CONCAT, Family.ADD, Family.ACTIVATION),

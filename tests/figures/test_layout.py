@@ -12,7 +12,8 @@ from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
 from cnndsl.figures.layout.packing import packed
-from cnndsl.figures.layout.page import INSET_BAR, INSET_PAD, Page, Panel, page
+from cnndsl.figures.layout.page import Page, page
+from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
 from cnndsl.figures.layout.strides import strides

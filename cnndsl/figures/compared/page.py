@@ -23,7 +23,8 @@ from cnndsl.figures.compared.union import (
 )
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way
-from cnndsl.figures.layout.page import LONG, PAGE
+from cnndsl.figures.layout.page import PAGE
+from cnndsl.figures.layout.panel import LONG
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.wrapping import Cut, wrapped

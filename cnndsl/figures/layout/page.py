@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.analysis.costs import costs
-from cnndsl.figures import font
 from cnndsl.figures.caption import HEAD, LINE, about
-from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band, bands
-from cnndsl.figures.layout.cards import LEVELS, Cards, Way
+from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
+from cnndsl.figures.layout.cards import LEVELS, Way
 from cnndsl.figures.layout.packing import APART, Hole, packed
 from cnndsl.figures.layout.packing import GAP as PACKED
-from cnndsl.figures.layout.piece import Piece, Spot, bounds, crossings
-from cnndsl.figures.layout.scene import placed, planar
-from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.layout.wrapping import LIFT, NEVER, Cut, wrapped
-from cnndsl.figures.palette import role_of
-from cnndsl.figures.scene import Frame, Plan, Scene
-from cnndsl.figures.text import clean
+from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
+from cnndsl.figures.layout.piece import Piece, bounds, crossings
+from cnndsl.figures.layout.scene import planar
+from cnndsl.figures.layout.wrapping import LIFT, NEVER, Cut
+from cnndsl.figures.scene import Frame, Plan
 from cnndsl.figures.titles import sayer
-from cnndsl.figures.values import Branch, Table, named_calls, values
+from cnndsl.figures.values import Table, values
 
 MARGIN = 6.0
 GUTTER = 28.0
 """The width of the lines over a picture."""
-INSET_PAD, INSET_BAR = 14.0, 26.0
-NOTE, OVER = 8.0, 3.0
-"""The size of a note under an opened block, and the room over the first."""
 GAP = 6.0
 """Over the caption."""
 PAGE = (657.0, 869.0)
@@ -40,9 +33,7 @@ TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
-COLUMNS, BOX, LONG = 6, 60.0, 1e9
-WHOLE = Cut(LONG)
-"""In one column, however long."""
+COLUMNS, BOX = 6, 60.0
 TURNED, BESIDE = 20.0, 24.0
 """The sides of a picture that runs to the right, where its rows return, and all beside its
 rows."""
@@ -62,144 +53,8 @@ TORN = 0.6
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
-
-NAME = re.compile(r"[^\W\d]\w*")
-"""A parameter, as a box says it."""
 UNDER = 40.0
 """How much lower a layout counts, for each table whose columns stand under branches."""
-Laid = tuple[Cards, Piece]
-"""A scene in one of its layouts, in one column."""
-
-
-@dataclass(slots=True)
-class Panel:
-    """A placed scene; `x`, `y` is where its axis begins. Under it stand notes and a table."""
-
-    piece: Piece
-    cards: Cards
-    scene: Scene
-    frame: Frame | None = None
-    table: Table | None = None
-    bands: list[Band] = field(default_factory=list)
-    cut: Cut = WHOLE
-    x: float = 0.0
-    y: float = 0.0
-    width: float = field(init=False)
-    """With its outline, if it has one."""
-
-    def __post_init__(self) -> None:
-        """Measure it once, as it is tried in many places."""
-        self.width = self._width()
-
-    @classmethod
-    def of(
-        cls,
-        plan: Plan,
-        scene: Scene,
-        frame: Frame | None,
-        table: Table | None,
-        way: Way,
-        cut: Cut,
-        laid: Laid | None = None,
-    ) -> Panel:
-        """A scene in one of its layouts, broken where it is too long.
-
-        What is `laid` out in this way already is only broken.
-        """
-        cards, whole = laid or _laid(plan, scene, frame, way)
-        lanes = {} if frame else strides(plan.network, scene)
-        piece = wrapped(whole, cut, lanes, turning=way.turning)
-        found = [] if frame else bands(plan.network, scene, piece)
-        if piece.laned and way.narrow == LEVELS - 1:
-            # No room for a gutter: their names stand in the corners that are free.
-            found = [band for band in found if band.cornered(piece)]
-            found = [replace(band, aside=True).clear(piece) for band in found]
-        if way.turning:
-            found = [band.turned(piece.left) for band in found]
-            piece = piece.turned()
-        elif table and not piece.folds and not piece.laned:
-            table = table.under(_branches(piece, cards))
-            if table.rights:
-                left, right = table.sides
-                piece = replace(
-                    piece, left=max(piece.left, left), right=max(piece.right, right)
-                )
-        return cls(piece, cards, scene, frame, table, found, cut)
-
-    def drawn(self, plan: Plan) -> Panel:
-        """The same with all its edges."""
-        way = replace(self.cards.way, drawn=True)
-        return Panel.of(plan, self.scene, self.frame, self.table, way, self.cut)
-
-    def _width(self) -> float:
-        if self.frame is None:
-            return self.piece.width
-        title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
-        notes = [font.width(note, NOTE) for note in self.notes]
-        table = self.table.width if self.table else 0.0
-        return max(self.piece.width, title, table, *notes) + 2 * INSET_PAD
-
-    @property
-    def height(self) -> float:
-        """The same."""
-        if self.frame is None:
-            return self.piece.height
-        return INSET_BAR + self.piece.height + self.below + INSET_PAD
-
-    @property
-    def below(self) -> float:
-        """The height of what stands under the picture of a block."""
-        table = self.table.height + 6 if self.table else 0.0
-        return 12 * len(self.notes) + (OVER if self.notes else 0) + table
-
-    @property
-    def notes(self) -> list[str]:
-        """Under what condition dashed parts are there, and what the table's cells mean."""
-        found = [*self.frame.notes] if self.frame else []
-        found += [self.table.note] if self.table and self.table.note else []
-        return list(dict.fromkeys(found))
-
-    @property
-    def heading(self) -> str:
-        """The name of an opened block."""
-        return font.fitted(clean(self.frame.title), 11, 240, bold=True) if self.frame else ""
-
-    @property
-    def said(self) -> str:
-        """How often it is called, and with what."""
-        count = len(self.frame.calls) if self.frame else 1
-        return f"×{count}" if count > 1 else ""
-
-
-def _laid(plan: Plan, scene: Scene, frame: Frame | None, way: Way) -> Laid:
-    cards = Cards(plan.network, scene, frame, way)
-
-    def naming() -> dict[int, str]:
-        return named_calls(plan, frame) if frame is not None else {}
-
-    return cards, placed(plan.network, scene, cards, main=frame is None, naming=naming)
-
-
-def _branches(piece: Piece, cards: Cards) -> list[Branch]:
-    """The boxes that stand under each other, from the left, with the names that they say."""
-    found: dict[float, list[Spot]] = {}
-    for spot in sorted(piece.spots, key=lambda s: (round(s.x), s.y)):
-        found.setdefault(round(spot.x), []).append(spot)
-    return [
-        Branch(
-            spots[-1].x,
-            min(spot.left for spot in spots),
-            max(spot.right for spot in spots),
-            role_of(spots[-1].box.family),
-            frozenset(
-                name
-                for spot in spots
-                for text in (*cards[spot.box].titles, *cards[spot.box].lines)
-                for name in NAME.findall(text)
-            ),
-        )
-        for spots in found.values()
-    ]
 
 
 @dataclass(slots=True)
@@ -467,7 +322,7 @@ def _mains(
     def panel(way: Way, cut: Cut = WHOLE) -> Panel:
         way = replace(way, drawn=False)
         if way not in known:
-            known[way] = _laid(plan, scene, None, way)
+            known[way] = laid_out(plan, scene, None, way)
         return Panel.of(plan, scene, None, None, way, cut, known[way])
 
     def broken(way: Way, cut: Cut) -> list[Panel]:

@@ -9,17 +9,8 @@ from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption, heading
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band
-from cnndsl.figures.layout.page import (
-    GAP,
-    INSET_BAR,
-    INSET_PAD,
-    MARGIN,
-    NOTE,
-    OVER,
-    Page,
-    Panel,
-    caption_height,
-)
+from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
+from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, NOTE, OVER, Panel
 from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent, shifted
 from cnndsl.figures.palette import role_of

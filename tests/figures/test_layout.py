@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 
 import pytest
 
@@ -15,7 +15,7 @@ from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
 from cnndsl.figures.layout.picture import picture
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.paint import Area, Group, Path, Picture, Text, leaves, shifted
 from cnndsl.figures.plan import plan
@@ -501,6 +501,36 @@ def test_a_block_of_several_levels_stands_over_their_lanes() -> None:
     tall = [spot for spot in piece.spots if spot.box.title == "Exchange"]
     assert len(tall) == 3
     assert [len(piece.lanes) > 3, *(spot.height > 100 for spot in tall)] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "count"), [("efficientdet_d0", True, 5), ("hrnet_w18", False, 9)]
+)
+def test_each_size_of_a_tall_box_stands_on_its_line(name: str, named: bool, count: int) -> None:
+    panel = shown(name).main
+    tall = [spot for spot in panel.piece.spots if spot.box.key in panel.cards.spans]
+    words = [mark for mark in panel.piece.marks if isinstance(mark, Text)]
+    sizes = [word for word in words if "×" in word.text]
+    assert (len(sizes), len(words)) == (count, count * (1 + named))
+    every = [*panel.piece.wires.values(), *chain(*panel.piece.more.values())]
+    lines = {line[0] for line in every}
+    for spot in tall:
+        assert not any("²" in line for line in panel.cards[spot.box].lines)
+        beside = [word for word in words if 0 < word.x - spot.right < 40]
+        # A name stands over its line and the size under it, or the size alone over it.
+        assert {round(word.y) for word in beside} == {
+            round(y + shift)
+            for x, y in lines
+            if abs(x - bounds(spot)[2]) < 1
+            for shift in ((-3, 9.5) if named else (-3,))
+        }
+
+
+def test_a_tall_box_says_its_sizes_itself_where_the_page_is_narrow() -> None:
+    panel = arranged(network("hrnet_w18"), widest=PAGE[0]).main
+    (tall,) = (s for s in panel.piece.spots if len(panel.cards.spans.get(s.box.key, ())) == 4)
+    assert ("144×7²" in panel.cards[tall.box].lines) == (not panel.piece.marks)
+    assert panel.width <= PAGE[0]
 
 
 def test_the_levels_of_a_pyramid_are_led_to_their_readers_in_one_line() -> None:

@@ -82,14 +82,16 @@ class Way:
     """One of the layouts of a scene.
 
     `narrow` is how little room it takes; one that is `turning` will run to the right. On
-    lanes, `flat` puts what follows a join beside it, and `close` solves the columns
-    together. One that is not `drawn` has places, and no edges that need leading.
+    lanes, `flat` puts what follows a join beside it, `close` solves the columns together,
+    and `listed` says the sizes of a tall box inside it, not on the lines that leave it. One
+    that is not `drawn` has places, and no edges that need leading.
     """
 
     narrow: int = 0
     turning: bool = False
     flat: bool = False
     close: bool = False
+    listed: bool = False
     drawn: bool = True
 
 
@@ -173,6 +175,8 @@ class Cards:
         """Boxes that edges enter and leave at their sides alone."""
         self.unsaid: dict[str, set[str]] = defaultdict(set)
         """Words that are not said in a box, as its place or its outline says them."""
+        self.led: set[str] = set()
+        """Boxes whose sizes stand on the lines that leave them."""
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
@@ -214,6 +218,11 @@ class Cards:
             self.cards[box.key] = self._card(box)
         return found
 
+    def unlisted(self, box: Box) -> None:
+        """Leave out the sizes of a box: the lines that leave it say them."""
+        self.led.add(box.key)
+        self.cards[box.key] = self._card(box)
+
     def hushed(self, box: Box) -> None:
         """Leave out a box's label: what it makes is named beside it."""
         self.cards[box.key] = replace(self.cards[box.key], label="")
@@ -251,7 +260,7 @@ class Cards:
         room = (NARROW if tall else self.most) - 2 * self.inset - self._slant(box)
         titles = font.lines(title, face.title, room, bold=True)
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
-        shapes = self._shapes(box, each=tall)
+        shapes = [] if box.key in self.led else self._shapes(box, each=tall)
         if box.family is Family.INPUT and not box.nodes:
             if len(box.shapes) > 1:
                 return self._many(box, title, label)

@@ -13,8 +13,9 @@ from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles
-from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, names_of, spot_of
+from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
+from cnndsl.figures.layout.sizes import Sized, roomy, texts, words_of
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
@@ -44,14 +45,17 @@ def settled(
     beside: Beside | None = None,
     *,
     carried: Mapping[Ends, tuple[int, ...]],
+    said: Mapping[str, Mapping[int, Sized]],
     cards: Cards,
 ) -> Piece:
     """The piece of a grid; `leaves` have their own axis in the middle of a column.
 
-    Of each edge, the lanes of what it carries are `carried`.
+    Of each edge, the lanes of what it carries are `carried`. What is `said` of a tall box
+    stands on its lines.
     """
     way = cards.way
     gap = COLUMNS[way.narrow]
+    leaves = leaves | {key: roomy(leaves[key], some, gap) for key, some in said.items()}
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
     if way.close and (solved := _solved(grid, roles, leaves, way.narrow)):
@@ -74,6 +78,7 @@ def settled(
             leaf_at[key].spots = [_labelled(leaf_at[key].spots[0], cards, free)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
+    done.marks += [t for key, some in said.items() for t in texts(leaf_at[key], some, heights)]
     wanted = [
         want
         for ends in edges
@@ -100,13 +105,8 @@ def settled(
         joins, buses, single = _bundled(beside.edges, joins, columns[-1], sources)
         wanted += [entering(ends, leaf_at[owner[ends[0]]], joins) for ends in single]
         for bus in buses:
-            counts = Counter(tail for tail, _ in bus.sources)
-            bus.names = [
-                name
-                for tail, count in counts.items()
-                for name in names_of(spot_of(leaf_at[owner[tail]], tail), count)
-            ]
             at = {tail: leaf_at[owner[tail]] for tail, _ in bus.sources}
+            bus.called(at)
             wanted += bus.wanted(at, _tracks(rows))
         tracks += _gaps(columns[-1], joins)
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
@@ -114,10 +114,9 @@ def settled(
         done.height = max(done.height, *(s.bottom for s in joins.spots))
     done.arcs = _arcs(arcs, grid, owner, leaf_at)
     done.wires |= done.arcs
-    fold = columns[-1] if beside is not None else None
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
-    return _sided(done, fold)
+    return _sided(done, columns[-1] if beside is not None else None)
 
 
 def _bundled(
@@ -210,7 +209,11 @@ def _led(
     rects = [bounds(s) for s in done.spots]
     rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in done.scopes]
     ports = [port for want in wanted for port in (*want.tails, *want.heads)]
-    words = [*done.words, *(label for bus in buses for label in bus.rail().labels)]
+    words = [
+        *done.words,
+        *words_of(done.marks),
+        *(label for bus in buses for label in bus.rail().labels),
+    ]
     first: set[Ends] = set()
     for steps in ((), FINE, FINE):
         tracks = [*ways[0], *(x for r in rects for s in steps for x in (r[0] - s, r[2] + s))]

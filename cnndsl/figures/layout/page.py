@@ -53,6 +53,8 @@ TORN = 0.6
 SLIM, UNEVEN, SHORT = 0.02, 30.0, 90.0
 """How much of its width counts against a layout, that its columns are not one, and that one
 of them is short."""
+LISTED = 60.0
+"""The same, that its tall boxes say the sizes of their outputs, not the lines."""
 UNDER = 40.0
 """How much lower a layout counts, for each table whose columns stand under branches."""
 
@@ -278,13 +280,14 @@ def _scored(
                 # What does not fit a page is at least no strip.
                 over *= max(1.0, done.height / done.width / STRIP)
             way = main.cards.way
+            listed = LISTED * way.listed
             uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
             high = done.height + PAGE[1] - room[1]
             strip = float(done.width > STRIP * high or high > THIN * done.width)
             torn = 1 + TORN * main.piece.torn
             under = UNDER * sum(bool(one.table and one.table.rights) for one in chosen)
             high = torn * done.height + SLIM * done.width
-            score = (over, strip, high + uneven - under)
+            score = (over, strip, high + uneven + listed - under)
             made.append(_Scored(score, main, chosen, done.height))
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)
@@ -334,8 +337,10 @@ def _mains(
         return [tower]
     if tower.piece.laned:
         both = (False, True)
-        flats = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
-        return [tower, *map(panel, flats[1:])]
+        ways = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
+        some = [panel(way) for way in ways]
+        wide = [one for one in some if one.cards.led and one.width > room[0]]
+        return some + [panel(replace(one.cards.way, listed=True)) for one in wide]
     found: list[Panel] = [] if direction == "right" else [tower]
     square = round((tower.piece.height / tower.piece.width) ** 0.5)
     tries = [*range(2, COLUMNS + 1), *([square] if square > 2 * COLUMNS else [])]

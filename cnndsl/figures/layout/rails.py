@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -34,6 +35,11 @@ class Bus:
     def edges(self) -> list[Ends]:
         """Of each box to each reader."""
         return [(tail, head.box.key) for tail, _ in self.sources for head in self.heads]
+
+    def called(self, leaves: Mapping[str, Piece]) -> None:
+        """Name the levels."""
+        for tail, count in Counter(tail for tail, _ in self.sources).items():
+            self.names += names_of(spot_of(leaves[tail], tail), count)
 
     def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
         """A way from each level to the upright line, straight if it can be."""

@@ -17,6 +17,7 @@ from cnndsl.figures.layout.mesh import Naming, meshed, woven
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, tidy
 from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
+from cnndsl.figures.layout.sizes import Seen, Sized, sized
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
@@ -56,7 +57,9 @@ def placed(
         up = not over and lanes(network, scene).rows
         if begins or up or (main and (len(met) >= LEAST or over)):
             levels = Levels(lanes_of, tail, over, begins, carried)
-            return _pyramid(scene, edges, cards, levels)
+            listed = cards.way.listed or not main
+            said = {} if listed else _said(scene, levels, of_node)
+            return _pyramid(scene, edges, cards, levels, said)
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
 
@@ -123,8 +126,31 @@ class Levels:
     carried: dict[Ends, tuple[int, ...]]
 
 
-def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> Piece:
-    """The scene on its stride lanes."""
+def _said(scene: Scene, levels: Levels, of_node: dict[str, int]) -> dict[str, dict[int, Sized]]:
+    """By tall box and lane, what is said on the line that leaves it there to the right."""
+    found = {}
+    ends = {box.key for box in scene.boxes() if not box.nodes}
+    for box in scene.boxes():
+        over, edges = levels.over.get(box.key), [e for e in scene.edges if e.tail == box.key]
+        seen = Seen()
+        for edge in edges:
+            carried = {*levels.carried[edge.tail, edge.head]}
+            at = levels.over.get(edge.head) or (levels.planes.get(edge.head),)
+            seen.right |= carried if edge.head in levels.tail else carried & {*at}
+            seen.told |= carried if edge.head in ends else set()
+        if over and (said := sized(box, edges, over, of_node, seen)):
+            found[box.key] = said
+    return found
+
+
+def _pyramid(
+    scene: Scene,
+    edges: list[Ends],
+    cards: Cards,
+    levels: Levels,
+    said: dict[str, dict[int, Sized]],
+) -> Piece:
+    """The scene on its stride lanes; what is `said` of tall boxes stands beside them."""
     planes, tail, over, begins = levels.planes, levels.tail, levels.over, levels.begins
     found = kept(planes, scene)
     items, joins = parted(scene.items, tail)
@@ -132,6 +158,9 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
     inner = _inner_boxes(items, edges, found)
     leaves: dict[str, Piece] = {}
     owner: dict[str, str] = {}
+    for box in scene.boxes():
+        if box.key in said:
+            cards.unlisted(box)
     leading = [*edges, *into]
     for item in _flat(items, _near(leading), found):
         owner |= {box.key: item.key for box in boxes([item])}
@@ -157,8 +186,9 @@ def _pyramid(scene: Scene, edges: list[Ends], cards: Cards, levels: Levels) -> P
     beside = Beside(_stacked(joins, among, cards), into) if joins else None
     grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
     leaves = _slim(leaves, grid, cards)
+    carried = levels.carried
     return settled(
-        roles, grid, leaves, between, owner, beside, carried=levels.carried, cards=cards
+        roles, grid, leaves, between, owner, beside, carried=carried, said=said, cards=cards
     )
 
 

@@ -48,6 +48,10 @@ class Table:
     """Where its columns end, from the axis of the picture over it, if they stand under that."""
     rules: tuple[tuple[float, float, str], ...] = ()
     """Then, from where to where a branch is over it, and its role."""
+    keys: tuple[str, ...] = ()
+    """The box of the main picture that each row is of, if each is of one alone."""
+    read: tuple[str, ...] = ()
+    """The size of what each row's first call reads, where it reads one."""
 
     @property
     def widths(self) -> list[float]:
@@ -149,6 +153,7 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     rows = dict(zip(map(id, frame.calls), given(blocks), strict=True))
     names = varying(list(rows.values()))
     groups = list(_groups(plan, frame))
+    boxed = _boxed(plan, frame, [calls for _, calls in groups])
     if not names or not 1 < len(groups) <= MOST:
         return None
     table, layers = known or costs(plan.network), frame.placed
@@ -171,7 +176,24 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
         for row in (header, *cells)
     ]
     paired = any(_paired([rows[id(call)][n] for call in c]) for _, c in groups for n in names)
-    return Table(picked[0], tuple(picked[1:]), PAIRED if paired else "")
+    reads = [calls[0].inputs for _, calls in groups]
+    read = tuple(shape_text(one.shape) for one, *more in reads if not more)
+    if len(read) < len(groups):
+        read = ()
+    note = PAIRED if paired else ""
+    return Table(picked[0], tuple(picked[1:]), note, keys=boxed, read=read)
+
+
+def _boxed(plan: Plan, frame: Frame, rows: Sequence[Sequence[Call]]) -> tuple[str, ...]:
+    """The box of the main picture that each row is of; nothing if one is of several boxes."""
+    owner = {name: box for box in plan.main.boxes() for name in box.nodes}
+    placed, found = frame.placed, list[str]()
+    for calls in rows:
+        own = {owner[n].key: owner[n] for call in calls for n in placed[id(call)] if n}
+        if len(own) != 1 or any(box.frame is not frame for box in own.values()):
+            return ()
+        found += own
+    return tuple(found)
 
 
 def named_calls(plan: Plan, frame: Frame) -> dict[int, str]:

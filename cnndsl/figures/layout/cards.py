@@ -84,7 +84,8 @@ class Way:
     `narrow` is how little room it takes; one that is `turning` will run to the right. On
     lanes, `flat` puts what follows a join beside it, `close` solves the columns together,
     and `listed` says the sizes of a tall box inside it, not on the lines that leave it. One
-    that is not `drawn` has places, and no edges that need leading.
+    that is not `drawn` has places, and no edges that need leading. Boxes whose arguments
+    stand in a table beside them are `tabled`.
     """
 
     narrow: int = 0
@@ -93,6 +94,7 @@ class Way:
     close: bool = False
     listed: bool = False
     drawn: bool = True
+    tabled: frozenset[str] = frozenset()
 
 
 USUAL = Way()
@@ -177,6 +179,9 @@ class Cards:
         """Words that are not said in a box, as its place or its outline says them."""
         self.led: set[str] = set()
         """Boxes whose sizes stand on the lines that leave them."""
+        for box in scene.boxes() if way.tabled else ():
+            if box.key in way.tabled:
+                self.unsaid[box.key].update(map(clean, self.say(box, frame).arguments))
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
@@ -282,7 +287,7 @@ class Cards:
         width = text + 2 * self.inset + self._slant(box) + (TAPS + self.inset if taps else 0)
         if level:
             width = max(width, min(font.width(label, LABEL), NAMED) + 3)
-        elif not self.narrow or self.frame is not None:
+        elif not self.narrow or self.way.tabled or self.frame is not None:
             width = max(width, 2 * (min(font.width(label, LABEL), NAMED) + BESIDE + 0.5))
         height = (
             face.low

@@ -10,6 +10,7 @@ from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
 from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
 from cnndsl.figures.layout.cards import LEVELS, Way
+from cnndsl.figures.layout.ledger import ledgers
 from cnndsl.figures.layout.packing import APART, Hole, packed
 from cnndsl.figures.layout.packing import GAP as PACKED
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
@@ -57,6 +58,9 @@ LISTED = 60.0
 """The same, that its tall boxes say the sizes of their outputs, not the lines."""
 UNDER = 40.0
 """How much lower a layout counts, for each table whose columns stand under branches."""
+LEVEL, COLUMN = 200.0, 10.0
+"""The same for a table whose rows are level with the boxes of the main picture, and for each
+of its columns."""
 
 
 @dataclass(slots=True)
@@ -146,19 +150,26 @@ def _sketches(
     """
     known = costs(plan.network) if frames else {}
     tables = {id(frame): values(plan, frame, known) for frame in frames}
+
+    def ways_of(narrow: int) -> list[list[Panel]]:
+        return [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+
+    roomiest = ways_of(0)
+    # What stands under branches stays there.
+    loose = [t for panels in roomiest if (t := panels[0].table) and not _branched(panels)]
     mains_at: dict[int, list[Panel]] = {}
     tried: dict[int, tuple[list[Panel], list[list[Panel]]]] = {}
     found: dict[int, list[_Scored]] = {}
 
     def mains_of(narrow: int) -> list[Panel]:
         if narrow not in mains_at:
-            mains_at[narrow] = _mains(plan, narrow, room, direction)
+            mains_at[narrow] = _mains(plan, narrow, room, direction, loose)
         return mains_at[narrow]
 
     def least_over(narrow: int) -> float:
         if narrow not in tried:
             mains = mains_of(narrow)
-            ways = [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+            ways = ways_of(narrow) if narrow else roomiest
             tried[narrow] = (mains, ways)
             found[narrow] = _scored(plan, mains, ways, room)
         return min(one.over for one in found[narrow])
@@ -170,12 +181,15 @@ def _sketches(
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted((one for every in found.values() for one in every), key=_score)
-    while narrow < LEVELS - 1 and _tears(scored):
-        # Where boxes take less room, no lane may have to go on in a further row.
+    while narrow < LEVELS - 1 and (_tears(scored) or _untabled(scored)):
+        # Where boxes take less room, no lane may have to go on in a further row, and a table
+        # may stand beside them.
         narrow += 1
-        if any(main.piece.folds and not main.piece.torn for main in mains_of(narrow)):
+        torn, pieces = _tears(scored), [main.piece for main in mains_of(narrow)]
+        if not torn or any(piece.folds and not piece.torn for piece in pieces):
             least_over(narrow)
-            scored = sorted([*scored, *found[narrow]], key=_score)
+            more = [one for one in found[narrow] if torn or one.main.table]
+            scored = sorted([*scored, *more], key=_score)
     if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
         usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
@@ -265,6 +279,12 @@ def _tears(scored: list[_Scored]) -> bool:
     return bool(fits) and pieces[0].torn and not any(p.folds and not p.torn for p in pieces)
 
 
+def _untabled(scored: list[_Scored]) -> bool:
+    """Whether a table could stand beside the main picture, and no layout with it fits."""
+    beside = [one for one in scored if one.main.table]
+    return bool(beside) and all(one.over > 1 for one in beside)
+
+
 def _scored(
     plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
 ) -> list[_Scored]:
@@ -272,7 +292,7 @@ def _scored(
     lowest: dict[int, tuple[float, ...]] = {}
     for main in sorted(mains, key=lambda main: len(main.piece.folds)):
         made: list[_Scored] = []
-        for chosen in _choices(ways, room[0] - main.width):
+        for chosen in _choices(_untold(ways, main.table), room[0] - main.width):
             done = Page(plan, main, chosen, main.bands)
             _arrange(done, room)
             over = _over(done, room)
@@ -287,6 +307,7 @@ def _scored(
             torn = 1 + TORN * main.piece.torn
             under = UNDER * sum(bool(one.table and one.table.rights) for one in chosen)
             high = torn * done.height + SLIM * done.width
+            under += LEVEL + COLUMN * len(main.table.header) if main.table else 0.0
             score = (over, strip, high + uneven + listed - under)
             made.append(_Scored(score, main, chosen, done.height))
         best = min(one.score for one in made)
@@ -297,6 +318,26 @@ def _scored(
             if not main.cards.way.turning:
                 lowest[columns] = min(best, lowest.get(columns, best))
     return found
+
+
+def _untold(ways: list[list[Panel]], told: Table | None) -> list[list[Panel]]:
+    """Opened blocks in their ways, without the table that stands beside the main picture."""
+    if told is None:
+        return ways
+    return [
+        [replace(one, table=None) if _of(one) == told.keys else one for one in panels]
+        for panels in ways
+    ]
+
+
+def _of(panel: Panel) -> tuple[str, ...]:
+    """The boxes of the main picture that an opened block's table is of."""
+    return panel.table.keys if panel.table else ()
+
+
+def _branched(panels: list[Panel]) -> bool:
+    """Whether columns of a block's table stand under its branches in one of its layouts."""
+    return any(bool(panel.table and panel.table.rights) for panel in panels)
 
 
 def _over(done: Page, room: tuple[float, float]) -> float:
@@ -315,9 +356,13 @@ def caption_height(plan: Plan, room: float) -> float:
 
 
 def _mains(
-    plan: Plan, narrow: int, room: tuple[float, float], direction: str | None
+    plan: Plan,
+    narrow: int,
+    room: tuple[float, float],
+    direction: str | None,
+    tables: list[Table],
 ) -> list[Panel]:
-    """The main picture in each of its layouts."""
+    """The main picture in each of its layouts, with one of the tables beside its boxes."""
     scene = plan.main
 
     known: dict[Way, Laid] = {}
@@ -342,6 +387,14 @@ def _mains(
         wide = [one for one in some if one.cards.led and one.width > room[0]]
         return some + [panel(replace(one.cards.way, listed=True)) for one in wide]
     found: list[Panel] = [] if direction == "right" else [tower]
+    told = [table for table in tables if ledgers(tower.piece, tower.cards, table)]
+    for table in told if direction != "right" else ():
+        way = Way(narrow, drawn=False, tabled=frozenset(table.keys))
+        rows = panel(way)
+        found += [
+            Panel.of(plan, scene, None, one, way, WHOLE, known[way])
+            for one in ledgers(rows.piece, rows.cards, table)
+        ]
     square = round((tower.piece.height / tower.piece.width) ** 0.5)
     tries = [*range(2, COLUMNS + 1), *([square] if square > 2 * COLUMNS else [])]
     for columns in tries if direction != "right" else ():
@@ -350,7 +403,9 @@ def _mains(
     for share in (1.0, 0.85, 0.7, 0.5) if direction != "down" else ():
         cut = Cut(room[0] * share - TURNED, forked=True, shared=room[0] - BESIDE)
         found += broken(Way(narrow, turning=True), cut)
-    shapes = {(one.cards.way, tuple(one.piece.folds)): one for one in reversed(found)}
+    shapes = {
+        (one.cards.way, one.table, tuple(one.piece.folds)): one for one in reversed(found)
+    }
     return [*reversed(shapes.values())]
 
 

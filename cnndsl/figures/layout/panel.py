@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from cnndsl.figures import font
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
+from cnndsl.figures.layout.ledger import beside
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
@@ -31,7 +32,10 @@ Laid = tuple[Cards, Piece]
 
 @dataclass(slots=True)
 class Panel:
-    """A placed scene; `x`, `y` is where its axis begins. Under it stand notes and a table."""
+    """A placed scene; `x`, `y` is where its axis begins.
+
+    Under an opened block stand notes and a table, beside the main picture that of a block.
+    """
 
     piece: Piece
     cards: Cards
@@ -67,6 +71,8 @@ class Panel:
         cards, whole = laid or laid_out(plan, scene, frame, way)
         lanes = {} if frame else strides(plan.network, scene)
         piece = wrapped(whole, cut, lanes, turning=way.turning)
+        if table and frame is None:
+            piece = beside(piece, cards, table)
         found = [] if frame else bands(plan.network, scene, piece)
         if piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
@@ -75,7 +81,7 @@ class Panel:
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
-        elif table and not piece.folds and not piece.laned:
+        elif table and frame and not piece.folds and not piece.laned:
             table = table.under(_branches(piece, cards))
             if table.rights:
                 left, right = table.sides

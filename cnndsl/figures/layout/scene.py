@@ -352,7 +352,8 @@ def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
     if not remaining:
         remaining = reduced(list(leaves), _links(list(leaves), edges, owner))
     gap = TIGHT if cards.type is FINE else GAP
-    gap = CLOSE if cards.way.turning and cards.narrow > LEVELS - 3 else gap
+    close = cards.way.turning or cards.way.tabled
+    gap = CLOSE if close and cards.narrow > LEVELS - 3 else gap
     if len(remaining) == 1:
         piece = stacked(remaining[0].part, leaves, gap)
     else:

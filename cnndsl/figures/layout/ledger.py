@@ -1,0 +1,97 @@
+"""The table of the source beside a column of boxes: each row level with its box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
+
+from cnndsl.figures import font
+from cnndsl.figures.layout.cards import FINE, Cards
+from cnndsl.figures.layout.piece import SAME, Piece, Spot, bounds
+from cnndsl.figures.paint import Part, Path, Text
+from cnndsl.figures.scene import Cluster
+from cnndsl.figures.values import SIZE, Table
+from cnndsl.ops.facts import Family
+
+LEAST = 5
+"""A table of fewer rows stays under its block."""
+NOTE = 8.0
+CLEAR, WITHIN = 8.0, 6.0
+"""From a box to its leader and from that to a row, and how far it runs over the rules."""
+GAPS, LEADERS = (15.0, 12.0), (22.0, 16.0)
+"""Between columns, and how long the shortest leader is: with room, and with little."""
+HEAD, OVER, FOOT = 17.0, 5.0, 7.0
+"""The height of the header, from it to the first box, and from the last to the rule below."""
+COSTS = ("params", "MACs")
+
+
+def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
+    """What may stand beside a picture: all columns, or no costs.
+
+    It is nothing if the picture is no column of boxes, if not most of them have a row, or if
+    others stand between these.
+    """
+    layers = [
+        item
+        for item in cards.scene.items
+        if isinstance(item, Cluster) or item.family is not Family.INPUT
+    ]
+    most = len(table.keys) >= LEAST and 2 * len(table.keys) > len(layers)
+    straight = all(abs(spot.x) < SAME for spot in piece.spots)
+    if piece.laned or piece.folds or not straight or not most:
+        return []
+    spots = _spots(piece, table)
+    among = [s for s in piece.spots if spots[0].y <= s.y <= spots[-1].y]
+    if bounds(spots[0])[1] < HEAD + OVER or spots != sorted(among, key=lambda spot: spot.y):
+        return []
+    last = len(table.header) - len(COSTS)
+    header, rows = table.header, table.rows
+    if table.read:
+        # The box says already what leaves it.
+        header = (*header[: last - 1], "in", *header[last:])
+        pairs = zip(rows, table.read, strict=True)
+        rows = tuple((*row[: last - 1], read, *row[last:]) for row, read in pairs)
+    return [
+        replace(table, header=header[1:end], rows=tuple(row[1:end] for row in rows))
+        for end in (len(header), last)
+    ]
+
+
+def _spots(piece: Piece, table: Table) -> list[Spot]:
+    found = {spot.box.key: spot for spot in piece.spots}
+    return [found[key] for key in table.keys]
+
+
+def beside(piece: Piece, cards: Cards, table: Table) -> Piece:
+    """A column of boxes with such a table at its right."""
+    close = cards.type is FINE
+    begin = piece.right + CLEAR + LEADERS[close] - WITHIN
+    rows = (table.header, *table.rows)
+    widths = [
+        max(font.width(row[n], SIZE, bold=row is rows[0]) for row in rows)
+        for n in range(len(table.header))
+    ]
+    ends = accumulate([begin + WITHIN + CLEAR, *widths], lambda x, wide: x + GAPS[close] + wide)
+    rights = [end - GAPS[close] for end in ends][1:]
+    marks = list(_marks(_spots(piece, table), table, begin, rights))
+    right = max(rights[-1], begin + font.width(table.note, NOTE))
+    return replace(piece, right=right + WITHIN, marks=[*piece.marks, *marks])
+
+
+def _marks(
+    spots: list[Spot], table: Table, begin: float, rights: list[float]
+) -> Iterator[Part]:
+    head, foot = bounds(spots[0])[1] - OVER, spots[-1].bottom + FOOT
+    for y, stroke in ((head - HEAD, 1.1), (head, 0.6), (foot, 1.1)):
+        yield Path(((begin, y), (rights[-1], y)), radius=0, stroke=stroke)
+    for right, name in zip(rights, table.header, strict=True):
+        yield Text(right, head - 5, name, SIZE, bold=True, anchor="end")
+    for spot, row in zip(spots, table.rows, strict=True):
+        line = ((bounds(spot)[2] + CLEAR, spot.y), (begin + WITHIN, spot.y))
+        yield Path(line, "scope", radius=0, stroke=0.7, dashed=True)
+        for name, cell, right in zip(table.header, row, rights, strict=True):
+            role = "grey" if name in ("in", "out", *COSTS) else "ink"
+            yield Text(right, spot.y + 3, cell, SIZE, role, anchor="end")
+    if table.note:
+        yield Text(begin, foot + 11, table.note, NOTE, "faint")

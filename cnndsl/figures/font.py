@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ FAMILY = "Inter"
 FONTS = Path(__file__).parent / "fonts"
 FILES = (FONTS / "figure-regular.ttf", FONTS / "figure-bold.ttf")
 """A subset of Inter (SIL Open Font Licence, beside it): regular and bold."""
+PARTS = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_/])")
+"""Where a part of a name begins: `MobileNetV3` and `Body`."""
 
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
@@ -32,26 +35,29 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
     low, high = 0, len(text)
     while low < high:
         kept = (low + high + 1) // 2
-        if width(_cut(text, kept), size, bold=bold) <= room:
+        if width(cut(text, kept), size, bold=bold) <= room:
             low = kept
         else:
             high = kept - 1
-    return _cut(text, low)
+    return cut(text, low)
 
 
 def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
-    """The text broken between words; a word that is too long has a line of its own."""
+    """The text broken between words, and one that is too long, where a part of it begins."""
     found = [""]
     for word in text.split():
-        longer = f"{found[-1]} {word}".strip()
-        if found[-1] and width(longer, size, bold=bold) > room:
-            found.append(word)
-        else:
-            found[-1] = longer
+        fits = width(word, size, bold=bold) <= room
+        for n, part in enumerate([word] if fits else PARTS.split(word)):
+            longer = f"{found[-1]}{'' if n else ' '}{part}".strip()
+            if found[-1] and width(longer, size, bold=bold) > room:
+                found.append(part)
+            else:
+                found[-1] = longer
     return found
 
 
-def _cut(text: str, kept: int) -> str:
+def cut(text: str, kept: int) -> str:
+    """So many characters of a text, without its middle."""
     head = (kept * 2 + 2) // 3
     return f"{text[:head]}…{text[len(text) - (kept - head) :]}"
 

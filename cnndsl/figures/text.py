@@ -22,16 +22,21 @@ def short_formula(value: Sym) -> str:
 
 
 def label_text(labels: Sequence[str]) -> str:
-    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`; the turns of a line without a name have none."""
+    """`c3[1–3]` for `c3[1]`, `c3[2]`, `c3[3]`; the turns of a line without a name have none.
+
+    One index alone differs; otherwise the first and the last label are said.
+    """
     labels = [label for label in labels if not label.startswith("[")]
     if len(labels) < 2:
         return labels[0] if labels else ""
     first, last = labels[0], labels[-1]
-    head, _, end = first.rpartition("[")
-    other, _, stop = last.rpartition("[")
-    if head == other and end.endswith("]") and stop.endswith("]"):
-        return f"{head}[{end[:-1]}–{stop[:-1]}]"
-    return f"{first} … {last}"
+    rows = [re.findall(r"\[[^\]]*\]|[^\[]+", label) for label in labels]
+    columns = [tuple(dict.fromkeys(column)) for column in zip(*rows, strict=False)]
+    differ = [column for column in columns if len(column) > 1]
+    if len({*map(len, rows)}) == len(differ) == 1 and differ[0][0].startswith("["):
+        return "".join(c[0] if len(c) == 1 else f"{c[0][:-1]}–{c[-1][1:]}" for c in columns)
+    stem = first.partition("[")[0]
+    return f"{first} … {last[len(stem) :] if last.startswith(f'{stem}[') else last}"
 
 
 def labels_text(labels: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import chain, combinations, pairwise
 
@@ -50,6 +51,7 @@ FEW = {
 """One of each kind; the others are drawn with the slow tests where that takes a second."""
 COSTLY = [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in ZOO]
 FOLDED = ("stages", "blocks")
+CUT = re.compile(r"\S…|…\S")
 
 
 def panels(name: str, detail: str = "blocks"):  # noqa: ANN201 - the panels of a page
@@ -181,9 +183,11 @@ def test_no_edge_runs_through_a_box(name: str, detail: str) -> None:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_nothing_is_painted_over_anything_else(name: str) -> None:
-    for found in (shown(name, "stages"), shown(name), paged(name)):
-        assert not faults(picture(found))
+def test_nothing_is_painted_over_anything_else_and_no_word_is_cut(name: str) -> None:
+    for made in (picture(one) for one in (shown(name, "stages"), shown(name), paged(name))):
+        assert not faults(made)
+        words = [part.text for part in leaves(made.parts) if isinstance(part, Text)]
+        assert not [text for text in words if CUT.search(text)]
 
 
 @pytest.mark.parametrize("name", ["yolov3", "yolov5s", "wavenet"])

@@ -23,6 +23,7 @@ from cnndsl.figures.compared.union import (
 )
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way
+from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.page import PAGE
 from cnndsl.figures.layout.panel import LONG
 from cnndsl.figures.layout.piece import Piece, Spot
@@ -93,10 +94,14 @@ def _compared(found: Union) -> tuple[float, Picture]:
     for ends, line in moved.wires.items():
         parts.append(_wire(ends, line, found.edges.get(ends, SAME)))
     tellers = Teller(before), Teller(after)
+    first = len(parts)
     parts += [_box(spot, cards, tellers) for spot in moved.spots]
+    spots = enumerate(moved.spots, first)
+    labels = {n: cards[spot.box].label for n, spot in spots if spot.words}
     right, bottom = extent(parts)
     parts += _legend(shown, bottom + GAP, max(right, PAGE[0] - MARGIN))
     right, bottom = extent(parts)
+    spread(parts, labels, right + MARGIN)
     name, said = clean(_name(before, after)), "; ".join(about)
     counted = certificate(found)
     return over, Picture(right + MARGIN, bottom + MARGIN, parts, name, said, counted)

@@ -354,7 +354,8 @@ class Cards:
             if len(shorter) > len(lines) or shorter == lines:
                 break
             lines = shorter
-        return [font.fitted(line, small, room) for line in [*lines, *shapes]]
+        sizes = [line for shape in shapes for line in font.lines(shape, small, room)]
+        return [font.fitted(line, small, room) for line in [*lines, *sizes]]
 
     def _filled(self, words: list[str], limit: float, room: float) -> list[str]:
         """Lines that are no longer than a limit, but for a word that is; no word is broken."""

@@ -17,6 +17,7 @@ from cnndsl.figures.layout.cards import (
     Type,
     behind,
 )
+from cnndsl.figures.layout.labels import fitted
 from cnndsl.figures.layout.piece import Ends, Piece, Rail, Scope, Spot
 from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
 from cnndsl.figures.palette import role_of
@@ -149,7 +150,7 @@ def labelled(spot: Spot, card: Card) -> list[Part]:
             x, y, anchor = spot.x, spot.top - 3, "middle"
     elif spot.late:
         x, anchor = spot.right + behind(spot.box) - 2, "end"
-    text = font.fitted(card.label, LABEL, spot.words + 0.1)
+    text = fitted(card.label, LABEL, spot.words + 0.1)
     return [Text(x, y, text, LABEL, "faint", anchor=anchor)]
 
 

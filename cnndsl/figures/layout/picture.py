@@ -9,6 +9,7 @@ from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption, heading
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band
+from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, NOTE, OVER, Panel
 from cnndsl.figures.layout.piece import Spot
@@ -37,6 +38,7 @@ def picture(
     for band in done.bands:
         parts += _band(band, x, y, done.gutter, done.main)
     families: dict[Family | None, None] = {}
+    labels: dict[int, str] = {}
     for panel in (done.main, *done.insets):
         if panel.frame is not None:
             parts.append(_inset(panel, x, y))
@@ -51,6 +53,8 @@ def picture(
         parts += inking.fans(moved, plain=role is not None)
         for spot in moved.spots:
             families[spot.box.family] = None
+            if spot.words:
+                labels[len(parts)] = panel.cards[spot.box].label
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
     width, foot = done.width, y + done.height
     if captioned or legend is not None:
@@ -70,6 +74,7 @@ def picture(
         words, title_width, foot = caption(heading(plan.network), lines, x, foot + GAP, room)
         parts += words
         width = max(width, title_width)
+    spread(parts, labels, width + 2 * MARGIN)
     height = foot + MARGIN
     counted = certificate(plan)
     return Picture(

@@ -78,9 +78,10 @@ class Bus:
         trunk = ((self.x, min(ys)), (self.x, max(ys)))
         ways = tuple(self.ways())
         room = min(way[-1][0] for way in ways) - self.x - ASIDE - TRACK
-        words = clean(levels_text(self.names))
-        if font.width(words, LABEL, bold=True) > room:
-            words = ""
+        names = [name for name in self.names if name]
+        shorter = [f"{names[0]} … {names[-1]}", f"{len(names)} levels"] if names else []
+        texts = map(clean, [levels_text(self.names), *shorter, ""])
+        words = next(text for text in texts if font.width(text, LABEL, bold=True) <= room)
         return Rail(trunk, ways, joints, words)
 
 

@@ -1,0 +1,87 @@
+"""Words that have no room in their place: where else they stand, and how they are cut."""
+
+from __future__ import annotations
+
+import re
+
+from cnndsl.figures import font
+from cnndsl.figures.layout.labels import fitted, shorter, spread
+from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
+from cnndsl.figures.text import label_text
+from tests.figures.geometry import paged, shown
+
+CUT = re.compile(r"\S…|…\S")
+
+
+def labelled(*others: Part, whole: str = "stage1[0–3]", labels: tuple[str, ...] = ()) -> Text:
+    """The label of a box of 70 pixels that is entered from above, beside other parts."""
+    box = Area(100, 50, 70, 24, "conv")
+    parts: list[Part] = [Path(((135, 0), (135, 50))), *others]
+    known = {len(parts): whole}
+    parts.append(Group((box, Text(102, 47, "sta…3]", 8, "faint"))))
+    for label in labels:
+        known[len(parts)] = label
+        parts.append(Group((Area(100, 500, 60, 24, "conv"), Text(102, 497, label, 8, "faint"))))
+    spread(parts, known, 300)
+    made = parts[1 + len(others)]
+    assert isinstance(made, Group)
+    text = made.children[-1]
+    assert isinstance(text, Text)
+    return text
+
+
+def test_a_label_moves_aside_where_nothing_stands() -> None:
+    text = labelled()
+    assert text.text == "stage1[0–3]"
+    assert text.x < 100
+    assert text.x + font.width(text.text, 8) < 135
+
+
+def test_a_label_that_has_no_room_goes_without_an_index_that_no_other_needs() -> None:
+    wall = Path(((98, 0), (98, 100)))
+    assert labelled(wall, labels=("stage2[0–3]",)).text == "stage1"
+    wall = Path(((90, 0), (90, 100)))
+    assert labelled(wall, labels=("stage1[4]",)).text.endswith("…[0–3]")
+    assert list(shorter("a[3][0–1]", ("a[2][0–1]",)))[:2] == ["a[3][0–1]", "a[3]"]
+    assert list(shorter("conf[0–5], loc[0–5]", ()))[1] == "conf, loc"
+
+
+def test_a_label_stands_over_no_other_box() -> None:
+    # It would be taken for the name of that box.
+    beside = Group((Area(60, 52, 38, 24, "conv"),), kind="node")
+    assert labelled(beside).text == "stage1"
+
+
+def test_two_labels_that_are_cut_are_told_apart() -> None:
+    parts: list[Part] = [Path(((x, 0), (x, 500))) for x in (98, 126)]
+    for y in (50, 150):
+        label = Text(102, y - 3, "th…e", 8, "faint")
+        parts.append(Group((Area(100, y, 60, 24, "conv"), label)))
+    spread(parts, {2: "the_first_one", 3: "the_other_one"}, 300)
+    first, second = (part.text for part in leaves(parts) if isinstance(part, Text))
+    assert CUT.search(first)
+    assert CUT.search(second)
+    assert first != second
+
+
+def test_a_label_is_cut_before_its_index() -> None:
+    assert fitted("stage1[0–3]", 8, 36) == "st…[0–3]"
+    assert font.width(fitted("a_long_name_of_a_line", 8, 40), 8) <= 40
+
+
+def test_labels_that_differ_in_one_index_say_how_far_it_runs() -> None:
+    assert label_text(["a[4][0]", "a[5][0]", "a[6][0]"]) == "a[4–6][0]"
+    assert label_text(["a[4][0]", "a[4][1]", "a[5][0]"]) == "a[4][0] … [5][0]"
+    assert label_text(["a[0]", "b[0]"]) == "a[0] … b[0]"
+
+
+def test_a_name_that_is_too_long_is_broken_where_a_part_begins() -> None:
+    assert font.lines("MobileNetV3Body /2", 10, 70, bold=True) == ["MobileNetV3", "Body /2"]
+    assert font.lines("Body", 10, 70) == ["Body"]
+
+
+def test_the_names_on_a_rail_are_shortened() -> None:
+    said = {rail.words for rail in shown("ssd300_vgg16").main.piece.rails}
+    assert said == {"6 levels"}
+    said = {rail.words for rail in paged("ssd300_vgg16").main.piece.rails}
+    assert said == {"conv4_3 … conv11_2"}

@@ -43,3 +43,6 @@ LOOKS: dict[Family, Look] = {
     Family.BOXES: Look("boxes", "note", "filled", "#e8ebd9", "#6b7a2f"),
 }
 """In the order of the legend."""
+
+JOINS = {"add": "sum", "mul": "product"}
+"""What a legend calls boxes that do nothing else; with others they are arithmetic."""

@@ -385,7 +385,25 @@ def test_the_legend_lists_only_families_that_occur() -> None:
     found = blocks(network("vgg16"))
     words = {part.text for part in found.parts if isinstance(part, Text)}
     assert "pooling" in words
-    assert "upsampling" not in words
+    assert not {"upsampling", "resampling"} & words
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("y: add { x; x -> relu }", "sum"),
+        ("y: mul { x; x -> relu }", "product"),
+        ("z: add { x; x -> relu }\n  y: mul { x; z }", "sum, product"),
+        ("z: add { x; x -> relu }\n  y: z -> exp", "arithmetic"),
+        ("y: upsample(2)", "upsampling"),
+        ("y: resize([8, 8])", "resampling"),
+    ],
+)
+def test_the_legend_says_what_its_boxes_do(steps: str, said: str) -> None:
+    found = blocks(loads(f"model M: x[3, H=16, W=16] -> y {{\n  {steps}\n}}"))
+    words = {part.text for part in leaves(found.parts) if isinstance(part, Text)}
+    family = {"sum", "product", "sum, product", "arithmetic", "upsampling", "resampling"}
+    assert words & family == {said}
 
 
 @pytest.mark.parametrize("call", ["learned([8])", "values([1, 2, 3, 4])", "full([8], 0.5)"])

@@ -17,6 +17,7 @@ from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent, shift
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Plan, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
 
 Said = Callable[[Box], str]
@@ -37,7 +38,7 @@ def picture(
     x, y = MARGIN, MARGIN
     for band in done.bands:
         parts += _band(band, x, y, done.gutter, done.main)
-    families: dict[Family | None, None] = {}
+    families: dict[Family | None, list[Box]] = {}
     labels: dict[int, str] = {}
     for panel in (done.main, *done.insets):
         if panel.frame is not None:
@@ -52,7 +53,7 @@ def picture(
         parts += inking.wires(moved, dashed, several)
         parts += inking.fans(moved, plain=role is not None)
         for spot in moved.spots:
-            families[spot.box.family] = None
+            families.setdefault(spot.box.family, []).append(spot.box)
             if spot.words:
                 labels[len(parts)] = panel.cards[spot.box].label
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
@@ -60,7 +61,10 @@ def picture(
     if captioned or legend is not None:
         room = max(done.widest - 2 * MARGIN, width, 200.0)
         opened = any(panel.frame is not None for panel in done.insets)
-        keys = legend or _legend(list(families), max(width, 320.0), opened=opened)
+        names = {
+            family: _called(plan.network, family, found) for family, found in families.items()
+        }
+        keys = legend or _legend(names, max(width, 320.0), opened=opened)
         end = extent(_shifted(keys, x, foot + 18))[1]
         if (
             legend is not None
@@ -156,13 +160,35 @@ def _box(spot: Spot, panel: Panel, said: Said | None, role: str) -> Part:
     return inking.box(spot, panel.cards, role, title=card.title, desc=desc)
 
 
-def _legend(families: list[Family | None], width: float, *, opened: bool) -> list[Part]:
+def _called(network: Network, family: Family | None, boxes: list[Box]) -> str:
+    """What the boxes of a family are called: of arithmetic and resampling, what occurs."""
+    if family is None:
+        return ""
+    known = {n: network.node(n).op for box in boxes for n in box.nodes}
+    ops = {n: op.name for n, op in known.items() if op.family is family}
+    if family is Family.ADD:
+        if {*ops.values()} <= {*theme.JOINS}:
+            return ", ".join(word for op, word in theme.JOINS.items() if op in ops.values())
+        return "arithmetic"
+    if family is Family.UPSAMPLE and not all(_enlarges(network, name) for name in ops):
+        return "resampling"
+    return theme.LOOKS[family].name
+
+
+def _enlarges(network: Network, name: str) -> bool:
+    """Whether an operation makes a map larger: a grid may read any part of it."""
+    before, after = network.input_shapes(name)[0], network.shapes[name][0]
+    grows = all(int(b) <= int(a) for b, a in zip(before[1:], after[1:], strict=True))
+    return grows and network.node(name).op.name != "grid_sample"
+
+
+def _legend(families: dict[Family | None, str], width: float, *, opened: bool) -> list[Part]:
     """The families that are in the picture, in rows; whether blocks are `opened` in frames."""
     looks: list[tuple[str, str, Family | None]] = []
     if None in families:
         block = "block, opened in its frame" if opened else "block"
         looks.append((role_of(None), block, None))
-    looks += [(role_of(f), look.name, f) for f, look in theme.LOOKS.items() if f in families]
+    looks += [(role_of(f), families[f], f) for f in theme.LOOKS if f in families]
     parts: list[Part] = []
     x, y = 0.0, 0.0
     for role, name, family in looks:

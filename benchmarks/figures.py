@@ -6,13 +6,14 @@ A row a network: the CPU milliseconds from the network to SVG with `--detail` `s
 `blocks` and `full` (each the least of three), the longer side of `blocks` over the
 shorter, and how often two of its edges without a common end cross, but for the dots where
 levels join a rail: here, in the opened blocks too, and in what Graphviz's `dot` makes of the
-same plan. Then all of them together, and a chain and a ladder of 1,000 nodes. Without
-pygraphviz the last column is empty.
+same plan. Then all of them together, and a chain, a ladder and a thicket of 1,000 nodes.
+Without pygraphviz the last column is empty.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import random
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,19 @@ def ladder() -> Network:
     return loads(f"model Ladder: image[3, H=32, W=32] -> y {{\n{text}\n}}")
 
 
+def thicket() -> Network:
+    """1,000 nodes, each of which reads one of the last 20 or adds two of them."""
+    chosen = random.Random(2)
+    lines = ["  x0: image -> conv(8, 1x1)"]
+    for n in range(1, NODES - 1):
+        early = chosen.randint(max(0, n - 20), max(0, n - 2))
+        pair = f"add {{ x{n - 1}; x{early} }}" if n > 1 else "image -> conv(8, 3x3)"
+        reads = n - 1 if chosen.random() < 0.75 else early
+        lines += [f"  x{n}: {pair if chosen.random() < 0.2 else f'x{reads} -> conv(8, 3x3)'}"]
+    text = "\n".join([*lines, f"  y: x{NODES - 2} -> relu"])
+    return loads(f"model Thicket: image[3, H=32, W=32] -> y {{\n{text}\n}}")
+
+
 def main() -> None:
     """Print the table."""
     peer = importlib.util.find_spec("pygraphviz") is not None
@@ -84,7 +98,7 @@ def main() -> None:
     print(f"\ncrossings in all: {ours}" + (f"; Graphviz's: {theirs}" if peer else ""))
     for detail, (most, name) in slowest.items():
         print(f"slowest with {detail}: {name}, {most:.0f} ms")
-    for network in (chain(), ladder()):
+    for network in (chain(), ladder(), thicket()):
         nodes = network.graph.number_of_nodes()
         print(f"{network.name}, {nodes} nodes, full: {milliseconds(network, 'full'):.0f} ms")
 

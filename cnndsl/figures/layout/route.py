@@ -29,11 +29,14 @@ SHARED = 0.5
 """Of the price of a stretch, where an edge of the same box runs already."""
 HASTE = 0.8
 """What a shared way is thought to cost: more than it may, so that the search ends soon."""
-EAGER, LARGE = 4.0, 2_000_000
-"""With so many edges, times places, a way may cost four times what the cheapest does:
-else a picture with nothing folded would take minutes."""
+EAGER, LARGE, HUGE = 4.0, 2_000_000, 1_000_000_000
+"""With so many edges, times places, a way may cost four times what the cheapest does, or
+sixteen times: else a picture with nothing folded would take minutes."""
 PATIENCE = 10_000
 """After so many places the search goes for its end, and after as many again more so."""
+POCKET = PATIENCE // 5
+"""An end that no more places than these lead to is shut in: had the search begun among them,
+it would have seen them all, four times each, before its patience was over."""
 RIGHT, DOWN, LEFT, UP = range(4)
 TURNS = tuple((way, way + 1 & 3, way + 3 & 3) for way in range(4))
 """By way, those in which an edge may go on."""
@@ -105,8 +108,9 @@ class Router:
 
         Before them, those that are to be `first`.
         """
-        if len(wanted) * len(self.closed) > LARGE:
-            self.eager = EAGER
+        work = len(wanted) * len(self.closed)
+        if work > LARGE:
+            self.eager = EAGER if work < HUGE else EAGER**2
         order = sorted(
             range(len(wanted)), key=lambda n: (wanted[n].ends not in first, *_reach(wanted[n]))
         )
@@ -181,14 +185,19 @@ class Router:
         least = self._least(want, goals)
         prices = _Prices(self, want.ends)
         turned = {state >> 2 for state in goals}
-        seen, eager = 0, self.eager
+        seen, eager, settled = 0, self.eager, set[int]()
         while queue:
             _, cost, state = heapq.heappop(queue)
             seen += 1
             if seen % PATIENCE == 0:
                 eager *= EAGER
-            if cost > best[state]:
+                if seen == PATIENCE and self._shut(goals, prices):
+                    return None
+            if cost > best[state] or state in settled:
                 continue
+            if eager > 1:
+                # A cheaper way here that is found later would be followed again and again.
+                settled.add(state)
             if state in goals:
                 return self._trace(state, origin, first, goals[state], want.ends)
             place, way = state >> 2, state & 3
@@ -215,6 +224,21 @@ class Router:
                         left = eager * least(there, turn)
                         heapq.heappush(queue, (then + left, then, to))
         return None
+
+    def _shut(self, goals: Collection[int], prices: _Prices) -> bool:
+        """Whether few places lead to the end, none of which the search has come to."""
+        found = {state >> 2 for state in goals}
+        queue = list(found)
+        while queue and len(found) < POCKET:
+            place = queue.pop()
+            for way, move in enumerate(self.moves):
+                before = place - move
+                if before in found or self.closed[before]:
+                    continue
+                if prices.step(before, place, way) is not None:
+                    found.add(before)
+                    queue.append(before)
+        return not queue
 
     def _least(self, want: Wanted, goals: dict[int, Port]) -> Callable[[int, int], float]:
         """What a way costs at least from a place, if nothing stands between."""

@@ -12,6 +12,8 @@ from cnndsl.diagnostics import ArchError
 from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
+from cnndsl.figures.layout import scene as scenes
+from cnndsl.figures.layout.cards import LEVELS
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
@@ -553,6 +555,25 @@ def test_a_tall_box_says_its_sizes_itself_where_the_page_is_narrow() -> None:
     (tall,) = (s for s in panel.piece.spots if len(panel.cards.spans.get(s.box.key, ())) == 4)
     assert ("144×7²" in panel.cards[tall.box].lines) == (not panel.piece.marks)
     assert panel.width <= PAGE[0]
+
+
+def test_a_row_leads_to_tall_boxes_and_what_ends_all_stands_under_the_last_join() -> None:
+    found, scene = network("hrnet_w18"), plan(network("hrnet_w18")).main
+    cards = measures.Cards(found, scene, None, measures.Way(LEVELS - 1, flat=True, close=True))
+    piece = scenes.placed(found, scene, cards, main=True)
+    named = {label: spot for spot in piece.spots for label in spot.box.labels}
+    assert named["stem[1]"].y == named["stage1[0]"].y == named["t1"].y
+    assert named["final"].x == named["head[3]"].x
+    assert named["final"].top > named["head[3]"].bottom
+    # Its sizes have room on the lines of a page, as its tall boxes are no wider than a word.
+    panel = paged("hrnet_w18").main
+    assert len(panel.piece.marks) == 9
+    tall = [s.box for s in panel.piece.spots if s.box.key in panel.cards.spans]
+    assert [panel.cards[box].titles for box in tall] == [
+        ("Exchange",),
+        ("Exchange", "×4"),
+        ("Exchange", "×3"),
+    ]
 
 
 def test_the_levels_of_a_pyramid_are_led_to_their_readers_in_one_line() -> None:

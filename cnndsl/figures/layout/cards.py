@@ -43,6 +43,8 @@ TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
 LEVELS = len(TYPES)
 SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 62.0)
 """So much is said in one line, by how narrow the page is."""
+ABREAST = 55.0
+"""The same where room is shortest, and tall boxes make the picture wide."""
 LONGER = 1.1
 """Where each box has its own width, lines may be so much longer, if there are fewer then."""
 WIDTHS = (
@@ -168,6 +170,8 @@ class Cards:
         self.leaving = leaving(network, scene)
         self.spans = spans(network, scene)
         """The lanes of each block that stands over several."""
+        if self.spans and narrow == LEVELS - 1:
+            self.short = ABREAST
         self.sent: dict[str, list[Tensor]] = defaultdict(list)
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
@@ -263,7 +267,8 @@ class Cards:
         title += self.times(box)
         tall = box.key in self.spans and not self.way.turning
         room = (NARROW if tall else self.most) - 2 * self.inset - self._slant(box)
-        titles = font.lines(title, face.title, room, bold=True)
+        broken = max(self.least, *map(self._bold, title.split())) if tall else room
+        titles = font.lines(title, face.title, min(broken, room), bold=True)
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
         shapes = [] if box.key in self.led else self._shapes(box, each=tall)
         if box.family is Family.INPUT and not box.nodes:

@@ -15,7 +15,7 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, 
 from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
-from cnndsl.figures.layout.sizes import Sized, roomy, texts, words_of
+from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
@@ -55,7 +55,7 @@ def settled(
     """
     way = cards.way
     gap = COLUMNS[way.narrow]
-    leaves = leaves | {key: roomy(leaves[key], some, gap) for key, some in said.items()}
+    leaves = spread(leaves, said, gap, lapped=way.close)
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
     if way.close and (solved := _solved(grid, roles, leaves, way.narrow)):

@@ -27,6 +27,7 @@ class Grid:
 
     cells: dict[str, Cell] = field(default_factory=dict)
     spine: list[str] = field(default_factory=list)
+    flat: bool = False
     sunk: set[str] = field(default_factory=set)
     """What stands under a level that is given out beside it, and what it leads to."""
 
@@ -125,7 +126,7 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     On a `narrow` page what follows the last join goes on over it, not beside it; in a
     `flat` picture all that follows a join stands beside it.
     """
-    grid = Grid(spine=roles.spine())
+    grid = Grid(spine=_shortened(roles) if flat else roles.spine(), flat=flat)
     _spine(roles, grid)
     for key in roles.begins:
         grid.cells[key] = (roles.lanes[key], 0, 0)
@@ -167,6 +168,17 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
     _under(roles, grid, under)
     _late(roles, grid, stacked | roles.heads | grid.sunk)
     return grid
+
+
+def _shortened(roles: Roles) -> list[str]:
+    """The spine, up to where a row of boxes begins that leads to a box of several lanes."""
+    spine = roles.spine()
+    for key in spine if roles.spans else ():
+        beside = [h for h in roles.below[key] if h not in spine and roles.level(key, h)]
+        if any({*roles.below[head]} & {*roles.spans} for head in beside):
+            same = [one for one in spine if roles.lanes[one] == roles.lanes[key]]
+            return spine[: spine.index(same[0]) + 1]
+    return spine
 
 
 def _again(roles: Roles, grid: Grid, taken: dict[Cell, str]) -> None:
@@ -315,6 +327,10 @@ def _settle(
         grid.sunk |= {key, *roles.below[key]}
         return
     column = _column(key, roles, grid)
+    if grid.flat and (above := _last(key, roles)):
+        lane, row, column = grid.cells[above]
+        _put(key, (lane, row + 1, column), grid, taken)
+        return
     for chain, _ in climbs:
         column = max(column, *(_column(k, roles, grid) for k in chain[:1]))
     lane, row = roles.lanes[key], _row(key, roles, grid)
@@ -345,6 +361,13 @@ def _settle(
         beside += 1
         for n, k in enumerate(reversed(chain)):
             _put(k, (lane, row + 1 + n if rising else row - 1 - n, beside), grid, taken)
+
+
+def _last(key: str, roles: Roles) -> str:
+    """The join that all ends in after boxes of several lanes: what follows stands under it."""
+    tails = roles.above[key]
+    done = roles.spans and not roles.below[key] and len(tails) == 1 and tails[0] in roles.nodes
+    return tails[0] if done and len(roles.above[tails[0]]) > 1 else ""
 
 
 def _sinking(key: str, roles: Roles, grid: Grid) -> str:

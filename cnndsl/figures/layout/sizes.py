@@ -13,7 +13,7 @@ from cnndsl.figures.scene import Box, Edge
 from cnndsl.figures.text import clean, shape_text
 from cnndsl.structure import Tensor
 
-CLEAR = 5.0
+CLEAR = 3.0
 """From the words on a line to the box that it leaves, and to what comes next."""
 OVER, UNDER = 3.0, 9.5
 """From a line to the baseline of the words over it, and of those under it."""
@@ -89,7 +89,28 @@ def texts(piece: Piece, said: Mapping[int, Sized], heights: Mapping[int, float])
     return [text for lane, one in said.items() for text in one.texts(x, heights[lane])]
 
 
-def roomy(piece: Piece, said: Mapping[int, Sized], gap: float) -> Piece:
+def spread(
+    leaves: dict[str, Piece],
+    said: Mapping[str, Mapping[int, Sized]],
+    gap: float,
+    *,
+    lapped: bool,
+) -> dict[str, Piece]:
+    """Tall boxes with room for the words on their lines.
+
+    If `lapped`, the label of a circle reaches into the gap before it, over its line.
+    """
+    found = {}
+    for key, piece in leaves.items():
+        spot = piece.spots[0]
+        found[key] = _roomy(piece, said[key], gap) if key in said else piece
+        if lapped and len(piece.spots) == 1 and spot.round and spot.words:
+            left = max(piece.left - gap + CLEAR, spot.width / 2)
+            found[key] = replace(piece, left=left)
+    return found
+
+
+def _roomy(piece: Piece, said: Mapping[int, Sized], gap: float) -> Piece:
     """A tall box with as much more room beside it as its words need over a gap."""
     wide = max(one.width for one in said.values())
     return replace(piece, right=piece.right + max(wide - min(gap, RAILED), 0.0))

@@ -326,6 +326,47 @@ def test_copies_of_a_unet_are_level_and_what_goes_up_goes_straight(name: str) ->
         assert len(below) == 2 or join.y == max(other.y for other in joins)
 
 
+@pytest.mark.parametrize("name", ["unet", "unet_bn", "attention_unet"])
+def test_the_way_down_of_a_unet_steps_with_its_pools_between_the_lanes(name: str) -> None:
+    main = shown(name).main
+    places = {s.box.key: s for s in main.piece.spots}
+    pools = [s for s in places.values() if s.box.family is Family.POOL]
+    assert len(pools) == 4
+    for pool in pools:
+        lines = [line for ends, line in main.piece.wires.items() if pool.box.key in ends]
+        assert all(len(line) == 2 and line[0][0] == line[1][0] == pool.x for line in lines)
+        assert not any(band.top < pool.y < band.bottom for band in main.bands)
+        (above,) = (places[t] for t, head in main.piece.wires if head == pool.box.key)
+        (below,) = (places[h] for tail, h in main.piece.wires if tail == pool.box.key)
+        assert above.x < below.x < above.right
+
+
+@pytest.mark.parametrize("name", ["unet", "unet_bn"])
+def test_a_unet_is_wider_than_high_between_its_input_and_its_output(name: str) -> None:
+    found = placed(name)
+    spots = found.main.piece.spots
+    first = min((s for s in spots if s.box.family is Family.INPUT), key=lambda s: s.x)
+    assert found.main.cards[first.box].bare
+    assert first.x == min(s.x for s in spots)
+    assert first.y == min(s.y for s in spots if s.box.family is Family.CONV)
+    assert found.height < found.width
+
+
+def test_what_hangs_at_the_bottom_of_a_unet_stands_in_its_last_lane() -> None:
+    piece = placed("unet").main.piece
+    (hangs,) = (s for s in piece.spots if s.box.family is Family.REGULARIZE)
+    assert hangs.y == max(s.y for s in piece.spots if s.box.family is Family.CONV)
+    (up,) = (line for (tail, _), line in piece.wires.items() if tail == hangs.box.key)
+    assert len(up) == 2
+    assert up[0][0] == up[1][0]
+
+
+def test_a_u_with_opened_blocks_goes_straight_down() -> None:
+    assert not placed("unet3d").main.piece.stepped
+    closed = page(plan(network("unet3d"), closed=True)).main.piece
+    assert closed.stepped
+
+
 def test_each_lane_of_a_nested_unet_begins_a_column_later() -> None:
     piece = placed("unetpp").main.piece
     places = {s.box.key: s for s in piece.spots}

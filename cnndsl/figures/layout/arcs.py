@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
-from cnndsl.figures.layout.pyramid import Grid
 from cnndsl.figures.layout.rails import bare, spot_of
+from cnndsl.figures.layout.roles import Grid
 
 LEAST = 3
 """So many skips are drawn as arcs."""

@@ -17,7 +17,8 @@ from cnndsl.graph import Network
 class Band:
     """A lane's place, from the piece's axis and top; every second one is tinted.
 
-    One that is `aside` runs down: its name stands in its upper right corner, or the `low`.
+    Where its name is `aside`, it stands in a corner: the upper right one, the `low`, or the
+    `first`, at the left.
     """
 
     left: float
@@ -28,12 +29,21 @@ class Band:
     tinted: bool
     aside: bool = False
     low: bool = False
+    first: bool = False
 
     def cornered(self, piece: Piece) -> bool:
         """Whether its right corner is free for its name."""
         left, foot = self.right - CORNER, self.bottom - 2 if self.low else self.top + 12
         return not any(
             s.right > left and s.top - 10 < foot < s.bottom + 12 for s in piece.spots
+        )
+
+    def begun(self, piece: Piece) -> bool:
+        """Whether its upper left corner is free for its name."""
+        right, foot = self.left + CORNER, self.top + 12
+        return not any(
+            left < right and top < foot and high > self.top
+            for left, top, _, high in [*map(bounds, piece.spots), *piece.words]
         )
 
     def clear(self, piece: Piece) -> Band:
@@ -64,6 +74,8 @@ CORNER = 28.0
 """The width of a name in a lane's corner."""
 WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
 """Room for a name in a band's corner, half of what parts two bands, and beside a box."""
+OVER, UNDER = 21.0, 8.0
+"""From the sides of a lane to its boxes, where what leads to the next is between them."""
 SIDE = 4.0
 """The least of the last, where it has no more room."""
 Run = tuple[int, float, float]
@@ -82,13 +94,27 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(spots, lanes)
         scopes = [scope for scope in piece.scopes if left <= scope.x < right]
         seams = _seams(runs, spots, scopes, {} if piece.laned else lanes)
-        for (lane, _, _), (above, below) in zip(runs, pairwise(seams), strict=True):
+        sides = [*pairwise(seams)]
+        if piece.stepped:
+            sides = _apart([(top - OVER, foot + UNDER) for _, top, foot in runs])
+        for (lane, _, _), (above, below) in zip(runs, sides, strict=True):
             number += 1
             if above is None or below is None:
                 continue
             text = f"1/{2**lane}" if lane >= 0 else f"{2**-lane}×"
-            found.append(Band(left, right, above, below, text, number % 2 == 1))
+            tinted = piece.stepped or number % 2 == 1
+            found.append(Band(left, right, above, below, text, tinted))
     return found
+
+
+def _apart(sides: list[tuple[float, float]]) -> list[tuple[float | None, float | None]]:
+    """Lanes with what is between them; where two would meet, a seam parts them."""
+    found = [list(side) for side in sides]
+    for above, below in pairwise(found):
+        if above[1] > below[0] - 2 * SEAM:
+            middle = (above[1] + below[0]) / 2
+            above[1], below[0] = middle - SEAM, middle + SEAM
+    return [(top, foot) for top, foot in found]
 
 
 def _seams(

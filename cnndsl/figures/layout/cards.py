@@ -85,7 +85,8 @@ class Way:
 
     `narrow` is how little room it takes; one that is `turning` will run to the right. On
     lanes, `flat` puts what follows a join beside it, `close` solves the columns together,
-    and `listed` says the sizes of a tall box inside it, not on the lines that leave it. One
+    and `listed` says the sizes of a tall box inside it, not on the lines that leave it. In one
+    that is `close`, the way down of a U may `step` to the right, by such a share of a box. One
     that is not `drawn` has places, and no edges that need leading. Boxes whose arguments
     stand in a table beside them are `tabled`.
     """
@@ -95,6 +96,7 @@ class Way:
     flat: bool = False
     close: bool = False
     listed: bool = False
+    step: float | None = None
     drawn: bool = True
     tabled: frozenset[str] = frozenset()
 
@@ -232,6 +234,15 @@ class Cards:
         self.led.add(box.key)
         self.cards[box.key] = self._card(box)
 
+    def worded(self, box: Box) -> None:
+        """Say an input in words without an outline: an edge leaves it at the side."""
+        card, face = self.cards[box.key], self.type
+        wide = max(
+            self._bold(card.title), *(font.width(x, face.small) for x in card.lines), 0.0
+        )
+        high = face.port + face.grey * len(card.lines)
+        self.cards[box.key] = replace(card, width=wide + 8, height=high, label="", bare=True)
+
     def hushed(self, box: Box) -> None:
         """Leave out a box's label: what it makes is named beside it."""
         self.cards[box.key] = replace(self.cards[box.key], label="")
@@ -256,7 +267,8 @@ class Cards:
         said, face = self.say(box, self.frame), self.type
         title, words = clean(said.title), self._small(box)
         shape = self.shape(box)
-        if box.family is Family.CONCAT and self.narrow == LEVELS - 1 and not words and shape:
+        least = self.narrow == LEVELS - 1 and not self.way.step
+        if box.family is Family.CONCAT and least and not words and shape:
             # Where there is least room: its sign, and how many channels there are.
             wide = font.width(str(int(shape[0])), face.small) + 2 * self.inset
             return Card((JOINED,), (str(int(shape[0])),), "", wide, face.low + face.grey + 2.5)

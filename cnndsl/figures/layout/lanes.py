@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
-from cnndsl.figures.layout.cards import LEVELS, Cards
+from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
-from cnndsl.figures.layout.pyramid import Grid, Roles
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
+from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
+from cnndsl.figures.layout.solving import COLUMN, COLUMNS, SIDE, loose, solved
+from cnndsl.figures.layout.steps import shared as beside_each
 
-COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
-"""Between columns, by how narrow the page is."""
 ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
 INFINITE = float("inf")
@@ -58,24 +58,24 @@ def settled(
     leaves = spread(leaves, said, gap, lapped=way.close)
     xs, columns = _columns(grid, leaves, gap)
     place = {key: xs[cell[2]] for key, cell in grid.cells.items()}
-    if way.close and (solved := _solved(grid, roles, leaves, way.narrow)):
-        place = solved
+    if way.close and (found := solved(grid, roles, leaves, way)):
+        place = found
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
     arcs = skips(edges, owner, grid, leaves)
     raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs})
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
-    done = Piece(0, columns[-1], rows[-1], laned=True, between=between)
-    firm = [at for at in ys if at not in _loose(grid, roles, way.narrow)]
-    done.lanes = _sides(firm, rows) if roles.spans else {}
+    done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
+    done.lanes = _sides({*ys} - loose(grid, roles, way.narrow), rows) if roles.spans else {}
     leaf_at: dict[str, Piece] = {}
     for key, (lane, row, _) in grid.cells.items():
         piece = leaves[key]
         leaf_at[key] = piece.moved(place[key], ys[lane, row] - _middle(piece))
         if key in roles.spans:
             leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
-        if key not in grid.spine and len(leaf_at[key].spots) == 1:
-            free = _free(key, leaf_at[key].spots[0], roles, grid, place, arcs)
-            leaf_at[key].spots = [_labelled(leaf_at[key].spots[0], cards, free)]
+        if (grid.stepped or key not in grid.spine) and len(leaf_at[key].spots) == 1:
+            (spot,), late = leaf_at[key].spots, key not in grid.spine
+            free = _free(key, spot, roles, grid, place, arcs)
+            leaf_at[key].spots = [_labelled(spot, cards, free, late=late)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     done.marks += [t for key, some in said.items() for t in texts(leaf_at[key], some, heights)]
@@ -149,33 +149,43 @@ def _free(
 
     def over(other: str) -> bool:
         at = grid.cells[other]
+        if grid.stepped and not spot.left < place[other] < spot.right:
+            return False
         return at[:2] < cell[:2] and (at[2] == cell[2] or not roles.level(key, other))
 
     xs = [spot.left, spot.right]
     xs += [_leaving(spot, place[head]) for head in roles.below[key] if over(head)]
-    xs += [spot.x for tail in roles.above[key] if over(tail)]
+    xs += [place[_upright(tail, key, grid)] for tail in roles.above[key] if over(tail)]
     out = [n for ends, n in arcs.items() if ends[0] == key]
     into = [n for ends, n in arcs.items() if ends[1] == key]
     xs += [begin(spot, n) for n in range(len(out))] + [end(spot, n) for n in range(len(into))]
     return sorted(xs)
 
 
-def _labelled(spot: Spot, cards: Cards, free: list[float]) -> Spot:
-    """A box with its label where its upper side has more room: at the left, or the right."""
+def _upright(tail: str, head: str, grid: Grid) -> str:
+    """In the middle of which box an edge runs that leads straight down."""
+    return tail if tail in grid.between else head
+
+
+def _labelled(spot: Spot, cards: Cards, free: list[float], *, late: bool) -> Spot:
+    """A box with its label where its upper side has more room: at the left, or the right.
+
+    One that is not to be `late` has it at the left where there is some.
+    """
     left, right = free[1] - free[0] - 6, free[-1] - free[-2] - 6
     if spot.box.key in cards.spans or cards[spot.box].round:
         return replace(spot, late=right >= left)
     found = named(spot, cards, spot.width, max(left, right, 1.0))
-    return replace(found, late=right >= left)
+    return replace(found, late=right >= left and (late or found.words > left))
 
 
 def _leaving(spot: Spot, x: float) -> float:
     """Where an edge leaves the upper side of a box to rise to what stands at `x`."""
-    inner = min(spot.width / 2, 12.0)
+    inner = min(spot.width / 2, SIDE)
     return min(max(x, spot.left + inner), spot.right - inner)
 
 
-def _sides(at: list[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float, float]]:
+def _sides(at: set[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float, float]]:
     """The upper and the lower side of each lane, of those of its rows."""
     inside = [lane for lane, _ in sorted(at)]
     firsts = {lane: inside.index(lane) for lane in inside}
@@ -258,6 +268,7 @@ def _sided(done: Piece, fold: float | None) -> Piece:
         return done
     low = done.moved(0, over)
     low.laned, low.between, low.folds = done.laned, done.between, done.folds
+    low.stepped = done.stepped
     low.lanes = {lane: (top + over, foot + over) for lane, (top, foot) in done.lanes.items()}
     return low
 
@@ -279,85 +290,6 @@ def _gaps_of(grid: Grid, pieces: dict[str, Piece], roles: Roles) -> list[float]:
             found |= {middle, middle - 4, middle + 4}
             found |= {right + 8, left - 8} if left - right > 30 else set()
     return sorted(found)
-
-
-def _solved(
-    grid: Grid, roles: Roles, leaves: dict[str, Piece], narrow: int
-) -> dict[str, float]:
-    """Places that are solved together: each row as far to the left as its neighbours let it.
-
-    What stands in one column and lane stays upright, as the spine does, and what stands
-    between two lanes under what leads to it alone; an edge that rises leaves its box anywhere
-    on its upper side. Nothing where that cannot be.
-    """
-    gap = COLUMNS[narrow]
-    group = {key: key for key in grid.cells}
-
-    def root(key: str) -> str:
-        while group[key] != key:
-            key = group[key]
-        return key
-
-    for one, two in pairwise(grid.spine):
-        group[root(two)] = root(one)
-    soft: list[tuple[str, str]] = []
-    loose = _loose(grid, roles, narrow)
-    for tail, heads in roles.below.items():
-        for head in heads:
-            if grid.cells[tail][2] != grid.cells[head][2] or {tail, head} & {*grid.spine}:
-                continue
-            if roles.level(tail, head) or grid.cells[head][:2] in loose:
-                group[root(head)] = root(tail)
-            else:
-                soft.append((tail, head))
-    bounds_: list[tuple[str, str, float]] = []
-    rows: dict[tuple[int, int], list[str]] = {}
-    for key, (lane, row, _) in grid.cells.items():
-        rows.setdefault((lane, row), []).append(key)
-        for on in roles.over(key)[1:]:
-            rows.setdefault((on, row), []).append(key)
-    for keys in rows.values():
-        keys.sort(key=lambda key: grid.cells[key][2])
-        for one, two in pairwise(keys):
-            apart = leaves[one].right + leaves[two].left + gap
-            bounds_.append((root(one), root(two), apart))
-    for tall in roles.spans:
-        # What stands beside it in other rows of its lanes.
-        over, column = roles.over(tall), grid.cells[tall][2]
-        for key, (lane, row, at) in grid.cells.items():
-            if (over[0], 0) < (lane, row) <= (over[-1], 0) and at != column:
-                one, two = (tall, key) if column < at else (key, tall)
-                apart = leaves[one].right + leaves[two].left + gap
-                bounds_.append((root(one), root(two), apart))
-    wide = max([0.0, *(leaves[key].right for key in grid.spine)])
-    for key in grid.cells if grid.spine else ():
-        if grid.cells[key][2]:
-            apart = wide + leaves[key].left + gap
-            bounds_.append((root(grid.spine[0]), root(key), apart))
-    for one, two in soft:
-        slack = max(min(leaves[one].left, leaves[one].right) - 14, 0.0)
-        bounds_ += [(root(one), root(two), -slack), (root(two), root(one), -slack)]
-    x = {root(key): 0.0 for key in grid.cells}
-    for key in grid.cells:
-        x[root(key)] = max(x[root(key)], leaves[key].left)
-    for _ in range(len(x) + 1):
-        moved = False
-        for one, two, apart in bounds_:
-            if one != two and x[two] < x[one] + apart - 0.01:
-                x[two], moved = x[one] + apart, True
-        if not moved:
-            _later(x, bounds_, [root(key) for key in grid.cells if len(roles.above[key]) > 1])
-            return {key: x[root(key)] for key in grid.cells}
-    return {}
-
-
-def _later(
-    x: dict[str, float], bounds_: list[tuple[str, str, float]], joins: list[str]
-) -> None:
-    """Stand a join beside what follows it, where it has room."""
-    for join in dict.fromkeys(reversed(joins)):
-        limits = [x[two] - apart for one, two, apart in bounds_ if one == join != two]
-        x[join] = max(x[join], min(limits, default=x[join]))
 
 
 def _beside(
@@ -455,6 +387,7 @@ def _rows(
 ) -> tuple[dict[tuple[int, int], float], list[float], set[str]]:
     """The middle of every row, the sides of all in turn, and what stands between lanes."""
     shared = _shared(grid, leaves, place) if narrow and not roles.spans else {}
+    shared = beside_each(grid) if grid.stepped else shared
     boxes: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
     for key, (lane, row, _) in grid.cells.items():
         leaf, x, tall = leaves[key], place[key], key in roles.spans
@@ -467,9 +400,9 @@ def _rows(
     under = {at: max(low for *_, low in found) for at, found in boxes.items()}
     for at, more in raised.items():
         over[shared.get(at, at)] += more
-    if loose := _loose(grid, roles, narrow):
-        ys, sides = _packed(boxes, over, under, loose, ROWS[narrow])
-        return ys, sides, {key for key, cell in grid.cells.items() if cell[:2] in loose}
+    if free := loose(grid, roles, narrow):
+        ys, sides = _packed(boxes, over, under, free, ROWS[narrow])
+        return ys, sides, {key for key, cell in grid.cells.items() if cell[:2] in free}
     heights = {at: over[at] + under[at] for at in over}
     ys, sides = {}, []
     y, before = 0.0, None
@@ -483,25 +416,9 @@ def _rows(
         before = lane
     between = {*shared, *shared.values()}
     keys = {key for key, (lane, row, _) in grid.cells.items() if (lane, row) in between}
+    if grid.stepped:
+        keys |= grid.between | {key for key, cell in grid.cells.items() if cell[1] > 0}
     return ys | {at: ys[to] for at, to in shared.items()}, sides, keys
-
-
-def _loose(grid: Grid, roles: Roles, narrow: int) -> set[tuple[int, int]]:
-    """Rows that stand between two lanes, where room is short: what leads straight to a join.
-
-    Each of their boxes stands under the one that leads to it alone.
-    """
-    if not roles.spans or narrow < LEVELS - 1:
-        return set()
-    found: dict[tuple[int, int], bool] = {}
-    first = min(lane for lane, _, _ in grid.cells.values())
-    for key, (lane, row, column) in grid.cells.items():
-        tails = roles.above[key]
-        alone = len(tails) == 1 and len(roles.below[tails[0]]) == 1
-        under = alone and tails[0] not in roles.spans and grid.cells[tails[0]][2] == column
-        loose = row < 0 and lane > first and under and key not in grid.spine
-        found[lane, row] = found.get((lane, row), True) and loose
-    return {at for at, loose in found.items() if loose and (at[0], 0) in found}
 
 
 def _packed(
@@ -609,6 +526,9 @@ def _wanted(
     top: Line = two.opening["@in", ends[1]]
     down = (Port(*foot[-1], DOWN), Port(*top[0], DOWN))
     if tail in grid.spine and head in grid.spine:
+        if all(sided):
+            x = (first if _upright(tail, head, grid) == tail else last).x
+            down = (Port(x, foot[-1][1], DOWN), Port(x, top[0][1], DOWN))
         return Wanted(ends, down[:1], down[1:])
     tails, heads = [Port(*foot[-1], DOWN, 16)], [Port(*top[0], DOWN, 16)]
     level, rising = roles.level(tail, head), roles.rises(tail, head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
@@ -47,6 +47,11 @@ CROWDED = 3.25
 VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP, THIN = 2.7, 2.8
+STEPS = (0.25, 0.1, 0.0)
+"""By how much of a box the way down of a U may step to the right, lane by lane."""
+UPRIGHT, LOW = 80.0, 0.85
+"""How much counts against a U that goes straight down, and how high one is to be, of its
+width."""
 WORTH = 0.75
 """A further column makes the page at least so much lower, where it fits one without that."""
 TORN = 0.6
@@ -181,21 +186,26 @@ def _sketches(
     levels = range(1 if hopeless else LEVELS)
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted((one for every in found.values() for one in every), key=_score)
-    while narrow < LEVELS - 1 and (_tears(scored) or _untabled(scored)):
-        # Where boxes take less room, no lane may have to go on in a further row, and a table
-        # may stand beside them.
+    while narrow < LEVELS - 1 and (_tears(scored) or _untabled(scored) or _high(scored)):
+        # Where boxes take less room, no lane may have to go on in a further row, a table may
+        # stand beside them, and a U is wider than high.
         narrow += 1
-        torn, pieces = _tears(scored), [main.piece for main in mains_of(narrow)]
+        torn, high = _tears(scored), _high(scored)
+        pieces = [main.piece for main in mains_of(narrow)]
         if not torn or any(piece.folds and not piece.torn for piece in pieces):
             least_over(narrow)
-            more = [one for one in found[narrow] if torn or one.main.table]
+            more = [
+                one
+                for one in found[narrow]
+                if torn or one.main.table or (high and one.main.piece.stepped)
+            ]
             scored = sorted([*scored, *more], key=_score)
     if scored[0].over > 1 and not limited:
         # Where no page holds it, it may as well have room: its edges cross the least then.
         usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
         yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), 0
         return
-    yield from ((one, 0) for one in scored[:TRIES] if one.over == 1)
+    yield from ((one, 0) for one in _first(scored) if one.over == 1)
     least = scored[0]
 
     def some(kept: list[int]) -> list[_Scored]:
@@ -209,7 +219,7 @@ def _sketches(
 
     for kept in _kept(frames, some) if limited else ():
         scored = some(kept)
-        yield from ((one, len(frames) - len(kept)) for one in scored[:TRIES] if one.over == 1)
+        yield from ((one, len(frames) - len(kept)) for one in _first(scored) if one.over == 1)
         least = min(least, scored[0], key=_score)
     yield least, len(frames) - len(least.insets)
 
@@ -272,6 +282,12 @@ def _score(one: _Scored) -> tuple[float, ...]:
     return one.score
 
 
+def _first(scored: list[_Scored]) -> list[_Scored]:
+    """Those that may be drawn, and at last one whose main picture has another width."""
+    others = (one for one in scored[TRIES:] if one.main.width != scored[0].main.width)
+    return [*scored[:TRIES], *islice(others, 1)]
+
+
 def _tears(scored: list[_Scored]) -> bool:
     """Whether the lowest layout that fits breaks a lane, and none breaks between lanes."""
     fits = [one for one in scored if one.over == 1]
@@ -285,11 +301,18 @@ def _untabled(scored: list[_Scored]) -> bool:
     return bool(beside) and all(one.over > 1 for one in beside)
 
 
+def _high(scored: list[_Scored]) -> bool:
+    """Whether the best layout of a U that may step does not, or is too high."""
+    best, steps = scored[0].main, any(one.main.piece.stepped for one in scored)
+    return steps and (not best.cards.way.step or best.piece.height > LOW * best.width)
+
+
 def _scored(
     plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
 ) -> list[_Scored]:
     found: list[_Scored] = []
     lowest: dict[int, tuple[float, ...]] = {}
+    steps = any(main.piece.stepped for main in mains)
     for main in sorted(mains, key=lambda main: len(main.piece.folds)):
         made: list[_Scored] = []
         for chosen in _choices(_untold(ways, main.table), room[0] - main.width):
@@ -302,6 +325,8 @@ def _scored(
             way = main.cards.way
             listed = LISTED * way.listed
             uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
+            if steps:
+                uneven += UPRIGHT * (1 - (way.step or 0.0) / STEPS[0])
             high = done.height + PAGE[1] - room[1]
             strip = float(done.width > STRIP * high or high > THIN * done.width)
             torn = 1 + TORN * main.piece.torn
@@ -384,6 +409,8 @@ def _mains(
         both = (False, True)
         ways = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
         some = [panel(way) for way in ways]
+        steps = [panel(replace(ways[-1], step=share)) for share in STEPS]
+        some += [one for one in steps if one.piece.stepped]
         wide = [one for one in some if one.cards.led and one.width > room[0]]
         return some + [panel(replace(one.cards.way, listed=True)) for one in wide]
     found: list[Panel] = [] if direction == "right" else [tower]
@@ -453,9 +480,10 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     main = done.main
     edge = EDGE if done.gutter else WORDS
     aside = main.cards.way.turning and main.piece.folds
-    main.x, main.y = done.gutter + main.piece.left + (LIFT + 1 if aside else 0), edge
+    main.x = done.gutter + main.piece.left + (LIFT + 1 if aside else 0)
+    main.y = max([edge, *(-band.top for band in main.bands if main.piece.stepped)])
     sizes = [(panel.width, panel.height) for panel in done.insets]
-    whole = (main.x + main.piece.right + 4, main.piece.height + 2 * edge)
+    whole = (main.x + main.piece.right + 4, main.y + main.piece.height + edge)
     holes = _holes(main, *room, done.gutter) if sizes else []
     found = packed(whole, sizes, [h.moved(main.x, main.y) for h in holes], room)
     if found.hole is not None:
@@ -471,7 +499,7 @@ def _trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
     """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
     if hole.top < 0 and band.bottom <= hole.bottom + GAP:
         return replace(band, right=hole.left - APART + WORDS)
-    if hole.top < 0 and band.aside and band.top < hole.bottom:
+    if hole.top < 0 and band.aside and not band.first and band.top < hole.bottom:
         return replace(band, low=True).clear(piece)
     if hole.top > 0 and band.bottom > hole.top:
         beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
@@ -495,7 +523,8 @@ def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Ho
     for (x1, y1), (x2, y2) in (ends for line in lines for ends in pairwise(line)):
         rects.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
     # A hole ends where something reaches further to the right: each is lower and narrower.
-    corner = CORNER - WORDS if any(band.aside for band in main.bands) else 0.0
+    named = any(band.aside and not band.first for band in main.bands)
+    corner = CORNER - WORDS if named else 0.0
     reach = 0.0
     for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
         if right > reach:

@@ -74,7 +74,9 @@ class Panel:
         if table and frame is None:
             piece = beside(piece, cards, table)
         found = [] if frame else bands(plan.network, scene, piece)
-        if piece.laned and way.narrow == LEVELS - 1:
+        if piece.stepped and all(band.begun(piece) for band in found):
+            found = [replace(band, aside=True, first=True) for band in found]
+        elif piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
             found = [band for band in found if band.cornered(piece)]
             found = [replace(band, aside=True).clear(piece) for band in found]

@@ -53,7 +53,8 @@ def picture(
         parts += inking.wires(moved, dashed, several)
         parts += inking.fans(moved, plain=role is not None)
         for spot in moved.spots:
-            families.setdefault(spot.box.family, []).append(spot.box)
+            if not panel.cards[spot.box].bare:
+                families.setdefault(spot.box.family, []).append(spot.box)
             if spot.words:
                 labels[len(parts)] = panel.cards[spot.box].label
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
@@ -116,7 +117,8 @@ def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Pa
         parts.append(Area(left, top, width, height, "band", 0, stroke=0))
     if band.aside:
         foot = top + height - 3 if band.low else top + 8
-        parts.append(Text(left + width - 4, foot, band.text, 8, "faint", anchor="end"))
+        side, anchor = (left + 4, "start") if band.first else (left + width - 4, "end")
+        parts.append(Text(side, foot, band.text, 8, "faint", anchor=anchor))
     else:
         parts.append(Text(left + 6, top + height / 2 + 3, band.text, 9, "faint"))
     return [Group(tuple(parts), kind="lane")]

@@ -196,6 +196,8 @@ class Piece:
     """It stands on stride lanes: it is not broken into columns."""
     between: set[str] = field(default_factory=set)
     """Of its boxes, by key, those that stand between lanes."""
+    stepped: bool = False
+    """Whether it is a U whose way down steps to the right."""
     lanes: dict[int, tuple[float, float]] = field(default_factory=dict)
     """The upper and the lower side of each lane, where boxes stand over several."""
     folds: list[tuple[float, float]] = field(default_factory=list)

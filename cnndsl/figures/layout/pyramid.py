@@ -8,126 +8,34 @@ laterals and copies are horizontal, and a U looks like one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-from cnndsl.figures.layout.piece import Ends
-
-Cell = tuple[int, int, int]
-"""Lane, row in the lane, column."""
-
+from cnndsl.figures.layout.roles import Cell, Grid, Roles
+from cnndsl.figures.layout.steps import stepped, under_its_head
+from cnndsl.figures.scene import Box
 
 REACH = 4
 """So many rows of a lane are held on each side of its own by what spans it."""
 
 
-@dataclass(slots=True)
-class Grid:
-    """Nodes in cells, and the nodes of the spine."""
-
-    cells: dict[str, Cell] = field(default_factory=dict)
-    spine: list[str] = field(default_factory=list)
-    flat: bool = False
-    sunk: set[str] = field(default_factory=set)
-    """What stands under a level that is given out beside it, and what it leads to."""
-
-
-class Roles:
-    """Who feeds whom, and in which lane each stands."""
-
-    def __init__(
-        self,
-        nodes: list[str],
-        edges: Iterable[Ends],
-        lanes: dict[str, int],
-        inner: set[str],
-        heads: Iterable[str] = (),
-        feeds: Iterable[str] = (),
-        spans: Mapping[str, tuple[int, ...]] | None = None,
-        begins: Iterable[str] = (),
-    ) -> None:
-        """`inner` are nodes of blocks that join several lanes: they are not of the spine.
-
-        `feeds` lead to what stands beside the lanes; of these, `heads` have no plane. A node
-        of several lanes `spans` them. Where there are several inputs, all `begins` stand in
-        the first column, and there is no spine.
-        """
-        self.nodes = nodes
-        self.lanes = lanes
-        self.inner = inner
-        self.heads = set(heads)
-        self.feeds = set(feeds)
-        self.spans = dict(spans or {})
-        self.begins: list[str] = []
-        self.again: dict[str, list[str]] = {}
-        """By join, what leads to it from a level that comes in a second time."""
-        self.more: list[str] = []
-        """A long chain that goes on below the end of the spine."""
-        self.below: dict[str, list[str]] = defaultdict(list)
-        self.above: dict[str, list[str]] = defaultdict(list)
-        for tail, head in edges:
-            self.below[tail].append(head)
-            self.above[head].append(tail)
-        for key in begins:
-            if all(lanes[key] != lanes[other] for other in self.begins):
-                self.begins.append(key)
-                continue
-            chain = [key]
-            while len(self.above[self.below[chain[-1]][0]]) == 1:
-                chain += self.below[chain[-1]][:1]
-            self.again[self.below[chain[-1]][0]] = chain
-
-    def rises(self, tail: str, head: str) -> bool:
-        """Whether an edge leads to a finer lane."""
-        return self.over(head)[-1] < self.over(tail)[0]
-
-    def level(self, tail: str, head: str) -> bool:
-        """Whether an edge stays in its lane."""
-        one, two = self.over(tail), self.over(head)
-        return one[0] <= two[-1] and two[0] <= one[-1]
-
-    def over(self, key: str) -> tuple[int, ...]:
-        """The lanes that a node stands over, from the finest."""
-        return self.spans.get(key) or (self.lanes[key],)
-
-    def alone(self, key: str) -> bool:
-        """Whether a node has one way in and one way out."""
-        return len(self.above[key]) == len(self.below[key]) == 1
-
-    def spine(self) -> list[str]:
-        """The longest way to the coarsest lane that never rises, or spans several."""
-        if self.begins:
-            return []
-        risen = set(self.spans)
-        length: dict[str, int] = {}
-        origin: dict[str, str] = {}
-        for key in self.nodes:
-            fed = self.above[key]
-            if any(tail in risen or self.rises(tail, key) for tail in fed):
-                risen.add(key)
-            best = max(
-                (tail for tail in fed if tail in length), key=length.__getitem__, default=""
-            )
-            if key in risen or key in self.inner or key in self.heads or (fed and not best):
-                continue
-            length[key] = length.get(best, 0) + 1
-            if best:
-                origin[key] = best
-        last = max(length, key=lambda key: (self.lanes[key], length[key]))
-        found = [last]
-        while found[-1] in origin:
-            found.append(origin[found[-1]])
-        return found[::-1] + self.more
-
-
-def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = False) -> Grid:
+def gridded(
+    roles: Roles,
+    ends: set[str],
+    stepping: Mapping[str, Box],
+    *,
+    narrow: bool = False,
+    flat: bool = False,
+) -> Grid:
     """A cell for each node; `ends` are the outputs, in the last column.
 
     On a `narrow` page what follows the last join goes on over it, not beside it; in a
-    `flat` picture all that follows a join stands beside it.
+    `flat` picture all that follows a join stands beside it. The spine of a U of boxes that are
+    `stepping` steps to the right.
     """
     grid = Grid(spine=_shortened(roles) if flat else roles.spine(), flat=flat)
     _spine(roles, grid)
+    if stepping:
+        stepped(roles, grid, stepping)
     for key in roles.begins:
         grid.cells[key] = (roles.lanes[key], 0, 0)
     taken = {cell: key for key, cell in grid.cells.items()}
@@ -160,12 +68,16 @@ def gridded(roles: Roles, ends: set[str], *, narrow: bool = False, flat: bool = 
             _put(key, (lane, row + 1, columns[key]), grid, taken)
             continue
         if flat and len(later) == 1 and column > 1:
-            # Its name stands under the last box.
-            row, column = row + 1, column - 1
+            # Its name stands under the last box, or over it, if it is entered from below.
+            risen = any(
+                roles.rises(t, tail) for tail in roles.above[key] for t in roles.above[tail]
+            )
+            row, column = row + (-1 if grid.stepped and risen else 1), column - 1
         _put(key, (lane, row, column), grid, taken)
     _heads(roles, grid, taken)
     _again(roles, grid, taken)
     _under(roles, grid, under)
+    under_its_head(roles, grid)
     _late(roles, grid, stacked | roles.heads | grid.sunk)
     return grid
 

@@ -16,8 +16,11 @@ from cnndsl.figures.layout.layered import layered
 from cnndsl.figures.layout.mesh import Naming, meshed, woven
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Fork, Link, Wire, reduced
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Scope, Spot, named, tidy
-from cnndsl.figures.layout.pyramid import Grid, Roles, gridded
+from cnndsl.figures.layout.pyramid import gridded
+from cnndsl.figures.layout.rails import bare
+from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.sizes import Seen, Sized, sized
+from cnndsl.figures.layout.steps import alike
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
@@ -184,9 +187,15 @@ def _pyramid(
         ends = set()
     between = [(t, h) for t, h in edges if owner[t] != owner[h]]
     beside = Beside(_stacked(joins, among, cards), into) if joins else None
-    grid = gridded(roles, ends, narrow=cards.narrow > 0, flat=cards.way.flat)
-    leaves = _slim(leaves, grid, cards)
     carried = levels.carried
+    known = {box.key: box for box in boxes(items)}
+    steps = cards.way.step is not None and all(map(bare, leaves.values()))
+    narrow, flat = cards.narrow > 0, cards.way.flat
+    grid = gridded(roles, ends, known if steps else {}, narrow=narrow, flat=flat)
+    if grid.entry:
+        cards.worded(known[grid.entry])
+        leaves[grid.entry] = _leaf(known[grid.entry], cards)
+    leaves = _slim(leaves, roles, grid, cards)
     return settled(
         roles, grid, leaves, between, owner, beside, carried=carried, said=said, cards=cards
     )
@@ -218,7 +227,7 @@ def _stacked(items: Sequence[Item], edges: list[Ends], cards: Cards) -> Piece:
     return done
 
 
-def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece]:
+def _slim(leaves: dict[str, Piece], roles: Roles, grid: Grid, cards: Cards) -> dict[str, Piece]:
     """The boxes of each column as wide as the widest of it: the spine's are wider."""
     bare = {
         key
@@ -229,6 +238,8 @@ def _slim(leaves: dict[str, Piece], grid: Grid, cards: Cards) -> dict[str, Piece
 
     def group(key: str) -> object:
         column = grid.cells[key][2]
+        if grid.stepped:
+            return alike(key, roles, grid)
         return key if cards.way.close and column else column
 
     for key in bare:

@@ -19,7 +19,7 @@ from cnndsl.figures.paint import Area, Group, Text, leaves
 from cnndsl.figures.scene import Cluster
 from cnndsl.figures.svg import svg
 from cnndsl.graph import Network
-from tests.figures.geometry import PAGE, network, overlap
+from tests.figures.geometry import PAGE, faults, network, overlap
 
 PAIRS = {
     "v1 to v1.5": lambda: (load("resnet50", stride_on="v1"), network("resnet50")),
@@ -224,6 +224,20 @@ def test_what_changes_in_a_few_places_stands_on_a_page(pair: tuple[str, str]) ->
     assert made.width <= PAGE[0] + 1
     assert made.height <= PAGE[1] + 1
     assert min(part.size for part in leaves(made.parts) if isinstance(part, Text)) >= 8
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("unet", "unetpp"),
+        ("googlenet", "googlenet_bn"),
+        ("densenet121", "dpn68"),
+        ("mobilenetv3_small", "mobilenetv3_large"),
+        ("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+    ],
+)
+def test_nothing_in_a_picture_of_changes_is_painted_over_a_word(pair: tuple[str, str]) -> None:
+    assert not faults(compared(*map(network, pair)))
 
 
 def test_many_outputs_in_one_list_of_words_are_each_found() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cnndsl.analysis.costs import Cost, total
 from cnndsl.analysis.diff import diff
@@ -69,26 +69,48 @@ def compared(before: Network, after: Network) -> Picture:
 
     Blocks are closed, and then runs, where a page has no room for what is in them.
     """
-    best: tuple[float, Picture] | None = None
+    least: _Sketch | None = None
+    shown: Union | None = None
     for level in range(CLOSED):
-        over, made = _compared(union(before, after, level))
-        if best is None or over < best[0]:
-            best = (over, made)
-        if over == 1:
-            break
-    assert best is not None
-    return best[1]
+        found = union(before, after, level)
+        if shown and (found.parts, found.edges) == (shown.parts, shown.edges):
+            continue
+        shown, room = found, _room(found)
+        for sketch in _sketches(found, room):
+            over = sketch.over
+            if over == 1:
+                cards, piece = sketch.drawn()
+                over = _over(piece, room)
+                if over == 1:
+                    return _picture(found, cards, piece)
+            if least is None or over < least.over:
+                least = replace(sketch, over=over)
+    assert least is not None
+    return _picture(least.found, *least.drawn())
 
 
-def _compared(found: Union) -> tuple[float, Picture]:
-    """The picture of a union, and how much larger than a page it is."""
+def _room(found: Union) -> tuple[float, float]:
+    """The pixels of a page between its caption and its legend."""
+    top = caption(_name(found.before, found.after), _said(found), MARGIN, MARGIN)[2]
+    foot = extent(_legend(_kinds(found), 0.0, PAGE[0] - MARGIN))[1]
+    return PAGE[0] - 2 * MARGIN, PAGE[1] - top - 2 * GAP - foot - MARGIN
+
+
+def _over(piece: Piece, room: tuple[float, float]) -> float:
+    """1 for what fits, else how many times too large it is."""
+    return max(piece.width / room[0], piece.height / room[1], 1.0)
+
+
+def _kinds(found: Union) -> list[str]:
+    kinds = {part.kind for part in found.parts.values()} | {*found.edges.values()}
+    return [kind for kind in NAMES if kind in kinds]
+
+
+def _picture(found: Union, cards: _Cards, piece: Piece) -> Picture:
+    """The picture of a union that is placed."""
     before, after = found.before, found.after
-    about, kinds = _said(found), {part.kind for part in found.parts.values()}
-    shown = [kind for kind in NAMES if kind in kinds | {*found.edges.values()}]
+    about = _said(found)
     parts, _, top = caption(_name(before, after), about, MARGIN, MARGIN)
-    foot = extent(_legend(shown, 0.0, PAGE[0] - MARGIN))[1]
-    room = (PAGE[0] - 2 * MARGIN, PAGE[1] - top - 2 * GAP - foot - MARGIN)
-    over, cards, piece = _laid(found, room)
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
     for ends, line in moved.wires.items():
@@ -99,23 +121,32 @@ def _compared(found: Union) -> tuple[float, Picture]:
     spots = enumerate(moved.spots, first)
     labels = {n: cards[spot.box].label for n, spot in spots if spot.words}
     right, bottom = extent(parts)
-    parts += _legend(shown, bottom + GAP, max(right, PAGE[0] - MARGIN))
+    parts += _legend(_kinds(found), bottom + GAP, max(right, PAGE[0] - MARGIN))
     right, bottom = extent(parts)
     spread(parts, labels, right + MARGIN)
     name, said = clean(_name(before, after)), "; ".join(about)
-    counted = certificate(found)
-    return over, Picture(right + MARGIN, bottom + MARGIN, parts, name, said, counted)
+    return Picture(right + MARGIN, bottom + MARGIN, parts, name, said, certificate(found))
 
 
-def _laid(found: Union, room: tuple[float, float]) -> tuple[float, _Cards, Piece]:
-    """The layout that fits a page with the largest text, else the smallest; 1 if it fits."""
+@dataclass(frozen=True, slots=True)
+class _Sketch:
+    """A layout without its edges."""
 
-    def over(piece: Piece) -> float:
-        return max(piece.width / room[0], piece.height / room[1], 1.0)
+    found: Union
+    over: float
+    way: Way
+    longest: float
 
-    least: tuple[float, Way, float] | None = None
+    def drawn(self) -> tuple[_Cards, Piece]:
+        """The same with its edges."""
+        cards, piece = _placed(self.found, replace(self.way, drawn=True))
+        return cards, _broken(piece, self.way, self.longest)
+
+
+def _sketches(found: Union, room: tuple[float, float]) -> Iterator[_Sketch]:
+    """Layouts, those with the largest text first; of what is too large, one of each size."""
     for narrow in range(LEVELS):
-        tried: list[tuple[float, float, Way, float]] = []
+        tried: list[tuple[float, float, _Sketch]] = []
         for way, piece in _ways(found, narrow):
             sides = [LONG]
             if way.turning:
@@ -126,25 +157,13 @@ def _laid(found: Union, room: tuple[float, float]) -> tuple[float, _Cards, Piece
                 done = _broken(piece, way, longest)
                 # One or two boxes are too few for a column.
                 slight = not piece.laned and FULL * piece.height < done.height < piece.height
-                tried.append((over(done) + slight, done.height, way, longest))
+                over = _over(done, room) + slight
+                tried.append((over, done.height, _Sketch(found, over, way, longest)))
         tried.sort(key=lambda one: one[:2])
-        for size, _, way, longest in tried[:TRIES]:
-            if size > 1:
-                break
-            cards, piece = _placed(found, replace(way, drawn=True))
-            piece = _broken(piece, way, longest)
-            if over(piece) == 1:
-                return 1.0, cards, piece
-        size, _, way, longest = tried[0]
-        if least is None or size < least[0]:
-            least = (size, way, longest)
-        if size > HOPELESS:
+        fits = [sketch for over, _, sketch in tried[:TRIES] if over == 1]
+        yield from fits or [tried[0][2]]
+        if tried[0][0] > HOPELESS:
             break
-    assert least is not None
-    _, way, longest = least
-    cards, piece = _placed(found, replace(way, drawn=True))
-    piece = _broken(piece, way, longest)
-    return max(over(piece), 1.001), cards, piece
 
 
 def _ways(found: Union, narrow: int) -> Iterator[tuple[Way, Piece]]:

@@ -57,6 +57,7 @@ class _Labelled:
 def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
     """Let each label that is cut stand whole where there is room, or say it shorter.
 
+    One that has no room for a letter is left out; the box's title says it.
     The `labels` are the whole ones of the boxes, by their places in `parts`.
     """
     every = [
@@ -78,10 +79,12 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
                 for text in one.ways(words)
                 if _free(text, chain(*rects), width)
             ),
-            one.text,
+            one.text if one.text.text != "…" else None,
         )
-        said[found.text] = one.whole
-        parts[one.number] = replace(one.group, children=(*one.rest, found))
+        if found:
+            said[found.text] = one.whole
+        words = (found,) if found else ()
+        parts[one.number] = replace(one.group, children=(*one.rest, *words))
         rects[one.number] = list(_painted(parts[one.number]))
 
 

@@ -413,6 +413,7 @@ class _Planner:
                 for tensor in edge.tensors
             } - {""}
             edge.dashed = bool(said)
+            frame.dashed += said
             frame.notes += [f"dashed: {text}" for text in said]
 
     def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:

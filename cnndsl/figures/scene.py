@@ -87,6 +87,8 @@ class Frame:
     nodes: list[tuple[str, ...]] = field(default_factory=list)
     scene: Scene | None = None
     notes: list[str] = field(default_factory=list)
+    dashed: list[str] = field(default_factory=list)
+    """When it has its dashed edges."""
     quiet: bool = False
     """It is post-processing, which stays closed until it is opened."""
     given: dict[tuple[str, int], str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from cnndsl.expressions import Expression
 from cnndsl.figures.scene import Frame
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
@@ -158,9 +159,10 @@ def conditions(calls: Sequence[Call]) -> tuple[dict[str, str], dict[tuple[str, s
     }
     layers: dict[str, str] = {}
     reads: dict[tuple[str, str, int], str] = {}
-    for join, line, said in _conditioned(calls[0].block):
+    for join, line, condition in conditioned(calls[0].block):
         if not line.on or line.key not in off:
             continue
+        said = saying(line, condition)
         steps = [inner for inner in walk(line.terms) if isinstance(inner, Step)]
         for name in (name for step in steps for name in step.nodes):
             layers.setdefault(name, said)
@@ -184,20 +186,30 @@ def longer(frame: Frame, name: str) -> str:
     return ""
 
 
-def _conditioned(block: Block) -> Iterator[tuple[str, Line, str]]:
-    """The lines that may be off, each with the join that reads it, and its condition."""
+def conditioned(block: Block) -> Iterator[tuple[str, Line, Expression | None]]:
+    """The lines that may be off, each with the join that reads it, and its condition.
+
+    An alternative is there where that does not hold.
+    """
     for item in (block, *walk(block.body)):
         inner = inside(item)
         join = item.nodes[0] if isinstance(item, Step) and item.nodes else ""
-        before = ""
+        before: Expression | None = None
         for line in inner:
             if not isinstance(line, Line):
                 continue
             if line.alternative:
-                yield join, line, f"unless {before}" if before else ""
+                yield join, line, before
             elif line.condition is not None:
-                before = spelled(line.condition.span.text)
-                yield join, line, f"if {before}"
+                before = line.condition
+                yield join, line, before
+
+
+def saying(line: Line, condition: Expression | None) -> str:
+    """`if s = 1`: when a line is there."""
+    if condition is None:
+        return ""
+    return f"{'unless' if line.alternative else 'if'} {spelled(condition.span.text)}"
 
 
 def spelled(text: str) -> str:

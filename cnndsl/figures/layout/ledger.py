@@ -52,10 +52,14 @@ def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
         header = (*header[: last - 1], "in", *header[last:])
         pairs = zip(rows, table.read, strict=True)
         rows = tuple((*row[: last - 1], read, *row[last:]) for row, read in pairs)
-    return [
-        replace(table, header=header[1:end], rows=tuple(row[1:end] for row in rows))
-        for end in (len(header), last)
-    ]
+    whole = replace(table, header=header[1:], rows=tuple(row[1:] for row in rows))
+    return [whole, without_costs(whole)]
+
+
+def without_costs(table: Table) -> Table:
+    """The same without its last columns."""
+    kept = len(table.header) - sum(name in COSTS for name in table.header)
+    return replace(table, header=table.header[:kept], rows=tuple(r[:kept] for r in table.rows))
 
 
 def _spots(piece: Piece, table: Table) -> list[Spot]:

@@ -8,9 +8,10 @@ from itertools import islice, pairwise
 
 from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
+from cnndsl.figures.counting import counted
 from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
 from cnndsl.figures.layout.cards import LEVELS, Way
-from cnndsl.figures.layout.ledger import ledgers
+from cnndsl.figures.layout.ledger import ledgers, without_costs
 from cnndsl.figures.layout.packing import APART, Hole, packed
 from cnndsl.figures.layout.packing import GAP as PACKED
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
@@ -138,7 +139,35 @@ def page(
         if best.over == 0:
             break
     assert best is not None
-    return best
+    return _counting(best, room)
+
+
+def _counting(done: Page, room: tuple[float, float]) -> Page:
+    """The page with its blocks' variants counted, where it is no higher for that.
+
+    The table beside the boxes makes room for it without its costs.
+    """
+    network = done.plan.network
+    for n, panel in enumerate(done.insets):
+        counts = counted(network, panel.frame) if panel.frame else None
+        mains = [done.main, *_shorter(done.plan, done.main)]
+        for main in mains if counts else ():
+            panels = [replace(one) for one in done.insets]
+            panels[n] = replace(panel, counts=counts)
+            tried = replace(done, main=main, insets=panels, bands=main.bands)
+            _arrange(tried, room)
+            if tried.height <= done.height and tried.width <= max(done.width, room[0]):
+                done = tried
+                break
+    return done
+
+
+def _shorter(plan: Plan, main: Panel) -> list[Panel]:
+    """The main picture, where costs stand beside its boxes, without these."""
+    short = without_costs(main.table) if main.table else None
+    if short is None or short == main.table:
+        return []
+    return [Panel.of(plan, main.scene, None, short, main.cards.way, main.cut)]
 
 
 def _sketches(

@@ -42,6 +42,7 @@ class Panel:
     scene: Scene
     frame: Frame | None = None
     table: Table | None = None
+    counts: Table | None = None
     bands: list[Band] = field(default_factory=list)
     cut: Cut = WHOLE
     x: float = 0.0
@@ -90,7 +91,7 @@ class Panel:
                 piece = replace(
                     piece, left=max(piece.left, left), right=max(piece.right, right)
                 )
-        return cls(piece, cards, scene, frame, table, found, cut)
+        return cls(piece, cards, scene, frame, table, None, found, cut)
 
     def drawn(self, plan: Plan) -> Panel:
         """The same with all its edges."""
@@ -102,8 +103,8 @@ class Panel:
             return self.piece.width
         title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
         notes = [font.width(note, NOTE) for note in self.notes]
-        table = self.table.width if self.table else 0.0
-        return max(self.piece.width, title, table, *notes) + 2 * INSET_PAD
+        tables = [table.width for table in self.tables]
+        return max(self.piece.width, title, *tables, *notes) + 2 * INSET_PAD
 
     @property
     def height(self) -> float:
@@ -115,8 +116,13 @@ class Panel:
     @property
     def below(self) -> float:
         """The height of what stands under the picture of a block."""
-        table = self.table.height + 6 if self.table else 0.0
-        return 12 * len(self.notes) + (OVER if self.notes else 0) + table
+        tables = sum(table.height + 6 for table in self.tables)
+        return 12 * len(self.notes) + (OVER if self.notes else 0) + tables
+
+    @property
+    def tables(self) -> list[Table]:
+        """Of its variants, and of its values."""
+        return [table for table in (self.counts, self.table) if table]
 
     @property
     def notes(self) -> list[str]:

@@ -138,9 +138,10 @@ def _inset(panel: Panel, x: float, y: float) -> Part:
     for note in panel.notes:
         foot += 12
         more.append(Text(left + 14, foot - 2, note, NOTE, "faint"))
-    if panel.table is not None:
-        wide, axis = panel.width - 2 * INSET_PAD, x + panel.x
-        more += panel.table.parts(left + INSET_PAD, foot + 4, wide, axis)
+    wide, axis = panel.width - 2 * INSET_PAD, x + panel.x
+    for table in panel.tables:
+        more += table.parts(left + INSET_PAD, foot + 4, wide, axis)
+        foot += table.height + 6
     return Group(
         (area, title, *words, *more), title=panel.heading, key=panel.frame.key, kind="inset"
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
-from cnndsl.expressions import Binary, Expression, Unary
+from cnndsl.expressions import Binary, Expression, Unary, Value
 from cnndsl.figures import font
 from cnndsl.figures.scene import Frame
 from cnndsl.figures.text import clean, label_text
@@ -31,7 +31,8 @@ def counted(network: Network, frame: Frame) -> Table | None:
     """The variants of a block, each with the condition under which a call is one.
 
     Rows are read from the top: an `else` says that a row above may hold too. It is nothing for
-    a block without variants or with many, and where a box says what no line's condition is.
+    a block without variants or with many, where flags alone tell them apart, as its values say,
+    and where a box says what no line's condition is.
     """
     names = _names(network, frame)
     found = [_lines(frame, n) for n in range(len(frame.calls))] if names else []
@@ -39,6 +40,8 @@ def counted(network: Network, frame: Frame) -> Table | None:
     on = [[{line.on for line, _ in lines.get(said, ())} for said in parts] for lines in found]
     if len(parts) < len(names) or any(len(some) > 1 for row in on for some in row):
         return None
+    if all(isinstance(found[0][said][0][1], Value) for said in parts):
+        return None  # a flag is a column of the values
     counts = Counter(tuple(True in some for some in row) for row in on)
     if not 1 < len(counts) <= MOST:
         return None

@@ -406,6 +406,7 @@ class _Planner:
                 name = box.nodes[0]
                 box.condition = longer(frame, name) or layers.get(name, "")
         place = {box.key: box.nodes for box in frame.scene.boxes()}
+        shut = {box.key for box in frame.scene.boxes() if box.frame is not None}
         for edge in frame.scene.edges:
             said = {
                 reads.get((name, tensor.node, tensor.output), "")
@@ -413,7 +414,8 @@ class _Planner:
                 for tensor in edge.tensors
             } - {""}
             edge.dashed = bool(said)
-            frame.dashed += said
+            # What a closed block reads sometimes is that block's own affair.
+            frame.dashed += said if edge.head not in shut else ()
             frame.notes += [f"dashed: {text}" for text in said]
 
     def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:

@@ -88,7 +88,7 @@ class Frame:
     scene: Scene | None = None
     notes: list[str] = field(default_factory=list)
     dashed: list[str] = field(default_factory=list)
-    """When it has its dashed edges."""
+    """When it has its dashed edges, but for those into closed blocks."""
     quiet: bool = False
     """It is post-processing, which stays closed until it is opened."""
     given: dict[tuple[str, int], str] = field(default_factory=dict)

@@ -61,7 +61,7 @@ def test_the_variants_are_all_calls_and_no_two_rows_are_one(name: str) -> None:
             assert there in said
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "yolov5s", "resnet50", "stacked_hourglass"])
+@pytest.mark.parametrize("name", ["mobilenetv2", "hrnet_w18", "resnet50", "stacked_hourglass"])
 def test_a_table_of_variants_makes_no_page_higher(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,3 +108,10 @@ def test_a_block_without_variants_has_no_such_table() -> None:
         " when n > 2 or flag", ""
     )
     assert tables(plain) == [None]
+
+
+def test_what_flags_alone_say_is_in_the_table_of_values() -> None:
+    flags = BLOCK.replace("skip when in.c == c\n    else ", "").replace("n > 2 or flag", "flag")
+    assert tables(flags) == [None]
+    found = arranged(network("yolov5s"))
+    assert not any(panel.counts for panel in found.insets)

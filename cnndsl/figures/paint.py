@@ -12,6 +12,8 @@ from cnndsl.diagnostics import Span
 from cnndsl.figures import font
 
 Point = tuple[float, float]
+PIECES = 31
+"""So many straight pieces stand for a curve where it is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class Polygon:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A line through points, its corners rounded, with an arrow at its end."""
+    """A line through points, its corners rounded, with an arrow at its end.
+
+    One that is `curved` has four: from the first to the last, two pull it (a Bézier curve).
+    """
 
     points: tuple[Point, ...]
     role: str = "wire"
@@ -47,6 +52,7 @@ class Path:
     radius: float = 5
     stroke: float = 1.2
     dashed: bool = False
+    curved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +150,34 @@ def shifted(part: Part, dx: float, dy: float) -> Part:
             return replace(part, children=tuple(shifted(c, dx, dy) for c in part.children))
 
 
-def rounded(points: tuple[Point, ...], radius: float) -> list[tuple[str, tuple[Point, ...]]]:
-    """A line as commands `M`, `L` and `Q`, with its corners rounded."""
-    commands: list[tuple[str, tuple[Point, ...]]] = [("M", (points[0],))]
+def commands(path: Path) -> list[tuple[str, tuple[Point, ...]]]:
+    """A line as commands `M`, `L` and `Q`, with its corners rounded; a curve as `M` and `C`."""
+    points = path.points
+    found: list[tuple[str, tuple[Point, ...]]] = [("M", (points[0],))]
+    if path.curved:
+        return [*found, ("C", points[1:])]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
-        reach = min(radius, _distance(before, corner) / 2, _distance(corner, after) / 2)
+        reach = min(path.radius, _distance(before, corner) / 2, _distance(corner, after) / 2)
         if reach < 0.5:
-            commands.append(("L", (corner,)))
+            found.append(("L", (corner,)))
             continue
-        commands.append(("L", (_toward(corner, before, reach),)))
-        commands.append(("Q", (corner, _toward(corner, after, reach))))
-    commands.append(("L", (points[-1],)))
-    return commands
+        found.append(("L", (_toward(corner, before, reach),)))
+        found.append(("Q", (corner, _toward(corner, after, reach))))
+    return [*found, ("L", (points[-1],))]
+
+
+def sampled(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """A curve as a line through many of its points; none is its highest."""
+    found = []
+    for n in range(PIECES + 1):
+        t, back = n / PIECES, 1 - n / PIECES
+        shares = (back**3, 3 * t * back**2, 3 * t**2 * back, t**3)
+        x, y = (
+            sum(s * at for s, at in zip(shares, side, strict=True))
+            for side in zip(*points, strict=True)
+        )
+        found.append((x, y))
+    return tuple(found)
 
 
 def head(points: tuple[Point, ...], size: float = 6.5) -> tuple[Point, Point, Point]:

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnndsl.figures import font, palette
-from cnndsl.figures.paint import Area, Leaf, Path, Picture, Polygon, Text, head, leaves, rounded
+from cnndsl.figures.paint import (
+    Area,
+    Leaf,
+    Path,
+    Picture,
+    Polygon,
+    Text,
+    commands,
+    head,
+    leaves,
+)
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -86,15 +96,11 @@ class _Pen:
     def _path(self, part: Path) -> None:
         self._colour(part.role, part.stroke, dashed=part.dashed)
         last = part.points[0]
-        for letter, where in rounded(part.points, part.radius):
+        for letter, where in commands(part):
             if letter == "M":
                 last = where[0]
                 continue
-            ends = [last, *where] if letter == "Q" else [last, where[0]]
-            if letter == "Q":
-                self._bend(*ends)
-            else:
-                self._line(*ends)
+            (self._line if letter == "L" else self._bend)(last, *where)
             last = where[-1]
         if part.arrow:
             self._colour("arrow", 0)
@@ -105,12 +111,9 @@ class _Pen:
         s = self.scale
         self.document.line(a[0] * s, a[1] * s, b[0] * s, b[1] * s)
 
-    def _bend(
-        self, a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]
-    ) -> None:
+    def _bend(self, *ends: tuple[float, float]) -> None:
         s = self.scale
-        points = [(x * s, y * s) for x, y in (a, b, c)]
-        self.document.bezier(points, style="D")
+        self.document.bezier([(x * s, y * s) for x, y in ends], style="D")
 
     def _text(self, part: Text) -> None:
         document = self.document

@@ -15,9 +15,9 @@ from cnndsl.figures.paint import (
     Picture,
     Polygon,
     Text,
+    commands,
     head,
     leaves,
-    rounded,
 )
 
 FONTS = f"{font.FAMILY}, Helvetica, Arial, 'DejaVu Sans', sans-serif"
@@ -146,7 +146,7 @@ class _Writer:
         points = part.points
         drawn = "".join(
             letter + " ".join(f"{number(x)},{number(y)}" for x, y in where)
-            for letter, where in rounded(points, part.radius)
+            for letter, where in commands(part)
         )
         line = f'<path {self._paint(part.role, part.stroke, dashed=part.dashed)} d="{drawn}"/>'
         if not part.arrow:

@@ -11,9 +11,9 @@ from cnndsl.figures.paint import (
     Point,
     Polygon,
     Text,
+    commands,
     head,
     leaves,
-    rounded,
 )
 from cnndsl.figures.svg import number
 from cnndsl.figures.tex import escaped
@@ -101,17 +101,18 @@ class _Pen:
 
     def _path(self, part: Path) -> str:
         drawn, last = "", part.points[0]
-        for letter, where in rounded(part.points, part.radius):
+        for letter, where in commands(part):
             if letter == "M":
                 drawn += f"({_point(*where[0])})"
             elif letter == "L":
                 drawn += f" -- ({_point(*where[0])})"
             else:
                 # A quadratic curve as the cubic that it is.
-                first = _between(last, where[0])
-                then = _between(where[1], where[0])
-                drawn += f" .. controls ({_point(*first)}) and ({_point(*then)}) .. "
-                drawn += f"({_point(*where[1])})"
+                pull = where[:2]
+                if letter == "Q":
+                    pull = _between(last, where[0]), _between(where[1], where[0])
+                first, then, end = (_point(*at) for at in (*pull, where[-1]))
+                drawn += f" .. controls ({first}) and ({then}) .. ({end})"
             last = where[-1]
         style = self._style(part.role, part.stroke, dashed=part.dashed)
         line = rf"\path[{style}] {drawn};"

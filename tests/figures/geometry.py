@@ -11,7 +11,7 @@ from cnndsl.figures import dot, font, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Rect, Spot
-from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves
+from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves, sampled
 from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.graph import Network
@@ -161,20 +161,9 @@ def graphviz_crossings(name: str) -> int:
         tail, head = parts[1], parts[2]
         key = (tail, head) if (tail, head) not in lines else (f"{tail}#{number}", head)
         lines[key] = tuple(
-            p for n in range(0, count - 1, 3) for p in _bezier(points[n : n + 4])
+            p for n in range(0, count - 1, 3) for p in sampled(tuple(points[n : n + 4]))
         )
     return crossings(lines)
-
-
-def _bezier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    found = []
-    for step in range(9):
-        t = step / 8
-        weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
-        x = sum(w * p[0] for w, p in zip(weights, points, strict=True))
-        y = sum(w * p[1] for w, p in zip(weights, points, strict=True))
-        found.append((x, y))
-    return found
 
 
 def faults(picture: Picture) -> list[tuple[str, str, str]]:
@@ -237,7 +226,7 @@ def _solid(node: Group) -> list[Part]:
 def _legs(line: Path) -> list[Rect]:
     """What a line passes through: of what is aslant, many short pieces."""
     found = []
-    for (x1, y1), (x2, y2) in pairwise(line.points):
+    for (x1, y1), (x2, y2) in pairwise(sampled(line.points) if line.curved else line.points):
         count = 1 if x1 == x2 or y1 == y2 else PIECES
         points = [
             (x1 + (x2 - x1) * n / count, y1 + (y2 - y1) * n / count) for n in range(count + 1)

@@ -26,6 +26,7 @@ from cnndsl.figures.blocks import blocks
 from cnndsl.figures.compared.page import compared
 from cnndsl.figures.heat import METRICS
 from cnndsl.figures.mermaid import mermaid, quoted
+from cnndsl.figures.paint import Path, Picture
 from cnndsl.figures.palette import THEMES
 from cnndsl.figures.pdf import pdf
 from cnndsl.figures.svg import svg
@@ -206,6 +207,15 @@ def test_a_page_is_as_large_as_its_picture_and_its_circles_are_round() -> None:
     )
     # Four arcs of a circle of 22 pixels, one after the other.
     assert content.count(b" c\n") > 4
+
+
+def test_a_curve_is_one_in_every_format() -> None:
+    curve = Path(((0, 40), (0, 0), (80, 0), (80, 40)), arrow=True, curved=True)
+    found = Picture(80, 40, [curve], "", "")
+    assert 'd="M0,40C0,0 80,0 80,40"' in svg(found)
+    assert "(0,40) .. controls (0,0) and (80,0) .. (80,40);" in tikz(found)
+    (content, *_) = re.findall(rb"stream\n(.*?)\nendstream", pdf(found), re.DOTALL)
+    assert b" 0 30 m 0 0 60 0 60 30 c " in zlib.decompress(content)
 
 
 def test_the_letters_travel_with_a_picture() -> None:

@@ -223,9 +223,10 @@ def test_a_fault_on_the_page_is_seen() -> None:
 @pytest.mark.parametrize("detail", FOLDED)
 def test_edges_are_upright_or_level(name: str, detail: str) -> None:
     for panel in panels(name, detail):
-        for line in panel.piece.wires.values():
+        for ends, line in panel.piece.wires.items():
             for (x1, y1), (x2, y2) in pairwise(line):
-                assert abs(x1 - x2) < 0.01 or abs(y1 - y2) < 0.01
+                straight = abs(x1 - x2) < 0.01 or abs(y1 - y2) < 0.01
+                assert straight or ends in panel.piece.arcs
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -552,13 +553,30 @@ def test_no_line_is_of_two_tensors(name: str, detail: str) -> None:
         assert not shared(panel.piece)
 
 
-def test_nested_skips_are_arcs_the_longer_the_higher() -> None:
+def test_nested_skips_are_curves_the_longer_the_higher() -> None:
     piece = paged("unetpp").main.piece
     assert len(piece.arcs) == 10
-    spans = {ends: line[2][0] - line[1][0] for ends, line in piece.arcs.items()}
     for (one, first), (two, second) in combinations(piece.arcs.items(), 2):
+        wide, other = (line[-1][0] - line[0][0] for line in (first, second))
         if one[0] == two[0]:
-            assert (spans[one] < spans[two]) == (first[1][1] > second[1][1])
+            assert (wide < other) == (first[1][1] > second[1][1])
+            # The longer of two that leave a box leaves it further from its end.
+            assert (wide < other) == (first[0][0] > second[0][0])
+        if {*one} & {*two}:
+            bare = {("a", "b"): piece.wires[one], ("c", "d"): piece.wires[two]}
+            assert not crossings(bare)
+    drawn = leaves(picture(paged("unetpp")).parts)
+    assert sum(isinstance(part, Path) and part.curved for part in drawn) == 10
+    # Of its skips none spans another: they are led as all edges are.
+    assert not shown("faster_rcnn_resnet50_fpn", "full").main.piece.arcs
+
+
+def test_a_curve_through_a_word_is_seen() -> None:
+    word = Text(50, 22, "high", 9, anchor="middle")
+    for pull, through in ((0, True), (-12, False)):
+        ends = ((0.0, 80.0), (0.0, pull), (100.0, pull), (100.0, 80.0))
+        edge = Group((Path(ends, curved=True),), kind="edge")
+        assert bool(faults(Picture(100, 100, [word, edge], "", ""))) == through
 
 
 def test_a_block_of_several_levels_stands_over_their_lanes() -> None:

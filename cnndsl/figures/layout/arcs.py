@@ -9,10 +9,10 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.rails import bare, spot_of
 from cnndsl.figures.layout.roles import Grid
 
-LEAST = 3
-"""So many skips are drawn as arcs."""
-RISE, OVER, APART = 7.0, 11.0, 7.0
-"""From an arc to the next higher one, over the boxes' labels, and between their ends."""
+OVER, RISE, APART = 18.0, 13.0, 7.0
+"""From the boxes to the lowest arc, from it to the next higher one, and between their ends."""
+PULL = 4 / 3
+"""A curve is pulled so much higher than it gets: then it is half an ellipse, but for a hair."""
 
 Levels = dict[Ends, int]
 """How high each skip is, from 1."""
@@ -21,9 +21,10 @@ Levels = dict[Ends, int]
 def skips(
     edges: Sequence[Ends], owner: Mapping[str, str], grid: Grid, leaves: Mapping[str, Piece]
 ) -> Levels:
-    """The edges that pass over boxes of their row, each above those that it holds.
+    """The edges that pass over boxes of their row, each above those that it spans.
 
-    What has an outline is not met from above: such an edge is led like any other.
+    Nothing where none spans another: then they are led like any other, and so is an edge of
+    what has an outline, which is not met from above.
     """
     rows: dict[tuple[int, int], set[int]] = defaultdict(set)
     for lane, row, column in grid.cells.values():
@@ -35,8 +36,6 @@ def skips(
         met = all(bare(leaves[owner[key]]) for key in ends)
         if (one, row) == (two, other) and passed and met:
             spans[ends] = ((one, row), 2 * first + 1, 2 * last)
-    if len(spans) < LEAST:
-        return {}
     found: Levels = {}
     for ends, (at, first, last) in sorted(
         spans.items(), key=lambda item: (item[1][2] - item[1][1], item[1])
@@ -44,10 +43,10 @@ def skips(
         under = [
             found[other]
             for other in found
-            if spans[other][0] == at and first < spans[other][2] and spans[other][1] < last
+            if spans[other][0] == at and first <= spans[other][1] and spans[other][2] <= last
         ]
         found[ends] = 1 + max(under, default=0)
-    return found
+    return found if max(found.values(), default=0) > 1 else {}
 
 
 def room(
@@ -57,23 +56,24 @@ def room(
     found: dict[tuple[int, int], float] = {}
     for ends, level in levels.items():
         lane, row, _ = cells[ends]
-        found[lane, row] = max(found.get((lane, row), 0.0), RISE * level + 4)
+        high = OVER + RISE * (level - 1) + 4
+        found[lane, row] = max(found.get((lane, row), 0.0), high)
     return found
 
 
 def drawn(
     levels: Levels, leaves: Mapping[str, Piece], row: Sequence[Piece]
 ) -> dict[Ends, Line]:
-    """The arcs over the boxes of a row: none of those that leave or enter one box cross."""
+    """The arcs over the boxes of a row, as curves: none that leave or enter one box cross."""
     tops = [bounds(spot)[1] for piece in row for spot in piece.spots]
-    top = min(tops + [scope.y for piece in row for scope in piece.scopes]) - OVER
+    top = min(tops + [scope.y for piece in row for scope in piece.scopes])
     found: dict[Ends, Line] = {}
     for ends, level in levels.items():
         tail, head = (spot_of(leaves[key], key) for key in ends)
         out = sorted(n for other, n in levels.items() if other[0] == ends[0])
         into = sorted(n for other, n in levels.items() if other[1] == ends[1])
         one, two = begin(tail, out.index(level)), end(head, into.index(level))
-        y = top - RISE * (level - 1)
+        y = top - PULL * (OVER + RISE * (level - 1))
         found[ends] = ((one, bounds(tail)[1]), (one, y), (two, y), (two, bounds(head)[1]))
     return found
 

@@ -25,8 +25,6 @@ from cnndsl.figures.scene import Box
 from cnndsl.ops.facts import Family
 
 SLANT = 7.0
-BENT, ARCED = 5.0, 16.0
-"""The corners of an edge, and of a nested skip."""
 THICK, THICKER, LINE = 3.4, 2.2, 1.2
 """A rail, an edge of several tensors, and one of one."""
 
@@ -53,9 +51,15 @@ def wires(
     more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
     for (tail, head), line in [*piece.wires.items(), *more]:
         data = (("from", tail), ("to", head))
-        bent = ARCED if (tail, head) in piece.arcs else BENT
+        arc = piece.arcs.get((tail, head))
         wide = THICKER if (tail, head) in several and (tail, head) not in piece.more else LINE
-        drawn = Path(line, "wire", True, bent, wide, (tail, head) in dashed)
+        drawn = Path(
+            arc or line,
+            arrow=True,
+            stroke=wide,
+            dashed=(tail, head) in dashed,
+            curved=arc is not None,
+        )
         parts.append(Group((drawn,), data=data, kind="edge"))
     return [*parts, *(_rail(rail) for rail in piece.rails)]
 

@@ -18,6 +18,7 @@ from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
 from cnndsl.figures.layout.solving import COLUMN, COLUMNS, SIDE, loose, solved
 from cnndsl.figures.layout.steps import shared as beside_each
+from cnndsl.figures.paint import sampled
 
 ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 """Between rows, and more between lanes."""
@@ -113,7 +114,7 @@ def settled(
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
     done.arcs = _arcs(arcs, grid, owner, leaf_at)
-    done.wires |= done.arcs
+    done.wires |= {ends: sampled(arc) for ends, arc in done.arcs.items()}
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
     return _sided(done, columns[-1] if beside is not None else None)

@@ -205,7 +205,7 @@ class Piece:
     torn: bool = False
     """Whether a chain in one lane goes on from one of these to the next."""
     arcs: dict[Ends, Line] = field(default_factory=dict)
-    """Of its wires, nested skips."""
+    """Of its wires, nested skips: the points of their curves."""
     more: dict[Ends, list[Line]] = field(default_factory=dict)
     """The lines of an edge's other tensors, where each has its own."""
     rails: list[Rail] = field(default_factory=list)

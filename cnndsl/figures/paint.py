@@ -180,6 +180,11 @@ def sampled(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return tuple(found)
 
 
+def traced(path: Path) -> tuple[Point, ...]:
+    """The straight pieces that a path follows, its corners not rounded."""
+    return sampled(path.points) if path.curved else path.points
+
+
 def head(points: tuple[Point, ...], size: float = 6.5) -> tuple[Point, Point, Point]:
     """The arrowhead at the end of a line."""
     tip = points[-1]

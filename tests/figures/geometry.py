@@ -11,7 +11,7 @@ from cnndsl.figures import dot, font, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Rect, Spot
-from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves, sampled
+from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves, sampled, traced
 from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.graph import Network
@@ -226,7 +226,7 @@ def _solid(node: Group) -> list[Part]:
 def _legs(line: Path) -> list[Rect]:
     """What a line passes through: of what is aslant, many short pieces."""
     found = []
-    for (x1, y1), (x2, y2) in pairwise(sampled(line.points) if line.curved else line.points):
+    for (x1, y1), (x2, y2) in pairwise(traced(line)):
         count = 1 if x1 == x2 or y1 == y2 else PIECES
         points = [
             (x1 + (x2 - x1) * n / count, y1 + (y2 - y1) * n / count) for n in range(count + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from itertools import chain, combinations, pairwise
+from math import dist
 
 import pytest
 
@@ -14,13 +15,24 @@ from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
 from cnndsl.figures.layout import scene as scenes
 from cnndsl.figures.layout.cards import LEVELS
+from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.paint import Area, Group, Path, Picture, Text, leaves, shifted
+from cnndsl.figures.paint import (
+    Area,
+    Group,
+    Path,
+    Picture,
+    Point,
+    Polygon,
+    Text,
+    leaves,
+    shifted,
+)
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
@@ -569,6 +581,44 @@ def test_nested_skips_are_curves_the_longer_the_higher() -> None:
     assert sum(isinstance(part, Path) and part.curved for part in drawn) == 10
     # Of its skips none spans another: they are led as all edges are.
     assert not shown("faster_rcnn_resnet50_fpn", "full").main.piece.arcs
+
+
+def test_the_lower_of_two_lines_that_cross_is_broken_and_no_other() -> None:
+    for name, detail in (("unetpp", "blocks"), ("hrnet_w18", "full"), ("resnet50", "full")):
+        found = shown(name, detail)
+        led = [p for p in picture(found).parts if isinstance(p, Group) and p.kind == "edge"]
+        patches = [part for p in led for part in p.children if isinstance(part, Polygon)]
+        pieces = [panel.piece for panel in (found.main, *found.insets)]
+        crossed = sum(crossings(piece.wires, piece.rails) for piece in pieces)
+        assert bool(patches) == bool(crossed)
+        bands = [
+            a for a in leaves(picture(found).parts) if isinstance(a, Area) and a.role == "band"
+        ]
+        for patch in patches:
+            x, y = (sum(side) / 4 for side in zip(*patch.points, strict=True))
+            across = [a for a in bands if a.x <= x <= a.x + a.width]
+            on = any(a.y - 0.01 < y < a.y + a.height + 0.01 for a in across)
+            assert patch.role == ("band" if on else "page")
+            assert not patch.stroke
+
+
+def test_lines_are_broken_where_they_cross_and_not_where_they_meet() -> None:
+    def edge(tail: str, *points: Point) -> Group:
+        return Group((Path(points),), data=(("from", tail), ("to", "z")), kind="edge")
+
+    level, fork = edge("a", (0, 50), (100, 50)), edge("a", (0, 50), (40, 50), (40, 90))
+    over, onto = edge("b", (50, 0), (50, 100)), edge("c", (20, 0), (20, 50))
+    aslant = edge("d", (60, 40), (90, 60))
+    done = cased([level, fork, over, onto, aslant], lambda at: "page")
+    broken = [part.children[:-1] for part in done if isinstance(part, Group)]
+    assert [len(patches) for patches in broken] == [0, 0, 1, 0, 1]
+    (square,), (long,) = broken[2], broken[4]
+    assert isinstance(square, Polygon)
+    assert isinstance(long, Polygon)
+    assert {round(x) for x, _ in square.points} == {47, 53}
+    assert all(49 <= y <= 51 for _, y in square.points)
+    # The more aslant, the longer the way over the other line.
+    assert dist(*long.points[:2]) > dist(*square.points[:2])
 
 
 def test_a_curve_through_a_word_is_seen() -> None:

@@ -23,6 +23,7 @@ from cnndsl.figures.compared.union import (
 )
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.cards import CARD, LEVELS, TITLE, Card, Cards, Type, Way
+from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.page import PAGE
 from cnndsl.figures.layout.panel import LONG
@@ -113,8 +114,8 @@ def _picture(found: Union, cards: _Cards, piece: Piece) -> Picture:
     parts, _, top = caption(_name(before, after), about, MARGIN, MARGIN)
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
-    for ends, line in moved.wires.items():
-        parts.append(_wire(ends, line, found.edges.get(ends, SAME)))
+    led = [_wire(e, line, found.edges.get(e, SAME)) for e, line in moved.wires.items()]
+    parts += cased(led, lambda at: "page")
     tellers = Teller(before), Teller(after)
     first = len(parts)
     parts += [_box(spot, cards, tellers) for spot in moved.spots]

@@ -46,10 +46,14 @@ def scope(found: Scope) -> Part:
 def wires(
     piece: Piece, dashed: Collection[Ends] = (), several: Collection[Ends] = ()
 ) -> list[Part]:
-    """All edges; arrows point at the boxes. One of `several` tensors is thicker."""
+    """All edges, nested skips first; arrows point at the boxes.
+
+    One of `several` tensors is thicker.
+    """
     parts: list[Part] = []
     more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
-    for (tail, head), line in [*piece.wires.items(), *more]:
+    lines = sorted(piece.wires.items(), key=lambda item: item[0] not in piece.arcs)
+    for (tail, head), line in [*lines, *more]:
         data = (("from", tail), ("to", head))
         arc = piece.arcs.get((tail, head))
         wide = THICKER if (tail, head) in several and (tail, head) not in piece.more else LINE

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 from cnndsl.figures import font
-from cnndsl.figures.paint import Area, Group, Leaf, Part, Path, Point, Text, leaves
+from cnndsl.figures.paint import Area, Group, Leaf, Part, Path, Point, Text, leaves, traced
 
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -152,7 +152,7 @@ def _painted(part: Part, *, own: bool = False) -> Iterator[Rect]:
 
 def _legs(line: Path) -> Iterator[tuple[Point, ...]]:
     """The pieces of a line: of a slanted one, many short ones."""
-    for (x1, y1), (x2, y2) in pairwise(line.points):
+    for (x1, y1), (x2, y2) in pairwise(traced(line)):
         level = x1 == x2 or y1 == y2
         count = 1 if level else 1 + int(max(abs(x2 - x1), abs(y2 - y1)) / PIECE)
         points = [

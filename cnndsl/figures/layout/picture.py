@@ -9,11 +9,22 @@ from cnndsl.figures import font, theme
 from cnndsl.figures.caption import about, caption, heading
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band
+from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, NOTE, OVER, Panel
 from cnndsl.figures.layout.piece import Spot
-from cnndsl.figures.paint import Area, Group, Part, Picture, Text, extent, shifted
+from cnndsl.figures.paint import (
+    Area,
+    Group,
+    Part,
+    Picture,
+    Point,
+    Text,
+    extent,
+    leaves,
+    shifted,
+)
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Plan, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
@@ -38,6 +49,14 @@ def picture(
     x, y = MARGIN, MARGIN
     for band in done.bands:
         parts += _band(band, x, y, done.gutter, done.main)
+    tinted = [p for p in leaves(parts) if isinstance(p, Area)]
+
+    def ground(at: Point) -> str:
+        inside = (
+            a.x <= at[0] <= a.x + a.width and a.y <= at[1] <= a.y + a.height for a in tinted
+        )
+        return "band" if any(inside) else "page"
+
     families: dict[Family | None, list[Box]] = {}
     labels: dict[int, str] = {}
     for panel in (done.main, *done.insets):
@@ -50,8 +69,9 @@ def picture(
         several = {
             (e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > turns.get(e.tail, 1)
         }
-        parts += inking.wires(moved, dashed, several)
-        parts += inking.fans(moved, plain=role is not None)
+        led = inking.wires(moved, dashed, several)
+        led += inking.fans(moved, plain=role is not None)
+        parts += cased(led, lambda at: "frame") if panel.frame else cased(led, ground)
         for spot in moved.spots:
             if not panel.cards[spot.box].bare:
                 families.setdefault(spot.box.family, []).append(spot.box)

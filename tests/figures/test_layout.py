@@ -37,7 +37,7 @@ from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box
 from cnndsl.figures.svg import svg
 from cnndsl.figures.write import written
-from cnndsl.files import shipped
+from cnndsl.files import shipped, zoo
 from cnndsl.graph import Network
 from cnndsl.network import loads
 from cnndsl.ops.facts import Family
@@ -581,6 +581,16 @@ def test_nested_skips_are_curves_the_longer_the_higher() -> None:
     assert sum(isinstance(part, Path) and part.curved for part in drawn) == 10
     # Of its skips none spans another: they are led as all edges are.
     assert not shown("faster_rcnn_resnet50_fpn", "full").main.piece.arcs
+
+
+def test_nested_skips_of_six_levels_pass_over_the_labels() -> None:
+    text = (zoo() / "unetpp.arch").read_text()
+    kept = [line for line in text.splitlines() if not line.startswith("@expect")]
+    deeper = loads("\n".join(kept).replace("256, 512]", "256, 512, 512]", 1))
+    for size in ((0.0, 0.0), PAGE):
+        found = arranged(deeper, widest=size[0], tallest=size[1])
+        assert len(found.main.piece.arcs) == 20
+        assert not faults(picture(found))
 
 
 def test_the_lower_of_two_lines_that_cross_is_broken_and_no_other() -> None:

@@ -63,7 +63,7 @@ def settled(
         place = found
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
     arcs = skips(edges, owner, grid, leaves)
-    raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs})
+    raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs}, way.narrow)
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
     done.lanes = _sides({*ys} - loose(grid, roles, way.narrow), rows) if roles.spans else {}
@@ -113,7 +113,7 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
-    done.arcs = _arcs(arcs, grid, owner, leaf_at)
+    done.arcs = _arcs(arcs, grid, owner, leaf_at, way.narrow)
     done.wires |= {ends: sampled(arc) for ends, arc in done.arcs.items()}
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
@@ -195,14 +195,18 @@ def _sides(at: set[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float
 
 
 def _arcs(
-    arcs: Mapping[Ends, int], grid: Grid, owner: dict[str, str], leaves: dict[str, Piece]
+    arcs: Mapping[Ends, int],
+    grid: Grid,
+    owner: dict[str, str],
+    leaves: dict[str, Piece],
+    narrow: int,
 ) -> dict[Ends, Line]:
     """The lines of nested skips, row by row."""
     found: dict[Ends, Line] = {}
     for at in dict.fromkeys(grid.cells[owner[tail]][:2] for tail, _ in arcs):
         near = [leaves[key] for key, cell in grid.cells.items() if cell[:2] == at]
         held = {e: level for e, level in arcs.items() if grid.cells[owner[e[0]]][:2] == at}
-        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near)
+        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near, narrow)
     return found
 
 

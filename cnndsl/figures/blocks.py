@@ -147,5 +147,5 @@ def arranged(
 def _bad(found: Page) -> tuple[float, ...]:
     """What fits and shows the most is best; of what is too large, what crosses least."""
     if not found.over:
-        return (0, -found.boxes)
+        return (0, found.lost, -found.boxes)
     return (1, found.crossings, found.over)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Size = tuple[float, float]
 """Width and height."""
@@ -20,6 +20,8 @@ class Hole:
     top: float
     width: float
     height: float
+    banded: bool = False
+    """Lanes pass it, which end beside what it holds."""
 
     @property
     def bottom(self) -> float:
@@ -31,9 +33,18 @@ class Hole:
         """The right side."""
         return self.left + self.width
 
+    def within(self, other: Hole) -> bool:
+        """Whether it is a part of another."""
+        across = other.left <= self.left and self.right <= other.right
+        return across and other.top <= self.top and self.bottom <= other.bottom
+
+    def grown(self, by: float) -> Hole:
+        """With so much around it."""
+        return Hole(self.left - by, self.top - by, self.width + 2 * by, self.height + 2 * by)
+
     def moved(self, x: float, y: float) -> Hole:
         """The same, elsewhere."""
-        return Hole(self.left + x, self.top + y, self.width, self.height)
+        return replace(self, left=self.left + x, top=self.top + y)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import chain, islice
 
 from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
 from cnndsl.figures.counting import counted
-from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
+from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.cards import LEVELS, Way
 from cnndsl.figures.layout.ledger import ledgers, without_costs
-from cnndsl.figures.layout.packing import APART, Hole, packed
-from cnndsl.figures.layout.packing import GAP as PACKED
+from cnndsl.figures.layout.opening import Worth
+from cnndsl.figures.layout.packing import Hole, packed
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
-from cnndsl.figures.layout.piece import Piece, bounds, crossings
+from cnndsl.figures.layout.piece import crossings
 from cnndsl.figures.layout.scene import planar
-from cnndsl.figures.layout.wrapping import LIFT, NEVER, Cut
+from cnndsl.figures.layout.spaces import gutter_of, space, trimmed
+from cnndsl.figures.layout.stowing import stowed
+from cnndsl.figures.layout.wrapping import NEVER, Cut
 from cnndsl.figures.scene import Frame, Plan
 from cnndsl.figures.titles import sayer
 from cnndsl.figures.values import Table, values
 
 MARGIN = 6.0
-GUTTER = 28.0
-"""The width of the lines over a picture."""
 GAP = 6.0
 """Over the caption."""
 PAGE = (657.0, 869.0)
@@ -33,8 +33,8 @@ SMALLEST = 3
 """So many kinds of layout are tried again with blocks closed."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
-SLIGHT = 60.0
-"""A hole that is smaller holds no inset."""
+ROUNDS = 8
+"""So often something else is tried where it is larger with its edges than without."""
 COLUMNS, BOX = 6, 60.0
 TURNED, BESIDE = 20.0, 24.0
 """The sides of a picture that runs to the right, where its rows return, and all beside its
@@ -89,6 +89,12 @@ class Page:
     closed: int = 0
     """So many blocks are not opened, because the page has no room for them."""
 
+    full: bool = False
+    """Its insets stand wherever it is free."""
+
+    lost: float = 0.0
+    """What it would be worth to a reader to see them."""
+
     @property
     def boxes(self) -> int:
         """How many there are in all."""
@@ -102,7 +108,7 @@ class Page:
     @property
     def gutter(self) -> float:
         """The room for the lanes' names at the left of the main picture."""
-        return GUTTER if any(not band.aside for band in self.bands) else 0.0
+        return gutter_of(self.bands)
 
 
 def page(
@@ -127,11 +133,14 @@ def page(
     ]
     limited = widest > 0 or tallest > 0
     best: Page | None = None
-    for sketch, closed in _sketches(plan, frames, room, direction, limited=limited):
+    known = costs(plan.network) if frames else {}
+    worth = Worth(plan, frames, known)
+    for sketch, kept in _sketches(plan, frames, room, direction, worth, limited=limited):
         drawn = sketch.main.drawn(plan)
         panels = [panel.drawn(plan) for panel in sketch.insets]
-        done = Page(plan, drawn, panels, drawn.bands, widest=widest)
-        done.tallest, done.closed = tallest or PAGE[1], closed
+        done = Page(plan, drawn, panels, drawn.bands, widest=widest, full=sketch.full)
+        done.tallest, done.closed = tallest or PAGE[1], len(frames) - len(kept)
+        done.lost = worth.all - worth(kept)
         _arrange(done, room)
         done.over = _over(done, room) - 1.0
         if best is None or done.over < best.over:
@@ -175,15 +184,15 @@ def _sketches(
     frames: list[Frame],
     room: tuple[float, float],
     direction: str | None,
+    worth: Worth,
     *,
     limited: bool,
-) -> Iterator[tuple[_Scored, int]]:
+) -> Iterator[tuple[_Scored, Sequence[int]]]:
     """Layouts without their edges that may fit the page, the best first, or the best of all.
 
-    With each stands how many blocks are closed in it.
+    With each stand the numbers of the blocks that are opened in it.
     """
-    known = costs(plan.network) if frames else {}
-    tables = {id(frame): values(plan, frame, known) for frame in frames}
+    tables = {id(frame): values(plan, frame, worth.known) for frame in frames}
 
     def ways_of(narrow: int) -> list[list[Panel]]:
         return [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
@@ -229,57 +238,31 @@ def _sketches(
                 if torn or one.main.table or (high and one.main.piece.stepped)
             ]
             scored = sorted([*scored, *more], key=_score)
-    if scored[0].over > 1 and not limited:
-        # Where no page holds it, it may as well have room: its edges cross the least then.
-        usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
-        yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), 0
+    everything = range(len(frames))
+    yield from ((one, everything) for one in _first(scored) if one.over == 1)
+    smallest = [tried[n] for n in list(tried)[-SMALLEST:]]
+    mains = [main for some, _ in smallest for main in some]
+    offered = [[p for _, ways in smallest for p in ways[n]] for n in everything]
+    bare = [[replace(p, table=None) if p.table else p for p in panels] for panels in offered]
+    drawn: dict[int, Panel] = {}
+    choices = worth.choices() if limited else [] if hopeless else [everything]
+    for kept in choices:
+        for panels in (offered, bare) if limited else (offered,):
+            one = _exact(plan, mains, [panels[n] for n in kept], room, drawn)
+            if one is not None:
+                yield one, kept
+    if limited:
+        yield min(_scored(plan, mains, [], room), key=_score), ()
         return
-    yield from ((one, 0) for one in _first(scored) if one.over == 1)
-    least = scored[0]
-
-    def some(kept: list[int]) -> list[_Scored]:
-        """The smallest layouts, in which the other blocks stay closed."""
-        found = [
-            one
-            for mains, every in list(tried.values())[-SMALLEST:]
-            for one in _scored(plan, mains, [every[n] for n in sorted(kept)], room)
-        ]
-        return sorted(found, key=_score)
-
-    for kept in _kept(frames, some) if limited else ():
-        scored = some(kept)
-        yield from ((one, len(frames) - len(kept)) for one in _first(scored) if one.over == 1)
-        least = min(least, scored[0], key=_score)
-    yield least, len(frames) - len(least.insets)
+    # Where no page holds it, it may as well have room: its edges cross the least then.
+    usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
+    yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), everything
 
 
 def _crowded(mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]) -> bool:
     """Whether panels with the most room are so large that with the least none would fit."""
     area = sum(min(panel.width * panel.height for panel in some) for some in (mains, *ways))
     return area > CROWDED * room[0] * room[1]
-
-
-def _kept(
-    frames: list[Frame], some: Callable[[list[int]], list[_Scored]]
-) -> Iterator[list[int]]:
-    """Blocks to open where there is no room for all, by number: the best choices first.
-
-    What shows the most is opened first, and then all that is left room for; or the most
-    blocks, from the smallest on.
-    """
-    shown = [len(list(frame.scene.boxes())) if frame.scene else 0 for frame in frames]
-    largest = sorted(range(len(frames)), key=lambda n: -shown[n])
-    choices: list[list[int]] = []
-    for order in (largest, largest[::-1]):
-        kept: list[int] = []
-        for n in order:
-            if some([*kept, n])[0].over == 1:
-                kept.append(n)
-        choices.append(kept)
-    for kept in sorted(choices, key=lambda kept: -sum(shown[n] for n in kept)):
-        # What is drawn may be larger than what was thought to fit.
-        yield from (kept[:count] for count in range(len(kept), 0, -1))
-    yield []
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +273,7 @@ class _Scored:
     main: Panel
     insets: list[Panel]
     height: float
+    full: bool
 
     @property
     def over(self) -> float:
@@ -343,27 +327,11 @@ def _scored(
     lowest: dict[int, tuple[float, ...]] = {}
     steps = any(main.piece.stepped for main in mains)
     for main in sorted(mains, key=lambda main: len(main.piece.folds)):
-        made: list[_Scored] = []
-        for chosen in _choices(_untold(ways, main.table), room[0] - main.width):
-            done = Page(plan, main, chosen, main.bands)
-            _arrange(done, room)
-            over = _over(done, room)
-            if over > 1:
-                # What does not fit a page is at least no strip.
-                over *= max(1.0, done.height / done.width / STRIP)
-            way = main.cards.way
-            listed = LISTED * way.listed
-            uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
-            if steps:
-                uneven += UPRIGHT * (1 - (way.step or 0.0) / STEPS[0])
-            high = done.height + PAGE[1] - room[1]
-            strip = float(done.width > STRIP * high or high > THIN * done.width)
-            torn = 1 + TORN * main.piece.torn
-            under = UNDER * sum(bool(one.table and one.table.rights) for one in chosen)
-            high = torn * done.height + SLIM * done.width
-            under += LEVEL + COLUMN * len(main.table.header) if main.table else 0.0
-            score = (over, strip, high + uneven + listed - under)
-            made.append(_Scored(score, main, chosen, done.height))
+        listed = _untold(ways, main.table)
+        made = [
+            _rated(plan, main, chosen, room, steps=steps)
+            for chosen in _choices(listed, room[0] - main.width)
+        ]
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)
         fewer = [low for count, low in lowest.items() if count < columns]
@@ -392,6 +360,77 @@ def _of(panel: Panel) -> tuple[str, ...]:
 def _branched(panels: list[Panel]) -> bool:
     """Whether columns of a block's table stand under its branches in one of its layouts."""
     return any(bool(panel.table and panel.table.rights) for panel in panels)
+
+
+def _rated(
+    plan: Plan,
+    main: Panel,
+    chosen: list[Panel],
+    room: tuple[float, float],
+    *,
+    steps: bool,
+    full: bool = False,
+) -> _Scored:
+    """How good a layout is, where a U of the same kind `steps` or not."""
+    done = Page(plan, main, chosen, main.bands, full=full)
+    _arrange(done, room)
+    over = _over(done, room)
+    if over > 1:
+        # What does not fit a page is at least no strip.
+        over *= max(1.0, done.height / done.width / STRIP)
+    way = main.cards.way
+    listed = LISTED * way.listed
+    uneven = UNEVEN if way.close else 0.0 if way.turning or main.piece.full else SHORT
+    if steps:
+        uneven += UPRIGHT * (1 - (way.step or 0.0) / STEPS[0])
+    high = done.height + PAGE[1] - room[1]
+    strip = float(done.width > STRIP * high or high > THIN * done.width)
+    torn = 1 + TORN * main.piece.torn
+    under = UNDER * sum(bool(one.table and one.table.rights) for one in chosen)
+    high = torn * done.height + SLIM * done.width
+    under += LEVEL + COLUMN * len(main.table.header) if main.table else 0.0
+    score = (over, strip, high + uneven + listed - under)
+    return _Scored(score, main, chosen, done.height, full)
+
+
+def _exact(
+    plan: Plan,
+    mains: list[Panel],
+    ways: list[list[Panel]],
+    room: tuple[float, float],
+    drawn: dict[int, Panel],
+) -> _Scored | None:
+    """The best that fits with all its edges; what was `drawn` already, by its `id`, is kept."""
+    for _ in range(ROUNDS):
+        places = [drawn.get(id(main), main) for main in mains]
+        every = [[drawn.get(id(panel), panel) for panel in some] for some in ways]
+        best = min(_stowed(plan, places, every, room), key=_score, default=None)
+        if best is None:
+            return None
+        used = {id(panel) for panel in (best.main, *best.insets)}
+        rough = [p for p in chain(mains, *ways) if id(p) in used and id(p) not in drawn]
+        if not rough:
+            return best
+        drawn |= {id(panel): panel.drawn(plan) for panel in rough}
+    return None
+
+
+def _stowed(
+    plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
+) -> list[_Scored]:
+    """What fits of each main picture, with each of the insets in one of its ways."""
+    found: list[_Scored] = []
+    steps = any(main.piece.stepped for main in mains)
+    for main in mains:
+        told = _untold(ways, main.table)
+        sizes = [[(panel.width, panel.height) for panel in some] for some in told]
+        whole, holes = space(main, room)
+        stow = stowed(whole, sizes, holes, room)
+        if stow is not None:
+            chosen = [some[n] for some, n in zip(told, stow.sizes, strict=True)]
+            one = _rated(plan, main, chosen, room, steps=steps, full=True)
+            found += [one] if one.over == 1 else []
+    return found
 
 
 def _over(done: Page, room: tuple[float, float]) -> float:
@@ -505,66 +544,28 @@ def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:
 
 
 def _arrange(done: Page, room: tuple[float, float]) -> None:
-    """Put the insets beside the main picture and below it."""
+    """Put the insets beside the main picture, below it and in its holes."""
     main = done.main
-    edge = EDGE if done.gutter else WORDS
-    aside = main.cards.way.turning and main.piece.folds
-    main.x = done.gutter + main.piece.left + (LIFT + 1 if aside else 0)
-    main.y = max([edge, *(-band.top for band in main.bands if main.piece.stepped)])
     sizes = [(panel.width, panel.height) for panel in done.insets]
-    whole = (main.x + main.piece.right + 4, main.y + main.piece.height + edge)
-    holes = _holes(main, *room, done.gutter) if sizes else []
-    found = packed(whole, sizes, [h.moved(main.x, main.y) for h in holes], room)
-    if found.hole is not None:
-        hole = holes[found.hole]
-        done.bands = [_trimmed(band, hole, main.piece, done.gutter) for band in main.bands]
+    whole, holes = space(main, room)
+    lanes = [hole for hole in holes if hole.banded]
+    found = packed(whole, sizes, lanes if sizes else [], room)
+    used = [] if found.hole is None else [lanes[found.hole]]
+    if done.full:
+        stow = stowed(whole, [[size] for size in sizes], holes, room)
+        if stow is not None:
+            found = stow.packed
+            put = zip(found.places, sizes, strict=True)
+            within = [[h for h in holes if Hole(*at, *size).within(h)] for at, size in put]
+            used = [
+                min(some, key=lambda h: (h.banded, h.width * h.height))
+                for some in within
+                if some
+            ]
+    used = [one.moved(-main.x, -main.y) for one in dict.fromkeys(used) if one.banded]
+    for hole in used:
+        done.bands = [trimmed(band, hole, main.piece, done.gutter) for band in done.bands]
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
         slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
         panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
     done.width, done.height = found.width, found.height
-
-
-def _trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
-    """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
-    if hole.top < 0 and band.bottom <= hole.bottom + GAP:
-        return replace(band, right=hole.left - APART + WORDS)
-    if hole.top < 0 and band.aside and not band.first and band.top < hole.bottom:
-        return replace(band, low=True).clear(piece)
-    if hole.top > 0 and band.bottom > hole.top:
-        beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
-        if beside and band.top < hole.top - PACKED:
-            return replace(band, bottom=hole.top - PACKED)
-        return replace(band, left=hole.right + APART - WORDS + gutter)
-    return band
-
-
-def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
-    """Where nothing stands over the lanes at the right, or under them at the left.
-
-    Beside it is room for the lanes' names: in their corners, or in the gutter.
-    """
-    piece, found = main.piece, list[Hole]()
-    if not piece.laned or len(main.bands) < 2:
-        return found
-    rects = [bounds(spot) for spot in piece.spots]
-    rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in piece.scopes]
-    lines = [*piece.wires.values(), *(line for more in piece.more.values() for line in more)]
-    for (x1, y1), (x2, y2) in (ends for line in lines for ends in pairwise(line)):
-        rects.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
-    # A hole ends where something reaches further to the right: each is lower and narrower.
-    named = any(band.aside and not band.first for band in main.bands)
-    corner = CORNER - WORDS if named else 0.0
-    reach = 0.0
-    for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
-        if right > reach:
-            left, foot = reach + corner + APART, top - PACKED - EDGE
-            found.append(Hole(left, -EDGE, widest - main.x - left, foot + EDGE))
-            reach = right
-    reach, edge = piece.right, -piece.left - main.x
-    for left, _, _, foot in sorted(rects, key=lambda rect: -rect[3]):
-        if left < reach:
-            top = foot + PACKED + EDGE
-            for height in (piece.height + EDGE - top, tallest - main.y - top):
-                found.append(Hole(edge, top, reach - gutter - APART - edge, height))
-            reach = left
-    return [hole for hole in found if hole.width > SLIGHT and hole.height > SLIGHT]

@@ -9,6 +9,7 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.ledger import beside
+from cnndsl.figures.layout.packing import Hole, Size
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
@@ -47,6 +48,8 @@ class Panel:
     cut: Cut = WHOLE
     x: float = 0.0
     y: float = 0.0
+    space: tuple[Size, list[Hole]] | None = None
+    """Of a main picture: its size on the page, and its holes."""
     width: float = field(init=False)
     """With its outline, if it has one."""
 
@@ -81,6 +84,10 @@ class Panel:
             # No room for a gutter: their names stand in the corners that are free.
             found = [band for band in found if band.cornered(piece)]
             found = [replace(band, aside=True).clear(piece) for band in found]
+        if frame and piece.spots and not piece.laned:
+            # Nothing is led from it: it ends with its last box.
+            foot = max(foot for *_, foot in piece.taken)
+            piece = replace(piece, height=min(piece.height, foot))
         if way.turning:
             found = [band.turned(piece.left) for band in found]
             piece = piece.turned()
@@ -95,6 +102,8 @@ class Panel:
 
     def drawn(self, plan: Plan) -> Panel:
         """The same with all its edges."""
+        if self.cards.way.drawn:
+            return self
         way = replace(self.cards.way, drawn=True)
         return Panel.of(plan, self.scene, self.frame, self.table, way, self.cut)
 

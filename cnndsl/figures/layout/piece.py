@@ -223,6 +223,16 @@ class Piece:
         return self.left + self.right
 
     @property
+    def taken(self) -> list[Rect]:
+        """Where boxes, outlines and lines are: left, upper, right and lower side."""
+        rects = [bounds(spot) for spot in self.spots]
+        rects += [(c.x, c.y, c.x + c.width, c.y + c.height) for c in self.scopes]
+        lines = [*self.wires.values(), *(line for more in self.more.values() for line in more)]
+        for (x1, y1), (x2, y2) in (ends for line in lines for ends in pairwise(line)):
+            rects.append((min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)))
+        return rects
+
+    @property
     def words(self) -> list[Rect]:
         """Where labels and titles stand over boxes and outlines."""
         found = [spot.label for spot in self.spots if spot.label]

@@ -1,0 +1,64 @@
+"""Which blocks a page opens that has no room for all: what a reader asks about first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from math import log2
+
+from cnndsl.analysis.costs import Cost
+from cnndsl.figures.scene import Frame, Plan
+
+ANY, OFTEN, COSTLY = 0.5, 0.25, 1.5
+"""What each block is worth, further for each doubling of its calls, and for all of the cost."""
+WITHIN, NOWHERE = 0.7, 0.1
+"""How much less one counts that is only drawn in an opened block, or not at all."""
+MOST = 9
+"""Among so many blocks the choice is made."""
+
+
+class Worth:
+    """What it is worth to a reader to see each of some blocks opened.
+
+    It grows with the number of its calls, and with its share of what the network costs.
+    """
+
+    def __init__(self, plan: Plan, frames: Sequence[Frame], known: dict[str, Cost]) -> None:
+        """Find who shows whom."""
+        self.known = known
+        number = {id(frame): n for n, frame in enumerate(frames)}
+        macs = sum(cost.macs for cost in known.values()) or 1
+        weights = sum(cost.parameters for cost in known.values()) or 1
+        self.alone: list[float] = []
+        self.shows: list[set[int]] = []
+        for frame in frames:
+            nodes = {name for names in frame.nodes for name in names if name in known}
+            share = max(
+                sum(known[name].macs for name in nodes) / macs,
+                sum(known[name].parameters for name in nodes) / weights,
+            )
+            often = log2(max(len(frame.calls), 1))
+            self.alone.append(ANY + OFTEN * often + COSTLY * min(share, 1.0))
+            boxes = frame.scene.boxes() if frame.scene else ()
+            self.shows.append({number.get(id(box.frame), -1) for box in boxes})
+        self.main = {number.get(id(box.frame), -1) for box in plan.main.boxes()}
+
+    def __call__(self, opened: Sequence[int]) -> float:
+        """Of all that are opened together."""
+        seen = set[int]().union(*(self.shows[n] for n in opened))
+        return sum(
+            self.alone[n] * (1.0 if n in self.main else WITHIN if n in seen else NOWHERE)
+            for n in opened
+        )
+
+    @property
+    def all(self) -> float:
+        """Of all of them."""
+        return self(range(len(self.alone)))
+
+    def choices(self) -> Iterator[tuple[int, ...]]:
+        """The blocks to open, by number, from what is worth most to nothing."""
+        numbers = range(len(self.alone))
+        some = sorted(sorted(numbers, key=lambda n: -self.alone[n])[:MOST])
+        found = [c for count in range(len(some) + 1) for c in combinations(some, count)]
+        yield from sorted(found, key=lambda c: -self(c))

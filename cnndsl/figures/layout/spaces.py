@@ -1,0 +1,102 @@
+"""Where a page's main picture stands, and what is free in it: its holes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
+from cnndsl.figures.layout.packing import APART, GAP, Hole, Size
+from cnndsl.figures.layout.panel import Panel
+from cnndsl.figures.layout.piece import Piece
+from cnndsl.figures.layout.stowing import freed
+from cnndsl.figures.layout.wrapping import LIFT
+
+GUTTER = 28.0
+"""The width of the lines over a picture."""
+NEAR = 6.0
+"""How much lower than a hole a lane that ends over it may reach."""
+SLIGHT = 60.0
+"""A hole that is smaller holds no inset."""
+
+
+def gutter_of(bands: Sequence[Band]) -> float:
+    """The room for the names of lanes at their left."""
+    return GUTTER if any(not band.aside for band in bands) else 0.0
+
+
+def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
+    """Put the main picture in its place: its size, and its holes on the page."""
+    if main.space is not None:
+        return main.space
+    gutter = gutter_of(main.bands)
+    edge = EDGE if gutter else WORDS
+    aside = main.cards.way.turning and main.piece.folds
+    main.x = gutter + main.piece.left + (LIFT + 1 if aside else 0)
+    main.y = max([edge, *(-band.top for band in main.bands if main.piece.stepped)])
+    holes = _holes(main, *room, gutter)
+    whole = (main.x + main.piece.right + 4, main.y + main.piece.height + edge)
+    main.space = whole, [hole.moved(main.x, main.y) for hole in holes]
+    return main.space
+
+
+def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
+    """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
+    if hole.top < 0 and band.bottom <= hole.bottom + NEAR:
+        return replace(band, right=hole.left - APART + WORDS)
+    if hole.top < 0 and band.aside and not band.first and band.top < hole.bottom:
+        return replace(band, low=True).clear(piece)
+    if hole.top > 0 and band.bottom > hole.top:
+        beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
+        if beside and band.top < hole.top - GAP:
+            return replace(band, bottom=hole.top - GAP)
+        return replace(band, left=hole.right + APART - WORDS + gutter)
+    return band
+
+
+def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
+    """Where nothing stands over the lanes at the right, or under them at the left.
+
+    Beside it is room for the lanes' names: in their corners, or in the gutter.
+    """
+    piece = main.piece
+    rects, found = piece.taken, _ends(main, widest, tallest, gutter)
+    if not piece.laned or len(main.bands) < 2:
+        return found
+    # A hole ends where something reaches further to the right: each is lower and narrower.
+    named = any(band.aside and not band.first for band in main.bands)
+    corner = CORNER - WORDS if named else 0.0
+    reach = 0.0
+    for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
+        if right > reach:
+            left, foot = reach + corner + APART, top - GAP - EDGE
+            found.append(Hole(left, -EDGE, widest - main.x - left, foot + EDGE, True))
+            reach = right
+    reach, edge = piece.right, -piece.left - main.x
+    for left, _, _, foot in sorted(rects, key=lambda rect: -rect[3]):
+        if left < reach:
+            top = foot + GAP + EDGE
+            for height in (piece.height + EDGE - top, tallest - main.y - top):
+                found.append(Hole(edge, top, reach - gutter - APART - edge, height, True))
+            reach = left
+    return [hole for hole in found if hole.width > SLIGHT and hole.height > SLIGHT]
+
+
+def _ends(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
+    """What is free at the right or the lower side, beside all lanes."""
+    page = Hole(-main.x, -main.y, widest, tallest)
+    rects = [
+        *main.piece.taken,
+        *((b.left - gutter, b.top, b.right, b.bottom) for b in main.bands),
+    ]
+    free = [page]
+    for left, top, right, foot in rects:
+        taken = Hole(left, top, right - left, foot - top).grown(GAP)
+        free = freed(free, taken, (SLIGHT, SLIGHT))
+    right, foot = main.piece.right + GAP, main.piece.height + GAP
+    return [
+        hole
+        for hole in free
+        if (hole.left < right and hole.top < foot)
+        and (hole.right == page.right or hole.bottom == page.bottom)
+    ]

@@ -1,0 +1,131 @@
+"""Insets of a full page: into whatever is free beside, below and in its main picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cnndsl.figures.layout.packing import APART, GAP, Hole, Packed, Size
+
+Order = Callable[[Size], float]
+ORDERS: tuple[Order, ...] = (
+    lambda size: 0.0,
+    lambda size: -size[0] * size[1],
+    lambda size: -size[1],
+    lambda size: -size[0],
+)
+"""In which order insets are put down: as they are written, or the largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stowed:
+    """Where each inset stands, in which of its sizes, and in which hole it began."""
+
+    packed: Packed
+    sizes: tuple[int, ...]
+
+
+def freed(free: Iterable[Hole], taken: Hole, least: Size = (0.0, 0.0)) -> list[Hole]:
+    """What is left of the largest free rectangles where one is taken, if no less than this."""
+    found: list[Hole] = []
+    right, bottom = taken.right, taken.bottom
+    parted = False
+    for hole in free:
+        x, y, width, height = hole.left, hole.top, hole.width, hole.height
+        if taken.left >= x + width or right <= x or taken.top >= y + height or bottom <= y:
+            found.append(hole)
+            continue
+        parted = True
+        found += [
+            Hole(x, y, taken.left - x, height),
+            Hole(right, y, x + width - right, height),
+            Hole(x, y, width, taken.top - y),
+            Hole(x, bottom, width, y + height - bottom),
+        ]
+    if not parted:
+        return found
+    found = [hole for hole in found if hole.width > least[0] and hole.height > least[1]]
+    found.sort(key=lambda hole: -hole.width * hole.height)
+    kept: list[Hole] = []
+    for hole in found:
+        if not any(hole.within(other) for other in kept):
+            kept.append(hole)
+    return kept
+
+
+def stowed(
+    main: Size, insets: Sequence[Sequence[Size]], holes: Sequence[Hole], room: Size
+) -> Stowed | None:
+    """The insets, each in one of its sizes, where the page is free; nothing if that fails."""
+    wide, tall = room
+    if main[0] > wide or main[1] > tall:
+        return None
+    beside = Hole(main[0] + APART, 0.0, wide - main[0] - APART, tall)
+    below = Hole(0.0, main[1] + APART, wide, tall - main[1] - APART)
+    free = [hole for hole in (beside, below, *holes) if hole.width > 0 and hole.height > 0]
+    least = sum(min(w * h for w, h in sizes) for sizes in insets)
+    if least > wide * tall - main[0] * main[1] + sum(h.width * h.height for h in holes):
+        return None
+    found: list[Stowed] = []
+    for one in _tries(main, insets, free):
+        if one.packed.height <= tall:
+            found.append(one)
+    return min(found, key=lambda one: (one.packed.height, one.packed.width), default=None)
+
+
+def _tries(
+    main: Size, insets: Sequence[Sequence[Size]], free: Sequence[Hole]
+) -> Iterator[Stowed]:
+    done = set[tuple[int, ...]]()
+    for order in ORDERS:
+        turns = sorted(range(len(insets)), key=lambda n: min(map(order, insets[n])))
+        if tuple(turns) in done:
+            continue
+        done.add(tuple(turns))
+        for rank in (_lowest, _tightest):
+            found = _stow(main, insets, free, turns, rank)
+            if found is not None:
+                yield found
+
+
+def _lowest(hole: Hole, size: Size) -> tuple[float, ...]:
+    """Where it ends highest."""
+    return (hole.top + size[1], hole.left)
+
+
+def _tightest(hole: Hole, size: Size) -> tuple[float, ...]:
+    """Where the least is left beside it or under it."""
+    return (min(hole.width - size[0], hole.height - size[1]), hole.top)
+
+
+Rank = Callable[[Hole, Size], tuple[float, ...]]
+
+
+def _stow(
+    main: Size,
+    insets: Sequence[Sequence[Size]],
+    free: Sequence[Hole],
+    turns: Sequence[int],
+    rank: Rank,
+) -> Stowed | None:
+    places: dict[int, tuple[float, float]] = {}
+    chosen: dict[int, int] = {}
+    wide, high = main
+    for n in turns:
+        fits = [
+            (rank(hole, size), hole, which)
+            for which, size in enumerate(insets[n])
+            for hole in free
+            if size[0] <= hole.width and size[1] <= hole.height
+        ]
+        if not fits:
+            return None
+        _, hole, which = min(fits, key=lambda fit: fit[0])
+        width, height = insets[n][which]
+        places[n], chosen[n] = (hole.left, hole.top), which
+        wide, high = max(wide, hole.left + width), max(high, hole.top + height)
+        taken = Hole(hole.left, hole.top, width, height).grown(GAP)
+        free = freed(free, taken)
+    order = range(len(insets))
+    packed = Packed(tuple(places[n] for n in order), wide, high)
+    return Stowed(packed, tuple(chosen[n] for n in order))

@@ -6,8 +6,11 @@ from itertools import combinations
 
 import pytest
 
+from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.page import Page
+from cnndsl.figures.layout.piece import Piece
+from cnndsl.figures.layout.spaces import trimmed
 from cnndsl.figures.layout.stowing import freed, stowed
 from tests.figures.geometry import paged
 
@@ -55,3 +58,11 @@ def test_an_inset_stands_in_the_way_that_fits_its_hole() -> None:
     assert found.sizes == (1,)
     assert found.packed.places == ((60.0, 0.0),)
     assert stowed((200.0, 100.0), [[(50.0, 90.0)]], [hole], (200.0, 110.0)) is None
+
+
+def test_a_lane_ends_beside_the_nearest_of_two_holes_in_both_orders() -> None:
+    lane, piece = Band(0, 500, 0, 50, "1/2", tinted=True), Piece(0, 500, 50)
+    near, far = Hole(100, -10, 50, 200, banded=True), Hole(300, -10, 100, 200, banded=True)
+    one = trimmed(trimmed(lane, near, piece, 0.0), far, piece, 0.0)
+    assert one == trimmed(trimmed(lane, far, piece, 0.0), near, piece, 0.0)
+    assert one.right < near.left

@@ -43,14 +43,14 @@ def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
 def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
     """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
     if hole.top < 0 and band.bottom <= hole.bottom + NEAR:
-        return replace(band, right=hole.left - APART + WORDS)
+        return replace(band, right=min(band.right, hole.left - APART + WORDS))
     if hole.top < 0 and band.aside and not band.first and band.top < hole.bottom:
         return replace(band, low=True).clear(piece)
     if hole.top > 0 and band.bottom > hole.top:
         beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
         if beside and band.top < hole.top - GAP:
-            return replace(band, bottom=hole.top - GAP)
-        return replace(band, left=hole.right + APART - WORDS + gutter)
+            return replace(band, bottom=min(band.bottom, hole.top - GAP))
+        return replace(band, left=max(band.left, hole.right + APART - WORDS + gutter))
     return band
 
 

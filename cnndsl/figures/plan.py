@@ -408,14 +408,15 @@ class _Planner:
         place = {box.key: box.nodes for box in frame.scene.boxes()}
         shut = {box.key for box in frame.scene.boxes() if box.frame is not None}
         for edge in frame.scene.edges:
+            if edge.head in shut:
+                continue  # What a closed block reads sometimes is that block's own affair.
             said = {
                 reads.get((name, tensor.node, tensor.output), "")
                 for name in place[edge.head]
                 for tensor in edge.tensors
             } - {""}
             edge.dashed = bool(said)
-            # What a closed block reads sometimes is that block's own affair.
-            frame.dashed += said if edge.head not in shut else ()
+            frame.dashed += said
             frame.notes += [f"dashed: {text}" for text in said]
 
     def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:

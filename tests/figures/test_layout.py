@@ -1172,3 +1172,49 @@ def test_what_leads_to_branches_leads_to_their_middle(direction: str) -> None:
     (join,) = (spot for spot in piece.spots if spot.box.family is Family.CONCAT)
     across = [spot.y if direction == "right" else spot.x for spot in [*branches, join]]
     assert across[1] == pytest.approx(across[-1])
+
+
+def test_lines_end_at_the_slanted_side_of_a_box() -> None:
+    for name in ("vgg16", "unet", "shufflenetv2"):
+        made = picture(shown(name))
+        nodes = [part for part in made.parts if isinstance(part, Group) and part.kind == "node"]
+        slanted = {
+            node.key: leaf
+            for node in nodes
+            for leaf in leaves(node.children)
+            if isinstance(leaf, Polygon)
+        }
+        ends = 0
+        for edge in made.parts:
+            if not isinstance(edge, Group) or edge.kind != "edge":
+                continue
+            known = dict(edge.data)
+            points = next(
+                leaf for leaf in leaves(edge.children) if isinstance(leaf, Path)
+            ).points
+            for key, point in ((known["from"], points[0]), (known["to"], points[-1])):
+                if key in slanted:
+                    ends += 1
+                    assert min(_off(point, side) for side in _sides(slanted[key])) < 0.01
+        assert ends
+
+
+def _sides(shape: Polygon) -> list[tuple[Point, Point]]:
+    return [*pairwise((*shape.points, shape.points[0]))]
+
+
+def _off(point: Point, side: tuple[Point, Point]) -> float:
+    """How far a point is from the straight between two."""
+    (x, y), ((a, b), (c, d)) = point, side
+    along = ((x - a) * (c - a) + (y - b) * (d - b)) / ((c - a) ** 2 + (d - b) ** 2)
+    along = min(max(along, 0.0), 1.0)
+    return float(((x - a - along * (c - a)) ** 2 + (y - b - along * (d - b)) ** 2) ** 0.5)
+
+
+@pytest.mark.parametrize("name", ["i3d_resnet50", "yolov8n", "yolov5s"])
+def test_what_a_closed_block_reads_sometimes_is_not_dashed_around_it(name: str) -> None:
+    for frame in plan(network(name)).frames:
+        closed = {box.key for box in frame.scene.boxes() if box.frame} if frame.scene else set()
+        for edge in frame.scene.edges if frame.scene else ():
+            assert not (edge.dashed and edge.head in closed)
+        assert frame.name not in ("VideoStage", "C2f", "C3") or not frame.notes

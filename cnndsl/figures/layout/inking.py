@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import (
@@ -18,7 +19,7 @@ from cnndsl.figures.layout.cards import (
     behind,
 )
 from cnndsl.figures.layout.labels import fitted
-from cnndsl.figures.layout.piece import Ends, Piece, Rail, Scope, Spot
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Scope, Spot
 from cnndsl.figures.paint import Area, Group, Part, Path, Point, Polygon, Text
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box
@@ -53,7 +54,10 @@ def wires(
     parts: list[Part] = []
     more = [(ends, line) for ends, lines in piece.more.items() for line in lines]
     lines = sorted(piece.wires.items(), key=lambda item: item[0] not in piece.arcs)
-    for (tail, head), line in [*lines, *more]:
+    spots = {spot.box.key: spot for spot in piece.spots}
+    for (tail, head), way in [*lines, *more]:
+        line = _reached(way, spots.get(head))
+        line = _reached(line[::-1], spots.get(tail))[::-1]
         data = (("from", tail), ("to", head))
         arc = piece.arcs.get((tail, head))
         wide = THICKER if (tail, head) in several and (tail, head) not in piece.more else LINE
@@ -185,23 +189,39 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
         return [Area(*area, role, (right - left) / 2)]
     if card.cell:
         return [Area(*area, role, 3, dashed=card.optional, stroke=0.9 * card.optional)]
+    if corners := _corners(spot, shift, slant):
+        return [Polygon(corners, role)]
+    match spot.box.family:
+        case Family.CONCAT:
+            return [Area(*area, role, min(bottom - top, right - left) / 2)]
+        case Family.LINEAR | Family.BOXES | Family.GIVEN:
+            return [Area(*area, role, 0)]
+        case Family.REGULARIZE:
+            return [Area(*area, role, 6, dashed=True)]
+        case _:
+            return [Area(*area, role, 6)]
+
+
+def _corners(spot: Spot, shift: float = 0.0, slant: float = SLANT) -> tuple[Point, ...]:
+    """Of a box that is no rectangle."""
+    left, right = spot.left + shift, spot.right + shift
+    top, bottom = spot.top - shift, spot.bottom - shift
     middle = (top + bottom) / 2
-    points: tuple[Point, ...]
     match spot.box.family:
         case Family.POOL if spot.aside:
-            points = (left, top), (right, top + slant), (right, bottom - slant), (left, bottom)
+            return (left, top), (right, top + slant), (right, bottom - slant), (left, bottom)
         case Family.UPSAMPLE if spot.aside:
-            points = (left, top + slant), (right, top), (right, bottom), (left, bottom - slant)
+            return (left, top + slant), (right, top), (right, bottom), (left, bottom - slant)
         case Family.POOL:
-            points = (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
+            return (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
         case Family.UPSAMPLE if not spot.up:
-            points = (left + slant, top), (right - slant, top), (right, bottom), (left, bottom)
+            return (left + slant, top), (right - slant, top), (right, bottom), (left, bottom)
         case Family.UPSAMPLE:
-            points = (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
+            return (left, top), (right, top), (right - slant, bottom), (left + slant, bottom)
         case Family.RESHAPE:
-            points = (left + slant, top), (right, top), (right - slant, bottom), (left, bottom)
+            return (left + slant, top), (right, top), (right - slant, bottom), (left, bottom)
         case Family.MATMUL:
-            points = (
+            return (
                 (left + slant, top),
                 (right - slant, top),
                 (right, middle),
@@ -211,7 +231,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
             )
         case Family.DEPTHWISE:
             cut = slant
-            points = (
+            return (
                 (left + cut, top),
                 (right - cut, top),
                 (right, top + cut),
@@ -221,15 +241,27 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
                 (left, bottom - cut),
                 (left, top + cut),
             )
-        case Family.CONCAT:
-            return [Area(*area, role, min(bottom - top, right - left) / 2)]
-        case Family.LINEAR | Family.BOXES | Family.GIVEN:
-            return [Area(*area, role, 0)]
-        case Family.REGULARIZE:
-            return [Area(*area, role, 6, dashed=True)]
         case _:
-            return [Area(*area, role, 6)]
-    return [Polygon(points, role)]
+            return ()
+
+
+def _reached(line: Line, spot: Spot | None) -> Line:
+    """A line that goes on to the outline of the box at which it ends, where that is slanted."""
+    if spot is None or not (corners := _corners(spot)):
+        return line
+    (x0, y0), (x, y) = line[-2:]
+    level = abs(y - y0) < abs(x - x0)
+    at, end, sign = (y, x, x - x0) if level else (x, y, y - y0)
+    found = []
+    for one, two in pairwise((*corners, corners[0])):
+        (a, b), (c, d) = (one, two) if level else (one[::-1], two[::-1])
+        if min(b, d) <= at <= max(b, d) and b != d:
+            found.append(a + (c - a) * (at - b) / (d - b))
+    ahead = [place for place in found if 0 <= (place - end) * (1 if sign > 0 else -1) <= SLANT]
+    if not ahead:
+        return line
+    place = min(ahead, key=lambda place: abs(place - end))
+    return (*line[:-1], (place, y) if level else (x, place))
 
 
 def swatch(x: float, y: float, role: str, family: Family | None) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cnndsl.figures import font
@@ -65,6 +66,8 @@ BESIDE = 5.5
 NAMED = 60.0
 """How much of its label a box is made wide enough for, up to the edge that enters it; and how
 much room a circle's label has beside it."""
+STRIP = 20.0
+"""The least width of a concat on the side of a box."""
 INSETS = (9.0, 6.0, 5.0, 4.0, 4.0, 4.0)
 """From a box's side to its text."""
 SLANTED = {Family.POOL, Family.UPSAMPLE, Family.RESHAPE, Family.MATMUL, Family.DEPTHWISE}
@@ -118,6 +121,8 @@ class Card:
     """Words without an outline: where a block or a network begins or ends."""
     cell: bool = False
     """In a matrix: without an outline."""
+    strip: bool = False
+    """Of a concat: on the left side of the box that reads it."""
     optional: bool = False
     """Not every call has it, and it says when it is there."""
     taps: tuple[int, float] | None = None
@@ -126,7 +131,8 @@ class Card:
     @property
     def sized(self) -> bool:
         """Whether it may be as wide as others of its column."""
-        return not (self.round or self.bare or self.cell) and self.titles != (JOINED,)
+        special = self.round or self.bare or self.cell or self.strip
+        return not special and self.titles != (JOINED,)
 
     @property
     def title(self) -> str:
@@ -242,6 +248,24 @@ class Cards:
         )
         high = face.port + face.grey * len(card.lines)
         self.cards[box.key] = replace(card, width=wide + 8, height=high, label="", bare=True)
+
+    def striped(self, pairs: Mapping[str, str]) -> dict[str, str]:
+        """Make concats strips as high as their readers, by key, that say their channels.
+
+        Those that say more stay boxes.
+        """
+        known = {box.key: box for box in self.scene.boxes()}
+        found: dict[str, tuple[str, str]] = {}
+        for key, reader in pairs.items():
+            box, card, shape = known[key], self.cards[key], self.shape(known[key])
+            optional = card.optional or self.cards[reader].optional
+            if shape and not (card.label or self._small(box) or optional):
+                found[key] = (reader, str(int(shape[0])))
+        wide = max([STRIP, *(font.width(text, LABEL) + 5 for _, text in found.values())])
+        for key, (reader, text) in found.items():
+            high = self.cards[reader].height
+            self.cards[key] = Card(("concat",), (text,), "", wide, high, strip=True)
+        return {key: reader for key, (reader, _) in found.items()}
 
     def hushed(self, box: Box) -> None:
         """Leave out a box's label: what it makes is named beside it."""

@@ -68,7 +68,9 @@ def wires(
             dashed=(tail, head) in dashed,
             curved=arc is not None,
         )
-        parts.append(Group((drawn,), data=data, kind="edge"))
+        # Between what touches there is nothing to draw.
+        touching = not arc and line[0] == line[-1]
+        parts.append(Group(() if touching else (drawn,), data=data, kind="edge"))
     return [*parts, *(_rail(rail) for rail in piece.rails)]
 
 
@@ -137,6 +139,11 @@ def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]
     if card.round:
         sign = Text(spot.x, spot.y + 5, card.title, 14, anchor="middle")
         return [sign, *labelled(spot, card)]
+    if card.strip:
+        return [
+            Text(spot.x, spot.y + 3, line, LABEL, "grey", anchor="middle")
+            for line in card.lines
+        ]
     words: list[Part] = []
     high = face.bold * len(card.titles) + face.grey * len(card.lines)
     y = spot.y - high / 2 - 2.5
@@ -187,6 +194,8 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
     area = (left, top, right - left, bottom - top)
     if card.round:
         return [Area(*area, role, (right - left) / 2)]
+    if card.strip:
+        return [Area(*area, role, 2)]
     if card.cell:
         return [Area(*area, role, 3, dashed=card.optional, stroke=0.9 * card.optional)]
     if corners := _corners(spot, shift, slant):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room, skips
+from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
@@ -62,7 +62,9 @@ def settled(
     if way.close and (found := solved(grid, roles, leaves, way)):
         place = found
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    arcs = skips(edges, owner, grid, leaves)
+    for join, reader in grid.strips.items():
+        place[reader] = place[join] + leaves[join].right + leaves[reader].left
+    arcs = grid.arcs
     raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs}, way.narrow)
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
@@ -83,7 +85,7 @@ def settled(
     wanted = [
         want
         for ends in edges
-        if ends not in arcs
+        if ends not in arcs and ends not in grid.strips.items()
         for want in _each(ends, roles, grid, leaf_at, owner, carried.get(ends, ()), heights)
     ]
     tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
@@ -117,6 +119,10 @@ def settled(
     done.wires |= {ends: sampled(arc) for ends, arc in done.arcs.items()}
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
+    for join, reader in grid.strips.items():
+        # They touch: the line between them has no length.
+        (strip,) = leaf_at[join].spots
+        done.draw((join, reader), ((strip.right, strip.y), (strip.right, strip.y)))
     return _sided(done, columns[-1] if beside is not None else None)
 
 

@@ -29,6 +29,10 @@ class Grid:
     """What stands in the last lane, beside the end of the spine."""
     entry: str = ""
     """The input, beside the first box of the spine."""
+    arcs: dict[Ends, int] = field(default_factory=dict)
+    """Nested skips, and how high each is, from 1."""
+    strips: dict[str, str] = field(default_factory=dict)
+    """Concats on the left side of the boxes that read them."""
 
 
 class Roles:

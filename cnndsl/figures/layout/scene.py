@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
+from cnndsl.figures.layout.arcs import skips
 from cnndsl.figures.layout.cards import FINE, LABEL, LEVELS, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
@@ -20,7 +21,7 @@ from cnndsl.figures.layout.pyramid import gridded
 from cnndsl.figures.layout.rails import bare
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.sizes import Seen, Sized, sized
-from cnndsl.figures.layout.steps import alike
+from cnndsl.figures.layout.steps import alike, strips
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
@@ -195,6 +196,9 @@ def _pyramid(
     if grid.entry:
         cards.worded(known[grid.entry])
         leaves[grid.entry] = _leaf(known[grid.entry], cards)
+    grid.arcs = skips(between, owner, grid, leaves)
+    grid.strips = cards.striped(strips(roles, grid, known))
+    leaves |= {key: _leaf(known[key], cards) for key in grid.strips}
     leaves = _slim(leaves, roles, grid, cards)
     return settled(
         roles, grid, leaves, between, owner, beside, carried=carried, said=said, cards=cards

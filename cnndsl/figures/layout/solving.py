@@ -131,7 +131,12 @@ class _Columns:
             self.soft += [(tail, head) for head in roles.below[tail] if roles.rises(tail, head)]
 
     def _apart(self, one: str, two: str) -> None:
-        self._limit(one, two, self.leaves[one].right + self.leaves[two].left + self.gap)
+        apart = self.leaves[one].right + self.leaves[two].left
+        if self.grid.strips.get(one) == two:
+            self._limit(two, one, -apart)
+        else:
+            apart += self.gap
+        self._limit(one, two, apart)
 
     def _limit(self, one: str, two: str, apart: float) -> None:
         self.limits.append((self.root(one), self.root(two), apart))

@@ -75,6 +75,19 @@ def under_its_head(roles: Roles, grid: Grid) -> None:
             grid.cells[key] = (lane, row, last - n)
 
 
+def strips(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> dict[str, str]:
+    """Concats under arcs that the next box of their row reads alone, and this box."""
+    found: dict[str, str] = {}
+    for key in roles.nodes if grid.arcs else ():
+        if key in boxes and boxes[key].family is Family.CONCAT and len(roles.below[key]) == 1:
+            (head,) = roles.below[key]
+            lane, row, column = grid.cells[key]
+            plain = head in boxes and boxes[head].nodes and roles.above[head] == [key]
+            if plain and grid.cells[head] == (lane, row, column + 1):
+                found[key] = head
+    return found
+
+
 def shared(grid: Grid) -> dict[tuple[int, int], tuple[int, int]]:
     """Rows of a U that stand beside the last ones of the lane above."""
     rows: dict[int, set[int]] = defaultdict(set)

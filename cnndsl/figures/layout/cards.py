@@ -189,6 +189,8 @@ class Cards:
         """Boxes that edges enter and leave at their sides alone."""
         self.unsaid: dict[str, set[str]] = defaultdict(set)
         """Words that are not said in a box, as its place or its outline says them."""
+        self.brief: set[str] = set()
+        """Boxes whose titles leave out the channels, as their sizes say them."""
         self.led: set[str] = set()
         """Boxes whose sizes stand on the lines that leave them."""
         for box in scene.boxes() if way.tabled else ():
@@ -234,6 +236,12 @@ class Cards:
             self.unsaid[box.key].update(found)
             self.cards[box.key] = self._card(box)
         return found
+
+    def shortened(self, box: Box) -> None:
+        """Say a box's channels in its size alone, where there is little room."""
+        if self.type is FINE and box.family is Family.UPSAMPLE:
+            self.brief.add(box.key)
+            self.cards[box.key] = self._card(box)
 
     def unlisted(self, box: Box) -> None:
         """Leave out the sizes of a box: the lines that leave it say them."""
@@ -300,6 +308,8 @@ class Cards:
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:
             return Card((title,), (), label, face.round, face.round, round=True)
+        if box.key in self.brief and shape:
+            title = title.replace(f", {int(shape[0])}", "", 1)
         title += self.times(box)
         tall = box.key in self.spans and not self.way.turning
         room = (NARROW if tall else self.most) - 2 * self.inset - self._slant(box)

@@ -16,7 +16,8 @@ from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, sp
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
-from cnndsl.figures.layout.solving import COLUMN, COLUMNS, SIDE, loose, solved
+from cnndsl.figures.layout.solving import COLUMN, COLUMNS, loose, solved
+from cnndsl.figures.layout.steps import SIDE
 from cnndsl.figures.layout.steps import shared as beside_each
 from cnndsl.figures.paint import sampled
 

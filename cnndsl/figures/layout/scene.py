@@ -21,7 +21,8 @@ from cnndsl.figures.layout.pyramid import gridded
 from cnndsl.figures.layout.rails import bare
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.sizes import Seen, Sized, sized
-from cnndsl.figures.layout.steps import alike, strips
+from cnndsl.figures.layout.solving import COLUMNS
+from cnndsl.figures.layout.steps import alike, strips, widened
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
@@ -198,8 +199,15 @@ def _pyramid(
         leaves[grid.entry] = _leaf(known[grid.entry], cards)
     grid.arcs = skips(between, owner, grid, leaves)
     grid.strips = cards.striped(strips(roles, grid, known))
-    leaves |= {key: _leaf(known[key], cards) for key in grid.strips}
+    ups = {tail for key in grid.strips for tail in roles.above[key] if roles.rises(tail, key)}
+    ups |= {tail for key in grid.strips for tail in roles.above[key] if grid.cells[tail][1]}
+    for key in ups & {*known}:
+        cards.shortened(known[key])
+    leaves |= {key: _leaf(known[key], cards) for key in {*grid.strips} | ups}
     leaves = _slim(leaves, roles, grid, cards)
+    if grid.stepped and cards.way.step:
+        for key, width in widened(leaves, grid, ups, COLUMNS[cards.narrow]).items():
+            leaves[key] = _narrowed(leaves[key], cards, width)
     return settled(
         roles, grid, leaves, between, owner, beside, carried=carried, said=said, cards=cards
     )
@@ -262,7 +270,7 @@ def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
         named(spot, cards, width) if cards[spot.box].sized else spot for spot in piece.spots
     ]
     pairs = zip(piece.spots, spots, strict=True)
-    less = max([0.0, *(old.width - new.width for old, new in pairs)])
+    less = max(old.width - new.width for old, new in pairs)
     return replace(piece, spots=spots, left=piece.left - less / 2, right=piece.right - less / 2)
 
 

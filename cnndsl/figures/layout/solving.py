@@ -8,12 +8,10 @@ from itertools import pairwise
 from cnndsl.figures.layout.cards import LEVELS, Way
 from cnndsl.figures.layout.piece import Piece
 from cnndsl.figures.layout.roles import Grid, Roles
-from cnndsl.figures.layout.steps import shared
+from cnndsl.figures.layout.steps import SIDE, shared
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
-SIDE = 11.0
-"""From where an edge goes straight up or down to the side of its box."""
 
 
 def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict[str, float]:

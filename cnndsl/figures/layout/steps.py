@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
+from cnndsl.figures.layout.piece import Piece
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.scene import Box
 from cnndsl.ops.facts import Family
 
+SIDE = 11.0
+"""From where an edge goes straight up or down to the side of its box."""
 LEAST = 3
 """A U has so many lanes."""
 BESIDE = 2
@@ -86,6 +89,19 @@ def strips(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> dict[str, str]
             if plain and grid.cells[head] == (lane, row, column + 1):
                 found[key] = head
     return found
+
+
+def widened(
+    leaves: Mapping[str, Piece], grid: Grid, ups: Iterable[str], gap: float
+) -> dict[str, float]:
+    """How wide the boxes of the spine are from which `ups` lead straight to strips.
+
+    What leads down to such a box stands beside what leads up from it.
+    """
+    sides = [max([0.0, *(leaves[key].width for key in keys)]) for keys in (grid.between, ups)]
+    width = sum(sides) / 2 + gap + 2 * SIDE
+    bodies = [key for key in grid.spine if key not in grid.between]
+    return {k: max(width, 2 * leaves[k].left) for k in bodies} if all(sides) else {}
 
 
 def shared(grid: Grid) -> dict[tuple[int, int], tuple[int, int]]:

@@ -74,8 +74,9 @@ CORNER = 28.0
 """The width of a name in a lane's corner."""
 WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
 """Room for a name in a band's corner, half of what parts two bands, and beside a box."""
-OVER, UNDER = 21.0, 8.0
-"""From the sides of a lane to its boxes, where what leads to the next is between them."""
+OVER, UNDER, LOW = 21.0, 8.0, 11.0
+"""From the sides of a lane to its boxes, where what leads to the next is between them; where
+their labels stand under them."""
 SIDE = 4.0
 """The least of the last, where it has no more room."""
 Run = tuple[int, float, float]
@@ -96,7 +97,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         seams = _seams(runs, spots, scopes, {} if piece.laned else lanes)
         sides = [*pairwise(seams)]
         if piece.stepped:
-            sides = _apart([(top - OVER, foot + UNDER) for _, top, foot in runs])
+            under = LOW if any(spot.low and spot.words for spot in spots) else UNDER
+            sides = _apart([(top - OVER, foot + under) for _, top, foot in runs])
         for (lane, _, _), (above, below) in zip(runs, sides, strict=True):
             number += 1
             if above is None or below is None:

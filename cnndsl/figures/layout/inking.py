@@ -161,14 +161,17 @@ def labelled(spot: Spot, card: Card) -> list[Part]:
     if not spot.words:
         return []
     x, anchor = spot.left + 2, "start"
-    y = spot.top - 3 - behind(spot.box) - (OPTIONAL if card.optional else 0)
+    outside = OPTIONAL if card.optional else 0.0
+    y = spot.top - 3 - behind(spot.box) - outside
+    if spot.low:
+        y = spot.bottom + 8.5 + outside
     if spot.round:
         # Where edges come in from the left, it stands over the circle.
         x, y, anchor = spot.left - 2, spot.top + 3, "end"
         if spot.aside:
             x, y, anchor = spot.x, spot.top - 3, "middle"
     elif spot.late:
-        x, anchor = spot.right + behind(spot.box) - 2, "end"
+        x, anchor = spot.right + (0 if spot.low else behind(spot.box)) - 2, "end"
     text = fitted(card.label, LABEL, spot.words + 0.1)
     return [Text(x, y, text, LABEL, "faint", anchor=anchor)]
 

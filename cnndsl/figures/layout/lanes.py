@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from cnndsl.figures.layout.arcs import Levels, begin, drawn, end, room
+from cnndsl.figures.layout.arcs import begin, drawn, end, room
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
@@ -63,10 +63,11 @@ def settled(
     if way.close and (found := solved(grid, roles, leaves, way)):
         place = found
         columns = [0.0, max(place[key] + leaves[key].right for key in place)]
-    for join, reader in grid.strips.items():
-        place[reader] = place[join] + leaves[join].right + leaves[reader].left
-    arcs = grid.arcs
-    raised = room(arcs, {ends: grid.cells[owner[ends[0]]] for ends in arcs}, way.narrow)
+    place |= {
+        reader: place[join] + leaves[join].right + leaves[reader].left
+        for join, reader in grid.strips.items()
+    }
+    raised = room(grid.arcs, {ends: grid.cells[owner[ends[0]]] for ends in grid.arcs})
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
     done.lanes = _sides({*ys} - loose(grid, roles, way.narrow), rows) if roles.spans else {}
@@ -77,16 +78,15 @@ def settled(
         if key in roles.spans:
             leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
         if (grid.stepped or key not in grid.spine) and len(leaf_at[key].spots) == 1:
-            (spot,), late = leaf_at[key].spots, key not in grid.spine
-            free = _free(key, spot, roles, grid, place, arcs)
-            leaf_at[key].spots = [_labelled(spot, cards, free, late=late)]
+            (spot,) = leaf_at[key].spots
+            leaf_at[key].spots = [_called(key, spot, roles, grid, place, cards)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     done.marks += [t for key, some in said.items() for t in texts(leaf_at[key], some, heights)]
     wanted = [
         want
         for ends in edges
-        if ends not in arcs and ends not in grid.strips.items()
+        if ends not in grid.arcs and ends not in grid.strips.items()
         for want in _each(ends, roles, grid, leaf_at, owner, carried.get(ends, ()), heights)
     ]
     tracks = _gaps_of(grid, leaf_at, roles) if way.close else _tracks(columns)
@@ -116,14 +116,13 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
-    done.arcs = _arcs(arcs, grid, owner, leaf_at, way.narrow)
+    done.arcs = _arcs(grid, owner, leaf_at)
     done.wires |= {ends: sampled(arc) for ends, arc in done.arcs.items()}
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
-    for join, reader in grid.strips.items():
-        # They touch: the line between them has no length.
-        (strip,) = leaf_at[join].spots
-        done.draw((join, reader), ((strip.right, strip.y), (strip.right, strip.y)))
+    # What touches is joined by a line of no length.
+    strips = {ends: leaf_at[ends[0]].spots[0] for ends in grid.strips.items()}
+    done.wires |= {ends: ((spot.right, spot.y),) * 2 for ends, spot in strips.items()}
     return _sided(done, columns[-1] if beside is not None else None)
 
 
@@ -144,28 +143,53 @@ def _bundled(
     return joins, buses_of(edges, joins, right, sources), single
 
 
+def _called(
+    key: str,
+    spot: Spot,
+    roles: Roles,
+    grid: Grid,
+    place: Mapping[str, float],
+    cards: Cards,
+) -> Spot:
+    """A box with its label over it, or under it where there are arcs over boxes."""
+    free = _free(key, spot, roles, grid, place)
+    over = _labelled(spot, cards, free, late=key not in grid.spine)
+    if not grid.arcs or spot.round:
+        return over
+    free = _free(key, spot, roles, grid, place, low=True)
+    under = replace(_labelled(spot, cards, free, late=False), low=True)
+    return under if under.words >= over.words else over
+
+
 def _free(
     key: str,
     spot: Spot,
     roles: Roles,
     grid: Grid,
     place: Mapping[str, float],
-    arcs: Levels,
+    *,
+    low: bool = False,
 ) -> list[float]:
-    """Where edges leave the upper side of a box or come in over it, and its two ends."""
+    """Where edges leave the upper or `low` side of a box or come in there, and its ends."""
     cell = grid.cells[key]
 
-    def over(other: str) -> bool:
+    def passed(other: str) -> bool:
         at = grid.cells[other]
         if grid.stepped and not spot.left < place[other] < spot.right:
             return False
-        return at[:2] < cell[:2] and (at[2] == cell[2] or not roles.level(key, other))
+        there = at[:2] > cell[:2] if low else at[:2] < cell[:2]
+        return there and (at[2] == cell[2] or not roles.level(key, other))
 
     xs = [spot.left, spot.right]
-    xs += [_leaving(spot, place[head]) for head in roles.below[key] if over(head)]
-    xs += [place[_upright(tail, key, grid)] for tail in roles.above[key] if over(tail)]
-    out = [n for ends, n in arcs.items() if ends[0] == key]
-    into = [n for ends, n in arcs.items() if ends[1] == key]
+    heads = [head for head in roles.below[key] if passed(head)]
+    tails = [tail for tail in roles.above[key] if passed(tail)]
+    if low:
+        xs += [place[_upright(key, head, grid)] for head in heads] + [spot.x] * bool(tails)
+        return sorted(xs)
+    xs += [_leaving(spot, place[head]) for head in heads]
+    xs += [place[_upright(tail, key, grid)] for tail in tails]
+    out = [n for ends, n in grid.arcs.items() if ends[0] == key]
+    into = [n for ends, n in grid.arcs.items() if ends[1] == key]
     xs += [begin(spot, n) for n in range(len(out))] + [end(spot, n) for n in range(len(into))]
     return sorted(xs)
 
@@ -202,18 +226,16 @@ def _sides(at: set[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float
 
 
 def _arcs(
-    arcs: Mapping[Ends, int],
     grid: Grid,
     owner: dict[str, str],
     leaves: dict[str, Piece],
-    narrow: int,
 ) -> dict[Ends, Line]:
     """The lines of nested skips, row by row."""
     found: dict[Ends, Line] = {}
-    for at in dict.fromkeys(grid.cells[owner[tail]][:2] for tail, _ in arcs):
+    for at in dict.fromkeys(grid.cells[owner[tail]][:2] for tail, _ in grid.arcs):
         near = [leaves[key] for key, cell in grid.cells.items() if cell[:2] == at]
-        held = {e: level for e, level in arcs.items() if grid.cells[owner[e[0]]][:2] == at}
-        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near, narrow)
+        held = {e: level for e, level in grid.arcs.items() if grid.cells[owner[e[0]]][:2] == at}
+        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near)
     return found
 
 

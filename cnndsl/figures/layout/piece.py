@@ -42,6 +42,8 @@ class Spot:
     aside: bool = False
     late: bool = False
     """Its label stands over its right corner."""
+    low: bool = False
+    """Its label stands under it."""
     round: bool = False
 
     @property
@@ -57,9 +59,9 @@ class Spot:
         if self.turning:
             side = self.left - behind(self.box)
             return (side - 10, self.top, side, self.top + 2 + self.words)
-        foot = self.top - behind(self.box)
+        foot = self.bottom + 10 if self.low else self.top - behind(self.box)
         if self.late:
-            right = self.right + behind(self.box)
+            right = self.right + (0 if self.low else behind(self.box))
             return (right - 2 - self.words, foot - 10, right, foot)
         return (self.left, foot - 10, self.left + 2 + self.words, foot)
 

@@ -21,7 +21,7 @@ from cnndsl.figures.layout.pyramid import gridded
 from cnndsl.figures.layout.rails import bare
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.sizes import Seen, Sized, sized
-from cnndsl.figures.layout.solving import COLUMNS
+from cnndsl.figures.layout.solving import SNUG
 from cnndsl.figures.layout.steps import alike, strips, widened
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
@@ -199,15 +199,14 @@ def _pyramid(
         leaves[grid.entry] = _leaf(known[grid.entry], cards)
     grid.arcs = skips(between, owner, grid, leaves)
     grid.strips = cards.striped(strips(roles, grid, known))
-    ups = {tail for key in grid.strips for tail in roles.above[key] if roles.rises(tail, key)}
-    ups |= {tail for key in grid.strips for tail in roles.above[key] if grid.cells[tail][1]}
-    for key in ups & {*known}:
+    tails = [tail for key in grid.strips for tail in roles.above[key] if tail in known]
+    ups = [tail for tail in tails if grid.cells[tail][1] > 0]
+    for key in ups:
         cards.shortened(known[key])
-    leaves |= {key: _leaf(known[key], cards) for key in {*grid.strips} | ups}
+    leaves |= {key: _leaf(known[key], cards) for key in (*grid.strips, *ups)}
     leaves = _slim(leaves, roles, grid, cards)
-    if grid.stepped and cards.way.step:
-        for key, width in widened(leaves, grid, ups, COLUMNS[cards.narrow]).items():
-            leaves[key] = _narrowed(leaves[key], cards, width)
+    wide = widened(leaves, grid, ups, SNUG) if grid.stepped and cards.way.step else {}
+    leaves |= {key: _sized(leaves[key], cards, width) for key, width in wide.items()}
     return settled(
         roles, grid, leaves, between, owner, beside, carried=carried, said=said, cards=cards
     )
@@ -259,12 +258,12 @@ def _slim(leaves: dict[str, Piece], roles: Roles, grid: Grid, cards: Cards) -> d
         wide = max(cards[spot.box].width for spot in leaves[key].spots)
         widths[column] = max(widths.get(column, cards.least), wide)
     return {
-        key: _narrowed(piece, cards, widths[group(key)]) if key in bare else piece
+        key: _sized(piece, cards, widths[group(key)]) if key in bare else piece
         for key, piece in leaves.items()
     }
 
 
-def _narrowed(piece: Piece, cards: Cards, width: float) -> Piece:
+def _sized(piece: Piece, cards: Cards, width: float) -> Piece:
     """A box, or a tower of them, with boxes of a width."""
     spots = [
         named(spot, cards, width) if cards[spot.box].sized else spot for spot in piece.spots

@@ -14,6 +14,10 @@ COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
 
 
+SNUG = 4.0
+"""The same between what leads down and what leads up to a strip: their sides are parallel."""
+
+
 def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict[str, float]:
     """Places that are solved together: each row as far to the left as its neighbours let it.
 
@@ -133,7 +137,8 @@ class _Columns:
         if self.grid.strips.get(one) == two:
             self._limit(two, one, -apart)
         else:
-            apart += self.gap
+            side = self.grid.strips and one in self.grid.between and self.grid.cells[two][1] > 0
+            apart += min(self.gap, SNUG) if side else self.gap
         self._limit(one, two, apart)
 
     def _limit(self, one: str, two: str, apart: float) -> None:

@@ -395,9 +395,44 @@ def test_each_lane_of_a_nested_unet_begins_a_column_later() -> None:
         (tail,) = (t for t, head in piece.wires if head == up.box.key)
         (join,) = (h for t, h in piece.wires if t == up.box.key)
         assert places[join].x == up.x
-        # What does not come from the encoder comes straight up.
+        # All comes straight up, from the encoder too: that steps to the right.
         below = places[tail]
-        assert below.left < up.x < below.right or below.x == min(p.x for p in places.values())
+        assert below.left < up.x < below.right
+        line = piece.wires[tail, up.box.key]
+        assert [x for x, _ in line] == [up.x, up.x]
+
+
+def test_a_concat_under_nested_skips_is_a_strip_on_the_box_that_reads_it() -> None:
+    main = placed("unetpp").main
+    places = {s.box.key: s for s in main.piece.spots}
+    joins = [s for s in places.values() if s.box.family is Family.CONCAT]
+    assert len(joins) == 10
+    for join in joins:
+        ((reader, line),) = (
+            (places[head], line)
+            for (tail, head), line in main.piece.wires.items()
+            if tail == join.box.key
+        )
+        assert join.right == pytest.approx(reader.left)
+        assert (join.y, join.height) == (reader.y, reader.height)
+        assert line[0] == line[-1]
+        assert main.cards[join.box].lines == (str(int(join.box.shapes[0][0])),)
+    groups = [p for p in picture(placed("unetpp")).parts if isinstance(p, Group)]
+    assert sum(group.title == "concat" for group in groups) == 10
+    # Between a strip and its box nothing is drawn, and the edge is there.
+    assert sum(group.kind == "edge" and not group.children for group in groups) == 10
+    assert not any(main.cards[s.box].strip for s in placed("unet").main.piece.spots)
+
+
+def test_boxes_under_nested_skips_are_named_at_their_lower_side() -> None:
+    main = placed("unetpp").main
+    named = [s for s in main.piece.spots if s.label and s.box.family is Family.CONV]
+    under = [s for s in named if s.low]
+    assert len(under) == 15
+    for spot in under:
+        assert spot.label is not None
+        assert spot.label[1] == spot.bottom
+        assert spot.words >= font.width(main.cards[spot.box].label, measures.LABEL)
 
 
 @pytest.mark.parametrize("name", ["yolov3", "yolov4", "attention_unet", "fcn8s"])

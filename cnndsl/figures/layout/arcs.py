@@ -9,9 +9,9 @@ from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.rails import bare, spot_of
 from cnndsl.figures.layout.roles import Grid
 
-OVER = 16.0
-"""From the boxes to the lowest arc."""
-RISE, APART = 13.0, 6.0
+OVER, ROOMY = 18.0, 26.0
+"""From the boxes to the lowest arc; where they stand far apart, it is flat over the labels."""
+RISE, APART = 13.0, 7.0
 """From an arc to the next higher one, and between their ends."""
 PULL = 4 / 3
 """A curve is pulled so much higher than it gets: then it is half an ellipse, but for a hair."""
@@ -52,19 +52,19 @@ def skips(
 
 
 def room(
-    levels: Levels, cells: Mapping[Ends, tuple[int, int, int]]
+    levels: Levels, cells: Mapping[Ends, tuple[int, int, int]], narrow: int
 ) -> dict[tuple[int, int], float]:
     """How much higher the rows are in which skips begin, by their `cells`."""
     found: dict[tuple[int, int], float] = {}
     for ends, level in levels.items():
         lane, row, _ = cells[ends]
-        high = height(level) + 4
+        high = height(level, narrow) + 4
         found[lane, row] = max(found.get((lane, row), 0.0), high)
     return found
 
 
 def drawn(
-    levels: Levels, leaves: Mapping[str, Piece], row: Sequence[Piece]
+    levels: Levels, leaves: Mapping[str, Piece], row: Sequence[Piece], narrow: int
 ) -> dict[Ends, Line]:
     """The arcs over the boxes of a row, as curves: none that leave or enter one box cross."""
     tops = [bounds(spot)[1] for piece in row for spot in piece.spots]
@@ -75,19 +75,19 @@ def drawn(
         out = sorted(n for other, n in levels.items() if other[0] == ends[0])
         into = sorted(n for other, n in levels.items() if other[1] == ends[1])
         one, two = begin(tail, out.index(level)), end(head, into.index(level))
-        y = top - PULL * height(level)
+        y = top - PULL * height(level, narrow)
         found[ends] = ((one, bounds(tail)[1]), (one, y), (two, y), (two, bounds(head)[1]))
     return found
 
 
-def height(level: int) -> float:
+def height(level: int, narrow: int) -> float:
     """How far an arc rises over the boxes of its row."""
-    return OVER + RISE * (level - 1)
+    return (OVER if narrow else ROOMY) + RISE * (level - 1)
 
 
 def begin(tail: Spot, place: int) -> float:
     """Where a skip leaves a box, counted from the lowest of its own."""
-    return max(bounds(tail)[2] - 5 - APART * place, tail.left + 2)
+    return max(bounds(tail)[2] - 6 - APART * place, tail.left + 2)
 
 
 def end(head: Spot, place: int) -> float:

@@ -67,7 +67,8 @@ def settled(
         reader: place[join] + leaves[join].right + leaves[reader].left
         for join, reader in grid.strips.items()
     }
-    raised = room(grid.arcs, {ends: grid.cells[owner[ends[0]]] for ends in grid.arcs})
+    cells = {ends: grid.cells[owner[ends[0]]] for ends in grid.arcs}
+    raised = room(grid.arcs, cells, way.narrow)
     ys, rows, between = _rows(grid, leaves, place, way.narrow, roles, raised)
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
     done.lanes = _sides({*ys} - loose(grid, roles, way.narrow), rows) if roles.spans else {}
@@ -78,8 +79,7 @@ def settled(
         if key in roles.spans:
             leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
         if (grid.stepped or key not in grid.spine) and len(leaf_at[key].spots) == 1:
-            (spot,) = leaf_at[key].spots
-            leaf_at[key].spots = [_called(key, spot, roles, grid, place, cards)]
+            leaf_at[key].spots = [_called(key, leaf_at[key], roles, grid, place, cards)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     done.marks += [t for key, some in said.items() for t in texts(leaf_at[key], some, heights)]
@@ -116,13 +116,11 @@ def settled(
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
         done.take(joins)
         done.height = max(done.height, *(s.bottom for s in joins.spots))
-    done.arcs = _arcs(grid, owner, leaf_at)
+    done.arcs = _arcs(grid, owner, leaf_at, way.narrow)
     done.wires |= {ends: sampled(arc) for ends, arc in done.arcs.items()}
     if way.drawn:
         _led(done, wanted, buses, (tracks, levels), {k: leaf_at[owner[k]] for k in owner})
-    # What touches is joined by a line of no length.
-    strips = {ends: leaf_at[ends[0]].spots[0] for ends in grid.strips.items()}
-    done.wires |= {ends: ((spot.right, spot.y),) * 2 for ends, spot in strips.items()}
+    done.wires |= _touching(grid, leaf_at)
     return _sided(done, columns[-1] if beside is not None else None)
 
 
@@ -145,16 +143,17 @@ def _bundled(
 
 def _called(
     key: str,
-    spot: Spot,
+    leaf: Piece,
     roles: Roles,
     grid: Grid,
     place: Mapping[str, float],
     cards: Cards,
 ) -> Spot:
-    """A box with its label over it, or under it where there are arcs over boxes."""
+    """A box with its label over it; under it in a U that steps, with arcs over its boxes."""
+    (spot,) = leaf.spots
     free = _free(key, spot, roles, grid, place)
     over = _labelled(spot, cards, free, late=key not in grid.spine)
-    if not grid.arcs or spot.round:
+    if not (grid.arcs and grid.stepped) or spot.round:
         return over
     free = _free(key, spot, roles, grid, place, low=True)
     under = replace(_labelled(spot, cards, free, late=False), low=True)
@@ -229,14 +228,21 @@ def _arcs(
     grid: Grid,
     owner: dict[str, str],
     leaves: dict[str, Piece],
+    narrow: int,
 ) -> dict[Ends, Line]:
     """The lines of nested skips, row by row."""
     found: dict[Ends, Line] = {}
     for at in dict.fromkeys(grid.cells[owner[tail]][:2] for tail, _ in grid.arcs):
         near = [leaves[key] for key, cell in grid.cells.items() if cell[:2] == at]
         held = {e: level for e, level in grid.arcs.items() if grid.cells[owner[e[0]]][:2] == at}
-        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near)
+        found |= drawn(held, {key: leaves[owner[key]] for e in held for key in e}, near, narrow)
     return found
+
+
+def _touching(grid: Grid, leaves: dict[str, Piece]) -> dict[Ends, Line]:
+    """Between strips and the boxes that read them: lines of no length."""
+    spots = {ends: spot_of(leaves[ends[0]], ends[0]) for ends in grid.strips.items()}
+    return {ends: ((spot.right, spot.y), (spot.right, spot.y)) for ends, spot in spots.items()}
 
 
 def _led(

@@ -198,7 +198,7 @@ def _pyramid(
         cards.worded(known[grid.entry])
         leaves[grid.entry] = _leaf(known[grid.entry], cards)
     grid.arcs = skips(between, owner, grid, leaves)
-    grid.strips = cards.striped(strips(roles, grid, known))
+    grid.strips = cards.striped(strips(roles, grid, known)) if cards.way.close else {}
     tails = [tail for key in grid.strips for tail in roles.above[key] if tail in known]
     ups = [tail for tail in tails if grid.cells[tail][1] > 0]
     for key in ups:

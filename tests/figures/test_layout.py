@@ -417,6 +417,9 @@ def test_a_concat_under_nested_skips_is_a_strip_on_the_box_that_reads_it() -> No
         assert (join.y, join.height) == (reader.y, reader.height)
         assert line[0] == line[-1]
         assert main.cards[join.box].lines == (str(int(join.box.shapes[0][0])),)
+    # What comes up says its channels in its size alone.
+    ups = [s for s in places.values() if s.box.family is Family.UPSAMPLE]
+    assert {main.cards[up.box].title for up in ups} == {"up 2×2 ↑2"}
     groups = [p for p in picture(placed("unetpp")).parts if isinstance(p, Group)]
     assert sum(group.title == "concat" for group in groups) == 10
     # Between a strip and its box nothing is drawn, and the edge is there.

@@ -238,8 +238,8 @@ class Cards:
         return found
 
     def shortened(self, box: Box) -> None:
-        """Say a box's channels in its size alone, where there is little room."""
-        if self.type is FINE and box.family is Family.UPSAMPLE:
+        """Say the channels of what enlarges a map in its size alone."""
+        if box.family is Family.UPSAMPLE:
             self.brief.add(box.key)
             self.cards[box.key] = self._card(box)
 

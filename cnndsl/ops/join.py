@@ -159,9 +159,9 @@ class Split(Op):
         return 0
 
     def figure(self) -> str:
-        """`split 2`, `split 32+64`."""
+        """`split 2`, `split 32, 64`."""
         parts = self.sections if isinstance(self.sections, tuple) else (self.sections,)
-        return f"split {'+'.join(map(spoken, parts))}"
+        return f"split {', '.join(map(spoken, parts))}"
 
     def run(self, *inputs: Array, **weights: Array) -> tuple[Array, ...]:
         """Views."""

@@ -420,3 +420,11 @@ def test_no_edge_leads_to_what_reads_nothing() -> None:
     assert set(piece.wires) == {(edge.tail, edge.head) for edge in made.edges}
     text = mermaid(found)
     assert text.count("-->") == len(made.edges)
+
+
+def test_the_sizes_of_a_splits_parts_are_a_list() -> None:
+    # Joined by `+` they read as a sum, and so does a size that is one: `c+in.c − c`.
+    found = flat("a, b: split([1, 2])\n y: concat { b; a }")
+    titles = [Sayer(found)(box).title for box in plan(found).main.boxes()]
+    assert "split 1, 2" in titles
+    assert "split 1, 2" in terminal(found)

@@ -14,9 +14,9 @@ shape_text = words.shape_text
 
 
 def short_formula(value: Sym) -> str:
-    """`4·c`, `in.c/2`; nothing where it is long."""
+    """`4·c`, `in.c/2`, `c+k`; nothing where it is long."""
     text = str(value.formula).replace(" * ", "·").replace(" // ", "/")
-    text = text.replace(" - ", " − ")
+    text = text.replace(" - ", "−").replace(" + ", "+")
     text = re.sub(r"(?<=[\w\]])\.shape\[0\]", ".c", text)
     return text if len(text) <= 14 else ""
 

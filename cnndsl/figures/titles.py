@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from cnndsl.diagnostics import OpError
 from cnndsl.figures.scene import Box, Frame, Item, boxes
 from cnndsl.figures.text import short_formula, spell_argument
-from cnndsl.figures.walk import given, read, varying
+from cnndsl.figures.variants import identity
+from cnndsl.figures.walk import calls_of, given, read, varying
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
 from cnndsl.ops.words import FEW, Named, Words, ends, spoken
+from cnndsl.structure import Call, nodes_of
 from cnndsl.symbolic import Sym, strip
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
@@ -243,12 +245,8 @@ def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> objec
                 column[0] if len(set(map(strip, column))) == 1 else _named(column, rows)
                 for column in zip(*tuples, strict=True)
             )
-    formulas = {
-        short_formula(value)
-        for value in values
-        if isinstance(value, Sym) and value.formula.constant is None
-    } - {""}
-    name = formulas.pop() if len(formulas) == 1 else _parameter(values, rows)
+    formulas = {short_formula(value) if isinstance(value, Sym) else "" for value in values}
+    name = (formulas.pop() if len(formulas) == 1 else "") or _parameter(values, rows)
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if not name and len(numbers) == len(values):
         name = f"{spoken(min(numbers))}–{spoken(max(numbers))}"
@@ -297,27 +295,79 @@ def times(item: Item, frame: Frame | None = None) -> str:
 
 
 def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:
-    """`c 64`, `s 2, 1`; in a frame that shows several calls, the formulas: `m c/4`."""
-    if frame is None or len(frame.calls) <= 1:
-        rows = box.values
-        names = [name for name, _ in rows[0]] if rows else []
-        columns = [[row[place][1] for row in rows] for place in range(len(names))]
-        pairs = [
-            (name, column_text(column)) for name, column in zip(names, columns, strict=True)
-        ]
-        return tuple(f"{name} {text}".strip() for name, text in pairs if text is not None)
-    found = []
-    for name, value in box.values[0] if box.values else ():
-        if isinstance(value, Sym):
-            read = {str(atom) for atom in value.formula.atoms()}
-            own = {strip(call.block.names.get(name)) for call in frame.calls}
-            if read == {name} and len(own) == 1:
-                found.append(f"{name} {int(value)}")
-            elif text := short_formula(value):
-                found.append(text if name in read else f"{name} {text}")
-        elif value is True:
-            found.append(name)
-    return tuple(found)
+    """`c 64`, `s 2, 1`; in a frame that shows several calls, what holds for all: `m = c/4`."""
+    names = [name for name, _ in box.values[0]] if box.values else []
+    if names and frame is not None and len(frame.calls) > 1:
+        turns = _turns(box, frame)
+        return tuple(filter(None, (_argument(name, turns, box, frame) for name in names)))
+    columns = [[row[place][1] for row in box.values] for place in range(len(names))]
+    pairs = [(name, column_text(column)) for name, column in zip(names, columns, strict=True)]
+    return tuple(f"{name} {text}".strip() for name, text in pairs if text is not None)
+
+
+Turn = list[tuple[Call, Call]]
+"""The calls that a box stands for in one of its turns, each behind the call that it is in."""
+
+
+def _turns(box: Box, frame: Frame) -> list[Turn]:
+    """By turn of a box, the calls that it stands for in each call of its frame."""
+    assert box.frame is not None
+    block, own = identity(box.frame.calls[0].block), set(box.nodes)
+    places = [place for place, name in enumerate(frame.nodes[0]) if name in own]
+    found: list[Turn] = []
+    for outer, nodes in zip(frame.calls, frame.nodes, strict=True):
+        rest = {nodes[place] for place in places} - {""}
+        turn = 0
+        for call in calls_of(outer.block.body):
+            inside = {*nodes_of(call.block.body)} if identity(call.block) == block else set()
+            if inside and inside <= rest:
+                rest -= inside
+                found += [[]] if turn == len(found) else []
+                found[turn].append((outer, call))
+                turn += 1
+    return found
+
+
+def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
+    """`groups 32`, `c = 2·k`, `s`; nothing for one that is not given, or given its default."""
+    if not _chosen(name, turns, box):
+        return ""
+    every = given([call.block for call in frame.calls])
+    row_of = dict(zip(map(id, frame.calls), every, strict=True))
+    cells, values = list[object](), list[object]()
+    for turn in turns:
+        column = [_value(name, call) for _, call in turn]
+        rows, plain = [row_of[id(outer)] for outer, _ in turn], [*map(_plain, column)]
+        values += column
+        differing = set(varying(every)) if len(turn) < len(every) else set[str]()
+        read = {str(a) for v in column for n in _numbers(v) for a in n.formula.atoms()}
+        known = str(cells[-1]) if cells else ""
+        if known in rows[0] and [_plain(row[known]) for row in rows] == plain:
+            cells.append(cells[-1])
+        elif len(set(plain)) == 1 and not differing & read:
+            cells.append(strip(column[0]))
+        else:
+            cells.append(_named(column, rows))
+    if any(isinstance(cell, Named) and "–" in cell.text for cell in cells):
+        cells = [_named(values, [])]
+    text = column_text(cells)
+    if text is None or text == name:
+        return text or ""
+    number = not any(map(str.isalpha, text)) or all(not _texts(cell) for cell in cells)
+    return f"{name} {text}".strip() if number else f"{name} = {text}"
+
+
+def _value(name: str, call: Call) -> object:
+    """That of an argument, in the terms of the caller; else its default."""
+    return call.block.arguments.get(name, call.block.names.get(name))
+
+
+def _chosen(name: str, turns: Sequence[Turn], box: Box) -> bool:
+    """Whether some calls give an argument, and not what others have without giving it."""
+    assert box.frame is not None
+    usual = {_plain(_value(name, c)) for c in box.frame.calls if name not in c.block.arguments}
+    calls = [call for turn in turns for _, call in turn if name in call.block.arguments]
+    return not {_plain(_value(name, call)) for call in calls} <= usual
 
 
 def column_text(values: Sequence[object]) -> str | None:
@@ -337,6 +387,10 @@ def column_text(values: Sequence[object]) -> str | None:
     every = [spell_argument(value, whole=False) for value in values]
     if len(set(every[1:])) == 1:
         return ", ".join(texts)
-    if every == [texts[n % len(texts)] for n in range(len(every))]:
-        return ", ".join(texts) if len(every) == len(texts) else "/".join(texts)
-    return ", ".join(every) if len(every) <= FEW else f"{every[0]} … {every[-1]}"
+    if len(texts) < len(every) and every == [texts[n % len(texts)] for n in range(len(every))]:
+        return "/".join(texts)
+    if len(every) <= FEW:
+        return ", ".join(every)
+    numbers = [v for v in values if isinstance(v, int)]
+    grows = len(numbers) == len(values) and numbers == sorted({*numbers})
+    return f"{every[0]}–{every[-1]}" if grows else f"{every[0]} … {every[-1]}"

@@ -428,3 +428,52 @@ def test_the_sizes_of_a_splits_parts_are_a_list() -> None:
     titles = [Sayer(found)(box).title for box in plan(found).main.boxes()]
     assert "split 1, 2" in titles
     assert "split 1, 2" in terminal(found)
+
+
+DUAL = """
+block Conv(c: int, k: size, s: int = 1, groups: int = 1) {
+  bn -> relu -> conv(c, k, stride=s, groups=groups)
+}
+block Dual(r: int, c: int, s: int, odd: int) {
+  Conv(r, 1x1, 1) -> Conv(r, 3x3, s, groups=2) -> relu -> Conv(c + 2 * r, 1x1)
+  other: Conv(r if odd == 1 else 8, 3x3)
+}
+block Tap(d: int): x -> (next as x, tap) {
+  next: conv(8, 3, dilation=d) -> add { skip; x }
+  tap: conv(4, 1)
+}
+block Taps(n: int): x -> tap {
+  taps: for i in 0..n { Tap(2 ** i) }
+  tap: add { taps[*].tap }
+}
+"""
+TWO = "model M: image[8, H=32, W=32] -> y {\n  a: Dual(16, 4, 1, 0)\n  y: Dual(32, 8, 2, 1)\n}"
+ROW = "model M: x[8, L=256] -> y {\n  a: x -> Taps(6)\n  b: x -> Taps(6)\n  y: sub { a; b }\n}"
+
+
+def called(found: Network, block: str) -> list[tuple[str, ...]]:
+    """The arguments of the blocks that are called in another's frame."""
+    planned, say = plan(found, folding=True), Sayer(found)
+    frame = next(frame for frame in planned.frames if frame.name == block)
+    assert frame.scene is not None
+    return [say(box, frame).arguments for box in frame.scene.boxes() if box.frame]
+
+
+def test_a_call_says_all_that_it_gives_but_defaults() -> None:
+    assert called(loads(DUAL + TWO), "Dual")[:3] == [
+        ("c = r", "k 1"),
+        ("c = r", "k 3", "s", "groups 2"),
+        ("c = c+2·r", "k 1"),
+    ]
+
+
+def test_what_is_a_name_in_some_calls_alone_is_not_said_to_be_one() -> None:
+    assert called(loads(DUAL + TWO), "Dual")[3] == ("c 8–32", "k 3")
+
+
+def test_an_argument_that_grows_from_call_to_call_is_said_by_its_ends() -> None:
+    found = loads(DUAL + ROW)
+    assert called(found, "Taps") == [("d 1–32",)]
+    assert "d 1–32" in svg(drawn(found))
+    assert "d 1–32" in tikz(drawn(found)).replace("{--}", "–")
+    assert "d 1–32" in mermaid(found)

@@ -334,7 +334,7 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
         return ""
     every = given([call.block for call in frame.calls])
     row_of = dict(zip(map(id, frame.calls), every, strict=True))
-    cells, values = list[object](), list[object]()
+    cells, values, names = list[object](), list[object](), False
     for turn in turns:
         column = [_value(name, call) for _, call in turn]
         rows, plain = [row_of[id(outer)] for outer, _ in turn], [*map(_plain, column)]
@@ -348,13 +348,14 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
             cells.append(strip(column[0]))
         else:
             cells.append(_named(column, rows))
+            names = True
     if any(isinstance(cell, Named) and "–" in cell.text for cell in cells):
         cells = [_named(values, [])]
     text = column_text(cells)
     if text is None or text == name:
         return text or ""
-    number = not any(map(str.isalpha, text)) or all(not _texts(cell) for cell in cells)
-    return f"{name} {text}".strip() if number else f"{name} = {text}"
+    names = names and any(map(str.isalpha, text))
+    return f"{name} = {text}" if names else f"{name} {text}".strip()
 
 
 def _value(name: str, call: Call) -> object:

@@ -112,10 +112,8 @@ def given(blocks: Sequence[Block]) -> list[dict[str, object]]:
 
 
 def varying(arguments: Sequence[dict[str, object]]) -> tuple[str, ...]:
-    """The parameters of which the calls give different values, one of any equal pair."""
-    found: dict[tuple[str, ...], str] = {}
-    for name in arguments[0]:
-        column = tuple(spell_argument(row.get(name)) for row in arguments)
-        if len(set(column)) > 1:
-            found.setdefault(column, name)
-    return tuple(found.values())
+    """The parameters of which the calls give different values."""
+    columns = {
+        name: [spell_argument(row.get(name)) for row in arguments] for name in arguments[0]
+    }
+    return tuple(name for name, column in columns.items() if len(set(column)) > 1)

@@ -477,3 +477,22 @@ def test_an_argument_that_grows_from_call_to_call_is_said_by_its_ends() -> None:
     assert "d 1–32" in svg(drawn(found))
     assert "d 1–32" in tikz(drawn(found)).replace("{--}", "–")
     assert "d 1–32" in mermaid(found)
+
+
+def test_two_parameters_that_are_equal_everywhere_are_both_said() -> None:
+    # The block's boxes say both names, as `e1` and `e3` of SqueezeNet's.
+    found = loads(
+        "block Fire(s: int, e: int, f: int) {\n"
+        "  squeeze: conv(s, 1x1)\n  concat { conv(e, 1x1); conv(f, 3x3) }\n}\n"
+        "model M: image[3, H=32, W=32] -> y {\n  a: Fire(4, 8, 8)\n  y: Fire(6, 12, 12)\n}"
+    )
+    planned = plan(found, folding=True)
+    table = values(planned, planned.frames[0])
+    assert table is not None
+    assert [row[1:4] for row in (table.header, *table.rows)] == [
+        ("s", "e", "f"),
+        ("4", "8", "8"),
+        ("6", "12", "12"),
+    ]
+    said = [Sayer(found)(box).arguments for box in planned.main.boxes() if box.frame]
+    assert said == [("s 4", "e 8", "f 8"), ("s 6", "e 12", "f 12")]

@@ -32,7 +32,9 @@ def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> 
     first = " · ".join([*map(str, defined.citations), *counted])
     differs = "; ".join(defined.deviations)
     said = [first, "; ".join(notes), f"Differs from the paper: {differs}." if differs else ""]
-    return [line for words in said if words for line in font.lines(clean(words), 9, room)]
+    # Code in Markdown is plain words here.
+    plain = [clean(words).replace("`", "") for words in said]
+    return [line for words in plain if words for line in font.lines(words, 9, room)]
 
 
 def caption(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from cnndsl.figures import font
+from cnndsl.figures.caption import about
 from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
 from cnndsl.figures.text import label_text
+from cnndsl.network import loads
 from tests.figures.geometry import paged, shown
 
 CUT = re.compile(r"\S…|…\S")
@@ -85,3 +87,8 @@ def test_the_names_on_a_rail_are_shortened() -> None:
     assert said == {"6 levels"}
     said = {rail.words for rail in paged("ssd300_vgg16").main.piece.rails}
     assert said == {"conv4_3 … conv11_2"}
+
+
+def test_a_caption_has_no_marks_of_code() -> None:
+    head = '@deviates("with `k` times as many")\nmodel M: x[1] -> y { y: relu }\n'
+    assert about(loads(head))[-1] == "Differs from the paper: with k times as many."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from cnndsl.figures.scene import Box, Frame, Plan, Scene
 from cnndsl.figures.text import clean, count_text, label_text, shape_text, spell_argument
 from cnndsl.figures.titles import arguments_of, column_text
 from cnndsl.figures.walk import given, varying
+from cnndsl.ops.facts import Shape
 from cnndsl.structure import Call
 
 SIZE, LINE, GAP = 8.5, 12.5, 12.0
@@ -163,8 +165,7 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
         nodes = {name for call in calls for name in layers[id(call)] if name}
         cost = sum((table[name] for name in nodes), Cost())
         texts = [_cell([row[name] for row in held]) for name in names]
-        shapes = [call.outputs[0].shape for call in calls if call.outputs]
-        out = shape_text(shapes[-1]) if shapes else ""
+        out = _sizes([call.outputs[0].shape for call in calls if call.outputs])
         counted = (count_text(cost.parameters), count_text(cost.macs))
         cells.append((label, str(len(calls)), *texts, out, *counted))
     header = ("", "×" if "n" in names else "n", *names, "out", "params", "MACs")
@@ -206,6 +207,26 @@ def _paired(values: Sequence[object]) -> bool:
     texts = [spell_argument(value) for value in values]
     several = len(set(texts)) == 2 and not any(isinstance(value, float) for value in values)
     return several and len(texts) > 2 and len(set(texts[1:])) == 1
+
+
+def _sizes(shapes: Sequence[Shape]) -> str:
+    """What the calls of a row give out: one size, or the largest and the smallest map.
+
+    Where all have the same height and width, it is that of all but the first, if these agree.
+    """
+    if len({*shapes[1:]}) < 2 and len({shape[1:] for shape in shapes}) < 2:
+        return shape_text(shapes[-1]) if shapes else ""
+    large = max(shapes, key=_area)
+    last = min(reversed(shapes), key=_area)
+    small = shape_text(last)
+    if large[:1] == last[:1]:
+        small = small.removeprefix(f"{last[0]}×")
+    text = f"{shape_text(large)} … {small}"
+    return text if large != last and font.width(text, SIZE) <= CELL else "–"
+
+
+def _area(shape: Shape) -> int:
+    return math.prod(map(int, shape[1:]))
 
 
 def _cell(values: Sequence[object]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from cnndsl.figures.blocks import arranged
@@ -15,9 +17,10 @@ from cnndsl.figures.svg import svg
 from cnndsl.figures.table import rows
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.terminal import terminal
+from cnndsl.figures.text import shape_text
 from cnndsl.figures.tikz import tikz
 from cnndsl.figures.titles import Sayer
-from cnndsl.figures.values import values
+from cnndsl.figures.values import named_calls, values
 from cnndsl.files import shipped
 from cnndsl.graph import Network
 from cnndsl.network import loads
@@ -277,6 +280,39 @@ def test_a_small_backbone_is_opened_where_it_stands() -> None:
 def test_a_table_says_what_a_cell_of_two_numbers_means() -> None:
     made = svg(drawn(network("resnet50")))
     assert "two numbers: of the first, and of the others" in made
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_row_of_calls_of_several_sizes_says_the_ends(name: str) -> None:
+    planned = plan(network(name), folding=True)
+    for frame in planned.frames:
+        table = values(planned, frame)
+        if table is None:
+            continue
+        calls = named_calls(planned, frame)
+        for row in table.rows:
+            said = row[table.header.index("out")]
+            shapes = [c.outputs[0].shape for c in frame.calls if calls.get(id(c)) == row[0]]
+            alone = [row[0] for row in table.rows].count(row[0]) == 1
+            if alone and len({shape[1:] for shape in shapes}) > 1 and said != "–":
+                sizes = sorted((shape[1:] for shape in shapes), key=math.prod)
+                large, small = said.split(" … ")
+                assert large.endswith(shape_text((1, *sizes[-1])).removeprefix("1"))
+                assert small.endswith(shape_text((1, *sizes[0])).removeprefix("1×"))
+
+
+def test_a_row_of_several_sizes_says_the_largest_and_the_smallest() -> None:
+    rows = {
+        name: {row[0]: row[-3] for row in table.rows}
+        for name, block in (("stacked_hourglass", "Residual"), ("efficientdet_d0", "Separable"))
+        for planned in [plan(network(name), folding=True)]
+        for frame in planned.frames
+        if frame.name == block and (table := values(planned, frame))
+    }
+    assert rows["stacked_hourglass"]["x"] == "128×128² … 256×64²"
+    assert rows["stacked_hourglass"]["stage"] == "256×64² … 4²"
+    assert rows["efficientdet_d0"]["fpn"] == "64×64² … 4²"
+    assert rows["efficientdet_d0"]["reg"] == "64×64² … 36×4²"
 
 
 def test_a_block_within_itself_is_one_picture() -> None:

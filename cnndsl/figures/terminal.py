@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from cnndsl.figures.caption import heading
 from cnndsl.figures.layout.cards import Cards
-from cnndsl.figures.layout.strides import kept, strides
+from cnndsl.figures.layout.strides import exact, kept, named, strides
 from cnndsl.figures.plan import plan
 from cnndsl.figures.text import elide
 from cnndsl.graph import Network
@@ -18,7 +20,7 @@ def terminal(network: Network) -> str:
     planned = plan(network)
     scene = planned.main
     cards = Cards(network, scene, None)
-    planes = strides(network, scene)
+    planes, ratios = strides(network, scene), exact(network, scene)
     lanes = kept(planes, scene)
     fed, _ = scene.neighbours()
     order = {box.key: number for number, box in enumerate(scene.boxes(), 1)}
@@ -34,7 +36,7 @@ def terminal(network: Network) -> str:
         mark = ""
         if here != lane or not before:
             lane = here
-            mark = "" if here is None else f"1/{2**here}" if here >= 0 else f"{2**-here}x"
+            mark = "" if here is None else named(here, [ratios.get(box.key, Fraction(1))])
             if before:
                 lines.append(f"{'':>6} ├{'─' * 62}")
         tails = fed.get(box.key, [])

@@ -209,6 +209,23 @@ def test_a_lane_is_the_stride_that_explain_counts(step: str, lane: int) -> None:
     assert node_strides(found)[last] == lane
 
 
+@pytest.mark.parametrize(
+    ("steps", "lanes"),
+    [
+        ("conv(9, 3x3) -> pixel_shuffle(3)", ["1/1", "3×"]),
+        ("maxpool(8x8) -> conv(4, 3x3)", ["1/1", "1/8"]),
+        ("maxpool(6x6) -> conv(4, 3x3, stride=2)", ["1/1", "1/6", "1/12"]),
+        # 25 of 48 is what halves an odd size: no ratio to be read.
+        ("resize([25, 25]) -> conv(4, 3x3)", ["1/1", "1/2"]),
+        ("resize([72, 72]) -> conv(4, 3x3)", ["1/1", "3/2"]),
+    ],
+)
+def test_a_lane_is_called_what_its_maps_measure(steps: str, lanes: list[str]) -> None:
+    found = loads(f"model M: image[9, H=48, W=48] -> y {{\n y: {steps}\n}}")
+    assert [band.text for band in arranged(found).main.bands] == lanes
+    assert all(f"{lane} │" in terminal(found) for lane in lanes)
+
+
 def test_pools_side_by_side_stay_in_their_lane() -> None:
     levels = "\n".join(
         f"x -> avgpool({n}x{n}) -> conv(4, 1x1) -> resize([8, 8])" for n in (2, 4, 8)

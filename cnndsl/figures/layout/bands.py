@@ -8,7 +8,7 @@ from itertools import pairwise
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import LABEL
 from cnndsl.figures.layout.piece import Piece, Scope, Spot, bounds
-from cnndsl.figures.layout.strides import kept, strides
+from cnndsl.figures.layout.strides import exact, kept, named, strides
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network
 
@@ -85,7 +85,7 @@ Run = tuple[int, float, float]
 
 def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     """The lanes of a placed scene, where each row stands in one lane."""
-    lanes = strides(network, scene)
+    lanes, ratios = strides(network, scene), exact(network, scene)
     if piece.laned:
         found_in = kept(lanes, scene).items()
         lanes = {key: lane for key, lane in found_in if key not in piece.between}
@@ -103,7 +103,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
             number += 1
             if above is None or below is None:
                 continue
-            text = f"1/{2**lane}" if lane >= 0 else f"{2**-lane}×"
+            here = [s.box.key for s in spots if lanes.get(s.box.key) == lane]
+            text = named(lane, (ratios[key] for key in here if key in ratios))
             tinted = piece.stepped or number % 2 == 1
             found.append(Band(left, right, above, below, text, tinted))
     return found

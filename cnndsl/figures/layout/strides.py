@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from cnndsl.figures.scene import Scene
@@ -14,16 +14,14 @@ from cnndsl.structure import Tensor
 
 WINDOWED = (Family.CONV, Family.DEPTHWISE)
 """Families whose result may be a plane of one place: SSD's last level."""
+UNEVEN, FINEST = 0.1, 16
+"""How close log2 of an uneven stride is to its lane, and the most that it is a fraction of."""
 
 
 def strides(network: Network, scene: Scene) -> dict[str, int]:
     """log2 of the stride of every box that still has a plane."""
     of_node = node_strides(network)
-    found = {
-        key: of_node[tensor.node]
-        for key, tensor in leaving(network, scene).items()
-        if tensor.node in of_node
-    }
+    found = {key: _lane(stride) for key, stride in exact(network, scene).items()}
     for box in scene.boxes():
         # Side by side on several levels: it stands in none of them.
         if box.beside > 1 and len({of_node[name] for name in box.nodes if name in of_node}) > 1:
@@ -31,19 +29,50 @@ def strides(network: Network, scene: Scene) -> dict[str, int]:
     return found | _abreast(scene, found)
 
 
+def exact(network: Network, scene: Scene) -> dict[str, Fraction]:
+    """The stride of what leaves each box, where that is a plane."""
+    _, of_node = _strides(network)
+    leave = leaving(network, scene)
+    return {k: of_node[tensor.node] for k, tensor in leave.items() if tensor.node in of_node}
+
+
+def named(lane: int, found: Iterable[Fraction]) -> str:
+    """What a lane is called: `1/8`, `3×`, `2/3`, by the stride that most in it have.
+
+    One that is neither n nor 1/n but close to the lane's is of sizes that do not divide.
+    """
+    known = Counter(stride for stride in found if _lane(stride) == lane)
+    stride = max(known, key=lambda one: (known[one], one), default=Fraction(2) ** lane)
+    if 1 not in stride.as_integer_ratio():
+        near = abs(math.log2(stride) - lane) < UNEVEN
+        stride = Fraction(2) ** lane if near else stride.limit_denominator(FINEST)
+    down, up = stride.as_integer_ratio()
+    return f"{up}×" if down == 1 != up else f"{up}/{down}"
+
+
 def node_strides(network: Network) -> dict[str, int]:
     """log2 of the stride of every node that has a plane; rows of boxes have none."""
+    return _strides(network)[0]
+
+
+def _strides(network: Network) -> tuple[dict[str, int], dict[str, Fraction]]:
+    """The same, and the strides."""
     if not _LAST or _LAST[0][0] is not network:
-        _LAST[:] = [(network, _node_strides(network))]
-    return _LAST[0][1]
+        found = _node_strides(network)
+        _LAST[:] = [(network, {name: _lane(stride) for name, stride in found.items()}, found)]
+    return _LAST[0][1:]
 
 
-_LAST: list[tuple[Network, dict[str, int]]] = []
+_LAST: list[tuple[Network, dict[str, int], dict[str, Fraction]]] = []
 """The last network that was asked about: its layouts are many."""
 
 
-def _node_strides(network: Network) -> dict[str, int]:
-    found: dict[str, float] = {}
+def _lane(stride: Fraction) -> int:
+    return round(math.log2(stride))
+
+
+def _node_strides(network: Network) -> dict[str, Fraction]:
+    found: dict[str, Fraction] = {}
     for node in network:
         shape = network.shapes[node.name][0]
         operands = [tail for tail, _ in network.operands(node.name)]
@@ -52,19 +81,21 @@ def _node_strides(network: Network) -> dict[str, int]:
             continue
         if not before:
             if shape[-1] > 1:
-                found[node.name] = 0.0
+                found[node.name] = Fraction(1)
             continue
         size = network.shapes[before[0]][0][-1]
         if _plane(node.op.family, shape, size):
             known = [found.get(tail) for tail in operands]
-            # Of a join whose operands differ, as pooled planes do, the most common lane.
-            lanes = Counter(_through(network, node, known))
-            found[node.name] = max(lanes, key=lambda lane: (lanes[lane], lane))
-    return {name: round(lane) for name, lane in found.items()}
+            # Of a join whose operands differ, as pooled planes do, the most common one.
+            counts = Counter(_through(network, node, known))
+            found[node.name] = max(counts, key=lambda stride: (counts[stride], stride))
+    return found
 
 
-def _through(network: Network, node: Node, operands: Sequence[float | None]) -> list[float]:
-    """log2 of the stride behind a node, by each operand that it goes along.
+def _through(
+    network: Network, node: Node, operands: Sequence[Fraction | None]
+) -> list[Fraction]:
+    """The stride behind a node, by each operand that it goes along.
 
     It is how far a unit's place moves from one to the next, as `explain` counts it. What
     reads everything makes a plane of another size.
@@ -74,15 +105,15 @@ def _through(network: Network, node: Node, operands: Sequence[float | None]) -> 
     along = node.op.reads(*inputs)[0].axes[last]
     found = []
     for (operand, axis), taps in along.items():
-        lane = operands[operand]
-        if axis == last and lane is not None:
-            found.append(lane + math.log2(Fraction(taps.advance, taps.period)))
-    number, lane = next((n, lane) for n, lane in enumerate(operands) if lane is not None)
+        stride = operands[operand]
+        if axis == last and stride is not None:
+            found.append(stride * Fraction(taps.advance, taps.period))
+    number, stride = next((n, one) for n, one in enumerate(operands) if one is not None)
     sizes = inputs[number][1:], shape[1:]
     ratios = {Fraction(int(a), int(b)) for a, b in zip(*sizes, strict=False)}
     if found or along or len(ratios) > 1:
-        return found or [lane]
-    return [lane + math.log2(ratios.pop())]
+        return found or [stride]
+    return [stride * ratios.pop()]
 
 
 def _abreast(scene: Scene, lanes: dict[str, int]) -> dict[str, int]:

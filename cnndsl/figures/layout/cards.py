@@ -39,6 +39,8 @@ class Type:
 
 
 FINE = Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0)
+CELLED = replace(FINE, title=8.0, bold=10.0)
+"""In the cells of a matrix where room is shortest: as small as may be."""
 TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
 """By how narrow the page is: 8 pt titles, at last 7 pt."""
 LEVELS = len(TYPES)
@@ -174,6 +176,7 @@ class Cards:
         self.least, self.most = WIDTHS[narrow]
         self.inset, self.short = INSETS[narrow], SHORT[narrow]
         self.type = TYPES[narrow]
+        self.celltype = CELLED if narrow == LEVELS - 1 else self.type
         self.frame = frame
         self.leaving = leaving(network, scene)
         self.spans = spans(network, scene)
@@ -206,11 +209,12 @@ class Cards:
 
     def celled(self, box: Box) -> None:
         """Turn a box into a cell of a matrix, which says the operation alone."""
-        said, face = self.say(box, self.frame), self.type
+        said, face = self.say(box, self.frame), self.celltype
         titles = font.lines(clean(said.title) + self.times(box), face.title, CELL, bold=True)
         titles = [font.fitted(line, face.title, CELL, bold=True) for line in titles]
         lines = self._lines(self._small(box), [], CELL, CELL)
-        wide = max(*map(self._bold, titles), *(font.width(x, face.small) for x in lines), 0.0)
+        wide = max(0.0, *(font.width(line, face.title, bold=True) for line in titles))
+        wide = max(wide, *(font.width(x, face.small) for x in lines), 0.0)
         high = face.bold * len(titles) + face.grey * len(lines) + 7
         optional = self.cards[box.key].optional
         wide += 6 if self.narrow == LEVELS - 1 else 10

@@ -107,7 +107,8 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     children: list[Part] = [] if card.bare else list(_outline(spot, card, role))
     if card.taps:
         children += _taps(spot, *card.taps, role, cards.inset)
-    children += _words(spot, card, cards.type, (TAPS + cards.inset) / 2 if card.taps else 0.0)
+    face = cards.celltype if card.cell else cards.type
+    children += _words(spot, card, face, (TAPS + cards.inset) / 2 if card.taps else 0.0)
     data: tuple[tuple[str, str], ...] = (
         ("count", str(spot.box.count)),
         ("layers", str(len(spot.box.nodes))),

@@ -42,7 +42,7 @@ class Room:
     steep: float = 0.3
 
 
-USUAL, TIGHT = Room(), Room(14.0, 4.0, 10.0, 16.0, 0.25)
+USUAL, TIGHT = Room(), Room(14.0, 4.0, 8.0, 16.0, 0.42)
 LABELLED = 9.0
 """Over a box that has a label."""
 HEAD, FOOT = 18.0, 14.0
@@ -127,6 +127,11 @@ def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
         cards.levelled(box[key])
     for key in (key for way in mesh.ways.values() for key in way):
         cards.celled(box[key])
+    for (*_, level), (_, *then) in zip(mesh.sources, mesh.sums, strict=False):
+        # A row says its size once.
+        for key in then:
+            if cards.shape(box[key]) == cards.shape(box[level]):
+                cards.unlisted(box[key])
     for join, *then in mesh.sums:
         ends = {cards[box[key]].title for key in then}
         for key in (join, *(key for key in then if cards[box[key]].label in ends)):
@@ -232,7 +237,7 @@ def _matrix(
     small = cards.type.small
     foot = max(bounds(spot)[3] for spot in done.spots)
     room = _room(cards)
-    left, sides = x + room.bus, list[float]()
+    left, sides = x + room.beside, list[float]()
     x = left
     for row, chain in enumerate(mesh.sources):
         words = f"from {cards[box[chain[0]]].title}"
@@ -272,7 +277,7 @@ def _matrix(
                 count, text, left - room.beside / 2, sides, [*feet[:-1], foot]
             )
         done.height += FOOT
-    done.right = x - room.beside + 4
+    done.right = x - room.beside
 
 
 def _corner(

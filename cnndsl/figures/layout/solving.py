@@ -171,18 +171,29 @@ class _Columns:
         joins = [self.root(key) for key in self.group if len(above[key]) > 1]
         for join in dict.fromkeys(reversed(joins)):
             x[join] = max(x[join], self._most(x, join))
+        counts = Counter(map(self.root, self.group))
+        alone = [key for key in self.group if counts[key] == 1]
         if not self.stepped:
+            self._under(x, alone)
             return
         for pool, box in pairwise(self.grid.spine):
             if pool in self.grid.between:
                 x[pool] = max(x[pool], min(x[self.root(box)], self._most(x, pool)))
-        counts = Counter(map(self.root, self.group))
-        for key in [key for key in self.group if counts[key] == 1]:
+        for key in alone:
             tails, heads = above[key], self.roles.below[key]
             level = [self.roles.level(key, other) for other in (*tails, *heads)]
             if level == [True, True] and key not in self.grid.foot:
                 # A crop, in the middle.
                 x[key] = max(x[key], (x[key] + self._most(x, key)) / 2)
+
+    def _under(self, x: dict[str, float], keys: list[str]) -> None:
+        """Stand what is led to from a higher lane under what leads there, where it has room."""
+        cells = self.grid.cells
+        for key in keys:
+            tails = self.roles.above[key]
+            if len(tails) == 1 and cells[tails[0]][0] < cells[key][0]:
+                wish = x[self.root(tails[0])]
+                x[key] = max(x[key], min(wish, self._most(x, key)))
 
     def _most(self, x: dict[str, float], one: str) -> float:
         """How far to the right a place may be."""

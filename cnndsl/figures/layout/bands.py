@@ -31,13 +31,6 @@ class Band:
     low: bool = False
     first: bool = False
 
-    def cornered(self, piece: Piece) -> bool:
-        """Whether its right corner is free for its name."""
-        left, foot = self.right - CORNER, self.bottom - 2 if self.low else self.top + 12
-        return not any(
-            s.right > left and s.top - 10 < foot < s.bottom + 12 for s in piece.spots
-        )
-
     def begun(self, piece: Piece) -> bool:
         """Whether its upper left corner is free for its name."""
         right, foot = self.left + CORNER, self.top + 12
@@ -47,22 +40,29 @@ class Band:
         )
 
     def clear(self, piece: Piece) -> Band:
-        """With its name in a right corner that no line crosses, or without it."""
+        """With its name in a corner that is free, at the right if one is, or without it."""
+        corners = [replace(self, low=low, first=first) for first, low in CORNERS]
+        return next((b for b in (self, *corners) if b.free(piece)), replace(self, text=""))
+
+    def free(self, piece: Piece) -> bool:
+        """Whether nothing stands or runs where its name is to be."""
+        wide = max(CORNER, 5 + font.width(self.text, LABEL))
+        left = self.left if self.first else self.right - wide
+        foot = self.bottom - 2 if self.low else self.top + 12
+        if any(
+            bounds(s)[2] > left and s.left < left + wide and s.top - 10 < foot < s.bottom + 12
+            for s in piece.spots
+        ):
+            return False
         lines = [*piece.wires.values(), *(one for more in piece.more.values() for one in more)]
-        for band in (self, replace(self, low=True)):
-            right, foot = band.right - 3, band.bottom - 2 if band.low else band.top + 10
-            left = right - 2 - font.width(band.text, LABEL)
-            crossed = any(
-                min(x1, x2) < right
-                and max(x1, x2) > left
-                and min(y1, y2) < foot
-                and max(y1, y2) > foot - 10
-                for line in lines
-                for (x1, y1), (x2, y2) in pairwise(line)
-            )
-            if band.cornered(piece) and not crossed:
-                return band
-        return replace(self, text="")
+        return not any(
+            min(x1, x2) < left + wide
+            and max(x1, x2) > left
+            and min(y1, y2) < foot
+            and max(y1, y2) > foot - 10
+            for line in lines
+            for (x1, y1), (x2, y2) in pairwise(line)
+        )
 
     def turned(self, axis: float) -> Band:
         """The band of a picture that runs to the right, whose axis is so far down."""
@@ -72,6 +72,8 @@ class Band:
 
 CORNER = 28.0
 """The width of a name in a lane's corner."""
+CORNERS = (False, False), (False, True), (True, False), (True, True)
+"""In which of them, at the left or not and low or not, a name stands if it is free."""
 WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
 """Room for a name in a band's corner, half of what parts two bands, and beside a box."""
 OVER, UNDER, LOW = 21.0, 8.0, 11.0

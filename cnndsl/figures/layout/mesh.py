@@ -138,7 +138,7 @@ def woven(mesh: Mesh, scene: Scene, cards: Cards, naming: Naming) -> Piece:
             cards.hushed(box[key])
     rows = range(max(len(mesh.sources), len(mesh.sums)))
     middles = _middles(mesh, box, cards, rows)
-    done = Piece(4, 0, 0, laned=True)
+    done = Piece(0, 0, 0, laned=True)
     x = _columns(done, [chain[::-1] for chain in mesh.sources], box, cards, middles, 0, -1)
     low = min(spot.left for spot in done.spots)
     done.spots = [replace(spot, x=spot.x - low) for spot in done.spots]

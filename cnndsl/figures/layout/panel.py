@@ -82,8 +82,8 @@ class Panel:
             found = [replace(band, aside=True, first=True) for band in found]
         elif piece.laned and way.narrow == LEVELS - 1:
             # No room for a gutter: their names stand in the corners that are free.
-            found = [band for band in found if band.cornered(piece)]
             found = [replace(band, aside=True).clear(piece) for band in found]
+            found = [band for band in found if band.text]
         if frame and piece.spots and not piece.laned:
             # Nothing is led from it: it ends with its last box.
             foot = max(foot for *_, foot in piece.taken)

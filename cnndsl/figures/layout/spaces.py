@@ -51,7 +51,8 @@ def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
         beside = any(s.left < hole.right and s.bottom > band.top for s in piece.spots)
         if beside and band.top < hole.top - GAP:
             return replace(band, bottom=min(band.bottom, hole.top - GAP))
-        return replace(band, left=max(band.left, hole.right + APART - WORDS + gutter))
+        band = replace(band, left=max(band.left, hole.right + APART - WORDS + gutter))
+        return band.clear(piece) if band.first else band
     return band
 
 

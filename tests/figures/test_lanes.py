@@ -1,0 +1,47 @@
+"""Networks of blocks over several lanes, on a full page."""
+
+from __future__ import annotations
+
+from math import atan2, degrees
+
+from cnndsl.figures.layout.panel import Panel
+from tests.figures.geometry import paged
+
+
+def exchange() -> Panel:
+    """HRNet's, as its page opens it."""
+    found = paged("hrnet_w18")
+    (panel,) = (p for p in found.insets if p.frame and p.frame.title == "Exchange")
+    return panel
+
+
+def test_a_fan_that_a_full_page_opens_is_not_steep() -> None:
+    lines = [fan.line for fan in exchange().piece.fans]
+    assert max(degrees(atan2(abs(y2 - y1), x2 - x1)) for (x1, y1), (x2, y2) in lines) < 68
+
+
+def test_a_row_of_a_fan_says_its_size_once() -> None:
+    panel = exchange()
+    words = [line for spot in panel.piece.spots for line in panel.cards[spot.box].lines]
+    assert sum("18×56²" in line for line in words) == 1
+
+
+def test_what_a_higher_lane_leads_to_stands_under_what_leads_there() -> None:
+    main = paged("hrnet_w18").main
+    steps = {
+        s.box.key for s in main.piece.spots if main.cards[s.box].label in ("t2", "t3", "t4")
+    }
+    lines = [line for (_, head), line in main.piece.wires.items() if head in steps]
+    assert len(lines) == 3
+    assert all(abs(x - line[0][0]) < 0.1 for line in lines for x, _ in line)
+
+
+def test_every_lane_of_a_full_page_has_its_name_in_a_free_corner() -> None:
+    assert [band.text for band in paged("hrnet_w18").bands] == [f"1/{2**n}" for n in range(6)]
+
+
+def test_no_lane_of_a_full_page_goes_on_to_what_stands_beside_all() -> None:
+    found = paged("ssd300_vgg16")
+    ((_, fold),) = found.main.piece.folds
+    assert len(found.bands) > 3
+    assert all(band.right <= fold for band in found.bands)

@@ -26,6 +26,7 @@ def opened(page: Page) -> set[str]:
         ("efficientdet_d0", {"MBConv", "Separable", "SqueezeExcite", "Head"}),
         ("faster_rcnn_resnet50_fpn", {"Bottleneck", "RPN", "RPNHead", "BoxHead"}),
         ("retinanet_resnet50_fpn", {"Bottleneck", "RetinaHead"}),
+        ("mask_rcnn_resnet50_fpn", {"Bottleneck", "RPN"}),
         ("lraspp_mobilenetv3", {"Bneck", "SqueezeExcite"}),
         ("yolov8n", {"C2f", "Detect"}),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import atan2, degrees
 
+import pytest
+
 from cnndsl.figures.layout.panel import Panel
 from tests.figures.geometry import paged
 
@@ -45,3 +47,28 @@ def test_no_lane_of_a_full_page_goes_on_to_what_stands_beside_all() -> None:
     ((_, fold),) = found.main.piece.folds
     assert len(found.bands) > 3
     assert all(band.right <= fold for band in found.bands)
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18", "yolov8n", "ssdlite320_mobilenetv3"])
+def test_what_leads_down_to_what_stands_under_a_box_is_straight(name: str) -> None:
+    piece = paged(name).main.piece
+    place = {spot.box.key: spot for spot in piece.spots}
+    found = 0
+    for (tail, head), line in piece.wires.items():
+        one, two = place[tail], place[head]
+        under = one.left + 11 <= two.x <= one.right - 11
+        if under and line[0][1] == one.bottom and line[-1][1] == two.top:
+            found += 1
+            assert all(abs(x - two.x) < 0.1 for x, _ in line), (tail, head)
+    assert found > 3
+
+
+def test_what_stands_beside_lanes_is_as_near_as_its_rails_and_their_names_let_it() -> None:
+    for name in ("mask_rcnn_resnet50_fpn", "ssdlite320_mobilenetv3", "retinanet_resnet50_fpn"):
+        piece = paged(name).main.piece
+        last = max(rail.trunk[0][0] for rail in piece.rails)
+        beside = [spot for spot in piece.spots if spot.left > last]
+        nearest = min([*(s.left for s in beside), *(s.x for s in piece.scopes if s.x > last)])
+        wide = [rail.labels[0][2] - rail.labels[0][0] for rail in piece.rails]
+        assert all(wide)
+        assert nearest - last < max(*wide, 24) + 32

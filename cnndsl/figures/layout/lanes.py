@@ -26,8 +26,6 @@ ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 INFINITE = float("inf")
 TALL = 15.0
 """From the first and the last lane of a box over several to its ends."""
-APART = 100.0
-"""Between the lanes and what stands beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,10 @@ def settled(
             or [spot_of(leaf_at[owner[tail]], tail).y]
             for tail, head in beside.edges
         }
-        joins, buses, single = _bundled(beside.edges, joins, columns[-1], sources)
-        wanted += [entering(ends, leaf_at[owner[ends[0]]], joins) for ends in single]
+        at = {tail: leaf_at[owner[tail]] for tail, _ in beside.edges}
+        joins, buses, single = _bundled(beside.edges, joins, columns[-1], sources, at)
+        wanted += [entering(ends, at[ends[0]], joins) for ends in single]
         for bus in buses:
-            at = {tail: leaf_at[owner[tail]] for tail, _ in bus.sources}
-            bus.called(at)
             wanted += bus.wanted(at, _tracks(rows))
         tracks += _gaps(columns[-1], joins)
         levels += [s.top - step for s in joins.spots for step in (8, 16)]
@@ -125,20 +122,22 @@ def settled(
 
 
 def _bundled(
-    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
+    edges: list[Ends],
+    joins: Piece,
+    right: float,
+    sources: Mapping[str, list[float]],
+    leaves: Mapping[str, Piece],
 ) -> tuple[Piece, list[Bus], list[Ends]]:
     """What stands beside the lanes, the levels led there in one line, and the other edges.
 
-    It stands as far away as these lines need room beside each other.
+    It stands as far away as these lines and their names need room beside each other.
     """
-    buses = buses_of(edges, joins, right, sources)
+    buses = buses_of(edges, joins, right, sources, leaves)
     bundled = {ends for bus in buses for ends in bus.edges}
     single = [ends for ends in edges if ends not in bundled]
-    more = TRACK * (len(single) + 2 * len(buses) + 4) - APART
-    if more <= 0:
-        return joins, buses, single
+    more = max(TRACK * (len(single) + 2 * len(buses) + 4), *(bus.lacks for bus in buses), 0.0)
     joins = joins.moved(more, 0)
-    return joins, buses_of(edges, joins, right, sources), single
+    return joins, buses_of(edges, joins, right, sources, leaves), single
 
 
 def _called(
@@ -346,7 +345,7 @@ def _beside(
         # What leads to the highest reader passes over the rails of the others.
         y = min(y, min(fed) - min(entered) - TALL)
     y = max(min(y, foot - piece.height), 0.0)
-    return piece.moved(right + APART + piece.left, y)
+    return piece.moved(right + piece.left, y)
 
 
 def _tall(piece: Piece, x: float, ys: list[float]) -> Piece:
@@ -586,4 +585,7 @@ def _wanted(
         heads.append(Port(into, last.bottom, UP, 0 if rising else 16))
     if all(sided) and not level and not rising:
         tails[0], heads[0] = down
+        if _leaving(first, last.x) == last.x:
+            # Straight down to what stands under any part of the box.
+            tails[0] = Port(last.x, foot[-1][1], DOWN)
     return Wanted(ends, tuple(tails), tuple(heads))

@@ -15,6 +15,8 @@ from cnndsl.figures.text import clean, label_text, levels_text
 
 TRACK = 8.0
 """Between two lines that run beside each other."""
+NAMES = 50.0
+"""The most room that is made for the names of levels."""
 
 
 @dataclass(slots=True)
@@ -26,7 +28,7 @@ class Bus:
     sources: list[tuple[str, float]]
     """The boxes that give the levels, and how far down each leaves its box."""
     heads: list[Spot]
-    names: list[str] = field(default_factory=list)
+    names: list[str]
     """Of the levels, in order."""
     led: list[tuple[str, Line]] = field(default_factory=list)
     """From each level to the upright line."""
@@ -36,10 +38,16 @@ class Bus:
         """Of each box to each reader."""
         return [(tail, head.box.key) for tail, _ in self.sources for head in self.heads]
 
-    def called(self, leaves: Mapping[str, Piece]) -> None:
-        """Name the levels."""
-        for tail, count in Counter(tail for tail, _ in self.sources).items():
-            self.names += names_of(spot_of(leaves[tail], tail), count)
+    @property
+    def room(self) -> float:
+        """For its words, from the upright line to the nearest reader."""
+        return min(head.left for head in self.heads) - self.x - ASIDE - TRACK
+
+    @property
+    def lacks(self) -> float:
+        """By how much that is too little for the names of its levels, if these are short."""
+        wide = min(font.width(clean(levels_text(self.names)), LABEL, bold=True), NAMES)
+        return wide + TRACK - self.room
 
     def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
         """A way from each level to the upright line, straight if it can be."""
@@ -77,18 +85,24 @@ class Bus:
         ys = [y for _, y in joints] + [head.y for head in self.heads]
         trunk = ((self.x, min(ys)), (self.x, max(ys)))
         ways = tuple(self.ways())
-        room = min(way[-1][0] for way in ways) - self.x - ASIDE - TRACK
         names = [name for name in self.names if name]
         shorter = [f"{names[0]} … {names[-1]}", f"{len(names)} levels"] if names else []
         texts = map(clean, [levels_text(self.names), *shorter, ""])
-        words = next(text for text in texts if font.width(text, LABEL, bold=True) <= room)
+        words = next(text for text in texts if font.width(text, LABEL, bold=True) <= self.room)
         return Rail(trunk, ways, joints, words)
 
 
 def buses_of(
-    edges: list[Ends], joins: Piece, right: float, sources: Mapping[str, list[float]]
+    edges: list[Ends],
+    joins: Piece,
+    right: float,
+    sources: Mapping[str, list[float]],
+    leaves: Mapping[str, Piece],
 ) -> list[Bus]:
-    """Levels that are led in one line; that of a higher reader is further to the left."""
+    """Levels that are led in one line; that of a higher reader is further to the left.
+
+    They are named after the boxes that give them, which are in the `leaves`.
+    """
     fed: dict[str, list[tuple[str, float]]] = {}
     for tail, head in edges:
         fed.setdefault(head, []).extend((tail, y) for y in sources[tail])
@@ -99,7 +113,17 @@ def buses_of(
         if len(fed.get(spot.box.key, ())) >= LEAST and not near:
             groups.setdefault(tuple(sorted(fed[spot.box.key])), []).append(spot)
     return [
-        Bus(number, right + TRACK * (3 + 2 * number), list(levels), heads)
+        Bus(
+            number,
+            right + TRACK * (3 + 2 * number),
+            list(levels),
+            heads,
+            [
+                name
+                for tail, count in Counter(tail for tail, _ in levels).items()
+                for name in names_of(spot_of(leaves[tail], tail), count)
+            ],
+        )
         for number, (levels, heads) in enumerate(groups.items())
     ]
 

@@ -15,8 +15,6 @@ from cnndsl.figures.text import clean, label_text, levels_text
 
 TRACK = 8.0
 """Between two lines that run beside each other."""
-NAMES = 50.0
-"""The most room that is made for the names of levels."""
 
 
 @dataclass(slots=True)
@@ -44,9 +42,15 @@ class Bus:
         return min(head.left for head in self.heads) - self.x - ASIDE - TRACK
 
     @property
+    def texts(self) -> list[str]:
+        """The names of its levels, and shorter: the first and the last."""
+        names = [name for name in self.names if name] or [""]
+        return [*map(clean, (levels_text(self.names), f"{names[0]} … {names[-1]}"))]
+
+    @property
     def lacks(self) -> float:
-        """By how much that is too little for the names of its levels, if these are short."""
-        wide = min(font.width(clean(levels_text(self.names)), LABEL, bold=True), NAMES)
+        """By how much that is too little for these names."""
+        wide = min(font.width(text, LABEL, bold=True) for text in self.texts)
         return wide + TRACK - self.room
 
     def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
@@ -85,10 +89,8 @@ class Bus:
         ys = [y for _, y in joints] + [head.y for head in self.heads]
         trunk = ((self.x, min(ys)), (self.x, max(ys)))
         ways = tuple(self.ways())
-        names = [name for name in self.names if name]
-        shorter = [f"{names[0]} … {names[-1]}", f"{len(names)} levels"] if names else []
-        texts = map(clean, [levels_text(self.names), *shorter, ""])
-        words = next(text for text in texts if font.width(text, LABEL, bold=True) <= self.room)
+        wide = {text: font.width(text, LABEL, bold=True) for text in self.texts}
+        words = next(text for text in self.texts if wide[text] <= self.room)
         return Rail(trunk, ways, joints, words)
 
 

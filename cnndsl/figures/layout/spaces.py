@@ -35,7 +35,7 @@ def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
     main.x = gutter + main.piece.left + (LIFT + 1 if aside else 0)
     main.y = max([edge, *(-band.top for band in main.bands if main.piece.stepped)])
     holes = _holes(main, *room, gutter)
-    right = main.x + main.piece.right + (4 if gutter or not main.piece.laned else 0)
+    right = main.x + main.piece.right + (4 if gutter or not main.piece.lanes else 0)
     whole = (right, main.y + main.piece.height + edge)
     main.space = whole, [hole.moved(main.x, main.y) for hole in holes]
     return main.space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, combinations, pairwise
 from math import dist
@@ -1033,6 +1034,18 @@ def test_a_zone_cuts_no_box(name: str, direction: str) -> None:
             held = {lanes[key] for key in scope.keys if key in lanes}
             if len(held) < 2 and across[0] < at < across[1]:
                 assert not any(low + 2 < side < low + long - 2 for side in sides)
+
+
+@pytest.mark.parametrize("name", ["fcn8s", "unet", "unet3d", "segnet"])
+@pytest.mark.parametrize("found", [shown, paged])
+def test_the_edge_of_a_lane_runs_through_no_words_of_an_output(
+    name: str, found: Callable[[str], Page]
+) -> None:
+    main = found(name).main
+    ends = [spot for spot in main.piece.spots if not spot.box.nodes]
+    for band in main.bands:
+        for side in (band.top, band.bottom):
+            assert not any(spot.top + 1 < side < spot.bottom - 1 for spot in ends)
 
 
 def test_a_column_is_added_only_where_it_saves_a_quarter() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -81,6 +82,7 @@ OVER, UNDER, LOW = 21.0, 8.0, 11.0
 their labels stand under them."""
 SIDE = 4.0
 """The least of the last, where it has no more room."""
+INFINITE = float("inf")
 Run = tuple[int, float, float]
 """A lane with its upper and its lower side."""
 
@@ -88,15 +90,18 @@ Run = tuple[int, float, float]
 def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     """The lanes of a placed scene, where each row stands in one lane."""
     lanes, ratios = strides(network, scene), exact(network, scene)
+    planes, ends = kept(lanes, scene), {box.key for box in scene.boxes() if not box.nodes}
     if piece.laned:
-        found_in = kept(lanes, scene).items()
-        lanes = {key: lane for key, lane in found_in if key not in piece.between}
+        lanes = {key: lane for key, lane in planes.items() if key not in piece.between}
+    hung = {
+        planes[s.box.key]: s.bottom for s in piece.spots if s.box.key in piece.between & ends
+    }
     found: list[Band] = []
     number = 0
     for left, right, spots in columns(piece):
         runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(spots, lanes)
         scopes = [scope for scope in piece.scopes if left <= scope.x < right]
-        seams = _seams(runs, spots, scopes, {} if piece.laned else lanes)
+        seams = _seams(runs, spots, scopes, {} if piece.laned else lanes, hung)
         sides = [*pairwise(seams)]
         if piece.stepped:
             under = LOW if any(spot.low and spot.words for spot in spots) else UNDER
@@ -123,12 +128,17 @@ def _apart(sides: list[tuple[float, float]]) -> list[tuple[float | None, float |
 
 
 def _seams(
-    runs: list[Run], spots: list[Spot], scopes: list[Scope], lanes: dict[str, int]
+    runs: list[Run],
+    spots: list[Spot],
+    scopes: list[Scope],
+    lanes: dict[str, int],
+    hung: Mapping[int, float],
 ) -> list[float | None]:
     """Where each lane begins and the last one ends: nothing where that would cut a box.
 
     It cuts no outline either, but of what stands in both of the lanes that meet there. What
-    holds boxes of a lane and goes on over its end is all in it.
+    holds boxes of a lane and goes on over its end is all in it. So are the words of an output
+    that hang there: their foot is `hung`.
     """
     ends = [(bounds(spot)[1], bounds(spot)[3]) for spot in spots]
     held = [(s, {lanes[key] for key in s.keys if key in lanes}) for s in scopes]
@@ -145,7 +155,7 @@ def _seams(
             inner = []
         else:
             low, high = above[2], below[1]
-            wish = (low + high) / 2
+            wish = max((low + high) / 2, hung.get(above[0], -INFINITE) + 2 * SEAM)
         walls = [*ends, *((s.y, s.y + s.height) for s, _ in held)] if lanes else []
         walls = [wall for wall in walls if wall not in inner]
         asked = [wish, *(y for top, foot in walls for y in (top - SIDE, foot + SIDE))]

@@ -26,6 +26,8 @@ ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 INFINITE = float("inf")
 TALL = 15.0
 """From the first and the last lane of a box over several to its ends."""
+HUNG = 12.0
+"""From a box to the words of its output, where they stand between two lanes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,11 @@ def settled(
     done = Piece(0, columns[-1], rows[-1], laned=True, between=between, stepped=grid.stepped)
     done.lanes = _sides({*ys} - loose(grid, roles, way.narrow), rows) if roles.spans else {}
     leaf_at: dict[str, Piece] = {}
-    for key, (lane, row, _) in grid.cells.items():
-        piece = leaves[key]
-        leaf_at[key] = piece.moved(place[key], ys[lane, row] - _middle(piece))
+    for key in grid.cells:
+        tails = roles.above[key] if key in between else ()
+        leaf_at[key] = leaves[key].moved(place[key], _top(key, tails, grid, leaves, ys))
         if key in roles.spans:
-            leaf_at[key] = _tall(piece, place[key], [ys[on, 0] for on in roles.over(key)])
+            leaf_at[key] = _tall(leaves[key], place[key], [ys[on, 0] for on in roles.over(key)])
         if (grid.stepped or key not in grid.spine) and len(leaf_at[key].spots) == 1:
             leaf_at[key].spots = [_called(key, leaf_at[key], roles, grid, place, cards)]
         done.take(leaf_at[key])
@@ -513,6 +515,23 @@ def _shared(
         if apart and len(above) <= len(below):
             found |= dict(pairs)
     return found
+
+
+def _top(
+    key: str,
+    tails: Sequence[str],
+    grid: Grid,
+    leaves: Mapping[str, Piece],
+    ys: Mapping[tuple[int, int], float],
+) -> float:
+    """Where a node begins; the words of an output under its box keep to the lane of that."""
+    lane, row, column = grid.cells[key]
+    top = ys[lane, row] - _middle(leaves[key])
+    for tail in tails if not leaves[key].spots[0].box.nodes else ():
+        if grid.cells[tail] == (lane, row - 1, column):
+            over = leaves[tail]
+            top = min(top, ys[lane, row - 1] - _middle(over) + over.height + HUNG)
+    return top
 
 
 def _middle(piece: Piece) -> float:

@@ -1048,6 +1048,27 @@ def test_the_edge_of_a_lane_runs_through_no_words_of_an_output(
             assert not any(spot.top + 1 < side < spot.bottom - 1 for spot in ends)
 
 
+def test_a_vector_between_two_lanes_stands_in_none() -> None:
+    main = arranged(network("spatial_transformer")).main
+    lanes = strides(network("spatial_transformer"), main.scene)
+    vectors = [spot for spot in main.piece.spots if spot.box.key not in lanes]
+    assert len(vectors) == 9
+    for band in main.bands:
+        inside = [s for s in vectors if band.left < s.x < band.right]
+        assert not any(band.top < spot.y < band.bottom for spot in inside)
+    # In a lane that goes on below they stand in it.
+    text = "block B { mul { { gap -> linear(8) -> reshape(8, 1, 1) }\n skip } }\n"
+    found = loads(
+        f"{text}model M: x[8, H=16, W=16] -> y {{ y: maxpool(2) -> B -> conv(4, 3x3) }}"
+    )
+    main = arranged(found, detail="full", direction="down").main
+    lanes = strides(found, main.scene)
+    vectors = [spot for spot in main.piece.spots if spot.box.key not in lanes]
+    assert len(vectors) == 3
+    for spot in vectors:
+        assert any(b.left < spot.x < b.right and b.top < spot.y < b.bottom for b in main.bands)
+
+
 def test_a_column_is_added_only_where_it_saves_a_quarter() -> None:
     towers = loads(ZONES["towers"])
     assert not arranged(towers, direction="down").main.piece.folds

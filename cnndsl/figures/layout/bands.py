@@ -83,6 +83,8 @@ their labels stand under them."""
 SIDE = 4.0
 """The least of the last, where it has no more room."""
 INFINITE = float("inf")
+NOWHERE = -99
+"""The lane of what has none."""
 Run = tuple[int, float, float]
 """A lane with its upper and its lower side."""
 
@@ -107,6 +109,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
             under = LOW if any(spot.low and spot.words for spot in spots) else UNDER
             sides = _apart([(top - OVER, foot + under) for _, top, foot in runs])
         for (lane, _, _), (above, below) in zip(runs, sides, strict=True):
+            if lane == NOWHERE:
+                continue
             number += 1
             if above is None or below is None:
                 continue
@@ -179,16 +183,23 @@ def columns(piece: Piece) -> list[tuple[float, float, list[Spot]]]:
 
 
 def _runs(spots: list[Spot], lanes: dict[str, int]) -> list[Run]:
-    """Lanes from the top, each with its upper and lower side; none where they overlap."""
+    """Lanes from the top, each with its upper and lower side; none where they overlap.
+
+    Between two lanes, what has none is a run of its own: vectors have no band.
+    """
     runs: list[Run] = []
     for spot in sorted(spots, key=lambda s: (s.top, s.bottom)):
-        lane = lanes.get(spot.box.key)
-        if lane is None:
+        lane = lanes.get(spot.box.key, NOWHERE)
+        if lane == NOWHERE and (not runs or spot.top < runs[-1][2] - 0.5):
             continue
+        vectors = lane != NOWHERE and runs and runs[-1][0] == NOWHERE
+        if vectors and (runs[-2][0] == lane or spot.top < runs[-1][2] - 0.5):
+            # They are in a lane that goes on, or beside one.
+            runs.pop()
         if runs and runs[-1][0] == lane:
             runs[-1] = (lane, runs[-1][1], max(runs[-1][2], spot.bottom))
         elif runs and spot.top < runs[-1][2] - 0.5:
             return []
         else:
             runs.append((lane, spot.top, spot.bottom))
-    return runs
+    return runs[:-1] if runs and runs[-1][0] == NOWHERE else runs

@@ -44,5 +44,5 @@ LOOKS: dict[Family, Look] = {
 }
 """In the order of the legend."""
 
-JOINS = {"add": "sum", "mul": "product"}
-"""What a legend calls boxes that do nothing else; with others they are arithmetic."""
+JOINS = {"+": "sum", "×": "product"}
+"""What a legend calls boxes with these signs alone; with others they are arithmetic."""

@@ -1293,3 +1293,9 @@ def test_what_a_closed_block_reads_sometimes_is_not_dashed_around_it(name: str) 
         for edge in frame.scene.edges if frame.scene else ():
             assert not (edge.dashed and edge.head in closed)
         assert frame.name not in ("VideoStage", "C2f", "C3") or not frame.notes
+
+
+def test_a_box_between_two_lanes_takes_no_band_away() -> None:
+    assert [band.text for band in shown("fcn8s").bands] == [
+        "1/1", "1/2", "1/4", "1/8", "1/16", "1/32"
+    ]  # fmt: skip

@@ -101,7 +101,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     found: list[Band] = []
     number = 0
     for left, right, spots in columns(piece):
-        runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(spots, lanes)
+        within = [spot for spot in spots if spot.box.key not in piece.between]
+        runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(within, lanes)
         scopes = [scope for scope in piece.scopes if left <= scope.x < right]
         seams = _seams(runs, spots, scopes, {} if piece.laned else lanes, hung)
         sides = [*pairwise(seams)]
@@ -159,7 +160,8 @@ def _seams(
             inner = []
         else:
             low, high = above[2], below[1]
-            wish = max((low + high) / 2, hung.get(above[0], -INFINITE) + 2 * SEAM)
+            foot = hung.get(above[0], -INFINITE) + 2 * SEAM
+            wish = min(max((low + high) / 2, foot), high)
         walls = [*ends, *((s.y, s.y + s.height) for s, _ in held)] if lanes else []
         walls = [wall for wall in walls if wall not in inner]
         asked = [wish, *(y for top, foot in walls for y in (top - SIDE, foot + SIDE))]

@@ -188,11 +188,11 @@ def _called(network: Network, family: Family | None, boxes: list[Box]) -> str:
     if family is None:
         return ""
     known = {n: network.node(n).op for box in boxes for n in box.nodes}
-    ops = {n: op.name for n, op in known.items() if op.family is family}
+    ops = {n: op for n, op in known.items() if op.family is family}
     if family is Family.ADD:
-        if {*ops.values()} <= {*theme.JOINS}:
-            return ", ".join(word for op, word in theme.JOINS.items() if op in ops.values())
-        return "arithmetic"
+        signs = {op.figure()[:1] for op in ops.values()}
+        found = [word for sign, word in theme.JOINS.items() if sign in signs]
+        return ", ".join(found) if signs <= {*theme.JOINS} else "arithmetic"
     if family is Family.UPSAMPLE and not all(_enlarges(network, name) for name in ops):
         return "resampling"
     return theme.LOOKS[family].name

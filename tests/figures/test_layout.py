@@ -1299,3 +1299,10 @@ def test_a_box_between_two_lanes_takes_no_band_away() -> None:
     assert [band.text for band in shown("fcn8s").bands] == [
         "1/1", "1/2", "1/4", "1/8", "1/16", "1/32"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_legend_takes_no_picture_over_its_page(name: str) -> None:
+    found = shown(name)
+    made = picture(found)
+    assert found.over > 0 or (made.width <= PAGE[0] + 1 and made.height <= PAGE[1] + 1)

@@ -87,11 +87,8 @@ def picture(
         }
         keys = legend or _legend(names, max(width, 320.0), opened=opened)
         end = extent(_shifted(keys, x, foot + 18))[1]
-        if (
-            legend is not None
-            or not done.widest
-            or end + caption_height(plan, room) + MARGIN <= done.tallest
-        ):
+        free = done.tallest - caption_height(plan, room) - MARGIN
+        if legend is not None or end <= free or (foot > free and not done.widest):
             parts += _shifted(keys, x, foot + 18)
             width, foot = max(width, extent(keys)[0]), end
     if captioned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
 from cnndsl.figures.heat import Heat
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.picture import picture
@@ -12,6 +13,7 @@ from cnndsl.figures.plan import drawable, plan, variants_of
 from cnndsl.figures.scene import Box, Plan
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean
+from cnndsl.figures.walk import calls_of
 from cnndsl.graph import Network
 
 
@@ -119,7 +121,10 @@ def arranged(
     tallest: float = 0.0,
     direction: str | None = None,
 ) -> Page:
-    """The page of that picture, of the plan that it shows most of."""
+    """The page of that picture, of the plan that it shows most of.
+
+    Raises ArchError (E611): an unknown block in `opened`.
+    """
 
     def paged(planned: Plan) -> Page:
         return page(
@@ -133,6 +138,7 @@ def arranged(
 
     variants = variants_of(network)
     planned = plan(network, folding=False if detail == "full" else None, variants=variants)
+    _named(network, planned, opened)
     found = paged(planned)
     if detail != "full" and (found.over > 0 or found.closed):
         # Blocks that are called once are closed too, where the page has no room for them;
@@ -142,6 +148,17 @@ def arranged(
             if len(tighter.frames) > len(planned.frames) and (pyramids or found.over > 0):
                 found, planned = min(found, paged(tighter), key=_bad), tighter
     return found
+
+
+def _named(network: Network, planned: Plan, opened: tuple[str, ...]) -> None:
+    """Raises ArchError (E611): a block to open that the network does not have."""
+    known = {call.block.definition.name for call in calls_of(network.structure.body)}
+    known |= {frame.name for frame in planned.frames}
+    for name in opened:
+        if name not in known:
+            some = f"there are {listing(sorted(known))}" if known else "there are no blocks"
+            help = did_you_mean(name, known) or some
+            raise ArchError([Diagnostic("E611", f"unknown block to open `{name}`", help=help)])
 
 
 def _bad(found: Page) -> tuple[float, ...]:

@@ -277,3 +277,9 @@ def test_the_command_and_the_method_take_the_same_options() -> None:
     takes = {*inspect.signature(network_module.Network.draw).parameters} - {"self", "path"}
     apart = {"file", "model", "parameters", "outputs", "inputs", "output", "help"}
     assert {str(option.name) for option in draw.params} - apart == takes
+
+
+def test_a_block_to_open_that_the_network_does_not_have_is_an_error() -> None:
+    with pytest.raises(ArchError, match="unknown block to open `Botleneck`") as raised:
+        blocks(network("resnet50"), detail="stages", opened=("Botleneck",))
+    assert "Bottleneck" in str(raised.value)

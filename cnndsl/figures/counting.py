@@ -28,11 +28,11 @@ Optional = tuple[Line, Expression]
 
 
 def counted(network: Network, frame: Frame) -> Table | None:
-    """The variants of a block, each with the condition under which a call is one.
+    """The variants of a block, each with its condition and the number of calls.
 
-    Rows are read from the top: an `else` says that a row above may hold too. It is nothing for
-    a block without variants or with many, where flags alone tell them apart, as its values say,
-    and where a box says what no line's condition is.
+    Rows are read from the top: an `else` says that a row above may hold too. None for a block
+    without variants or with more than `MOST`; where flags alone tell them apart, since the
+    table of values has these; and where a box's condition is not that of one line.
     """
     names = _names(network, frame)
     found = [_lines(frame, n) for n in range(len(frame.calls))] if names else []
@@ -55,7 +55,7 @@ def counted(network: Network, frame: Frame) -> Table | None:
 
 
 def _names(network: Network, frame: Frame) -> dict[str, str]:
-    """What the optional parts are called, by the conditions that a block's picture says."""
+    """The names of the optional parts, by the condition that the picture says."""
     found: dict[str, str] = {}
     for box in frame.scene.boxes() if frame.scene else ():
         if box.condition:
@@ -65,7 +65,7 @@ def _names(network: Network, frame: Frame) -> dict[str, str]:
 
 
 def _lines(frame: Frame, number: int) -> dict[str, list[Optional]]:
-    """The lines of a call that may be off, by what is said of them."""
+    """The optional lines of a call, by the condition that is said of them."""
     found: dict[str, list[Optional]] = {}
     for _, line, condition in conditioned(frame.calls[number].block):
         if condition is not None:

@@ -364,7 +364,7 @@ def _value(name: str, call: Call) -> object:
 
 
 def _chosen(name: str, turns: Sequence[Turn], box: Box) -> bool:
-    """Whether some calls give an argument, and not what others have without giving it."""
+    """Whether a call gives an argument a value that no call has by default."""
     assert box.frame is not None
     usual = {_plain(_value(name, c)) for c in box.frame.calls if name not in c.block.arguments}
     calls = [call for turn in turns for _, call in turn if name in call.block.arguments]

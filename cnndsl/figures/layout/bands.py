@@ -41,12 +41,12 @@ class Band:
         )
 
     def clear(self, piece: Piece) -> Band:
-        """With its name in a corner that is free, at the right if one is, or without it."""
+        """With its name in a free corner, at the right if possible, or without a name."""
         corners = [replace(self, low=low, first=first) for first, low in CORNERS]
         return next((b for b in (self, *corners) if b.free(piece)), replace(self, text=""))
 
     def free(self, piece: Piece) -> bool:
-        """Whether nothing stands or runs where its name is to be."""
+        """Whether its name would cover no box, word or line."""
         wide = max(CORNER, 5 + font.width(self.text, LABEL))
         left = self.left if self.first else self.right - wide
         foot = self.bottom - 2 if self.low else self.top + 12
@@ -84,7 +84,7 @@ SIDE = 4.0
 """The least of the last, where it has no more room."""
 INFINITE = float("inf")
 NOWHERE = -99
-"""The lane of what has none."""
+"""Stands for the lane of boxes that have none."""
 Run = tuple[int, float, float]
 """A lane with its upper and its lower side."""
 

@@ -14,13 +14,13 @@ Ground = Callable[[Point], str]
 """The role of what is painted at a point under the lines."""
 
 BARE = 2.0
-"""So much of the ground is seen on each side of the upper line."""
+"""The gap in pixels on each side of the upper line."""
 LONGEST = 14.0
 """A patch reaches no further along the upper line, however aslant the lower one crosses."""
 FORK = 0.5
-"""Lines of one box that meet so near to an end do not cross."""
+"""Lines of one box that meet nearer to an end than this fork; they do not cross."""
 CELL = 64
-"""Lines are sought in squares of so many pixels."""
+"""The side in pixels of the squares by which lines are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Leg:
 def cased(parts: Sequence[Part], ground: Ground) -> list[Part]:
     """Edges, fans and rails in order, each over a patch of ground where it crosses another.
 
-    Where it crosses edges that run in a rail, the rail does, which is painted over them. At a
-    rail's dots lines meet.
+    An edge gets no patch where it runs in a rail, which is painted over it and has its own.
+    Lines that meet at a rail's dot do not cross.
     """
     under: dict[tuple[int, int], list[Leg]] = defaultdict(list)
     thick = [part for part in parts if isinstance(part, Group) and part.kind == "rail"]

@@ -216,7 +216,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
 
 
 def _corners(spot: Spot, shift: float = 0.0, slant: float = SLANT) -> tuple[Point, ...]:
-    """Of a box that is no rectangle."""
+    """The corners of a box that is not a rectangle; empty for one that is."""
     left, right = spot.left + shift, spot.right + shift
     top, bottom = spot.top - shift, spot.bottom - shift
     middle = (top + bottom) / 2
@@ -259,7 +259,7 @@ def _corners(spot: Spot, shift: float = 0.0, slant: float = SLANT) -> tuple[Poin
 
 
 def _reached(line: Line, spot: Spot | None) -> Line:
-    """A line that goes on to the outline of the box at which it ends, where that is slanted."""
+    """A line extended to the slanted side of the box at which it ends."""
     if spot is None or not (corners := _corners(spot)):
         return line
     (x0, y0), (x, y) = line[-2:]

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from cnndsl.figures.layout.arcs import begin, drawn, end, room
+from cnndsl.figures.layout.arcs import drawn, room
 from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
-from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds, named, tidy
+from cnndsl.figures.layout.naming import called, leaving, upright
+from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
 from cnndsl.figures.layout.solving import COLUMN, COLUMNS, loose, solved
-from cnndsl.figures.layout.steps import SIDE
 from cnndsl.figures.layout.steps import shared as beside_each
 from cnndsl.figures.paint import sampled
 
@@ -79,7 +79,7 @@ def settled(
         if key in roles.spans:
             leaf_at[key] = _tall(leaves[key], place[key], [ys[on, 0] for on in roles.over(key)])
         if (grid.stepped or key not in grid.spine) and len(leaf_at[key].spots) == 1:
-            leaf_at[key].spots = [_called(key, leaf_at[key], roles, grid, place, cards)]
+            leaf_at[key].spots = [called(key, leaf_at[key], roles, grid, place, cards)]
         done.take(leaf_at[key])
     heights = {lane: ys[lane, 0] for lane, row in ys if row == 0}
     done.marks += [t for key, some in said.items() for t in texts(leaf_at[key], some, heights)]
@@ -140,81 +140,6 @@ def _bundled(
     more = max(TRACK * (len(single) + 2 * len(buses) + 4), *(bus.lacks for bus in buses), 0.0)
     joins = joins.moved(more, 0)
     return joins, buses_of(edges, joins, right, sources, leaves), single
-
-
-def _called(
-    key: str,
-    leaf: Piece,
-    roles: Roles,
-    grid: Grid,
-    place: Mapping[str, float],
-    cards: Cards,
-) -> Spot:
-    """A box with its label over it; under it in a U that steps, with arcs over its boxes."""
-    (spot,) = leaf.spots
-    free = _free(key, spot, roles, grid, place)
-    over = _labelled(spot, cards, free, late=key not in grid.spine)
-    if not (grid.arcs and grid.stepped) or spot.round:
-        return over
-    free = _free(key, spot, roles, grid, place, low=True)
-    under = replace(_labelled(spot, cards, free, late=False), low=True)
-    return under if under.words >= over.words else over
-
-
-def _free(
-    key: str,
-    spot: Spot,
-    roles: Roles,
-    grid: Grid,
-    place: Mapping[str, float],
-    *,
-    low: bool = False,
-) -> list[float]:
-    """Where edges leave the upper or `low` side of a box or come in there, and its ends."""
-    cell = grid.cells[key]
-
-    def passed(other: str) -> bool:
-        at = grid.cells[other]
-        if grid.stepped and not spot.left < place[other] < spot.right:
-            return False
-        there = at[:2] > cell[:2] if low else at[:2] < cell[:2]
-        return there and (at[2] == cell[2] or not roles.level(key, other))
-
-    xs = [spot.left, spot.right]
-    heads = [head for head in roles.below[key] if passed(head)]
-    tails = [tail for tail in roles.above[key] if passed(tail)]
-    if low:
-        xs += [place[_upright(key, head, grid)] for head in heads] + [spot.x] * bool(tails)
-        return sorted(xs)
-    xs += [_leaving(spot, place[head]) for head in heads]
-    xs += [place[_upright(tail, key, grid)] for tail in tails]
-    out = [n for ends, n in grid.arcs.items() if ends[0] == key]
-    into = [n for ends, n in grid.arcs.items() if ends[1] == key]
-    xs += [begin(spot, n) for n in range(len(out))] + [end(spot, n) for n in range(len(into))]
-    return sorted(xs)
-
-
-def _upright(tail: str, head: str, grid: Grid) -> str:
-    """In the middle of which box an edge runs that leads straight down."""
-    return tail if tail in grid.between else head
-
-
-def _labelled(spot: Spot, cards: Cards, free: list[float], *, late: bool) -> Spot:
-    """A box with its label where its upper side has more room: at the left, or the right.
-
-    One that is not to be `late` has it at the left where there is some.
-    """
-    left, right = free[1] - free[0] - 6, free[-1] - free[-2] - 6
-    if spot.box.key in cards.spans or cards[spot.box].round:
-        return replace(spot, late=right >= left)
-    found = named(spot, cards, spot.width, max(left, right, 1.0))
-    return replace(found, late=right >= left and (late or found.words > left))
-
-
-def _leaving(spot: Spot, x: float) -> float:
-    """Where an edge leaves the upper side of a box to rise to what stands at `x`."""
-    inner = min(spot.width / 2, SIDE)
-    return min(max(x, spot.left + inner), spot.right - inner)
 
 
 def _sides(at: set[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float, float]]:
@@ -585,7 +510,7 @@ def _wanted(
     down = (Port(*foot[-1], DOWN), Port(*top[0], DOWN))
     if tail in grid.spine and head in grid.spine:
         if all(sided):
-            x = (first if _upright(tail, head, grid) == tail else last).x
+            x = (first if upright(tail, head, grid) == tail else last).x
             down = (Port(x, foot[-1][1], DOWN), Port(x, top[0][1], DOWN))
         return Wanted(ends, down[:1], down[1:])
     tails, heads = [Port(*foot[-1], DOWN, 16)], [Port(*top[0], DOWN, 16)]
@@ -596,7 +521,7 @@ def _wanted(
         out = first.x + (first.width / 4 if tail in grid.spine else 0.0)
         if rising and first.left < last.x < first.right:
             # Straight up to what stands over any part of the box.
-            out = _leaving(first, last.x)
+            out = leaving(first, last.x)
         tails.append(Port(out, bounds(first)[1], UP, 0 if rising else 16))
     if sided[1]:
         heads.append(Port(last.left, last.y, RIGHT, 90 if rising else 0 if level else 12))
@@ -604,7 +529,7 @@ def _wanted(
         heads.append(Port(into, last.bottom, UP, 0 if rising else 16))
     if all(sided) and not level and not rising:
         tails[0], heads[0] = down
-        if _leaving(first, last.x) == last.x:
+        if leaving(first, last.x) == last.x:
             # Straight down to what stands under any part of the box.
             tails[0] = Port(last.x, foot[-1][1], DOWN)
     return Wanted(ends, tuple(tails), tuple(heads))

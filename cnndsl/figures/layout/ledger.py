@@ -18,7 +18,7 @@ LEAST = 5
 """A table of fewer rows stays under its block."""
 NOTE = 8.0
 CLEAR, WITHIN = 8.0, 6.0
-"""From a box to its leader and from that to a row, and how far it runs over the rules."""
+"""From a box to its leader, from the leader to a row, and how far it runs over the rules."""
 GAPS, LEADERS = (15.0, 12.0), (22.0, 16.0)
 """Between columns, and how long the shortest leader is: with room, and with little."""
 HEAD, OVER, FOOT = 17.0, 5.0, 7.0
@@ -27,10 +27,10 @@ COSTS = ("params", "MACs")
 
 
 def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
-    """What may stand beside a picture: all columns, or no costs.
+    """What may stand beside a picture: the whole table, or the table without costs.
 
-    It is nothing if the picture is no column of boxes, if not most of them have a row, or if
-    others stand between these.
+    Empty unless the picture is one column of boxes, most of these have a row, and no other
+    box stands between them.
     """
     layers = [
         item
@@ -48,7 +48,7 @@ def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
     last = len(table.header) - len(COSTS)
     header, rows = table.header, table.rows
     if table.read:
-        # The box says already what leaves it.
+        # The box already says its output.
         header = (*header[: last - 1], "in", *header[last:])
         pairs = zip(rows, table.read, strict=True)
         rows = tuple((*row[: last - 1], read, *row[last:]) for row, read in pairs)

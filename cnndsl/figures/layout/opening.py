@@ -10,11 +10,12 @@ from cnndsl.analysis.costs import Cost
 from cnndsl.figures.scene import Frame, Plan
 
 ANY, OFTEN, COSTLY = 0.5, 0.25, 1.5
-"""What each block is worth, further for each doubling of its calls, and for all of the cost."""
+"""What a block is worth: at least, more for each doubling of its calls, and for its share of
+the costs."""
 WITHIN, NOWHERE = 0.7, 0.1
-"""How much less one counts that is only drawn in an opened block, or not at all."""
+"""The factor for a block whose box is only in another opened block, or nowhere."""
 MOST = 9
-"""Among so many blocks the choice is made."""
+"""The choice is among the best so many blocks: every subset is tried."""
 
 
 class Worth:
@@ -24,7 +25,7 @@ class Worth:
     """
 
     def __init__(self, plan: Plan, frames: Sequence[Frame], known: dict[str, Cost]) -> None:
-        """Find who shows whom."""
+        """Find the worth of each block alone, and which blocks it shows."""
         self.known = known
         number = {id(frame): n for n, frame in enumerate(frames)}
         macs = sum(cost.macs for cost in known.values()) or 1
@@ -44,7 +45,7 @@ class Worth:
         self.main = {number.get(id(box.frame), -1) for box in plan.main.boxes()}
 
     def __call__(self, opened: Sequence[int]) -> float:
-        """Of all that are opened together."""
+        """The worth of some blocks that are opened together."""
         seen = set[int]().union(*(self.shows[n] for n in opened))
         return sum(
             self.alone[n] * (1.0 if n in self.main else WITHIN if n in seen else NOWHERE)
@@ -53,7 +54,7 @@ class Worth:
 
     @property
     def all(self) -> float:
-        """Of all of them."""
+        """The worth of all blocks."""
         return self(range(len(self.alone)))
 
     def choices(self) -> Iterator[tuple[int, ...]]:

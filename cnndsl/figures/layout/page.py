@@ -34,7 +34,7 @@ SMALLEST = 3
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
 ROUNDS = 8
-"""So often something else is tried where it is larger with its edges than without."""
+"""How often another layout is tried where one is larger with its edges than without."""
 COLUMNS, BOX = 6, 60.0
 TURNED, BESIDE = 20.0, 24.0
 """The sides of a picture that runs to the right, where its rows return, and all beside its
@@ -49,10 +49,10 @@ VAST = 4.0
 """What is so much larger is laid out in one way."""
 STRIP, THIN = 2.7, 2.8
 STEPS = (0.25, 0.1, 0.0)
-"""By how much of a box the way down of a U may step to the right, lane by lane."""
+"""The steps of a U's way down from lane to lane, as shares of a box's width."""
 UPRIGHT, LOW = 80.0, 0.85
-"""How much counts against a U that goes straight down, and how high one is to be, of its
-width."""
+"""The penalty of a U that goes straight down, and the height that one may have, as a share
+of its width."""
 WORTH = 0.75
 """A further column makes the page at least so much lower, where it fits one without that."""
 TORN = 0.6
@@ -93,7 +93,7 @@ class Page:
     """Its insets stand wherever it is free."""
 
     lost: float = 0.0
-    """What it would be worth to a reader to see them."""
+    """The worth of the blocks that are not opened."""
 
     @property
     def boxes(self) -> int:
@@ -172,7 +172,7 @@ def _counting(done: Page, room: tuple[float, float]) -> Page:
 
 
 def _shorter(plan: Plan, main: Panel) -> list[Panel]:
-    """The main picture, where costs stand beside its boxes, without these."""
+    """The main picture without the costs beside its boxes; empty where it has none."""
     short = without_costs(main.table) if main.table else None
     if short is None or short == main.table:
         return []
@@ -296,7 +296,7 @@ def _score(one: _Scored) -> tuple[float, ...]:
 
 
 def _first(scored: list[_Scored]) -> list[_Scored]:
-    """Those that may be drawn, and at last one whose main picture has another width."""
+    """The layouts to draw: the best, then one whose main picture has another width."""
     others = (one for one in scored[TRIES:] if one.main.width != scored[0].main.width)
     return [*scored[:TRIES], *islice(others, 1)]
 
@@ -371,7 +371,7 @@ def _rated(
     steps: bool,
     full: bool = False,
 ) -> _Scored:
-    """How good a layout is, where a U of the same kind `steps` or not."""
+    """A layout with its score; `steps` says whether some layout of this U steps."""
     done = Page(plan, main, chosen, main.bands, full=full)
     _arrange(done, room)
     over = _over(done, room)
@@ -400,7 +400,7 @@ def _exact(
     room: tuple[float, float],
     drawn: dict[int, Panel],
 ) -> _Scored | None:
-    """The best that fits with all its edges; what was `drawn` already, by its `id`, is kept."""
+    """The best layout that fits with its edges; `drawn` keeps these panels by their `id`."""
     for _ in range(ROUNDS):
         places = [drawn.get(id(main), main) for main in mains]
         every = [[drawn.get(id(panel), panel) for panel in some] for some in ways]
@@ -418,7 +418,7 @@ def _exact(
 def _stowed(
     plan: Plan, mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]
 ) -> list[_Scored]:
-    """What fits of each main picture, with each of the insets in one of its ways."""
+    """The layouts that fit, one for each main picture, each inset in one of its ways."""
     found: list[_Scored] = []
     steps = any(main.piece.stepped for main in mains)
     for main in mains:

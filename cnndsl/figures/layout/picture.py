@@ -196,10 +196,10 @@ def _called(network: Network, family: Family | None, boxes: list[Box]) -> str:
 
 
 def _enlarges(network: Network, name: str) -> bool:
-    """Whether an operation makes a map larger: a grid may read any part of it."""
+    """Whether an operation makes a map larger, and no side of it smaller."""
     before, after = network.input_shapes(name)[0], network.shapes[name][0]
-    grows = all(int(b) <= int(a) for b, a in zip(before[1:], after[1:], strict=True))
-    return grows and network.node(name).op.name != "grid_sample"
+    sides = [*zip(map(int, before[1:]), map(int, after[1:]), strict=True)]
+    return all(b <= a for b, a in sides) and any(b < a for b, a in sides)
 
 
 def _legend(families: dict[Family | None, str], width: float, *, opened: bool) -> list[Part]:

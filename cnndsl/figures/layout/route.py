@@ -35,8 +35,8 @@ sixteen times: else a picture with nothing folded would take minutes."""
 PATIENCE = 10_000
 """After so many places the search goes for its end, and after as many again more so."""
 POCKET = PATIENCE // 5
-"""An end that no more places than these lead to is shut in: had the search begun among them,
-it would have seen them all, four times each, before its patience was over."""
+"""An end that can be reached from fewer places than these is shut in: a search that began
+among them would have seen each four times before its patience was over."""
 RIGHT, DOWN, LEFT, UP = range(4)
 TURNS = tuple((way, way + 1 & 3, way + 3 & 3) for way in range(4))
 """By way, those in which an edge may go on."""
@@ -226,7 +226,7 @@ class Router:
         return None
 
     def _shut(self, goals: Collection[int], prices: _Prices) -> bool:
-        """Whether few places lead to the end, none of which the search has come to."""
+        """Whether only few places lead to the end, and the search can reach none of them."""
         found = {state >> 2 for state in goals}
         queue = list(found)
         while queue and len(found) < POCKET:

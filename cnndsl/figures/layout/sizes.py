@@ -30,7 +30,7 @@ class Sized:
 
     @property
     def width(self) -> float:
-        """That of the longer word, with what is kept clear around it."""
+        """The width of the longer word, with the space around it."""
         name = font.width(self.name, LABEL, bold=True)
         return max(name, font.width(self.size, LABEL)) + 2 * CLEAR
 
@@ -56,7 +56,7 @@ def sized(
 ) -> dict[int, Sized]:
     """What is said on the line of each lane that a tall box stands `over`.
 
-    Nothing, where the box has to say it: some lane has two maps, or no line to the right.
+    Empty where the box says it instead: some lane has two maps, or no line to the right.
     """
     found: dict[int, Sized] = {}
     given: dict[int, Tensor] = {}

@@ -12,10 +12,8 @@ from cnndsl.figures.layout.steps import SIDE, shared
 
 COLUMN, COLUMNS = 40.0, (40.0, 20.0, 14.0, 12.0, 12.0, 12.0)
 """Between columns, by how narrow the page is."""
-
-
 SNUG = 4.0
-"""The same between what leads down and what leads up to a strip: their sides are parallel."""
+"""Between a pool and the up beside it under a strip: their sides are parallel."""
 
 
 def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict[str, float]:
@@ -23,10 +21,10 @@ def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict
 
     What stands in one column and lane stays upright, as the spine does, and what stands
     between two lanes under what leads to it alone; an edge that rises leaves its box anywhere
-    on its upper side. Nothing where that cannot be.
+    on its upper side. Empty if there is no such solution.
 
-    The spine of a U steps to the right, so far that what leads up from it rises straight, or
-    else so little that its pools drop straight.
+    The spine of a U steps to the right: so far that the ups from it rise straight, or else
+    only so far that its pools still drop straight.
     """
     ways = [(True, True), (True, False)] if grid.stepped else []
     for stepped, risen in (*ways, (False, False)):
@@ -41,7 +39,7 @@ def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict
 
 
 class _Columns:
-    """Boxes that share a place, and by how much these are apart at least."""
+    """Boxes that share a place, and the least distances between places."""
 
     def __init__(
         self,
@@ -65,7 +63,7 @@ class _Columns:
         return key
 
     def align(self, free: set[tuple[int, int]]) -> None:
-        """Find what shares a place, and what an edge joins that goes straight up."""
+        """Find which boxes share a place, and which ones an edge should join straight."""
         cells, roles = self.grid.cells, self.roles
         spine = self.grid.spine
         for one, two in pairwise(spine):
@@ -111,9 +109,9 @@ class _Columns:
                 self._limit(grid.spine[0], key, wide + leaves[key].left + self.gap)
 
     def step(self, share: float, *, risen: bool) -> None:
-        """Let the lanes of the spine begin one after the other, and no way up lean to the left.
+        """Let each lane of the spine begin further right, and no way up lean to the left.
 
-        If `risen`, what leads up from it goes straight.
+        If `risen`, what leads up from the spine goes straight.
         """
         grid, roles = self.grid, self.roles
         bodies = [key for key in grid.spine if key not in grid.between]
@@ -145,7 +143,7 @@ class _Columns:
         self.limits.append((self.root(one), self.root(two), apart))
 
     def places(self) -> dict[str, float]:
-        """A place for each box, or nothing."""
+        """A place for each box; empty if the limits contradict each other."""
         leaves, limits = self.leaves, self.limits
         for one, two in self.soft:
             box = leaves[two if one in self.grid.between else one]
@@ -166,7 +164,7 @@ class _Columns:
         return {}
 
     def _later(self, x: dict[str, float]) -> None:
-        """Stand a join beside what follows it, where it has room, a pool over its box."""
+        """Move a join beside what follows it, and a pool over its box, where there is room."""
         above = self.roles.above
         joins = [self.root(key) for key in self.group if len(above[key]) > 1]
         for join in dict.fromkeys(reversed(joins)):
@@ -187,7 +185,7 @@ class _Columns:
                 x[key] = max(x[key], (x[key] + self._most(x, key)) / 2)
 
     def _under(self, x: dict[str, float], keys: list[str]) -> None:
-        """Stand what is led to from a higher lane under what leads there, where it has room."""
+        """Move what a higher lane leads to under what leads there, where there is room."""
         cells = self.grid.cells
         for key in keys:
             tails = self.roles.above[key]

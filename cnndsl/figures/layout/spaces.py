@@ -15,7 +15,7 @@ from cnndsl.figures.layout.wrapping import LIFT
 GUTTER = 28.0
 """The width of the lines over a picture."""
 NEAR = 6.0
-"""How much lower than a hole a lane that ends over it may reach."""
+"""How far below a hole a lane may reach that ends beside it."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
 
@@ -26,7 +26,7 @@ def gutter_of(bands: Sequence[Band]) -> float:
 
 
 def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
-    """Put the main picture in its place: its size, and its holes on the page."""
+    """Place the main picture on the page; returns its size and its holes."""
     if main.space is not None:
         return main.space
     gutter = gutter_of(main.bands)
@@ -42,7 +42,7 @@ def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
 
 
 def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
-    """A lane that ends or begins beside what a hole holds, with its name where it is seen."""
+    """A lane cut short beside an inset in a hole, with its name where it can be seen."""
     if hole.top < 0 and band.bottom <= hole.bottom + NEAR:
         return replace(band, right=min(band.right, hole.left - APART + WORDS))
     if hole.top < 0 and band.aside and not band.first and band.top < hole.bottom:
@@ -57,9 +57,9 @@ def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
 
 
 def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
-    """Where nothing stands over the lanes at the right, or under them at the left.
+    """The free rectangles at the upper right, at the lower left, and those outside all lanes.
 
-    Beside it is room for the lanes' names: in their corners, or in the gutter.
+    Beside them is room for the names of lanes: in their corners, or in the gutter.
     """
     piece = main.piece
     rects, found = piece.taken, _ends(main, widest, tallest, gutter)
@@ -85,7 +85,7 @@ def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Ho
 
 
 def _ends(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hole]:
-    """What is free at the right or the lower side, beside all lanes."""
+    """The free rectangles at the right or lower side of the page, outside all lanes."""
     page = Hole(-main.x, -main.y, widest, tallest)
     rects = [
         *main.piece.taken,

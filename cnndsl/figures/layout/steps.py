@@ -14,16 +14,17 @@ from cnndsl.ops.facts import Family
 SIDE = 11.0
 """From where an edge goes straight up or down to the side of its box."""
 LEAST = 3
-"""A U has so many lanes."""
+"""The fewest lanes of a U that steps."""
 BESIDE = 2
-"""So many boxes at its foot stand beside each other."""
+"""At most so many boxes at its foot stand side by side."""
 
 
 def stepped(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> None:
-    """Make the spine of a U step: each of its lanes but the last is come back to.
+    """Let the spine of a U step to the right, if the way up returns to all lanes but the last.
 
-    Its input is words beside the first box; what follows the first box of the last lane
-    stands beside that. What leads to the next lane stands between both, unless it is a block.
+    The input becomes words beside the first box, and what follows the first box of the last
+    lane stands beside that box. What changes the resolution stands between two lanes, unless
+    it is a block.
     """
     lanes: dict[int, list[str]] = defaultdict(list)
     for key in grid.spine:
@@ -51,7 +52,7 @@ def stepped(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> None:
 
 
 def _even(roles: Roles, lanes: dict[int, list[str]]) -> bool:
-    """Whether each lane of a spine is left from its last box alone, and come back to."""
+    """Whether only the last box of each lane leads out of it, and the way up returns to all."""
     spine = {key for keys in lanes.values() for key in keys}
     aside = roles.spans or roles.feeds or roles.heads or roles.begins or roles.more
     if aside or len(lanes) < LEAST:
@@ -79,7 +80,7 @@ def under_its_head(roles: Roles, grid: Grid) -> None:
 
 
 def strips(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> dict[str, str]:
-    """Concats under arcs that the next box of their row reads alone, and this box."""
+    """Concats under arcs that only the next box of their row reads, each with this box."""
     found: dict[str, str] = {}
     for key in roles.nodes if grid.arcs else ():
         if key in boxes and boxes[key].family is Family.CONCAT and len(roles.below[key]) == 1:
@@ -94,9 +95,9 @@ def strips(roles: Roles, grid: Grid, boxes: Mapping[str, Box]) -> dict[str, str]
 def widened(
     leaves: Mapping[str, Piece], grid: Grid, ups: Iterable[str], gap: float
 ) -> dict[str, float]:
-    """How wide the boxes of the spine are from which `ups` lead straight to strips.
+    """The width of the boxes of the spine from which `ups` rise straight to strips.
 
-    What leads down to such a box stands beside what leads up from it.
+    It is enough for a pool and an up to stand side by side.
     """
     sides = [max([0.0, *(leaves[key].width for key in keys)]) for keys in (grid.between, ups)]
     width = sum(sides) / 2 + gap + 2 * SIDE
@@ -118,7 +119,7 @@ def shared(grid: Grid) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def alike(key: str, roles: Roles, grid: Grid) -> object:
-    """What other boxes one has the width of, as they have its role in a U."""
+    """A key for the boxes of one role in a U, which share a width."""
     _, row, column = grid.cells[key]
     tails = roles.above[key]
     if row > 0 or key in grid.between:

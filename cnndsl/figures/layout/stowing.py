@@ -14,19 +14,19 @@ ORDERS: tuple[Order, ...] = (
     lambda size: -size[1],
     lambda size: -size[0],
 )
-"""In which order insets are put down: as they are written, or the largest first."""
+"""The orders in which insets are placed: as written, or the largest, highest, widest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stowed:
-    """Where each inset stands, in which of its sizes, and in which hole it began."""
+    """Where each inset stands, and in which of its sizes."""
 
     packed: Packed
     sizes: tuple[int, ...]
 
 
 def freed(free: Iterable[Hole], taken: Hole, least: Size = (0.0, 0.0)) -> list[Hole]:
-    """What is left of the largest free rectangles where one is taken, if no less than this."""
+    """The largest free rectangles that are left when one is `taken`, without smaller ones."""
     found: list[Hole] = []
     right, bottom = taken.right, taken.bottom
     parted = False
@@ -56,7 +56,7 @@ def freed(free: Iterable[Hole], taken: Hole, least: Size = (0.0, 0.0)) -> list[H
 def stowed(
     main: Size, insets: Sequence[Sequence[Size]], holes: Sequence[Hole], room: Size
 ) -> Stowed | None:
-    """The insets, each in one of its sizes, where the page is free; nothing if that fails."""
+    """A free place for every inset in one of its sizes, or None."""
     wide, tall = room
     if main[0] > wide or main[1] > tall:
         return None
@@ -89,12 +89,12 @@ def _tries(
 
 
 def _lowest(hole: Hole, size: Size) -> tuple[float, ...]:
-    """Where it ends highest."""
+    """Prefers where the inset's foot is highest."""
     return (hole.top + size[1], hole.left)
 
 
 def _tightest(hole: Hole, size: Size) -> tuple[float, ...]:
-    """Where the least is left beside it or under it."""
+    """Prefers where the least is left beside or under the inset."""
     return (min(hole.width - size[0], hole.height - size[1]), hole.top)
 
 

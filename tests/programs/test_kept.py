@@ -6,6 +6,7 @@ import pytest
 
 from cnndsl.backends.torch import write
 from cnndsl.figures import Options, picture
+from cnndsl.figures.plan import plan
 from tests.programs.harness import COLUMNS, Program, assert_right, pictures
 
 SLOW = ("commands", "explanations", "pictures", "slow_pictures", "python_interface")
@@ -448,6 +449,23 @@ model M: image[4, H=8, W=8] -> y {
 """
     cut = Program(text).network.outputs_at("a[0]", "y", "g")
     assert picture(cut, options=Options(style="blocks"))
+
+
+def test_a_call_whose_outputs_are_cut_away_is_drawn() -> None:
+    text = """
+block Deeper(n: int): x -> y {
+  a: relu -> mul(0.5)
+  b: Deeper(n - 1) when n > 0
+  else b: relu
+  y: add { a; b }
+}
+model M: image[1] -> (y, z) {
+  y: image -> Deeper(2)
+  z: image -> Deeper(1)
+}
+"""
+    cut = Program(text).network.outputs_at("y.b[0]", "z.b.a")
+    assert plan(cut, closed=True).frames
 
 
 def test_a_box_stands_for_anchors_that_are_said_in_two_ways() -> None:

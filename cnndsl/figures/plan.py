@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, computes, last, levels, rows, weighted
+from cnndsl.figures.conditions import tell
 from cnndsl.figures.folding import Runs, label_items
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import label_text, labels_text, letter
-from cnndsl.figures.variants import Variants, conditions, identity, longer
+from cnndsl.figures.variants import Variants, identity
 from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
@@ -175,7 +176,7 @@ class _Planner:
             ]
             frame.calls = [first, *(call for call in shown if call is not first)]
             frame.nodes = [self.variants.aligned(first, call) for call in frame.calls]
-            self._conditions(frame)
+            tell(self.network, frame, self.variants.slots[id(first)])
         self._titles()
         self._hush(main)
         opened = [frame for frame in self.frames.values() if frame.scene is not None]
@@ -394,30 +395,6 @@ class _Planner:
             for box in scene.boxes():
                 if box.frame is not None and self._makes_boxes(box.nodes):
                     box.family = Family.BOXES
-
-    def _conditions(self, frame: Frame) -> None:
-        """Say of what not every call has when it is there."""
-        assert frame.scene is not None
-        columns = zip(*frame.nodes, strict=True)
-        always = {column[0] for column in columns if all(column)}
-        layers, reads = conditions(frame.calls)
-        for box in frame.scene.boxes():
-            if box.nodes and always.isdisjoint(box.nodes):
-                name = box.nodes[0]
-                box.condition = longer(frame, name) or layers.get(name, "")
-        place = {box.key: box.nodes for box in frame.scene.boxes()}
-        shut = {box.key for box in frame.scene.boxes() if box.frame is not None}
-        for edge in frame.scene.edges:
-            if edge.head in shut:
-                continue  # What a closed block reads sometimes is that block's own affair.
-            said = {
-                reads.get((name, tensor.node, tensor.output), "")
-                for name in place[edge.head]
-                for tensor in edge.tensors
-            } - {""}
-            edge.dashed = bool(said)
-            frame.dashed += said
-            frame.notes += [f"dashed: {text}" for text in said]
 
     def _arguments(self, call: Call) -> tuple[tuple[str, object], ...]:
         """The arguments in which the calls of one block differ."""

@@ -73,6 +73,19 @@ class Cluster:
 Item = Box | Cluster
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A line that only some calls of a frame have: `if s = 1`, and both cases in words.
+
+    `on` is whether each call has it.
+    """
+
+    said: str
+    there: str
+    away: str
+    on: tuple[bool, ...]
+
+
 @dataclass(slots=True)
 class Frame:
     """A block shown opened: `scene` is its first call, which has all that any of them has.
@@ -87,6 +100,9 @@ class Frame:
     nodes: list[tuple[str, ...]] = field(default_factory=list)
     scene: Scene | None = None
     notes: list[str] = field(default_factory=list)
+    when: dict[str, str] = field(default_factory=dict)
+    """When the first call's layers are there, by name, of those that not all calls have."""
+    options: list[Option] = field(default_factory=list)
     dashed: list[str] = field(default_factory=list)
     """When it has its dashed edges, but for those into closed blocks."""
     quiet: bool = False

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from cnndsl.expressions import Expression
-from cnndsl.figures.scene import Frame
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
@@ -24,14 +24,14 @@ from cnndsl.structure import (
     Loop,
     Repeat,
     Step,
-    inside,
-    walk,
 )
 
 Slot = tuple[object, ...]
 """Where a layer is written in its block: the keys of lines and steps down to it."""
 NUMBERED = re.compile(r"_\d+$")
 """A second norm is `norm_2`, if there is a first."""
+OUTSIDE = "outside"
+"""Where what is no input of a block comes from."""
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 
 
@@ -41,38 +41,88 @@ def identity(block: Block) -> object:
     return (block.definition.name, span.source.name, span.start)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A line that may be off: where it is written, and under what condition it is there.
+
+    An alternative is there where that does not hold. `join` is what reads the line's value,
+    `turns` are the variables of the loops around it.
+    """
+
+    slot: Slot
+    line: Line
+    condition: Expression | None
+    join: str
+    block: Block
+    turns: dict[str, object]
+
+
 def slots(call: Call) -> dict[Slot, str]:
     """The layers of a call, by where they are written."""
-    return dict(_slots(call.block.body, ()))
+    around = _Around(call.block)
+    return {
+        slot: found
+        for slot, found in _slots(call.block.body, (), around)
+        if isinstance(found, str)
+    }
 
 
-def _slots(items: Sequence[Item], path: Slot) -> Iterator[tuple[Slot, str]]:
+def written(call: Call) -> tuple[dict[Slot, Written], set[Slot]]:
+    """The lines of a call that may be off, and its steps, by where they are written."""
+    found = dict(_slots(call.block.body, (), _Around(call.block)))
+    lines = {slot: one for slot, one in found.items() if isinstance(one, Written)}
+    return lines, {slot for slot, one in found.items() if isinstance(one, Step)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What stands around an item."""
+
+    block: Block
+    join: str = ""
+    turns: dict[str, object] = field(default_factory=dict)
+
+
+def _slots(
+    items: Sequence[Item], path: Slot, around: _Around
+) -> Iterator[tuple[Slot, str | Written | Step]]:
+    before: Expression | None = None
+    free = replace(around, join="")
     for item in items:
         here = (*path, item.key)
         match item:
-            case Line(terms=terms):
-                yield from _slots(terms, here)
+            case Line(terms=terms, alternative=alternative, condition=condition):
+                before = before if alternative else condition or before
+                if alternative or condition is not None:
+                    found = Written(here, item, before, around.join, around.block, around.turns)
+                    yield here, found
+                listed = around if terms and isinstance(terms[0], Loop) else free
+                yield from _slots(terms, here, listed)
             case Step(lines=lines, nodes=nodes, slots=places):
-                yield from _slots(lines or (), here)
+                yield here, item
+                join = nodes[0] if nodes else ""
+                yield from _slots(lines or (), here, replace(around, join=join))
                 yield from (
                     ((*here, NUMBERED.sub("", slot)), name)
                     for slot, name in zip(places, nodes, strict=True)
                 )
             case Call(lines=lines, block=block):
-                yield from _slots(lines or (), here)
-                yield from _slots(block.body, here)
+                yield from _slots(lines or (), here, free)
+                yield from _slots(block.body, here, _Around(block))
             case Group(body=body):
-                yield from _slots(body, here)
+                yield from _slots(body, here, free)
             case Repeat(items=terms):
                 for turn, term in enumerate(terms):
-                    yield from _slots([term], (*here, turn))
-            case Loop(bodies=bodies):
-                for turn, body in enumerate(bodies):
-                    yield from _slots(body, (*here, turn))
+                    yield from _slots([term], (*here, turn), free)
+            case Loop(bodies=bodies, names=names, rows=rows):
+                for turn, (body, row) in enumerate(zip(bodies, rows, strict=True)):
+                    turns = around.turns | dict(zip(names, row, strict=True))
+                    inner = _Around(around.block, around.join, turns)
+                    yield from _slots(body, (*here, turn), inner)
             case Each(lines=lines, calls=calls, nodes=nodes):
-                yield from _slots(lines or (), here)
+                yield from _slots(lines or (), here, free)
                 for turn, term in enumerate(calls):
-                    yield from _slots([term], (*here, turn))
+                    yield from _slots([term], (*here, turn), free)
                 yield from (((*here, turn, "rows"), name) for turn, name in enumerate(nodes))
 
 
@@ -94,7 +144,7 @@ class Variants:
         self.first: dict[int, Call] = {}
         for every in blocks.values():
             kept: list[Call] = []
-            for call in sorted(every, key=lambda call: -len(self.slots[id(call)])):
+            for call in sorted(every, key=self._size, reverse=True):
                 shown = next((one for one in kept if self._shows(one, call)), None)
                 if shown is None:
                     kept.append(call)
@@ -105,35 +155,47 @@ class Variants:
         mine = self.slots[id(call)]
         return tuple(mine.get(slot, "") for slot in self.slots[id(first)])
 
+    def _size(self, call: Call) -> tuple[int, int, int]:
+        """How much a call shows: layers, inputs, and what its layers read."""
+        nodes = self.slots[id(call)].values()
+        reads = sum(len({*self.network.operands(name)}) for name in nodes)
+        return len(nodes), len(call.block.inputs), reads
+
     def _shows(self, first: Call, call: Call) -> bool:
         whole, part = self.slots[id(first)], self.slots[id(call)]
-        if not part.keys() <= whole.keys():
+        ports = call.block.inputs.keys() <= first.block.inputs.keys()
+        ends = call.block.outputs.keys() <= first.block.outputs.keys()
+        if not (ports and ends and part.keys() <= whole.keys()):
             return False
         op = self._op
         if any(_kind(op(part[slot])) != _kind(op(whole[slot])) for slot in part):
             return False
         return all(
-            self._fed(call, part[slot]) <= self._reach(first, whole[slot], part)
-            for slot in part
+            self._fed(call, part[slot], self._reach(first, whole[slot], part)) for slot in part
         )
 
     def _op(self, name: str) -> Op:
         return self.network.node(name).op
 
-    def _fed(self, call: Call, name: str) -> set[object]:
-        """Where a layer is fed from: places in the block, or from outside it."""
-        places = self.places[id(call)]
-        return {places.get(tail, "outside") for tail, _ in self.network.operands(name)}
+    def _fed(self, call: Call, name: str, reach: set[object]) -> bool:
+        """Whether all that feeds a layer is in reach: places in the block, or inputs."""
+        places, ports = self.places[id(call)], _ports(call)
+        return all(
+            places[tail] in reach
+            if tail in places
+            else not ports.get((tail, output), {OUTSIDE}).isdisjoint(reach)
+            for tail, output in self.network.operands(name)
+        )
 
     def _reach(self, call: Call, name: str, there: dict[Slot, str]) -> set[object]:
-        """The same, through what another call has not."""
+        """What feeds a layer, also through what another call has not."""
         found: set[object] = set()
-        places, stack = self.places[id(call)], [name]
+        places, ports, stack = self.places[id(call)], _ports(call), [name]
         while stack:
-            for tail, _ in self.network.operands(stack.pop()):
+            for tail, output in self.network.operands(stack.pop()):
                 place = places.get(tail)
                 if place is None:
-                    found.add("outside")
+                    found |= ports.get((tail, output), {OUTSIDE})
                 elif place in there:
                     found.add(place)
                 else:
@@ -141,88 +203,14 @@ class Variants:
         return found
 
 
+def _ports(call: Call) -> dict[tuple[str, int], set[object]]:
+    """The names of a call's inputs, by what is given to them."""
+    found: dict[tuple[str, int], set[object]] = {}
+    for name, tensor in call.block.inputs.items():
+        found.setdefault((tensor.node, tensor.output), set()).add(name)
+    return found
+
+
 def _kind(op: Op) -> object:
     """What must be equal for two steps to share a box of a frame."""
     return op.family if op.family in MINOR else op.name
-
-
-def conditions(calls: Sequence[Call]) -> tuple[dict[str, str], dict[tuple[str, str, int], str]]:
-    """When the first call's layers are there, by name; and what a join reads, by both ends.
-
-    Only of lines that are off in another call.
-    """
-    off = {
-        item.key
-        for call in calls
-        for item in walk(call.block.body)
-        if isinstance(item, Line) and not item.on
-    }
-    layers: dict[str, str] = {}
-    reads: dict[tuple[str, str, int], str] = {}
-    for join, line, condition in conditioned(calls[0].block):
-        if not line.on or line.key not in off:
-            continue
-        said = saying(line, condition)
-        steps = [inner for inner in walk(line.terms) if isinstance(inner, Step)]
-        for name in (name for step in steps for name in step.nodes):
-            layers.setdefault(name, said)
-        if join and not steps:
-            reads |= {(join, t.node, t.output): said for t in line.outputs}
-    return layers, reads
-
-
-def longer(frame: Frame, name: str) -> str:
-    """`if len(x) > 2`: a layer is there in just the calls that are given so many values."""
-    stems = {given.rpartition("[")[0] for call in frame.calls for given in call.block.inputs}
-    there = [bool(nodes[frame.nodes[0].index(name)]) for nodes in frame.nodes]
-    for stem in sorted(stems - {""}):
-        many = [
-            sum(given.rpartition("[")[0] == stem for given in call.block.inputs)
-            for call in frame.calls
-        ]
-        most = max((n for n, has in zip(many, there, strict=True) if not has), default=0)
-        if all(has == (n > most) for n, has in zip(many, there, strict=True)):
-            return f"if len({stem}) > {most}"
-    return ""
-
-
-def conditioned(block: Block) -> Iterator[tuple[str, Line, Expression | None]]:
-    """The lines that may be off, each with the join that reads it, and its condition.
-
-    An alternative is there where that does not hold.
-    """
-    for item in (block, *walk(block.body)):
-        inner = inside(item)
-        join = item.nodes[0] if isinstance(item, Step) and item.nodes else ""
-        before: Expression | None = None
-        for line in inner:
-            if not isinstance(line, Line):
-                continue
-            if line.alternative:
-                yield join, line, before
-            elif line.condition is not None:
-                before = line.condition
-                yield join, line, before
-
-
-def saying(line: Line, condition: Expression | None) -> str:
-    """`if s = 1`: when a line is there."""
-    if condition is None:
-        return ""
-    return f"{'unless' if line.alternative else 'if'} {spelled(condition.span.text)}"
-
-
-def spelled(text: str) -> str:
-    """A condition as papers print it: `s = 1 and in.c = c`."""
-    text = " ".join(text.split())
-    for written, shown in (
-        ("==", "="),
-        ("!=", "≠"),
-        ("<=", "≤"),
-        (">=", "≥"),
-        (" * ", "·"),
-        (" - ", " − "),
-        (" // ", "/"),
-    ):
-        text = text.replace(written, shown)
-    return text

@@ -279,8 +279,13 @@ class Conditions:
                 return around[0].said
             return f"if {joined([one.there for one in around], 'and')}"
         turns = [slot[:-1] in steps for steps in self.steps] == there
-        ways = [longer, by_size, by_flag] if turns else [longer, by_flag, by_size]
-        return next(filter(None, (way(self.frame, there) for way in ways)), SOMETIMES)
+        said = longer(self.frame, there) or by_value(self.rows, there, sizes=turns)
+        return said or SOMETIMES
+
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        """The arguments of the calls."""
+        return given([call.block for call in self.frame.calls])
 
     def reads(self) -> dict[tuple[str, str, int], str]:
         """When a join reads what it does not always read, by both ends and the output."""
@@ -289,7 +294,7 @@ class Conditions:
             if place.join and not any(
                 isinstance(item, Step) for item in walk(place.line.terms)
             ):
-                said = one.said or by_flag(self.frame, one.on) or SOMETIMES
+                said = one.said or by_value(self.rows, one.on) or SOMETIMES
                 found |= {(place.join, t.node, t.output): said for t in place.line.outputs}
         return found
 
@@ -335,29 +340,28 @@ def longer(frame: Frame, there: Sequence[bool]) -> str:
     return ""
 
 
-def _columns(frame: Frame) -> dict[str, list[object]]:
-    """By parameter its values in the calls of a frame."""
-    rows = given([call.block for call in frame.calls])
-    return {name: [strip(row[name]) for row in rows] for name in rows[0]}
+def by_value(
+    rows: Sequence[Mapping[str, object]], there: Sequence[bool], *, sizes: bool = False
+) -> str:
+    """`if norm`, `if n > 3`, `if k = 3`: a parameter that tells which calls have something.
+
+    By their arguments in `rows`: first whether one is given, or where `sizes` are asked for
+    whether it is larger.
+    """
+    if all(there) or not any(there):
+        return ""
+    columns = {name: [strip(row[name]) for row in rows] for name in rows[0]}
+    told = [_told(name, [*zip(column, there, strict=True)]) for name, column in columns.items()]
+    sized = [said for way in zip(*told, strict=True) for said in way if said]
+    given = [said for name, column in columns.items() if (said := _given(name, column, there))]
+    return next(iter(sized + given if sizes else given + sized), "")
 
 
-def by_flag(frame: Frame, there: Sequence[bool]) -> str:
-    """`if norm`: a parameter that is given in just the calls that have something."""
-    for name, column in _columns(frame).items():
-        holds = [value is not None and value is not False for value in column]
-        for word, wanted in (("if", there), ("unless", [not has for has in there])):
-            if holds == [*wanted]:
-                return f"{word} {name}"
-    return ""
-
-
-def by_size(frame: Frame, there: Sequence[bool]) -> str:
-    """`if n > 3`, `if k = 3`: a parameter whose values tell where something is there."""
-    told = [
-        _told(name, [*zip(column, there, strict=True)])
-        for name, column in _columns(frame).items()
-    ]
-    return next((said for way in zip(*told, strict=True) for said in way if said), "")
+def _given(name: str, column: Sequence[object], there: Sequence[bool]) -> str:
+    holds = [value is not None and value is not False for value in column]
+    if holds == [*there]:
+        return f"if {name}"
+    return f"unless {name}" if holds == [not has for has in there] else ""
 
 
 def _told(name: str, pairs: Sequence[tuple[object, bool]]) -> tuple[str, str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cnndsl.figures.scene import Box, Cluster, Item
 from cnndsl.figures.titles import MINOR
 from cnndsl.graph import Network
@@ -73,6 +75,8 @@ class Runs:
         wires = network.wires
         self.users = {name: set(wires.readers(name)) for name in wires}
         self.sources = {name: set(wires.producers(name)) for name in wires}
+        self.partial: Mapping[str, frozenset[int]] = {}
+        """Of the block that is opened: which calls have what not all of them have."""
 
     def tagged(self, items: list[Item]) -> list[Item]:
         """Write what follows a box, and only it, as tags: dropout, `relu`."""
@@ -87,6 +91,7 @@ class Runs:
                 and self.chained(last, item)
                 and (last.family in MINOR or _takes_tags(last))
                 and not last.labels
+                and self._comes_along(last, item)
             ):
                 last.parts += item.parts
                 last.nodes += item.nodes
@@ -96,6 +101,11 @@ class Runs:
                 continue
             done.append(item)
         return done
+
+    def _comes_along(self, last: Box, item: Box) -> bool:
+        """Whether no call has an item without the box before it."""
+        there, needed = (self.partial.get(box.parts[0]) for box in (item, last))
+        return needed is None or (there is not None and there <= needed)
 
     def folded(self, items: list[Item]) -> list[Item]:
         """Fold runs of equal items, each fed by the one before it alone."""

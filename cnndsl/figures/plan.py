@@ -169,13 +169,9 @@ class _Planner:
             if not frame.calls:
                 continue
             first = frame.calls[0]
-            shown = [
-                call
-                for call in self.calls
-                if self.variants.first[id(call)] is first and id(call) not in self.nested
-            ]
-            frame.calls = [first, *(call for call in shown if call is not first)]
+            frame.calls = self._shown(first)
             frame.nodes = [self.variants.aligned(first, call) for call in frame.calls]
+            self._paint(frame)
             tell(self.network, frame, self.variants.slots[id(first)])
         self._titles()
         self._hush(main)
@@ -305,7 +301,12 @@ class _Planner:
             frame = Frame(f"f{len(self.frames) + 1}", first.block.definition.name, [first])
             self.frames[id(first)] = frame
             names, outputs = list(self.members[id(first)]), first.block.outputs
+            around, self.runs.partial = (
+                self.runs.partial,
+                self.variants.partial(self._shown(first)),
+            )
             items = rows(self.network, self._lines(first.block.body))
+            self.runs.partial = around
             items = self._weighted(levels(self.network, items))
             frame.quiet = self._makes_boxes(names)
             if not frame.quiet:
@@ -314,6 +315,12 @@ class _Planner:
                 self.network, self._key, items, names, first.block.inputs, outputs
             )
         return self.frames[id(first)]
+
+    def _shown(self, first: Call) -> list[Call]:
+        """The calls that one shows, itself in front."""
+        shown = (c for c in self.calls if self.variants.first[id(c)] is first)
+        others = [c for c in shown if c is not first and id(c) not in self.nested]
+        return [first, *others]
 
     def _makes_boxes(self, names: Sequence[str]) -> bool:
         """Whether some layers are post-processing alone: boxes from what the heads give."""
@@ -463,6 +470,13 @@ class _Planner:
             if window is not None and 1 < window.groups == shapes[0][0]:
                 return Family.DEPTHWISE
         return op.family
+
+    def _paint(self, frame: Frame) -> None:
+        """Give a step the looks of its operation where not all calls look like the first."""
+        every = dict(zip(frame.nodes[0], zip(*frame.nodes, strict=True), strict=True))
+        for box in frame.scene.boxes() if frame.scene else ():
+            if box.parts and len({self._family(n) for n in every[box.parts[0]] if n}) > 1:
+                box.family = self._op(box.parts[0]).family
 
     # Folding
 

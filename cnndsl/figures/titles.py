@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnndsl.diagnostics import OpError
+from cnndsl.figures.conditions import by_value
 from cnndsl.figures.scene import Box, Frame, Item, boxes
 from cnndsl.figures.text import short_formula, spell_argument
 from cnndsl.figures.variants import identity
@@ -16,7 +17,7 @@ from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
 from cnndsl.ops.words import FEW, Named, Words, ends, spoken
 from cnndsl.structure import Call, nodes_of
-from cnndsl.symbolic import Sym, strip
+from cnndsl.symbolic import Formula, Sym, strip
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
@@ -92,13 +93,25 @@ class Sayer:
             every = [[op for name in row for op in self._calls(name, frame)] for row in rows]
             frame = None
         words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
-        normed = len(every) > 1 and every[1][0].family is Family.NORM
-        main = _biased(every[0][0], words[0]) if normed else words[0]
-        tags = [self._tag(ops, said) for ops, said in zip(every, words, strict=True)]
+        main = words[0]
+        if len(every) > 1 and every[1][0].family is Family.NORM:
+            main = _biased(every[0], self._there(box, frame), main)
+        when = frame.when if frame else {}
+        tags = [
+            _when(self._tag(ops, said), when.get(name, ""), box.condition)
+            for name, ops, said in zip(box.parts, every, words, strict=True)
+        ]
         title, more = main.title, main.more
         if every[0][0].family in MINOR:
             more = self._unshared(every[0], more)
         return Said(times + title, (), more, (*tags[1:], *notes))
+
+    def _there(self, box: Box, frame: Frame | None) -> list[bool]:
+        """In which of the calls that have the step of a box it has the norm behind it."""
+        if frame is None or not frame.nodes or not {*box.parts[:2]} <= {*frame.nodes[0]}:
+            return [True]
+        step, norm = (frame.nodes[0].index(name) for name in box.parts[:2])
+        return [bool(nodes[norm]) for nodes in frame.nodes if nodes[step]]
 
     def _makes(self, box: Box, frame: Frame | None) -> Iterator[str]:
         """What makes boxes in what stays closed, or is learned: `3 anchors`, `NMS 0.5`."""
@@ -137,6 +150,11 @@ class Sayer:
         return " ".join((words.title, *self._unshared(ops, words.more)))
 
 
+def _when(tag: str, when: str, known: str) -> str:
+    """`bn if norm`: a tag with its condition, if that is not of the whole box or its name."""
+    return tag if when in ("", known, f"if {tag}") else f"{tag} {when}"
+
+
 def sayer(network: Network) -> Sayer:
     """That of a network; the last one is kept."""
     if not _LAST or _LAST[0].network is not network:
@@ -160,10 +178,15 @@ def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
     return times + together(ops, frame, name).title
 
 
-def _biased(op: Op, words: Words) -> Words:
-    """Before a norm, no bias is the rule."""
-    more = tuple(word for word in words.more if word != "no bias")
-    return Words(words.title, (*more, "bias") if getattr(op, "bias", False) is True else more)
+def _biased(ops: Sequence[Op], normed: Sequence[bool], words: Words) -> Words:
+    """The words of a step before a norm: no bias is the rule in just the calls that have it."""
+    biases = [getattr(op, "bias", False) is True for op in ops]
+    if len({*biases}) > 1 and biases != [not there for there in normed]:
+        return words
+    more = tuple(word for word in words.more if not word.startswith("no bias"))
+    if biases == [not there for there in normed]:
+        return Words(words.title, more)
+    return Words(words.title, (*more, "bias" if biases[0] else "no bias"))
 
 
 def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> Words:
@@ -180,8 +203,9 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
     first = ops[0]
     spoken_of = {name for op in distinct for name in op.unusual()}
     changes: dict[str, object] = {}
+    constants, partly = _constants(frame), dict[str, str]()
     for parameter in first.parameters:
-        values = [getattr(op, parameter.name) for op in ops]
+        values = [_settled(getattr(op, parameter.name), constants) for op in ops]
         same = len(set(map(strip, values))) == 1
         if len({len(value) for value in values if isinstance(value, tuple)}) > 1:
             return Words(first.name.replace("_", " "))
@@ -189,17 +213,82 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
         if same and differing & read:
             changes[parameter.name] = _named(values[:1], [])
         elif not same and (parameter.name in spoken_of or first.in_title(parameter)):
-            changes[parameter.name] = _named(values, rows)
+            named = changes[parameter.name] = _named(values, rows)
+            if (
+                parameter.name == first.shares
+                and isinstance(named, tuple)
+                and _mixed(named[-1])
+            ):
+                changes[parameter.name] = (*named[:-1], Named("rest"))
+            if said := _partly(parameter.name, ops, values, rows, named):
+                partly[parameter.name] = said
     if "pad" in changes and all(op.causal for op in ops):
         changes["pad"] = ((Named("causal"), Named("causal")),)
     try:
-        words = first.with_values(changes).said()
+        made = first.with_values(changes)
+        unlike = {made.phrase(name) for name in partly if name in made.unusual()}
+        more = [word for word in made.said().more if word not in unlike]
+        words = Words(made.figure(), (*more, *partly.values()))
     except (TypeError, ValueError, ArithmeticError, OpError):
         words = Words("")
-    names = [text for value in changes.values() for text in _texts(value)]
+    named = [value for name, value in changes.items() if name not in partly]
+    names = [text for value in named for text in _texts(value)]
     if words.title and all(name in str(words) for name in names):
         return words
     return Words(" | ".join(dict.fromkeys(str(op.said()) for op in distinct)))
+
+
+def _partly(
+    name: str,
+    ops: Sequence[Op],
+    values: Sequence[object],
+    rows: Sequence[dict[str, object]],
+    named: object,
+) -> str:
+    """`32 groups if wide`: an attribute that only some calls have, and which do.
+
+    Nothing where one name is of all, or none of those; or no parameter tells which have it.
+    """
+    there = [name in op.unusual() for op in ops]
+    if len(rows) != len(ops) or not (when := by_value(rows, there)) or not _mixed(named):
+        return ""
+    every = [*zip(ops, values, rows, there, strict=True)]
+    held = [(op, value, row) for op, value, row, has in every if has]
+    value = held[0][1]
+    if len({strip(value) for _, value, _ in held}) > 1:
+        value = _named([value for _, value, _ in held], [row for _, _, row in held])
+    if _mixed(value):
+        return ""
+    return f"{held[0][0].with_values({name: value}).phrase(name)} {when}"
+
+
+def _mixed(value: object) -> bool:
+    """Whether a value has no name of its own."""
+    return any("–" in text or "|" in text for text in _texts(value))
+
+
+def _constants(frame: Frame | None) -> dict[str, int]:
+    """The numbers that the names of a block stand for in all the calls of a frame."""
+    if frame is None or not frame.calls:
+        return {}
+    first, *others = [call.block.names for call in frame.calls]
+    return {
+        name: int(value)
+        for name, value in first.items()
+        if isinstance(value, int) and all(names.get(name) == value for names in others)
+    }
+
+
+def _settled(value: object, known: Mapping[str, int]) -> object:
+    """A number whose formula has the numbers of names that always have one."""
+    if isinstance(value, tuple):
+        return tuple(_settled(one, known) for one in value)
+    atoms = value.formula.atoms() if isinstance(value, Sym) else set()
+    if not isinstance(value, Sym) or not any(str(atom) in known for atom in atoms):
+        return value
+    bound = {a: known.get(str(a), Sym(1, Formula({(a,): 1}))) for a in atoms}
+    found = value.formula.evaluate(bound)
+    return Sym(int(value), found.formula) if isinstance(found, Sym) else int(value)
 
 
 def _differing(frame: Frame | None, name: str) -> set[str]:

@@ -59,6 +59,8 @@ class Op(Record):
     """With one operand, it is that operand: what is left where `when` removes the others."""
     broadcasts: ClassVar[bool] = False
     """An axis of size 1 is repeated to the other operand's size."""
+    shares: ClassVar[str] = ""
+    """The attribute whose numbers add up to the input's size: the last is the rest."""
     ports: ClassVar[tuple[str, ...]] = ()
     """The names by which a step with several outputs feeds it; the last may be missing."""
     parameters: ClassVar[tuple[Parameter, ...]] = ()

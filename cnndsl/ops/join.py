@@ -106,6 +106,7 @@ class Split(Op):
     axis: int = 0
 
     moves = True
+    shares = "sections"
     keeps = NOTHING
 
     def reads(self, *inputs: Shape) -> tuple[Reading, ...]:

@@ -209,8 +209,6 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
             return [Area(*area, role, min(bottom - top, right - left) / 2)]
         case Family.LINEAR | Family.BOXES | Family.GIVEN:
             return [Area(*area, role, 0)]
-        case Family.REGULARIZE:
-            return [Area(*area, role, 6, dashed=True)]
         case _:
             return [Area(*area, role, 6)]
 

@@ -112,6 +112,8 @@ def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
     spans += [(c.y, c.y + c.height) for c in piece.scopes]
     reach = {ends: _reach(line) for ends, line in piece.wires.items()}
     ports = {spot.box.key for spot in piece.spots if not spot.box.nodes}
+    fed = {head for _, head in piece.wires}
+    begun = {s.box.key: s.y for s in piece.spots if s.box.key not in fed}
     begins = sorted(reach, key=lambda ends: reach[ends][0], reverse=True)
     passing: list[Ends] = []
     found = []
@@ -125,6 +127,9 @@ def _cuts(piece: Piece, *, forked: bool) -> list[tuple[float, Ends]]:
             passing = [ends for ends in passing if reach[ends][1] > middle]
             # Where a block begins or ends is beside what it leads to or comes from.
             between = passing and all(ports.isdisjoint(ends) for ends in passing)
+            # Inputs stand together.
+            first = passing[0][0] in begun if passing else False
+            between = between and not (first and any(y > middle for y in begun.values()))
             one = len(passing) == 1 and _upright(piece.wires[passing[0]])
             if between and (one or (forked and _one(piece, passing, middle))):
                 found.append((middle, passing[0]))

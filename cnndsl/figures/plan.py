@@ -16,8 +16,8 @@ from cnndsl.figures.conditions import tell
 from cnndsl.figures.folding import Runs, label_items
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import label_text, labels_text, letter
-from cnndsl.figures.variants import Variants, identity
-from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, varying
+from cnndsl.figures.variants import Variants, identity, partial
+from cnndsl.figures.walk import calls_of, given, labels_of, nested, ratio, taken, varying
 from cnndsl.figures.wiring import scene_of
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
@@ -300,11 +300,10 @@ class _Planner:
         if id(first) not in self.frames:
             frame = Frame(f"f{len(self.frames) + 1}", first.block.definition.name, [first])
             self.frames[id(first)] = frame
-            names, outputs = list(self.members[id(first)]), first.block.outputs
-            around, self.runs.partial = (
-                self.runs.partial,
-                self.variants.partial(self._shown(first)),
-            )
+            names, shown = list(self.members[id(first)]), self._shown(first)
+            every = [self.variants.aligned(first, one) for one in shown]
+            outputs = first.block.outputs | taken(self.network, first.block, every)
+            around, self.runs.partial = self.runs.partial, partial(every)
             items = rows(self.network, self._lines(first.block.body))
             self.runs.partial = around
             items = self._weighted(levels(self.network, items))

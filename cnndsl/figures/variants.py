@@ -155,15 +155,6 @@ class Variants:
         mine = self.slots[id(call)]
         return tuple(mine.get(slot, "") for slot in self.slots[id(first)])
 
-    def partial(self, calls: Sequence[Call]) -> dict[str, frozenset[int]]:
-        """The layers of the first of some calls that others lack: which of them have each."""
-        columns = zip(*(self.aligned(calls[0], call) for call in calls), strict=True)
-        return {
-            column[0]: frozenset(n for n, name in enumerate(column) if name)
-            for column in columns
-            if not all(column)
-        }
-
     def _size(self, call: Call) -> tuple[int, int, int]:
         """How much a call shows: layers, inputs, and what its layers read."""
         nodes = self.slots[id(call)].values()
@@ -210,6 +201,15 @@ class Variants:
                 else:
                     stack.append(tail)
         return found
+
+
+def partial(calls: Sequence[Sequence[str]]) -> dict[str, frozenset[int]]:
+    """The layers of the first of some calls that others lack: which of them have each."""
+    return {
+        column[0]: frozenset(n for n, name in enumerate(column) if name)
+        for column in zip(*calls, strict=True)
+        if not all(column)
+    }
 
 
 def _ports(call: Call) -> dict[tuple[str, int], set[object]]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from cnndsl.figures.text import spell_argument
 from cnndsl.figures.variants import identity
 from cnndsl.graph import Network
-from cnndsl.structure import Block, Call, Line, walk
+from cnndsl.structure import Block, Call, Line, Tensor, labels_in, walk
 
 DEEP = 6
 """So many calls of a block within each other are shown as one."""
@@ -60,6 +60,34 @@ def read(network: Network, name: str) -> list[tuple[str, int]]:
     if name not in known:
         known[name] = _read(network, name)
     return known[name]
+
+
+def taken(network: Network, block: Block, calls: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+    """What is read from outside of a block that does not give it out, by its label inside.
+
+    `calls` are the layers of each of its calls in the same places; all of them are read so.
+    """
+    given = {(t.node, t.output) for t in block.outputs.values()}
+    final = {(t.node, t.output) for t in network.outputs.values()}
+    members = [{*names} for names in calls]
+
+    def read_outside(name: str, output: int, inside: set[str]) -> bool:
+        heads = {*network.wires.readers(name)} - inside
+        operands = {one for head in heads for one in network.operands(head)}
+        return (name, output) in operands | final
+
+    found = {
+        (column[0], output)
+        for column in zip(*calls, strict=True)
+        for output in range(len(network.shapes[column[0]]))
+        if (column[0], output) not in given
+        and all(
+            n and read_outside(n, output, own) for n, own in zip(column, members, strict=True)
+        )
+    }
+    labels = labels_in(block, block.outputs) if found else {}
+    named = {(t.node, t.output): (name, t) for name, t in reversed(labels.items())}
+    return dict(named[one] for one in sorted(found & named.keys()))
 
 
 _LAST: list[tuple[Network, dict[str, list[tuple[str, int]]]]] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cnndsl.figures.scene import Box, Cluster, Item
+from cnndsl.figures.scene import Box, Cluster, Item, Scene
+from cnndsl.figures.text import label_text, stem
 from cnndsl.figures.titles import MINOR
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
@@ -55,6 +56,10 @@ def label_items(items: list[Item], label: str) -> None:
     What leads to an item with a label is of its line. A line may draw nothing.
     """
     for item in items:
+        if isinstance(item, Box) and item.labels and not item.labels[0].startswith("["):
+            turn = item.within.startswith("[")
+            item.final &= turn or item is items[-1]
+            item.within = f"{label}{'.' if item.within and not turn else ''}{item.within}"
         item.labels = [f"{label}{own}" if own.startswith("[") else own for own in item.labels]
     if items and not items[-1].labels:
         items[-1].labels = [label]
@@ -64,6 +69,30 @@ def label_items(items: list[Item], label: str) -> None:
         # The innermost of its lines with a name.
         if isinstance(item, Box) and (not item.line or item.line.startswith("[")):
             item.line = line
+
+
+def tell_apart(scene: Scene) -> None:
+    """Name boxes whose labels are alike by the paths to these, as far as they tell them apart.
+
+    Where each is the last in a turn of its own, it has the name of that turn: `stages[2]`.
+    """
+    alike: dict[str, list[Box]] = {}
+    for box in scene.boxes():
+        if box.labels:
+            alike.setdefault(stem(label_text(box.labels)), []).append(box)
+    for found in alike.values():
+        paths = [box.within.split(".") for box in found]
+        while len({path[0] for path in paths}) == 1 and min(map(len, paths)) > 1:
+            paths = [path[1:] for path in paths]
+        names = [".".join(path) if path[0][:1] not in ("", "[") else "" for path in paths]
+        if len({*names}) < 2:
+            continue
+        turns = all(names) and len({*names}) == len(names) and all(box.final for box in found)
+        for box, name in zip(found, names, strict=True):
+            if turns:
+                box.labels = [name]
+            elif name:
+                box.labels = [f"{name}.{label}" for label in box.labels]
 
 
 class Runs:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, computes, last, levels, rows, weighted
 from cnndsl.figures.conditions import tell
-from cnndsl.figures.folding import Runs, label_items
+from cnndsl.figures.folding import Runs, label_items, tell_apart
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import label_text, labels_text, letter
 from cnndsl.figures.variants import Variants, identity, partial
@@ -176,6 +176,8 @@ class _Planner:
         self._titles()
         self._hush(main)
         opened = [frame for frame in self.frames.values() if frame.scene is not None]
+        for scene in (main, *(frame.scene for frame in opened if frame.scene)):
+            tell_apart(scene)
         told = [frame.scene for frame in opened if frame.scene and not frame.quiet]
         scenes = [main, *told]
         drawn = {
@@ -488,7 +490,7 @@ class _Planner:
                 label_items(part, f"[{number}]")
             elif part:
                 label_items(part, f"[{number}]")
-                items.append(Cluster(self._key(), "", part))
+                items.append(Cluster(self._key(), "", part, labels=[f"[{number}]"]))
         folded = self.runs.folded(items)
         flat: list[Item] = []
         for item in folded:

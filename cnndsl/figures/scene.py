@@ -31,6 +31,10 @@ class Box:
     labels: list[str] = field(default_factory=list)
     line: str = ""
     """The label of the line that it is written on, which the line's last box has."""
+    within: str = ""
+    """The labels of the lines around that one: `stages[2]`."""
+    final: bool = True
+    """Its line is the last in each of those, whose value is this box's too."""
     parts: list[str] = field(default_factory=list)
     others: list[list[str]] = field(default_factory=list)
     """The `parts` of those that stand beside it."""

@@ -12,7 +12,7 @@ from cnndsl.figures.caption import heading
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Plan, boxes
 from cnndsl.figures.tex import escaped
-from cnndsl.figures.text import clean, shape_text
+from cnndsl.figures.text import clean, shape_text, stem
 from cnndsl.figures.titles import Sayer
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family, Shape
@@ -78,7 +78,7 @@ def _runs(planned: Plan) -> list[_Run]:
         if not box.nodes or (box.family is Family.INPUT and not runs):
             continue
         shape = output.get(box.key, planned.network.shapes[box.nodes[-1]][0])
-        stage = clean(", ".join(box.labels[:1])).partition("[")[0]
+        stage = stem(clean(", ".join(box.labels[:1])))
         layers = _layers(planned, box)
         last = runs[-1] if runs else None
         if last and after.get(last.boxes[-1].key) == {box.key} and _continues(last, box, stage):

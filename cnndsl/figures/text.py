@@ -39,6 +39,11 @@ def label_text(labels: Sequence[str]) -> str:
     return f"{first} … {last[len(stem) :] if last.startswith(f'{stem}[') else last}"
 
 
+def stem(label: str) -> str:
+    """A label without its last indices: `c4` for `c4[0][1–3]`."""
+    return re.sub(r"(\[[^\[\]]*\])+$", "", label)
+
+
 def labels_text(labels: Sequence[str]) -> str:
     """`conf[0–5], loc[0–5]` for those of several lines."""
     stems: dict[str, list[str]] = {}

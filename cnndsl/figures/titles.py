@@ -461,7 +461,12 @@ def _chosen(name: str, turns: Sequence[Turn], box: Box) -> bool:
 
 
 def column_text(values: Sequence[object]) -> str | None:
-    """The values of an argument in calls that follow each other.
+    """The values of an argument in calls that follow each other, as `column` says them."""
+    return column(values)[0]
+
+
+def column(values: Sequence[object]) -> tuple[str | None, str]:
+    """The values of an argument in calls that follow each other, and what several are.
 
     One for all of them; `2, 1` for the first and the others; `0–0.1` for a rate that
     grows; `3/1` for what takes turns; nothing to say where it is left out everywhere.
@@ -469,18 +474,19 @@ def column_text(values: Sequence[object]) -> str | None:
     texts = list(dict.fromkeys(spell_argument(value, whole=False) for value in values))
     if len(texts) == 1:
         if values[0] is None or values[0] is False:
-            return None
-        return "" if values[0] is True else texts[0]
+            return None, ""
+        return "" if values[0] is True else texts[0], ""
     if any(isinstance(value, float) for value in values):
         numbers = [float(v) for v in values if isinstance(v, int | float)]
-        return f"{min(numbers):.2g}–{max(numbers):.2g}"
+        return f"{min(numbers):.2g}–{max(numbers):.2g}", ""
     every = [spell_argument(value, whole=False) for value in values]
     if len(set(every[1:])) == 1:
-        return ", ".join(texts)
+        return ", ".join(texts), "of the first, and of the others" * (len(every) > 2)
     if len(texts) < len(every) and every == [texts[n % len(texts)] for n in range(len(every))]:
-        return "/".join(texts)
+        return "/".join(texts), "in turn"
     if len(every) <= FEW:
-        return ", ".join(every)
+        return ", ".join(every), "in this order"
     numbers = [v for v in values if isinstance(v, int)]
     grows = len(numbers) == len(values) and numbers == sorted({*numbers})
-    return f"{every[0]}–{every[-1]}" if grows else f"{every[0]} … {every[-1]}"
+    between = "–" if grows else " … "
+    return f"{every[0]}{between}{every[-1]}", "of the first, and of the last"

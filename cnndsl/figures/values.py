@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,20 +12,25 @@ from itertools import accumulate, pairwise
 from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Path, Text
-from cnndsl.figures.scene import Box, Frame, Plan, Scene
-from cnndsl.figures.text import clean, count_text, label_text, shape_text, spell_argument
-from cnndsl.figures.titles import arguments_of, column_text
+from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene
+from cnndsl.figures.text import clean, count_text, label_text, letter, shape_text, stem
+from cnndsl.figures.titles import arguments_of, column, column_text
 from cnndsl.figures.walk import given, varying
 from cnndsl.ops.facts import Shape
 from cnndsl.structure import Call
 
-SIZE, LINE, GAP = 8.5, 12.5, 12.0
+SIZE, LINE, GAP = 8.5, 12.5, 9.0
 """Of the text, of a row, and between columns."""
-PAIRED = "two numbers: of the first, and of the others"
+NOTE = 8.0
+"""Of a note over it."""
 CELL = 110.0
 """The widest cell."""
 MOST = 16
 """A longer table is left to the style `table`."""
+
+
+RANGE = re.compile(r"\[0–\d+\]$")
+"""Of a row that has all the calls of its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-    """What its cells mean."""
+    notes: tuple[str, ...] = ()
+    """What holds for all rows, and what cells of several values mean."""
+    parameters: tuple[int, int] = (1, 1)
+    """From which column to which parameters stand; the size and the costs follow."""
     rights: tuple[float, ...] = ()
     """Where its columns end, from the axis of the picture over it, if they stand under that."""
     rules: tuple[tuple[float, float, str], ...] = ()
@@ -80,7 +88,7 @@ class Table:
         It is the same table if a parameter is said in no branch or in several, if all are said
         in one, or if columns would overlap.
         """
-        first, last = 2 if self.header[1] in ("n", "×") else 1, len(self.header) - 3
+        first, last = self.parameters
         said = [[b for b in branches if name in b.names] for name in self.header[first:last]]
         if any(len(found) != 1 for found in said):
             return self
@@ -126,7 +134,7 @@ class Table:
             steps = [wide + GAP + spare for wide in self.widths[1:]]
             rights = [*accumulate(steps, initial=x + self.widths[0])]
         lines = [(y + 2, 1.1), (y + LINE + 5, 0.6), (y + self.height - 1, 1.1)]
-        stages = [row[0].partition("[")[0] for row in self.rows]
+        stages = [stem(row[0]) for row in self.rows]
         if len(set(stages)) < len(stages):
             # A hairline where a stage ends that has several rows.
             pairs = enumerate(pairwise(stages), 2)
@@ -168,21 +176,70 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
         out = _sizes([call.outputs[0].shape for call in calls if call.outputs])
         counted = (count_text(cost.parameters), count_text(cost.macs))
         cells.append((label, str(len(calls)), *texts, out, *counted))
-    header = ("", "×" if "n" in names else "n", *names, "out", "params", "MACs")
-    single = all(row[1] == "1" for row in cells)
-    drop = {1} if single else set()
-    keep = [n for n in range(len(header)) if n not in drop]
+    header = _header(names)
+    cells = _apart(cells, header)
+    last = 2 + len(names)
+    same = [n for n in range(1, last) if len({row[n] for row in cells}) == 1]
+    once = [f"{header[n]} {cells[0][n]}" for n in same if n > 1]
+    if 1 in same and cells[0][1] != "1":
+        once = [f"{cells[0][1]} blocks", *once]
+    none = [n for n in range(last + 1, len(header)) if all(row[n] == "0" for row in cells)]
+    keep = [n for n in range(len(header)) if n not in (*same, *none)]
     picked = [
         tuple(font.fitted(clean(row[n]), SIZE, CELL, bold=not n or row is header) for n in keep)
         for row in (header, *cells)
     ]
-    paired = any(_paired([rows[id(call)][n] for call in c]) for _, c in groups for n in names)
     reads = [calls[0].inputs for _, calls in groups]
     read = tuple(shape_text(one.shape) for one, *more in reads if not more)
     if len(read) < len(groups):
         read = ()
-    note = PAIRED if paired else ""
-    return Table(picked[0], tuple(picked[1:]), note, keys=boxed, read=read)
+    columns = [[rows[id(call)][n] for call in calls] for _, calls in groups for n in names]
+    places = (1 + (1 in keep), sum(n < last for n in keep))
+    made = Table(picked[0], tuple(picked[1:]), (), places, keys=boxed, read=read)
+    notes = [f"each row: {' · '.join(once)}"] if once else []
+    return replace(made, notes=tuple(_filled([*notes, *_forms(columns)], made.width)))
+
+
+def _forms(columns: Sequence[Sequence[object]]) -> list[str]:
+    """What cells of several values mean, by an example of each kind."""
+    found: dict[str, str] = {}
+    for text, meaning in map(column, columns):
+        found.setdefault(meaning, f"{text}: {meaning}")
+    return [note for meaning, note in found.items() if meaning]
+
+
+def _filled(notes: Sequence[str], room: float) -> list[str]:
+    """The notes, those in one line that have room there."""
+    found: list[str] = []
+    for note in notes:
+        longer = f"{found[-1]}; {note}" if found else note
+        found[-1:] = [longer] if font.width(longer, NOTE) <= room else [*found[-1:], note]
+    return found
+
+
+def _header(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of the columns, each its own: a parameter may be called `n` or `out`."""
+    ours = (("n", "×"), ("out", "size"), ("params", "parameters"), ("MACs", "multiply-adds"))
+    count, *last = (other if name in names else name for name, other in ours)
+    return ("", count, *names, *last)
+
+
+def _apart(cells: Sequence[tuple[str, ...]], header: Sequence[str]) -> list[tuple[str, ...]]:
+    """The rows, those of one name each with an argument that tells it apart, or a letter."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for row in cells:
+        found.setdefault(row[0], []).append(row)
+    marks: dict[int, str] = {}
+    for name, alike in found.items():
+        columns = (
+            n for n in range(2, len(header) - 3) if len({r[n] for r in alike}) == len(alike)
+        )
+        n = next(columns, 0)
+        for number, row in enumerate(alike if len(alike) > 1 else ()):
+            marks[id(row)] = (
+                f"{name} {header[n]} {row[n]}" if n else f"{name} ({letter(number)})"
+            )
+    return [(marks.get(id(row), row[0]), *row[1:]) for row in cells]
 
 
 def _boxed(plan: Plan, frame: Frame, rows: Sequence[Sequence[Call]]) -> tuple[str, ...]:
@@ -200,13 +257,6 @@ def _boxed(plan: Plan, frame: Frame, rows: Sequence[Sequence[Call]]) -> tuple[st
 def named_calls(plan: Plan, frame: Frame) -> dict[int, str]:
     """What the calls of a frame are called in the main picture, by their `id`."""
     return {id(call): name for name, calls in _groups(plan, frame) for call in calls}
-
-
-def _paired(values: Sequence[object]) -> bool:
-    """Whether a cell says the first value and that of the others: `2, 1`."""
-    texts = [spell_argument(value) for value in values]
-    several = len(set(texts)) == 2 and not any(isinstance(value, float) for value in values)
-    return several and len(texts) > 2 and len(set(texts[1:])) == 1
 
 
 def _sizes(shapes: Sequence[Shape]) -> str:
@@ -261,15 +311,27 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
         )
         for box, _ in found.values()
     }
-    nameless = [box for box, _ in found.values() if not named[box.key]]
+    around = dict(_around(plan.main.items))
+    nameless = [
+        box for box, _ in found.values() if not named[box.key] and box.key not in around
+    ]
     own = len(nameless) == len(found) and all(box.frame is frame for box in nameless)
     kinds = Counter(map(_block, nameless))
     for box, calls in found.values():
-        name = named[box.key].partition("[0–")[0]
+        name = RANGE.sub("", named[box.key]) or around.get(box.key, "")
         if not name and not own:
             several = kinds[_block(box)] > 1
             name = " ".join([_block(box), *(arguments_of(box) if several else ())])
         yield name, calls
+
+
+def _around(items: Sequence[Item], label: str = "") -> Iterator[tuple[str, str]]:
+    """The boxes of repeated sequences that have labels, each with the label."""
+    for item in items:
+        if isinstance(item, Cluster):
+            yield from _around(item.children, label if item.title else label_text(item.labels))
+        elif label:
+            yield item.key, label
 
 
 def _ends(scene: Scene) -> dict[str, Box]:

@@ -296,7 +296,7 @@ def test_a_small_backbone_is_opened_where_it_stands() -> None:
 
 def test_a_table_says_what_a_cell_of_two_numbers_means() -> None:
     made = svg(drawn(network("resnet50")))
-    assert "two numbers: of the first, and of the others" in made
+    assert "2, 1: of the first, and of the others" in made
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -435,7 +435,8 @@ def test_blocks_on_one_line_have_rows_of_their_own() -> None:
     frame = next(frame for frame in planned.frames if frame.name == "A")
     table = values(planned, frame)
     assert table is not None
-    assert [row[:2] for row in table.rows] == [("B", "4"), ("C", "4")]
+    assert [row[:2] for row in table.rows] == [("B", "8/16"), ("C", "8/32")]
+    assert table.notes == ("each row: 4 blocks; 8/16: in turn",)
 
 
 def test_padding_before_what_is_read_is_causal() -> None:

@@ -46,6 +46,8 @@ def test_a_label_that_has_no_room_goes_without_an_index_that_no_other_needs() ->
     assert labelled(wall, labels=("stage1[4]",)).text.endswith("…[0–3]")
     assert list(shorter("a[3][0–1]", ("a[2][0–1]",)))[:2] == ["a[3][0–1]", "a[3]"]
     assert list(shorter("conf[0–5], loc[0–5]", ()))[1] == "conf, loc"
+    assert list(shorter("a[0].b[0]", ("a[1].b[0]",)))[1:3] == ["a[0].b", "a[0]"]
+    assert "a[0]" not in shorter("a[0].b", ("a[0].c",))
 
 
 def test_a_label_stands_over_no_other_box() -> None:

@@ -89,7 +89,10 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
 
 
 def shorter(label: str, others: Collection[str]) -> Iterator[str]:
-    """A label, and ever less of it: without indices that no other needs, else before them."""
+    """A label, and ever less of it: without what no other needs, else before its indices.
+
+    That is an index, or the last name of a path.
+    """
     yield label
     names, known = label.split(", "), [n for other in others for n in other.split(", ")]
     while any(name.endswith("]") for name in names):
@@ -97,6 +100,11 @@ def shorter(label: str, others: Collection[str]) -> Iterator[str]:
         if any(f"{other}[".startswith(f"{name}[") for other in known for name in names):
             break
         yield ", ".join(names)
+    path = label.rpartition(".")[0]
+    if path and not any(
+        name.startswith((f"{path}.", f"{path}[")) or name == path for name in known
+    ):
+        yield path
     end = INDICES.search(label)
     head, index = (label[: end.start()], end[0]) if end else (label, "")
     for kept in range(len(head) - 1, 0, -1):

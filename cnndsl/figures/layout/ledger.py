@@ -11,19 +11,17 @@ from cnndsl.figures.layout.cards import FINE, Cards
 from cnndsl.figures.layout.piece import SAME, Piece, Spot, bounds
 from cnndsl.figures.paint import Part, Path, Text
 from cnndsl.figures.scene import Cluster
-from cnndsl.figures.values import SIZE, Table
+from cnndsl.figures.values import NOTE, SIZE, Table
 from cnndsl.ops.facts import Family
 
 LEAST = 5
 """A table of fewer rows stays under its block."""
-NOTE = 8.0
 CLEAR, WITHIN = 8.0, 6.0
 """From a box to its leader, from the leader to a row, and how far it runs over the rules."""
 GAPS, LEADERS = (15.0, 12.0), (22.0, 16.0)
 """Between columns, and how long the shortest leader is: with room, and with little."""
 HEAD, OVER, FOOT = 17.0, 5.0, 7.0
 """The height of the header, from it to the first box, and from the last to the rule below."""
-COSTS = ("params", "MACs")
 
 
 def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
@@ -45,20 +43,23 @@ def ledgers(piece: Piece, cards: Cards, table: Table) -> list[Table]:
     among = [s for s in piece.spots if spots[0].y <= s.y <= spots[-1].y]
     if bounds(spots[0])[1] < HEAD + OVER or spots != sorted(among, key=lambda spot: spot.y):
         return []
-    last = len(table.header) - len(COSTS)
+    last = table.parameters[1]
     header, rows = table.header, table.rows
     if table.read:
         # The box already says its output.
-        header = (*header[: last - 1], "in", *header[last:])
+        header = (*header[:last], "in", *header[last + 1 :])
         pairs = zip(rows, table.read, strict=True)
-        rows = tuple((*row[: last - 1], read, *row[last:]) for row, read in pairs)
-    whole = replace(table, header=header[1:], rows=tuple(row[1:] for row in rows))
+        rows = tuple((*row[:last], read, *row[last + 1 :]) for row, read in pairs)
+    places = (table.parameters[0] - 1, last - 1)
+    whole = replace(
+        table, header=header[1:], rows=tuple(r[1:] for r in rows), parameters=places
+    )
     return [whole, without_costs(whole)]
 
 
 def without_costs(table: Table) -> Table:
     """The same without its last columns."""
-    kept = len(table.header) - sum(name in COSTS for name in table.header)
+    kept = table.parameters[1] + 1
     return replace(table, header=table.header[:kept], rows=tuple(r[:kept] for r in table.rows))
 
 
@@ -79,7 +80,7 @@ def beside(piece: Piece, cards: Cards, table: Table) -> Piece:
     ends = accumulate([begin + WITHIN + CLEAR, *widths], lambda x, wide: x + GAPS[close] + wide)
     rights = [end - GAPS[close] for end in ends][1:]
     marks = list(_marks(_spots(piece, table), table, begin, rights))
-    right = max(rights[-1], begin + font.width(table.note, NOTE))
+    right = max(rights[-1], *(begin + font.width(note, NOTE) for note in table.notes), 0.0)
     return replace(piece, right=right + WITHIN, marks=[*piece.marks, *marks])
 
 
@@ -94,8 +95,8 @@ def _marks(
     for spot, row in zip(spots, table.rows, strict=True):
         line = ((bounds(spot)[2] + CLEAR, spot.y), (begin + WITHIN, spot.y))
         yield Path(line, "scope", radius=0, stroke=0.7, dashed=True)
-        for name, cell, right in zip(table.header, row, rights, strict=True):
-            role = "grey" if name in ("in", "out", *COSTS) else "ink"
+        for n, (cell, right) in enumerate(zip(row, rights, strict=True)):
+            role = "ink" if n < table.parameters[1] else "grey"
             yield Text(right, spot.y + 3, cell, SIZE, role, anchor="end")
-    if table.note:
-        yield Text(begin, foot + 11, table.note, NOTE, "faint")
+    for number, note in enumerate(table.notes):
+        yield Text(begin, foot + 11 + 12 * number, note, NOTE, "faint")

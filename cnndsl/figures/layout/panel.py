@@ -17,11 +17,11 @@ from cnndsl.figures.layout.wrapping import Cut, wrapped
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
-from cnndsl.figures.values import Branch, Table, named_calls
+from cnndsl.figures.values import NOTE, Branch, Table, named_calls
 
 INSET_PAD, INSET_BAR = 14.0, 26.0
-NOTE, OVER = 8.0, 3.0
-"""The size of a note under an opened block, and the room over the first."""
+OVER = 3.0
+"""The room over the first note under an opened block."""
 LONG = 1e9
 WHOLE = Cut(LONG)
 """In one column, however long."""
@@ -135,10 +135,16 @@ class Panel:
 
     @property
     def notes(self) -> list[str]:
-        """Under what condition dashed parts are there, and what the table's cells mean."""
-        found = [*self.frame.notes] if self.frame else []
-        found += [self.table.note] if self.table and self.table.note else []
-        return list(dict.fromkeys(found))
+        """Under what condition dashed parts are there, and what the tables say over them."""
+        found = [*self.remarks]
+        for table in self.tables:
+            found += table.notes
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """The first of these."""
+        return list(dict.fromkeys(self.frame.notes)) if self.frame else []
 
     @property
     def heading(self) -> str:

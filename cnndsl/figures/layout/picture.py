@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
@@ -12,7 +12,7 @@ from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
-from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, NOTE, OVER, Panel
+from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, OVER, Panel
 from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.paint import (
     Area,
@@ -28,6 +28,7 @@ from cnndsl.figures.paint import (
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box, Plan, repeated
 from cnndsl.figures.text import clean, label_text, shape_text
+from cnndsl.figures.values import NOTE
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family
 
@@ -152,11 +153,18 @@ def _inset(panel: Panel, x: float, y: float) -> Part:
     area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
     foot = y + panel.y + panel.piece.height + (OVER if panel.notes else 0)
     more: list[Part] = []
-    for note in panel.notes:
-        foot += 12
-        more.append(Text(left + 14, foot - 2, note, NOTE, "faint"))
+
+    def noted(notes: Sequence[str], foot: float) -> float:
+        more.extend(
+            Text(left + 14, foot + 10 + 12 * n, note, NOTE, "faint")
+            for n, note in enumerate(notes)
+        )
+        return foot + 12 * len(notes)
+
+    foot = noted(panel.remarks, foot)
     wide, axis = panel.width - 2 * INSET_PAD, x + panel.x
     for table in panel.tables:
+        foot = noted(table.notes, foot)
         more += table.parts(left + INSET_PAD, foot + 4, wide, axis)
         foot += table.height + 6
     return Group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from cnndsl.analysis.costs import total
@@ -12,6 +13,8 @@ from cnndsl.graph import Network
 
 WIDEST = 560.0
 TITLE = 13.0
+TIED = re.compile(r"(?<=[^\W\d]) (?=\d)|(?<=\d) (?=[^\W\d])|(?<=\d[kMG]) (?=\w)| (?=·)")
+"""Where no line ends: `section 3`, `25.6M parameters`."""
 HEAD, LINE = 14.0, 13.0
 """The heights of the name and of a line under it."""
 
@@ -33,8 +36,9 @@ def about(network: Network, room: float = WIDEST, notes: Sequence[str] = ()) -> 
     differs = "; ".join(defined.deviations)
     said = [first, "; ".join(notes), f"Differs from the paper: {differs}." if differs else ""]
     # Code in Markdown is plain words here.
-    plain = [clean(words).replace("`", "") for words in said]
-    return [line for words in plain if words for line in font.lines(words, 9, room)]
+    plain = [TIED.sub(font.BOUND, clean(words).replace("`", "")) for words in said]
+    lines = [line for words in plain if words for line in font.lines(words, 9, room)]
+    return [line.removesuffix(" ·") for line in lines]
 
 
 def caption(

@@ -17,6 +17,9 @@ FILES = (FONTS / "figure-regular.ttf", FONTS / "figure-bold.ttf")
 PARTS = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[_/])")
 """Where a part of a name begins: `MobileNetV3` and `Body`."""
 
+BOUND = "\u00a0"
+"""A space where no line ends."""
+
 
 def width(text: str, size: float, *, bold: bool = False) -> float:
     """The width of a line of text in pixels; a character missing from the font is estimated."""
@@ -43,16 +46,22 @@ def fitted(text: str, size: float, room: float, *, bold: bool = False) -> str:
 
 
 def lines(text: str, size: float, room: float, *, bold: bool = False) -> list[str]:
-    """The text broken between words, and one that is too long, where a part of it begins."""
+    """The text broken between words, and one that is too long, where a part of it begins.
+
+    It is not broken where a space is `BOUND`, as long as what that holds together has room.
+    """
     found = [""]
-    for word in text.split():
-        fits = width(word, size, bold=bold) <= room
-        for n, part in enumerate([word] if fits else PARTS.split(word)):
-            longer = f"{found[-1]}{'' if n else ' '}{part}".strip()
-            if found[-1] and width(longer, size, bold=bold) > room:
-                found.append(part)
-            else:
-                found[-1] = longer
+    for whole in re.split(r"[ \n\t]+", text.strip()):
+        loose = whole.replace(BOUND, " ")
+        fits = width(loose, size, bold=bold) <= room
+        for word in [loose] if fits else loose.split():
+            fits = width(word, size, bold=bold) <= room
+            for n, part in enumerate([word] if fits else PARTS.split(word)):
+                longer = f"{found[-1]}{'' if n else ' '}{part}".strip()
+                if found[-1] and width(longer, size, bold=bold) > room:
+                    found.append(part)
+                else:
+                    found[-1] = longer
     return found
 
 

@@ -550,3 +550,11 @@ def test_two_parameters_that_are_equal_everywhere_are_both_said() -> None:
     ]
     said = [Sayer(found)(box).arguments for box in planned.main.boxes() if box.frame]
     assert said == [("s 4", "e 8", "f 8"), ("s 6", "e 12", "f 12")]
+
+
+def test_a_box_says_once_what_size_it_is_asked_for() -> None:
+    found = network("segnet")
+    cards = Cards(found, plan(found).main, None)
+    said = [card.small for card in cards.cards.values() if card.title.startswith("unpool")]
+    assert len(said) == 5
+    assert not any("size" in words for words in said)

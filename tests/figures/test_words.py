@@ -10,7 +10,7 @@ from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
 from cnndsl.figures.text import label_text
 from cnndsl.network import loads
-from tests.figures.geometry import paged, shown
+from tests.figures.geometry import network, paged, shown
 
 CUT = re.compile(r"\S…|…\S")
 
@@ -93,3 +93,14 @@ def test_the_names_on_a_rail_are_shortened() -> None:
 def test_a_caption_has_no_marks_of_code() -> None:
     head = '@deviates("with `k` times as many")\nmodel M: x[1] -> y { y: relu }\n'
     assert about(loads(head))[-1] == "Differs from the paper: with k times as many."
+
+
+def test_a_caption_is_not_broken_between_a_number_and_its_unit() -> None:
+    for name in ("conv_kinds", "efficientnet_b0", "yolov2", "faster_rcnn_resnet50_fpn"):
+        for room in range(120, 400, 7):
+            lines = about(network(name), room, ["bn: eps 0.001, momentum 0.03"])
+            for line in lines:
+                assert not re.search(r"( ·|section|figure|table|eps|momentum)$", line), line
+                assert not re.match(r"(parameters|multiply|·)", line), line
+    assert font.lines(f"ten{font.BOUND}to one", 9, 12) == ["ten", "to", "one"]
+    assert font.lines(f"one ten{font.BOUND}to", 9, 35) == ["one", "ten to"]

@@ -321,6 +321,9 @@ class Cards:
         titles = font.lines(title, face.title, min(broken, room), bold=True)
         titles = [font.fitted(line, face.title, room, bold=True) for line in titles]
         shapes = [] if box.key in self.led else self._shapes(box, each=tall)
+        if shapes and shape:
+            # The size that leaves it says an attribute that asks for this.
+            words = [word for word in words if word != f"size {square(shape[1:])}"]
         if box.family is Family.INPUT and not box.nodes:
             if len(box.shapes) > 1:
                 return self._many(box, title, label)

@@ -164,8 +164,10 @@ class Network(graph.Network):
     ) -> None:
         """Draw it; the ending says how: `.svg`, `.png`, `.pdf`, `.html`, `.tikz`, `.dot`.
 
-        The options are those of `cnndsl draw`.  Raises ArchError: an unknown format or
-        option, or no room for the text. OSError: the file cannot be written.
+        The options are those of `cnndsl draw`: without `width_mm` and `height_mm` it is made
+        for a page of 174 by 230 mm, with blocks closed that it has no room for.
+        Raises ArchError: an unknown format or option, or no room for the text. OSError:
+        the file cannot be written.
         """
         from cnndsl.figures import Options, draw
 

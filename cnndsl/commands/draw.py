@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -123,9 +124,5 @@ def draw(
         sys.stdout.buffer.write(picture(network, format, engine=engine, options=options))
         return
     path = output or f"{stem(file, read, definition)}.svg"
-    write(network, path, engine=engine, options=options, told=_told)
+    write(network, path, engine=engine, options=options, told=partial(click.echo, err=True))
     click.echo(path)
-
-
-def _told(words: str) -> None:
-    click.echo(f"{words}; --width-mm 174 --height-mm 230 shows what fits", err=True)

@@ -32,7 +32,8 @@ def blocks(
 
     `stages` shows folded blocks closed, but for those in `opened`; `blocks` opens each
     once in an inset; `full` draws every block where it stands. `metric` colours by cost.
-    `widest` and `tallest` are the sides in pixels to keep to, of a page if none are given;
+    `widest` and `tallest` are the sides in pixels to keep to. Without them, blocks are
+    closed to keep to a page, but for those in `opened`; what no page holds is larger.
     `direction` is that of the main picture, `down` or `right`. What is `captioned` says
     its name, its sources and its costs at the foot.
     """
@@ -72,7 +73,7 @@ def drawn(
 
     if metric is None:
         made = picture(found, said=said, captioned=captioned)
-        made.parts = _asked(made.parts, planned, tell)
+        made.parts, made.closed = _asked(made.parts, planned, tell), found.shut
         return made
     heat = Heat(network, metric)
     scenes = [planned.main, *(frame.scene for frame in planned.frames if frame.scene)]
@@ -93,7 +94,7 @@ def drawn(
         heat.inked(part) if isinstance(part, Group) and part.kind == "node" else part
         for part in made.parts
     ]
-    made.parts = _asked(made.parts, planned, tell)
+    made.parts, made.closed = _asked(made.parts, planned, tell), found.shut
     return made
 
 
@@ -125,8 +126,9 @@ def arranged(
 
     Raises ArchError (E611): an unknown block in `opened`.
     """
+    given = widest > 0 or tallest > 0
 
-    def paged(planned: Plan) -> Page:
+    def paged(planned: Plan, *, closing: bool = True) -> Page:
         return page(
             drawable(planned),
             insets=detail != "stages",
@@ -134,20 +136,28 @@ def arranged(
             widest=widest,
             tallest=tallest,
             direction=direction,
+            closing=closing and detail != "full",
         )
 
     variants = variants_of(network)
     planned = plan(network, folding=False if detail == "full" else None, variants=variants)
     _named(network, planned, opened)
-    found = paged(planned)
+    found, first = paged(planned), planned
     if detail != "full" and (found.over > 0 or found.closed):
         # Blocks that are called once are closed too, where the page has no room for them;
         # backbones and necks last.
-        for pyramids in (True, False) if widest or tallest else (True,):
+        for pyramids in (True, False):
             tighter = plan(network, closed=True, pyramids=pyramids, variants=variants)
             if len(tighter.frames) > len(planned.frames) and (pyramids or found.over > 0):
                 found, planned = min(found, paged(tighter), key=_bad), tighter
+    if detail != "full" and not given and _misses(found, opened):
+        found = paged(first, closing=False)
     return found
+
+
+def _misses(found: Page, opened: tuple[str, ...]) -> bool:
+    """Whether it is larger than a page, or a block is not opened that is asked for."""
+    return found.over > 0 or not set(opened).isdisjoint(found.shut)
 
 
 def _named(network: Network, planned: Plan, opened: tuple[str, ...]) -> None:

@@ -101,6 +101,8 @@ class Picture:
     title: str
     desc: str
     metadata: dict[str, object] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
+    """The blocks that its page had no room to open."""
 
     def roles(self) -> set[str]:
         """The roles that occur."""

@@ -35,6 +35,8 @@ LEAST = 8.0
 """Pixels: the smallest text of a figure."""
 PAGE = (174, 230)
 """Millimetres of a page of a journal."""
+LARGE = (600, 600)
+"""Of a poster, where any block can be open."""
 SLACK = 0.5
 """Millimetres that nobody sees."""
 MILLIMETRES = SMALLEST / LEAST * 25.4 / 72
@@ -44,7 +46,7 @@ PIXELS = 2
 
 
 Told = Callable[[str], object]
-"""Who hears that a picture is larger than a page."""
+"""Who hears that a picture is larger than a page, or leaves blocks closed to fit one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def fits(style: str, format: str) -> None:
 
 
 def encoded(picture: Picture, format: str, options: Options, told: Told | None = None) -> bytes:
-    """A picture in a format; `told` hears that a page is smaller.  Raises ArchError."""
+    """A picture in a format; `told` hears what a page had no room for.  Raises ArchError."""
     if format not in PICTURES:
         help = f"use a name that ends in {listing([f'.{name}' for name in PICTURES])}"
         raise ArchError(
@@ -147,7 +149,14 @@ def encoded(picture: Picture, format: str, options: Options, told: Told | None =
     limited = options.width_mm is not None or options.height_mm is not None
     if told and format != "html" and not limited and (wide > PAGE[0] or high > PAGE[1]):
         page = "a page of {} × {} mm".format(*PAGE)
-        told(f"at {SMALLEST:g} pt this picture is {wide} × {high} mm, larger than {page}")
+        closing = options.detail == "full" or options.opened
+        hint = "; --width-mm {} --height-mm {} shows what fits".format(*PAGE) if closing else ""
+        told(f"at {SMALLEST:g} pt this picture is {wide} × {high} mm, larger than {page}{hint}")
+    if told and picture.closed:
+        first, *others = picture.closed
+        stay = f"{listing(picture.closed)} {'stay' if others else 'stays'} closed"
+        more = "--width-mm {} --height-mm {}".format(*LARGE)
+        told(f"{stay}, as the page has no room; --open {first} or {more} shows more")
     return PICTURES[format](picture, options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations
 from math import log2
 
@@ -12,8 +12,10 @@ from cnndsl.figures.scene import Frame, Plan
 ANY, OFTEN, COSTLY = 0.5, 0.25, 1.5
 """What a block is worth: at least, more for each doubling of its calls, and for its share of
 the costs."""
-WITHIN, NOWHERE = 0.7, 0.1
+WITHIN, NOWHERE = 0.7, 0.0
 """The factor for a block whose box is only in another opened block, or nowhere."""
+ASKED = 1000.0
+"""What a block is worth that is to be opened whatever it costs."""
 MOST = 9
 """The choice is among the best so many blocks: every subset is tried."""
 
@@ -24,7 +26,13 @@ class Worth:
     It grows with the number of its calls, and with its share of what the network costs.
     """
 
-    def __init__(self, plan: Plan, frames: Sequence[Frame], known: dict[str, Cost]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        frames: Sequence[Frame],
+        known: dict[str, Cost],
+        asked: Collection[str] = (),
+    ) -> None:
         """Find the worth of each block alone, and which blocks it shows."""
         self.known = known
         number = {id(frame): n for n, frame in enumerate(frames)}
@@ -39,10 +47,12 @@ class Worth:
                 sum(known[name].parameters for name in nodes) / weights,
             )
             often = log2(max(len(frame.calls), 1))
-            self.alone.append(ANY + OFTEN * often + COSTLY * min(share, 1.0))
+            least = ASKED if frame.name in asked else ANY
+            self.alone.append(least + OFTEN * often + COSTLY * min(share, 1.0))
             boxes = frame.scene.boxes() if frame.scene else ()
             self.shows.append({number.get(id(box.frame), -1) for box in boxes})
         self.main = {number.get(id(box.frame), -1) for box in plan.main.boxes()}
+        self.main |= {n for n, frame in enumerate(frames) if frame.name in asked}
 
     def __call__(self, opened: Sequence[int]) -> float:
         """The worth of some blocks that are opened together."""

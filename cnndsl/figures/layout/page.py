@@ -86,14 +86,19 @@ class Page:
     over: float = 0.0
     """How much too large it is, as a share of the page."""
 
-    closed: int = 0
-    """So many blocks are not opened, because the page has no room for them."""
+    shut: tuple[str, ...] = ()
+    """The blocks that are not opened, because the page has no room for them."""
 
     full: bool = False
     """Its insets stand wherever it is free."""
 
     lost: float = 0.0
     """The worth of the blocks that are not opened."""
+
+    @property
+    def closed(self) -> int:
+        """So many blocks are not opened."""
+        return len(self.shut)
 
     @property
     def boxes(self) -> int:
@@ -119,27 +124,29 @@ def page(
     widest: float = 0.0,
     tallest: float = 0.0,
     direction: str | None = None,
+    closing: bool = False,
 ) -> Page:
     """The page of a plan: the lowest of the layouts that there are, with all its edges.
 
     Without `insets`, only the blocks in `opened` are shown inside. It keeps to a width of
     `widest` pixels and a height of `tallest`, and opens fewer blocks if it must; without
-    them a page of a journal is meant. `direction` is that of the main picture, `down` or
-    `right`.
+    them a page of a journal is meant, which what is not `closing` may exceed. `direction`
+    is that of the main picture, `down` or `right`.
     """
     room = _room(plan, widest, tallest)
     frames = [
         f for f in plan.frames if f.scene and (f.name in opened or (insets and not f.quiet))
     ]
-    limited = widest > 0 or tallest > 0
+    limited = widest > 0 or tallest > 0 or (closing and bool(frames))
     best: Page | None = None
     known = costs(plan.network) if frames else {}
-    worth = Worth(plan, frames, known)
+    worth = Worth(plan, frames, known, opened)
     for sketch, kept in _sketches(plan, frames, room, direction, worth, limited=limited):
         drawn = sketch.main.drawn(plan)
         panels = [panel.drawn(plan) for panel in sketch.insets]
         done = Page(plan, drawn, panels, drawn.bands, widest=widest, full=sketch.full)
-        done.tallest, done.closed = tallest or PAGE[1], len(frames) - len(kept)
+        done.tallest = tallest or PAGE[1]
+        done.shut = tuple(frame.name for n, frame in enumerate(frames) if n not in kept)
         done.lost = worth.all - worth(kept)
         _arrange(done, room)
         done.over = _over(done, room) - 1.0

@@ -1,0 +1,55 @@
+"""What a page of a journal opens, and what it leaves closed, where no size is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cnndsl.cli import cli
+from cnndsl.figures.blocks import arranged
+from tests.figures.geometry import PAGE, network, placed, shown
+from tests.figures.test_layout import ZOO
+
+
+@pytest.mark.parametrize("detail", ["stages", "blocks"])
+@pytest.mark.parametrize("name", ZOO)
+def test_a_picture_keeps_to_a_page_that_nobody_asked_for(name: str, detail: str) -> None:
+    found = shown(name, detail)
+    assert found.over == 0
+    assert found.height <= PAGE[1]
+
+
+def test_only_all_blocks_in_their_places_may_exceed_a_page() -> None:
+    assert shown("yolov3", "full").over > 0
+    assert placed("lenet5").closed == 0
+
+
+def test_a_block_that_is_asked_for_is_open_before_all_others() -> None:
+    found = network("stacked_hourglass")
+    assert "Hourglass" in arranged(found).shut + arranged(found, opened=("Stage",)).shut
+    for detail in ("stages", "blocks"):
+        for name in ("Hourglass", "Stage"):
+            opened = arranged(found, detail=detail, opened=(name,))
+            assert name in [panel.frame.name for panel in opened.insets if panel.frame]
+    # No page holds this one: the picture is as large as it has to be.
+    assert arranged(network("ssd300_vgg16"), opened=("SSDBody",)).over > 0
+
+
+def test_no_block_is_opened_that_nothing_shows() -> None:
+    for name in ("yolov3", "yolov4"):
+        found = shown(name)
+        scenes = [found.main.scene, *(panel.scene for panel in found.insets)]
+        seen = {id(box.frame) for scene in scenes for box in scene.boxes()}
+        assert all(id(panel.frame) in seen for panel in found.insets)
+
+
+def test_what_stays_closed_is_said_with_what_opens_it(tmp_path: Path) -> None:
+    def said(*options: str) -> str:
+        arguments = ["draw", "yolov3", *options, "-o", str(tmp_path / "x.svg")]
+        return CliRunner().invoke(cli, arguments).stderr
+
+    shut = shown("yolov3").shut
+    assert f"closed, as the page has no room; --open {shut[0]} or --width-mm 600" in said()
+    assert "closed" not in said("--width-mm", "600", "--height-mm", "600")

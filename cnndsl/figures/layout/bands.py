@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import LABEL
-from cnndsl.figures.layout.piece import Piece, Scope, Spot, bounds
+from cnndsl.figures.layout.piece import SAME, Piece, Scope, Spot, bounds
 from cnndsl.figures.layout.strides import exact, kept, named, strides
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network
@@ -75,8 +75,9 @@ CORNER = 28.0
 """The width of a name in a lane's corner."""
 CORNERS = (False, False), (False, True), (True, False), (True, True)
 """In which of them, at the left or not and low or not, a name stands if it is free."""
-WORDS, SEAM, EDGE = 6.0, 1.5, 12.0
-"""Room for a name in a band's corner, half of what parts two bands, and beside a box."""
+WORDS, SEAM, EDGE, CLOSE = 6.0, 1.5, 12.0, 6.0
+"""Room for a name in a band's corner, half of what parts two bands, and beside a box; the
+last is less where a line returns along the band."""
 OVER, UNDER, LOW = 21.0, 8.0, 11.0
 """From the sides of a lane to its boxes, where what leads to the next is between them; where
 their labels stand under them."""
@@ -104,7 +105,12 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         within = [spot for spot in spots if spot.box.key not in piece.between]
         runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(within, lanes)
         scopes = [scope for scope in piece.scopes if left <= scope.x < right]
-        seams = _seams(runs, spots, scopes, {} if piece.laned else lanes, hung)
+        edges = EDGE, EDGE
+        if not piece.laned and (piece.folds or any(spot.turning for spot in spots)):
+            edges = CLOSE if spots[0].turning else EDGE, CLOSE
+        lines = _levels(piece, left, right)
+        known = {} if piece.laned else lanes
+        seams = _seams(runs, spots, scopes, known, hung, edges, lines)
         sides = [*pairwise(seams)]
         if piece.stepped:
             under = LOW if any(spot.low and spot.words for spot in spots) else UNDER
@@ -138,12 +144,15 @@ def _seams(
     scopes: list[Scope],
     lanes: dict[str, int],
     hung: Mapping[int, float],
+    edges: tuple[float, float],
+    lines: list[float],
 ) -> list[float | None]:
     """Where each lane begins and the last one ends: nothing where that would cut a box.
 
     It cuts no outline either, but of what stands in both of the lanes that meet there. What
     holds boxes of a lane and goes on over its end is all in it. So are the words of an output
-    that hang there: their foot is `hung`.
+    that hang there: their foot is `hung`. The `edges` are over the first and under the last.
+    No side runs along one of the `lines`, if it has the room.
     """
     ends = [(bounds(spot)[1], bounds(spot)[3]) for spot in spots]
     held = [(s, {lanes[key] for key in s.keys if key in lanes}) for s in scopes]
@@ -154,9 +163,10 @@ def _seams(
         if above is None or below is None:
             low, high = (below[1],) * 2 if below else (above[2],) * 2 if above else (0.0, 0.0)
             over = [side for side in inner if side[0] < low < side[1]]
-            wish = low - EDGE if below else high + EDGE
-            low = min([low, *(top for top, _ in over)]) - EDGE if below else low
-            high = max([high, *(foot for _, foot in over)]) + EDGE if above else high
+            first, last = edges
+            wish = low - first if below else high + last
+            low = min([low, *(top for top, _ in over)]) - first if below else low
+            high = max([high, *(foot for _, foot in over)]) + last if above else high
             inner = []
         else:
             low, high = above[2], below[1]
@@ -164,14 +174,27 @@ def _seams(
             wish = min(max((low + high) / 2, foot), high)
         walls = [*ends, *((s.y, s.y + s.height) for s, _ in held)] if lanes else []
         walls = [wall for wall in walls if wall not in inner]
-        asked = [wish, *(y for top, foot in walls for y in (top - SIDE, foot + SIDE))]
+        near = [*walls, *((y, y) for y in lines)]
+        asked = [wish, *(y for top, foot in near for y in (top - SIDE, foot + SIDE))]
         free = [
             y
             for y in asked
             if low <= y <= high and not any(t - SEAM < y < f + SEAM for t, f in walls)
         ]
-        found.append(min(free, key=lambda y: abs(y - wish), default=None))
+        clear = [y for y in free if all(abs(y - line) >= SIDE for line in lines)]
+        found.append(min(clear or free, key=lambda y: abs(y - wish), default=None))
     return found
+
+
+def _levels(piece: Piece, left: float, right: float) -> list[float]:
+    """How far down lines run to the side in a column."""
+    every = [*piece.wires.values(), *(line for more in piece.more.values() for line in more)]
+    return [
+        y
+        for line in every
+        for (x, y), (to, foot) in pairwise(line)
+        if abs(y - foot) < SAME and min(x, to) < right and max(x, to) > left
+    ]
 
 
 def columns(piece: Piece) -> list[tuple[float, float, list[Spot]]]:

@@ -16,6 +16,8 @@ GUTTER = 28.0
 """The width of the lines over a picture."""
 NEAR = 6.0
 """How far below a hole a lane may reach that ends beside it."""
+SLACK = 3.0
+"""So far a lane or a line may reach into the page's upper margin."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
 
@@ -33,7 +35,9 @@ def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
     edge = EDGE if gutter else WORDS
     aside = main.cards.way.turning and main.piece.folds
     main.x = gutter + main.piece.left + (LIFT + 1 if aside else 0)
-    main.y = max([edge, *(-band.top for band in main.bands if main.piece.stepped)])
+    main.x = max([main.x, *(gutter - band.left for band in main.bands)])
+    tops = [*(band.top for band in main.bands), *(top for _, top, _, _ in main.piece.taken)]
+    main.y = max([edge, *(-top - SLACK for top in tops)])
     holes = _holes(main, *room, gutter)
     right = main.x + main.piece.right + (4 if gutter or not main.piece.lanes else 0)
     whole = (right, main.y + main.piece.height + edge)
@@ -72,9 +76,10 @@ def _holes(main: Panel, widest: float, tallest: float, gutter: float) -> list[Ho
     for _, top, right, _ in sorted(rects, key=lambda rect: rect[1]):
         if right > reach:
             left, foot = reach + corner + APART, top - GAP - EDGE
-            found.append(Hole(left, -EDGE, widest - main.x - left, foot + EDGE, True))
+            over = min(EDGE, main.y)
+            found.append(Hole(left, -over, widest - main.x - left, foot + over, True))
             reach = right
-    reach, edge = piece.right, -piece.left - main.x
+    reach, edge = piece.right, -main.x
     for left, _, _, foot in sorted(rects, key=lambda rect: -rect[3]):
         if left < reach:
             top = foot + GAP + EDGE

@@ -13,8 +13,10 @@ from cnndsl.ops.facts import Family
 
 TALLEST = 820.0
 """A longer column is broken, where no page says how high it may be."""
-LIFT = 11.0
-"""By how much a further column begins higher: its edge comes in over it."""
+LIFT, HIGH = 10.0, 16.0
+"""By how much a further row, and a further column, begins earlier: its edge comes in there."""
+FOOT = 10.0
+"""From the last box of a column to where its edge turns."""
 LABELLED = 12.0
 """From where a column is broken to its next box."""
 ROOM = 6.0
@@ -245,7 +247,8 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
         axes.append(axes[-1] + one.right + beside + two.left)
     done = Piece(parts[0].left, axes[-1] + parts[-1].right, 0.0)
     done.folds = [(x - p.left, x + p.right) for x, p in zip(axes, parts, strict=True)]
-    lifts = [0.0, *(LIFT for _ in chosen)]
+    before = LIFT if turning else HIGH
+    lifts = [0.0, *(before for _ in chosen)]
     lasts: list[Spot | None] = [None for _ in parts]
     if turning:
         lasts = [
@@ -267,7 +270,7 @@ def _broken(piece: Piece, chosen: list[tuple[float, Ends]], *, turning: bool = F
         # The channel runs between the columns, before the names of the next one's lanes. It
         # turns where the tower was cut: below all that ends there, above all that begins.
         channel = axes[n] + parts[n].right + (9 if turning else 22)
-        foot, top = at - tops[n] - lifts[n], -LIFT
+        foot, top = max(at, begin[1] + FOOT) - tops[n] - lifts[n], -before
         for other, line in piece.wires.items():
             # The edge that is cut, and those that are one line with it so far.
             if other[0] != ends[0] or line[0] != begin or not line[0][1] < at < line[-1][1]:

@@ -1,0 +1,94 @@
+"""What lines keep clear of: the edge of the picture, rims that they run along, each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from cnndsl.figures import font
+from cnndsl.figures.blocks import drawn
+from cnndsl.figures.layout.page import Page
+from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
+from cnndsl.figures.layout.piece import Ends, Line, Piece, Rect
+from cnndsl.figures.paint import Area, Path, Text, leaves, traced
+from cnndsl.files import shipped
+from tests.figures.geometry import Segment, network, paged, shown
+
+ZOO = sorted(shipped())
+EDGE, RIM = 2.0, 3.0
+"""How near a line may come to the edge of a picture, and to a rim that it runs along."""
+
+
+def pages(name: str) -> list[Page]:
+    return [shown(name), paged(name)]
+
+
+def lines_of(piece: Piece) -> list[tuple[Ends, Line]]:
+    """Every line that is no arc, and has a length."""
+    found = [(ends, line) for ends, line in piece.wires.items() if ends not in piece.arcs]
+    found += [(ends, line) for ends, lines in piece.more.items() for line in lines]
+    return [(ends, line) for ends, line in found if line[0] != line[-1]]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_nothing_is_painted_at_the_very_edge(name: str) -> None:
+    for page in pages(name):
+        made = drawn(network(name), page)
+        for part in leaves(made.parts):
+            if isinstance(part, Text):
+                wide = font.width(part.text, part.size, bold=part.bold)
+                left = part.x - {"start": 0.0, "middle": 0.5, "end": 1.0}[part.anchor] * wide
+                at = (left, part.y - 0.72 * part.size, left + wide, part.y)
+            elif isinstance(part, Area):
+                at = (part.x, part.y, part.x + part.width, part.y + part.height)
+            else:
+                xs, ys = zip(
+                    *(traced(part) if isinstance(part, Path) else part.points), strict=True
+                )
+                at = (min(xs), min(ys), max(xs), max(ys))
+            more = EDGE + (0.0 if isinstance(part, Text) else part.stroke / 2)
+            room = min(*at[:2], made.width - at[2], made.height - at[3])
+            assert room >= more, part
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_line_runs_along_a_rim(name: str) -> None:
+    for page in pages(name):
+        for panel in (page.main, *page.insets):
+            rims = [side for rect in _outlines(page, panel) for side in _sides(rect)]
+            for ends, line in lines_of(panel.piece):
+                for leg in pairwise(line):
+                    assert not any(beside(leg, rim, RIM) > 8 for rim in rims), ends
+
+
+def _outlines(page: Page, panel: Panel) -> Iterator[Rect]:
+    """Bands, outlines of opened blocks, and the frame, from the axis of a piece."""
+    piece = panel.piece
+    for scope in piece.scopes:
+        yield (scope.x, scope.y, scope.x + scope.width, scope.y + scope.height)
+    if panel is page.main:
+        for band in page.bands:
+            if band.tinted:
+                yield (band.left - page.gutter, band.top, band.right, band.bottom)
+        return
+    slack = (panel.width - 2 * INSET_PAD - piece.width) / 2
+    left = -piece.left - INSET_PAD - slack
+    yield (left, -INSET_BAR, left + panel.width, panel.height - INSET_BAR)
+
+
+def _sides(rect: Rect) -> list[Segment]:
+    left, top, right, foot = rect
+    corners = ((left, top), (right, top), (right, foot), (left, foot), (left, top))
+    return list(pairwise(corners))
+
+
+def beside(a: Segment, b: Segment, near: float) -> float:
+    """How far two upright or level segments run nearer to each other than that."""
+    for across, along in ((0, 1), (1, 0)):
+        flat = all(abs(one[0][across] - one[1][across]) < 0.02 for one in (a, b))
+        if flat and abs(a[0][across] - b[0][across]) < near:
+            (low, high), (left, right) = (sorted(p[along] for p in one) for one in (a, b))
+            return max(min(high, right) - max(low, left), 0.0)
+    return 0.0

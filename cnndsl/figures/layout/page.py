@@ -17,7 +17,7 @@ from cnndsl.figures.layout.packing import Hole, packed
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
 from cnndsl.figures.layout.piece import crossings
 from cnndsl.figures.layout.scene import planar
-from cnndsl.figures.layout.spaces import gutter_of, space, trimmed
+from cnndsl.figures.layout.spaces import gutter_of, holes_in, space, trimmed
 from cnndsl.figures.layout.stowing import stowed
 from cnndsl.figures.layout.wrapping import NEVER, Cut
 from cnndsl.figures.scene import Frame, Plan
@@ -431,8 +431,7 @@ def _stowed(
     for main in mains:
         told = _untold(ways, main.table)
         sizes = [[(panel.width, panel.height) for panel in some] for some in told]
-        whole, holes = space(main, room)
-        stow = stowed(whole, sizes, holes, room)
+        stow = stowed(space(main), sizes, holes_in(main, room), room)
         if stow is not None:
             chosen = [some[n] for some, n in zip(told, stow.sizes, strict=True)]
             one = _rated(plan, main, chosen, room, steps=steps, full=True)
@@ -554,9 +553,10 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     """Put the insets beside the main picture, below it and in its holes."""
     main = done.main
     sizes = [(panel.width, panel.height) for panel in done.insets]
-    whole, holes = space(main, room)
+    whole = space(main)
+    holes = holes_in(main, room) if sizes else []
     lanes = [hole for hole in holes if hole.banded]
-    found = packed(whole, sizes, lanes if sizes else [], room)
+    found = packed(whole, sizes, lanes, room)
     used = [] if found.hole is None else [lanes[found.hole]]
     if done.full:
         stow = stowed(whole, [[size] for size in sizes], holes, room)

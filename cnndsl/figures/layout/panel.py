@@ -9,7 +9,7 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.bands import Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.ledger import beside
-from cnndsl.figures.layout.packing import Hole, Size
+from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
@@ -48,8 +48,8 @@ class Panel:
     cut: Cut = WHOLE
     x: float = 0.0
     y: float = 0.0
-    space: tuple[Size, list[Hole]] | None = None
-    """Of a main picture: its size on the page, and its holes."""
+    holes: list[Hole] | None = None
+    """Of a main picture on its page, once they are asked for."""
     width: float = field(init=False)
     """With its outline, if it has one."""
 

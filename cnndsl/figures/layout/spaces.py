@@ -27,10 +27,8 @@ def gutter_of(bands: Sequence[Band]) -> float:
     return GUTTER if any(not band.aside for band in bands) else 0.0
 
 
-def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
-    """Place the main picture on the page; returns its size and its holes."""
-    if main.space is not None:
-        return main.space
+def space(main: Panel) -> Size:
+    """Place the main picture on the page; returns its size."""
     gutter = gutter_of(main.bands)
     edge = EDGE if gutter else WORDS
     aside = main.cards.way.turning and main.piece.folds
@@ -38,11 +36,16 @@ def space(main: Panel, room: tuple[float, float]) -> tuple[Size, list[Hole]]:
     main.x = max([main.x, *(gutter - band.left for band in main.bands)])
     tops = [*(band.top for band in main.bands), *(top for _, top, _, _ in main.piece.taken)]
     main.y = max([edge, *(-top - SLACK for top in tops)])
-    holes = _holes(main, *room, gutter)
     right = main.x + main.piece.right + (4 if gutter or not main.piece.lanes else 0)
-    whole = (right, main.y + main.piece.height + edge)
-    main.space = whole, [hole.moved(main.x, main.y) for hole in holes]
-    return main.space
+    return (right, main.y + main.piece.height + edge)
+
+
+def holes_in(main: Panel, room: tuple[float, float]) -> list[Hole]:
+    """The holes of a main picture in its place; they are found once, as many insets try them."""
+    if main.holes is None:
+        found = _holes(main, *room, gutter_of(main.bands))
+        main.holes = [hole.moved(main.x, main.y) for hole in found]
+    return main.holes
 
 
 def trimmed(band: Band, hole: Hole, piece: Piece, gutter: float) -> Band:
@@ -99,11 +102,11 @@ def _ends(main: Panel, widest: float, tallest: float, gutter: float) -> list[Hol
     free = [page]
     for left, top, right, foot in rects:
         taken = Hole(left, top, right - left, foot - top).grown(GAP)
-        free = freed(free, taken, (SLIGHT, SLIGHT))
+        # What ends within the page, all its parts do.
+        free = [
+            hole
+            for hole in freed(free, taken, (SLIGHT, SLIGHT))
+            if hole.right == page.right or hole.bottom == page.bottom
+        ]
     right, foot = main.piece.right + GAP, main.piece.height + GAP
-    return [
-        hole
-        for hole in free
-        if (hole.left < right and hole.top < foot)
-        and (hole.right == page.right or hole.bottom == page.bottom)
-    ]
+    return [hole for hole in free if hole.left < right and hole.top < foot]

@@ -27,27 +27,23 @@ class Stowed:
 
 def freed(free: Iterable[Hole], taken: Hole, least: Size = (0.0, 0.0)) -> list[Hole]:
     """The largest free rectangles that are left when one is `taken`, without smaller ones."""
-    found: list[Hole] = []
+    kept: list[Hole] = []
+    parts: list[Hole] = []
     right, bottom = taken.right, taken.bottom
-    parted = False
     for hole in free:
         x, y, width, height = hole.left, hole.top, hole.width, hole.height
         if taken.left >= x + width or right <= x or taken.top >= y + height or bottom <= y:
-            found.append(hole)
+            kept.append(hole)
             continue
-        parted = True
-        found += [
+        parts += [
             Hole(x, y, taken.left - x, height),
             Hole(right, y, x + width - right, height),
             Hole(x, y, width, taken.top - y),
             Hole(x, bottom, width, y + height - bottom),
         ]
-    if not parted:
-        return found
-    found = [hole for hole in found if hole.width > least[0] and hole.height > least[1]]
-    found.sort(key=lambda hole: -hole.width * hole.height)
-    kept: list[Hole] = []
-    for hole in found:
+    parts = [hole for hole in parts if hole.width > least[0] and hole.height > least[1]]
+    # None of what was free is within a part of another.
+    for hole in sorted(parts, key=lambda hole: -hole.width * hole.height):
         if not any(hole.within(other) for other in kept):
             kept.append(hole)
     return kept

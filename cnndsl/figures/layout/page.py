@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain, islice
 
 from cnndsl.analysis.costs import costs
@@ -201,34 +202,37 @@ def _sketches(
     """
     tables = {id(frame): values(plan, frame, worth.known) for frame in frames}
 
+    @cache
     def ways_of(narrow: int) -> list[list[Panel]]:
         return [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
 
-    roomiest = ways_of(0)
     # What stands under branches stays there.
-    loose = [t for panels in roomiest if (t := panels[0].table) and not _branched(panels)]
-    mains_at: dict[int, list[Panel]] = {}
-    tried: dict[int, tuple[list[Panel], list[list[Panel]]]] = {}
+    loose = [t for panels in ways_of(0) if (t := panels[0].table) and not _branched(panels)]
     found: dict[int, list[_Scored]] = {}
 
+    @cache
     def mains_of(narrow: int) -> list[Panel]:
-        if narrow not in mains_at:
-            mains_at[narrow] = _mains(plan, narrow, room, direction, loose)
-        return mains_at[narrow]
+        return _mains(plan, narrow, room, direction, loose)
 
     def least_over(narrow: int) -> float:
-        if narrow not in tried:
-            mains = mains_of(narrow)
-            ways = ways_of(narrow) if narrow else roomiest
-            tried[narrow] = (mains, ways)
-            found[narrow] = _scored(plan, mains, ways, room)
+        if narrow not in found:
+            found[narrow] = _scored(plan, mains_of(narrow), ways_of(narrow), room)
         return min(one.over for one in found[narrow])
 
-    hopeless = not limited and least_over(0) > FAR
+    levels, half, last = [*range(LEVELS)], LEVELS // 2, LEVELS - 1
+    far = least_over(0) > FAR
+    hopeless = (
+        far
+        and not limited
+        and (least_over(0) > VAST or _crowded(mains_of(0), ways_of(0), room))
+    )
     if hopeless:
-        vast = least_over(0) > VAST or _crowded(*tried[0], room)
-        hopeless = vast or all(least_over(n) > NEAR for n in (LEVELS // 2, LEVELS - 1))
-    levels = range(1 if hopeless else LEVELS)
+        levels = [0]
+    elif far:
+        # What is far too large needs more than a little less room, or all of it.
+        near = least_over(half) <= NEAR
+        levels = [0, *(range(half, LEVELS) if near else (half, last))]
+        hopeless = not limited and not near and least_over(last) > NEAR
     narrow = next((n for n in levels if least_over(n) == 1), levels[-1])
     scored = sorted((one for every in found.values() for one in every), key=_score)
     while narrow < LEVELS - 1 and (_tears(scored) or _untabled(scored) or _high(scored)):
@@ -247,9 +251,9 @@ def _sketches(
             scored = sorted([*scored, *more], key=_score)
     everything = range(len(frames))
     yield from ((one, everything) for one in _first(scored) if one.over == 1)
-    smallest = [tried[n] for n in list(tried)[-SMALLEST:]]
-    mains = [main for some, _ in smallest for main in some]
-    offered = [[p for _, ways in smallest for p in ways[n]] for n in everything]
+    smallest = range(LEVELS)[: max(found) + 1][-SMALLEST:]
+    mains = [main for level in smallest if level in found for main in mains_of(level)]
+    offered = [[p for level in smallest for p in ways_of(level)[n]] for n in everything]
     bare = [[replace(p, table=None) if p.table else p for p in panels] for panels in offered]
     drawn: dict[int, Panel] = {}
     choices = worth.choices() if limited else [] if hopeless else [everything]

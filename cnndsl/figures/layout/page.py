@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 
 from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
@@ -487,8 +487,8 @@ def _mains(
         both = (False, True)
         ways = [Way(narrow, flat=flat, close=close) for flat in both for close in both]
         some = [panel(way) for way in ways]
-        steps = [panel(replace(ways[-1], step=share)) for share in STEPS]
-        some += [one for one in steps if one.piece.stepped]
+        steps = (panel(replace(ways[-1], step=share)) for share in STEPS)
+        some += takewhile(lambda one: one.piece.stepped, steps)
         wide = [one for one in some if one.cards.led and one.width > room[0]]
         return some + [panel(replace(one.cards.way, listed=True)) for one in wide]
     found: list[Panel] = [] if direction == "right" else [tower]

@@ -41,7 +41,7 @@ def space(main: Panel) -> Size:
 
 
 def holes_in(main: Panel, room: tuple[float, float]) -> list[Hole]:
-    """The holes of a main picture in its place; they are found once, as many insets try them."""
+    """The holes of a main picture in its place, found once: many insets try them."""
     if main.holes is None:
         found = _holes(main, *room, gutter_of(main.bands))
         main.holes = [hole.moved(main.x, main.y) for hole in found]

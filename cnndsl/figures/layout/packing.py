@@ -100,9 +100,9 @@ def _around(main: Size, insets: Sequence[Size], widest: float, tallest: float) -
     found: list[Packed] = []
     for beside in range(len(insets) + 1):
         high = max(main[1], *(height for _, height in insets[:beside]), 0.0)
-        for step in range(STEPS + 1 if beside == len(insets) else 1):
-            right = columns(insets[:beside], high * (1 + step / 8))
-            found.append(_page(main, right, insets[beside:], widest))
+        steps = range(STEPS + 1 if beside == len(insets) else 1)
+        every = (columns(insets[:beside], high * (1 + step / 8)) for step in steps)
+        found += [_page(main, one, insets[beside:], widest) for one in dict.fromkeys(every)]
     return min(found, key=lambda page: _badness(page, widest, tallest))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, pairwise
+from operator import attrgetter
 
 from cnndsl.diagnostics import Span
 from cnndsl.figures import font
@@ -84,6 +85,15 @@ class Spot:
     def bottom(self) -> float:
         """The lower side."""
         return self.y + self.height / 2
+
+
+    def moved(self, dx: float, dy: float) -> Spot:
+        """The same, elsewhere: much quicker than `replace`, and most of what a layout does."""
+        box, x, y, *others = _SPOT(self)
+        return Spot(box, x + dx, y + dy, *others)
+
+
+_SPOT = attrgetter(*(field.name for field in fields(Spot)))
 
 
 def bounds(spot: Spot) -> Rect:
@@ -255,7 +265,7 @@ class Piece:
             self.left,
             self.right,
             self.height,
-            [replace(s, x=s.x + dx, y=s.y + dy) for s in self.spots],
+            [spot.moved(dx, dy) for spot in self.spots],
             [replace(c, x=c.x + dx, y=c.y + dy) for c in self.scopes],
             _moved(self.wires, dx, dy),
             _moved(self.opening, dx, dy),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from cnndsl.figures import font
-from cnndsl.figures.caption import about
+from cnndsl.figures.caption import about, broken
 from cnndsl.figures.layout.labels import fitted, shorter, spread
+from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
 from cnndsl.figures.text import label_text
 from cnndsl.network import loads
@@ -104,3 +107,34 @@ def test_a_caption_is_not_broken_between_a_number_and_its_unit() -> None:
                 assert not re.match(r"(parameters|multiply|·)", line), line
     assert font.lines(f"ten{font.BOUND}to one", 9, 12) == ["ten", "to", "one"]
     assert font.lines(f"one ten{font.BOUND}to", 9, 35) == ["one", "ten to"]
+
+
+def test_a_caption_keeps_what_belongs_together_in_one_line() -> None:
+    words = "arXiv:1505.04597, figure 1 · 31M parameters · 150G multiply-adds"
+    assert broken([words], 200) == [
+        "arXiv:1505.04597, figure 1",
+        "31M parameters · 150G multiply-adds",
+    ]
+
+
+@pytest.mark.parametrize("name", ["googlenet", "unet", "hrnet_w18", "deeplabv3_resnet50"])
+def test_a_name_stands_where_the_layout_leaves_room(name: str) -> None:
+    """Beside the picture's parts, and not in an opened block or on the edge of a lane."""
+    found = paged(name)
+    made = picture(found)
+    (title,) = (part for part in made.parts if isinstance(part, Text) and part.bold)
+    assert title.y < found.height
+    for part in leaves(made.parts):
+        if isinstance(part, Area) and part.role in ("band", "frame"):
+            inside = part.y <= title.y - title.size and title.y <= part.y + part.height
+            wide = title.x + font.width(title.text, title.size, bold=True)
+            beside = title.x >= part.x + part.width or wide <= part.x
+            within = part.role == "band" and part.x <= title.x and wide <= part.x + part.width
+            clear = title.y - title.size >= part.y + part.height or title.y <= part.y
+            assert beside or clear or (within and inside)
+
+
+def test_a_name_without_room_in_the_picture_stands_at_the_foot() -> None:
+    found = paged("efficientdet_d0")
+    (title,) = (p for p in picture(found).parts if isinstance(p, Text) and p.bold)
+    assert title.y > found.height

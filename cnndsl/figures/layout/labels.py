@@ -43,10 +43,10 @@ class _Labelled:
     def ways(self, text: str) -> Iterator[Text]:
         """A text where the label is, and ever further aside; half of it is over the box."""
         yield (first := replace(self.text, text=text))
-        box = [_bounds(part) for part in leaves(self.rest)]
+        box = [bounds(part) for part in leaves(self.rest)]
         left, right = min(rect[0] for rect in box), max(rect[2] for rect in box)
         way = {"start": -STEP, "middle": 0.0, "end": STEP}[first.anchor]
-        at, wide = _bounds(first)[0], font.width(text, first.size)
+        at, wide = bounds(first)[0], font.width(text, first.size)
         for _ in range(int(wide / STEP) if way and left <= self.text.x <= right else 0):
             at += way
             if min(at + wide, right) - max(at, left) < wide / 2:
@@ -66,11 +66,11 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
     cut = [one for one in every if one.text.text != one.whole]
     if not cut:
         return
-    rects = [list(_painted(part)) for part in parts]
+    rects = [list(painted(part)) for part in parts]
     said = {one.text.text: one.whole for one in every if one not in cut}
     for one in cut:
         others = {other.whole for other in every} - {one.whole}
-        rects[one.number] = [rect for part in one.rest for rect in _painted(part, own=True)]
+        rects[one.number] = [rect for part in one.rest for rect in painted(part, own=True)]
         found = next(
             (
                 text
@@ -85,7 +85,7 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
             said[found.text] = one.whole
         words = (found,) if found else ()
         parts[one.number] = replace(one.group, children=(*one.rest, *words))
-        rects[one.number] = list(_painted(parts[one.number]))
+        rects[one.number] = list(painted(parts[one.number]))
 
 
 def shorter(label: str, others: Collection[str]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _labelled(parts: list[Part], number: int, whole: str) -> _Labelled | None:
 
 def _free(text: Text, rects: Iterator[Rect], width: float) -> bool:
     """Whether nothing is painted where a text is."""
-    left, top, right, foot = _bounds(text)
+    left, top, right, foot = bounds(text)
     left, top, right = left - BESIDE, top - OVER, right + BESIDE
     return (
         left >= 0
@@ -139,11 +139,11 @@ def _free(text: Text, rects: Iterator[Rect], width: float) -> bool:
     )
 
 
-def _painted(part: Part, *, own: bool = False) -> Iterator[Rect]:
+def painted(part: Part, *, own: bool = False) -> Iterator[Rect]:
     """What is painted, in rectangles; another box is higher, so that no label is over it."""
     node = isinstance(part, Group) and part.kind == "node"
     for leaf in leaves((part,)):
-        left, top, right, foot = _bounds(leaf)
+        left, top, right, foot = bounds(leaf)
         match leaf:
             case Area(role="band"):
                 pass
@@ -169,7 +169,8 @@ def _legs(line: Path) -> Iterator[tuple[Point, ...]]:
         yield from pairwise(points)
 
 
-def _bounds(leaf: Leaf) -> Rect:
+def bounds(leaf: Leaf) -> Rect:
+    """The rectangle that a part fills."""
     match leaf:
         case Area():
             return (leaf.x, leaf.y, leaf.x + leaf.width, leaf.y + leaf.height)

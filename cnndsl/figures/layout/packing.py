@@ -38,6 +38,12 @@ class Hole:
         across = other.left <= self.left and self.right <= other.right
         return across and other.top <= self.top and self.bottom <= other.bottom
 
+    def inside(self, other: Hole) -> Hole:
+        """What it has in common with another that it meets."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, foot = min(self.right, other.right), min(self.bottom, other.bottom)
+        return replace(self, left=left, top=top, width=right - left, height=foot - top)
+
     def grown(self, by: float) -> Hole:
         """With so much around it."""
         return Hole(self.left - by, self.top - by, self.width + 2 * by, self.height + 2 * by)

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 
 from cnndsl.analysis.costs import total
 from cnndsl.figures import font, theme
-from cnndsl.figures.caption import about, caption, heading
+from cnndsl.figures.caption import broken, caption, heading
+from cnndsl.figures.caption import said as said_of
 from cnndsl.figures.layout import inking
 from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.labels import spread
+from cnndsl.figures.layout.nook import within
+from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
 from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, OVER, Panel
 from cnndsl.figures.layout.piece import Spot
@@ -80,22 +83,25 @@ def picture(
                 labels[len(parts)] = panel.cards[spot.box].label
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
     width, foot = done.width, y + done.height
+    room = max(done.widest - 2 * MARGIN, width, 200.0)
+    name, words = heading(plan.network), said_of(plan.network, done.main.cards.say.notes)
+    page = Hole(x, y, width, done.height)
+    inner = within(parts, page, name, words) if captioned else []
+    parts += inner
     if captioned or legend is not None:
-        room = max(done.widest - 2 * MARGIN, width, 200.0)
         opened = any(panel.frame is not None for panel in done.insets)
         names = {
             family: _called(plan.network, family, found) for family, found in families.items()
         }
         keys = legend or _legend(names, max(width, 320.0), opened=opened)
         end = extent(_shifted(keys, x, foot + 18))[1]
-        free = done.tallest - caption_height(plan, room) - MARGIN
+        free = done.tallest - MARGIN - (0 if inner else caption_height(plan, room))
         if legend is not None or end <= free or (foot > free and not done.widest):
             parts += _shifted(keys, x, foot + 18)
             width, foot = max(width, extent(keys)[0]), end
-    if captioned:
-        lines = about(plan.network, room, done.main.cards.say.notes)
-        words, title_width, foot = caption(heading(plan.network), lines, x, foot + GAP, room)
-        parts += words
+    if captioned and not inner:
+        under, title_width, foot = caption(name, broken(words, room), x, foot + GAP, room)
+        parts += under
         width = max(width, title_width)
     spread(parts, labels, width + 2 * MARGIN)
     height = foot + MARGIN

@@ -86,7 +86,6 @@ class Spot:
         """The lower side."""
         return self.y + self.height / 2
 
-
     def moved(self, dx: float, dy: float) -> Spot:
         """The same, elsewhere: much quicker than `replace`, and most of what a layout does."""
         box, x, y, *others = _SPOT(self)

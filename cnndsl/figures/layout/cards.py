@@ -39,6 +39,8 @@ class Type:
 
 
 FINE = Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0)
+ROWS = 18.0
+"""The height of a box of one line beside a table, whose rows are as high as the boxes."""
 CELLED = replace(FINE, title=8.0, bold=10.0)
 """In the cells of a matrix where room is shortest: as small as may be."""
 TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
@@ -175,7 +177,7 @@ class Cards:
         self.narrow = narrow = way.narrow
         self.least, self.most = WIDTHS[narrow]
         self.inset, self.short = INSETS[narrow], SHORT[narrow]
-        self.type = TYPES[narrow]
+        self.type = replace(TYPES[narrow], low=ROWS) if way.tabled else TYPES[narrow]
         self.celltype = CELLED if narrow == LEVELS - 1 else self.type
         self.frame = frame
         self.leaving = leaving(network, scene)
@@ -202,6 +204,11 @@ class Cards:
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
+
+    @property
+    def fine(self) -> bool:
+        """Whether its text is as small as may be."""
+        return TYPES[self.narrow] is FINE
 
     def __getitem__(self, box: Box) -> Card:
         """The card of a box."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from cnndsl.figures import font
-from cnndsl.figures.layout.cards import FINE, Cards
+from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.piece import SAME, Piece, Spot, bounds
 from cnndsl.figures.paint import Part, Path, Text
 from cnndsl.figures.scene import Cluster
@@ -70,7 +70,7 @@ def _spots(piece: Piece, table: Table) -> list[Spot]:
 
 def beside(piece: Piece, cards: Cards, table: Table) -> Piece:
     """A column of boxes with such a table at its right."""
-    close = cards.type is FINE
+    close = cards.fine
     begin = piece.right + CLEAR + LEADERS[close] - WITHIN
     rows = (table.header, *table.rows)
     widths = [

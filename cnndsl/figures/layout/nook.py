@@ -34,7 +34,7 @@ def within(parts: Sequence[Part], page: Hole, name: str, words: Sequence[str]) -
     for hole in (one.inside(page) for one in free):
         lines = broken(words, hole.width)
         height = HEAD + LINE * len(lines) + FOOT
-        outer = not hole.grown(2 * CLEAR).within(page)
+        outer = hole.width >= least[0] and not hole.grown(2 * CLEAR).within(page)
         if outer and len(lines) <= MOST and height <= hole.height:
             places.append(((len(lines), -hole.bottom, hole.left), hole, lines))
     if not places:

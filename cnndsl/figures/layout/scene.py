@@ -373,9 +373,9 @@ def _level(items: Sequence[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
         owner |= {box.key: first for box in boxes(part)}
     if not remaining:
         remaining = reduced(list(leaves), _links(list(leaves), edges, owner))
-    gap = TIGHT if cards.type is FINE else GAP
-    close = cards.way.turning or cards.way.tabled
-    gap = CLOSE if close and cards.narrow > LEVELS - 3 else gap
+    gap = TIGHT if cards.fine else GAP
+    close = cards.way.turning and cards.narrow > LEVELS - 3
+    gap = CLOSE if close or cards.way.tabled else gap
     if len(remaining) == 1:
         piece = stacked(remaining[0].part, leaves, gap)
     else:

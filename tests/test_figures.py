@@ -162,7 +162,7 @@ def test_a_stage_is_one_box_though_its_first_block_has_more() -> None:
     (frame,) = planned.frames
     assert frame.scene is not None
     whole = [box for box in frame.scene.boxes() if box.condition]
-    assert [box.condition for box in whole] == ["unless s = 1 and in.c = 4·c"]
+    assert [box.condition for box in whole] == ["unless s = 1 and c′ = 4·c"]
     say = Sayer(network)
     second = [box for box in planned.main.boxes() if box.frame][1]
     assert "s 2, 1" in say(second).arguments

@@ -21,7 +21,7 @@ from cnndsl.expressions import (
     Value,
 )
 from cnndsl.figures.scene import Frame, Option
-from cnndsl.figures.text import spell_argument
+from cnndsl.figures.text import given_as, spell_argument
 from cnndsl.figures.variants import Slot, Written, written
 from cnndsl.figures.walk import given
 from cnndsl.graph import Network
@@ -162,7 +162,7 @@ def joined(texts: Sequence[str], word: str) -> str:
 
 
 def spelled(text: str) -> str:
-    """A condition as papers print it: `s = 1 and in.c = c`."""
+    """A condition as papers print it: `s = 1 and c′ = c`."""
     text = " ".join(text.split())
     for said, shown in (
         ("==", "="),
@@ -174,7 +174,7 @@ def spelled(text: str) -> str:
         (" // ", "/"),
     ):
         text = text.replace(said, shown)
-    return text
+    return given_as(text)
 
 
 def tell(network: Network, frame: Frame, slots: Mapping[Slot, str]) -> None:

@@ -13,11 +13,20 @@ from cnndsl.symbolic import Sym
 shape_text = words.shape_text
 
 
+GIVEN = "c′"
+"""The channels of what a block is given, where the source says `in.c`."""
+
+
+def given_as(text: str) -> str:
+    """A text as papers print it: `t·c′` for `t·in.c`."""
+    return re.sub(r"\bin\.c\b", GIVEN, text)
+
+
 def short_formula(value: Sym) -> str:
-    """`4·c`, `in.c/2`, `c+k`; nothing where it is long."""
+    """`4·c`, `c′/2`, `c+k`; nothing where it is long."""
     text = str(value.formula).replace(" * ", "·").replace(" // ", "/")
     text = text.replace(" - ", "−").replace(" + ", "+")
-    text = re.sub(r"(?<=[\w\]])\.shape\[0\]", ".c", text)
+    text = given_as(re.sub(r"(?<=[\w\]])\.shape\[0\]", ".c", text))
     return text if len(text) <= 14 else ""
 
 

@@ -26,11 +26,11 @@ def test_variants_of_a_block_are_counted_under_it() -> None:
     for found in (arranged(network("mobilenetv2")), paged("mobilenetv2")):
         (panel,) = found.insets
         assert panel.counts is not None
-        assert panel.counts.header == ("", "1×1, t·in.c", "skip", "blocks")
+        assert panel.counts.header == ("", "1×1, t·c′", "skip", "blocks")
         assert panel.counts.rows == (
             ("t = 1", "–", "–", "1"),
-            ("else s ≠ 1 or in.c ≠ c", "yes", "–", "6"),
-            ("s = 1 and in.c = c", "yes", "yes", "10"),
+            ("else s ≠ 1 or c′ ≠ c", "yes", "–", "6"),
+            ("s = 1 and c′ = c", "yes", "yes", "10"),
         )
         words = [part.text for part in leaves(picture(found).parts) if isinstance(part, Text)]
         assert all(cell in words for row in panel.counts.rows for cell in row)
@@ -96,10 +96,10 @@ def test_a_condition_is_turned_around_for_what_is_not_there() -> None:
     assert table is not None
     assert table.header == ("", "5×5, c", "1×1, c", "blocks")
     assert table.rows == (
-        ("n ≤ 2 and not flag and in.c = c", "–", "–", "1"),
+        ("n ≤ 2 and not flag and c′ = c", "–", "–", "1"),
         ("else n ≤ 2 and not flag", "–", "yes", "1"),
-        ("else in.c = c", "yes", "–", "2"),
-        ("(n > 2 or flag) and in.c ≠ c", "yes", "yes", "1"),
+        ("else c′ = c", "yes", "–", "2"),
+        ("(n > 2 or flag) and c′ ≠ c", "yes", "yes", "1"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from cnndsl.figures import font
@@ -76,6 +78,13 @@ def check(found: Page) -> None:
 def test_a_table_of_most_boxes_stands_beside_them(name: str) -> None:
     check(arranged(network(name)))
     check(paged(name))
+
+
+def test_boxes_beside_a_table_are_low() -> None:
+    found = paged("mobilenetv2").main
+    spots = [spot for spot in found.piece.spots if not found.cards[spot.box].bare]
+    assert all(spot.height < 34 for spot in spots)
+    assert all(bounds(b)[1] - a.bottom < 16 for a, b in pairwise(spots))
 
 
 def test_a_table_of_a_loop_stands_beside_its_boxes() -> None:

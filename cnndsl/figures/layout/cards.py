@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from cnndsl.figures import font
 from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes, repeated
-from cnndsl.figures.text import clean, label_text, labels_text, shape_text
+from cnndsl.figures.text import GIVEN, clean, label_text, labels_text, shape_text
 from cnndsl.figures.titles import sayer, times
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family, Shape
@@ -201,6 +201,9 @@ class Cards:
         for box in scene.boxes() if way.tabled else ():
             if box.key in way.tabled:
                 self.unsaid[box.key].update(map(clean, self.say(box, frame).arguments))
+        told = [text for box in scene.boxes() for text in self._told(box)]
+        self.primed = any(GIVEN in text for text in [*told, *(frame.notes if frame else ())])
+        """Whether an opened block says the channels of its input, which names them then."""
         self.cards = {box.key: self._card(box) for box in scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
@@ -290,6 +293,11 @@ class Cards:
         """Leave out a box's label: what it makes is named beside it."""
         self.cards[box.key] = replace(self.cards[box.key], label="")
 
+    def _told(self, box: Box) -> tuple[str, ...]:
+        """All words of a box."""
+        said = self.say(box, self.frame)
+        return (said.title, *said.small)
+
     def _small(self, box: Box) -> list[str]:
         """The grey words of a box."""
         small = self.say(box, self.frame).small
@@ -336,7 +344,8 @@ class Cards:
                 return self._many(box, title, label)
             title = font.fitted(title, face.title, self.most, bold=True)
             width = font.width(title, face.title, bold=True) + 8
-            below = tuple(shapes) if self.frame is None else ()
+            named = title == "in" and self.primed
+            below = tuple(shapes) if self.frame is None else (GIVEN,) if named else ()
             width = max(width, *(font.width(line, face.small) + 8 for line in below), 0.0)
             return Card(
                 (title,), below, label, width, face.port + face.grey * len(below), bare=True

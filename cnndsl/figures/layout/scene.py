@@ -10,7 +10,7 @@ from itertools import pairwise
 from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.layout.arcs import skips
-from cnndsl.figures.layout.cards import FINE, LABEL, LEVELS, TITLE, Cards, behind
+from cnndsl.figures.layout.cards import LABEL, LEVELS, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered

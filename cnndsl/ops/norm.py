@@ -211,8 +211,13 @@ class GroupNorm(Op):
         return Saved(inputs=(0,), own=2 * BYTES * self.groups)
 
     def copied(self, *inputs: Laid) -> Integers:
-        """It reads memory in order."""
-        return () if inputs[0].contiguous else (0,)
+        """On a CPU it reads memory in order, or with the channels innermost.
+
+        Source: ATen's `group_norm`. On a GPU it copies the latter.
+        """
+        (x,) = inputs
+        in_order = x.channels_last if x.suggested else x.contiguous
+        return () if in_order else (0,)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

@@ -210,8 +210,8 @@ class Runs:
             sizes = [shape[1:] for shape in (*last.shapes, *item.shapes)]
             shrunk = len(sizes) <= SHRINKING and last.frame is None
             # A call whose outputs nobody needs has none: of a network that was cut.
-            ends = zip(*sizes[:1], *sizes[-1:], strict=False)
-            near = all(2 * b > a for a, b in ends)
+            pairs = zip(*sizes[:1], *sizes[-1:], strict=False)
+            near = all(2 * b > a for a, b in pairs)
             return len(set(sizes)) == 1 or (bool(sizes) and shrunk and near)
         ends = [self.network.shapes[one.nodes[-1]][0] for one in (last, item) if one.nodes]
         return len(set(ends)) == 1

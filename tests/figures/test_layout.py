@@ -126,7 +126,7 @@ def test_insets_stand_apart(name: str) -> None:
 
 
 def test_an_inset_stands_where_no_lane_has_anything() -> None:
-    found = shown("ssd300_vgg16")
+    found = arranged(network("ssd300_vgg16"), widest=2000, tallest=2000)
     inside = [panel for panel in found.insets if panel.y < found.main.piece.height / 2]
     assert inside
     assert found.main.bands[0].right > found.bands[0].right

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -11,7 +12,18 @@ from cnndsl.figures import dot, font, plan
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.page import Page, page
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rail, Rect, Spot
-from cnndsl.figures.paint import Area, Group, Part, Path, Picture, Text, leaves, sampled, traced
+from cnndsl.figures.paint import (
+    Area,
+    Group,
+    Part,
+    Path,
+    Picture,
+    Polygon,
+    Text,
+    leaves,
+    sampled,
+    traced,
+)
 from cnndsl.figures.scene import Plan
 from cnndsl.figures.write import MILLIMETRES
 from cnndsl.graph import Network
@@ -206,6 +218,31 @@ def faults(picture: Picture) -> list[tuple[str, str, str]]:
                 if node.key not in ends and _meet(segment, around):
                     found.append(("a line through a box", node.title, str(group.data)))
     return found
+
+
+def beside(picture: Picture) -> Iterator[tuple[float, str]]:
+    """How far each word in a box with slanted sides is from these."""
+    for node in (group for group in _groups(picture.parts) if group.kind == "node"):
+        shapes = [part for part in leaves(node.children) if isinstance(part, Polygon)]
+        for word in _solid(node) if shapes else ():
+            if isinstance(word, Text):
+                left, top, right, foot = _bounds(word)
+                corners = shapes[-1].points
+                yield (
+                    min(
+                        math.hypot(max(left - x, x - right, 0), max(top - y, y - foot, 0))
+                        for sides in pairwise((*corners, corners[0]))
+                        for x, y in _along_line(*sides)
+                    ),
+                    word.text,
+                )
+
+
+def _along_line(
+    one: tuple[float, float], two: tuple[float, float]
+) -> Iterator[tuple[float, float]]:
+    (x, y), (x2, y2) = one, two
+    return ((x + (x2 - x) * n / PIECES, y + (y2 - y) * n / PIECES) for n in range(PIECES + 1))
 
 
 def _groups(parts: Sequence[Part]) -> Iterator[Group]:

@@ -7,13 +7,14 @@ import re
 import pytest
 
 from cnndsl.figures import font
+from cnndsl.figures.blocks import drawn
 from cnndsl.figures.caption import about, broken
 from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
 from cnndsl.figures.text import label_text
 from cnndsl.network import loads
-from tests.figures.geometry import network, paged, shown
+from tests.figures.geometry import beside, network, paged, shown
 
 CUT = re.compile(r"\S…|…\S")
 
@@ -138,3 +139,12 @@ def test_a_name_without_room_in_the_picture_stands_at_the_foot() -> None:
     found = paged("efficientdet_d0")
     (title,) = (p for p in picture(found).parts if isinstance(p, Text) and p.bold)
     assert title.y > found.height
+
+
+@pytest.mark.parametrize(
+    "name", ["cbam_resnet50", "googlenet", "densenet121", "dpn68", "pspnet_resnet50", "dcgan"]
+)
+def test_words_keep_off_slanted_sides(name: str) -> None:
+    for page in (shown(name), paged(name)):
+        for far, text in beside(drawn(network(name), page)):
+            assert far >= 2, text

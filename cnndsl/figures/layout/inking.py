@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.cards import (
     CARD,
     LABEL,
+    NARROWED,
     OPTIONAL,
     TAP,
     TAPS,
@@ -25,9 +26,13 @@ from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Box
 from cnndsl.ops.facts import Family
 
-SLANT = 7.0
+SLANT, CLEAR = 7.0, 2.1
+"""How far a side is aslant at most, and what is left between it and a word."""
 THICK, THICKER, LINE = 3.4, 2.2, 1.2
 """A rail, an edge of several tensors, and one of one."""
+
+Said = tuple[str, float, str, bool, float]
+"""A line of words: its text, size, role, whether it is bold, and its foot."""
 
 
 def scope(found: Scope) -> Part:
@@ -45,7 +50,7 @@ def scope(found: Scope) -> Part:
 
 
 def wires(
-    piece: Piece, dashed: Collection[Ends] = (), several: Collection[Ends] = ()
+    piece: Piece, cards: Cards, dashed: Collection[Ends] = (), several: Collection[Ends] = ()
 ) -> list[Part]:
     """All edges, nested skips first; arrows point at the boxes.
 
@@ -56,8 +61,8 @@ def wires(
     lines = sorted(piece.wires.items(), key=lambda item: item[0] not in piece.arcs)
     spots = {spot.box.key: spot for spot in piece.spots}
     for (tail, head), way in [*lines, *more]:
-        line = _reached(way, spots.get(head))
-        line = _reached(line[::-1], spots.get(tail))[::-1]
+        line = _reached(way, spots.get(head), cards)
+        line = _reached(line[::-1], spots.get(tail), cards)[::-1]
         data = (("from", tail), ("to", head))
         arc = piece.arcs.get((tail, head))
         wide = THICKER if (tail, head) in several and (tail, head) not in piece.more else LINE
@@ -104,7 +109,8 @@ def box(spot: Spot, cards: Cards, role: str = "", **said: str) -> Group:
     """A box with its words; `said` is its title and description for a reader's ears."""
     card = cards[spot.box]
     role = role or role_of(spot.box.family)
-    children: list[Part] = [] if card.bare else list(_outline(spot, card, role))
+    slant = _slant(spot, cards)
+    children: list[Part] = [] if card.bare else list(_outline(spot, card, role, slant))
     if card.taps:
         children += _taps(spot, *card.taps, role, cards.inset)
     face = cards.celltype if card.cell else cards.type
@@ -145,16 +151,35 @@ def _words(spot: Spot, card: Card, face: Type, aside: float = 0.0) -> list[Part]
             Text(spot.x, spot.y + 3, line, LABEL, "grey", anchor="middle")
             for line in card.lines
         ]
-    words: list[Part] = []
+    words: list[Part] = [
+        Text(spot.x + aside, y, line, size, role, bold, "middle")
+        for line, size, role, bold, y in _lines(spot, card, face)
+    ]
+    return [*words, *labelled(spot, card)]
+
+
+def _lines(spot: Spot, card: Card, face: Type) -> Iterator[Said]:
+    """The titles and grey lines of a box."""
     high = face.bold * len(card.titles) + face.grey * len(card.lines)
     y = spot.y - high / 2 - 2.5
     for title in card.titles:
         y += face.bold
-        words.append(Text(spot.x + aside, y, title, face.title, bold=True, anchor="middle"))
+        yield title, face.title, "ink", True, y
     for line in card.lines:
         y += face.grey
-        words.append(Text(spot.x + aside, y, line, face.small, "grey", anchor="middle"))
-    return [*words, *labelled(spot, card)]
+        yield line, face.small, "grey", False, y
+
+
+def _slant(spot: Spot, cards: Cards) -> float:
+    """How far the sides of a box are aslant: less where they would come to its words."""
+    if not spot.aside or spot.box.family not in NARROWED:
+        return SLANT
+    found, card = SLANT, cards[spot.box]
+    for line, size, _, bold, y in _lines(spot, card, cards.type):
+        share = 0.5 + font.width(line, size, bold=bold) / spot.width / 2
+        free = min(y - 0.72 * size - spot.top, spot.bottom - y - 0.15 * size)
+        found = min(found, (free - CLEAR) / share)
+    return found
 
 
 def labelled(spot: Spot, card: Card) -> list[Part]:
@@ -177,22 +202,22 @@ def labelled(spot: Spot, card: Card) -> list[Part]:
     return [Text(x, y, text, LABEL, "faint", anchor=anchor)]
 
 
-def _outline(spot: Spot, card: Card, role: str) -> list[Part]:
+def _outline(spot: Spot, card: Card, role: str, slant: float) -> list[Part]:
     """Shape carries meaning: pools narrow, upsampling widens, joins are round."""
     found: list[Part] = []
     for step in (2, 1) if spot.box.count > 1 else ():
         shift = CARD * step
-        found += _shape(spot, card, role, shift)
+        found += _shape(spot, card, role, shift, slant)
     if card.optional and not card.cell:
         left, top, right, bottom = spot.left, spot.top, spot.right, spot.bottom
         size = (right - left + 2 * OPTIONAL, bottom - top + 2 * OPTIONAL)
         found.append(
             Area(left - OPTIONAL, top - OPTIONAL, *size, "scope", 7, dashed=True, stroke=0.9)
         )
-    return found + _shape(spot, card, role, 0.0)
+    return found + _shape(spot, card, role, 0.0, slant)
 
 
-def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT) -> list[Part]:
+def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float) -> list[Part]:
     left, right = spot.left + shift, spot.right + shift
     top, bottom = spot.top - shift, spot.bottom - shift
     area = (left, top, right - left, bottom - top)
@@ -213,7 +238,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float = SLANT
             return [Area(*area, role, 6)]
 
 
-def _corners(spot: Spot, shift: float = 0.0, slant: float = SLANT) -> tuple[Point, ...]:
+def _corners(spot: Spot, shift: float, slant: float) -> tuple[Point, ...]:
     """The corners of a box that is not a rectangle; empty for one that is."""
     left, right = spot.left + shift, spot.right + shift
     top, bottom = spot.top - shift, spot.bottom - shift
@@ -256,9 +281,9 @@ def _corners(spot: Spot, shift: float = 0.0, slant: float = SLANT) -> tuple[Poin
             return ()
 
 
-def _reached(line: Line, spot: Spot | None) -> Line:
+def _reached(line: Line, spot: Spot | None, cards: Cards) -> Line:
     """A line extended to the slanted side of the box at which it ends."""
-    if spot is None or not (corners := _corners(spot)):
+    if spot is None or not (corners := _corners(spot, 0.0, _slant(spot, cards))):
         return line
     (x0, y0), (x, y) = line[-2:]
     level = abs(y - y0) < abs(x - x0)

@@ -73,7 +73,7 @@ def picture(
         several = {
             (e.tail, e.head) for e in panel.scene.edges if len(e.tensors) > turns.get(e.tail, 1)
         }
-        led = inking.wires(moved, dashed, several)
+        led = inking.wires(moved, panel.cards, dashed, several)
         led += inking.fans(moved, plain=role is not None)
         parts += cased(led, lambda at: "frame") if panel.frame else cased(led, ground)
         for spot in moved.spots:

@@ -27,7 +27,7 @@ _PLAIN: dict[str, dict[str, Colours]] = {
     },
     "dark": {
         "page": ("#16181c", "none"),
-        "band": ("#1c1f25", "none"),
+        "band": ("#22252c", "none"),
         "frame": ("#191c21", "#6d727b"),
         "scope": ("none", "#6d727b"),
         "wire": ("none", "#a9adb5"),
@@ -80,24 +80,32 @@ _CHANGES: dict[str, dict[str, Colours]] = {
 }
 """Of a picture of changes; each has its sign and its border beside."""
 
-# Boxes of one outline are told apart by their greys: a block is white.
+# Boxes of one outline are told apart by their fills or by their borders.
 _GREYS = {
-    Family.INPUT: "#e3e3e3",
+    Family.INPUT: "#dedede",
     Family.GIVEN: "#bebebe",
-    Family.CONV: "#d2d2d2",
+    Family.CONV: "#c9c9c9",
     Family.DEPTHWISE: "#c9c9c9",
     Family.POOL: "#b8b8b8",
-    Family.LINEAR: "#f1f1f1",
-    Family.CONCAT: "#fafafa",
-    Family.ADD: "#ffffff",
+    Family.LINEAR: "#ececec",
+    Family.CONCAT: "#f4f4f4",
+    Family.ADD: "#efefef",
     Family.MATMUL: "#ffffff",
     Family.UPSAMPLE: "#cacaca",
-    Family.NORM: "#ededed",
-    Family.ACTIVATION: "#f7f7f7",
+    Family.NORM: "#e6e6e6",
+    Family.ACTIVATION: "#fbfbfb",
     Family.RESHAPE: "#ffffff",
     Family.REGULARIZE: "#ffffff",
     Family.BOXES: "#d6d6d6",
 }
+_FAINT = (Family.NORM, Family.ACTIVATION, Family.RESHAPE, Family.REGULARIZE)
+"""What hardly costs anything has a fainter border on paper."""
+_DIM = {
+    Family.INPUT: ("#2b2c2f", "#949494"),
+    Family.NORM: ("#3b3d42", "#acacac"),
+    Family.ACTIVATION: ("#35331f", "#b4b09a"),
+}
+"""What is grey in light, in the dark."""
 
 
 def mixed(first: str, second: str, share: float) -> str:
@@ -130,9 +138,12 @@ def colours(name: str) -> Palette:
     found = Palette(_PLAIN[name])
     looks = {"block": theme.BLOCK} | {role_of(f): look for f, look in theme.LOOKS.items()}
     greys = {role_of(family): grey for family, grey in _GREYS.items()} | {"block": "#ffffff"}
+    dim, faint = {role_of(f): pair for f, pair in _DIM.items()}, [*map(role_of, _FAINT)]
     for role, look in looks.items():
         if name == "light":
             found[role] = (look.fill, look.border)
+        elif name == "dark" and role in dim:
+            found[role] = dim[role]
         elif name == "dark":
             # A block has a convolution's border, and is the paler one of the two.
             depth = 0.88 if role == "block" else 0.72
@@ -141,7 +152,7 @@ def colours(name: str) -> Palette:
                 mixed(look.border, "#ffffff", 0.3),
             )
         else:
-            found[role] = (greys[role], "#222222")
+            found[role] = (greys[role], "#777777" if role in faint else "#222222")
     for role, pair in _CHANGES[name].items():
         found[role] = pair
         found[f"{role}-wire"] = ("none", pair[1])

@@ -26,7 +26,7 @@ class Look:
 BLOCK = Look("block (see its frame)", "box", "rounded,filled", "#f6f9fd", "#3b6fb6")
 
 LOOKS: dict[Family, Look] = {
-    Family.INPUT: Look("input, output", "box", "rounded,filled", "#eeeeee", "#666666"),
+    Family.INPUT: Look("input, output", "box", "rounded,filled", "#e8e8e8", "#666666"),
     Family.GIVEN: Look("learned or constant", "box", "filled", "#f1e9df", "#86643c"),
     Family.CONV: Look("convolution", "box", "rounded,filled", "#dbe9fb", "#3b6fb6"),
     Family.DEPTHWISE: Look("depthwise convolution", "octagon", "filled", "#d5f0ee", "#1f8a84"),
@@ -36,7 +36,7 @@ LOOKS: dict[Family, Look] = {
     Family.ADD: Look("sum, product", "circle", "filled", "#dff2df", "#3c8c40"),
     Family.MATMUL: Look("contraction", "hexagon", "filled", "#fff6e0", "#8a6d1d"),
     Family.UPSAMPLE: Look("upsampling", "trapezium", "filled", "#ece3fa", "#7650b8"),
-    Family.NORM: Look("normalisation", "box", "rounded,filled", "#f5f5f5", "#888888"),
+    Family.NORM: Look("normalisation", "box", "rounded,filled", "#f7f7f7", "#888888"),
     Family.ACTIVATION: Look("activation", "box", "rounded,filled", "#fffdf0", "#888888"),
     Family.RESHAPE: Look("reshaping", "parallelogram", "filled", "#ffffff", "#888888"),
     Family.REGULARIZE: Look("dropout", "box", "rounded,filled", "#ffffff", "#888888"),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from cnndsl.figures import font
-from cnndsl.figures.blocks import drawn
+from cnndsl.figures.blocks import arranged, drawn
 from cnndsl.figures.caption import about, broken
 from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.layout.picture import picture
@@ -148,3 +148,20 @@ def test_words_keep_off_slanted_sides(name: str) -> None:
     for page in (shown(name), paged(name)):
         for far, text in beside(drawn(network(name), page)):
             assert far >= 2, text
+
+
+@pytest.mark.parametrize(
+    ("detail", "opened", "said"),
+    [
+        ("blocks", (), "block, opened in its frame"),
+        ("stages", (), "block"),
+        ("stages", ("MBConv",), "block"),
+    ],
+)
+def test_a_legend_says_that_blocks_are_opened_where_all_are(
+    detail: str, opened: tuple[str, ...], said: str
+) -> None:
+    found = network("efficientnetv2_s")
+    made = drawn(found, arranged(found, detail=detail, opened=opened))
+    words = [part.text for part in leaves(made.parts) if isinstance(part, Text)]
+    assert [word for word in words if word.startswith("block")] == [said]

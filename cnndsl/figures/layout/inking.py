@@ -28,6 +28,8 @@ from cnndsl.ops.facts import Family
 
 SLANT, CLEAR = 7.0, 2.1
 """How far a side is aslant at most, and what is left between it and a word."""
+CORNER = 6.0
+"""The radius of a rounded box."""
 THICK, THICKER, LINE = 3.4, 2.2, 1.2
 """A rail, an edge of several tensors, and one of one."""
 
@@ -217,7 +219,9 @@ def _outline(spot: Spot, card: Card, role: str, slant: float) -> list[Part]:
     return found + _shape(spot, card, role, 0.0, slant)
 
 
-def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float) -> list[Part]:
+def _shape(
+    spot: Spot, card: Card, role: str, shift: float, slant: float, corner: float = CORNER
+) -> list[Part]:
     left, right = spot.left + shift, spot.right + shift
     top, bottom = spot.top - shift, spot.bottom - shift
     area = (left, top, right - left, bottom - top)
@@ -235,7 +239,7 @@ def _shape(spot: Spot, card: Card, role: str, shift: float, slant: float) -> lis
         case Family.LINEAR | Family.BOXES | Family.GIVEN:
             return [Area(*area, role, 0)]
         case _:
-            return [Area(*area, role, 6)]
+            return [Area(*area, role, corner)]
 
 
 def _corners(spot: Spot, shift: float, slant: float) -> tuple[Point, ...]:
@@ -307,4 +311,4 @@ def swatch(x: float, y: float, role: str, family: Family | None) -> Part:
     card = Card((), (), "", wide, 12, round=round_)
     sample = Box("", "", family, [], None)
     shown = Spot(sample, x + 9, y + 6, wide, 12)
-    return Group(tuple(_shape(shown, card, role, 0.0, slant=4.0)), kind="swatch")
+    return Group(tuple(_shape(shown, card, role, 0.0, 4.0, corner=3.0)), kind="swatch")

@@ -89,11 +89,12 @@ def picture(
     inner = within(parts, page, name, words) if captioned else []
     parts += inner
     if captioned or legend is not None:
-        opened = any(panel.frame is not None for panel in done.insets)
+        frames = {panel.frame.key for panel in done.insets if panel.frame}
+        closed = [b for b in families.get(None, ()) if not b.frame or b.frame.key not in frames]
         names = {
             family: _called(plan.network, family, found) for family, found in families.items()
         }
-        keys = legend or _legend(names, max(width, 320.0), opened=opened)
+        keys = legend or _legend(names, max(width, 320.0), opened=not closed)
         end = extent(_shifted(keys, x, foot + 18))[1]
         free = done.tallest - MARGIN - (0 if inner else caption_height(plan, room))
         if legend is not None or end <= free or (foot > free and not done.widest):
@@ -217,7 +218,7 @@ def _enlarges(network: Network, name: str) -> bool:
 
 
 def _legend(families: dict[Family | None, str], width: float, *, opened: bool) -> list[Part]:
-    """The families that are in the picture, in rows; whether blocks are `opened` in frames."""
+    """The families in the picture, in rows; whether all blocks are `opened` in frames."""
     looks: list[tuple[str, str, Family | None]] = []
     if None in families:
         block = "block, opened in its frame" if opened else "block"

@@ -15,7 +15,7 @@ from cnndsl.figures.walk import calls_of, given, read, varying
 from cnndsl.graph import Network
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
-from cnndsl.ops.words import FEW, Named, Words, ends, spoken
+from cnndsl.ops.words import FEW, Named, Words, ends, signed, spoken
 from cnndsl.structure import Call, nodes_of
 from cnndsl.symbolic import Formula, Sym, strip
 
@@ -478,7 +478,8 @@ def column(values: Sequence[object]) -> tuple[str | None, str]:
         return "" if values[0] is True else texts[0], ""
     if any(isinstance(value, float) for value in values):
         numbers = [float(v) for v in values if isinstance(v, int | float)]
-        return f"{min(numbers):.2g}–{max(numbers):.2g}", ""
+        low, high = (signed(f"{end:.2g}") for end in (min(numbers), max(numbers)))
+        return f"{low}–{high}", ""
     every = [spell_argument(value, whole=False) for value in values]
     if len(set(every[1:])) == 1:
         return ", ".join(texts), "of the first, and of the others" * (len(every) > 2)

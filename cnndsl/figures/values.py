@@ -146,7 +146,8 @@ class Table:
             yield Path(ends, role, radius=0, stroke=1.6)
         for number, row in enumerate((self.header, *self.rows)):
             foot = y + LINE * (number + 1) + (4 if number else 0)
-            yield Text(x, foot, row[0], SIZE, bold=True)
+            if row[0]:
+                yield Text(x, foot, row[0], SIZE, bold=True)
             for cell, right in zip(row[1:], rights[1:], strict=True):
                 bold = not number
                 yield Text(right, foot, cell, SIZE, "ink" if bold else "grey", bold, "end")

@@ -63,7 +63,7 @@ def spoken(value: object) -> str:
         case None | bool():
             return {None: "none", True: "yes", False: "no"}[value]
         case int():
-            return str(int(value))
+            return signed(str(int(value)))
         case float():
             return number(value)
         case tuple() if value and all(isinstance(v, tuple) for v in value):
@@ -94,7 +94,13 @@ def listed(value: object, *, whole: bool = False) -> str:
 def number(value: float) -> str:
     """A number, the shortest way: `0.1`, `1e-05`; `0.1818` for one that does not end."""
     text = f"{value:.4g}"
-    return text if len(repr(float(value))) > 14 else repr(float(value)).removesuffix(".0")
+    whole = repr(float(value))
+    return signed(text if len(whole) > 14 else whole.removesuffix(".0"))
+
+
+def signed(text: str) -> str:
+    """The digits of a number, with a true minus."""
+    return f"−{text[1:]}" if text.startswith("-") else text
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -6,8 +6,11 @@ from math import atan2, degrees
 
 import pytest
 
+from cnndsl.figures.blocks import arranged, drawn
 from cnndsl.figures.layout.panel import Panel
-from tests.figures.geometry import paged
+from cnndsl.figures.paint import Area, leaves
+from cnndsl.network import loads
+from tests.figures.geometry import network, paged
 
 
 def exchange() -> Panel:
@@ -72,3 +75,39 @@ def test_what_stands_beside_lanes_is_as_near_as_its_rails_and_their_names_let_it
         wide = [rail.labels[0][2] - rail.labels[0][0] for rail in piece.rails]
         assert all(wide)
         assert nearest - last < max(*wide, 24) + 32
+
+
+@pytest.mark.parametrize("name", ["rpn", "conv_kinds"])
+def test_the_band_of_a_row_has_room_on_all_sides(name: str) -> None:
+    found = network(name)
+    made = drawn(found, arranged(found, widest=657, direction="right"))
+    (band,) = (p for p in leaves(made.parts) if isinstance(p, Area) and p.role == "band")
+    boxes = [
+        p for p in leaves(made.parts) if isinstance(p, Area) and p.role in ("conv", "input")
+    ]
+    inside = [p for p in boxes if p.y < band.y + band.height]
+    assert len(inside) > 1
+    assert band.x >= 0
+    assert band.y >= 0
+    for box in inside:
+        assert box.x >= band.x + 6
+        assert box.x + box.width <= band.x + band.width - 6
+        assert box.y + box.height <= band.y + band.height - 6
+
+
+def test_a_lane_has_a_band_wherever_it_stands_or_nowhere() -> None:
+    twin = "block Twin: x[1, H, W] -> e[64] { e: conv(8, 3x3) -> flatten -> linear(64) }"
+    found = loads(
+        f"{twin}\nmodel M: (a[1, H=16, W=16], b[1, H, W]) -> y[1] {{\n"
+        "t: Twin each { a; b }\nd: add { t[0]; t[1] -> mul(-1) }\n"
+        "y: add { d -> relu; d -> mul(-1) -> relu } -> linear(1)\n}"
+    )
+    for direction in ("down", "right", None):
+        page = arranged(found, direction=direction)
+        spots = {s.box.title: s for s in page.main.piece.spots}
+        for band in page.bands:
+            for name in ("a", "b"):
+                spot = spots[name]
+                assert band.left <= spot.left <= spot.right <= band.right
+                assert band.top <= spot.top <= spot.bottom <= band.bottom
+    assert "1/16" not in {band.text for band in arranged(network("yolov2")).bands}

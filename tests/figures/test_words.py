@@ -12,9 +12,15 @@ from cnndsl.figures.caption import about, broken
 from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
+from cnndsl.figures.scale.page import scaled
+from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import label_text
+from cnndsl.figures.titles import column
+from cnndsl.figures.variants import spelled
 from cnndsl.network import loads
+from cnndsl.ops.words import spoken
 from tests.figures.geometry import beside, network, paged, shown
+from tests.ops.cases import CASES, made
 
 CUT = re.compile(r"\S…|…\S")
 
@@ -165,3 +171,28 @@ def test_a_legend_says_that_blocks_are_opened_where_all_are(
     made = drawn(found, arranged(found, detail=detail, opened=opened))
     words = [part.text for part in leaves(made.parts) if isinstance(part, Text)]
     assert [word for word in words if word.startswith("block")] == [said]
+
+
+def test_the_font_and_tex_have_every_sign_that_is_said() -> None:
+    said = {str(made(name, given, *shapes).said()) for name, given, shapes in CASES}
+    said |= {spelled("a == b != c <= d >= e * f - g // h"), "2, 1 … 3–4 ×2 /2 ↑2 ↓2"}
+    for name in ("unet", "efficientdet_d0", "yolov4", "vit_tiny", "wavenet"):
+        pictures = drawn(network(name), shown(name)), scaled(network(name))
+        said |= {p.text for one in pictures for p in leaves(one.parts) if isinstance(p, Text)}
+    signs = sorted({*"".join(said)})
+    assert "≠" in signs
+    for sign in signs:
+        assert font.knows(sign), sign
+        assert escaped(sign) != "?" or sign == "?", sign
+    plain, bold = (font._advances(bold)[0].keys() for bold in (False, True))
+    assert plain == bold
+
+
+def test_a_negative_number_has_a_true_minus() -> None:
+    assert [spoken(value) for value in (-1, -0.5, (-1, 2), 1e-05)] == [
+        "−1",
+        "−0.5",
+        "−1×2",
+        "1e-05",
+    ]
+    assert column([-4.6, 0.0, 0.5]) == ("−4.6–0.5", "")

@@ -65,9 +65,12 @@ class Band:
             for (x1, y1), (x2, y2) in pairwise(line)
         )
 
-    def turned(self, axis: float) -> Band:
-        """The band of a picture that runs to the right, whose axis is so far down."""
-        top, bottom = axis + self.left - WORDS, axis + self.right
+    def turned(self, axis: float, under: float) -> Band:
+        """The band of a picture that runs to the right, whose axis is so far down.
+
+        It reaches as far as `under` below its boxes.
+        """
+        top, bottom = axis + self.left - WORDS, axis + self.right + under
         return Band(self.top + SEAM, self.bottom - SEAM, top, bottom, self.text, True, True)
 
 
@@ -99,7 +102,8 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
     hung = {
         planes[s.box.key]: s.bottom for s in piece.spots if s.box.key in piece.between & ends
     }
-    found: list[Band] = []
+    found: list[tuple[int, Band]] = []
+    banded: set[str] = set()
     number = 0
     for left, right, spots in columns(piece):
         within = [spot for spot in spots if spot.box.key not in piece.between]
@@ -124,8 +128,11 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
             here = [s.box.key for s in spots if lanes.get(s.box.key) == lane]
             text = named(lane, (ratios[key] for key in here if key in ratios))
             tinted = piece.stepped or number % 2 == 1
-            found.append(Band(left, right, above, below, text, tinted))
-    return found
+            found.append((lane, Band(left, right, above, below, text, tinted)))
+            banded.update(here)
+    # A lane that has a band has one wherever its boxes stand: without it they would seem apart.
+    bare = {lanes[key] for key in ends ^ lanes.keys() if key in lanes and key not in banded}
+    return [band for lane, band in found if piece.laned or lane not in bare]
 
 
 def _apart(sides: list[tuple[float, float]]) -> list[tuple[float | None, float | None]]:

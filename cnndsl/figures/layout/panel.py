@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from cnndsl.figures import font
-from cnndsl.figures.layout.bands import Band, bands
+from cnndsl.figures.layout.bands import WORDS, Band, bands
 from cnndsl.figures.layout.cards import LEVELS, Cards, Way
 from cnndsl.figures.layout.ledger import beside
 from cnndsl.figures.layout.packing import Hole
@@ -89,7 +89,8 @@ class Panel:
             foot = max(foot for *_, foot in piece.taken)
             piece = replace(piece, height=min(piece.height, foot))
         if way.turning:
-            found = [band.turned(piece.left) for band in found]
+            under = 0.0 if piece.folds else WORDS
+            found = [band.turned(piece.left, under) for band in found]
             piece = piece.turned()
         elif table and frame and not piece.folds and not piece.laned:
             table = table.under(_branches(piece, cards))

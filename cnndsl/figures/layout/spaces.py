@@ -36,7 +36,9 @@ def space(main: Panel) -> Size:
     main.x = max([main.x, *(gutter - band.left for band in main.bands)])
     tops = [*(band.top for band in main.bands), *(top for _, top, _, _ in main.piece.taken)]
     main.y = max([edge, *(-top - SLACK for top in tops)])
-    right = main.x + main.piece.right + (4 if gutter or not main.piece.lanes else 0)
+    row = main.bands if main.cards.way.turning and not aside else ()
+    right = main.x + max([main.piece.right, *(band.right for band in row)])
+    right += 4 if gutter or not main.piece.lanes else 0
     return (right, main.y + main.piece.height + edge)
 
 

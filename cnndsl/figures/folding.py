@@ -55,6 +55,12 @@ def label_items(items: list[Item], label: str) -> None:
 
     What leads to an item with a label is of its line. A line may draw nothing.
     """
+    later: set[str] = set()
+    for item in reversed(items):
+        if isinstance(item, Cluster) and not later.isdisjoint(item.labels):
+            # Of two repeats in a line, these turns are the last one's.
+            item.labels = []
+        later.update(item.labels)
     for item in items:
         if isinstance(item, Box) and item.labels and not item.labels[0].startswith("["):
             turn = item.within.startswith("[")

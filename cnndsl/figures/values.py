@@ -181,7 +181,8 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     cells = _apart(cells, header)
     last = 2 + len(names)
     same = [n for n in range(1, last) if len({row[n] for row in cells}) == 1]
-    once = [f"{header[n]} {cells[0][n]}" for n in same if n > 1]
+    columns = [[[rows[id(call)][n] for call in calls] for _, calls in groups] for n in names]
+    once = [_once(header[n], cells[0][n], columns[n - 2][0]) for n in same if n > 1]
     if 1 in same and cells[0][1] != "1":
         once = [f"{cells[0][1]} blocks", *once]
     none = [n for n in range(last + 1, len(header)) if all(row[n] == "0" for row in cells)]
@@ -194,11 +195,17 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
     read = tuple(shape_text(one.shape) for one, *more in reads if not more)
     if len(read) < len(groups):
         read = ()
-    columns = [[rows[id(call)][n] for call in calls] for _, calls in groups for n in names]
+    forms = _forms([cell for n in range(2, last) if n not in same for cell in columns[n - 2]])
     places = (1 + (1 in keep), sum(n < last for n in keep))
     made = Table(picked[0], tuple(picked[1:]), (), places, keys=boxed, read=read)
     notes = [f"each row: {' · '.join(once)}"] if once else []
-    return replace(made, notes=tuple(_filled([*notes, *_forms(columns)], made.width)))
+    return replace(made, notes=tuple(_filled([*notes, *forms], made.width)))
+
+
+def _once(name: str, cell: str, values: Sequence[object]) -> str:
+    """A parameter that is the same in all rows."""
+    meaning = column(values)[1]
+    return f"{name} {cell}, {meaning}" if meaning else f"{name} {cell}"
 
 
 def _forms(columns: Sequence[Sequence[object]]) -> list[str]:

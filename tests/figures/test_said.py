@@ -17,7 +17,7 @@ from cnndsl.figures.svg import svg
 from cnndsl.figures.table import rows
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.terminal import terminal
-from cnndsl.figures.text import shape_text
+from cnndsl.figures.text import label_text, shape_text
 from cnndsl.figures.tikz import tikz
 from cnndsl.figures.titles import Sayer
 from cnndsl.figures.values import named_calls, values
@@ -569,3 +569,9 @@ def test_a_box_says_once_what_size_it_is_asked_for() -> None:
     said = [card.small for card in cards.cards.values() if card.title.startswith("unpool")]
     assert len(said) == 5
     assert not any("size" in words for words in said)
+
+
+def test_of_two_repeats_in_a_line_the_last_has_the_turns() -> None:
+    lines = "y: { conv(8, 1x1) -> conv(9, 3x3) } * 2 -> conv(4, 3x3) -> { conv(4, 3x3) } * 2"
+    (first, *_, last) = [item for item in plan(flat(lines)).main.items if item.count > 1]
+    assert (label_text(first.labels), label_text(last.labels)) == ("", "y[0–1]")

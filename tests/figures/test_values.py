@@ -91,6 +91,8 @@ def test_what_is_the_same_in_each_row_is_said_once() -> None:
     found = table("a: B(8, s=2) -> B(8)\nb: B(9, s=2) -> B(9)")
     assert found.header == ("", "c", "out", "params", "MACs")
     assert found.notes == ("each row: 2 blocks · s 2, 1",)
+    found = table("a: B(8, s=2) -> B(8) * 2\nb: B(9, s=2) -> B(9) * 2")
+    assert found.notes == ("each row: 3 blocks · s 2, 1, of the first, and of the others",)
     scaled = "block B(k: int) { maxpool(k) -> avgpool(k) }"
     source = f"{scaled}\nmodel M: x[4, H=64, W=64] -> y {{\na: B(2)\nb: B(4)\ny: gap\n}}"
     (found,) = tables(plan(loads(source), folding=True)).values()
@@ -99,6 +101,6 @@ def test_what_is_the_same_in_each_row_is_said_once() -> None:
 
 def test_cells_of_several_values_say_what_each_is_of() -> None:
     found = table("a: B(8, s=2) -> B(8) * 2\nb: B(9)\nd: B(5) -> B(6) -> B(5) -> B(6)")
-    assert found.notes == ("2, 1: of the first, and of the others; 5/6: in turn",)
+    assert found.notes == ("5/6: in turn; 2, 1: of the first, and of the others",)
     cells = {cell for row in found.rows for cell in row}
     assert {"2, 1", "5/6"} <= cells

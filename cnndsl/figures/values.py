@@ -177,27 +177,37 @@ def values(plan: Plan, frame: Frame, known: Mapping[str, Cost] | None = None) ->
         out = _sizes([call.outputs[0].shape for call in calls if call.outputs])
         counted = (count_text(cost.parameters), count_text(cost.macs))
         cells.append((label, str(len(calls)), *texts, out, *counted))
-    header = _header(names)
-    cells = _apart(cells, header)
-    last = 2 + len(names)
-    same = [n for n in range(1, last) if len({row[n] for row in cells}) == 1]
     columns = [[[rows[id(call)][n] for call in calls] for _, calls in groups] for n in names]
+    header = _header(names)
+    made = _trimmed(header, _apart(cells, header), columns)
+    reads = [calls[0].inputs for _, calls in groups]
+    read = tuple(shape_text(one.shape) for one, *more in reads if not more)
+    return replace(made, keys=boxed, read=read if len(read) == len(groups) else ())
+
+
+def _trimmed(
+    header: tuple[str, ...],
+    cells: Sequence[tuple[str, ...]],
+    columns: Sequence[Sequence[Sequence[object]]],
+) -> Table:
+    """The table without columns in which all rows are the same: it says these once.
+
+    Of each parameter there are the values in every row, as `columns`.
+    """
+    last = 2 + len(columns)
+    same = [n for n in range(1, last) if len({row[n] for row in cells}) == 1]
     once = [_once(header[n], cells[0][n], columns[n - 2][0]) for n in same if n > 1]
     if 1 in same and cells[0][1] != "1":
         once = [f"{cells[0][1]} blocks", *once]
     none = [n for n in range(last + 1, len(header)) if all(row[n] == "0" for row in cells)]
     keep = [n for n in range(len(header)) if n not in (*same, *none)]
-    picked = [
+    shown, *rows = (
         tuple(font.fitted(clean(row[n]), SIZE, CELL, bold=not n or row is header) for n in keep)
         for row in (header, *cells)
-    ]
-    reads = [calls[0].inputs for _, calls in groups]
-    read = tuple(shape_text(one.shape) for one, *more in reads if not more)
-    if len(read) < len(groups):
-        read = ()
+    )
     forms = _forms([cell for n in range(2, last) if n not in same for cell in columns[n - 2]])
     places = (1 + (1 in keep), sum(n < last for n in keep))
-    made = Table(picked[0], tuple(picked[1:]), (), places, keys=boxed, read=read)
+    made = Table(shown, tuple(rows), parameters=places)
     notes = [f"each row: {' · '.join(once)}"] if once else []
     return replace(made, notes=tuple(_filled([*notes, *forms], made.width)))
 
@@ -243,7 +253,7 @@ def _apart(cells: Sequence[tuple[str, ...]], header: Sequence[str]) -> list[tupl
             n for n in range(2, len(header) - 3) if len({r[n] for r in alike}) == len(alike)
         )
         n = next(columns, 0)
-        for number, row in enumerate(alike if len(alike) > 1 else ()):
+        for number, row in enumerate(alike if name and len(alike) > 1 else ()):
             marks[id(row)] = (
                 f"{name} {header[n]} {row[n]}" if n else f"{name} ({letter(number)})"
             )

@@ -196,7 +196,7 @@ def _trimmed(
     """
     last = 2 + len(columns)
     same = [n for n in range(1, last) if len({row[n] for row in cells}) == 1]
-    once = [_once(header[n], cells[0][n], columns[n - 2][0]) for n in same if n > 1]
+    once = [_once(header[n], cells[0][n], columns[n - 2]) for n in same if n > 1]
     if 1 in same and cells[0][1] != "1":
         once = [f"{cells[0][1]} blocks", *once]
     none = [n for n in range(last + 1, len(header)) if all(row[n] == "0" for row in cells)]
@@ -212,9 +212,9 @@ def _trimmed(
     return replace(made, notes=tuple(_filled([*notes, *forms], made.width)))
 
 
-def _once(name: str, cell: str, values: Sequence[object]) -> str:
+def _once(name: str, cell: str, rows: Sequence[Sequence[object]]) -> str:
     """A parameter that is the same in all rows."""
-    meaning = column(values)[1]
+    meaning = next(filter(None, (column(values)[1] for values in rows)), "")
     return f"{name} {cell}, {meaning}" if meaning else f"{name} {cell}"
 
 

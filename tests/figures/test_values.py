@@ -93,6 +93,8 @@ def test_what_is_the_same_in_each_row_is_said_once() -> None:
     assert found.notes == ("each row: 2 blocks · s 2, 1",)
     found = table("a: B(8, s=2) -> B(8) * 2\nb: B(9, s=2) -> B(9) * 2")
     assert found.notes == ("each row: 3 blocks · s 2, 1, of the first, and of the others",)
+    found = table("a: B(8, s=2) -> B(8)\nb: B(9, s=2) -> B(9) * 2")
+    assert found.notes == ("each row: s 2, 1, of the first, and of the others",)
     scaled = "block B(k: int) { maxpool(k) -> avgpool(k) }"
     source = f"{scaled}\nmodel M: x[4, H=64, W=64] -> y {{\na: B(2)\nb: B(4)\ny: gap\n}}"
     (found,) = tables(plan(loads(source), folding=True)).values()

@@ -7,6 +7,7 @@ in, a `let` by what it stands for, and a loop's variable by its value.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -51,6 +52,7 @@ OPERATORS: dict[str, Callable[..., object]] = {
 LEVELS = {"or": 0, "and": 1, "not": 2, **dict.fromkeys(AGAINST, 3), "+": 4, "-": 4}
 OTHER, ATOM = 5, 6
 """How close the other operators bind, and a name."""
+WORD = re.compile(r"[A-Za-z_]\w*")
 UNKNOWN = object()
 """The value of what differs between calls."""
 
@@ -190,7 +192,7 @@ def tell(network: Network, frame: Frame, slots: Mapping[Slot, str]) -> None:
     for box in frame.scene.boxes():
         if box.nodes and frame.when.keys() >= {*box.nodes}:
             box.condition = frame.when[box.nodes[0]]
-    reads = conditions.reads()
+    reads = conditions.reads() | conditions.ports()
     place = {box.key: box.nodes for box in frame.scene.boxes()}
     shut = {box.key for box in frame.scene.boxes() if box.frame is not None}
     for edge in frame.scene.edges:
@@ -279,13 +281,25 @@ class Conditions:
                 return around[0].said
             return f"if {joined([one.there for one in around], 'and')}"
         turns = [slot[:-1] in steps for steps in self.steps] == there
-        said = longer(self.frame, there) or by_value(self.rows, there, sizes=turns)
+        text = self.network.node(name).span.text
+        said = longer(self.frame, there) or by_value(self.rows, there, text, sizes=turns)
         return said or SOMETIMES
 
     @property
     def rows(self) -> list[dict[str, object]]:
         """The arguments of the calls."""
         return given([call.block for call in self.frame.calls])
+
+    def ports(self) -> dict[tuple[str, str, int], str]:
+        """The same where a layer that all calls have reads an input that some are not given."""
+        found: dict[tuple[str, str, int], str] = {}
+        for name, tensor in self.frame.calls[0].block.inputs.items():
+            there = [name in call.block.inputs for call in self.frame.calls]
+            said = "" if all(there) else longer(self.frame, there) or SOMETIMES
+            heads = self.network.wires.readers(tensor.node) if said else ()
+            plain = {*heads} & self.slots.keys() - self.frame.when.keys()
+            found |= {(head, tensor.node, tensor.output): said for head in plain}
+        return found
 
     def reads(self) -> dict[tuple[str, str, int], str]:
         """When a join reads what it does not always read, by both ends and the output."""
@@ -294,7 +308,13 @@ class Conditions:
             if place.join and not any(
                 isinstance(item, Step) for item in walk(place.line.terms)
             ):
-                said = one.said or by_value(self.rows, one.on) or SOMETIMES
+                said = (
+                    one.said
+                    or by_value(
+                        self.rows, one.on, place.line.span.text if place.line.span else ""
+                    )
+                    or SOMETIMES
+                )
                 found |= {(place.join, t.node, t.output): said for t in place.line.outputs}
         return found
 
@@ -341,20 +361,28 @@ def longer(frame: Frame, there: Sequence[bool]) -> str:
 
 
 def by_value(
-    rows: Sequence[Mapping[str, object]], there: Sequence[bool], *, sizes: bool = False
+    rows: Sequence[Mapping[str, object]],
+    there: Sequence[bool],
+    text: str,
+    *,
+    sizes: bool = False,
 ) -> str:
     """`if norm`, `if n > 3`, `if k = 3`: a parameter that tells which calls have something.
 
-    By their arguments in `rows`: first whether one is given, or where `sizes` are asked for
-    whether it is larger.
+    By their arguments in `rows`: one that its `text` names rather than another, and one that is
+    given or not rather than one that is larger or less, unless `sizes` are asked for.
     """
     if all(there) or not any(there):
         return ""
-    columns = {name: [strip(row[name]) for row in rows] for name in rows[0]}
-    told = [_told(name, [*zip(column, there, strict=True)]) for name, column in columns.items()]
-    sized = [said for way in zip(*told, strict=True) for said in way if said]
-    given = [said for name, column in columns.items() if (said := _given(name, column, there))]
-    return next(iter(sized + given if sizes else given + sized), "")
+    words = set(WORD.findall(text))
+    found: list[str] = []
+    for names in (words, rows[0].keys() - words):
+        columns = {n: [strip(row[n]) for row in rows] for n in rows[0] if n in names}
+        told = [_told(n, [*zip(values, there, strict=True)]) for n, values in columns.items()]
+        sized = [said for way in zip(*told, strict=True) for said in way if said]
+        given = [said for n, values in columns.items() if (said := _given(n, values, there))]
+        found += sized + given if sizes else given + sized
+    return next(iter(found), "")
 
 
 def _given(name: str, column: Sequence[object], there: Sequence[bool]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family
 from cnndsl.ops.words import FEW, Named, Words, ends, signed, spoken
 from cnndsl.structure import Call, nodes_of
-from cnndsl.symbolic import Formula, Sym, strip
+from cnndsl.symbolic import Formula, Sym, Symbol, strip
 
 MINOR = (Family.NORM, Family.ACTIVATION, Family.REGULARIZE)
 """Families that are written as tags of the step before them."""
@@ -92,7 +93,11 @@ class Sayer:
             rows = zip(box.parts, *box.others, strict=True)
             every = [[op for name in row for op in self._calls(name, frame)] for row in rows]
             frame = None
-        words = [together(ops, frame, name) for ops, name in zip(every, box.parts, strict=True)]
+        texts = {name: self.network.node(name).span.text for name in box.parts}
+        words = [
+            together(ops, frame, name, texts[name])
+            for ops, name in zip(every, box.parts, strict=True)
+        ]
         main = words[0]
         if len(every) > 1 and every[1][0].family is Family.NORM:
             main = _biased(every[0], self._there(box, frame), main)
@@ -180,7 +185,9 @@ def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
 
 def _biased(ops: Sequence[Op], normed: Sequence[bool], words: Words) -> Words:
     """The words of a step before a norm: no bias is the rule in just the calls that have it."""
-    biases = [getattr(op, "bias", False) is True for op in ops]
+    biases = [getattr(op, "bias", None) is True for op in ops]
+    if not hasattr(ops[0], "bias"):
+        return words
     if len({*biases}) > 1 and biases != [not there for there in normed]:
         return words
     more = tuple(word for word in words.more if not word.startswith("no bias"))
@@ -189,8 +196,13 @@ def _biased(ops: Sequence[Op], normed: Sequence[bool], words: Words) -> Words:
     return Words(words.title, (*more, "bias" if biases[0] else "no bias"))
 
 
-def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> Words:
-    """The words of what several calls have in one place: what differs by its name."""
+def together(
+    ops: Sequence[Op], frame: Frame | None = None, name: str = "", text: str = ""
+) -> Words:
+    """The words of what several calls have in one place: what differs by its name.
+
+    The step `name` is written as `text`.
+    """
     distinct = list(dict.fromkeys(op.plain() for op in ops))
     differing = _differing(frame, name)
     if len(distinct) == 1 and not differing:
@@ -220,7 +232,9 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
                 and _mixed(named[-1])
             ):
                 changes[parameter.name] = (*named[:-1], Named("rest"))
-            if said := _partly(parameter.name, ops, values, rows, named):
+            if said := _partly(
+                parameter.name, [*zip(ops, values, rows, strict=False)], named, text
+            ):
                 partly[parameter.name] = said
     if "pad" in changes and all(op.causal for op in ops):
         changes["pad"] = ((Named("causal"), Named("causal")),)
@@ -240,20 +254,21 @@ def together(ops: Sequence[Op], frame: Frame | None = None, name: str = "") -> W
 
 def _partly(
     name: str,
-    ops: Sequence[Op],
-    values: Sequence[object],
-    rows: Sequence[dict[str, object]],
+    every: Sequence[tuple[Op, object, dict[str, object]]],
     named: object,
+    text: str,
 ) -> str:
     """`32 groups if wide`: an attribute that only some calls have, and which do.
 
     Nothing where one name is of all, or none of those; or no parameter tells which have it.
     """
-    there = [name in op.unusual() for op in ops]
-    if len(rows) != len(ops) or not (when := by_value(rows, there)) or not _mixed(named):
+    there = [name in op.unusual() for op, _, _ in every]
+    given = re.search(rf"\b{name}\s*=([^,)]*)", text)
+    text = given[1] if given else text
+    when = by_value([row for _, _, row in every], there, text) if _mixed(named) else ""
+    if not when:
         return ""
-    every = [*zip(ops, values, rows, there, strict=True)]
-    held = [(op, value, row) for op, value, row, has in every if has]
+    held = [one for one, has in zip(every, there, strict=True) if has]
     value = held[0][1]
     if len({strip(value) for _, value, _ in held}) > 1:
         value = _named([value for _, value, _ in held], [row for _, _, row in held])
@@ -334,8 +349,7 @@ def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> objec
                 column[0] if len(set(map(strip, column))) == 1 else _named(column, rows)
                 for column in zip(*tuples, strict=True)
             )
-    formulas = {short_formula(value) if isinstance(value, Sym) else "" for value in values}
-    name = (formulas.pop() if len(formulas) == 1 else "") or _parameter(values, rows)
+    name = _formula(values, rows) or _parameter(values, rows)
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if not name and len(numbers) == len(values):
         name = f"{spoken(min(numbers))}–{spoken(max(numbers))}"
@@ -344,6 +358,29 @@ def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> objec
     if len(numbers) == len(values):
         return Named(name, int(numbers[0]))
     return name
+
+
+def _formula(values: Sequence[object], rows: Sequence[dict[str, object]]) -> str:
+    """The formula of all values, or that of one which gives the others too."""
+    texts = [short_formula(value) if isinstance(value, Sym) else "" for value in values]
+    if len({*texts}) == 1:
+        return texts[0]
+    for text, value in zip(texts, values, strict=True):
+        if text and isinstance(value, Sym) and len(rows) == len(values):
+            pairs = zip(values, rows, strict=True)
+            if all(strip(other) == _worth(value.formula, row) for other, row in pairs):
+                return text
+    return ""
+
+
+def _worth(formula: Formula, row: Mapping[str, object]) -> int | None:
+    """What a formula is with the arguments of a call; nothing where it has other names."""
+    try:
+        return int(
+            formula.evaluate({Symbol(n): v for n, v in row.items() if isinstance(v, int)})
+        )
+    except (KeyError, ArithmeticError):
+        return None
 
 
 def _parameter(values: Sequence[object], rows: Sequence[dict[str, object]]) -> str:
@@ -424,8 +461,9 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
     every = given([call.block for call in frame.calls])
     row_of = dict(zip(map(id, frame.calls), every, strict=True))
     cells, values, names = list[object](), list[object](), False
+    constants = _constants(frame)
     for turn in turns:
-        column = [_value(name, call) for _, call in turn]
+        column = [_settled(_value(name, call), constants) for _, call in turn]
         rows, plain = [row_of[id(outer)] for outer, _ in turn], [*map(_plain, column)]
         values += column
         differing = set(varying(every)) if len(turn) < len(every) else set[str]()

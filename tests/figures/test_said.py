@@ -66,9 +66,8 @@ def test_every_layer_has_words_in_its_box(name: str, folding: bool | None) -> No
             assert "…" not in text or box.beside > 1, text
             said = say(box, frame)
             for word in (said.title, *said.small):
-                # A size that is asked for is the one that leaves the box.
-                parts = word.removeprefix("size ").split()
-                assert all(part in text for part in parts), (word, text)
+                asked = word.removeprefix("size ")  # said as that of the output
+                assert all(part in text for part in asked.split()), (word, text)
             once = box.count == box.beside == 1 and box.key not in repeated
             silent = set(box.nodes) - set(box.parts) if once else set()
             assert {found.node(node).op.name for node in silent} <= ROWS
@@ -391,8 +390,18 @@ def test_what_some_calls_have_is_said_as_what_all_have() -> None:
     assert shown[:3] == [
         ("3×3, c /s", ""),
         ("3×3, c", ""),
-        ("1×1, c /s", "unless s = 1 and in.c = c"),
+        ("1×1, c /s", "unless s = 1 and c′ = c"),
     ]
+
+
+def test_the_channels_that_a_block_is_given_are_named_at_its_input() -> None:
+    for source, said in ((RES, ("c′",)), (RES.replace("and in.c == c", ""), ())):
+        found = loads(source)
+        frame = plan(found, folding=True).frames[0]
+        assert frame.scene is not None
+        cards = Cards(found, frame.scene, frame)
+        ports = {box.title: cards[box].lines for box in frame.scene.boxes() if not box.nodes}
+        assert ports == {"in": said, "out": ()}
 
 
 def test_a_row_of_a_table_is_a_line_of_the_source() -> None:
@@ -479,7 +488,7 @@ def test_no_edge_leads_to_what_reads_nothing() -> None:
 
 
 def test_the_sizes_of_a_splits_parts_are_a_list() -> None:
-    # Joined by `+` they read as a sum, and so does a size that is one: `c+in.c − c`.
+    # Joined by `+` they read as a sum, and so does a size that is one: `c+c′ − c`.
     found = flat("a, b: split([1, 2])\n y: concat { b; a }")
     titles = [Sayer(found)(box).title for box in plan(found).main.boxes()]
     assert "split 1, 2" in titles

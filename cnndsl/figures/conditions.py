@@ -378,11 +378,19 @@ def by_value(
     found: list[str] = []
     for names in (words, rows[0].keys() - words):
         columns = {n: [strip(row[n]) for row in rows] for n in rows[0] if n in names}
+        sizes_of = {f"len({n})": _lengths(values) for n, values in columns.items()}
+        columns = {n: values for n, values in sizes_of.items() if values} | columns
         told = [_told(n, [*zip(values, there, strict=True)]) for n, values in columns.items()]
         sized = [said for way in zip(*told, strict=True) for said in way if said]
         given = [said for n, values in columns.items() if (said := _given(n, values, there))]
         found += sized + given if sizes else given + sized
     return next(iter(found), "")
+
+
+def _lengths(values: Sequence[object]) -> list[object]:
+    """How long the lists of a parameter are; nothing where one is no list."""
+    found = [len(value) for value in values if isinstance(value, tuple)]
+    return [*found] if len(found) == len(values) and len({*found}) > 1 else []
 
 
 def _given(name: str, column: Sequence[object], there: Sequence[bool]) -> str:

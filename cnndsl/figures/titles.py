@@ -389,8 +389,13 @@ def _parameter(values: Sequence[object], rows: Sequence[dict[str, object]]) -> s
         return ""
     wanted = [_plain(value) for value in values]
     for name in rows[0]:
-        if [_plain(row.get(name)) for row in rows] == wanted:
+        column = [row.get(name) for row in rows]
+        if [*map(_plain, column)] == wanted:
             return name
+        lists = [value for value in column if isinstance(value, tuple)]
+        for n in range(min(map(len, lists)) if len(lists) == len(rows) else 0):
+            if [_plain(value[n]) for value in lists] == wanted:
+                return f"{name}[{n}]"
     return ""
 
 

@@ -44,6 +44,8 @@ def holds(said: str, call: Call) -> bool:
 
 
 def count(call: Call, stem: str) -> int:
+    if isinstance(values := call.block.names.get(stem), tuple):
+        return len(values)
     return sum(name.rpartition("[")[0] == stem for name in call.block.inputs)
 
 
@@ -215,6 +217,10 @@ block Stack(c: int, n: int) {
     dropout(0.5) when i > 0 and wide
   }
 }
+block Pyramid(c: int, rates: list[int]) {
+  for i in 0..len(rates) { b[i]: in -> conv(c, 3x3, dilation=rates[i]) }
+  concat { b[*] } -> relu
+}
 block Merge(c: int, up: bool): (a, *b) -> y {
   t: a -> { resize(b[0].size) when up }
   y: concat { t -> conv(c, 1x1); b[*] } -> conv(c, 3x3)
@@ -225,7 +231,7 @@ model M: x[16, H=64, W=64] -> y {
   b: a -> Plain(32) -> Plain(32, none) -> First(32) -> First(32, relu)
     -> Gate(32) -> Gate(32, 8)
   c: b -> Stack(16, 3) -> Stack(32, 3) -> Stack(64, 4)
-  d: c -> maxpool(2)
+  d: c -> Pyramid(16, [2, 4]) -> Pyramid(16, [1, 2, 3]) -> maxpool(2)
   m1: Merge(16, false) { b; a }
   m2: Merge(32, true) { d; a; b }
   y: concat { m1; m2; c } -> conv(8, 1x1)
@@ -241,6 +247,13 @@ SAYS = {
     "First": ["relu · if act", "3×3, 32 · bias · bn"],
     "Gate": ["global avg · axes kept", "1×1, 32/r", "1×1, 32", "×"],
     "Stack": ["3×3, c", "3×3, c · dropout 0.5 if c/2 > 8"],
+    "Pyramid": [
+        "3×3, 16 · rate rates[0]",
+        "3×3, 16 · rate rates[1]",
+        "3×3, 16 · rate 3 · if len(rates) > 2",
+        "concat",
+        "relu",
+    ],
     "Merge": ["nearest 64² · if up", "1×1, c", "concat", "3×3, c", "dashed: if len(b) > 1"],
 }
 

@@ -13,7 +13,8 @@ from cnndsl.figures.blocks import blocks as drawn
 from cnndsl.figures.paint import Area, leaves
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame
-from cnndsl.figures.titles import Sayer, sayer
+from cnndsl.figures.text import spell_argument
+from cnndsl.figures.titles import Sayer, _turns, sayer
 from cnndsl.figures.walk import given, varying
 from cnndsl.files import shipped
 from cnndsl.graph import Network
@@ -88,6 +89,7 @@ def about(found: Network, frame: Frame, box: Box, say: Sayer) -> Iterator[str]:
         place = {n: i for i, n in enumerate(frame.nodes[0])}
         there = [any(nodes[place[n]] for n in box.nodes) for nodes in frame.nodes]
         yield from conditional(frame, there, box.condition, said.title)
+        yield from arguments(frame, box, said.arguments)
         return
     if box.count > 1:
         return
@@ -110,6 +112,41 @@ def about(found: Network, frame: Frame, box: Box, say: Sayer) -> Iterator[str]:
     yield from equal(ops, said.title, said.attributes, shared)
     if len({family(found, name) for name in main if name}) > 1 and box.family != ops[0].family:
         yield f"{said.title!r} looks like the first call's"
+
+
+def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
+    """What a closed block says that it is given, against what each of its calls is given."""
+    shut = box.frame is None or not box.frame.calls
+    calls = [] if shut else [pair for turn in _turns(box, frame) for pair in turn]
+    for word in words:
+        match = re.fullmatch(r"(\w+)(?: = (.+)| ([^,/–… ]+)|)", word)
+        if match is None or (match[2] and re.search("[,–…]", match[2])):
+            continue  # of several turns, or a range
+        name, formula, value = match.groups()
+        for outer, call in calls:
+            known, here = call.block.names[name], strip(call.block.names[name])
+            if value is not None:
+                right = spell_argument(here, whole=False) == value
+            elif formula is not None:
+                right = _worked(formula, outer) in (here, None)
+            else:
+                right = known is True or here == strip(outer.block.names.get(name))
+            if not right:
+                yield f"{box.title!r} says {word!r}, and a call has {here}"
+
+
+def _worked(formula: str, call: Call) -> object:
+    """A formula in the names of a call; nothing where it has names of inner values."""
+    for shown, written in SIGNS:
+        formula = formula.replace(shown, written)
+    try:
+        formula = re.sub(
+            r"\b(\w+)\.c\b", lambda m: str(int(port(call, m[1]).shape[0])), formula
+        )
+        known = {name: strip(value) for name, value in call.block.names.items()}
+        return eval(formula, {"__builtins__": {}}, known)
+    except (KeyError, NameError, SyntaxError):
+        return None
 
 
 def family(found: Network, name: str) -> object:

@@ -13,7 +13,7 @@ from cnndsl.figures.blocks import blocks as drawn
 from cnndsl.figures.paint import Area, leaves
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scene import Box, Frame
-from cnndsl.figures.text import spell_argument
+from cnndsl.figures.text import label_text, spell_argument
 from cnndsl.figures.titles import Sayer, _turns, sayer
 from cnndsl.figures.walk import given, varying
 from cnndsl.files import shipped
@@ -365,6 +365,11 @@ def test_what_is_read_from_within_a_block_is_an_output_of_its_frame() -> None:
     assert frame.scene is not None
     ends = [box.title for box in frame.scene.boxes() if not box.nodes]
     assert ends == ["image", "last", "bneck[12].expand"]
+    # Its block gives maps of two sizes, and is no taller for it where there are no lanes.
+    page = arranged(network("ssdlite320_mobilenetv3"))
+    (panel,) = (one for one in page.insets if one.frame and one.frame.title == frame.title)
+    spots = {label_text(spot.box.labels): spot for spot in panel.piece.spots}
+    assert spots["bneck[12]"].height == spots["bneck[6]"].height
 
 
 GROUPED = """

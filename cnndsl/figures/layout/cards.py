@@ -201,12 +201,22 @@ class Cards:
         for box in scene.boxes() if way.tabled else ():
             if box.key in way.tabled:
                 self.unsaid[box.key].update(map(clean, self.say(box, frame).arguments))
-        told = [text for box in scene.boxes() for text in self._told(box)]
+        self._make()
+
+    def _make(self) -> None:
+        frame = self.frame
+        told = [text for box in self.scene.boxes() for text in self._told(box)]
         self.primed = any(GIVEN in text for text in [*told, *(frame.notes if frame else ())])
         """Whether an opened block says the channels of its input, which names them then."""
-        self.cards = {box.key: self._card(box) for box in scene.boxes()}
+        self.cards = {box.key: self._card(box) for box in self.scene.boxes()}
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
+
+    def unlaned(self) -> None:
+        """Stand on no lanes: no box is as tall as several."""
+        if self.spans:
+            self.spans, self.short = {}, SHORT[self.narrow]
+            self._make()
 
     @property
     def fine(self) -> bool:

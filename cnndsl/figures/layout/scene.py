@@ -65,6 +65,7 @@ def placed(
             listed = cards.way.listed or not main
             said = {} if listed else _said(scene, levels, of_node)
             return _pyramid(scene, edges, cards, levels, said)
+        cards.unlaned()
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)
 

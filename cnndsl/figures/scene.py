@@ -109,6 +109,8 @@ class Frame:
     options: list[Option] = field(default_factory=list)
     dashed: list[str] = field(default_factory=list)
     """When it has its dashed edges, but for those into closed blocks."""
+    chains: dict[int, dict[str | int, tuple[Call, ...]]] = field(default_factory=dict)
+    """By call (`id`), the calls between it and each layer or call (by `id`) in it."""
     quiet: bool = False
     """It is post-processing, which stays closed until it is opened."""
     given: dict[tuple[str, int], str] = field(default_factory=dict)

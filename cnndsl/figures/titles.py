@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from cnndsl.diagnostics import OpError
 from cnndsl.figures.conditions import by_value
 from cnndsl.figures.scene import Box, Frame, Item, boxes
+from cnndsl.figures.terms import chain, constants, operation, outside, settled
 from cnndsl.figures.text import short_formula, spell_argument
 from cnndsl.figures.variants import identity
 from cnndsl.figures.walk import calls_of, given, read, varying
@@ -135,7 +136,14 @@ class Sayer:
         if frame is None or not frame.nodes or name not in frame.nodes[0]:
             return [self.network.node(name).op]
         place = frame.nodes[0].index(name)
-        return [self.network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
+        pairs = [
+            (call, nodes[place]) for call, nodes in zip(frame.calls, frame.nodes, strict=True)
+        ]
+        return [
+            operation(self.network.node(own).op, chain(frame, call, own))
+            for call, own in pairs
+            if own
+        ]
 
     def _unshared(self, ops: Sequence[Op], more: tuple[str, ...]) -> tuple[str, ...]:
         """The words that the note does not say, and what is usual elsewhere but not here."""
@@ -172,15 +180,7 @@ _LAST: list[Sayer] = []
 
 def title_of(network: Network, box: Box, frame: Frame | None = None) -> str:
     """What a box says in bold."""
-    times = f"{box.beside} × " if box.beside > 1 else ""
-    if box.family in (None, Family.INPUT) or not box.parts:
-        return times + box.title
-    name = box.parts[0]
-    ops = [network.node(other[0]).op for other in ([name], *box.others)]
-    if frame is not None and frame.nodes and name in frame.nodes[0]:
-        place = frame.nodes[0].index(name)
-        ops = [network.node(nodes[place]).op for nodes in frame.nodes if nodes[place]]
-    return times + together(ops, frame, name).title
+    return sayer(network)(box, frame).title
 
 
 def _biased(ops: Sequence[Op], normed: Sequence[bool], words: Words) -> Words:
@@ -215,9 +215,9 @@ def together(
     first = ops[0]
     spoken_of = {name for op in distinct for name in op.unusual()}
     changes: dict[str, object] = {}
-    constants, partly = _constants(frame), dict[str, str]()
+    numbers, partly = constants(frame), dict[str, str]()
     for parameter in first.parameters:
-        values = [_settled(getattr(op, parameter.name), constants) for op in ops]
+        values = [settled(getattr(op, parameter.name), numbers) for op in ops]
         same = len(set(map(strip, values))) == 1
         if len({len(value) for value in values if isinstance(value, tuple)}) > 1:
             return Words(first.name.replace("_", " "))
@@ -280,30 +280,6 @@ def _partly(
 def _mixed(value: object) -> bool:
     """Whether a value has no name of its own."""
     return any("–" in text or "|" in text for text in _texts(value))
-
-
-def _constants(frame: Frame | None) -> dict[str, int]:
-    """The numbers that the names of a block stand for in all the calls of a frame."""
-    if frame is None or not frame.calls:
-        return {}
-    first, *others = [call.block.names for call in frame.calls]
-    return {
-        name: int(value)
-        for name, value in first.items()
-        if isinstance(value, int) and all(names.get(name) == value for names in others)
-    }
-
-
-def _settled(value: object, known: Mapping[str, int]) -> object:
-    """A number whose formula has the numbers of names that always have one."""
-    if isinstance(value, tuple):
-        return tuple(_settled(one, known) for one in value)
-    atoms = value.formula.atoms() if isinstance(value, Sym) else set()
-    if not isinstance(value, Sym) or not any(str(atom) in known for atom in atoms):
-        return value
-    bound = {a: known.get(str(a), Sym(1, Formula({(a,): 1}))) for a in atoms}
-    found = value.formula.evaluate(bound)
-    return Sym(int(value), found.formula) if isinstance(found, Sym) else int(value)
 
 
 def _differing(frame: Frame | None, name: str) -> set[str]:
@@ -466,9 +442,12 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
     every = given([call.block for call in frame.calls])
     row_of = dict(zip(map(id, frame.calls), every, strict=True))
     cells, values, names = list[object](), list[object](), False
-    constants = _constants(frame)
+    numbers = constants(frame)
     for turn in turns:
-        column = [_settled(_value(name, call), constants) for _, call in turn]
+        column = [
+            settled(outside(_value(name, call), chain(frame, outer, id(call))), numbers)
+            for outer, call in turn
+        ]
         rows, plain = [row_of[id(outer)] for outer, _ in turn], [*map(_plain, column)]
         values += column
         differing = set(varying(every)) if len(turn) < len(every) else set[str]()

@@ -28,6 +28,7 @@ from tests.figures.geometry import network
 ZOO = sorted(shipped())
 FURTHER = sorted((Path(__file__).parents[1] / "further").glob("*.arch"))
 WHEN = re.compile(r"(?:^| )((?:if|unless) .*|not always)$")
+WEIGHTY = (Family.CONV, Family.DEPTHWISE, Family.LINEAR)
 SIGNS = (("≤", "<="), ("≥", ">="), ("≠", "!="), ("·", "*"), ("−", "-"), ("/", "//"))
 
 
@@ -110,8 +111,24 @@ def about(found: Network, frame: Frame, box: Box, say: Sayer) -> Iterator[str]:
     ops = [found.node(name).op for name in main if name]
     shared = {word for note in say.notes for word in re.split(r"[:,] ", note)}
     yield from equal(ops, said.title, said.attributes, shared)
+    for name, call in zip(main, frame.calls, strict=True):
+        weighty = found.node(name).op.family in WEIGHTY if name else False
+        if weighty and not re.search("[–|]", said.title):
+            own, known = filled(found.node(name).op.said().title), filled(said.title, call)
+            if own != known:
+                yield f"{said.title!r} is {known!r} in a call that has {own!r}"
     if len({family(found, name) for name in main if name}) > 1 and box.family != ops[0].family:
         yield f"{said.title!r} looks like the first call's"
+
+
+def filled(title: str, call: Call | None = None) -> str:
+    """A title with the values of a call; a stride of 1 is not said."""
+    parts = re.split(r"(×|, (?![^()]*\))| /| ↑| (?![^()]*\)))", re.sub("[²³]$", "", title))
+    if call is not None:
+        parts = [str(_worked(p, call)) if re.search("[a-z]", p) else p for p in parts]
+    text = "".join(parts)
+    square = re.sub(r"\b(\d+)×\1(×\1)?\b", r"\1", text)
+    return re.sub(r" [/↑](1×)*1(?![\d×])", "", square)
 
 
 def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
@@ -128,7 +145,7 @@ def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
             if value is not None:
                 right = spell_argument(here, whole=False) == value
             elif formula is not None:
-                right = _worked(formula, outer) in (here, None)
+                right = _worked(formula, outer) in (here, formula)
             else:
                 right = known is True or here == strip(outer.block.names.get(name))
             if not right:
@@ -136,17 +153,24 @@ def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
 
 
 def _worked(formula: str, call: Call) -> object:
-    """A formula in the names of a call; nothing where it has names of inner values."""
+    """A formula in the names of a call; itself where it is none."""
+    text = formula
     for shown, written in SIGNS:
-        formula = formula.replace(shown, written)
+        text = text.replace(shown, written)
     try:
-        formula = re.sub(
-            r"\b(\w+)\.c\b", lambda m: str(int(port(call, m[1]).shape[0])), formula
+        text = re.sub(r"\b(\w+)\.c\b", lambda m: str(int(port(call, m[1]).shape[0])), text)
+        text = re.sub(
+            r"\b(\w+)\.shape\[(\d)\]",
+            lambda m: str(int(port(call, m[1]).shape[int(m[2])])),
+            text,
         )
         known = {name: strip(value) for name, value in call.block.names.items()}
-        return eval(formula, {"__builtins__": {}}, known)
+        value = eval(text, {"__builtins__": {}}, {"max": max, "min": min, **known})
     except (KeyError, NameError, SyntaxError):
-        return None
+        return formula
+    if isinstance(value, tuple):
+        return "×".join(map(str, dict.fromkeys(value)))
+    return getattr(value, "name", value)
 
 
 def family(found: Network, name: str) -> object:
@@ -313,6 +337,23 @@ def said(found: Network) -> dict[str, list[str]]:
 def test_an_opened_block_says_when_it_has_what_and_names_what_differs() -> None:
     found = loads(PROGRAM)
     assert said(found) == SAYS
+    assert not faults(found)
+
+
+def test_a_block_opened_in_another_is_said_in_the_names_of_that() -> None:
+    found = loads("""
+block Conv(c: int, k: int) { conv(c, k, norm=bn) -> relu }
+block Res(c: int) { add { Conv(c, 1) -> Conv(c, 3); skip } }
+block Inner(q: int) { Res(q) -> Res(q) }
+block Half(c: int) {
+  let m = c // 2
+  concat { in -> Conv(m, 1); in -> Conv(m, 1) -> Inner(m) } -> Conv(c, 1)
+}
+model M: x[8, H=64, W=64] -> y { y: Half(32) -> Half(64) }
+""")
+    first, second, res, *_ = said(found)["Half"]
+    assert first == second == "1×1, c/2 · bn · relu"
+    assert res == "Res · c = c/2"
     assert not faults(found)
 
 

@@ -133,7 +133,7 @@ class Sayer:
 
     def _calls(self, name: str, frame: Frame | None) -> list[Op]:
         """The operation of a node in all the calls of its frame that have it."""
-        if frame is None or not frame.nodes or name not in frame.nodes[0]:
+        if frame is None or not frame.calls or name not in frame.nodes[0]:
             return [self.network.node(name).op]
         place = frame.nodes[0].index(name)
         pairs = [

@@ -14,6 +14,7 @@ from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, computes, last, levels, rows, weighted
 from cnndsl.figures.conditions import tell
 from cnndsl.figures.folding import Runs, label_items, tell_apart
+from cnndsl.figures.nested import nested as nested_joins
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import label_text, labels_text, letter
 from cnndsl.figures.variants import Variants, identity, partial
@@ -178,6 +179,8 @@ class _Planner:
         opened = [frame for frame in self.frames.values() if frame.scene is not None]
         for scene in (main, *(frame.scene for frame in opened if frame.scene)):
             tell_apart(scene)
+        if self.folding and (one := nested_joins(self.network, main, self._key)):
+            opened.append(one)
         told = [frame.scene for frame in opened if frame.scene and not frame.quiet]
         scenes = [main, *told]
         drawn = {

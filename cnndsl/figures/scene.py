@@ -45,6 +45,8 @@ class Box:
     """Where not every call of a frame has it: when it is there."""
     count: int = 1
     beside: int = 1
+    flat: bool = False
+    """No stack of cards, though it repeats: what it holds is opened elsewhere."""
     frame: Frame | None = None
     tensor: Tensor | None = None
     span: Span | None = None
@@ -113,6 +115,8 @@ class Frame:
     """By call (`id`), the calls between it and each layer or call (by `id`) in it."""
     quiet: bool = False
     """It is post-processing, which stays closed until it is opened."""
+    alike: int = 0
+    """It is of no block, and shows one of so many places."""
     given: dict[tuple[str, int], str] = field(default_factory=dict)
     """The names of what learned tensors make: where one is read, it is named, not led there."""
 

@@ -15,7 +15,7 @@ from cnndsl.figures import Options, font
 from cnndsl.figures.blocks import arranged, blocks
 from cnndsl.figures.layout import cards as measures
 from cnndsl.figures.layout import scene as scenes
-from cnndsl.figures.layout.cards import LEVELS
+from cnndsl.figures.layout.cards import LEVELS, behind
 from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import Page, page
@@ -424,7 +424,8 @@ def test_a_concat_under_nested_skips_is_a_strip_on_the_box_that_reads_it() -> No
     ups = [s for s in places.values() if s.box.family is Family.UPSAMPLE]
     assert {main.cards[up.box].title for up in ups} == {"up 2×2 ↑2"}
     groups = [p for p in picture(placed("unetpp")).parts if isinstance(p, Group)]
-    assert sum(group.title == "concat" for group in groups) == 10
+    # One more is in the frame of the largest.
+    assert sum(group.title == "concat" for group in groups) == 10 + 1
     # Between a strip and its box nothing is drawn, and the edge is there.
     assert sum(group.kind == "edge" and not group.children for group in groups) == 10
     plain = placed("unet").main
@@ -808,6 +809,42 @@ def test_what_has_no_room_is_told_how_large_it_would_be() -> None:
     with pytest.raises(ArchError, match="at 60 × 40 mm its text would be smaller") as caught:
         written(network("resnet50"), "svg", Options(width_mm=60, height_mm=40))
     assert "mm wide and" in str(caught.value)
+
+
+def test_of_nested_joins_the_largest_is_opened_for_all() -> None:
+    found = paged("unetpp")
+    (panel,) = found.insets
+    assert (panel.heading, panel.said) == ("x[0][4]", "×10")
+    assert panel.notes == ["of these 10, it joins the most"]
+    words = {spot.box.key: panel.cards[spot.box].title for spot in panel.piece.spots}
+    assert sorted((words[tail], words[head]) for tail, head in panel.piece.wires) == [
+        ("3×3, 32", "3×3, 32"),
+        ("3×3, 32", "x[0][4]"),
+        ("concat", "3×3, 32"),
+        ("up 2×2, 32 ↑2", "concat"),
+        ("x[0][0–3]", "concat"),
+        ("x[1][3]", "up 2×2, 32 ↑2"),
+    ]
+    # What repeats says so, and is no stack.
+    repeats = [spot.box for spot in found.main.piece.spots if spot.box.count > 1]
+    assert len(repeats) == 15
+    assert not any(map(behind, repeats))
+
+
+@pytest.mark.parametrize("join", ["concat { a; b }", "concat { a; b; a -> conv(8, 1x1) }"])
+def test_joins_that_are_not_nested_are_not_opened(join: str) -> None:
+    text = f"""
+block Two(c: int) {{ conv(c, 3x3) * 2 }}
+model M: x[3, H=64, W=64] -> y {{
+  a: Two(8)
+  b: Two(8)
+  c: {join} -> Two(8)
+  d: concat {{ b; c }} -> Two(8)
+  e: concat {{ b; c; d }} -> Two(8)
+  y: conv(1, 1x1)
+}}
+"""
+    assert not plan(loads(text), folding=True).frames
 
 
 def test_a_caption_may_be_left_out() -> None:

@@ -159,7 +159,7 @@ OPTIONAL = 3.5
 
 def behind(box: Box) -> float:
     """How far a box's stack stands out, upwards and to the right."""
-    return 2 * CARD if box.count > 1 else 0.0
+    return 2 * CARD if box.count > 1 and not box.flat else 0.0
 
 
 class Cards:

@@ -207,7 +207,7 @@ def labelled(spot: Spot, card: Card) -> list[Part]:
 def _outline(spot: Spot, card: Card, role: str, slant: float) -> list[Part]:
     """Shape carries meaning: pools narrow, upsampling widens, joins are round."""
     found: list[Part] = []
-    for step in (2, 1) if spot.box.count > 1 else ():
+    for step in (2, 1) if behind(spot.box) else ():
         shift = CARD * step
         found += _shape(spot, card, role, shift, slant)
     if card.optional and not card.cell:

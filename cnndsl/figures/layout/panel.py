@@ -155,7 +155,7 @@ class Panel:
     @property
     def said(self) -> str:
         """How often it is called, and with what."""
-        count = len(self.frame.calls) if self.frame else 1
+        count = max(len(self.frame.calls), self.frame.alike) if self.frame else 1
         return f"×{count}" if count > 1 else ""
 
 

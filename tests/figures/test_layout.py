@@ -811,6 +811,16 @@ def test_what_has_no_room_is_told_how_large_it_would_be() -> None:
     assert "mm wide and" in str(caught.value)
 
 
+def test_where_there_is_least_room_boxes_are_as_low_as_their_words() -> None:
+    found = paged("efficientdet_d0").main
+    assert found.cards.narrow >= LEVELS - 3
+    face = found.cards.type
+    for spot in found.piece.spots:
+        card = found.cards[spot.box]
+        words = face.bold * len(card.titles) + face.grey * len(card.lines)
+        assert card.bare or card.round or words < spot.height < words + 10 or len(card.lines) == 0
+
+
 def test_of_nested_joins_the_largest_is_opened_for_all() -> None:
     found = paged("unetpp")
     (panel,) = found.insets

@@ -38,7 +38,7 @@ class Type:
     port: float = 16.0
 
 
-FINE = Type(9.4, 8.0, 11.5, 10.0, 20.0, 20.0, 14.0)
+FINE = Type(9.4, 8.0, 11.5, 10.0, 16.5, 20.0, 14.0)
 ROWS = 18.0
 """The height of a box of one line beside a table, whose rows are as high as the boxes."""
 CELLED = replace(FINE, title=8.0, bold=10.0)
@@ -83,6 +83,8 @@ CELL = 84.0
 """The greatest width of words in a cell of a matrix."""
 NARROWED = {Family.POOL, Family.UPSAMPLE}
 """Families whose slanted sides pass over their words where the picture runs to the right."""
+SLOPE = 3.5
+"""How much higher they are than others, where these are as low as may be."""
 MINOR = {Family.NORM, Family.ACTIVATION, Family.REGULARIZE}
 
 
@@ -379,6 +381,8 @@ class Cards:
             + face.grey * len(lines)
             + (2.5 if lines else 0)
         )
+        if self.fine and self.way.turning and box.family in NARROWED:
+            height += SLOPE
         optional = bool(box.condition) and box.condition not in self.unsaid[box.key]
         card = Card(tuple(titles), tuple(lines), label, width, height, optional=optional)
         return replace(card, taps=taps)

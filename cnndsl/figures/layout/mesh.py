@@ -42,7 +42,7 @@ class Room:
     steep: float = 0.3
 
 
-USUAL, TIGHT = Room(), Room(14.0, 4.0, 8.0, 16.0, 0.42)
+USUAL, TIGHT = Room(), Room(14.0, 4.0, 8.0, 16.0, 0.36)
 LABELLED = 9.0
 """Over a box that has a label."""
 HEAD, FOOT = 18.0, 14.0

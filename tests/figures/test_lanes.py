@@ -111,3 +111,10 @@ def test_a_lane_has_a_band_wherever_it_stands_or_nowhere() -> None:
                 assert band.left <= spot.left <= spot.right <= band.right
                 assert band.top <= spot.top <= spot.bottom <= band.bottom
     assert "1/16" not in {band.text for band in arranged(network("yolov2")).bands}
+
+
+def test_the_blocks_of_a_network_of_lanes_have_room_on_its_page() -> None:
+    found = paged("hrnet_w18")
+    assert {panel.heading for panel in found.insets} == {"Exchange", "BasicBlock"}
+    assert {(panel.pad, panel.bar) for panel in found.insets} == {(10.0, 22.0)}
+    assert {(panel.pad, panel.bar) for panel in paged("resnet18").insets} == {(14.0, 26.0)}

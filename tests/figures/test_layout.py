@@ -19,7 +19,7 @@ from cnndsl.figures.layout.cards import LEVELS, behind
 from cnndsl.figures.layout.casing import cased
 from cnndsl.figures.layout.packing import packed
 from cnndsl.figures.layout.page import Page, page
-from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
+from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Spot, bounds
 from cnndsl.figures.layout.strides import strides
@@ -98,9 +98,8 @@ def test_no_two_boxes_overlap(name: str, detail: str) -> None:
 
 def outline(panel: Panel, page: Page) -> Spot:
     """The frame of an inset, where the main picture has its axis."""
-    slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
-    left = panel.x - panel.piece.left - INSET_PAD - slack - page.main.x
-    top = panel.y - INSET_BAR - page.main.y
+    left = panel.x - panel.piece.left - panel.side - page.main.x
+    top = panel.y - panel.bar - page.main.y
     middle = left + panel.width / 2, top + panel.height / 2
     return Spot(page.main.piece.spots[0].box, *middle, panel.width, panel.height)
 
@@ -818,7 +817,9 @@ def test_where_there_is_least_room_boxes_are_as_low_as_their_words() -> None:
     for spot in found.piece.spots:
         card = found.cards[spot.box]
         words = face.bold * len(card.titles) + face.grey * len(card.lines)
-        assert card.bare or card.round or words < spot.height < words + 10 or len(card.lines) == 0
+        assert (
+            card.bare or card.round or words < spot.height < words + 10 or len(card.lines) == 0
+        )
 
 
 def test_of_nested_joins_the_largest_is_opened_for_all() -> None:

@@ -10,7 +10,7 @@ import pytest
 from cnndsl.figures import font
 from cnndsl.figures.blocks import drawn
 from cnndsl.figures.layout.page import Page
-from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, Panel
+from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rect
 from cnndsl.figures.paint import Area, Path, Text, leaves, traced
 from cnndsl.files import shipped
@@ -73,9 +73,8 @@ def _outlines(page: Page, panel: Panel) -> Iterator[Rect]:
             if band.tinted:
                 yield (band.left - page.gutter, band.top, band.right, band.bottom)
         return
-    slack = (panel.width - 2 * INSET_PAD - piece.width) / 2
-    left = -piece.left - INSET_PAD - slack
-    yield (left, -INSET_BAR, left + panel.width, panel.height - INSET_BAR)
+    left = -piece.left - panel.side
+    yield (left, -panel.bar, left + panel.width, panel.height - panel.bar)
 
 
 def _sides(rect: Rect) -> list[Segment]:

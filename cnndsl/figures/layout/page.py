@@ -15,7 +15,7 @@ from cnndsl.figures.layout.cards import LEVELS, Way
 from cnndsl.figures.layout.ledger import ledgers, without_costs
 from cnndsl.figures.layout.opening import Worth
 from cnndsl.figures.layout.packing import Hole, packed
-from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, WHOLE, Laid, Panel, laid_out
+from cnndsl.figures.layout.panel import WHOLE, Laid, Panel, laid_out
 from cnndsl.figures.layout.piece import crossings
 from cnndsl.figures.layout.scene import planar
 from cnndsl.figures.layout.spaces import gutter_of, holes_in, space, trimmed
@@ -530,7 +530,7 @@ def _ways(
     if down.piece.laned and planar(plan.network, scene):
         return [down, panel(Way(narrow, flat=True, drawn=False))]
     turned = Way(narrow, turning=True, drawn=False)
-    found = [down, panel(turned, Cut(room[0] - 2 * INSET_PAD - TURNED))]
+    found = [down, panel(turned, Cut(room[0] - 2 * down.pad - TURNED))]
     if down.piece.folds:
         # In one column where the page is high enough.
         whole = panel(Way(narrow, drawn=False))
@@ -577,6 +577,5 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     for hole in used:
         done.bands = [trimmed(band, hole, main.piece, done.gutter) for band in done.bands]
     for panel, (x, y) in zip(done.insets, found.places, strict=True):
-        slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
-        panel.x, panel.y = x + INSET_PAD + panel.piece.left + slack, y + INSET_BAR
+        panel.x, panel.y = x + panel.side + panel.piece.left, y + panel.bar
     done.width, done.height = found.width, found.height

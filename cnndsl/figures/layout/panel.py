@@ -19,7 +19,9 @@ from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
 from cnndsl.figures.values import NOTE, Branch, Table, named_calls
 
-INSET_PAD, INSET_BAR = 14.0, 26.0
+PAD, BAR, CLOSER = 14.0, 26.0, 4.0
+"""Within the outline of an opened block, and over it for its name; where there is least room,
+so much less."""
 OVER = 3.0
 """The room over the first note under an opened block."""
 LONG = 1e9
@@ -108,20 +110,35 @@ class Panel:
         way = replace(self.cards.way, drawn=True)
         return Panel.of(plan, self.scene, self.frame, self.table, way, self.cut)
 
+    @property
+    def pad(self) -> float:
+        """Between its outline and what is in it."""
+        return PAD - CLOSER * self.cards.fine
+
+    @property
+    def bar(self) -> float:
+        """Over what is in it."""
+        return BAR - CLOSER * self.cards.fine
+
+    @property
+    def side(self) -> float:
+        """From its outline to its picture."""
+        return (self.width - self.piece.width) / 2
+
     def _width(self) -> float:
         if self.frame is None:
             return self.piece.width
         title = font.width(self.heading, 11, bold=True) + font.width(self.said, 9) + 8
         notes = [font.width(note, NOTE) for note in self.notes]
         tables = [table.width for table in self.tables]
-        return max(self.piece.width, title, *tables, *notes) + 2 * INSET_PAD
+        return max(self.piece.width, title, *tables, *notes) + 2 * self.pad
 
     @property
     def height(self) -> float:
         """The same."""
         if self.frame is None:
             return self.piece.height
-        return INSET_BAR + self.piece.height + self.below + INSET_PAD
+        return self.bar + self.piece.height + self.below + self.pad
 
     @property
     def below(self) -> float:

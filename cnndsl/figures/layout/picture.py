@@ -15,7 +15,7 @@ from cnndsl.figures.layout.labels import spread
 from cnndsl.figures.layout.nook import within
 from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.page import GAP, MARGIN, Page, caption_height
-from cnndsl.figures.layout.panel import INSET_BAR, INSET_PAD, OVER, Panel
+from cnndsl.figures.layout.panel import OVER, Panel
 from cnndsl.figures.layout.piece import Spot
 from cnndsl.figures.paint import (
     Area,
@@ -151,28 +151,28 @@ def _band(band: Band, x: float, y: float, gutter: float, main: Panel) -> list[Pa
 
 def _inset(panel: Panel, x: float, y: float) -> Part:
     assert panel.frame is not None
-    slack = (panel.width - 2 * INSET_PAD - panel.piece.width) / 2
-    left = x + panel.x - panel.piece.left - INSET_PAD - slack
-    top = y + panel.y - INSET_BAR
-    title = Text(left + 10, top + 17, panel.heading, 11, bold=True)
+    left = x + panel.x - panel.piece.left - panel.side
+    top = y + panel.y - panel.bar
+    line = top + panel.bar - 9
+    title = Text(left + 10, line, panel.heading, 11, bold=True)
     aside = left + 16 + font.width(panel.heading, 11, bold=True)
-    words = (Text(aside, top + 17, panel.said, 9, "faint"),) if panel.said else ()
+    words = (Text(aside, line, panel.said, 9, "faint"),) if panel.said else ()
     area = Area(left, top, panel.width, panel.height, "frame", 8, dashed=True, stroke=1)
     foot = y + panel.y + panel.piece.height + (OVER if panel.notes else 0)
     more: list[Part] = []
 
     def noted(notes: Sequence[str], foot: float) -> float:
         more.extend(
-            Text(left + 14, foot + 10 + 12 * n, note, NOTE, "faint")
+            Text(left + panel.pad, foot + 10 + 12 * n, note, NOTE, "faint")
             for n, note in enumerate(notes)
         )
         return foot + 12 * len(notes)
 
     foot = noted(panel.remarks, foot)
-    wide, axis = panel.width - 2 * INSET_PAD, x + panel.x
+    wide, axis = panel.width - 2 * panel.pad, x + panel.x
     for table in panel.tables:
         foot = noted(table.notes, foot)
-        more += table.parts(left + INSET_PAD, foot + 4, wide, axis)
+        more += table.parts(left + panel.pad, foot + 4, wide, axis)
         foot += table.height + 6
     return Group(
         (area, title, *words, *more), title=panel.heading, key=panel.frame.key, kind="inset"

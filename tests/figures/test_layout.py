@@ -247,14 +247,16 @@ def test_no_text_leaves_its_box(name: str, detail: str) -> None:
     for panel in panels(name, detail):
         for spot in panel.piece.spots:
             card = panel.cards[spot.box]
+            face = panel.cards.celltype if card.cell else panel.cards.type
             words = [
-                font.width(title, panel.cards.type.title, bold=True)
+                font.width(title, face.title, bold=True)
                 # A strip says its count alone: its title is for a reader's ears.
                 for title in (() if card.strip else card.titles)
             ]
-            words += [font.width(line, panel.cards.type.small) for line in card.lines]
+            words += [font.width(line, face.small) for line in card.lines]
             # The middle of a slanted side is half its slant from the box's.
-            room = spot.width - (7 if spot.box.family in measures.SLANTED else 0)
+            slanted = spot.box.family in measures.SLANTED and not card.cell
+            room = spot.width - (7 if slanted else 0)
             assert card.round or max(words) <= max(room, 0) or card.bare
             whole = spot.aside or spot.late or spot.low or not _over(spot, panel.piece)
             room = spot.width - 2 if whole else spot.width / 2 - 8
@@ -697,9 +699,10 @@ def test_each_size_of_a_tall_box_stands_on_its_line(name: str, named: bool, coun
     words = [mark for mark in panel.piece.marks if isinstance(mark, Text)]
     sizes = [word for word in words if "×" in word.text]
     assert (len(sizes), len(words)) == (count, count * (1 + named))
-    every = [*panel.piece.wires.values(), *chain(*panel.piece.more.values())]
-    lines = {line[0] for line in every}
+    every = [(tail, line) for (tail, _), line in panel.piece.wires.items()]
+    every += [(t, line) for (t, _), more in panel.piece.more.items() for line in more]
     for spot in tall:
+        lines = {line[0] for tail, line in every if tail == spot.box.key}
         assert not any("²" in line for line in panel.cards[spot.box].lines)
         beside = [word for word in words if 0 < word.x - spot.right < 40]
         # A name stands over its line and the size under it, or the size alone over it.

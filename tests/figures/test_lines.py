@@ -12,7 +12,8 @@ from cnndsl.figures.blocks import drawn
 from cnndsl.figures.layout.page import Page
 from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rect
-from cnndsl.figures.paint import Area, Path, Text, leaves, traced
+from cnndsl.figures.layout.ports import spread
+from cnndsl.figures.paint import Area, Path, Point, Text, leaves, traced
 from cnndsl.files import shipped
 from tests.figures.geometry import Segment, network, paged, shown
 
@@ -91,3 +92,29 @@ def beside(a: Segment, b: Segment, near: float) -> float:
             (low, high), (left, right) = (sorted(p[along] for p in one) for one in (a, b))
             return max(min(high, right) - max(low, left), 0.0)
     return 0.0
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_tensor_leaves_its_box_at_its_own_place(name: str) -> None:
+    for page in pages(name):
+        for panel in (page.main, *page.insets):
+            given: dict[str, dict[Point, set[frozenset[str]]]] = {}
+            read = {
+                (edge.tail, edge.head): frozenset(f"{t.node}.{t.output}" for t in edge.tensors)
+                for edge in panel.scene.edges
+            }
+            for ends, line in lines_of(panel.piece):
+                given.setdefault(ends[0], {}).setdefault(line[0], set()).add(read[ends])
+            for places in given.values():
+                for kinds in places.values():
+                    # What one reader gets with another tensor is on the line of both.
+                    assert (
+                        sum(map(len, kinds)) > len(frozenset().union(*kinds)) or len(kinds) < 2
+                    )
+
+
+def test_places_on_a_side_are_straight_or_even() -> None:
+    assert spread([-68, 0, 70], 65) == [-32.5, 0, 32.5]
+    assert spread([-20, 20], 50) == [-20, 20]
+    assert spread([-80, 90], 30) == [-10, 10]
+    assert spread([90, -80, 1, 2], 30) == [18, -18, -6, 6]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cnndsl.figures import font
+from cnndsl.figures.layout.ports import given
 from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes, repeated
 from cnndsl.figures.text import GIVEN, clean, label_text, labels_text, shape_text
@@ -191,6 +192,7 @@ class Cards:
         for edge in scene.edges:
             self.sent[edge.tail] += edge.tensors
         self.turns = repeated(scene.items)
+        self.gives = given(scene)
         self.say = sayer(network)
         self.level: set[str] = set()
         """Boxes that edges enter and leave at their sides alone."""

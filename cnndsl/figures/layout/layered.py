@@ -14,12 +14,15 @@ from cnndsl.figures.layout.channels import FINE, STEPS
 from cnndsl.figures.layout.ordering import ordered
 from cnndsl.figures.layout.parallel import SINK, SOURCE, Chain, Link, Wire, edges_in
 from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from cnndsl.figures.layout.ports import spread
 from cnndsl.figures.layout.route import DOWN, Port, Router, Wanted
 from cnndsl.figures.layout.tower import BESIDE, GAP, stacked
 
 MORE, FEW, TRACK = 12.0, 4, 6.0
 """Between rows: room for a few edges that run across, and for each one more."""
 SWEEPS = 4
+Leg = tuple[Line, Line, str]
+"""From where an edge is led, and to where, and which tensor of its box it is."""
 JOG = 9.0
 _PASSAGE = Piece(3, 3, 0)
 """Room for an edge that passes a row."""
@@ -227,6 +230,11 @@ def _place(rows: list[list[str]], nodes: dict[str, _Node]) -> None:
             for key in row:
                 node = nodes[key]
                 near = node.above if sweep % 2 == 0 else node.below
+                if not node.above:
+                    # What comes in stands over the boxes that read it, not over its skips.
+                    passed = {o.split(":")[1] for o in near if o.startswith("~")}
+                    near = [o for n, o in enumerate(near) if str(n) not in passed] or near
+                    near = [o for o in near if not o.startswith("~")] or near
                 xs = [nodes[o].x for o in near if o not in (SOURCE, SINK)] or [node.x]
                 wishes.append(sum(xs) / len(xs))
             _spread(row, wishes, nodes)
@@ -321,29 +329,78 @@ def _lead(done: Piece, nodes: dict[str, _Node], tops: dict[str, float]) -> None:
         SOURCE: ((nodes[SOURCE].x if SOURCE in nodes else 0.0, 0.0),),
         SINK: ((nodes[SINK].x if SINK in nodes else 0.0, done.height),),
     }
-    legs: dict[tuple[Ends, int], tuple[Line, Line]] = {}
+    legs: dict[tuple[Ends, int], Leg] = {}
     for ends in [*links, *last, *first]:
         begin = first.get(ends) or exits.get(ends[0]) or ports[SOURCE]
         end = last.get(ends) or entries.get(ends[1]) or ports[SINK]
-        legs[ends, 0] = (begin, end)
+        legs[ends, 0] = (begin, end, "")
     for ends, start, line in passing:
-        legs[ends, 0] = (exits.get(ends[0], ports[SOURCE]), start)
-        legs[ends, 1] = (line, entries.get(ends[1], ports[SINK]))
+        legs[ends, 0] = (exits.get(ends[0], ports[SOURCE]), start, "")
+        legs[ends, 1] = (line, entries.get(ends[1], ports[SINK]), "")
+    for key, node in nodes.items():
+        if node.piece.gives:
+            _part(legs, node, _toward(key, nodes))
     fences = [done.wires, *(kind for p in pieces.values() for kind in (p.opening, p.closing))]
     _join(done, legs, fences)
 
 
+def _toward(tail: str, nodes: dict[str, _Node]) -> dict[str, float]:
+    """By box that a node leads to, where its edge passes the next row."""
+    found: dict[str, float] = {}
+    below = nodes[tail].below
+    for number, key in enumerate(below):
+        if key in nodes and not key.startswith("~"):
+            passed = [one for one in below if one.startswith(f"~{tail}:{number}:")]
+            x = nodes[passed[0] if passed else key].x
+            found |= {key: x} | {spot.box.key: x for spot in nodes[key].piece.spots}
+    return found
+
+
+def _part(legs: dict[tuple[Ends, int], Leg], node: _Node, toward: dict[str, float]) -> None:
+    """Let each tensor of a box leave it at a place of its own.
+
+    Of those that lead to one side as far, what leads further down is further out.
+    """
+    x, piece = node.x, node.piece
+    kinds: dict[int, list[Ends]] = defaultdict(list)
+    for ends, leg in legs:
+        if ends[0] == node.key and not leg:
+            kinds[piece.gives[ends[1]]].append(ends)
+    reached = {
+        n: [(toward.get(ends[1], x), legs[ends, 0][1][0][1]) for ends in some]
+        for n, some in kinds.items()
+    }
+    middle = {n: sum(at for at, _ in found) / len(found) for n, found in reached.items()}
+
+    def far(n: int) -> tuple[float, float]:
+        low = max(y for _, y in reached[n])
+        return middle[n], low if middle[n] < x else -low
+
+    order = sorted(kinds, key=far)
+    wishes = [middle[n] - x for n in order]
+    for n, out in zip(order, spread(wishes, piece.spots[0].width / 2), strict=True):
+        for ends in kinds[n]:
+            ((_, y),), end, _ = legs[ends, 0]
+            legs[ends, 0] = (((x + out, y),), end, f"#{n}")
+
+
 def _join(
     done: Piece,
-    legs: dict[tuple[Ends, int], tuple[Line, Line]],
+    legs: dict[tuple[Ends, int], Leg],
     fences: list[dict[Ends, Line]],
 ) -> None:
     rects = [bounds(s) for s in done.spots]
     asked = {
-        (ends, leg): Wanted(ends, (Port(*begin[-1], DOWN),), (Port(*end[0], DOWN),))
-        for (ends, leg), (begin, end) in legs.items()
+        (ends, leg): Wanted(
+            (f"{ends[0]}{tensor}", ends[1]),
+            (Port(*begin[-1], DOWN),),
+            (Port(*end[0], DOWN),),
+        )
+        for (ends, leg), (begin, end, tensor) in legs.items()
     }
     ports = [port for want in asked.values() for port in (*want.tails, *want.heads)]
+    # What runs inside the rows already may be followed, and not beside it.
+    ports += [Port(*at, DOWN) for begin, end, _ in legs.values() for at in (*begin, *end)]
     first: set[Ends] = set()
     for steps in (STEPS, FINE, FINE):
         router = Router(rects, ports, words=done.words, steps=steps)
@@ -354,7 +411,7 @@ def _join(
         if not router.crowded:
             break
     for (ends, leg), way in zip(asked, ways, strict=True):
-        begin, end = legs[ends, leg]
+        begin, end, _ = legs[ends, leg]
         line = tidy(begin + way + end)
         if leg:
             line = tidy(_drawn(done, ends) + line)

@@ -225,6 +225,8 @@ class Piece:
     """Lines that lead aslant, from each level to each sum."""
     marks: list[Part] = field(default_factory=list)
     """Words and lines of a matrix."""
+    gives: dict[str, int] = field(default_factory=dict)
+    """Of a single box: which of its tensors leads to each of its readers."""
     exits: dict[Ends, Line] = field(default_factory=dict)
     """While it is built: lines from the last node's boxes to its foot."""
 

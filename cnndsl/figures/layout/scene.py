@@ -507,6 +507,7 @@ def _leaf(box: Box, cards: Cards) -> Piece:
         [spot],
         opening={("@in", box.key): ((0, 0),)},
         closing={(box.key, "@out"): ((0, stack + height),)},
+        gives=cards.gives.get(box.key, {}),
     )
 
 
@@ -524,6 +525,7 @@ def _turning(box: Box, cards: Cards, width: float, height: float) -> Piece:
         [spot],
         opening={("@in", box.key): ((0, 0),)},
         closing={(box.key, "@out"): ((0, foot),)},
+        gives=cards.gives.get(box.key, {}),
     )
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from cnndsl.figures.layout.parallel import Chain, Fork, Part, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece
+from cnndsl.figures.layout.ports import spread, turns
 
 GAP, TIGHT, CLOSE = 22.0, 16.0, 13.0
 """Between a box and the next below it, where the page is narrow, and where boxes that stand
 beside each other have the least room."""
 FORK, JOIN = 9.0, 13.0
 """From a box to the bar of its fork, and from the bar of a join to its box."""
+NEST = 5.0
+"""From the bar of a tensor to that of the next one of its box."""
 BESIDE = 16.0
 """Between branches."""
 CHANNEL = 9.0
@@ -19,6 +22,8 @@ MAIN = 2.5
 """A branch so much longer than all others is the main path."""
 
 Leaves = dict[str, Piece]
+SOURCED: Ends = ("", "")
+"""Stands for the edge of a branch that has none."""
 
 
 def stacked(part: Part, leaves: Leaves, gap: float = GAP) -> Piece:
@@ -64,9 +69,9 @@ def _add_part(done: Piece, part: Piece) -> None:
     low = part.moved(0, done.height)
     exits = done.exits
     for ends, line in low.through.items():
-        done.closing[ends] = exits[_outer(ends, exits)] + line
+        done.closing[ends] = exits[_outer(ends, exits)][:-1] + line
     for ends, line in low.opening.items():
-        done.wires[ends] = exits[_outer(ends, exits)] + line
+        done.wires[ends] = exits[_outer(ends, exits)][:-1] + line
     done.closing |= low.closing
     _grow(done, part)
     done.take(low)
@@ -103,13 +108,15 @@ def _forked(fork: Fork, leaves: Leaves, gap: float) -> Piece:
     height = max(piece.height for piece in pieces)
     # Branches that leave the scene begin together; the others end together.
     ended = any(piece.through or piece.closing for piece in pieces)
-    done = Piece(0, 0, FORK + height + JOIN)
-    for piece, x in zip(pieces, places, strict=True):
+    leads = _leads(pieces, places, leaves)
+    fork = max(bar for _, bar in leads)
+    done = Piece(0, 0, fork + height + JOIN)
+    for piece, x, (out, bar) in zip(pieces, places, leads, strict=True):
         late = height - piece.height if ended else 0.0
-        low = piece.moved(x, FORK + late)
-        foot = FORK + late + piece.height
-        lead: Line = ((0.0, 0.0), (0.0, FORK), (x, FORK))
-        tail: Line = ((x, foot), (x, FORK + height), (0.0, FORK + height), (0.0, done.height))
+        low = piece.moved(x, fork + late)
+        foot = fork + late + piece.height
+        lead: Line = ((out, 0.0), (out, bar), (x, bar))
+        tail: Line = ((x, foot), (x, fork + height), (0.0, fork + height), (0.0, done.height))
         done.opening |= {e: lead + line for e, line in low.opening.items()}
         done.closing |= {e: line + tail for e, line in low.closing.items()}
         done.through |= {e: lead + line + tail for e, line in low.through.items()}
@@ -117,6 +124,28 @@ def _forked(fork: Fork, leaves: Leaves, gap: float) -> Piece:
         done.left = max(done.left, piece.left - x)
         done.right = max(done.right, piece.right + x)
     return done
+
+
+def _leads(
+    pieces: list[Piece], places: list[float], leaves: Leaves
+) -> list[tuple[float, float]]:
+    """Where each branch leaves the box over the fork, and how far below it turns.
+
+    Each tensor of the box has a place and a bar of its own.
+    """
+    edges = [next(iter((*piece.opening, *piece.through)), SOURCED) for piece in pieces]
+    tails = {tail for tail, _ in edges}
+    leaf = leaves.get(tails.pop()) if len(tails) == 1 else None
+    numbers = [leaf.gives.get(head, -1) if leaf else -1 for _, head in edges]
+    kinds = sorted({*numbers})
+    if leaf is None or len(kinds) < 2:
+        return [(0.0, FORK)] * len(pieces)
+    ends = list(zip(numbers, places, strict=True))
+    reached = [[x for number, x in ends if number == kind] for kind in kinds]
+    wishes = [sum(xs) / len(xs) for xs in reached]
+    ports = dict(zip(kinds, spread(wishes, leaf.spots[0].width / 2), strict=True))
+    levels = turns(ports, ends)
+    return [(ports[n], FORK + NEST * levels.get(n, 0)) for n in numbers]
 
 
 def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[float]:

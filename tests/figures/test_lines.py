@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
+from math import dist
 
 import pytest
 
@@ -118,3 +119,41 @@ def test_places_on_a_side_are_straight_or_even() -> None:
     assert spread([-20, 20], 50) == [-20, 20]
     assert spread([-80, 90], 30) == [-10, 10]
     assert spread([90, -80, 1, 2], 30) == [18, -18, -6, 6]
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_line_turns_or_ends_on_that_of_other_boxes(name: str) -> None:
+    for page in pages(name):
+        for panel in (page.main, *page.insets):
+            for (one, first), (two, second) in combinations(lines_of(panel.piece), 2):
+                if one[0] != two[0] and one[1] != two[1] and not _railed(panel.piece, one, two):
+                    assert not _touches(first, second), (one, two)
+                    assert not _touches(second, first), (one, two)
+
+
+def _railed(piece: Piece, one: Ends, two: Ends) -> bool:
+    """Whether two edges run in one rail."""
+    return bool(piece.rails) and {(one[0], two[1]), (two[0], one[1])} <= {*piece.wires}
+
+
+def _touches(line: Line, other: Line) -> bool:
+    """Whether a corner or an end of a line is on another, or nearly so."""
+    for x, y in line:
+        for (x1, y1), (x2, y2) in pairwise(other):
+            near = min(max(x, min(x1, x2)), max(x1, x2)), min(max(y, min(y1, y2)), max(y1, y2))
+            if dist((x, y), near) < RIM:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("name", ["retinanet_resnet50_fpn", "mask_rcnn_resnet50_fpn"])
+def test_the_top_of_a_pyramid_leads_straight_up(name: str) -> None:
+    for page in pages(name):
+        labels = {spot.box.key: spot.box.labels for spot in page.main.piece.spots}
+        risen = [
+            line
+            for (tail, head), line in page.main.piece.wires.items()
+            if labels[tail] == ["m5"] and line[-1][1] < line[0][1]
+        ]
+        assert risen
+        assert all(len(line) <= 3 and line[-1][0] == line[-2][0] for line in risen)

@@ -67,6 +67,8 @@ class Channels:
         self.level: dict[int, list[Ends]] = {}
         self.upright: dict[int, list[Ends]] = {}
         """By place: what runs through it, to the side and up or down."""
+        self.bends: dict[int, list[Ends]] = {}
+        """By place: what turns there."""
         self.fences: dict[int, list[Ends]] = {}
         """By edge of the grid: what is crossed there."""
         self.walls = {edge for rect in words for edge in self._crossing(rect)}
@@ -141,6 +143,9 @@ class Channels:
 
     def take(self, ends: Ends, places: Sequence[int]) -> None:
         """What runs through some places, one beside the other."""
+        for one, two, three in zip(places, places[1:], places[2:], strict=False):
+            if two - one != three - two:
+                self.bends.setdefault(two, []).append(ends)
         for one, two in pairwise(places):
             upright = abs(two - one) != 1
             edge = 2 * min(one, two) + upright

@@ -338,7 +338,9 @@ def _late(roles: Roles, grid: Grid, stacked: set[str]) -> None:
     last = max(cell[2] for cell in grid.cells.values())
     for key in reversed(roles.nodes):
         lane, row, column = grid.cells[key]
-        ends = [grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in roles.below[key]]
+        hung = _hung(key, roles, grid)
+        heads = [head for head in roles.below[key] if head not in hung]
+        ends = [grid.cells[h][2] - (1 if roles.level(key, h) else 0) for h in heads]
         ends += [last] if key in roles.feeds else []
         if (
             column == 0
@@ -352,8 +354,22 @@ def _late(roles: Roles, grid: Grid, stacked: set[str]) -> None:
         if tail in grid.spine:
             continue
         room = min(ends)
-        between = [(lane, row, c) for c in range(column + 1, room + 1)]
+        moved = [(lane, row), *(grid.cells[one][:2] for one in hung)]
+        between = [(*at, c) for at in moved for c in range(column + 1, room + 1)]
         if between and not any(cell in taken for cell in between):
-            taken.remove((lane, row, column))
-            grid.cells[key] = (lane, row, room)
-            taken.add((lane, row, room))
+            for one, at in zip((key, *hung), moved, strict=True):
+                taken.remove((*at, column))
+                grid.cells[one] = (*at, room)
+                taken.add((*at, room))
+
+
+def _hung(key: str, roles: Roles, grid: Grid) -> list[str]:
+    """The levels that lead down from a box one after the other, and stand under it."""
+    found: list[str] = []
+    last = key
+    while below := [head for head in roles.below[last] if head in grid.sunk]:
+        if len(below) > 1 or grid.cells[below[0]][2] != grid.cells[key][2]:
+            return []
+        last = below[0]
+        found.append(last)
+    return found

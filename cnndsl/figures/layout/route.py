@@ -206,14 +206,14 @@ class Router:
                 if self.closed[there]:
                     continue
                 step = prices.step(place, there, after)
-                if step is None:
+                if step is None or (after != way and prices.met(place)):
                     continue
                 total = cost + step + (0.0 if after == way else BEND)
                 # Where a gap has one channel, an edge turns into its box right there.
                 for turn in TURNS[after] if there in turned else (after,):
                     to, then = 4 * there + turn, total
                     if turn != after:
-                        if to not in goals:
+                        if to not in goals or prices.met(there):
                             continue
                         then += BEND
                     if to in goals:
@@ -337,12 +337,21 @@ class _Prices:
         along = self.channels.runs.get(2 * min(place, there) + (way & 1))
         return not along or not any(map(self._strange, along))
 
+    def met(self, place: int) -> bool:
+        """Whether an edge of other boxes runs where this one is to turn."""
+        grid = self.channels
+        passing = (*grid.level.get(place, ()), *grid.upright.get(place, ()))
+        return self.alone and any(map(self._strange, passing))
+
     def step(self, place: int, there: int, way: int) -> float | None:
         """The price of going to the next place, but for a bend.
 
-        None where an edge of other boxes runs there, and this one is to run alone.
+        None where an edge of other boxes runs there, or turns there, and this one is to run
+        alone.
         """
         grid, upright = self.channels, way & 1
+        if self.alone and any(map(self._strange, grid.bends.get(there, ()))):
+            return None
         lower = place if way < LEFT else there
         price = grid.high[lower // grid.width] if upright else grid.wide[lower % grid.width]
         edge = 2 * lower + upright

@@ -27,12 +27,14 @@ def solved(grid: Grid, roles: Roles, leaves: dict[str, Piece], way: Way) -> dict
     only so far that its pools still drop straight.
     """
     ways = [(True, True), (True, False)] if grid.stepped else []
-    for stepped, risen in (*ways, (False, False)):
+    for stepped, risen in (*ways, (False, True), (False, False)):
         columns = _Columns(grid, roles, leaves, COLUMNS[way.narrow], stepped=stepped)
         columns.align(loose(grid, roles, way.narrow))
         columns.part()
         if stepped:
             columns.step(way.step or 0.0, risen=risen)
+        elif risen:
+            columns.rise()
         if found := columns.places():
             return found
     return {}
@@ -129,6 +131,18 @@ class _Columns:
                 self._limit(tail, head, 0.0)
         for tail in bodies if risen else ():
             self.soft += [(tail, head) for head in roles.below[tail] if roles.rises(tail, head)]
+
+    def rise(self) -> None:
+        """Let what leads up stand under what it leads to, where its row is free up to there."""
+        cells = self.grid.cells
+        for tail, heads in self.roles.below.items():
+            lane, row, first = cells[tail]
+            for head in heads if tail not in self.grid.spine else ():
+                last = cells[head][2]
+                passed = {(lane, row, column) for column in range(first + 1, last + 1)}
+                free = passed.isdisjoint(cells.values())
+                if first < last and free and self.roles.rises(tail, head):
+                    self.soft.append((tail, head))
 
     def _apart(self, one: str, two: str) -> None:
         apart = self.leaves[one].right + self.leaves[two].left

@@ -16,8 +16,8 @@ GUTTER = 28.0
 """The width of the lines over a picture."""
 NEAR = 6.0
 """How far below a hole a lane may reach that ends beside it."""
-SLACK = 3.0
-"""So far a lane or a line may reach into the page's upper margin."""
+SLACK = 2.0
+"""So far a lane or a line may reach into the upper margin, where room is shortest."""
 SLIGHT = 60.0
 """A hole that is smaller holds no inset."""
 
@@ -35,7 +35,8 @@ def space(main: Panel) -> Size:
     main.x = gutter + main.piece.left + (LIFT + 1 if aside else 0)
     main.x = max([main.x, *(gutter - band.left for band in main.bands)])
     tops = [*(band.top for band in main.bands), *(top for _, top, _, _ in main.piece.taken)]
-    main.y = max([edge, *(-top - SLACK for top in tops)])
+    slack = SLACK if main.cards.fine else 0.0
+    main.y = max([edge, *(-top - slack for top in tops)])
     row = main.bands if main.cards.way.turning and not aside else ()
     right = main.x + max([main.piece.right, *(band.right for band in row)])
     right += 4 if gutter or not main.piece.lanes else 0

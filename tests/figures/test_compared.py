@@ -249,3 +249,18 @@ model Net: image[3, H=8, W=8] -> (a, b, c, d) {
 """
     one, two = (loads(text % kernel) for kernel in ("3x3", "5x5"))
     assert ">a, b, c, d<" in svg(compared(one, two))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("attention_unet", "unet"),
+        ("yolov8n", "yolov5s"),
+        ("fcn8s", "segnet"),
+        ("mobilenetv1", "mobilenetv2"),
+        ("lenet5", "unet"),
+    ],
+    ids=" to ".join,
+)
+def test_unlike_networks_are_one_picture_without_a_fault(pair: tuple[str, str]) -> None:
+    assert faults(compared(*map(network, pair))) == []

@@ -114,7 +114,9 @@ def _picture(found: Union, cards: _Cards, piece: Piece) -> Picture:
     parts, _, top = caption(_name(before, after), about, MARGIN, MARGIN)
     moved = piece.moved(MARGIN + piece.left, top + GAP)
     parts += [inking.scope(scope) for scope in moved.scopes]
-    led = [_wire(e, line, found.edges.get(e, SAME)) for e, line in moved.wires.items()]
+    lines = [*moved.wires.items()]
+    lines += [(ends, line) for ends, more in moved.more.items() for line in more]
+    led = [_wire(ends, line, found.edges.get(ends, SAME)) for ends, line in lines]
     parts += cased(led, lambda at: "page")
     tellers = Teller(before), Teller(after)
     first = len(parts)

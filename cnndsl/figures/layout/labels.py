@@ -57,13 +57,16 @@ class _Labelled:
 def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
     """Let each label that is cut stand whole where there is room, or say it shorter.
 
-    One that has no room for a letter is left out; the box's title says it.
+    So does one that a line had to run through. One that has no room for a letter is left
+    out; the box's title says it.
     The `labels` are the whole ones of the boxes, by their places in `parts`.
     """
     every = [
         one for number, whole in labels.items() if (one := _labelled(parts, number, whole))
     ]
-    cut = [one for one in every if one.text.text != one.whole]
+    lines = [leg for leaf in leaves(parts) if isinstance(leaf, Path) for leg in _legs(leaf)]
+    struck = [one for one in every if _struck(one.text, map(_around, lines))]
+    cut = [one for one in every if one in struck or one.text.text != one.whole]
     if not cut:
         return
     rects = [list(painted(part)) for part in parts]
@@ -79,7 +82,7 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
                 for text in one.ways(words)
                 if _free(text, chain(*rects), width)
             ),
-            one.text if one.text.text != "…" else None,
+            one.text if one.text.text != "…" and one not in struck else None,
         )
         if found:
             said[found.text] = one.whole
@@ -123,6 +126,15 @@ def _labelled(parts: list[Part], number: int, whole: str) -> _Labelled | None:
     if not whole or not isinstance(group, Group) or not isinstance(group.children[-1], Text):
         return None
     return _Labelled(number, group, whole, group.children[-1])
+
+
+def _struck(text: Text, lines: Iterator[Rect]) -> bool:
+    """Whether a line runs through a text."""
+    left, top, right, foot = _bounds(text)
+    return any(
+        left < rect[2] and rect[0] < right and top < rect[3] and rect[1] < foot
+        for rect in lines
+    )
 
 
 def _free(text: Text, rects: Iterator[Rect], width: float) -> bool:

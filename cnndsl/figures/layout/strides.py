@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from cnndsl.diagnostics import OpError
 from cnndsl.figures.scene import Scene
 from cnndsl.graph import Network, Node
 from cnndsl.ops.facts import Family, Shape
@@ -102,7 +103,11 @@ def _through(
     """
     shape, inputs = network.shapes[node.name][0], network.input_shapes(node.name)
     last = len(shape) - 1
-    along = node.op.reads(*inputs)[0].axes[last]
+    try:
+        along = node.op.reads(*inputs)[0].axes[last]
+    except OpError:
+        # In a union of two networks, operands may be of both.
+        along = {}
     found = []
     for (operand, axis), taps in along.items():
         stride = operands[operand]

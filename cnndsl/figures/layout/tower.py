@@ -109,14 +109,14 @@ def _forked(fork: Fork, leaves: Leaves, gap: float) -> Piece:
     # Branches that leave the scene begin together; the others end together.
     ended = any(piece.through or piece.closing for piece in pieces)
     leads = _leads(pieces, places, leaves)
-    fork = max(bar for _, bar in leads)
-    done = Piece(0, 0, fork + height + JOIN)
+    turn = max(bar for _, bar in leads)
+    done = Piece(0, 0, turn + height + JOIN)
     for piece, x, (out, bar) in zip(pieces, places, leads, strict=True):
         late = height - piece.height if ended else 0.0
-        low = piece.moved(x, fork + late)
-        foot = fork + late + piece.height
+        low = piece.moved(x, turn + late)
+        foot = turn + late + piece.height
         lead: Line = ((out, 0.0), (out, bar), (x, bar))
-        tail: Line = ((x, foot), (x, fork + height), (0.0, fork + height), (0.0, done.height))
+        tail: Line = ((x, foot), (x, turn + height), (0.0, turn + height), (0.0, done.height))
         done.opening |= {e: lead + line for e, line in low.opening.items()}
         done.closing |= {e: line + tail for e, line in low.closing.items()}
         done.through |= {e: lead + line + tail for e, line in low.through.items()}

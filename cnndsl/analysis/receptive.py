@@ -61,9 +61,9 @@ class Seen:
     @property
     def centre(self) -> Fraction:
         """The middle of what the units see, less their strides, on average."""
-        units = range(len(self.low))
-        middles = [Fraction(self.low[i] + self.high[i], 2) - i * self.stride for i in units]
-        return sum(middles, Fraction(0)) / len(middles)
+        units = len(self.low)
+        middle = Fraction(sum(self.low) + sum(self.high), 2 * units)
+        return middle - self.stride * (units - 1) / 2
 
     def through(self, step: Taps) -> Seen | None:
         """What the units behind a window see; None where no period is short enough."""

@@ -222,6 +222,8 @@ class _Finder:
     ) -> Iterator[tuple[object, list[Box]]]:
         """The groups that are parallel; of one that follows itself, what is as deep."""
         for key, group in groups.items():
+            if len(group) < 2:
+                continue
             if self._parallel(group):
                 yield key, group
                 continue
@@ -254,12 +256,8 @@ class _Finder:
             return False
         if len({frozenset(self._above(box)) for box in group}) < len(group):
             return False
-        others = {name: box.key for box in group for name in box.nodes}
-        for box in group:
-            below = self.network.wires.below(box.nodes[0])
-            if any(others.get(name, box.key) != box.key for name in below):
-                return False
-        return True
+        every, wires = {name for box in group for name in box.nodes}, self.network.wires
+        return not any((every - {*box.nodes}) & wires.below(box.nodes[0]) for box in group)
 
     def _staged(self, group: list[Box]) -> bool:
         """Whether what comes of boxes is chosen from, and then computed on with weights."""

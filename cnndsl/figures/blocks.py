@@ -147,8 +147,10 @@ def arranged(
         # Blocks that are called once are closed too, where the page has no room for them;
         # backbones and necks last.
         for pyramids in (True, False):
+            if not pyramids and not found.over:
+                break
             tighter = plan(network, closed=True, pyramids=pyramids, variants=variants)
-            if len(tighter.frames) > len(planned.frames) and (pyramids or found.over > 0):
+            if len(tighter.frames) > len(planned.frames):
                 found, planned = min(found, paged(tighter), key=_bad), tighter
     if detail != "full" and not given and _misses(found, opened):
         found = paged(first, closing=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cnndsl.ops import words
 from cnndsl.ops.words import listed, spoken
@@ -82,6 +83,7 @@ def count_text(number: int) -> str:
     return str(number)
 
 
+@lru_cache(maxsize=4096)
 def clean(text: str) -> str:
     """Without line ends, control characters and marks that turn the direction of text."""
     kept = (" " if c in "\n\r\t" else c for c in text)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import inf
 
 Size = tuple[float, float]
 """Width and height."""
@@ -107,8 +109,8 @@ def _around(main: Size, insets: Sequence[Size], widest: float, tallest: float) -
     for beside in range(len(insets) + 1):
         high = max(main[1], *(height for _, height in insets[:beside]), 0.0)
         steps = range(STEPS + 1 if beside == len(insets) else 1)
-        every = (columns(insets[:beside], high * (1 + step / 8)) for step in steps)
-        found += [_page(main, one, insets[beside:], widest) for one in dict.fromkeys(every)]
+        every = _growing(insets[:beside], (high * (1 + step / 8) for step in steps))
+        found += [_page(main, one, insets[beside:], widest) for one in every]
     return min(found, key=lambda page: _badness(page, widest, tallest))
 
 
@@ -129,6 +131,22 @@ def columns(insets: Sequence[Size], height: float) -> Packed:
         used = max(used, y + high)
         y += high + GAP
     return Packed(tuple(places), x + wide, used)
+
+
+def _growing(insets: Sequence[Size], heights: Iterable[float]) -> Iterator[Packed]:
+    """Their columns in each of some growing heights, without those that are the same again."""
+    least = 0.0
+    for height in heights:
+        if height >= least:
+            found = columns(insets, height)
+            yield found
+            both = pairwise(zip(insets, found.places, strict=True))
+            feet = [
+                y + high + GAP + then
+                for ((_, high), (_, y)), ((_, then), (_, top)) in both
+                if not top
+            ]
+            least = min(feet, default=inf)
 
 
 def _page(main: Size, right: Packed, rest: Sequence[Size], widest: float) -> Packed:
@@ -157,8 +175,6 @@ def _below(insets: Sequence[Size], room: float) -> Packed:
     """Columns in some width, as low as can be."""
     tall = max(height for _, height in insets)
     whole = sum(height + GAP for _, height in insets)
-    for step in range(4 * STEPS + 1):
-        found = columns(insets, tall + (whole - tall) * step / (4 * STEPS))
-        if found.width <= room:
-            return found
-    return columns(insets, whole)
+    heights = (tall + (whole - tall) * n / (4 * STEPS) for n in range(4 * STEPS + 1))
+    found = (one for one in _growing(insets, heights) if one.width <= room)
+    return next(found, columns(insets, whole))

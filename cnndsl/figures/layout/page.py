@@ -559,20 +559,16 @@ def _arrange(done: Page, room: tuple[float, float]) -> None:
     sizes = [(panel.width, panel.height) for panel in done.insets]
     whole = space(main)
     holes = holes_in(main, room) if sizes else []
-    lanes = [hole for hole in holes if hole.banded]
-    found = packed(whole, sizes, lanes, room)
-    used = [] if found.hole is None else [lanes[found.hole]]
-    if done.full:
-        stow = stowed(whole, [[size] for size in sizes], holes, room)
-        if stow is not None:
-            found = stow.packed
-            put = zip(found.places, sizes, strict=True)
-            within = [[h for h in holes if Hole(*at, *size).within(h)] for at, size in put]
-            used = [
-                min(some, key=lambda h: (h.banded, h.width * h.height))
-                for some in within
-                if some
-            ]
+    stow = stowed(whole, [[size] for size in sizes], holes, room) if done.full else None
+    if stow is None:
+        lanes = [hole for hole in holes if hole.banded]
+        found = packed(whole, sizes, lanes, room)
+        used = [] if found.hole is None else [lanes[found.hole]]
+    else:
+        found = stow.packed
+        put = [Hole(*at, *size) for at, size in zip(found.places, sizes, strict=True)]
+        within = [[hole for hole in holes if one.within(hole)] for one in put]
+        used = [min(h, key=lambda h: (h.banded, h.width * h.height)) for h in within if h]
     used = [one.moved(-main.x, -main.y) for one in dict.fromkeys(used) if one.banded]
     for hole in used:
         done.bands = [trimmed(band, hole, main.piece, done.gutter) for band in done.bands]

@@ -33,9 +33,10 @@ EAGER, LARGE, HUGE = 4.0, 2_000_000, 1_000_000_000
 """With so many edges, times places, a way may cost four times what the cheapest does, or
 sixteen times: else a picture with nothing folded would take minutes."""
 PATIENCE = 10_000
-"""After so many places the search goes for its end, and after as many again more so."""
-POCKET = PATIENCE // 5
-"""An end that can be reached from fewer places than these is shut in: a search that began
+"""After so many places the search goes for its end, and after as many again more so; after
+fewer where it hurries from the start."""
+POCKET = 5
+"""An end that can be reached from less than a fifth as many is shut in: a search that began
 among them would have seen each four times before its patience was over."""
 RIGHT, DOWN, LEFT, UP = range(4)
 TURNS = tuple((way, way + 1 & 3, way + 3 & 3) for way in range(4))
@@ -186,12 +187,13 @@ class Router:
         prices = _Prices(self, want.ends)
         turned = {state >> 2 for state in goals}
         seen, eager, settled = 0, self.eager, set[int]()
+        patience = int(PATIENCE / eager)
         while queue:
             _, cost, state = heapq.heappop(queue)
             seen += 1
-            if seen % PATIENCE == 0:
+            if seen % patience == 0:
                 eager *= EAGER
-                if seen == PATIENCE and self._shut(goals, prices):
+                if seen == patience and self._shut(goals, prices, patience // POCKET):
                     return None
             if cost > best[state] or state in settled:
                 continue
@@ -225,11 +227,11 @@ class Router:
                         heapq.heappush(queue, (then + left, then, to))
         return None
 
-    def _shut(self, goals: Collection[int], prices: _Prices) -> bool:
-        """Whether only few places lead to the end, and the search can reach none of them."""
+    def _shut(self, goals: Collection[int], prices: _Prices, few: int) -> bool:
+        """Whether only so `few` places lead to the end, and the search reaches none."""
         found = {state >> 2 for state in goals}
         queue = list(found)
-        while queue and len(found) < POCKET:
+        while queue and len(found) < few:
             place = queue.pop()
             for way, move in enumerate(self.moves):
                 before = place - move

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
+from cnndsl.figures.layout.cards import LEVELS
 from cnndsl.figures.layout.packing import APART, GAP, Hole, Size
 from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Piece
@@ -35,7 +36,7 @@ def space(main: Panel) -> Size:
     main.x = gutter + main.piece.left + (LIFT + 1 if aside else 0)
     main.x = max([main.x, *(gutter - band.left for band in main.bands)])
     tops = [*(band.top for band in main.bands), *(top for _, top, _, _ in main.piece.taken)]
-    slack = SLACK if main.cards.fine else 0.0
+    slack = SLACK if main.cards.narrow == LEVELS - 1 else 0.0
     main.y = max([edge, *(-top - slack for top in tops)])
     row = main.bands if main.cards.way.turning and not aside else ()
     right = main.x + max([main.piece.right, *(band.right for band in row)])

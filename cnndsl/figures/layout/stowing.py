@@ -62,10 +62,9 @@ def stowed(
     least = sum(min(w * h for w, h in sizes) for sizes in insets)
     if least > wide * tall - main[0] * main[1] + sum(h.width * h.height for h in holes):
         return None
-    found: list[Stowed] = []
-    for one in _tries(main, insets, free):
-        if one.packed.height <= tall:
-            found.append(one)
+    fits = [any(_fits(size, hole) for size in sizes for hole in free) for sizes in insets]
+    tries = _tries(main, insets, free) if all(fits) else ()
+    found = [one for one in tries if one.packed.height <= tall]
     return min(found, key=lambda one: (one.packed.height, one.packed.width), default=None)
 
 
@@ -82,6 +81,10 @@ def _tries(
             found = _stow(main, insets, free, turns, rank)
             if found is not None:
                 yield found
+
+
+def _fits(size: Size, hole: Hole) -> bool:
+    return size[0] <= hole.width and size[1] <= hole.height
 
 
 def _lowest(hole: Hole, size: Size) -> tuple[float, ...]:
@@ -112,7 +115,7 @@ def _stow(
             (rank(hole, size), hole, which)
             for which, size in enumerate(insets[n])
             for hole in free
-            if size[0] <= hole.width and size[1] <= hole.height
+            if _fits(size, hole)
         ]
         if not fits:
             return None

@@ -19,6 +19,7 @@ from cnndsl.figures.paint import Path as Line
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scale.page import PAGE, Look, scaled
 from cnndsl.figures.scale.solid import Law
+from cnndsl.figures.scale.stage import stage
 from cnndsl.figures.scale.volumes import Volume, volumes
 from cnndsl.figures.svg import svg
 from cnndsl.figures.terminal import terminal
@@ -61,7 +62,39 @@ def test_sides_follow_the_law_of_the_legend() -> None:
     vector = law.solid((4096,))
     assert (vector.width, vector.height) == (6, 6)
     assert vector.depth == pytest.approx(2 * 64)
-    assert "Height 10·√H, depth 10·√W, width 6 + 0.95·√C px" in law.words
+    assert "Height 10·√H, depth 10·√W, width 6 + 0.95·√C px" in law.words()
+
+
+ROWS = """
+model M: x[3, H=16, W=16] -> (y, z) {
+  rows: x -> conv(12, 3x3) -> rearrange("(a k) h w -> (h w a) k", a=3)
+  few: x -> conv(8, 4x4, stride=4, pad=valid) -> rearrange("c h w -> (h w) c")
+  y: few -> linear(5)
+  z: rows -> linear(7)
+}
+"""
+
+
+def test_rows_have_their_features_as_width_and_many_of_them_lie() -> None:
+    every = volumes(plan(loads(ROWS), repeats=False), stages=True)[0].values()
+    slabs = [slab for volume in every for slab in volume.slabs if slab.rows]
+    assert {tuple(map(int, slab.shape)) for slab in slabs} >= {(5, 16), (7, 768)}
+    law = Law(height=10, longest=4)
+    stands, lies = (law.solid((7, n), rows=True) for n in (16, 768))
+    assert (stands.height, stands.width) == (40, lies.width)
+    assert lies.height == 6
+    assert lies.depth == pytest.approx(2 * math.sqrt(768))
+    assert "long lists lie along the depth" in " ".join(words(scaled(loads(ROWS))))
+    assert not stages("wavenet")[1].slabs[0].rows
+
+
+def test_an_arrow_ends_on_what_lies_along_the_depth() -> None:
+    found = next(v for v in stages("vgg16") if v.name == "fc6")
+    made = stage(found, Law(), [])
+    first, (right, rise) = made.slabs[0].solid, made.law.slant
+    (x, _), back = made.entry, first.height / 2 / rise
+    assert x == pytest.approx(-back * right - 0.5)
+    assert back < first.depth / 2
 
 
 def test_a_stage_of_resnet_is_as_in_the_papers_table() -> None:

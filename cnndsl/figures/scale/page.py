@@ -161,12 +161,14 @@ def _arranged(
     path = longest(order, edges)
     widest, tallest = room
     slabs = [slab for volume in found.values() for slab in volume.slabs]
-    side = max([1.0, *(float(n) ** 0.5 for slab in slabs for n in slab.shape[1:][-2:])])
+    maps = [slab for slab in slabs if not slab.rows] or slabs
+    side = max([1.0, *(float(n) ** 0.5 for slab in maps for n in slab.shape[1:][-2:])])
 
     def law(scale: float, least: float = 1.0) -> Law:
         if look.unit is not None:
-            return Law(look.unit, min(look.unit / 10.6, 1.0), look.angle)
-        return Law(min(UNIT, TALLEST / side) * scale**0.5 * least, scale, look.angle)
+            return Law(look.unit, min(look.unit / 10.6, 1.0), look.angle, side)
+        unit = min(UNIT, TALLEST / side) * scale**0.5 * least
+        return Law(unit, scale, look.angle, side)
 
     def stages(scale: float, most: float) -> Stages:
         return {
@@ -414,7 +416,9 @@ class _Legend:
                 parts.append(Text(x + 19, y + 8, name, SMALL, "grey"))
                 x += wide
             y += 12
-        words = f"{law.words} {TIME}" if time else law.words
+        every = [slab for slabs in self.kinds.values() for slab in slabs]
+        words = law.words(rows=any(slab.rows and law.lies(slab.shape) for slab in every))
+        words += f" {TIME}" if time else ""
         for line in font.lines(words, SMALL, width):
             y += 11
             parts.append(Text(0, y, line, SMALL, "faint"))

@@ -16,6 +16,7 @@ from cnndsl.ops.words import Words
 WEIGHTY = {Family.CONV, Family.DEPTHWISE, Family.LINEAR}
 OPENED = WEIGHTY | {Family.POOL, Family.UPSAMPLE}
 """What the chain of a small block consists of, beside what leaves its input as it is."""
+SLIDING = {Family.CONV, Family.DEPTHWISE, Family.POOL, Family.UPSAMPLE}
 QUIET = {Family.NORM, Family.REGULARIZE}
 JOINS = {Family.CONCAT, Family.ADD, Family.MATMUL}
 THIN = {Family.POOL, Family.ADD, Family.MATMUL, Family.ACTIVATION, Family.INPUT}
@@ -45,6 +46,8 @@ class Slab:
     """The window of a convolution, along each axis."""
     joined: tuple[str, int] | None = None
     """The concat that it is a part of, and how many channels that makes."""
+    rows: bool = False
+    """Whether its length is a number of rows, each with so many channels."""
 
     @property
     def thin(self) -> bool:
@@ -64,8 +67,13 @@ class Maker:
     network: Network
     scene: Scene
     shapes: dict[str, Shape]
+    """Of each box, the channels first."""
     owner: dict[str, str]
     """The stage of each box, by the keys of both."""
+    rows: set[str]
+    """The layers that make rows."""
+    turned: set[str]
+    """The boxes that make rows."""
     tails: dict[str, list[str]] = field(default_factory=dict)
     heads: dict[str, list[str]] = field(default_factory=dict)
     carried: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -91,7 +99,7 @@ class Maker:
             found = self._segment(segment, inside, found)
         if not found:
             last = list(inside.values())[-1]
-            found = [Slab(tuple(last.nodes), self.shapes[last.key], last.family, "")]
+            found = [replace(self._slab(last), words="")]
         return folded(found)
 
     def _segments(self, held: list[Box]) -> list[list[Box]]:
@@ -154,7 +162,12 @@ class Maker:
                     box = None
             if box is None:
                 copy = Slab(
-                    nodes, self.shapes[tail], Family.CONCAT, "", copied=self.owner[source]
+                    nodes,
+                    self.shapes[tail],
+                    Family.CONCAT,
+                    "",
+                    copied=self.owner[source],
+                    rows=tail in self.turned,
                 )
                 copies.append(copy)
             elif box in segment:
@@ -193,7 +206,8 @@ class Maker:
     def _slab(self, box: Box) -> Slab:
         said = sayer(self.network)(box)
         words = clean(str(Words(said.title, said.small)))
-        return Slab(tuple(box.nodes), self.shapes[box.key], box.family, words)
+        shape, rows = self.shapes[box.key], box.key in self.turned
+        return Slab(tuple(box.nodes), shape, box.family, words, rows=rows)
 
     def _opened(self, box: Box) -> list[Slab]:
         """The layers of a block that is a short chain; nothing of any other."""
@@ -224,6 +238,7 @@ class Maker:
     def _with(self, done: list[Slab], name: str) -> list[Slab]:
         """The slabs with a further layer: it is a band, a slab, or no more than words."""
         op, shape = self.network.node(name).op, self.network.shapes[name][0]
+        shape = shape[::-1] if name in self.rows else shape
         last = done[-1] if done else None
         flat = op.family is Family.RESHAPE and not _plane(shape)
         if op.family in QUIET or op.each or flat:
@@ -237,7 +252,25 @@ class Maker:
         kernel = getattr(op, "kernel", None) if op.family in WEIGHTY else None
         window = tuple(map(int, kernel)) if isinstance(kernel, tuple) else ()
         words = clean(str(op.said()))
-        return [*done, Slab((name,), shape, op.family, words, kernel=window)]
+        rows = name in self.rows
+        return [*done, Slab((name,), shape, op.family, words, kernel=window, rows=rows)]
+
+
+def rows_of(network: Network) -> set[str]:
+    """The layers that make rows of channels: no window slides along the last of two axes."""
+    along: set[str] = set()
+    found: set[str] = set()
+    for node in network:
+        shapes, family = network.shapes, node.op.family
+        if len(shapes[node.name][0]) != 2:
+            continue
+        heads = [network.node(head).op.family for head in network.wires.readers(node.name)]
+        slides = [family, *(heads if family is Family.INPUT else ())]
+        tails = [tail for tail, _ in network.operands(node.name) if tail in along]
+        same = [t for t in tails if shapes[t][0][-1] == shapes[node.name][0][-1]]
+        goes_on = same if family is Family.RESHAPE else tails
+        (along if goes_on or {*slides} & SLIDING else found).add(node.name)
+    return found
 
 
 def said_of(network: Network, box: Box) -> str:

@@ -111,9 +111,10 @@ class Stage:
 
     @property
     def entry(self) -> Point:
-        """Where what it reads comes in: its first front, on the axis."""
-        first = self.slabs[0]
-        return first.x - first.solid.depth / 2 * self.law.slant[0] - 0.5, 0.0
+        """Where what it reads comes in: its first front, or where its top meets the axis."""
+        first, (right, rise) = self.slabs[0], self.law.slant
+        ahead = min(first.solid.depth * rise, first.solid.height) / 2
+        return first.x - ahead * right / rise - 0.5, 0.0
 
     def top(self, source: str = "", aside: float = 0.0) -> Point:
         """On its top: of the slab that is a copy of a source, of the last one for none."""
@@ -142,7 +143,7 @@ def stage(volume: Volume, law: Law, said: Sequence[str], *, most: float = 84.0) 
     """A stage; what computes it is said in lines that are no wider than its name and it."""
     slabs, x = [], 0.0
     for slab in volume.slabs:
-        solid = law.solid(slab.shape, thin=slab.thin)
+        solid = law.solid(slab.shape, thin=slab.thin, rows=slab.rows)
         slabs.append(Placed(slab, solid, x))
         x += solid.width
     pools = []

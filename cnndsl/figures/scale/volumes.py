@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cnndsl.figures.layout.strides import leaving, strides
 from cnndsl.figures.scale.paths import in_order
-from cnndsl.figures.scale.slabs import Maker, Slab, said_of
+from cnndsl.figures.scale.slabs import Maker, Slab, rows_of, said_of
 from cnndsl.figures.scene import Box, Edge, Frame, Item, Plan, Scene, boxes
 from cnndsl.figures.text import clean
 from cnndsl.figures.titles import title_of
@@ -97,8 +97,11 @@ def volumes(planned: Plan, *, stages: bool) -> tuple[dict[str, Volume], Scene]:
     groups: dict[str, list[Box]] = {b.key: [] for b in scene.boxes() if owner[b.key] == b.key}
     for box in scene.boxes():
         groups[owner[box.key]].append(box)
-    shapes = {key: tensor.shape for key, tensor in leaving(network, scene).items()}
-    make = Maker(network, scene, shapes, owner)
+    leaves, rows = leaving(network, scene), rows_of(network)
+    shapes = {key: tensor.shape for key, tensor in leaves.items()}
+    turned = {k for k, one in leaves.items() if one.node in rows and len(one.shape) == 2}
+    faced = {key: shape[::-1] if key in turned else shape for key, shape in shapes.items()}
+    make = Maker(network, scene, faced, owner, rows, turned)
     found = {key: _volume(network, key, held, shapes) for key, held in groups.items()}
     for volume in found.values():
         volume.slabs = make(volume.boxes)

@@ -62,7 +62,7 @@ def test_sides_follow_the_law_of_the_legend() -> None:
     vector = law.solid((4096,))
     assert (vector.width, vector.height) == (6, 6)
     assert vector.depth == pytest.approx(2 * 64)
-    assert "Height 10·√H, depth 10·√W, width 6 + 0.95·√C px" in law.words()
+    assert "Height 10·√H, depth 10·√W, width 6 + 0.95·√C px" in law.words
 
 
 ROWS = """
@@ -75,16 +75,16 @@ model M: x[3, H=16, W=16] -> (y, z) {
 """
 
 
-def test_rows_have_their_features_as_width_and_many_of_them_lie() -> None:
+def test_rows_have_their_features_as_width_and_lie_where_they_are_many() -> None:
     every = volumes(plan(loads(ROWS), repeats=False), stages=True)[0].values()
     slabs = [slab for volume in every for slab in volume.slabs if slab.rows]
     assert {tuple(map(int, slab.shape)) for slab in slabs} >= {(5, 16), (7, 768)}
-    law = Law(height=10, longest=4)
-    stands, lies = (law.solid((7, n), rows=True) for n in (16, 768))
+    stands = Law(height=10).solid((7, 16), rows=True)
+    lies = Law(height=10, lying=True).solid((7, 768), rows=True)
     assert (stands.height, stands.width) == (40, lies.width)
     assert lies.height == 6
     assert lies.depth == pytest.approx(2 * math.sqrt(768))
-    assert "long lists lie along the depth" in " ".join(words(scaled(loads(ROWS))))
+    assert "vectors and rows lie along the depth" in " ".join(words(scaled(loads(ROWS))))
     assert not stages("wavenet")[1].slabs[0].rows
 
 
@@ -213,6 +213,15 @@ def test_every_layer_stands_in_one_stage_and_the_page_holds_them(name: str) -> N
     assert found.width <= PAGE[0] + 1
     assert found.height <= PAGE[1] + 1
     assert min(part.size for part in leaves(found.parts) if isinstance(part, Text)) >= 8
+
+
+@pytest.mark.parametrize(
+    "name", ["retinanet_resnet50_fpn", "ssdlite320_mobilenetv3", "yolov5s"]
+)
+def test_where_all_blocks_are_open_a_page_leaves_out_words_before_it_grows(name: str) -> None:
+    found = scaled(network(name), detail="full")
+    assert found.width <= PAGE[0] + 1
+    assert found.height <= PAGE[1] + 1
 
 
 @pytest.mark.parametrize("name", ["resnet50", "unet", "fpn_resnet50", "yolov3", "unetpp"])

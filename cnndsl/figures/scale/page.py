@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -99,10 +99,11 @@ def scaled(
     look = look or Look()
     planned = drawable(plan(network, folding=detail != "full", repeats=False))
     found, scene = volumes(planned, stages=detail != "blocks")
-    legend = _Legend([slab for v in found.values() for slab in v.slabs + v.pools])
+    slabs = [slab for volume in found.values() for slab in volume.slabs + volume.pools]
+    legend = _Legend(slabs)
     heat = Heat(network, metric) if metric else None
     if heat:
-        heat.spread([slab.nodes for v in found.values() for slab in v.slabs + v.pools])
+        heat.spread([slab.nodes for slab in slabs])
     tell = Teller(network)
 
     def foot(law: Law, wide: float) -> list[Part]:
@@ -113,8 +114,10 @@ def scaled(
         return parts
 
     room = look.widest - 2 * MARGIN
-    taken = OVER + extent(foot(Law(), room))[1] + 2 * MARGIN
-    shelf = _arranged(scene, found, look, legend, (room, look.tallest - taken))
+    around = OVER + 2 * MARGIN
+    usual = foot(Law(lying=any(slab.rows for slab in slabs)), room)
+    left = look.tallest - around - extent(usual)[1]
+    shelf = _arranged(scene, found, look, legend, (room, left))
     wires: list[Part] = [
         Group(
             (Path(tuple((x + MARGIN, y + MARGIN) for x, y in line), arrow=True, stroke=1.1),),
@@ -133,6 +136,8 @@ def scaled(
     parts: list[Part] = [*groups, *wires]
     law = next(iter(shelf.stages.values())).law
     below = foot(law, max(shelf.width, min(room, 320.0)))
+    if shelf.height + around + extent(below)[1] > look.tallest:
+        below = foot(law, max(shelf.width, room))
     parts += [shifted(part, MARGIN, MARGIN + shelf.height + OVER) for part in below]
     right, bottom = extent(parts)
     return Picture(
@@ -163,18 +168,19 @@ def _arranged(
     slabs = [slab for volume in found.values() for slab in volume.slabs]
     maps = [slab for slab in slabs if not slab.rows] or slabs
     side = max([1.0, *(float(n) ** 0.5 for slab in maps for n in slab.shape[1:][-2:])])
+    lying = any(slab.rows and int(slab.shape[-1]) > side**2 for slab in slabs)
 
     def law(scale: float, least: float = 1.0) -> Law:
         if look.unit is not None:
-            return Law(look.unit, min(look.unit / 10.6, 1.0), look.angle, side)
+            return Law(look.unit, min(look.unit / 10.6, 1.0), look.angle, lying)
         unit = min(UNIT, TALLEST / side) * scale**0.5 * least
-        return Law(unit, scale, look.angle, side)
+        return Law(unit, scale, look.angle, lying)
+
+    said = {key: legend.unsaid(volume) for key, volume in found.items()}
 
     def stages(scale: float, most: float) -> Stages:
-        return {
-            key: stage(volume, law(scale), legend.unsaid(volume), most=most)
-            for key, volume in found.items()
-        }
+        every = law(scale)
+        return {key: stage(v, every, said[key], most=most) for key, v in found.items()}
 
     def fits(shelf: Shelf) -> bool:
         return shelf.width <= widest and shelf.height <= tallest
@@ -183,17 +189,38 @@ def _arranged(
         made = stages(scale, LONG if len(order) < MANY else SHORT)
         return in_rows(broken(order, made, count), made, edges)
 
-    def fitted(count: int, place: int) -> bool:
-        return fits(at(count, scales[place]))
-
     scales = SCALES if look.unit is None else (1.0,)
     if len(path) < len(found) and (below := hung(path, edges, order)):
         for scale in scales[:HANGING:2]:
             shelf = hanging(path, below, edges, stages(scale, SHORT))
             if fits(shelf) and apart(path, below, shelf):
                 return shelf
+    best = _largest(at, scales, len(order), (widest, tallest))
+    if not fits(best):
+        # With no more than their names they may fit.
+        said |= {key: [] for key, volume in found.items() if volume.name}
+        brief = _largest(at, scales, len(order), (widest, tallest))
+        best = brief if fits(brief) else best
+    return best
+
+
+def _largest(
+    at: Callable[[int, float], Shelf],
+    scales: Sequence[float],
+    most: int,
+    room: tuple[float, float],
+) -> Shelf:
+    """The rows, `most` at most, that fit at the largest scale; `at` a number and a scale."""
+    widest, tallest = room
+
+    def fits(shelf: Shelf) -> bool:
+        return shelf.width <= widest and shelf.height <= tallest
+
+    def fitted(count: int, place: int) -> bool:
+        return fits(at(count, scales[place]))
+
     best: tuple[float, Shelf] | None = None
-    for count in range(1, len(order) + 1):
+    for count in range(1, most + 1):
         place, shelf = len(scales) - 1, at(count, scales[-1])
         if fits(shelf):
             # The larger, the wider and higher: the largest that fits is found by halving.
@@ -416,9 +443,7 @@ class _Legend:
                 parts.append(Text(x + 19, y + 8, name, SMALL, "grey"))
                 x += wide
             y += 12
-        every = [slab for slabs in self.kinds.values() for slab in slabs]
-        words = law.words(rows=any(slab.rows and law.lies(slab.shape) for slab in every))
-        words += f" {TIME}" if time else ""
+        words = f"{law.words} {TIME}" if time else law.words
         for line in font.lines(words, SMALL, width):
             y += 11
             parts.append(Text(0, y, line, SMALL, "faint"))

@@ -27,8 +27,8 @@ class Law:
     height: float = UNIT
     width: float = 1.0
     angle: float = ANGLE
-    longest: float = math.inf
-    """The root of the largest map's side: more rows than that side lie along the depth."""
+    lying: bool = False
+    """Whether rows lie along the depth: there are more than the largest map is high."""
 
     @property
     def slant(self) -> Point:
@@ -36,26 +36,23 @@ class Law:
         turn = math.radians(self.angle)
         return FORESHORTENED * math.cos(turn), FORESHORTENED * math.sin(turn)
 
-    def lies(self, rows: Shape) -> bool:
-        """Whether there are too many rows to stand."""
-        return math.sqrt(rows[-1]) > self.longest
-
-    def words(self, *, rows: bool = False) -> str:
-        """The scale as the legend states it; `rows` says whether some lie."""
+    @property
+    def words(self) -> str:
+        """The scale as the legend states it."""
         root, least, channel = (
             f"{n:.2g}" if n < 10 else f"{n:.3g}"
             for n in (self.height, LEAST * self.width, CHANNEL * self.width)
         )
         return (
             f"Height {root}·√H, depth {root}·√W, width {least} + {channel}·√C px; "
-            f"vectors{' and long lists' if rows else ''} lie along the depth. "
+            f"vectors{' and rows' if self.lying else ''} lie along the depth. "
             "Layers without weights are thin."
         )
 
     def solid(self, shape: Shape, *, thin: bool = False, rows: bool = False) -> Solid:
         """The volume of a shape: channels, then a plane, a length, or nothing more.
 
-        Many `rows` lie, as vectors do.
+        `rows` may lie, as vectors do.
         """
         sizes = [int(size) for size in shape] or [1]
         plane = sizes[1:][-2:]
@@ -64,7 +61,7 @@ class Law:
         wide = (LEAST + CHANNEL * math.sqrt(sizes[0])) * self.width
         if thin:
             wide = THIN * self.width
-        lies = rows and self.lies(shape)
+        lies = rows and self.lying
         if lies or not plane or plane == [1, 1]:
             side = LEAST * max(self.width, 0.6)
             long = 0.2 * min(self.height, 10.6) * math.sqrt(plane[0] if lies else sizes[0])

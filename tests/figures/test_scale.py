@@ -18,6 +18,7 @@ from cnndsl.figures.paint import Group, Picture, Polygon, Text, leaves
 from cnndsl.figures.paint import Path as Line
 from cnndsl.figures.plan import plan
 from cnndsl.figures.scale.page import PAGE, Look, scaled
+from cnndsl.figures.scale.slabs import rows_of
 from cnndsl.figures.scale.solid import Law
 from cnndsl.figures.scale.stage import stage
 from cnndsl.figures.scale.volumes import Volume, volumes
@@ -86,6 +87,15 @@ def test_rows_have_their_features_as_width_and_lie_where_they_are_many() -> None
     assert lies.depth == pytest.approx(2 * math.sqrt(768))
     assert "vectors and rows lie along the depth" in " ".join(words(scaled(loads(ROWS))))
     assert not stages("wavenet")[1].slabs[0].rows
+
+
+def test_a_map_flattened_behind_its_channels_is_no_rows() -> None:
+    network = loads("""
+model M: x[3, H=16, W=16] -> y {
+  y: x -> conv(12, 3x3) -> rearrange("c h w -> c (h w)") -> softmax(1)
+}
+""")
+    assert not rows_of(network)
 
 
 def test_an_arrow_ends_on_what_lies_along_the_depth() -> None:

@@ -257,20 +257,23 @@ class Maker:
 
 
 def rows_of(network: Network) -> set[str]:
-    """The layers that make rows of channels: no window slides along the last of two axes."""
-    along: set[str] = set()
-    found: set[str] = set()
+    """The layers that make rows of channels: two axes, of which the first is not channels.
+
+    It is where a window slides along the other, and where a map is flattened behind it.
+    """
+    shapes, along = network.shapes, set[str]()
     for node in network:
-        shapes, family = network.shapes, node.op.family
         if len(shapes[node.name][0]) != 2:
             continue
-        heads = [network.node(head).op.family for head in network.wires.readers(node.name)]
-        slides = [family, *(heads if family is Family.INPUT else ())]
-        tails = [tail for tail, _ in network.operands(node.name) if tail in along]
-        same = [t for t in tails if shapes[t][0][-1] == shapes[node.name][0][-1]]
-        goes_on = same if family is Family.RESHAPE else tails
-        (along if goes_on or {*slides} & SLIDING else found).add(node.name)
-    return found
+        tails = [tail for tail, _ in network.operands(node.name)]
+        known = any(tail in along for tail in tails)
+        if node.op.family is Family.RESHAPE:
+            axes = node.op.reads(*network.input_shapes(node.name))[0].axes
+            known = (0, 0) in axes[0] and (known or len(shapes[tails[0]][0]) > 2)
+        if known or node.op.family in SLIDING:
+            # What nothing is made of, an input or learned, is as what reads it.
+            along |= {node.name, *(tail for tail in tails if not network.operands(tail))}
+    return {node.name for node in network if len(shapes[node.name][0]) == 2} - along
 
 
 def said_of(network: Network, box: Box) -> str:

@@ -48,7 +48,8 @@ def planned(name: str) -> Plan:
 def placed(name: str, detail: str = "blocks") -> Page:
     """The page with no more closed than is folded: the one that is drawn, if that is so."""
     found = shown(name, detail)
-    if detail == "full" or len(found.plan.frames) == len(planned(name).frames):
+    same = not found.closed and len(found.plan.frames) == len(planned(name).frames)
+    if detail == "full" or same:
         return found
     return page(planned(name), insets=detail != "stages")
 

@@ -6,13 +6,14 @@ import pytest
 
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.counting import MOST, counted
+from cnndsl.figures.layout.page import page
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Text, leaves
 from cnndsl.figures.plan import plan
 from cnndsl.figures.values import Table
 from cnndsl.files import shipped
 from cnndsl.network import loads
-from tests.figures.geometry import network, paged
+from tests.figures.geometry import network, paged, planned
 
 ZOO = sorted(shipped())
 
@@ -65,10 +66,10 @@ def test_the_variants_are_all_calls_and_no_two_rows_are_one(name: str) -> None:
 def test_a_table_of_variants_makes_no_page_higher(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = arranged(network(name))
+    found = page(planned(name))
     assert any(panel.counts for panel in found.insets) == (name != "resnet50")
     monkeypatch.setattr("cnndsl.figures.layout.page.counted", lambda *_: None)
-    without = arranged(network(name))
+    without = page(planned(name))
     assert not any(panel.counts for panel in without.insets)
     assert found.height <= without.height
     assert found.over <= without.over

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import chain, combinations, pairwise
+from itertools import combinations, pairwise
 from math import dist
 
 import pytest
@@ -125,7 +125,7 @@ def test_insets_stand_apart(name: str) -> None:
 
 
 def test_an_inset_stands_where_no_lane_has_anything() -> None:
-    found = arranged(network("ssd300_vgg16"), widest=2000, tallest=2000)
+    found = placed("ssd300_vgg16")
     inside = [panel for panel in found.insets if panel.y < found.main.piece.height / 2]
     assert inside
     assert found.main.bands[0].right > found.bands[0].right
@@ -697,7 +697,7 @@ def test_a_block_of_several_levels_stands_over_their_lanes() -> None:
     ("name", "named", "count"), [("efficientdet_d0", True, 5), ("hrnet_w18", False, 9)]
 )
 def test_each_size_of_a_tall_box_stands_on_its_line(name: str, named: bool, count: int) -> None:
-    panel = shown(name).main
+    panel = placed(name).main
     tall = [spot for spot in panel.piece.spots if spot.box.key in panel.cards.spans]
     words = [mark for mark in panel.piece.marks if isinstance(mark, Text)]
     sizes = [word for word in words if "×" in word.text]
@@ -1038,7 +1038,7 @@ def test_a_level_that_is_summed_up_twice_is_no_fan() -> None:
 
 
 def test_a_level_that_is_read_twice_has_two_names() -> None:
-    found = shown("efficientdet_d0")
+    found = arranged(network("efficientdet_d0"), widest=3 * PAGE[0], tallest=3 * PAGE[1])
     (piece,) = (p.piece for p in found.insets if p.frame and p.frame.title == "BiFPN")
     ports = [s.box for s in piece.spots if s.box.signature == ("in", "p4")]
     assert len(ports) == 2

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cnndsl.figures.layout.packing import APART, GAP, Hole, Packed, Size
+from cnndsl.figures.layout.packing import Hole, Packed, Size
 
+APART, GAP = 14.0, 10.0
+"""Between the main picture and its insets, and between insets: a full page has less room."""
 Order = Callable[[Size], float]
 ORDERS: tuple[Order, ...] = (
     lambda size: 0.0,
@@ -88,8 +90,8 @@ def _fits(size: Size, hole: Hole) -> bool:
 
 
 def _lowest(hole: Hole, size: Size) -> tuple[float, ...]:
-    """Prefers where the inset's foot is highest."""
-    return (hole.top + size[1], hole.left)
+    """Prefers where the inset's foot is highest, then the narrowest."""
+    return (hole.top + size[1], hole.left, size[0])
 
 
 def _tightest(hole: Hole, size: Size) -> tuple[float, ...]:

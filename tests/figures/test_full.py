@@ -9,6 +9,7 @@ import pytest
 from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.page import Page
+from cnndsl.figures.layout.panel import INSET_PAD
 from cnndsl.figures.layout.piece import Piece
 from cnndsl.figures.layout.spaces import trimmed
 from cnndsl.figures.layout.stowing import freed, stowed
@@ -59,6 +60,27 @@ def test_an_inset_stands_in_the_way_that_fits_its_hole() -> None:
     assert found.sizes == (1,)
     assert found.packed.places == ((60.0, 0.0),)
     assert stowed((200.0, 100.0), [[(50.0, 90.0)]], [hole], (200.0, 110.0)) is None
+
+
+def test_of_two_sizes_as_high_an_inset_has_the_narrower() -> None:
+    sizes = [[(300.0, 200.0), (150.0, 200.0)], [(140.0, 90.0)]]
+    found = stowed((100.0, 200.0), sizes, [], (414.0, 200.0))
+    assert found is not None
+    assert found.sizes == (1, 0)
+
+
+def test_any_inset_may_be_placed_first() -> None:
+    # The largest and highest would take the place beside the picture, and the widest below.
+    sizes = [[(110.0, 150.0)], [(150.0, 80.0)], [(50.0, 100.0)]]
+    assert stowed((100.0, 100.0), sizes, [], (320.0, 200.0)) is not None
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18", "ssdlite320_mobilenetv3", "yolov8n"])
+def test_every_inset_stands_within_the_margins(name: str) -> None:
+    page = paged(name)
+    for panel in page.insets:
+        assert panel.x - panel.piece.left - INSET_PAD >= -0.01
+        assert panel.x - panel.piece.left - INSET_PAD + panel.width <= page.width + 0.01
 
 
 def test_a_lane_ends_beside_the_nearest_of_two_holes_in_both_orders() -> None:

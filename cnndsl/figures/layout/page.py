@@ -34,7 +34,7 @@ SMALLEST = 3
 """So many kinds of layout are tried again with blocks closed."""
 TRIES = 2
 """So many layouts that may fit a page are drawn with their edges."""
-ROUNDS = 8
+ROUNDS = 16
 """How often another layout is tried where one is larger with its edges than without."""
 COLUMNS, BOX = 6, 60.0
 TURNED, BESIDE = 20.0, 24.0

@@ -10,7 +10,7 @@ from cnndsl.figures.layout.cards import LEVELS
 from cnndsl.figures.layout.packing import APART, GAP, Hole, Size
 from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Piece
-from cnndsl.figures.layout.stowing import freed
+from cnndsl.figures.layout.stowing import APART, freed
 from cnndsl.figures.layout.wrapping import LIFT
 
 GUTTER = 28.0

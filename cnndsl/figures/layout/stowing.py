@@ -16,7 +16,9 @@ ORDERS: tuple[Order, ...] = (
     lambda size: -size[1],
     lambda size: -size[0],
 )
-"""The orders in which insets are placed: as written, or the largest, highest, widest first."""
+"""The orders in which insets are placed: as written, or the largest, highest, widest first.
+
+So is each, before the others by their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,11 @@ def _tries(
     main: Size, insets: Sequence[Sequence[Size]], free: Sequence[Hole]
 ) -> Iterator[Stowed]:
     done = set[tuple[int, ...]]()
-    for order in ORDERS:
-        turns = sorted(range(len(insets)), key=lambda n: min(map(order, insets[n])))
+    numbers = range(len(insets))
+    orders = [sorted(numbers, key=lambda n: min(map(order, insets[n]))) for order in ORDERS]
+    largest = orders[1]
+    orders += [[one, *(n for n in largest if n != one)] for one in largest[1:]]
+    for turns in orders:
         if tuple(turns) in done:
             continue
         done.add(tuple(turns))

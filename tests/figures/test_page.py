@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cnndsl import loads
 from cnndsl.cli import cli
 from cnndsl.figures.blocks import arranged
+from cnndsl.figures.layout.cards import Way
+from cnndsl.figures.layout.page import NEAR
+from cnndsl.figures.layout.panel import WHOLE, Panel
+from cnndsl.figures.plan import plan
+from cnndsl.graph import Network
+from cnndsl.ops.facts import Family
 from tests.figures.geometry import PAGE, network, placed, shown
 from tests.figures.test_layout import ZOO
+
+CONV = Family.CONV
 
 
 @pytest.mark.parametrize("detail", ["stages", "blocks"])
@@ -43,6 +52,44 @@ def test_no_block_is_opened_that_nothing_shows() -> None:
         scenes = [found.main.scene, *(panel.scene for panel in found.insets)]
         seen = {id(box.frame) for scene in scenes for box in scene.boxes()}
         assert all(id(panel.frame) in seen for panel in found.insets)
+
+
+def high(more: str) -> Network:
+    """Six lanes of three boxes, with `more` in the last, and a step up."""
+    lane = "maxpool(2) -> conv(16, 3x3) -> conv(16, 3x3)"
+    lanes = "\n".join(f"  c{n}: {lane}" for n in range(1, 6))
+    return loads(f"""
+model M: x[3, H=1024, W=1024] -> y {{
+  c0: x -> conv(8, 3x3)
+{lanes}
+  d: conv(16, 3x3){more}
+  u: upsample(2)
+  y: concat {{ u; c4 }} -> conv(4, 3x3)
+}}
+""")
+
+
+def test_what_a_page_nearly_holds_is_as_small_as_can_be() -> None:
+    step = " -> relu -> conv(16, 5x5)"
+    near, far = arranged(high(step)), arranged(high(4 * step))
+    assert 0 < near.over < NEAR - 1 < far.over
+    assert near.main.cards.way.narrow > 0 == far.main.cards.way.narrow
+
+
+def test_where_room_is_shortest_boxes_are_lower_and_rows_of_a_mesh_closer() -> None:
+    scene = plan(network("nonlocal_resnet50"), closed=True)
+    frame = next(frame for frame in scene.frames if frame.name == "NonLocal")
+    assert frame.scene
+
+    def panel(narrow: int) -> Panel:
+        assert frame.scene
+        return Panel.of(scene, frame.scene, frame, None, Way(narrow), WHOLE)
+
+    some = [panel(narrow) for narrow in (0, 3, 4)]
+    lows = [min(s.height for s in one.piece.spots if s.box.family is CONV) for one in some]
+    assert lows == sorted(lows, reverse=True)
+    assert len({*lows}) == 3
+    assert some[2].piece.width < 0.9 * some[0].piece.width
 
 
 def test_what_stays_closed_is_said_with_what_opens_it(tmp_path: Path) -> None:

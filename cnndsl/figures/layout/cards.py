@@ -44,7 +44,9 @@ ROWS = 18.0
 """The height of a box of one line beside a table, whose rows are as high as the boxes."""
 CELLED = replace(FINE, title=8.0, bold=10.0)
 """In the cells of a matrix where room is shortest: as small as may be."""
-TYPES = (Type(), Type(), Type(), FINE, FINE, FINE)
+LOW = replace(FINE, bold=11.0, grey=9.5)
+"""Where room is shortest: lines nearer each other."""
+TYPES = (Type(), Type(), Type(), FINE, LOW, LOW)
 """By how narrow the page is: 8 pt titles, at last 7 pt."""
 LEVELS = len(TYPES)
 SHORT = (118.0, 100.0, 76.0, 200.0, 128.0, 62.0)
@@ -225,7 +227,7 @@ class Cards:
     @property
     def fine(self) -> bool:
         """Whether its text is as small as may be."""
-        return TYPES[self.narrow] is FINE
+        return TYPES[self.narrow].title < TITLE
 
     def __getitem__(self, box: Box) -> Card:
         """The card of a box."""

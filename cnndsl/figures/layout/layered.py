@@ -23,7 +23,7 @@ MORE, FEW, TRACK = 12.0, 4, 6.0
 SWEEPS = 4
 Leg = tuple[Line, Line, str]
 """From where an edge is led, and to where, and which tensor of its box it is."""
-JOG = 9.0
+JOG, AROUND = 9.0, 5.0
 _PASSAGE = Piece(3, 3, 0)
 """Room for an edge that passes a row."""
 
@@ -40,6 +40,8 @@ class _Node:
     below: list[str] = field(default_factory=list)
     links: list[list[Ends]] = field(default_factory=list)
     """The edges of its links to what stands below."""
+    side: float = 0.0
+    """The room beside it, to another's."""
     late: bool = False
     """It belongs to a chain from an input, and may move down."""
 
@@ -102,8 +104,8 @@ def layered(
     xs += [x for line in done.wires.values() for x, _ in line]
     middle = (min(xs) + max(xs)) / 2 if not (done.opening or done.closing) else 0.0
     shifted = done.moved(-middle, 0)
-    shifted.left = max(middle - min(xs), 0) + 6
-    shifted.right = max(max(xs) - middle, 0) + 12
+    shifted.left = max(middle - min(xs), 0) + AROUND
+    shifted.right = max(max(xs) - middle, 0) + AROUND
     return shifted
 
 
@@ -130,7 +132,8 @@ def _nodes(links: list[Link], leaves: dict[str, Piece], gap: float) -> dict[str,
     def node(key: str) -> _Node:
         if key not in nodes:
             empty = Piece(0, 0, 0)
-            nodes[key] = _Node(key, leaves.get(key, empty), late=key in late)
+            side = BESIDE * (0.75 if gap >= GAP else 0.5)
+            nodes[key] = _Node(key, leaves.get(key, empty), side=side, late=key in late)
         return nodes[key]
 
     every = [one for link in links for one in _apart(link)]
@@ -212,7 +215,9 @@ def _passed(rows: list[list[str]], nodes: dict[str, _Node]) -> list[list[str]]:
                 continue
             before = key
             for rank in between:
-                place = _Node(f"~{key}:{number}:{rank}", _PASSAGE, rank, above=[before])
+                place = _Node(
+                    f"~{key}:{number}:{rank}", _PASSAGE, rank, above=[before], side=node.side
+                )
                 nodes[place.key] = place
                 passing[rank].append(place.key)
                 nodes[before].below.append(place.key)
@@ -291,7 +296,8 @@ def _spread(row: list[str], wishes: list[float], nodes: dict[str, _Node]) -> Non
 
 
 def _room(one: str, two: str, nodes: dict[str, _Node]) -> float:
-    return nodes[one].piece.right + nodes[two].piece.left + BESIDE * 1.5
+    left, right = nodes[one], nodes[two]
+    return left.piece.right + left.side + right.side + right.piece.left
 
 
 def _touching(

@@ -265,7 +265,10 @@ def _sketches(
     if limited:
         yield min(_scored(plan, mains, [], room), key=_score), ()
         return
-    # Where no page holds it, it may as well have room: its edges cross the least then.
+    if scored[0].over <= NEAR:
+        yield scored[0], everything
+        return
+    # Where no page nearly holds it, it may as well have room: its edges cross the least then.
     usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
     yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), everything
 

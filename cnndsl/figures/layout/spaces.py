@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cnndsl.figures.layout.bands import CORNER, EDGE, WORDS, Band
 from cnndsl.figures.layout.cards import LEVELS
-from cnndsl.figures.layout.packing import APART, GAP, Hole, Size
+from cnndsl.figures.layout.packing import GAP, Hole, Size
 from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Piece
 from cnndsl.figures.layout.stowing import APART, freed

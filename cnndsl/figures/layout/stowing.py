@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cnndsl.figures.layout.packing import Hole, Packed, Size
 
-APART, GAP = 14.0, 10.0
+APART = GAP = 10.0
 """Between the main picture and its insets, and between insets: a full page has less room."""
 Order = Callable[[Size], float]
 ORDERS: tuple[Order, ...] = (

@@ -130,7 +130,7 @@ def _labelled(parts: list[Part], number: int, whole: str) -> _Labelled | None:
 
 def _struck(text: Text, lines: Iterator[Rect]) -> bool:
     """Whether a line runs through a text."""
-    left, top, right, foot = _bounds(text)
+    left, top, right, foot = bounds(text)
     return any(
         left < rect[2] and rect[0] < right and top < rect[3] and rect[1] < foot
         for rect in lines

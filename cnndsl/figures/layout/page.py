@@ -11,7 +11,7 @@ from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
 from cnndsl.figures.counting import counted
 from cnndsl.figures.layout.bands import Band
-from cnndsl.figures.layout.cards import LEVELS, Way
+from cnndsl.figures.layout.cards import LEVELS, TYPES, Way
 from cnndsl.figures.layout.ledger import ledgers, without_costs
 from cnndsl.figures.layout.opening import Worth
 from cnndsl.figures.layout.packing import Hole, packed
@@ -532,8 +532,14 @@ def _ways(
         return [down, down]
     if down.piece.laned and planar(plan.network, scene):
         return [down, panel(Way(narrow, flat=True, drawn=False))]
-    turned = Way(narrow, turning=True, drawn=False)
-    found = [down, panel(turned, Cut(room[0] - 2 * down.pad - TURNED))]
+    row = Cut(room[0] - 2 * down.pad - TURNED)
+    turned = panel(Way(narrow, turning=True, drawn=False), row)
+    for less in range(narrow + 1, LEVELS if turned.piece.folds else 0):
+        # Where narrower boxes with text as large stand in one row, it is not broken.
+        if TYPES[less] == TYPES[narrow] and turned.piece.folds:
+            closer = panel(Way(less, turning=True, drawn=False), row)
+            turned = turned if closer.piece.folds else closer
+    found = [down, turned]
     if down.piece.folds:
         # In one column where the page is high enough.
         whole = panel(Way(narrow, drawn=False))

@@ -11,13 +11,13 @@ from cnndsl.analysis.costs import costs
 from cnndsl.figures.caption import HEAD, LINE, about
 from cnndsl.figures.counting import counted
 from cnndsl.figures.layout.bands import Band
-from cnndsl.figures.layout.cards import LEVELS, TYPES, Way
+from cnndsl.figures.layout.cards import LEVELS, Way
+from cnndsl.figures.layout.insets import TURNED, branched, in_ways, together
 from cnndsl.figures.layout.ledger import ledgers, without_costs
 from cnndsl.figures.layout.opening import Worth
 from cnndsl.figures.layout.packing import Hole, packed
 from cnndsl.figures.layout.panel import WHOLE, Laid, Panel, laid_out
 from cnndsl.figures.layout.piece import crossings
-from cnndsl.figures.layout.scene import planar
 from cnndsl.figures.layout.spaces import gutter_of, holes_in, space, trimmed
 from cnndsl.figures.layout.stowing import stowed
 from cnndsl.figures.layout.wrapping import NEVER, Cut
@@ -37,9 +37,8 @@ TRIES = 2
 ROUNDS = 16
 """How often another layout is tried where one is larger with its edges than without."""
 COLUMNS, BOX = 6, 60.0
-TURNED, BESIDE = 20.0, 24.0
-"""The sides of a picture that runs to the right, where its rows return, and all beside its
-rows."""
+BESIDE = 24.0
+"""All beside the rows of a picture that runs to the right."""
 ASIDE = Way(turning=True, drawn=False)
 FAR, NEAR = 1.3, 1.2
 """How many times larger than a page a picture may be with the most room, and with less, for
@@ -204,10 +203,10 @@ def _sketches(
 
     @cache
     def ways_of(narrow: int) -> list[list[Panel]]:
-        return [_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
+        return [in_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
 
     # What stands under branches stays there.
-    loose = [t for panels in ways_of(0) if (t := panels[0].table) and not _branched(panels)]
+    loose = [t for panels in ways_of(0) if (t := panels[0].table) and not branched(panels)]
     found: dict[int, list[_Scored]] = {}
 
     @cache
@@ -344,7 +343,7 @@ def _scored(
         listed = _untold(ways, main.table)
         made = [
             _rated(plan, main, chosen, room, steps=steps)
-            for chosen in _choices(listed, room[0] - main.width)
+            for chosen in together(listed, room[0] - main.width)
         ]
         best = min(one.score for one in made)
         columns = 0 if main.cards.way.turning else len(main.piece.folds)
@@ -369,11 +368,6 @@ def _untold(ways: list[list[Panel]], told: Table | None) -> list[list[Panel]]:
 def _of(panel: Panel) -> tuple[str, ...]:
     """The boxes of the main picture that an opened block's table is of."""
     return panel.table.keys if panel.table else ()
-
-
-def _branched(panels: list[Panel]) -> bool:
-    """Whether columns of a block's table stand under its branches in one of its layouts."""
-    return any(bool(panel.table and panel.table.rights) for panel in panels)
 
 
 def _rated(
@@ -515,51 +509,6 @@ def _mains(
         (one.cards.way, one.table, tuple(one.piece.folds)): one for one in reversed(found)
     }
     return [*reversed(shapes.values())]
-
-
-def _ways(
-    plan: Plan, frame: Frame, table: Table | None, narrow: int, room: tuple[float, float]
-) -> list[Panel]:
-    """An opened block downwards, and to the right; on lanes, in columns, and flat."""
-    scene = frame.scene
-    assert scene is not None
-
-    def panel(way: Way, cut: Cut = WHOLE) -> Panel:
-        return Panel.of(plan, scene, frame, table, way, cut)
-
-    down = panel(Way(narrow, drawn=False), Cut(0.8 * room[1]))
-    if down.piece.fans:
-        return [down, down]
-    if down.piece.laned and planar(plan.network, scene):
-        return [down, panel(Way(narrow, flat=True, drawn=False))]
-    row = Cut(room[0] - 2 * down.pad - TURNED)
-    turned = panel(Way(narrow, turning=True, drawn=False), row)
-    for less in range(narrow + 1, LEVELS if turned.piece.folds else 0):
-        # Where narrower boxes with text as large stand in one row, it is not broken.
-        if TYPES[less] == TYPES[narrow] and turned.piece.folds:
-            closer = panel(Way(less, turning=True, drawn=False), row)
-            turned = turned if closer.piece.folds else closer
-    found = [down, turned]
-    if down.piece.folds:
-        # In one column where the page is high enough.
-        whole = panel(Way(narrow, drawn=False))
-        found += [whole] if whole.height <= room[1] else []
-    return found
-
-
-def _choices(ways: list[list[Panel]], beside: float) -> Iterator[list[Panel]]:
-    """The insets all downwards, all to the right, or each as it stands beside or lies low."""
-    if not ways:
-        yield []
-        return
-    for turned in (0, 1):
-        yield [panels[turned] for panels in ways]
-    narrowest = [min(panels, key=lambda panel: panel.width) for panels in ways]
-    yield narrowest
-    yield [
-        min(panels, key=lambda panel: (panel.width > beside, panel.height)) for panels in ways
-    ]
-    yield [min(panels, key=lambda panel: panel.height) for panels in ways]
 
 
 def _arrange(done: Page, room: tuple[float, float]) -> None:

@@ -282,8 +282,8 @@ class Conditions:
             return f"if {joined([one.there for one in around], 'and')}"
         turns = [slot[:-1] in steps for steps in self.steps] == there
         text = self.network.node(name).span.text
-        said = longer(self.frame, there) or by_value(self.rows, there, text, sizes=turns)
-        return said or SOMETIMES
+        said = longer(self.frame, there) or (by_turn(self.rows, there, slot) if turns else "")
+        return said or by_value(self.rows, there, text, sizes=turns) or SOMETIMES
 
     @property
     def rows(self) -> list[dict[str, object]]:
@@ -385,6 +385,19 @@ def by_value(
         given = [said for n, values in columns.items() if (said := _given(n, values, there))]
         found += sized + given if sizes else given + sized
     return next(iter(found), "")
+
+
+def by_turn(
+    rows: Sequence[Mapping[str, object]], there: Sequence[bool], slot: Slot
+) -> str:
+    """`if n > 3`: a turn of a loop is there where a parameter asks for so many."""
+    for name in rows[0]:
+        column = [strip(row[name]) for row in rows]
+        counts = [value for value in column if type(value) is int]
+        for turn in (one for one in slot if type(one) is int and len(counts) == len(column)):
+            if [count > turn for count in counts] == [*there]:
+                return f"if {name} > {turn}"
+    return ""
 
 
 def _lengths(values: Sequence[object]) -> list[object]:

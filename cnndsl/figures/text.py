@@ -28,7 +28,8 @@ def short_formula(value: Sym) -> str:
     text = str(value.formula).replace(" * ", "·").replace(" // ", "/")
     text = text.replace(" - ", "−").replace(" + ", "+")
     text = given_as(re.sub(r"(?<=[\w\]])\.shape\[0\]", ".c", text))
-    return text if len(text) <= 14 else ""
+    # An axis that has no name of the field's is said by its size.
+    return text if len(text) <= 14 and ".shape[" not in text else ""
 
 
 def label_text(labels: Sequence[str]) -> str:

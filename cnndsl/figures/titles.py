@@ -110,7 +110,24 @@ class Sayer:
         title, more = main.title, main.more
         if every[0][0].family in MINOR:
             more = self._unshared(every[0], more)
+        elif copies := self._copies(box.parts[0], frame):
+            more = (*more, copies)
         return Said(times + title, (), more, (*tags[1:], *notes))
+
+    def _copies(self, name: str, frame: Frame | None) -> str:
+        """`4 copies`: how often a step reads one tensor, to which one line leads."""
+        nodes = [name]
+        if frame is not None and frame.nodes and name in frame.nodes[0]:
+            place = frame.nodes[0].index(name)
+            nodes = [row[place] for row in frame.nodes]
+        read = [Counter(self.network.operands(own)) if own else Counter() for own in nodes]
+        most = [max(found.values(), default=1) for found in read]
+        if max(most) == 1:
+            return ""
+        rows = given([call.block for call in frame.calls]) if frame else []
+        many = spoken(most[0]) if len({*most}) == 1 else str(_named(most, rows))
+        alone = all(len(found) < 2 for found in read)
+        return f"{many} copies" if alone else f"one {many} times"
 
     def _there(self, box: Box, frame: Frame | None) -> list[bool]:
         """In which of the calls that have the step of a box it has the norm behind it."""

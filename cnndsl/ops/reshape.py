@@ -244,13 +244,15 @@ class Rearrange(Op):
     def unusual(self) -> tuple[str, ...]:
         """The pattern where the title does not say it, and its sizes."""
         found, told = Op.unusual(self), called(self.pattern)[1]
-        return tuple(name for name in found if name != "pattern" or not told)
+        silent = {"pattern"} if told else set()
+        return tuple(name for name in found if name not in silent and self.phrase(name))
 
     def phrase(self, name: str) -> str:
-        """The pattern, or the sizes that its names have: `g 3`."""
+        """The pattern, or the sizes that its names have: `g 3`; none that is called so too."""
         if name == "pattern":
             return self.pattern.replace("->", "→")
-        return ", ".join(f"{axis} {spoken(size)}" for axis, size in self.axes)
+        sizes = [(axis, spoken(size)) for axis, size in self.axes]
+        return ", ".join(f"{axis} {size}" for axis, size in sizes if size != axis)
 
     def run(self, *inputs: Array, **weights: Array) -> Array:
         """Split, transpose, merge."""

@@ -221,7 +221,7 @@ def _runs(spots: list[Spot], lanes: dict[str, int]) -> list[Run]:
     """
     runs: list[Run] = []
     for spot in sorted(spots, key=lambda s: (s.top, s.bottom)):
-        lane = lanes.get(spot.box.key, NOWHERE)
+        lane, foot = lanes.get(spot.box.key, NOWHERE), bounds(spot)[3]
         if lane == NOWHERE and (not runs or spot.top < runs[-1][2] - 0.5):
             continue
         vectors = lane != NOWHERE and runs and runs[-1][0] == NOWHERE
@@ -229,9 +229,9 @@ def _runs(spots: list[Spot], lanes: dict[str, int]) -> list[Run]:
             # They are in a lane that goes on, or beside one.
             runs.pop()
         if runs and runs[-1][0] == lane:
-            runs[-1] = (lane, runs[-1][1], max(runs[-1][2], spot.bottom))
+            runs[-1] = (lane, runs[-1][1], max(runs[-1][2], foot))
         elif runs and spot.top < runs[-1][2] - 0.5:
             return []
         else:
-            runs.append((lane, spot.top, spot.bottom))
+            runs.append((lane, spot.top, foot))
     return runs[:-1] if runs and runs[-1][0] == NOWHERE else runs

@@ -13,7 +13,7 @@ from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.piece import Piece, Spot
 from cnndsl.figures.layout.scene import placed
 from cnndsl.figures.layout.strides import strides
-from cnndsl.figures.layout.wrapping import Cut, wrapped
+from cnndsl.figures.layout.wrapping import LIFT, Cut, wrapped
 from cnndsl.figures.palette import role_of
 from cnndsl.figures.scene import Frame, Plan, Scene
 from cnndsl.figures.text import clean
@@ -112,7 +112,9 @@ class Panel:
 
     @property
     def pad(self) -> float:
-        """Between its outline and what is in it."""
+        """Between its outline and what is in it: where rows return, their lines are between."""
+        if self.cards.way.turning and self.piece.folds:
+            return LIFT + WORDS
         return PAD - CLOSER * self.cards.fine
 
     @property

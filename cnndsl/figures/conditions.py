@@ -387,9 +387,7 @@ def by_value(
     return next(iter(found), "")
 
 
-def by_turn(
-    rows: Sequence[Mapping[str, object]], there: Sequence[bool], slot: Slot
-) -> str:
+def by_turn(rows: Sequence[Mapping[str, object]], there: Sequence[bool], slot: Slot) -> str:
     """`if n > 3`: a turn of a loop is there where a parameter asks for so many."""
     for name in rows[0]:
         column = [strip(row[name]) for row in rows]

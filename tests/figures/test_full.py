@@ -9,7 +9,6 @@ import pytest
 from cnndsl.figures.layout.bands import Band
 from cnndsl.figures.layout.packing import Hole
 from cnndsl.figures.layout.page import Page
-from cnndsl.figures.layout.panel import INSET_PAD
 from cnndsl.figures.layout.piece import Piece
 from cnndsl.figures.layout.spaces import trimmed
 from cnndsl.figures.layout.stowing import freed, stowed
@@ -84,8 +83,8 @@ def test_any_inset_may_be_placed_first() -> None:
 def test_every_inset_stands_within_the_margins(name: str) -> None:
     page = paged(name)
     for panel in page.insets:
-        assert panel.x - panel.piece.left - INSET_PAD >= -0.01
-        assert panel.x - panel.piece.left - INSET_PAD + panel.width <= page.width + 0.01
+        assert panel.x - panel.piece.left - panel.side >= -0.01
+        assert panel.x - panel.piece.left - panel.side + panel.width <= page.width + 0.01
 
 
 def test_a_lane_ends_beside_the_nearest_of_two_holes_in_both_orders() -> None:

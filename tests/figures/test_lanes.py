@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from math import atan2, degrees
+from pathlib import Path
 
 import pytest
 
 from cnndsl.figures.blocks import arranged, drawn
 from cnndsl.figures.layout.panel import Panel
+from cnndsl.figures.layout.strides import strides
 from cnndsl.figures.paint import Area, leaves
-from cnndsl.network import loads
+from cnndsl.network import load, loads
 from tests.figures.geometry import network, paged
+
+FURTHER = Path(__file__).parents[1] / "further"
 
 
 def exchange() -> Panel:
@@ -118,3 +122,11 @@ def test_the_blocks_of_a_network_of_lanes_have_room_on_its_page() -> None:
     assert {panel.heading for panel in found.insets} == {"Exchange", "BasicBlock"}
     assert {(panel.pad, panel.bar) for panel in found.insets} == {(10.0, 22.0)}
     assert {(panel.pad, panel.bar) for panel in paged("resnet18").insets} == {(14.0, 26.0)}
+
+
+@pytest.mark.parametrize("name", ["seresnext50_32x4d", "darknet53", "starnet_s1", "vgg19_bn"])
+def test_cards_at_the_end_of_a_row_leave_their_lane_its_band(name: str) -> None:
+    found = load(FURTHER / f"{name}.arch")
+    panel = arranged(found).main
+    lanes = strides(found, panel.scene).values()
+    assert {band.text for band in panel.bands} == {f"1/{2**lane}" for lane in lanes}

@@ -447,7 +447,7 @@ def test_boxes_under_nested_skips_are_named_at_their_lower_side() -> None:
         assert spot.words >= font.width(main.cards[spot.box].label, measures.LABEL)
 
 
-@pytest.mark.parametrize("name", ["yolov3", "yolov4", "attention_unet", "fcn8s"])
+@pytest.mark.parametrize("name", ["yolov3", "yolov4", "fcn8s"])
 def test_what_comes_across_from_the_spine_is_level(name: str) -> None:
     piece = placed(name).main.piece
     places = {s.box.key: s for s in piece.spots}
@@ -1025,11 +1025,8 @@ def test_ways_that_only_some_calls_have_say_when() -> None:
     assert not any(isinstance(part, Path) for part in leaves(panel.piece.marks))
     assert not faults(picture(found))
     said = {" ".join(card.lines) for card in cells if card.optional}
-    assert said == {
-        "if len(x) > 2",
-        "if j > i and (far or j − i = 1)",
-        "if j < i and (far or i − j = 1)",
-    }
+    # In a cell i and j are known.
+    assert said == {"if len(x) > 2", "if far"}
 
 
 def test_a_level_that_is_summed_up_twice_is_no_fan() -> None:
@@ -1215,7 +1212,7 @@ def test_a_row_begins_where_a_resolution_does(name: str) -> None:
     for row in rows.values():
         for n, spot in enumerate(sorted(row, key=lambda s: s.x)):
             columns[n : n + 1] = [[*(columns[n] if n < len(columns) else ()), spot]]
-    for one, two in pairwise(columns if name in ("googlenet", "vgg16", "pools") else ()):
+    for one, two in pairwise(columns if name in ("googlenet", "pools") else ()):
         assert max(spot.right for spot in one) < min(spot.left for spot in two)
     spots = {spot.box.key: spot for spot in main.piece.spots}
     for (tail, head), line in main.piece.wires.items():

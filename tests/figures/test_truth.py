@@ -29,7 +29,15 @@ ZOO = sorted(shipped())
 FURTHER = sorted((Path(__file__).parents[1] / "further").glob("*.arch"))
 WHEN = re.compile(r"(?:^| )((?:if|unless) .*|not always)$")
 WEIGHTY = (Family.CONV, Family.DEPTHWISE, Family.LINEAR)
-SIGNS = (("≤", "<="), ("≥", ">="), ("≠", "!="), ("·", "*"), ("−", "-"), ("/", "//"))
+SIGNS = (
+    ("≤", "<="),
+    ("≥", ">="),
+    ("≠", "!="),
+    ("·", "*"),
+    ("−", "-"),
+    ("/", "//"),
+    ("c′", "in.c"),
+)
 
 
 def holds(said: str, call: Call) -> bool:

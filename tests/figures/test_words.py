@@ -9,6 +9,7 @@ import pytest
 from cnndsl.figures import font
 from cnndsl.figures.blocks import arranged, drawn
 from cnndsl.figures.caption import about, broken
+from cnndsl.figures.conditions import spelled
 from cnndsl.figures.layout.labels import fitted, shorter, spread
 from cnndsl.figures.layout.picture import picture
 from cnndsl.figures.paint import Area, Group, Part, Path, Text, leaves
@@ -16,7 +17,6 @@ from cnndsl.figures.scale.page import scaled
 from cnndsl.figures.tex import escaped
 from cnndsl.figures.text import label_text
 from cnndsl.figures.titles import column
-from cnndsl.figures.variants import spelled
 from cnndsl.network import loads
 from cnndsl.ops.words import spoken
 from tests.figures.geometry import beside, network, paged, shown

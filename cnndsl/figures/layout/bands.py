@@ -110,7 +110,7 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
         runs = [(n, *sides) for n, sides in piece.lanes.items()] or _runs(within, lanes)
         scopes = [scope for scope in piece.scopes if left <= scope.x < right]
         edges = EDGE, EDGE
-        if not piece.laned and (piece.folds or any(spot.turning for spot in spots)):
+        if not piece.laned and piece.folds:
             edges = CLOSE if spots[0].turning else EDGE, CLOSE
         lines = _levels(piece, left, right)
         known = {} if piece.laned else lanes

@@ -69,13 +69,18 @@ def _add_part(done: Piece, part: Piece) -> None:
     low = part.moved(0, done.height)
     exits = done.exits
     for ends, line in low.through.items():
-        done.closing[ends] = exits[_outer(ends, exits)][:-1] + line
+        done.closing[ends] = _from(exits[_outer(ends, exits)], line)
     for ends, line in low.opening.items():
-        done.wires[ends] = exits[_outer(ends, exits)][:-1] + line
+        done.wires[ends] = _from(exits[_outer(ends, exits)], line)
     done.closing |= low.closing
     _grow(done, part)
     done.take(low)
     done.exits = {}
+
+
+def _from(exit: Line, line: Line) -> Line:
+    """A line from where a node is left: of a box, from its own place at its foot."""
+    return line if len(exit) == 1 else exit + line
 
 
 def _grow(done: Piece, added: Piece) -> None:

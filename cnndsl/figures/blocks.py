@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from cnndsl.diagnostics import ArchError, Diagnostic, did_you_mean, listing
@@ -13,6 +14,7 @@ from cnndsl.figures.plan import drawable, plan, variants_of
 from cnndsl.figures.scene import Box, Plan
 from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean
+from cnndsl.figures.variants import Variants
 from cnndsl.figures.walk import calls_of
 from cnndsl.graph import Network
 
@@ -144,17 +146,38 @@ def arranged(
     _named(network, planned, opened)
     found, first = paged(planned), planned
     if detail != "full" and (found.over > 0 or found.closed):
-        # Blocks that are called once are closed too, where the page has no room for them;
-        # backbones and necks last.
-        for pyramids in (True, False):
-            if not pyramids and not found.over:
+        for tighter in _tighter(network, planned, variants, fits=not found.over):
+            found = min(found, paged(tighter), key=_bad)
+            if not found.over:
                 break
-            tighter = plan(network, closed=True, pyramids=pyramids, variants=variants)
-            if len(tighter.frames) > len(planned.frames):
-                found, planned = min(found, paged(tighter), key=_bad), tighter
     if detail != "full" and not given and _misses(found, opened):
         found = paged(first, closing=False)
     return found
+
+
+def _tighter(
+    network: Network, planned: Plan, variants: Variants, *, fits: bool
+) -> Iterator[Plan]:
+    """Plans in which blocks that are called once are closed too.
+
+    Where one fits already, backbones and necks are not; else all but one of them come first.
+    """
+
+    def closed(pyramids: tuple[str, ...] | None) -> Plan:
+        return plan(network, closed=True, pyramids=pyramids, variants=variants)
+
+    every = closed(None)
+    if len(every.frames) > len(planned.frames):
+        yield every
+    if fits:
+        return
+    least = closed(())
+    shown = {frame.name for frame in every.frames}
+    pyramids = [frame.name for frame in least.frames if frame.name not in shown]
+    if len(pyramids) > 1:
+        yield from (closed((name,)) for name in reversed(pyramids))
+    if len(least.frames) > max(len(every.frames), len(planned.frames)):
+        yield least
 
 
 def _misses(found: Page, opened: tuple[str, ...]) -> bool:

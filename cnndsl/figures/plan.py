@@ -8,7 +8,7 @@ each way in which its lines are on or off.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cnndsl.diagnostics import ArchError, Diagnostic
 from cnndsl.figures.abreast import abreast, computes, last, levels, rows, weighted
@@ -59,15 +59,15 @@ def plan(
     folding: bool | None = None,
     repeats: bool = True,
     closed: bool = False,
-    pyramids: bool = True,
+    pyramids: Collection[str] | None = None,
     variants: Variants | None = None,
 ) -> Plan:
     """What the picture of a network shows; a small one is not folded, unless it is asked.
 
     Without `repeats`, what follows itself stays apart: each box stands for one of them.
-    Where all is to be `closed`, so is a block that is called once, but for `pyramids`:
-    a backbone or a neck, whose levels are the picture's lanes. `variants` are the network's,
-    where several plans of it are made.
+    Where all is to be `closed`, so is a block that is called once, but for a backbone or a
+    neck, whose levels are the picture's lanes: if it is one of `pyramids`, where these are
+    given. `variants` are the network's, where several plans of it are made.
     """
     variants = variants or variants_of(network)
     with deep_recursion():
@@ -130,7 +130,7 @@ class _Planner:
         folding: bool,
         repeats: bool = True,
         closed: bool = False,
-        pyramids: bool = True,
+        pyramids: Collection[str] | None = None,
     ) -> None:
         self.network = network = variants.network
         self.pyramids = pyramids
@@ -292,7 +292,8 @@ class _Planner:
             self.sizes[id(first)] = MOST  # one of its own kind within it is closed
             self.sizes[id(first)] = sum(1 for _ in boxes(self._lines(first.block.body)))
         if self.uses[identity(call.block)] < 2:
-            if self.pyramids and self.sizes[id(first)] <= PYRAMID and _levels(call) > 1:
+            kept = self.pyramids is None or call.block.definition.name in self.pyramids
+            if kept and self.sizes[id(first)] <= PYRAMID and _levels(call) > 1:
                 return False
             share = len(self.members[id(call)]) / len(self.order)
             return self.sizes[id(first)] > SMALL and share < SHARE

@@ -11,7 +11,7 @@ from cnndsl import loads
 from cnndsl.cli import cli
 from cnndsl.figures.blocks import arranged
 from cnndsl.figures.layout.cards import Way
-from cnndsl.figures.layout.page import NEAR
+from cnndsl.figures.layout.page import NEAR, page
 from cnndsl.figures.layout.panel import WHOLE, Panel
 from cnndsl.figures.plan import plan
 from cnndsl.graph import Network
@@ -33,6 +33,20 @@ def test_a_picture_keeps_to_a_page_that_nobody_asked_for(name: str, detail: str)
 def test_only_all_blocks_in_their_places_may_exceed_a_page() -> None:
     assert shown("yolov3", "full").over > 0
     assert placed("lenet5").closed == 0
+
+
+def test_a_backbone_is_opened_beside_the_neck_that_stands_on_the_lanes() -> None:
+    found = shown("yolov3")
+    assert found.closed == 0
+    assert "Darknet53" in [panel.frame.name for panel in found.insets if panel.frame]
+    assert "Five" in [box.title for box in found.main.scene.boxes()]
+
+
+def test_a_main_picture_that_no_page_holds_is_not_given_insets() -> None:
+    small = page(plan(network("yolov3")), closing=True)
+    assert small.over > 0
+    assert not small.insets
+    assert not any(panel.cards.way.drawn for panel in (small.main, *small.insets))
 
 
 def test_a_block_that_is_asked_for_is_open_before_all_others() -> None:
@@ -100,9 +114,9 @@ def test_an_inset_is_not_broken_where_narrower_boxes_stand_in_one_row() -> None:
 
 def test_what_stays_closed_is_said_with_what_opens_it(tmp_path: Path) -> None:
     def said(*options: str) -> str:
-        arguments = ["draw", "yolov3", *options, "-o", str(tmp_path / "x.svg")]
+        arguments = ["draw", "yolov4", *options, "-o", str(tmp_path / "x.svg")]
         return CliRunner().invoke(cli, arguments).stderr
 
-    shut = shown("yolov3").shut
+    shut = shown("yolov4").shut
     assert f"closed, as the page has no room; --open {shut[0]} or --width-mm 600" in said()
     assert "closed" not in said("--width-mm", "600", "--height-mm", "600")

@@ -291,7 +291,7 @@ def test_what_most_norms_share_is_said_once_and_the_others_say_theirs() -> None:
 def test_a_small_backbone_is_opened_where_it_stands() -> None:
     planned = plan(network("faster_rcnn_resnet50_fpn"), closed=True)
     assert "Bottleneck" in {box.title for box in planned.main.boxes()}
-    tighter = plan(network("faster_rcnn_resnet50_fpn"), closed=True, pyramids=False)
+    tighter = plan(network("faster_rcnn_resnet50_fpn"), closed=True, pyramids=())
     assert "FPN" in {box.title for box in tighter.main.boxes()}
 
 

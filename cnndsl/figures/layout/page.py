@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice, takewhile
@@ -142,9 +142,11 @@ def page(
     known = costs(plan.network) if frames else {}
     worth = Worth(plan, frames, known, opened)
     for sketch, kept in _sketches(plan, frames, room, direction, worth, limited=limited):
-        drawn = sketch.main.drawn(plan)
-        panels = [panel.drawn(plan) for panel in sketch.insets]
-        done = Page(plan, drawn, panels, drawn.bands, widest=widest, full=sketch.full)
+        # What is larger than the page that is meant is not shown with blocks closed.
+        shown = sketch.over == 1 or not closing or widest > 0 or tallest > 0
+        panels = [p.drawn(plan) if shown else p for p in (sketch.main, *sketch.insets)]
+        main, *others = panels
+        done = Page(plan, main, others, main.bands, widest=widest, full=sketch.full)
         done.tallest = tallest or PAGE[1]
         done.shut = tuple(frame.name for n, frame in enumerate(frames) if n not in kept)
         done.lost = worth.all - worth(kept)
@@ -205,20 +207,28 @@ def _sketches(
     def ways_of(narrow: int) -> list[list[Panel]]:
         return [in_ways(plan, frame, tables[id(frame)], narrow, room) for frame in frames]
 
-    # What stands under branches stays there.
-    loose = [t for panels in ways_of(0) if (t := panels[0].table) and not branched(panels)]
-    found: dict[int, list[_Scored]] = {}
+    def loose() -> list[Table]:
+        # What stands under branches stays there.
+        return [t for some in ways_of(0) if (t := some[0].table) and not branched(some)]
 
     @cache
     def mains_of(narrow: int) -> list[Panel]:
         return _mains(plan, narrow, room, direction, loose)
+
+    half, last = LEVELS // 2, LEVELS - 1
+    if limited and not any(_holds(mains_of(n), room) for n in (0, half, last)):
+        # No block is worth a try where the main picture alone has no room.
+        large = [*mains_of(half), *mains_of(last)]
+        yield min(_scored(plan, large, [], room), key=_score), ()
+        return
+    found: dict[int, list[_Scored]] = {}
 
     def least_over(narrow: int) -> float:
         if narrow not in found:
             found[narrow] = _scored(plan, mains_of(narrow), ways_of(narrow), room)
         return min(one.over for one in found[narrow])
 
-    levels, half, last = [*range(LEVELS)], LEVELS // 2, LEVELS - 1
+    levels = [*range(LEVELS)]
     far = least_over(0) > FAR
     hopeless = (
         far
@@ -270,6 +280,11 @@ def _sketches(
     # Where no page nearly holds it, it may as well have room: its edges cross the least then.
     usual, roomy = (Way(drawn=False), ASIDE), [one for one in scored if not one.narrow]
     yield min(roomy, key=lambda one: (one.strip, one.main.cards.way not in usual)), everything
+
+
+def _holds(mains: list[Panel], room: tuple[float, float]) -> bool:
+    """Whether a page has room for a main picture alone, in one of its layouts."""
+    return any(main.width <= room[0] and main.height <= room[1] for main in mains)
 
 
 def _crowded(mains: list[Panel], ways: list[list[Panel]], room: tuple[float, float]) -> bool:
@@ -460,7 +475,7 @@ def _mains(
     narrow: int,
     room: tuple[float, float],
     direction: str | None,
-    tables: list[Table],
+    tables: Callable[[], list[Table]],
 ) -> list[Panel]:
     """The main picture in each of its layouts, with one of the tables beside its boxes."""
     scene = plan.main
@@ -489,7 +504,7 @@ def _mains(
         wide = [one for one in some if one.cards.led and one.width > room[0]]
         return some + [panel(replace(one.cards.way, listed=True)) for one in wide]
     found: list[Panel] = [] if direction == "right" else [tower]
-    told = [table for table in tables if ledgers(tower.piece, tower.cards, table)]
+    told = [table for table in tables() if ledgers(tower.piece, tower.cards, table)]
     for table in told if direction != "right" else ():
         way = Way(narrow, drawn=False, tabled=frozenset(table.keys))
         rows = panel(way)

@@ -60,6 +60,13 @@ def test_a_block_that_is_asked_for_is_open_before_all_others() -> None:
     assert arranged(network("ssd300_vgg16"), opened=("SSDBody",)).over > 0
 
 
+def test_what_a_paper_brings_is_opened_before_what_it_takes_from_others() -> None:
+    found = network("deeplabv3_resnet50")
+    assert arranged(found, widest=PAGE[0], tallest=550).shut == ("Bottleneck",)
+    # All blocks of this one are of its paper: the larger are worth more.
+    assert arranged(network("inception_v3")).shut == ("ReductionA", "ReductionB")
+
+
 def test_no_block_is_opened_that_nothing_shows() -> None:
     for name in ("yolov3", "yolov4"):
         found = shown(name)

@@ -8,12 +8,15 @@ from math import log2
 
 from cnndsl.analysis.costs import Cost
 from cnndsl.figures.scene import Frame, Plan
+from cnndsl.structure import Block
 
 ANY, OFTEN, COSTLY = 0.5, 0.25, 1.5
 """What a block is worth: at least, more for each doubling of its calls, and for its share of
 the costs."""
 WITHIN, NOWHERE = 0.7, 0.0
 """The factor for a block whose box is only in another opened block, or nowhere."""
+OWN = 2.0
+"""The same, more for a block of the work that the network is of, if others are not."""
 ASKED = 1000.0
 """What a block is worth that is to be opened whatever it costs."""
 MOST = 9
@@ -23,7 +26,8 @@ MOST = 9
 class Worth:
     """What it is worth to a reader to see each of some blocks opened.
 
-    It grows with the number of its calls, and with its share of what the network costs.
+    It grows with the number of its calls, and with its share of what the network costs; what
+    a paper brings counts more than what it takes from others.
     """
 
     def __init__(
@@ -35,6 +39,8 @@ class Worth:
     ) -> None:
         """Find the worth of each block alone, and which blocks it shows."""
         self.known = known
+        subject = _works(plan.network.structure)
+        own = {f.key for f in frames for call in f.calls if subject & _works(call.block)}
         number = {id(frame): n for n, frame in enumerate(frames)}
         macs = sum(cost.macs for cost in known.values()) or 1
         weights = sum(cost.parameters for cost in known.values()) or 1
@@ -48,6 +54,7 @@ class Worth:
             )
             often = log2(max(len(frame.calls), 1))
             least = ASKED if frame.name in asked else ANY
+            least += OWN * (frame.key in own and len(own) < len(frames))
             self.alone.append(least + OFTEN * often + COSTLY * min(share, 1.0))
             boxes = frame.scene.boxes() if frame.scene else ()
             self.shows.append({number.get(id(box.frame), -1) for box in boxes})
@@ -73,3 +80,8 @@ class Worth:
         some = sorted(sorted(numbers, key=lambda n: -self.alone[n])[:MOST])
         found = [c for count in range(len(some) + 1) for c in combinations(some, count)]
         yield from sorted(found, key=lambda c: -self(c))
+
+
+def _works(block: Block) -> set[str]:
+    """What is cited above a block."""
+    return {citation.work for citation in block.definition.citations}

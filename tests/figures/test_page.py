@@ -42,6 +42,16 @@ def test_a_backbone_is_opened_beside_the_neck_that_stands_on_the_lanes() -> None
     assert "Five" in [box.title for box in found.main.scene.boxes()]
 
 
+def test_what_a_backbone_gives_stands_right_under_the_row_that_it_leaves() -> None:
+    found = shown("ssd300_vgg16")
+    assert found.closed == 0
+    (body,) = (panel for panel in found.insets if panel.frame and panel.frame.name == "SSDBody")
+    places = {spot.box.title: spot.y for spot in body.piece.spots if not spot.box.nodes}
+    assert places["fc7"] == places["conv8_2"]
+    assert places["conv9_2"] == places["conv10_2"]
+    assert body.height < PAGE[1] / 1.7
+
+
 def test_a_main_picture_that_no_page_holds_is_not_given_insets() -> None:
     small = page(plan(network("yolov3")), closing=True)
     assert small.over > 0
@@ -57,7 +67,7 @@ def test_a_block_that_is_asked_for_is_open_before_all_others() -> None:
             opened = arranged(found, detail=detail, opened=(name,))
             assert name in [panel.frame.name for panel in opened.insets if panel.frame]
     # No page holds this one: the picture is as large as it has to be.
-    assert arranged(network("ssd300_vgg16"), opened=("SSDBody",)).over > 0
+    assert arranged(network("yolov4"), opened=("PAN",)).over > 0
 
 
 def test_what_a_paper_brings_is_opened_before_what_it_takes_from_others() -> None:

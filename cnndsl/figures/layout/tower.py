@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from cnndsl.figures.layout.parallel import Chain, Fork, Part, Wire
 from cnndsl.figures.layout.piece import Ends, Line, Piece
 from cnndsl.figures.layout.ports import spread, turns
@@ -18,6 +20,8 @@ BESIDE = 16.0
 CHANNEL = 9.0
 """Half the width of a skip's channel."""
 
+OVER = 24.0
+"""Under what is given out, before something may stand as far to the right."""
 MAIN = 2.5
 """A branch so much longer than all others is the main path."""
 
@@ -108,7 +112,7 @@ def _forked(fork: Fork, leaves: Leaves, gap: float) -> Piece:
     for piece, skip in zip(pieces, skips, strict=True):
         if skip:
             piece.left = piece.right = CHANNEL
-    leaving = any(not (piece.through or piece.closing) for piece in pieces)
+    leaving = sum(not (piece.through or piece.closing) for piece in pieces)
     places = _places(pieces, skips, leaving=leaving)
     height = max(piece.height for piece in pieces)
     # Branches that leave the scene begin together; the others end together.
@@ -153,8 +157,18 @@ def _leads(
     return [(ports[n], FORK + NEST * levels.get(n, 0)) for n in numbers]
 
 
-def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[float]:
-    """The axis of each branch; the fork's own axis is 0."""
+def _reach(piece: Piece, foot: float) -> float:
+    """How far to the right of its axis a piece reaches above some height."""
+    if piece.height <= foot:
+        return piece.right
+    rects = [right for _, top, right, _ in piece.taken if top < foot]
+    lines = (*piece.wires.values(), *piece.opening.values())
+    turns = [x for line in lines for x, y in line if y < foot]
+    return max([*rects, *turns], default=0.0)
+
+
+def _places(pieces: list[Piece], skips: list[bool], *, leaving: int) -> list[float]:
+    """The axis of each branch, of which some are `leaving`; the fork's own axis is 0."""
     kept = [n for n, skip in enumerate(skips) if not skip] or list(range(len(pieces)))
     heights = [pieces[n].height for n in kept]
     low, high = sorted(heights)[-2:] if len(kept) > 1 else (0.0, 0.0)
@@ -165,10 +179,13 @@ def _places(pieces: list[Piece], skips: list[bool], *, leaving: bool) -> list[fl
         order.remove(main)
         order.insert(0, main)
     places = [0.0] * len(pieces)
-    edge = 0.0
+    begun: list[int] = []
     for n in order:
-        places[n] = edge + pieces[n].left
-        edge += pieces[n].width + BESIDE
+        # What is given out stands only beside what is as far down as itself.
+        foot = pieces[n].height + OVER if leaving == len(pieces) else inf
+        edges = (places[m] + _reach(pieces[m], foot) + BESIDE for m in begun)
+        places[n] = max(edges, default=0.0) + pieces[n].left
+        begun.append(n)
     centre = (places[kept[0]] + places[kept[-1]]) / 2
     if (len(kept) == 2 and low < high) or (leaving and MAIN * low < high):
         # The longer branch is the main path, and stands straight; the others are its side.

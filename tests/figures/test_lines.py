@@ -9,18 +9,20 @@ from math import dist
 import pytest
 
 from cnndsl.figures import font
-from cnndsl.figures.blocks import drawn
+from cnndsl.figures.blocks import arranged, drawn
 from cnndsl.figures.layout.page import Page
 from cnndsl.figures.layout.panel import Panel
 from cnndsl.figures.layout.piece import Ends, Line, Piece, Rect
 from cnndsl.figures.layout.ports import spread
 from cnndsl.figures.paint import Area, Path, Point, Text, leaves, traced
 from cnndsl.files import shipped
+from cnndsl.network import loads
 from tests.figures.geometry import Segment, network, paged, shown
 
 ZOO = sorted(shipped())
-EDGE, RIM = 2.0, 3.0
-"""How near a line may come to the edge of a picture, and to a rim that it runs along."""
+EDGE, RIM, KINK = 2.0, 3.0, 12.0
+"""How near a line may come to the edge of a picture and to a rim that it runs along, and by
+how little it never turns aside."""
 
 
 def pages(name: str) -> list[Page]:
@@ -157,3 +159,33 @@ def test_the_top_of_a_pyramid_leads_straight_up(name: str) -> None:
         ]
         assert risen
         assert all(len(line) <= 3 and line[-1][0] == line[-2][0] for line in risen)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_line_turns_aside_by_a_little(name: str) -> None:
+    for page in (*pages(name), shown(name, "stages")):
+        for panel in (page.main, *page.insets):
+            for ends, line in lines_of(panel.piece):
+                for (a, b), (c, d) in zip(pairwise(line), [*pairwise(line)][2:], strict=False):
+                    ahead = (b[0] - a[0]) * (d[0] - c[0]) + (b[1] - a[1]) * (d[1] - c[1]) > 0
+                    assert not (ahead and 0.01 < dist(b, c) < KINK), (ends, line)
+
+
+def test_the_name_of_a_level_that_leads_on_stands_under_its_box() -> None:
+    text = """
+    use "lib/yolo.arch" (YOLODecode)
+    model Levels: image[3, H=64, W=64] -> (y3, y2, boxes[N, 4]) {
+      c2: conv(8, 3x3, stride=4)
+      c3: conv(8, 3x3, stride=2)
+      y3: conv(16, 3x3) -> conv(18, 1x1)
+      y2: concat { c3 -> conv(8, 1x1) -> upsample(2); c2 } -> conv(8, 3x3) -> conv(18, 1x1)
+      d3: YOLODecode(1, wh=[[8, 8], [13, 16], [34, 31]]) { image; y3 }
+      d2: YOLODecode(1, wh=[[4, 4], [6, 8], [17, 16]]) { image; y2 }
+      boxes: concat { d3.boxes; d2.boxes }
+    }
+    """
+    piece = arranged(loads(text)).main.piece
+    ends = {spot.box.key for spot in piece.spots if not spot.box.nodes}
+    leading = [line for (_, head), line in piece.wires.items() if head in ends]
+    assert len(leading) == 3
+    assert all(len(line) == 2 for line in leading)

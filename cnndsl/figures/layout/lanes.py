@@ -12,7 +12,7 @@ from cnndsl.figures.layout.cards import Cards
 from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.naming import called, leaving, upright
-from cnndsl.figures.layout.piece import Ends, Line, Piece, bounds, tidy
+from cnndsl.figures.layout.piece import SAME, Ends, Line, Piece, bounds, tidy
 from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
@@ -26,6 +26,8 @@ ROWS = ((26.0, 12.0), (16.0, 4.0), (16.0, 4.0), *[(12.0, 2.0)] * 3)
 INFINITE = float("inf")
 TALL = 15.0
 """From the first and the last lane of a box over several to its ends."""
+KINK = 12.0
+"""A line that would turn aside by less is straight."""
 HUNG = 12.0
 """From a box to the words of its output, where they stand between two lanes."""
 
@@ -132,14 +134,33 @@ def _bundled(
 ) -> tuple[Piece, list[Bus], list[Ends]]:
     """What stands beside the lanes, the levels led there in one line, and the other edges.
 
-    It stands as far away as these lines and their names need room beside each other.
+    It stands as far away as these lines and their names need room beside each other, and level
+    with what is nearly level with it.
     """
+    joins = joins.moved(0, _levelled(edges, joins, sources))
     buses = buses_of(edges, joins, right, sources, leaves)
     bundled = {ends for bus in buses for ends in bus.edges}
     single = [ends for ends in edges if ends not in bundled]
     more = max(TRACK * (len(single) + 2 * len(buses) + 4), *(bus.lacks for bus in buses), 0.0)
     joins = joins.moved(more, 0)
     return joins, buses_of(edges, joins, right, sources, leaves), single
+
+
+def _levelled(edges: list[Ends], joins: Piece, sources: Mapping[str, list[float]]) -> float:
+    """How far down to move what stands beside the lanes, so that no line there has a kink."""
+    heads = {spot.box.key: spot.y for spot in joins.spots}
+    apart = {y - heads[head] for tail, head in edges for y in sources[tail]}
+
+    def kinks(move: float) -> int:
+        return sum(SAME < abs(y - move) < KINK for y in apart)
+
+    near = {y for y in apart if abs(y) < KINK}
+    moves = {0.0} | near | {y + side for y in near for side in (-KINK, KINK)}
+    top = min(spot.top for spot in joins.spots)
+    return min(
+        (move for move in moves if move == 0 or (abs(move) < KINK and move >= -top)),
+        key=lambda move: (kinks(move), abs(move)),
+    )
 
 
 def _sides(at: set[tuple[int, int]], rows: list[float]) -> dict[int, tuple[float, float]]:

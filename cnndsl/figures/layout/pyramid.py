@@ -64,8 +64,11 @@ def gridded(
         column = shared if len(later) > 1 else columns[key]
         lane, row = roles.lanes[key], _row(key, roles, grid)
         if roles.feeds & {*roles.above[key]}:
-            # What it names goes on to the right.
-            _put(key, (lane, row + 1, columns[key]), grid, taken)
+            # What it names goes on to the right: its name stands under it, if nothing does.
+            at = lane, row + 1, columns[key]
+            below = lane, row + 1, columns[key] - 1
+            tall = not {*roles.above[key]}.isdisjoint(roles.spans)
+            _put(key, at if tall or below in taken else below, grid, taken)
             continue
         if flat and len(later) == 1 and column > 1:
             # Its name stands under the last box, or over it, if it is entered from below.

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from cnndsl import load, loads
 from cnndsl.analysis.diff import diff
 from cnndsl.cli import cli
+from cnndsl.figures import font
 from cnndsl.figures.compared.closing import LEVELS, union
 from cnndsl.figures.compared.page import certificate, compared, signed
 from cnndsl.figures.compared.union import ADDED, AFFECTED, CHANGED, REMOVED, SAME, Union
@@ -218,7 +219,15 @@ def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     assert "E611" in str(done.output) or "E611" in str(done.exception)
 
 
-@pytest.mark.parametrize("pair", [("resnet18", "resnet34"), ("vit_tiny", "vit_tiny")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("resnet18", "resnet34"),
+        ("vit_tiny", "vit_tiny"),
+        ("retinanet_resnet50_fpn", "fcos_resnet50_fpn"),
+        ("yolov3", "yolov4"),
+    ],
+)
 def test_what_changes_in_a_few_places_stands_on_a_page(pair: tuple[str, str]) -> None:
     made = compared(*map(network, pair))
     assert made.width <= PAGE[0] + 1
@@ -264,3 +273,26 @@ model Net: image[3, H=8, W=8] -> (a, b, c, d) {
 )
 def test_unlike_networks_are_one_picture_without_a_fault(pair: tuple[str, str]) -> None:
     assert faults(compared(*map(network, pair))) == []
+
+
+def test_boxes_that_read_and_feed_the_same_are_one() -> None:
+    pair = network("retinanet_resnet50_fpn"), network("fcos_resnet50_fpn")
+    assert kinds(union(*pair))[REMOVED] == ["RetinaHead"] * 5
+    assert kinds(union(*pair, 2))[REMOVED] == ["5 × RetinaHead"]
+    assert {"5 × RetinaHead", "90000×4 … 441×4"} <= texts(*pair)
+
+
+@pytest.mark.parametrize("pair", [("yolov3", "yolov4"), ("unet", "unetpp")])
+def test_a_sign_is_clear_of_the_words_of_its_box(pair: tuple[str, str]) -> None:
+    for box in compared(*map(network, pair)).parts:
+        inside = box.children if isinstance(box, Group) and box.kind == "node" else ()
+        for mark in (
+            part for part in inside if isinstance(part, Group) and part.kind == "sign"
+        ):
+            area = mark.children[0]
+            assert isinstance(area, Area)
+            for word in (part for part in inside if isinstance(part, Text)):
+                high = word.y - 0.72 * word.size
+                left = word.x - font.width(word.text, word.size, bold=word.bold) / 2
+                under = high >= area.y + area.height or word.y <= area.y
+                assert under or left >= area.x + area.width or word.anchor != "middle"

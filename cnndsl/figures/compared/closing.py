@@ -30,7 +30,8 @@ def union(before: Network, after: Network, level: int = 0) -> Union:
     """The union of two networks: blocks are open only where something inside differs.
 
     From `level` 1 on none is open but what holds most of the network; from 2 on a run of one
-    block is one box whatever its sizes, and from 3 on any run of what is added or removed.
+    block is one box whatever its sizes, and so are boxes that read and feed the same; from 3 on
+    any run of what is added or removed is.
     """
     matcher = Matcher(before, after)
     closer = _Closer(matcher, level)
@@ -71,7 +72,37 @@ class _Closer:
                     closed.append(item)
             else:
                 closed += self.items(item.children)
-        return self._runs(closed)
+        closed = self._runs(closed)
+        return self._runs(self._abreast(closed)) if self.level > 1 else closed
+
+    def _abreast(self, items: Sequence[Item]) -> list[Item]:
+        """Boxes of one kind that read the same and feed the same, in one box."""
+        groups: dict[object, list[Box]] = defaultdict(list)
+        for item in items:
+            if isinstance(item, Box) and item.nodes and item.family is not Family.INPUT:
+                groups[self._like(item)].append(item)
+        folded: dict[str, list[Box]] = {}
+        for group in groups.values():
+            folded |= {box.key: group if box is group[-1] else [] for box in group}
+        done: list[Item] = []
+        for item in items:
+            group = folded.get(item.key, [])
+            if len(group) > 1:
+                title, count = self.parts[item.key].title, len(group)
+                labels = [label for box in group for label in box.labels]
+                done.append(self._one(group, f"{count} × {title}" if title else "", labels))
+                self.parts[item.key].abreast = count
+            elif group or item.key not in folded:
+                done.append(item)
+        return done
+
+    def _like(self, box: Box) -> object:
+        """What is equal for two boxes that may be one."""
+        part = self.parts[box.key]
+        sides = zip((self.network.before, self.network.after), part.nodes, strict=True)
+        ops = tuple(tuple(type(network.node(n).op) for n in names) for network, names in sides)
+        ends = frozenset(self.before[box.key]), frozenset(self.after[box.key])
+        return part.kind, part.title, box.count, ops, *ends
 
     def _turn(self, last: Item | None, item: Cluster) -> bool:
         """Fold a block that changes as the one before it did into that one."""

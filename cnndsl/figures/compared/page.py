@@ -37,7 +37,6 @@ from cnndsl.figures.telling import Teller
 from cnndsl.figures.text import clean, count_text, label_text, shape_text
 from cnndsl.figures.titles import Sayer, title_of
 from cnndsl.graph import Network
-from cnndsl.ops.facts import Shape
 
 MARGIN, GAP = 18.0, 26.0
 SMALL, MARK = 9.0, 15.0
@@ -68,24 +67,28 @@ NAMES = {
 def compared(before: Network, after: Network) -> Picture:
     """One picture of two networks: what is added, removed and changed, and what that costs.
 
-    Blocks are closed, and then runs, where a page has no room for what is in them.
+    Blocks are closed, and then runs, where a page has no room for what is in them; at last it
+    leaves the lanes.
     """
     least: _Sketch | None = None
-    shown: Union | None = None
-    for level in range(CLOSED):
-        found = union(before, after, level)
-        if shown and (found.parts, found.edges) == (shown.parts, shown.edges):
-            continue
-        shown, room = found, _room(found)
-        for sketch in _sketches(found, room):
-            over = sketch.over
-            if over == 1:
-                cards, piece = sketch.drawn()
-                over = _over(piece, room)
+    for laned in (True, False):
+        if least and not least.laned:
+            break
+        shown: Union | None = None
+        for level in range(CLOSED):
+            found = union(before, after, level)
+            if shown and (found.parts, found.edges) == (shown.parts, shown.edges):
+                continue
+            shown, room = found, _room(found)
+            for sketch in _sketches(found, room, laned=laned):
+                over = sketch.over
                 if over == 1:
-                    return _picture(found, cards, piece)
-            if least is None or over < least.over:
-                least = replace(sketch, over=over)
+                    cards, piece = sketch.drawn()
+                    over = _over(piece, room)
+                    if over == 1:
+                        return _picture(found, cards, piece)
+                if least is None or over < least.over:
+                    least = replace(sketch, over=over)
     assert least is not None
     return _picture(least.found, *least.drawn())
 
@@ -139,18 +142,19 @@ class _Sketch:
     over: float
     way: Way
     longest: float
+    laned: bool
 
     def drawn(self) -> tuple[_Cards, Piece]:
         """The same with its edges."""
-        cards, piece = _placed(self.found, replace(self.way, drawn=True))
+        cards, piece = _placed(self.found, replace(self.way, drawn=True), laned=self.laned)
         return cards, _broken(piece, self.way, self.longest)
 
 
-def _sketches(found: Union, room: tuple[float, float]) -> Iterator[_Sketch]:
+def _sketches(found: Union, room: tuple[float, float], *, laned: bool) -> Iterator[_Sketch]:
     """Layouts, those with the largest text first; of what is too large, one of each size."""
     for narrow in range(LEVELS):
         tried: list[tuple[float, float, _Sketch]] = []
-        for way, piece in _ways(found, narrow):
+        for way, piece in _ways(found, narrow, laned=laned):
             sides = [LONG]
             if way.turning:
                 sides = [room[0] * share for share in SHARES]
@@ -161,7 +165,9 @@ def _sketches(found: Union, room: tuple[float, float]) -> Iterator[_Sketch]:
                 # One or two boxes are too few for a column.
                 slight = not piece.laned and FULL * piece.height < done.height < piece.height
                 over = _over(done, room) + slight
-                tried.append((over, done.height, _Sketch(found, over, way, longest)))
+                tried.append(
+                    (over, done.height, _Sketch(found, over, way, longest, piece.laned))
+                )
         tried.sort(key=lambda one: one[:2])
         fits = [sketch for over, _, sketch in tried[:TRIES] if over == 1]
         yield from fits or [tried[0][2]]
@@ -169,23 +175,24 @@ def _sketches(found: Union, room: tuple[float, float]) -> Iterator[_Sketch]:
             break
 
 
-def _ways(found: Union, narrow: int) -> Iterator[tuple[Way, Piece]]:
+def _ways(found: Union, narrow: int, *, laned: bool) -> Iterator[tuple[Way, Piece]]:
     """The layouts of a union: on lanes, each order of its columns; else down and across."""
     way = Way(narrow, drawn=False)
-    piece = _placed(found, way)[1]
+    piece = _placed(found, way, laned=laned)[1]
     yield way, piece
     others = [replace(way, turning=True)]
     if piece.laned:
         flats = ((False, True), (True, False), (True, True))
         others = [replace(way, flat=flat, close=close) for flat, close in flats]
     for way in others:
-        yield way, _placed(found, way)[1]
+        yield way, _placed(found, way, laned=laned)[1]
 
 
-def _placed(found: Union, way: Way) -> tuple[_Cards, Piece]:
+def _placed(found: Union, way: Way, *, laned: bool) -> tuple[_Cards, Piece]:
     """A union in one of its layouts, in one column."""
     cards = _Cards(found, way)
-    return cards, placed(found.network, found.scene, cards, main=True)
+    piece = placed(found.network, found.scene, cards, main=True, laned=laned)
+    return cards, piece
 
 
 def _broken(piece: Piece, way: Way, longest: float) -> Piece:
@@ -248,17 +255,18 @@ class _Words:
         part = found.parts[key]
         self.part, self.kind = part, part.kind
         self.title, tags = _title(found, part, most)
-        shapes = [
-            _shape(network, held)
+        sizes = [
+            _sizes(network, held, part.abreast)
             for network, held in ((found.before, part.before), (found.after, part.after))
         ]
-        size = " → ".join(dict.fromkeys(shape_text(s) for s in shapes if s is not None))
+        size = " → ".join(dict.fromkeys(size for size in sizes if size))
         costs = [
             f"{signed(count)} {unit}"
             for count, unit in ((part.delta.parameters, "params"), (part.delta.macs, "MACs"))
             if count
         ]
-        inside = _inside(found, part, most) if part.title and part.kind == CHANGED else []
+        several = bool(part.title) or part.abreast > 1
+        inside = _inside(found, part, most) if several and part.kind == CHANGED else []
         rows = [*tags, *inside, *_arguments(found, part), size, " · ".join(costs)]
         self.round = part.kind == SAME and self.title in ("+", "×")
         self.rows = [] if self.round else [row for row in rows if row]
@@ -301,14 +309,19 @@ def _title(found: Union, part: Part, most: float) -> tuple[str, list[str]]:
     return was, [f"→ {now}", *below]
 
 
-def _shape(network: Network, held: list[Box]) -> Shape | None:
-    """Of what leaves a side; nothing where it has none."""
-    if not held:
-        return None
-    last = held[-1]
-    if last.nodes:
-        return network.shapes[last.nodes[-1]][0]
-    return last.tensor.shape if last.tensor else None
+def _sizes(network: Network, held: list[Box], abreast: int) -> str:
+    """Of what leaves a side: of several, the first and the last."""
+    each = len(held) // abreast
+    lasts = [held[each - 1], held[-1]] if each else held[-1:]
+    shapes = [
+        network.shapes[last.nodes[-1]][0]
+        if last.nodes
+        else last.tensor.shape
+        if last.tensor
+        else None
+        for last in lasts
+    ]
+    return " … ".join(dict.fromkeys(shape_text(shape) for shape in shapes if shape is not None))
 
 
 def _arguments(found: Union, part: Part) -> list[str]:
@@ -420,8 +433,9 @@ def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
     x, y = spot.x, spot.top + (face.low + face.title * 0.7) / 2 - face.bold
     parts: list[Drawn] = []
     if mark:
-        parts.append(sign(spot.left + 4.5, spot.top + (face.low - MARK) / 2, words.kind))
-        x += (MARK + 4) / 2
+        side = min(MARK, face.low - 4)
+        parts.append(sign(spot.left + 4.5, spot.top + (face.low - side) / 2, words.kind, side))
+        x += (side + 4) / 2
     for line in words.titles:
         y += face.bold
         parts.append(Text(x, y, line, face.title, bold=True, anchor="middle"))
@@ -431,10 +445,11 @@ def _rows(spot: Spot, words: _Words, face: Type) -> list[Drawn]:
     return parts
 
 
-def sign(x: float, y: float, kind: str) -> Group:
+def sign(x: float, y: float, kind: str, side: float = MARK) -> Group:
     """The sign of a kind, in its colour: a change is told without it too."""
-    area = Area(x, y, MARK, MARK, f"{kind}-mark", 3, stroke=0)
-    text = Text(x + MARK / 2, y + 11.5, SIGNS[kind], 12, "page", bold=True, anchor="middle")
+    area = Area(x, y, side, side, f"{kind}-mark", 3, stroke=0)
+    at = x + side / 2, y + side - 3.5 * side / MARK
+    text = Text(*at, SIGNS[kind], 0.8 * side, "page", bold=True, anchor="middle")
     return Group((area, text), kind="sign")
 
 
@@ -447,7 +462,7 @@ def _legend(kinds: list[str], y: float, width: float) -> list[Drawn]:
             x, y = MARGIN, y + 20
         parts.append(Area(x, y, 24, MARK, kind, 4, dashed=kind == REMOVED, stroke=1.3))
         if SIGNS[kind]:
-            parts.append(sign(x, y, kind))
+            parts.append(sign(x + 2, y + 2, kind, MARK - 4))
         parts.append(Text(x + 30, y + 11, NAMES[kind], SMALL, "grey"))
         x += wide
     return parts

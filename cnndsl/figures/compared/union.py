@@ -37,6 +37,8 @@ class Part:
     """Of a block that is closed; else that of its boxes."""
     turns: int = 1
     """So many that are alike are folded in it."""
+    abreast: int = 1
+    """So many that read and feed the same are folded in it."""
     inner: list[Part] = field(default_factory=list)
     """What changes inside a block that is closed."""
 

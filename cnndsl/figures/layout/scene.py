@@ -40,16 +40,22 @@ PAD, BAR, LEAD = 10.0, 20.0, 12.0
 
 
 def placed(
-    network: Network, scene: Scene, cards: Cards, *, main: bool, naming: Naming = dict
+    network: Network,
+    scene: Scene,
+    cards: Cards,
+    *,
+    main: bool,
+    naming: Naming = dict,
+    laned: bool = True,
 ) -> Piece:
-    """All boxes and wires of a scene, in the way of its cards.
+    """All boxes and wires of a scene, in the way of its cards, on lanes if it may be `laned`.
 
     `naming` gives the names of the calls that an opened block shows.
     """
     if not main and (mesh := meshed(scene)):
         return woven(mesh, scene, cards, naming)
     edges = [(edge.tail, edge.head) for edge in scene.edges]
-    if not cards.way.turning:
+    if laned and not cards.way.turning:
         planes, over = strides(network, scene), cards.spans
         of_node = node_strides(network)
         carried = {
@@ -65,6 +71,7 @@ def placed(
             listed = cards.way.listed or not main
             said = {} if listed else _said(scene, levels, of_node)
             return _pyramid(scene, edges, cards, levels, said)
+    if not cards.way.turning:
         cards.unlaned()
     half = len(list(scene.boxes())) / 2
     return _level(_unwrapped(scene.items, half) if main else scene.items, edges, cards)

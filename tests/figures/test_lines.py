@@ -189,3 +189,11 @@ def test_the_name_of_a_level_that_leads_on_stands_under_its_box() -> None:
     leading = [line for (_, head), line in piece.wires.items() if head in ends]
     assert len(leading) == 3
     assert all(len(line) == 2 for line in leading)
+
+
+@pytest.mark.parametrize(("name", "label"), [("wavenet", "gated"), ("res2net50", "y[0]")])
+def test_what_leaves_one_box_turns_at_one_place(name: str, label: str) -> None:
+    for panel in shown(name).insets:
+        labels = {spot.box.key: spot.box.labels for spot in panel.piece.spots}
+        lines = [line for ends, line in lines_of(panel.piece) if labels[ends[0]] == [label]]
+        assert len({line[1] for line in lines}) <= 1

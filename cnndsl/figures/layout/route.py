@@ -19,6 +19,8 @@ from cnndsl.figures.layout.piece import Ends, Line, Rect, tidy
 from cnndsl.figures.paint import Point
 
 BEND, CROSSING, BESIDE = 14.0, 600.0, 400.0
+FORKED = 2.0
+"""So much less where an edge of the same box turns too: one fork, not two."""
 BOTH = 300.0
 """For an edge to leave a box where another enters it."""
 PLAIN = 40.0
@@ -210,7 +212,7 @@ class Router:
                 step = prices.step(place, there, after)
                 if step is None or (after != way and prices.met(place)):
                     continue
-                total = cost + step + (0.0 if after == way else BEND)
+                total = cost + step + (0.0 if after == way else prices.bend(place))
                 # Where a gap has one channel, an edge turns into its box right there.
                 for turn in TURNS[after] if there in turned else (after,):
                     to, then = 4 * there + turn, total
@@ -344,6 +346,11 @@ class _Prices:
         grid = self.channels
         passing = (*grid.level.get(place, ()), *grid.upright.get(place, ()))
         return self.alone and any(map(self._strange, passing))
+
+    def bend(self, place: int) -> float:
+        """The price of turning."""
+        bends = self.channels.bends.get(place, ())
+        return BEND - FORKED if any(tail == self.ends[0] for tail, _ in bends) else BEND
 
     def step(self, place: int, there: int, way: int) -> float | None:
         """The price of going to the next place, but for a bend.

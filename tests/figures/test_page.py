@@ -123,10 +123,12 @@ def test_where_room_is_shortest_boxes_are_lower_and_rows_of_a_mesh_closer() -> N
     assert some[2].piece.width < 0.9 * some[0].piece.width
 
 
-def test_an_inset_is_not_broken_where_narrower_boxes_stand_in_one_row() -> None:
-    panels = shown("shufflenetv1").insets
-    assert panels
-    assert not any(panel.piece.folds for panel in panels)
+def test_an_inset_has_one_row_wherever_all_its_width_holds_that() -> None:
+    for name in ("shufflenetv1", "shufflenetv2", "vit_tiny"):
+        found = shown(name)
+        assert found.over == 0
+        assert not any(panel.piece.folds for panel in found.insets)
+    assert len(shown("vit_tiny").main.piece.folds) == 2
 
 
 def test_what_stays_closed_is_said_with_what_opens_it(tmp_path: Path) -> None:

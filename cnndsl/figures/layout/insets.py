@@ -30,13 +30,13 @@ def in_ways(
         return [down, down]
     if down.piece.laned and planar(plan.network, scene):
         return [down, panel(Way(narrow, flat=True, drawn=False))]
-    row = Cut(room[0] - 2 * down.pad - TURNED)
-    turned = panel(Way(narrow, turning=True, drawn=False), row)
-    for less in range(narrow + 1, LEVELS if turned.piece.folds else 0):
-        # Where narrower boxes with text as large stand in one row, it is not broken.
-        if TYPES[less] == TYPES[narrow] and turned.piece.folds:
-            closer = panel(Way(less, turning=True, drawn=False), row)
-            turned = turned if closer.piece.folds else closer
+    # Where narrower boxes with text as large stand in one row, it is not broken.
+    alike = [n for n in range(narrow, LEVELS) if TYPES[n] == TYPES[narrow]]
+    rows = (panel(Way(less, turning=True, drawn=False)) for less in alike)
+    turned = next((row for row in rows if row.width <= room[0]), None)
+    if turned is None:
+        broken = Cut(room[0] - 2 * down.pad - TURNED)
+        turned = panel(Way(narrow, turning=True, drawn=False), broken)
     found = [down, turned]
     if down.piece.folds:
         # In one column where the page is high enough.

@@ -115,7 +115,7 @@ class Panel:
         """Between its outline and what is in it: where rows return, their lines are between."""
         if self.cards.way.turning and self.piece.folds:
             return LIFT + WORDS
-        return PAD - CLOSER * self.cards.fine
+        return PAD - CLOSER * (self.cards.narrow > 1)
 
     @property
     def bar(self) -> float:

@@ -300,3 +300,9 @@ def test_a_narrow_terminal_keeps_the_widths_by_saying_sizes_in_short() -> None:
     assert "[32, 112, 112]" not in text
     assert "conv 3×3, 32 /2" in text
     assert "[32, 112, 112]" in shown_at(160, *USUAL)
+
+
+def test_a_fraction_that_does_not_end_is_rounded_as_in_figures() -> None:
+    found = cnndsl.load("archs/convnext_tiny.arch").summary().text()
+    assert "ConvNeXtBlock(drop=0.005882)" in found
+    assert "0.00588235" not in found

@@ -15,6 +15,7 @@ from cnndsl.graph import Network, plain
 from cnndsl.ops.base import Op
 from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.values import spell
+from cnndsl.ops.words import number
 from cnndsl.records import Record, record
 from cnndsl.structure import (
     Block,
@@ -169,7 +170,7 @@ class _Reader:
         if len(rows) == 1:
             return rows[0]
         pairs = zip(names, values, strict=False)
-        note = " ".join(f"{name}={spell(value)}" for name, value in pairs)
+        note = " ".join(f"{name}={_given(value)}" for name, value in pairs)
         outputs = next((line.outputs for line in reversed(body) if line.on), ())
         return _parent("", note, outputs, rows)
 
@@ -223,8 +224,13 @@ def _title(op: Op) -> str:
 
 def _call(block: Block) -> str:
     """`Bottleneck(c=64)`, with what was given to it."""
-    given = [f"{name}={spell(value)}" for name, value in plain(block.arguments).items()]
+    given = [f"{name}={_given(value)}" for name, value in plain(block.arguments).items()]
     return f"{block.definition.name}({', '.join(given)})" if given else block.definition.name
+
+
+def _given(value: object) -> str:
+    """An argument; a fraction that does not end is rounded, as in figures."""
+    return number(value) if isinstance(value, float) else spell(value)
 
 
 def _shapes(tensors: tuple[Tensor, ...]) -> tuple[Shape, ...]:

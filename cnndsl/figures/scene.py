@@ -183,6 +183,17 @@ class Plan:
     drawn: frozenset[str]
     folded: frozenset[str]
 
+    def appearing(self) -> list[str]:
+        """The keys of all frames, in the order in which boxes show them first."""
+        found: dict[str, None] = {}
+        scenes = [self.main]
+        for scene in scenes:
+            for frame in (box.frame for box in scene.boxes()):
+                if frame is not None and frame.scene is not None and frame.key not in found:
+                    found[frame.key] = None
+                    scenes.append(frame.scene)
+        return list(found | dict.fromkeys(frame.key for frame in self.frames))
+
 
 def repeated(items: Sequence[Item], turns: int = 1) -> dict[str, int]:
     """How often each box of a repeated sequence occurs: so many tensors an edge has there."""

@@ -131,6 +131,15 @@ def test_an_inset_has_one_row_wherever_all_its_width_holds_that() -> None:
     assert len(shown("vit_tiny").main.piece.folds) == 2
 
 
+def test_insets_stand_in_the_order_of_their_boxes_where_there_is_room() -> None:
+    for name, blocks in (
+        ("pointnet", ["Align", "TNet"]),
+        ("vit_tiny", ["Encoder", "SelfAttention"]),
+    ):
+        insets = sorted(shown(name).insets, key=lambda inset: inset.y)
+        assert [inset.frame.name for inset in insets if inset.frame] == blocks
+
+
 def test_what_stays_closed_is_said_with_what_opens_it(tmp_path: Path) -> None:
     def said(*options: str) -> str:
         arguments = ["draw", "yolov4", *options, "-o", str(tmp_path / "x.svg")]

@@ -157,7 +157,7 @@ def page(
         if best.over == 0:
             break
     assert best is not None
-    return _counting(best, room)
+    return _in_order(_counting(best, room), room)
 
 
 def _counting(done: Page, room: tuple[float, float]) -> Page:
@@ -178,6 +178,19 @@ def _counting(done: Page, room: tuple[float, float]) -> Page:
                 done = tried
                 break
     return done
+
+
+def _in_order(done: Page, room: tuple[float, float]) -> Page:
+    """The page with its insets as their boxes appear, where it is no larger for that."""
+    if done.full:
+        return done
+    order = done.plan.appearing()
+    insets = [replace(one) for one in done.insets]
+    insets.sort(key=lambda one: order.index(one.frame.key) if one.frame else -1)
+    tried = replace(done, insets=insets, bands=done.main.bands)
+    _arrange(tried, room)
+    smaller = tried.height <= done.height and tried.width <= done.width
+    return tried if smaller else done
 
 
 def _shorter(plan: Plan, main: Panel) -> list[Panel]:

@@ -125,7 +125,11 @@ def bands(network: Network, scene: Scene, piece: Piece) -> list[Band]:
             number += 1
             if above is None or below is None:
                 continue
-            here = [s.box.key for s in spots if lanes.get(s.box.key) == lane]
+            here = [
+                s.box.key
+                for s in spots
+                if lanes.get(s.box.key) == lane and (piece.laned or above <= s.y <= below)
+            ]
             text = named(lane, (ratios[key] for key in here if key in ratios))
             tinted = piece.stepped or number % 2 == 1
             found.append((lane, Band(left, right, above, below, text, tinted)))

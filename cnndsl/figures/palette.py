@@ -95,7 +95,7 @@ _GREYS = {
     Family.NORM: "#e6e6e6",
     Family.ACTIVATION: "#fbfbfb",
     Family.RESHAPE: "#ffffff",
-    Family.REGULARIZE: "#ffffff",
+    Family.REGULARIZE: "#d4d4d4",
     Family.BOXES: "#d6d6d6",
 }
 _FAINT = (Family.NORM, Family.ACTIVATION, Family.RESHAPE, Family.REGULARIZE)

@@ -39,7 +39,7 @@ LOOKS: dict[Family, Look] = {
     Family.NORM: Look("normalisation", "box", "rounded,filled", "#f7f7f7", "#888888"),
     Family.ACTIVATION: Look("activation", "box", "rounded,filled", "#fffdf0", "#888888"),
     Family.RESHAPE: Look("reshaping", "parallelogram", "filled", "#ffffff", "#888888"),
-    Family.REGULARIZE: Look("dropout", "box", "rounded,filled", "#ffffff", "#888888"),
+    Family.REGULARIZE: Look("dropout", "box", "rounded,filled", "#fbf4ee", "#a07a5c"),
     Family.BOXES: Look("boxes", "note", "filled", "#e8ebd9", "#6b7a2f"),
 }
 """In the order of the legend."""

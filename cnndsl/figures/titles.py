@@ -253,6 +253,8 @@ def together(
                 parameter.name, [*zip(ops, values, rows, strict=False)], named, text
             ):
                 partly[parameter.name] = said
+            elif str(named) == parameter.name and not first.in_title(parameter):
+                changes[parameter.name] = _either(named, values)
     if "pad" in changes and all(op.causal for op in ops):
         changes["pad"] = ((Named("causal"), Named("causal")),)
     try:
@@ -267,6 +269,13 @@ def together(
     if words.title and all(name in str(words) for name in names):
         return words
     return Words(" | ".join(dict.fromkeys(str(op.said()) for op in distinct)))
+
+
+def _either(named: object, values: Sequence[object]) -> object:
+    """`1 or 32` for an attribute whose parameter has its own name: `groups` alone says less."""
+    texts = list(dict.fromkeys(map(spoken, values)))
+    numbers = isinstance(named, Named) and len(texts) == 2
+    return Named(" or ".join(sorted(texts, key=float)), int(named)) if numbers else named
 
 
 def _partly(
@@ -423,10 +432,21 @@ def arguments_of(box: Box, frame: Frame | None = None) -> tuple[str, ...]:
     names = [name for name, _ in box.values[0]] if box.values else []
     if names and frame is not None and len(frame.calls) > 1:
         turns = _turns(box, frame)
-        return tuple(filter(None, (_argument(name, turns, box, frame) for name in names)))
+        every = [_argument(name, turns, box, frame) for name in names]
+        return tuple(_owned(text, every) for text in every if text)
     columns = [[row[place][1] for row in box.values] for place in range(len(names))]
     pairs = [(name, column_text(column)) for name, column in zip(names, columns, strict=True)]
     return tuple(f"{name} {text}".strip() for name, text in pairs if text is not None)
+
+
+def _owned(text: str, every: Sequence[str]) -> str:
+    """`its k 3` where a formula beside it has another `k`."""
+    name, _, value = text.partition(" ")
+    formulas = (
+        other.rpartition("= ")[2] for other in every if " " not in other or "=" in other
+    )
+    mixed = value[:1].isdigit() and any(re.search(rf"\b{name}\b", one) for one in formulas)
+    return f"its {text}" if mixed else text
 
 
 Turn = list[tuple[Call, Call]]
@@ -453,7 +473,10 @@ def _turns(box: Box, frame: Frame) -> list[Turn]:
 
 
 def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
-    """`groups 32`, `c = 2·k`, `s`; nothing for one that is not given, or given its default."""
+    """`groups 32`, `m = 2·k`, `s`; nothing for one that is not given, or given its default.
+
+    What is called like another argument of the frame's own calls is said by its value alone.
+    """
     if not _chosen(name, turns, box):
         return ""
     every = given([call.block for call in frame.calls])
@@ -482,8 +505,15 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
     text = column_text(cells)
     if text is None or text == name:
         return text or ""
-    names = names and any(map(str.isalpha, text))
-    return f"{name} = {text}" if names else f"{name} {text}".strip()
+    taken = name in every[0]
+    if names and any(map(str.isalpha, text)):
+        # A name that is the frame's too would make an equation of it: `c = c/2`.
+        other = text in dict(box.values[0])
+        return text if taken and not other else f"{'its ' * taken}{name} = {text}"
+    (first, *others) = {*cells}
+    if taken and not others and isinstance(first, tuple) and len(first) > 1:
+        return "×".join(map(spoken, first))
+    return f"{name} {text}".strip()
 
 
 def _value(name: str, call: Call) -> object:

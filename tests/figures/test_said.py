@@ -526,10 +526,35 @@ def called(found: Network, block: str) -> list[tuple[str, ...]]:
 
 def test_a_call_says_all_that_it_gives_but_defaults() -> None:
     assert called(loads(DUAL + TWO), "Dual")[:3] == [
-        ("c = r", "k 1"),
-        ("c = r", "k 3", "s", "groups 2"),
-        ("c = c+2·r", "k 1"),
+        ("r", "k 1"),
+        ("r", "k 3", "s", "groups 2"),
+        ("c+2·r", "k 1"),
     ]
+
+
+def test_no_argument_reads_as_an_equation_of_the_frames_own_names() -> None:
+    source = """
+block Conv(c: int, k: size, n: int = 1, groups: int = 1) {
+  conv(c, k, groups=groups) -> conv(n, 1x1)
+}
+block Path(c: int, k: int, n: int) {
+  Conv(c // 2, 3x3, 4) -> Conv(c + k + n, 1x1, 4, groups=2) -> Conv(c, 1x1, k)
+}
+model M: image[8, H=32, W=32] -> y {
+  a: Path(16, 4, 2)
+  y: Path(32, 8, 6)
+}
+"""
+    found = loads(source)
+    assert called(found, "Path") == [
+        ("c/2", "3×3", "n 4"),
+        ("c+k+n", "1×1", "its n 4", "groups 2"),
+        ("c", "1×1", "its n = k"),
+    ]
+    frame = next(f for f in plan(found, folding=True).frames if f.name == "Conv")
+    assert frame.scene is not None
+    first, *_ = [box for box in frame.scene.boxes() if box.nodes]
+    assert Sayer(found)(first, frame).attributes == ("1 or 2 groups",)
 
 
 def test_what_is_a_name_in_some_calls_alone_is_not_said_to_be_one() -> None:

@@ -144,10 +144,27 @@ def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
     shut = box.frame is None or not box.frame.calls
     calls = [] if shut else [pair for turn in _turns(box, frame) for pair in turn]
     for word in words:
-        match = re.fullmatch(r"(\w+)(?: = (.+)| ([^,/–… ]+)|)", word)
+        match = re.fullmatch(r"(?:its )?(\w+)(?: = (.+)| ([^,/–… ]+)|)", word)
+        if calls and (match is None or match[1] not in calls[0][1].block.names):
+            if not re.search("[ ,–…]|^[0-9]", word) and not any(
+                all(
+                    _worked(word, outer) == strip(call.block.names[name])
+                    for outer, call in calls
+                )
+                for name in calls[0][1].block.arguments
+            ):
+                yield f"{box.title!r} says {word!r}, which is no argument of all calls"
+            continue
         if match is None or (match[2] and re.search("[,–…]", match[2])):
             continue  # of several turns, or a range
         name, formula, value = match.groups()
+        own = word.startswith("its ")
+        if (
+            formula is not None
+            and not own
+            and name in {*given([call.block for call in frame.calls])[0]}
+        ):
+            yield f"{box.title!r} says {word!r}, and its frame has another {name}"
         for outer, call in calls:
             known, here = call.block.names[name], strip(call.block.names[name])
             if value is not None:

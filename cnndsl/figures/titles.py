@@ -341,7 +341,7 @@ def _rows(frame: Frame | None, name: str) -> list[dict[str, object]]:
 
 
 def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> object:
-    """A name for values that differ: their formula, their parameter, or their range."""
+    """A name for values that differ: their formula, their parameter, `1|3`, or their range."""
     if all(isinstance(value, tuple) and value for value in values):
         tuples = [value for value in values if isinstance(value, tuple)]
         if len({len(value) for value in tuples}) == 1:
@@ -354,7 +354,8 @@ def _named(values: Sequence[object], rows: Sequence[dict[str, object]]) -> objec
     name = _formula(values, rows) or _parameter(values, rows)
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if not name and len(numbers) == len(values):
-        name = f"{spoken(min(numbers))}–{spoken(max(numbers))}"
+        between = "|" if len({*map(strip, numbers)}) == 2 else "–"
+        name = f"{spoken(min(numbers))}{between}{spoken(max(numbers))}"
     if not name:
         name = " | ".join(dict.fromkeys(map(spoken, values)))
     if len(numbers) == len(values):
@@ -500,7 +501,7 @@ def _argument(name: str, turns: Sequence[Turn], box: Box, frame: Frame) -> str:
         else:
             cells.append(_named(column, rows))
             names = True
-    if any(isinstance(cell, Named) and "–" in cell.text for cell in cells):
+    if any(isinstance(cell, Named) and _mixed(cell) for cell in cells):
         cells = [_named(values, [])]
     text = column_text(cells)
     if text is None or text == name:

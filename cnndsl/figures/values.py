@@ -280,10 +280,12 @@ def named_calls(plan: Plan, frame: Frame) -> dict[int, str]:
 def _sizes(shapes: Sequence[Shape]) -> str:
     """What the calls of a row give out: one size, or the largest and the smallest map.
 
-    Where all have the same height and width, it is that of all but the first, if these agree.
+    Where all have the same height and width, and all but the first the same channels, it is
+    both: `96, 144×56²`.
     """
     if len({*shapes[1:]}) < 2 and len({shape[1:] for shape in shapes}) < 2:
-        return shape_text(shapes[-1]) if shapes else ""
+        first = [f"{shape[0]}, " for shape in shapes[:1] if shape != shapes[-1]]
+        return "".join([*first, shape_text(shapes[-1])]) if shapes else ""
     large = max(shapes, key=_area)
     last = min(reversed(shapes), key=_area)
     small = shape_text(last)

@@ -600,3 +600,23 @@ def test_of_two_repeats_in_a_line_the_last_has_the_turns() -> None:
     lines = "y: { conv(8, 1x1) -> conv(9, 3x3) } * 2 -> conv(4, 3x3) -> { conv(4, 3x3) } * 2"
     (first, *_, last) = [item for item in plan(flat(lines)).main.items if item.count > 1]
     assert (label_text(first.labels), label_text(last.labels)) == ("", "y[0–1]")
+
+
+def test_a_range_of_sizes_is_of_one_output() -> None:
+    def lines(name: str, block: str | None, start: str) -> tuple[str, ...]:
+        found = network(name)
+        planned = plan(found, folding=True)
+        frame = next((f for f in planned.frames if f.name == block), None)
+        scene = planned.main if frame is None else frame.scene
+        assert scene is not None
+        cards = Cards(found, scene, frame).cards.values()
+        return next(card.lines for card in cards if card.title.startswith(start))
+
+    assert lines("yolov8n", None, "3 × Detect") == ("6400×4 … 400×4", "6400×80 … 400×80")
+    heads = ("one set of weights", "10000×91 … 49×91", "10000×4 … 49×4", "10000×1 … 49×1")
+    assert lines("fcos_resnet50_fpn", None, "5 × FCOSHead") == heads
+    # A layer of a tower gives the five maps of a pyramid, not the first alone.
+    assert "64×4²" in lines("efficientdet_d0", "Head", "Layer")[-1]
+    # Outputs of equal sizes have one each under their names.
+    sizes = lines("fcos_resnet50_fpn", None, "cls, reg, centre, anchors")
+    assert ", ".join(text.strip(",") for text in sizes).count("13343×4") == 2

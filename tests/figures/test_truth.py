@@ -144,26 +144,21 @@ def arguments(frame: Frame, box: Box, words: Sequence[str]) -> Iterator[str]:
     shut = box.frame is None or not box.frame.calls
     calls = [] if shut else [pair for turn in _turns(box, frame) for pair in turn]
     for word in words:
-        match = re.fullmatch(r"(?:its )?(\w+)(?: = (.+)| ([^,/–… ]+)|)", word)
-        if calls and (match is None or match[1] not in calls[0][1].block.names):
-            if not re.search("[ ,–…]|^[0-9]", word) and not any(
-                all(
-                    _worked(word, outer) == strip(call.block.names[name])
-                    for outer, call in calls
-                )
-                for name in calls[0][1].block.arguments
-            ):
+        match = re.fullmatch(r"(?:its )?(\w+)(?: = (.+)| ([^,/–…| ]+)|)", word)
+        inner = calls[0][1].block if calls else None
+        if inner and (match is None or match[1] not in inner.names):
+            columns = [
+                [_worked(word, outer) == strip(call.block.names[name]) for outer, call in calls]
+                for name in inner.arguments
+            ]
+            if not re.search("[ ,–…|]|^[0-9]", word) and not any(map(all, columns)):
                 yield f"{box.title!r} says {word!r}, which is no argument of all calls"
             continue
-        if match is None or (match[2] and re.search("[,–…]", match[2])):
+        if match is None or (match[2] and re.search("[,–…|]", match[2])):
             continue  # of several turns, or a range
         name, formula, value = match.groups()
-        own = word.startswith("its ")
-        if (
-            formula is not None
-            and not own
-            and name in {*given([call.block for call in frame.calls])[0]}
-        ):
+        given_here = {*given([call.block for call in frame.calls])[0]}
+        if formula is not None and word[:4] != "its " and name in given_here:
             yield f"{box.title!r} says {word!r}, and its frame has another {name}"
         for outer, call in calls:
             known, here = call.block.names[name], strip(call.block.names[name])
@@ -378,7 +373,7 @@ model M: x[8, H=64, W=64] -> y { y: Half(32) -> Half(64) }
 """)
     first, second, res, *_ = said(found)["Half"]
     assert first == second == "1×1, c/2 · bn · relu"
-    assert res == "Res · c = c/2"
+    assert res == "Res · c/2"
     assert not faults(found)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cnndsl.figures import font
 from cnndsl.figures.layout.ports import given
 from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes, repeated
-from cnndsl.figures.text import GIVEN, clean, label_text, labels_text, shape_text
+from cnndsl.figures.text import GIVEN, clean, label_text, labels_text, shape_text, stem
 from cnndsl.figures.titles import sayer, times
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family, Shape
 from cnndsl.ops.shapes import square
+from cnndsl.ops.words import FEW
 from cnndsl.structure import Tensor
 
 JOINED = "C"
@@ -68,6 +69,8 @@ NARROW = 88.0
 """The greatest width of a box over several lanes: it has room for lines."""
 MANY = 96.0
 """The same of the words that say several values of one box."""
+MOST = 6
+"""So many of them have their sizes under them, one each."""
 BESIDE = 5.5
 """From a label over a box to the middle, where an arrow comes in."""
 NAMED = 60.0
@@ -412,10 +415,11 @@ class Cards:
         return 0, 0
 
     def _many(self, box: Box, title: str, label: str) -> Card:
-        """Several values of one box: their names, and the size of each that differs."""
+        """Several values of one box: their names, and the size of each if not all have one."""
         face = self.type
         names = font.lines(title, face.title, MANY, bold=True)
-        texts = list(dict.fromkeys(map(shape_text, box.shapes))) if not self.frame else []
+        texts = [] if self.frame else [*map(shape_text, box.shapes)]
+        texts = texts[:1] if len({*texts}) == 1 else texts if len(texts) <= MOST else []
         sizes = font.lines(", ".join(texts), face.small, MANY) if texts else []
         names = [font.fitted(name, face.title, self.most, bold=True) for name in names]
         wide = [font.width(name, face.title, bold=True) for name in names]
@@ -470,15 +474,31 @@ class Cards:
             if first[:1] == last[:1]:
                 return [" → ".join(map(square, dict.fromkeys(s[1:] for s in box.shapes)))]
             return [f"{shape_text(first)} → {shape_text(last)}"]
-        several = box.beside > 1 or (box.frame is not None and self.frame is None)
-        shapes = [tensor.shape for tensor in self.sent[box.key]] if several else []
+        sent = self.sent[box.key] if box.beside > 1 or box.frame is not None else []
+        shapes = [tensor.shape for tensor in sent]
+        if self.frame and not all(self._agreed(t.node, t.output) for t in sent):
+            return []
         if each:
             # Of what has a plane: it stands over the lanes of these.
             deep = max(len(one) for one in [shape, *shapes])
             planes = {shape_text(one): one for one in [shape, *shapes] if len(one) == deep}
             return sorted(planes, key=lambda text: -int(planes[text][-1]))
         texts = list(dict.fromkeys(map(shape_text, [shape, *shapes])))
-        return [", ".join(texts) if len(texts) < 4 else f"{texts[0]} … {texts[-1]}"]
+        if len(texts) < FEW:
+            return [", ".join(texts)]
+        outputs = self._outputs(box, sent)
+        return [f"{own[0]} … {own[-1]}" if len(own) > 1 else own[0] for own in outputs]
+
+    def _outputs(self, box: Box, sent: Sequence[Tensor]) -> list[list[str]]:
+        """The sizes of each output of a box, those of a pyramid together; none of many."""
+        calls = box.frame.calls if box.frame else []
+        names = {(t.node, t.output): stem(n) for c in calls for n, t in c.block.outputs.items()}
+        found: dict[object, dict[str, None]] = {}
+        for one in sent:
+            own = (one.node, one.output)
+            output = names.get(own, one.output if box.beside > 1 else own)
+            found.setdefault(output, {})[shape_text(one.shape)] = None
+        return [[*texts] for texts in found.values()] if len(found) < FEW else []
 
     def _slant(self, box: Box) -> float:
         if self.way.turning and box.family in NARROWED:

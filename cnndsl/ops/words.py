@@ -92,10 +92,10 @@ def listed(value: object, *, whole: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """A number, the shortest way: `0.1`, `1e-05`; `0.1818` for one that does not end."""
-    text = f"{value:.4g}"
+    """A number, the shortest way: `0.1`, `1e-5`; `0.1818` for one that does not end."""
     whole = repr(float(value))
-    return signed(text if len(whole) > 14 else whole.removesuffix(".0"))
+    text = f"{value:.4g}" if len(whole) > 14 else whole.removesuffix(".0")
+    return signed(text.replace("e-0", "e-").replace("e+", "e"))
 
 
 def signed(text: str) -> str:

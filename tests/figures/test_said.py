@@ -285,7 +285,7 @@ def test_what_most_norms_share_is_said_once_and_the_others_say_theirs() -> None:
     say = Sayer(found)
     assert say.notes == ["bn: eps 0.001 if not said otherwise"]
     tags = [say(box).tags[-1] for box in plan(found).main.boxes() if box.parts]
-    assert tags == ["bn", "bn eps 1e-05", "bn momentum 0.3 eps 1e-05", "bn momentum 0.3"]
+    assert tags == ["bn", "bn eps 1e-5", "bn momentum 0.3 eps 1e-5", "bn momentum 0.3"]
 
 
 def test_a_small_backbone_is_opened_where_it_stands() -> None:
@@ -558,7 +558,7 @@ model M: image[8, H=32, W=32] -> y {
 
 
 def test_what_is_a_name_in_some_calls_alone_is_not_said_to_be_one() -> None:
-    assert called(loads(DUAL + TWO), "Dual")[3] == ("c 8–32", "k 3")
+    assert called(loads(DUAL + TWO), "Dual")[3] == ("c 8|32", "k 3")
 
 
 def test_an_argument_that_grows_from_call_to_call_is_said_by_its_ends() -> None:
@@ -620,3 +620,21 @@ def test_a_range_of_sizes_is_of_one_output() -> None:
     # Outputs of equal sizes have one each under their names.
     sizes = lines("fcos_resnet50_fpn", None, "cls, reg, centre, anchors")
     assert ", ".join(text.strip(",") for text in sizes).count("13343×4") == 2
+
+
+def test_the_size_of_a_row_is_said_as_its_channels_are() -> None:
+    planned = plan(network("efficientnet_b0"), folding=True)
+    frame = next(frame for frame in planned.frames if frame.name == "SqueezeExcite")
+    table = values(planned, frame)
+    assert table is not None
+    rows = {row[0]: row[table.header.index("out")] for row in table.rows}
+    assert (rows["stages[0]"], rows["stages[1]"]) == ("32×112²", "96, 144×56²")
+
+
+def test_two_values_are_no_range() -> None:
+    source = """
+block Unit(c: int, t: size) { conv(c, t) -> conv(c, 1x1) }
+block Stage(c: int, wide: bool) { Unit(c, 3x3 if wide else 1x1) -> relu }
+model M: image[8, H=32, W=32] -> y { a: Stage(16, wide=true); y: Stage(16, wide=false) }
+"""
+    assert called(loads(source), "Stage") == [("t 1|3",)]

@@ -197,7 +197,7 @@ def test_on_a_telephone_a_block_is_found_before_its_parts_and_says_all_arguments
 
 def test_the_panel_says_every_attribute_of_a_step(page_file: Path) -> None:
     text = page_file.read_text(encoding="utf-8")
-    wanted = ("kernel 7", "stride 2", "dilation 1", "groups 1", "weight 64×3×7×7", "eps 1e-05")
+    wanted = ("kernel 7", "stride 2", "dilation 1", "groups 1", "weight 64×3×7×7", "eps 1e-5")
     start = text.index('data-facts="conv  c1.conv')
     facts = text[start : text.index('">', start)].splitlines()
     assert set(wanted) <= set(facts)

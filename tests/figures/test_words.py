@@ -193,6 +193,6 @@ def test_a_negative_number_has_a_true_minus() -> None:
         "−1",
         "−0.5",
         "−1×2",
-        "1e-05",
+        "1e-5",
     ]
     assert column([-4.6, 0.0, 0.5]) == ("−4.6–0.5", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cnndsl.diagnostics import OpError
@@ -69,10 +69,19 @@ class Sayer:
     @property
     def notes(self) -> list[str]:
         """`bn: eps 0.001, momentum 0.03`."""
+        return self.notes_on(self.shared)
+
+    def notes_of(self, drawn: Iterable[Box]) -> list[str]:
+        """The notes on what some boxes show."""
+        return self.notes_on({self.network.node(n).op.name for box in drawn for n in box.parts})
+
+    def notes_on(self, names: Collection[str]) -> list[str]:
+        """The notes on operations of these names."""
         return [
             f"{name}: {', '.join(op.said().more)}"
             + (" if not said otherwise" if name in self.excepted else "")
             for name, op in self.shared.items()
+            if name in names
         ]
 
     def __call__(self, box: Box, frame: Frame | None = None) -> Said:

@@ -638,3 +638,10 @@ block Stage(c: int, wide: bool) { Unit(c, 3x3 if wide else 1x1) -> relu }
 model M: image[8, H=32, W=32] -> y { a: Stage(16, wide=true); y: Stage(16, wide=false) }
 """
     assert called(loads(source), "Stage") == [("t 1|3",)]
+
+
+def test_the_notes_under_a_picture_are_on_what_it_shows() -> None:
+    found = network("nonlocal_i3d_resnet50")
+    opened, closed = (svg(drawn(found, detail=detail)) for detail in ("blocks", "stages"))
+    assert "softmax: axis 1" in opened
+    assert "softmax: axis 1" not in closed

@@ -84,7 +84,9 @@ def picture(
             parts.append(_box(spot, panel, said, role(spot.box) if role else ""))
     width, foot = done.width, y + done.height
     room = max(done.widest - 2 * MARGIN, width, 200.0)
-    name, words = heading(plan.network), said_of(plan.network, done.main.cards.say.notes)
+    drawn = [spot.box for panel in (done.main, *done.insets) for spot in panel.piece.spots]
+    notes = done.main.cards.say.notes_of(drawn)
+    name, words = heading(plan.network), said_of(plan.network, notes)
     page = Hole(x, y, width, done.height)
     inner = within(parts, page, name, words) if captioned else []
     parts += inner

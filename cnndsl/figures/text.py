@@ -18,6 +18,10 @@ GIVEN = "c′"
 """The channels of what a block is given, where the source says `in.c`."""
 
 
+WHOLE = re.compile(r"\[0–\d+\]$")
+"""The index of a label that is of all the turns of its line."""
+
+
 def given_as(text: str) -> str:
     """A text as papers print it: `t·c′` for `t·in.c`."""
     return re.sub(r"\bin\.c\b", GIVEN, text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from cnndsl.analysis.costs import Cost, costs
 from cnndsl.figures import font
 from cnndsl.figures.paint import Part, Path, Text
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Plan, Scene
-from cnndsl.figures.text import clean, count_text, label_text, letter, shape_text, stem
+from cnndsl.figures.text import WHOLE, clean, count_text, label_text, letter, shape_text, stem
 from cnndsl.figures.titles import arguments_of, column, column_text
 from cnndsl.figures.walk import given, varying
 from cnndsl.ops.facts import Shape
@@ -27,10 +26,6 @@ CELL = 110.0
 """The widest cell."""
 MOST = 16
 """A longer table is left to the style `table`."""
-
-
-RANGE = re.compile(r"\[0–\d+\]$")
-"""Of a row that has all the calls of its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +333,7 @@ def _groups(plan: Plan, frame: Frame) -> Iterator[tuple[str, list[Call]]]:
     own = len(nameless) == len(found) and all(box.frame is frame for box in nameless)
     kinds = Counter(map(_block, nameless))
     for box, calls in found.values():
-        name = RANGE.sub("", named[box.key]) or around.get(box.key, "")
+        name = WHOLE.sub("", named[box.key]) or around.get(box.key, "")
         if not name and not own:
             several = kinds[_block(box)] > 1
             name = " ".join([_block(box), *(arguments_of(box) if several else ())])

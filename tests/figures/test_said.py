@@ -645,3 +645,11 @@ def test_the_notes_under_a_picture_are_on_what_it_shows() -> None:
     opened, closed = (svg(drawn(found, detail=detail)) for detail in ("blocks", "stages"))
     assert "softmax: axis 1" in opened
     assert "softmax: axis 1" not in closed
+
+
+def test_turns_of_unequal_number_have_no_range_in_their_label() -> None:
+    found = network("yolov8n")
+    frame = next(f for f in plan(found, folding=True).frames if f.name == "C2f")
+    assert frame.scene is not None
+    cards = Cards(found, frame.scene, frame).cards.values()
+    assert [card.label for card in cards if card.title == "Unit ×n"] == ["units"]

@@ -10,7 +10,7 @@ from cnndsl.figures import font
 from cnndsl.figures.layout.ports import given
 from cnndsl.figures.layout.strides import leaving, spans
 from cnndsl.figures.scene import Box, Cluster, Frame, Item, Scene, boxes, repeated
-from cnndsl.figures.text import GIVEN, clean, label_text, labels_text, shape_text, stem
+from cnndsl.figures.text import GIVEN, WHOLE, clean, label_text, labels_text, shape_text, stem
 from cnndsl.figures.titles import sayer, times
 from cnndsl.graph import Network
 from cnndsl.ops.facts import Family, Shape
@@ -343,6 +343,9 @@ class Cards:
             wide = font.width(str(int(shape[0])), face.small) + 2 * self.inset
             return Card((JOINED,), (str(int(shape[0])),), "", wide, face.low + face.grey + 2.5)
         together = labels_text(box.labels) if box.beside > 1 else label_text(box.labels)
+        if not self.times(box).removeprefix(" ×").isdecimal():
+            # The turns of a box whose calls have unequal numbers of them are not one range.
+            together = WHOLE.sub("", together) if box.count > 1 else together
         label = clean(together)
         if box.family is Family.ADD and title in ("+", "×") and not words:
             return Card((title,), (), label, face.round, face.round, round=True)

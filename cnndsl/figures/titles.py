@@ -283,8 +283,9 @@ def together(
 def _either(named: object, values: Sequence[object]) -> object:
     """`1 or 32` for an attribute whose parameter has its own name: `groups` alone says less."""
     texts = list(dict.fromkeys(map(spoken, values)))
-    numbers = isinstance(named, Named) and len(texts) == 2
-    return Named(" or ".join(sorted(texts, key=float)), int(named)) if numbers else named
+    if not isinstance(named, Named) or len(texts) != 2:
+        return named
+    return Named(" or ".join(sorted(texts, key=float)), named)
 
 
 def _partly(

@@ -201,6 +201,9 @@ def faults(picture: Picture) -> list[tuple[str, str, str]]:
         for node, around in boxes:
             if owner.get(id(word)) is not node and _meet(at, around):
                 found.append(("a word on a box", word.text, node.title))
+            for rim in _rims(node):
+                if _meet(rim, (at[0] - 1, at[1] - 1, at[2] + 1, at[3] + 1)):
+                    found.append(("a rim through a word", word.text, node.title))
         if at[0] < -1 or at[1] < -1 or at[2] > picture.width + 1 or at[3] > picture.height + 1:
             found.append(("a word off the page", word.text, ""))
     for (one, first), (two, second) in combinations(words, 2):
@@ -259,6 +262,15 @@ def _solid(node: Group) -> list[Part]:
     """A box without the label over it."""
     parts = list(leaves(node.children))
     return [p for p in parts if not (isinstance(p, Text) and p.role == "faint")] or parts
+
+
+def _rims(node: Group) -> Iterator[Rect]:
+    """The dashed lines around a box that not every call has."""
+    for part in leaves(node.children):
+        if isinstance(part, Area) and part.role == "scope":
+            left, top, right, foot = _bounds(part)
+            yield from ((left, y, right, y) for y in (top, foot))
+            yield from ((x, top, x, foot) for x in (left, right))
 
 
 def _legs(line: Path) -> list[Rect]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from cnndsl.figures import font
 from cnndsl.figures.lanes import lanes
 from cnndsl.figures.layout.arcs import skips
-from cnndsl.figures.layout.cards import LABEL, LEVELS, TITLE, Cards, behind
+from cnndsl.figures.layout.cards import LABEL, LEVELS, OPTIONAL, TITLE, Cards, behind
 from cnndsl.figures.layout.heads import LEAST, joined, parted, split
 from cnndsl.figures.layout.lanes import Beside, settled
 from cnndsl.figures.layout.layered import layered
@@ -177,7 +177,9 @@ def _pyramid(
     leading = [*edges, *into]
     for item in _flat(items, _near(leading), found):
         owner |= {box.key: item.key for box in boxes([item])}
-        leaves[item.key] = _piece(item, leading, cards)
+        leaves[item.key] = (
+            _leaf(item, cards) if isinstance(item, Box) else _piece(item, leading, cards)
+        )
         found[item.key] = found[next(boxes([item])).key]
     more: list[str] = []
     if not begins:
@@ -434,7 +436,8 @@ def _inside(part: list[Item], edges: Sequence[Ends], cards: Cards) -> Piece:
 def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
     """A box, or a block opened in place."""
     if isinstance(item, Box):
-        return _leaf(item, cards)
+        # The rim of a box that not every call has is a part of it: no label stands on it.
+        return _leaf(item, cards, OPTIONAL if cards[item].optional else 0.0)
     keys = {box.key for box in boxes([item])}
     inner = [
         (t if t in keys else SOURCE, h if h in keys else SINK)
@@ -499,21 +502,23 @@ def _opened(items: Sequence[Item], ends: Near) -> list[Item]:
     return found
 
 
-def _leaf(box: Box, cards: Cards) -> Piece:
+def _leaf(box: Box, cards: Cards, rim: float = 0.0) -> Piece:
+    """A box alone, with room for a rim around it."""
     width, height = cards.size(box)
     stack = behind(box)
     if cards.way.turning:
         return _turning(box, cards, width, height)
-    spot = named(Spot(box, 0, stack + height / 2, width, height), cards, width)
+    top, foot = rim + stack, rim + stack + height
+    spot = named(Spot(box, 0, top + height / 2, width, height), cards, width)
     # The label stands over the left corner; a circle's beside it.
     beside = spot.words + 4 if spot.round and spot.words else 0.0
     return Piece(
-        width / 2 + beside,
-        width / 2 + stack,
-        stack + height,
+        width / 2 + max(beside, rim),
+        width / 2 + max(stack, rim),
+        foot + rim,
         [spot],
-        opening={("@in", box.key): ((0, 0),)},
-        closing={(box.key, "@out"): ((0, stack + height),)},
+        opening={("@in", box.key): ((0, 0), (0, rim)) if rim else ((0, 0),)},
+        closing={(box.key, "@out"): ((0, foot), (0, foot + rim)) if rim else ((0, foot),)},
         gives=cards.gives.get(box.key, {}),
     )
 

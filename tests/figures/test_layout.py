@@ -1357,3 +1357,13 @@ def test_a_legend_takes_no_picture_over_its_page(name: str) -> None:
     found = shown(name)
     made = picture(found)
     assert found.over > 0 or (made.width <= PAGE[0] + 1 and made.height <= PAGE[1] + 1)
+
+
+def test_a_skip_out_of_an_outline_runs_level_into_the_side_of_its_join() -> None:
+    made = placed("unet3d").main.piece
+    joins = [s for s in made.spots if s.box.family is Family.CONCAT]
+    assert len(joins) == 3
+    for join in joins:
+        lines = [line for (_, head), line in made.wires.items() if head == join.box.key]
+        assert sorted(len(line) for line in lines) == [2, 2]
+        assert {line[-1] for line in lines} == {(join.left, join.y), (join.x, join.bottom)}

@@ -13,7 +13,7 @@ from cnndsl.figures.layout.channels import FINE, NEAR
 from cnndsl.figures.layout.heads import LEAST
 from cnndsl.figures.layout.naming import called, leaving, upright
 from cnndsl.figures.layout.piece import SAME, Ends, Line, Piece, bounds, tidy
-from cnndsl.figures.layout.rails import TRACK, Bus, bare, buses_of, entering, spot_of
+from cnndsl.figures.layout.rails import TRACK, Bus, aside, bare, buses_of, entering, spot_of
 from cnndsl.figures.layout.roles import Grid, Roles
 from cnndsl.figures.layout.route import DOWN, RIGHT, UP, Port, Router, Wanted
 from cnndsl.figures.layout.sizes import Sized, spread, texts, words_of
@@ -228,8 +228,11 @@ def _led(
             buses[int(want.ends[1][1:])].led.append((want.ends[0], led))
             continue
         ends = (want.ends[0].partition("#")[0], want.ends[1].partition("#")[0])
-        begin = leaves[ends[0]].closing[ends[0], "@out"]
-        begin = begin[:-1] if len(begin) > 1 else ()
+        foot = leaves[ends[0]].closing[ends[0], "@out"]
+        begin: Line = foot[:-1]
+        if begin and led[0] != foot[-1]:
+            spot = spot_of(leaves[ends[0]], ends[0])
+            begin = ((bounds(spot)[2], spot.y),)
         end: Line = ()
         if ends[1] in leaves:
             end = leaves[ends[1]].opening["@in", ends[1]][1:]
@@ -481,8 +484,14 @@ def _top(
 
 
 def _middle(piece: Piece) -> float:
-    """Where a lateral meets a piece: the middle of a box, without its stack."""
-    return piece.spots[0].y if bare(piece) else piece.height / 2
+    """Where a lateral meets a piece: the middle of a box, without its stack.
+
+    Of what has an outline, the middle of the box that is read, if it has its side free.
+    """
+    if bare(piece):
+        return piece.spots[0].y
+    ends = [aside(piece, key) for key, _ in piece.closing]
+    return ends[0][1] if len(ends) == 1 and ends[0] else piece.height / 2
 
 
 def _columns(
@@ -536,6 +545,8 @@ def _wanted(
         return Wanted(ends, down[:1], down[1:])
     tails, heads = [Port(*foot[-1], DOWN, 16)], [Port(*top[0], DOWN, 16)]
     level, rising = roles.level(tail, head), roles.rises(tail, head)
+    if level and not sided[0] and (side := aside(one, ends[0])):
+        tails.append(Port(*side, RIGHT))
     if sided[0]:
         tails.append(Port(bounds(first)[2], first.y, RIGHT, 0 if level else 6))
         # The middle of the spine's boxes is where the spine itself runs.

@@ -154,6 +154,17 @@ def spot_of(piece: Piece, key: str) -> Spot:
     return next(spot for spot in piece.spots if spot.box.key == key)
 
 
+def aside(piece: Piece, key: str) -> tuple[float, float] | None:
+    """Where what a box gives leaves the outlines around it at its right, if nothing is there."""
+    spot = spot_of(piece, key)
+    others = [bounds(other) for other in piece.spots if other is not spot]
+    lines = [tuple(zip(*line, strict=True)) for line in piece.wires.values()]
+    rects = others + [(min(xs), min(ys), max(xs), max(ys)) for xs, ys in lines]
+    free = not any(r > spot.right and t < spot.y < b for _, t, r, b in rects)
+    outer = max((c.x + c.width for c in piece.scopes), default=0.0)
+    return (outer, spot.y) if piece.scopes and free else None
+
+
 def foot_of(piece: Piece, key: str) -> Line:
     """The line on which a box leaves its piece: where none is led, it ends at the box."""
     spot = spot_of(piece, key)

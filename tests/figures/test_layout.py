@@ -1367,3 +1367,20 @@ def test_a_skip_out_of_an_outline_runs_level_into_the_side_of_its_join() -> None
         lines = [line for (_, head), line in made.wires.items() if head == join.box.key]
         assert sorted(len(line) for line in lines) == [2, 2]
         assert {line[-1] for line in lines} == {(join.left, join.y), (join.x, join.bottom)}
+
+
+@pytest.mark.parametrize("name", ["yolov3", "yolov4"])
+def test_the_outputs_of_a_tall_box_drop_alike_from_the_lines_that_go_on(name: str) -> None:
+    made = paged(name).main.piece
+    places = {spot.box.key: spot for spot in made.spots}
+    (tall,) = {tail for tail, head in made.wires if places[head].box.title == "y4"}
+    drops = [
+        line
+        for (tail, head), line in made.wires.items()
+        if tail == tall and places[head].box.title in ("y3", "y4", "y5")
+    ]
+    assert len(drops) == 3
+    for (x, y), (to, level), (down, foot) in drops:
+        assert (x, y, to) == (places[tall].right, level, down)
+        assert foot > level
+    assert len({(line[1][0], line[2][1] - line[0][1]) for line in drops}) == 1

@@ -324,17 +324,23 @@ def _each(
     one, two = (owner[key] in roles.spans for key in ends)
     if not (one or two):
         return [usual]
+    named = leaves[owner[ends[1]]].spots[0].box
+    # The words of an output under a line that goes on: all drop from it.
+    hung = owner[ends[0]] in roles.feeds and not named.nodes
+    hung = one and hung and grid.cells[owner[ends[1]]][1] > 0
     found = []
     for lane, y in _apart(carried, heights):
         tails, heads, names = usual.tails, usual.heads, list(ends)
         if one:
             spot, over = leaves[owner[ends[0]]].spots[0], roles.over(owner[ends[0]])
             tails = (Port(bounds(spot)[2], y, RIGHT),)
-            if lane == over[-1]:
+            if hung:
+                heads = tuple(port for port in heads if port.way == DOWN)
+            elif lane == over[-1]:
                 # Straight down to what stands under any part of it.
                 x = min(max(usual.heads[0].x, spot.left + 8), spot.right - 8)
                 tails = (*tails, Port(x, spot.bottom, DOWN, 4))
-            if lane == over[0]:
+            if lane == over[0] and not hung:
                 tails = (*tails, Port(spot.x, bounds(spot)[1], UP, 16))
             names[0] = f"{ends[0]}#{y:g}"
         if two:

@@ -56,14 +56,17 @@ class Bus:
     def wanted(self, leaves: dict[str, Piece], levels: list[float]) -> list[Wanted]:
         """A way from each level to the upright line, straight if it can be."""
         found = []
+        counts = Counter(tail for tail, _ in self.sources)
         for tail, y in self.sources:
             first, foot = spot_of(leaves[tail], tail), foot_of(leaves[tail], tail)
-            tails = [Port(*foot[-1], DOWN, 16)] if abs(first.y - y) < 1 else []
+            # Each level of a tall box leaves it at its own height.
+            alone = counts[tail] == 1 and abs(first.y - y) < 1
+            tails = [Port(*foot[-1], DOWN, 16)] if alone else []
             if bare(leaves[tail]):
                 tails.append(Port(bounds(first)[2], y, RIGHT))
             heads = [Port(self.x, level, RIGHT, 20) for level in levels]
             heads.append(Port(self.x, y, RIGHT))
-            name = tail if abs(first.y - y) < 1 else f"{tail}#{y:g}"
+            name = tail if alone else f"{tail}#{y:g}"
             found.append(Wanted((name, f"@{self.number}"), tuple(tails), tuple(heads)))
         return found
 
@@ -155,7 +158,7 @@ def spot_of(piece: Piece, key: str) -> Spot:
 
 
 def aside(piece: Piece, key: str) -> tuple[float, float] | None:
-    """Where what a box gives leaves the outlines around it at its right, if nothing is there."""
+    """Where what a box gives leaves its outlines at the right, if nothing is there."""
     spot = spot_of(piece, key)
     others = [bounds(other) for other in piece.spots if other is not spot]
     lines = [tuple(zip(*line, strict=True)) for line in piece.wires.values()]

@@ -1384,3 +1384,17 @@ def test_the_outputs_of_a_tall_box_drop_alike_from_the_lines_that_go_on(name: st
         assert (x, y, to) == (places[tall].right, level, down)
         assert foot > level
     assert len({(line[1][0], line[2][1] - line[0][1]) for line in drops}) == 1
+
+
+def test_branches_of_one_family_are_equally_wide_whatever_their_labels_are() -> None:
+    net = loads("""
+        model M: x[8, H=16, W=16] -> y {
+          a: x -> conv(8, 3x3)
+          branch: for _ in 0..4 { a -> conv(8, 1x1) }
+          y: add { branch[0]; branch[1]; branch[2]; branch[3] }
+        }
+        """)
+    made = arranged(net, direction="right").main.piece
+    spots = [spot for spot in made.spots if str(spot.box.labels).count("branch")]
+    assert len(spots) == 4
+    assert len({(spot.left, spot.right) for spot in spots}) == 1

@@ -218,8 +218,22 @@ class Cards:
         self.primed = any(GIVEN in text for text in [*told, *(frame.notes if frame else ())])
         """Whether an opened block says the channels of its input, which names them then."""
         self.cards = {box.key: self._card(box) for box in self.scene.boxes()}
+        if self.way.turning:
+            self._equal()
         wide = [card.width for card in self.cards.values() if card.sized]
         self.width = max([self.least, *wide])
+
+    def _equal(self) -> None:
+        """Give branches of one box of a family, from one box to one, the same width."""
+        above, below = self.scene.neighbours()
+        groups: dict[object, list[str]] = defaultdict(list)
+        for box in self.scene.boxes():
+            if self.cards[box.key].sized:
+                ends = (frozenset(side.get(box.key, ())) for side in (above, below))
+                groups[box.family, *ends].append(box.key)
+        for keys in groups.values():
+            wide = max(self.cards[key].width for key in keys)
+            self.cards |= {key: replace(self.cards[key], width=wide) for key in keys}
 
     def unlaned(self) -> None:
         """Stand on no lanes: no box is as tall as several."""

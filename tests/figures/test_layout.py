@@ -1398,3 +1398,10 @@ def test_branches_of_one_family_are_equally_wide_whatever_their_labels_are() -> 
     spots = [spot for spot in made.spots if str(spot.box.labels).count("branch")]
     assert len(spots) == 4
     assert len({(spot.left, spot.right) for spot in spots}) == 1
+
+
+def test_no_pool_stands_beside_the_words_of_an_output_in_another_lane() -> None:
+    made = shown("fcn8s").main
+    (first,) = [s for s in made.piece.spots if s.box.labels and "pool1" in str(s.box.labels)]
+    assert first.box.family is Family.POOL
+    assert first.box.key not in made.piece.between

@@ -459,9 +459,11 @@ def _shared(
         rows.setdefault(lane, set()).add(row)
         x, leaf = place[key], leaves[key]
         sides.setdefault((lane, row), []).append((x - leaf.left - 6, x + leaf.right + 6))
+    # Where words of outputs stand alone, nothing leads up: nothing leads down beside them.
+    led = {cell[:2] for key, cell in grid.cells.items() if leaves[key].spots[0].box.nodes}
     found: dict[tuple[int, int], tuple[int, int]] = {}
     for upper, lower in pairwise(sorted(rows)):
-        below = [(upper, row) for row in sorted(rows[upper]) if row > 0]
+        below = [(upper, row) for row in sorted(rows[upper]) if row > 0 and (upper, row) in led]
         above = [(lower, row) for row in sorted(rows[lower]) if row < 0]
         pairs = list(zip(above, below, strict=False))
         apart = all(

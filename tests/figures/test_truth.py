@@ -215,7 +215,7 @@ def named(frame: Frame, words: Sequence[str]) -> Iterator[str]:
         text = WHEN.search(word)
         formulas = re.findall(r"[\w.]*[·/+−][\w.·/+−]*", word) + ([text[1]] if text else [])
         for formula in formulas:
-            lost = set(re.findall(r"(?<![.\w])[A-Za-z_]\w*", formula)) & own
+            lost = set(re.findall(r"(?<![.\w])[A-Za-z_]\w*(?![\w′])", formula)) & own
             if lost:
                 yield f"{sorted(lost)} of {word!r} have no value here"
 

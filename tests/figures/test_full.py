@@ -26,7 +26,7 @@ def opened(page: Page) -> set[str]:
         ("efficientdet_d0", {"MBConv", "Separable", "SqueezeExcite", "Head"}),
         ("faster_rcnn_resnet50_fpn", {"Bottleneck", "RPN", "RPNHead", "BoxHead"}),
         ("retinanet_resnet50_fpn", {"Bottleneck", "RetinaHead"}),
-        ("mask_rcnn_resnet50_fpn", {"Bottleneck", "RPN", "RPNHead"}),
+        ("mask_rcnn_resnet50_fpn", {"Bottleneck", "RPN"}),
         ("deeplabv3plus_resnet50", {"Bottleneck", "ASPP"}),
         ("inception_v3", {"InceptionA", "InceptionB", "InceptionC"}),
         ("nonlocal_resnet50", {"Bottleneck", "NonLocal"}),

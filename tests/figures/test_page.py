@@ -101,8 +101,8 @@ model M: x[3, H=1024, W=1024] -> y {{
 
 
 def test_what_a_page_nearly_holds_is_as_small_as_can_be() -> None:
-    step = " -> relu -> conv(16, 5x5)"
-    near, far = arranged(high(step)), arranged(high(4 * step))
+    steps = [f" -> relu -> conv({16 + n}, 5x5)" for n in range(8)]
+    near, far = (arranged(high("".join(some))) for some in (steps[:2], steps))
     assert 0 < near.over < NEAR - 1 < far.over
     assert near.main.cards.way.narrow > 0 == far.main.cards.way.narrow
 

@@ -52,7 +52,7 @@ def test_no_holes_are_looked_for_where_nothing_may_stand(
         pytest.fail("there are no insets")
 
     monkeypatch.setattr(spaces, "_holes", never)
-    assert not arranged(network("unetpp")).insets
+    assert not arranged(network("unet")).insets
 
 
 def test_columns_are_tried_once_for_each_arrangement() -> None:

@@ -653,3 +653,16 @@ def test_turns_of_unequal_number_have_no_range_in_their_label() -> None:
     assert frame.scene is not None
     cards = Cards(found, frame.scene, frame).cards.values()
     assert [card.label for card in cards if card.title == "Unit ×n"] == ["units"]
+
+
+def test_turns_of_unequal_number_have_no_range_in_their_outline() -> None:
+    body = "b: for _ in 0..n { add { skip; conv(c, 3x3) } -> relu }"
+    found = loads(
+        f"block Stage(c: int, n: int) {{ conv(c, 3x3)\n{body} }}\n"
+        "model M: x[4, H=16, W=16] -> y { y: Stage(4, 2) -> Stage(4, 3) }"
+    )
+    (frame,) = plan(found, folding=True).frames
+    assert frame.scene is not None
+    cards = Cards(found, frame.scene, frame)
+    (turns,) = (item for item in frame.scene.items if isinstance(item, Cluster))
+    assert (cards.times(turns), cards.label(turns)) == (" ×n", "b")

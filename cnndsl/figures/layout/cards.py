@@ -341,6 +341,13 @@ class Cards:
         inner = isinstance(item, Box) and item.key in self.turns
         return times(item, None if inner else self.frame)
 
+    def label(self, item: Item) -> str:
+        """The labels of an item as one; turns of which calls have unequal numbers have none."""
+        beside = isinstance(item, Box) and item.beside > 1
+        found = labels_text(item.labels) if beside else label_text(item.labels)
+        equal = item.count == 1 or self.times(item).removeprefix(" ×").isdecimal()
+        return found if equal else WHOLE.sub("", found)
+
     def size(self, box: Box) -> tuple[float, float]:
         """The width and height of a box in its place."""
         card = self.cards[box.key]
@@ -356,11 +363,7 @@ class Cards:
             # Where there is least room: its sign, and how many channels there are.
             wide = font.width(str(int(shape[0])), face.small) + 2 * self.inset
             return Card((JOINED,), (str(int(shape[0])),), "", wide, face.low + face.grey + 2.5)
-        together = labels_text(box.labels) if box.beside > 1 else label_text(box.labels)
-        if not self.times(box).removeprefix(" ×").isdecimal():
-            # The turns of a box whose calls have unequal numbers of them are not one range.
-            together = WHOLE.sub("", together) if box.count > 1 else together
-        label = clean(together)
+        label = clean(self.label(box))
         if box.family is Family.ADD and title in ("+", "×") and not words:
             return Card((title,), (), label, face.round, face.round, round=True)
         if box.key in self.brief and shape:

@@ -26,7 +26,7 @@ from cnndsl.figures.layout.steps import alike, strips, widened
 from cnndsl.figures.layout.strides import kept, node_strides, strides
 from cnndsl.figures.layout.tower import CLOSE, GAP, TIGHT, chained, stacked
 from cnndsl.figures.scene import Box, Cluster, Edge, Item, Scene, boxes, repeated
-from cnndsl.figures.text import clean, label_text
+from cnndsl.figures.text import clean
 from cnndsl.graph import Network
 
 LONG = 4
@@ -444,7 +444,7 @@ def _piece(item: Item, edges: Sequence[Ends], cards: Cards) -> Piece:
         for t, h in edges
         if t in keys or h in keys
     ]
-    noted = cards.once(item) if item.title else []
+    noted = [*(cards.once(item) if item.title else []), cards.label(item)]
     level = _level(item.children, list(dict.fromkeys(inner)), cards)
     return _scoped(item, level, cards.times(item), noted, turning=cards.way.turning)
 
@@ -546,7 +546,7 @@ def _scoped(
 ) -> Piece:
     """A cluster with its outline around it, which says what is `noted` of all that is in it."""
     title = f"{clean(cluster.title)}{times}".strip()
-    small = clean(" · ".join(filter(None, [*noted, label_text(cluster.labels)])))
+    small = clean(" · ".join(filter(None, noted)))
     words = font.width(title, TITLE - 1, bold=True) + font.width(small, LABEL) + 18
     over = PAD if turning else BAR
     first, last = _slack(inner.opening, 0, 1), _slack(inner.closing, -1, -2)

@@ -47,9 +47,12 @@ def freed(free: Iterable[Hole], taken: Hole, least: Size = (0.0, 0.0)) -> list[H
         ]
     parts = [hole for hole in parts if hole.width > least[0] and hole.height > least[1]]
     # None of what was free is within a part of another.
+    sides = [(one.left, one.top, one.right, one.bottom) for one in kept]
     for hole in sorted(parts, key=lambda hole: -hole.width * hole.height):
-        if not any(hole.within(other) for other in kept):
+        x, y, right, bottom = hole.left, hole.top, hole.right, hole.bottom
+        if not any(a <= x and b <= y and right <= c and bottom <= d for a, b, c, d in sides):
             kept.append(hole)
+            sides.append((x, y, right, bottom))
     return kept
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from cnndsl.figures.blocks import arranged
-from cnndsl.figures.layout import panel, spaces
+from cnndsl.figures.layout import nook, panel, spaces
 from cnndsl.figures.layout.cards import LEVELS, Way
 from cnndsl.figures.layout.packing import Hole, _growing, columns
 from cnndsl.figures.layout.stowing import freed
+from cnndsl.figures.paint import Area, Part
 from tests.figures.geometry import PAGE, network
 
 
@@ -71,3 +72,10 @@ def test_no_free_rectangle_is_within_another() -> None:
         free = freed(free, Hole(x, y, chosen.uniform(5, 60), chosen.uniform(5, 60)))
     assert len(free) > 20
     assert not any(one.within(two) for one in free for two in free if one is not two)
+
+
+def test_a_name_has_no_place_in_a_picture_of_very_many_parts() -> None:
+    page, words = Hole(0, 0, 400, 400), ["one"]
+    some: list[Part] = [Area(10 * n, 0, 4, 4, "conv", 0) for n in range(5)]
+    assert nook.within(some, page, "M", words)
+    assert not nook.within(some * nook.MANY, page, "M", words)

@@ -7,7 +7,7 @@ where nothing is painted: only the words move there, and no box.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
@@ -64,8 +64,9 @@ def spread(parts: list[Part], labels: dict[int, str], width: float) -> None:
     every = [
         one for number, whole in labels.items() if (one := _labelled(parts, number, whole))
     ]
-    lines = [leg for leaf in leaves(parts) if isinstance(leaf, Path) for leg in _legs(leaf)]
-    struck = [one for one in every if _struck(one.text, map(_around, lines))]
+    paths = (leaf for leaf in leaves(parts) if isinstance(leaf, Path))
+    lines = [_around(leg) for path in paths for leg in _legs(path)]
+    struck = [one for one in every if _struck(one.text, lines)]
     cut = [one for one in every if one in struck or one.text.text != one.whole]
     if not cut:
         return
@@ -128,7 +129,7 @@ def _labelled(parts: list[Part], number: int, whole: str) -> _Labelled | None:
     return _Labelled(number, group, whole, group.children[-1])
 
 
-def _struck(text: Text, lines: Iterator[Rect]) -> bool:
+def _struck(text: Text, lines: Iterable[Rect]) -> bool:
     """Whether a line runs through a text."""
     left, top, right, foot = bounds(text)
     return any(

@@ -17,6 +17,8 @@ LEAST, FOOT = 170.0, 3.0
 """The least width of the words, and what hangs below the last of their lines."""
 MOST = 6
 """More lines of words stand under the picture."""
+MANY = 2000
+"""In a picture of more parts than a page holds no place is looked for: that takes minutes."""
 
 
 def within(parts: Sequence[Part], page: Hole, name: str, words: Sequence[str]) -> list[Part]:
@@ -27,7 +29,10 @@ def within(parts: Sequence[Part], page: Hole, name: str, words: Sequence[str]) -
     """
     least = font.width(name, TITLE, bold=True), HEAD + LINE + FOOT
     free = [page.grown(CLEAR)]
-    for left, top, right, foot in sorted(_taken(parts), key=_larger):
+    found = [*_taken(parts)]
+    if len(found) > MANY:
+        return []
+    for left, top, right, foot in sorted(found, key=_larger):
         taken = Hole(left, top, right - left, foot - top).grown(CLEAR)
         free = freed(free, taken, (max(LEAST, least[0]), least[1]))
     places: list[tuple[tuple[float, ...], Hole, list[str]]] = []

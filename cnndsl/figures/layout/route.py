@@ -328,6 +328,8 @@ class _Prices:
         self.router = router
         self.ends = ends
         self.alone = router.alone
+        self.apart = router.alone and router.eager == 1
+        """Whether it turns on no line of other boxes: in a large picture that takes minutes."""
         self.walls = () if router.closed is grid.over else grid.walls
         self.known: dict[Ends, bool] = {}
 
@@ -345,7 +347,7 @@ class _Prices:
         """Whether an edge of other boxes runs where this one is to turn."""
         grid = self.channels
         passing = (*grid.level.get(place, ()), *grid.upright.get(place, ()))
-        return self.alone and any(map(self._strange, passing))
+        return self.apart and any(map(self._strange, passing))
 
     def bend(self, place: int) -> float:
         """The price of turning."""
@@ -359,7 +361,7 @@ class _Prices:
         alone.
         """
         grid, upright = self.channels, way & 1
-        if self.alone and any(map(self._strange, grid.bends.get(there, ()))):
+        if self.apart and any(map(self._strange, grid.bends.get(there, ()))):
             return None
         lower = place if way < LEFT else there
         price = grid.high[lower // grid.width] if upright else grid.wide[lower % grid.width]
